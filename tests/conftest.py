@@ -1,0 +1,58 @@
+"""Fixtures that start real servers, and their words when a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support import hosts
+from tests.support.hosts import Command, Host
+
+StartHost = Callable[[Command], Host]
+
+
+@pytest.fixture
+def start_host() -> Iterator[StartHost]:
+    """``start_host(command) -> Host``: a server for this test alone, ended with it."""
+    with ExitStack() as running:
+        yield lambda command: running.enter_context(hosts.start(command))
+
+
+@pytest.fixture(scope="module")
+def shared_host() -> Iterator[StartHost]:
+    """``shared_host(command) -> Host``: started by the first test of a module that asks for it."""
+    started: dict[Command, Host] = {}
+    with ExitStack() as running:
+
+        def get(command: Command) -> Host:
+            host = started.get(command)
+            if host is None or host.process.poll() is not None:
+                host = started[command] = running.enter_context(hosts.start(command))
+            return host
+
+        yield get
+
+
+_LOG_SIZES = pytest.StashKey[dict[Host, int]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note how much each host has said before this test."""
+    item.stash[_LOG_SIZES] = {host: host.log_size() for host in hosts.RUNNING}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a failed test what the hosts said meanwhile."""
+    report = yield
+    if report.failed:
+        before = item.stash.get(_LOG_SIZES, {})
+        for host in hosts.RUNNING:
+            said = host.log(before.get(host, 0))
+            report.sections.append((f"log of {host}", said[-8000:] or "(nothing)"))
+    return report

@@ -1,0 +1,1 @@
+"""What the tests share: real hosts (`hosts`), a raw client (`raw`), small apps (`apps`)."""
