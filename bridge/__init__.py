@@ -1,0 +1,106 @@
+"""Any Python web app on any Python web host.
+
+`WsgiToAsgi` serves a WSGI app as ASGI, `AsgiToWsgi` an ASGI app as WSGI, `Dispatcher` mounts apps
+of every kind side by side, and `serve` runs any of them on the project's own server.
+
+Names are loaded when they are first used: `import bridge` costs next to nothing, and an app that
+only wants an adapter never loads the server.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+#: Every public name, and the module in which it is found.
+_HOMES = {
+    "AppError": "bridge.errors",
+    "AppLoadError": "bridge.errors",
+    "AsgiToWsgi": "bridge.asgi_to_wsgi",
+    "BridgeError": "bridge.errors",
+    "ClientDisconnected": "bridge.errors",
+    "ConfigError": "bridge.errors",
+    "Dispatcher": "bridge.dispatcher",
+    "IllegalMessage": "bridge.errors",
+    "IllegalResponse": "bridge.errors",
+    "LifespanFailed": "bridge.errors",
+    "Overloaded": "bridge.errors",
+    "RequestError": "bridge.errors",
+    "SelfRequest": "bridge.errors",
+    "UnsupportedScope": "bridge.errors",
+    "WaitNotPossible": "bridge.errors",
+    "WsgiToAsgi": "bridge.wsgi_to_asgi",
+    "as_asgi": "bridge.detect",
+    "as_wsgi": "bridge.detect",
+    "await_": "bridge.runners.base",
+    "from_asgi1": "bridge.asgi_versions",
+    "from_asgi2": "bridge.asgi_versions",
+    "serve": "bridge.server",
+}
+
+__all__ = [
+    "AppError",
+    "AppLoadError",
+    "AsgiToWsgi",
+    "BridgeError",
+    "ClientDisconnected",
+    "ConfigError",
+    "Dispatcher",
+    "IllegalMessage",
+    "IllegalResponse",
+    "LifespanFailed",
+    "Overloaded",
+    "RequestError",
+    "SelfRequest",
+    "UnsupportedScope",
+    "WaitNotPossible",
+    "WsgiToAsgi",
+    "__version__",
+    "as_asgi",
+    "as_wsgi",
+    "await_",
+    "from_asgi1",
+    "from_asgi2",
+    "serve",
+]
+
+# A type checker reads the imports, the interpreter the table; tests/test_package.py holds the
+# two together.
+if TYPE_CHECKING:
+    from bridge.asgi_to_wsgi import AsgiToWsgi
+    from bridge.asgi_versions import from_asgi1, from_asgi2
+    from bridge.detect import as_asgi, as_wsgi
+    from bridge.dispatcher import Dispatcher
+    from bridge.errors import (
+        AppError,
+        AppLoadError,
+        BridgeError,
+        ClientDisconnected,
+        ConfigError,
+        IllegalMessage,
+        IllegalResponse,
+        LifespanFailed,
+        Overloaded,
+        RequestError,
+        SelfRequest,
+        UnsupportedScope,
+        WaitNotPossible,
+    )
+    from bridge.runners.base import await_
+    from bridge.server import serve
+    from bridge.wsgi_to_asgi import WsgiToAsgi
+else:
+
+    def __getattr__(name: str) -> object:
+        try:
+            home = _HOMES[name]
+        except KeyError:
+            raise AttributeError(f"module 'bridge' has no attribute {name!r}") from None
+        value = globals()[name] = getattr(import_module(home), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
