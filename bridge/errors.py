@@ -1,0 +1,72 @@
+"""Every error of the toolkit. Whose fault it is stands in the type; its HTTP status rides on it."""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Base of all errors of the toolkit.
+
+    `status` is the HTTP status that answers it where an answer is still possible.
+    """
+
+    status = 500
+
+
+class RequestError(BridgeError):
+    """The client's fault: the request breaks a rule or a limit."""
+
+    status = 400
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClientDisconnected(BridgeError, OSError):
+    """The client is gone: what was read is not whole, what is written reaches nobody."""
+
+    status = 499
+
+
+class AppError(BridgeError):
+    """The app's fault: it breaks PEP 3333 or the ASGI specification."""
+
+
+class IllegalMessage(AppError):
+    """An ASGI message that is malformed, unknown, or out of order."""
+
+
+class IllegalResponse(AppError, AssertionError):
+    """A WSGI response (status, headers, order of calls) that PEP 3333 does not allow."""
+
+
+class UnsupportedScope(AppError):
+    """An ASGI scope type that the app behind an adapter cannot take."""
+
+
+class Overloaded(BridgeError):
+    """A pool or the server is full: try again later (Retry-After)."""
+
+    status = 503
+
+
+class SelfRequest(BridgeError):
+    """An app waits for itself: every thread that could answer it is waiting for the answer."""
+
+    status = 503
+
+
+class WaitNotPossible(BridgeError):
+    """`bridge.await_` was called where nothing can wait."""
+
+
+class LifespanFailed(BridgeError):
+    """An app reported that its startup or shutdown failed."""
+
+
+class ConfigError(BridgeError):
+    """The operator's fault: a setting is wrong. The command line exits with 2."""
+
+
+class AppLoadError(BridgeError):
+    """The app could not be imported or started. The command line exits with 3."""

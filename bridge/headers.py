@@ -1,0 +1,183 @@
+"""Header fields: names, values, and what may not be in them (RFC 9110 §5, PEP 3333, W34, S10).
+
+Names come in few spellings, so whatever is known of a name is worked out once and kept in a
+`Spellings` table: checking a field is then one dictionary look-up, not a regular expression.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+
+from bridge.errors import IllegalMessage, IllegalResponse, RequestError
+from bridge.types import TextHeaders
+
+Name = TypeVar("Name", bytes, str)
+Known = TypeVar("Known")
+
+#: Fields that belong to one connection, not to a message (RFC 9110 §7.6.1). An app may set none.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_DIGITS = re.compile(rb"[0-9]{1,19}")
+
+
+class Spellings(dict[Name, Known], Generic[Name, Known]):
+    """What is known of each header name, by its spelling; bounded, filled as names are seen.
+
+    `learn` is asked once for a spelling and may raise; nothing is kept then.
+    """
+
+    SIZE = 1024
+
+    def __init__(self, learn: Callable[[Name], Known]) -> None:
+        super().__init__()
+        self._learn = learn
+
+    def __missing__(self, name: Name) -> Known:
+        known = self._learn(name)
+        if len(self) >= self.SIZE:
+            self.clear()
+        if len(name) <= 64:
+            self[name] = known
+        return known
+
+
+def is_token(name: bytes) -> bool:
+    """Whether `name` is a token (RFC 9110 §5.6.2), as field names and methods must be."""
+    return _TOKEN.fullmatch(name) is not None
+
+
+def content_length(value: bytes) -> int:
+    """The number of bytes that a Content-Length names.
+
+    A list of equal numbers (``5, 5``) is that number (RFC 9110 §8.6). Raises `RequestError`
+    (400) where it is malformed, or where the numbers differ.
+    """
+    lengths = {part.strip(b" \t") for part in value.split(b",")}
+    if len(lengths) != 1:
+        raise RequestError(f"Content-Length has different values: {value[:80]!r}; send it once")
+    length = lengths.pop()
+    if _DIGITS.fullmatch(length) is None:
+        raise RequestError(f"Content-Length is {value[:80]!r}, and must be digits only")
+    return int(length)
+
+
+# ------------------------------------------------------------- status
+
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+def reason(status: int) -> str:
+    """The standard reason phrase of a status; ``Unknown`` where there is none."""
+    return _REASONS.get(status, "Unknown")
+
+
+def bodiless(status: int) -> bool:
+    """Whether a response with this status has no body whatever its fields say (RFC 9110 §6.4.1)."""
+    return status < 200 or status in (204, 304)
+
+
+# ------------------------------------------------------------- response fields as bytes (ASGI)
+
+
+def _learn_bytes(name: bytes) -> bytes:
+    if not isinstance(name, bytes):
+        raise IllegalMessage(
+            f"header name {name!r} is {type(name).__name__}; ASGI wants bytes (ASGI, Response Start)"
+        )
+    if not is_token(name):
+        raise IllegalMessage(f"header name {name!r} is not a token (RFC 9110 §5.1)")
+    return name.lower()
+
+
+#: Response field names as bytes -> their lower-case form, checked. Raises `IllegalMessage`.
+FIELD_NAMES: Spellings[bytes, bytes] = Spellings(_learn_bytes)
+
+
+def check_value(name: bytes, value: bytes) -> None:
+    """Raise `IllegalMessage` where a field value could end its line (CR, LF, NUL)."""
+    if not isinstance(value, bytes):
+        raise IllegalMessage(
+            f"value of header {name!r} is {type(value).__name__} {value!r}; ASGI wants bytes"
+        )
+    if b"\n" in value or b"\r" in value or b"\0" in value:
+        raise IllegalMessage(f"value of header {name!r} has a CR, LF or NUL: {value!r}")
+
+
+def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The lines of `headers` as they go on the wire, each ended by CRLF, checked (S10).
+
+    Raises `IllegalMessage` that names the field at fault.
+    """
+    known = FIELD_NAMES
+    lines = []
+    for name, value in headers:
+        known[name]
+        check_value(name, value)
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines)
+
+
+# ------------------------------------------------------------- response fields as text (WSGI)
+
+
+def _learn_text(name: str) -> str:
+    if type(name) is not str:
+        raise IllegalResponse(
+            f"header name {name!r} is {type(name).__name__}; PEP 3333 wants a native str"
+        )
+    try:
+        raw = name.encode("ascii")
+    except UnicodeEncodeError:
+        raw = b""
+    if not is_token(raw):
+        raise IllegalResponse(f"header name {name!r} is not a token (RFC 9110 §5.1)")
+    lower = raw.lower()
+    if lower in HOP_BY_HOP:
+        raise IllegalResponse(
+            f"header {name!r} is hop-by-hop: it belongs to the server, an app may not set it "
+            "(PEP 3333, Other HTTP Features)"
+        )
+    return lower.decode()
+
+
+#: Response field names as text -> their lower-case form, checked (W34). Raises `IllegalResponse`.
+TEXT_NAMES: Spellings[str, str] = Spellings(_learn_text)
+
+
+def check_text(what: str, value: Any) -> None:
+    """Raise `IllegalResponse` where `value` is not latin-1 text, or could end its line (W34)."""
+    if type(value) is not str:
+        raise IllegalResponse(
+            f"{what} is {type(value).__name__} {value!r}; PEP 3333 wants a native str"
+        )
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise IllegalResponse(f"{what} has a CR, LF or NUL: {value!r}")
+    if not value.isascii():
+        try:
+            value.encode("latin-1")
+        except UnicodeEncodeError:
+            raise IllegalResponse(
+                f"{what} has characters outside latin-1: {value!r} (PEP 3333, Unicode Issues)"
+            ) from None
+
+
+def encode_text(headers: TextHeaders) -> list[tuple[bytes, bytes]]:
+    """Checked text fields as ASGI wants them: lower-case names, latin-1 values."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

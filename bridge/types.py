@@ -1,0 +1,75 @@
+"""The words of both specifications, as types (PEP 3333, ASGI 3).
+
+Everything here is a name for a shape; nothing here runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Protocol, TypeAlias
+
+#: An ASGI connection scope (ASGI, "Connection Scope").
+Scope: TypeAlias = dict[str, Any]
+#: An ASGI event, received or sent.
+Message: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Header fields as ASGI and the wire have them: ``(name, value)`` in bytes.
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+#: Header fields as WSGI has them: ``(name, value)`` in native strings.
+TextHeaders: TypeAlias = list[tuple[str, str]]
+
+#: A WSGI environ (PEP 3333, "environ Variables").
+Environ: TypeAlias = dict[str, Any]
+ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
+Write: TypeAlias = Callable[[bytes], object]
+
+
+class StartResponse(Protocol):
+    """The ``start_response`` callable that a server hands to a WSGI app."""
+
+    def __call__(
+        self, status: str, headers: TextHeaders, exc_info: ExcInfo | None = None, /
+    ) -> Write: ...
+
+
+WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class ResponseSink(Protocol):
+    """Where a WSGI response goes; the rules of what may go stand in ``wsgi_response``.
+
+    A sink is called from the thread or greenlet in which the app runs. It gets either one
+    ``respond``, or one ``start``, any number of ``write`` and one ``finish`` or ``abort``.
+    """
+
+    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+        """Take a whole response; nothing follows."""
+
+    def start(self, status: str, headers: TextHeaders) -> None:
+        """Take the head of a response whose body follows in pieces."""
+
+    def write(self, chunk: bytes) -> bool:
+        """Take one piece, never empty, and wait while the client is slow.
+
+        False asks the caller to pause: the sink cannot wait where it is called, and will
+        have the caller go on when the client has caught up (inline runner).
+        Raises ``ClientDisconnected`` when the client is gone.
+        """
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """Take the rest of an open file (at most `count` bytes) as the rest of the body.
+
+        False: not possible here, and nothing was taken; send chunks.
+        """
+
+    def finish(self) -> None:
+        """The body is whole."""
+
+    def abort(self) -> None:
+        """The response cannot be completed: the client must be able to tell."""
