@@ -1,0 +1,140 @@
+"""`asgi-bridge serve module:attr`: the command line, made from the settings.
+
+Exit codes: 0, told to stop and stopped; 1, something outside (an address in use); 2, wrong usage;
+3, the app could not be loaded or started. A supervisor should not start it again after 2 and 3.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, NoReturn
+
+import click
+
+import bridge
+from bridge.errors import AppLoadError, ConfigError, LifespanFailed
+from bridge.server.config import SETTINGS, Config
+from bridge.server.server import Server
+from bridge.server.settings import Setting
+from bridge.server.sources import Layer, make_config, unknown_variables
+
+FAILED, NOT_STARTED = 1, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(bridge.__version__, "-V", "--version", prog_name="asgi-bridge")
+def main() -> None:
+    """Serve any Python web app: ASGI 3, 2 and 1, WSGI, and mixtures of them."""
+
+
+class _SettingsCommand(click.Command):
+    """A command whose options are the settings, in the sections of the reference page."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        by_name = {option.name: option for option in self.get_params(ctx)}
+        for title, settings in groupby(SETTINGS, key=lambda setting: setting.section):
+            names = [setting.name for setting in settings if setting.name in by_name]
+            _write_section(ctx, formatter, title, [by_name.pop(name) for name in names])
+        _write_section(ctx, formatter, "Other", list(by_name.values()))
+
+
+def _write_section(
+    ctx: click.Context,
+    formatter: click.HelpFormatter,
+    title: str,
+    options: list[click.Parameter],
+) -> None:
+    records = [record for option in options if (record := option.get_help_record(ctx))]
+    with formatter.section(title):
+        formatter.write_dl(records)
+
+
+def _options() -> Iterator[click.Parameter]:
+    """An option for each setting; values stay text, so that one place reads and checks them."""
+    for setting in SETTINGS:
+        if setting.name == "app":
+            yield click.Argument(["app"], required=False, metavar="[MODULE:ATTR]")
+        else:
+            yield click.Option(_declarations(setting), **_attributes(setting))
+    yield click.Option(
+        ["-c", "--config"],
+        metavar="FILE",
+        help="A TOML file of settings; its table [tool.bridge] where it has one. "
+        "Default: pyproject.toml, where it has that table.",
+    )
+
+
+def _declarations(setting: Setting) -> list[str]:
+    if isinstance(setting.default, bool):
+        return [setting.name, f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"]
+    return [setting.name, *setting.flags]
+
+
+def _attributes(setting: Setting) -> dict[str, Any]:
+    about: dict[str, Any] = {"default": None, "help": f"{setting.help}{_shown_default(setting)}"}
+    if not isinstance(setting.default, bool):
+        about["metavar"] = "|".join(setting.choices) or setting.kind.metavar
+        about["multiple"] = setting.many
+    return about
+
+
+def _shown_default(setting: Setting) -> str:
+    return f"  [{setting.shown_default}]" if setting.shown_default else ""
+
+
+@click.pass_context
+def _serve(ctx: click.Context, **options: Any) -> None:
+    file = options.pop("config")
+    given: Layer = {
+        name: (value, _label(name)) for name, value in options.items() if value not in (None, ())
+    }
+    for line in unknown_variables(os.environ):
+        click.echo(f"Warning: {line}", err=True)
+    try:
+        config = make_config(given, os.environ, file)
+        if config.app is None and not config.mount:
+            raise ConfigError("no app is named; say module:attr, or --mount PREFIX=module:attr")
+    except ConfigError as error:
+        raise click.UsageError(str(error), ctx) from error
+    run(config, ctx)
+
+
+def _label(name: str) -> str:
+    return next(setting.flag for setting in SETTINGS if setting.name == name)
+
+
+main.add_command(
+    _SettingsCommand(
+        "serve",
+        callback=_serve,
+        params=list(_options()),
+        short_help="Serve an app.",
+        help="Serve the app MODULE:ATTR, or several with --mount.\n\n"
+        "Every option is also BRIDGE_OPTION in the environment, and a key of the file. The "
+        "command line beats the environment, which beats the file.",
+    )
+)
+
+
+def run(config: Config, ctx: click.Context | None = None) -> None:
+    """Serve until told to stop; leaves the process with the fitting exit code where that fails."""
+    try:
+        Server(config).run()
+    except ConfigError as error:
+        raise click.UsageError(str(error), ctx) from error
+    except (AppLoadError, LifespanFailed) as error:
+        _leave(error, NOT_STARTED)
+    except OSError as error:
+        _leave(error, FAILED)
+
+
+def _leave(error: Exception, code: int) -> NoReturn:
+    """Say what is wrong, below the traceback of the app's own code where that raised."""
+    if error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(code)

@@ -1,0 +1,134 @@
+"""From a name on the command line to an app: ``module:attr``, or mounts of several."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from bridge.detect import as_asgi
+from bridge.dispatcher import Dispatcher
+from bridge.errors import AppLoadError, ConfigError
+from bridge.server.config import Config
+
+#: What an app is called where only its module is named.
+USUAL_NAMES = ("app", "application")
+
+_KINDS = ("asgi3", "asgi2", "asgi1", "wsgi")
+
+
+def load(config: Config) -> Any:
+    """The app that `config` names: `app` itself, or a `Dispatcher` of its mounts.
+
+    Raises `AppLoadError` where an app cannot be had, `ConfigError` where none is named.
+    """
+    if config.mount:
+        return load_mounts(config.mount, config.app_dir, config.factory)
+    if config.app is None:
+        raise ConfigError("no app is named; say module:attr, or --mount PREFIX=module:attr")
+    return load_app(config.app, config.app_dir, config.factory)
+
+
+def load_mounts(mounts: tuple[str, ...], app_dir: str, factory: bool = False) -> Dispatcher:
+    """A `Dispatcher` of ``PREFIX=TARGET`` texts, where a target may begin with its kind."""
+    children: dict[str, Any] = {}
+    for mount in mounts:
+        prefix, _, target = mount.partition("=")
+        if prefix in children:
+            raise ConfigError(f"{prefix} is mounted twice; give each app a prefix of its own")
+        kind, _, rest = target.partition(":")
+        if kind in _KINDS and ":" in rest:
+            children[prefix] = as_asgi(load_app(rest, app_dir, factory), kind=kind)
+        else:
+            children[prefix] = load_app(target, app_dir, factory)
+    return Dispatcher(children)
+
+
+def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
+    """The app that `target` names, or `target` itself where it is no text.
+
+    A name is ``module:attr`` or ``module:attr.attr``, or a module alone that has an `app` or an
+    `application`. With `factory` it is called, and what it returns is the app.
+
+    Raises `AppLoadError` that says what is missing; where the app's own code raised, that error is
+    its cause.
+    """
+    found = _find(target, app_dir) if isinstance(target, str) else target
+    name = target if isinstance(target, str) else type(target).__name__
+    if factory:
+        found = _call(found, name)
+    if not callable(found):
+        raise AppLoadError(
+            f"{name} is a {type(found).__name__}, which cannot be called; an app is callable"
+            + ("" if factory else " (is it a module? say module:attr)")
+        )
+    return found
+
+
+def _find(target: str, app_dir: str) -> Any:
+    module_name, colon, attributes = target.partition(":")
+    if not module_name or (colon and not attributes):
+        raise AppLoadError(f"{target!r} names no app; say module:attr, such as main:app")
+    if module_name.endswith(".py") or "/" in module_name:
+        stem = Path(module_name).stem
+        raise AppLoadError(
+            f"{module_name!r} is a file; name the module instead, such as {stem}:"
+            f"{attributes or 'app'} (and its directory with --app-dir)"
+        )
+    if "(" in attributes:
+        raise AppLoadError(
+            f"{target!r} is a call; name the function and add --factory to have it called"
+        )
+    module = _import(module_name, app_dir)
+    if not colon:
+        return _usual_app(module, module_name)
+    found: Any = module
+    for attribute in attributes.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise AppLoadError(
+                f"{module_name} has no attribute {attributes!r} ({module.__file__})"
+            ) from None
+    return found
+
+
+def _import(name: str, app_dir: str) -> Any:
+    directory = str(Path(app_dir).resolve())
+    if directory not in sys.path[:1]:
+        sys.path.insert(0, directory)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name + ".").startswith(error.name + "."):
+            raise AppLoadError(f"importing {name} failed: {error}") from error
+        raise AppLoadError(
+            f"there is no module {error.name!r} in {directory} or on the import path; "
+            "say where it is with --app-dir"
+        ) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise AppLoadError(f"importing {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _usual_app(module: Any, name: str) -> Any:
+    for usual in USUAL_NAMES:
+        if hasattr(module, usual):
+            return getattr(module, usual)
+    raise AppLoadError(
+        f"{name} has neither {' nor '.join(USUAL_NAMES)}; say which of its attributes is the app: "
+        f"{name}:attr"
+    )
+
+
+def _call(factory: Any, name: str) -> Any:
+    if not callable(factory):
+        raise AppLoadError(f"{name} is a {type(factory).__name__}; a factory is a function")
+    try:
+        return factory()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise AppLoadError(f"calling {name} failed: {type(error).__name__}: {error}") from error

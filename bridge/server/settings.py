@@ -1,0 +1,247 @@
+"""What a setting is: its kind, its bounds, and the names it goes by.
+
+`config.Config` is the only list of settings. Each is a dataclass field made by `setting`, and
+everything that an outsider sees of it follows from that one row: the flag, the environment
+variable, the key in a file, the reference page, and the text of the error when it is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass
+from typing import Any, TypeAlias
+
+from bridge.errors import ConfigError
+
+#: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
+Size: TypeAlias = int
+Seconds: TypeAlias = float
+#: Permission bits; text is octal.
+Mode: TypeAlias = int
+Path: TypeAlias = str
+Texts: TypeAlias = tuple[str, ...]
+#: ``PREFIX=TARGET`` each; a mapping will do.
+Mounts: TypeAlias = tuple[str, ...]
+#: A file, or a ``logging.config`` dictionary.
+LogConfig: TypeAlias = str | dict[str, Any]
+
+
+# ------------------------------------------------------------- from text to values
+
+_TRUTH = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def _bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return _TRUTH[_text(value).lower()]
+
+
+def _int(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError
+    return int(value)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str) and value[-1:].upper() in _UNITS:
+        return int(value[:-1]) * _UNITS[value[-1].upper()]
+    return _int(value)
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    seconds = float(value)
+    if not seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+def _mode(value: object) -> int:
+    return int(value, 8) if isinstance(value, str) else _int(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return tuple(_text(part) for part in value)
+
+
+def _mounts(value: object) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        value = [f"{prefix}={_text(target)}" for prefix, target in value.items()]
+    mounts = _texts(value)
+    if not all(
+        "/" in prefix and target for prefix, _, target in (m.partition("=") for m in mounts)
+    ):
+        raise ValueError
+    return mounts
+
+
+def _log_config(value: object) -> LogConfig:
+    return value if isinstance(value, dict) else _text(value)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How values of one type are read, and how they are spoken of."""
+
+    words: str
+    metavar: str
+    read: Callable[[Any], Any]
+
+
+#: The kind of each annotation in `Config`.
+KINDS = {
+    "object": Kind("an app, or module:attr", "MODULE:ATTR", lambda value: value),
+    "bool": Kind("true or false", "", _bool),
+    "int": Kind("a whole number", "N", _int),
+    "Size": Kind("a number of bytes, such as 65536 or 64K", "BYTES", _size),
+    "Seconds": Kind("a number of seconds", "SECONDS", _seconds),
+    "Mode": Kind("octal permission bits, such as 660", "MODE", _mode),
+    "str": Kind("text", "TEXT", _text),
+    "Path": Kind("the path of a file or directory", "PATH", _text),
+    "Texts": Kind(
+        "a list of texts (with commas between them where it is one text)", "TEXT", _texts
+    ),
+    "Mounts": Kind("PREFIX=MODULE:ATTR, such as /api=new.asgi:app", "PREFIX=TARGET", _mounts),
+    "LogConfig": Kind("the path of a TOML, JSON or YAML file", "PATH", _log_config),
+}
+
+
+# ------------------------------------------------------------- one setting
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of `Config`, with everything that can be said of it."""
+
+    name: str
+    default: Any
+    kind: Kind
+    help: str
+    section: str
+    short: str | None
+    aliases: tuple[str, ...]
+    env: tuple[str, ...]
+    choices: tuple[str, ...]
+    least: float | None
+    most: float | None
+
+    @property
+    def flag(self) -> str:
+        """The long option of the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Every option that sets it, the short one first."""
+        return (*((self.short,) if self.short else ()), self.flag, *self.aliases)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that set it; earlier ones win."""
+        return ("BRIDGE_" + self.name.upper(), *self.env)
+
+    @property
+    def many(self) -> bool:
+        """Whether it is a list, so that its option may be repeated."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.most is not None:
+            return f"{self.kind.words} from {self.least:g} to {self.most:g}"
+        if self.least:
+            return f"{self.kind.words}, at least {self.least:g}"
+        return self.kind.words
+
+    @property
+    def shown_default(self) -> str:
+        """The default as one writes it on the command line; empty where there is none."""
+        if self.default in (None, (), ""):
+            return ""
+        if self.kind is KINDS["Mode"]:
+            return f"{self.default:o}"
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+    def read(self, value: object, label: str) -> Any:
+        """`value`, which may be text, as its proper type.
+
+        `label` names where it came from. Raises `ConfigError` that says what was seen there, and
+        what is allowed.
+        """
+        if self.default is None and (value is None or (isinstance(value, str) and not value)):
+            return None
+        try:
+            result = self.kind.read(value)
+        except (TypeError, ValueError, KeyError):
+            raise self.wrong(value, label) from None
+        if self.choices and result not in self.choices:
+            raise self.wrong(value, label)
+        if (self.least is not None and result < self.least) or (
+            self.most is not None and result > self.most
+        ):
+            raise self.wrong(value, label)
+        return result
+
+    def wrong(self, value: object, label: str) -> ConfigError:
+        """The error for a value that is not allowed."""
+        return ConfigError(f"{label} is {value!r}; allowed is {self.allowed}")
+
+
+def setting(
+    default: Any,
+    help: str,
+    section: str,
+    *,
+    short: str | None = None,
+    aliases: tuple[str, ...] = (),
+    env: tuple[str, ...] = (),
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+    secret: bool = False,
+) -> Any:
+    """A field of `Config`. `aliases` are further flags, `env` further environment variables."""
+    about = {
+        "help": help,
+        "section": section,
+        "short": short,
+        "aliases": aliases,
+        "env": env,
+        "choices": choices,
+        "least": least,
+        "most": most,
+    }
+    return dataclasses.field(default=default, repr=not secret, metadata=about)
+
+
+def settings_of(config: type[Any]) -> Iterator[Setting]:
+    """The settings of a dataclass whose fields were made by `setting`, in order."""
+    for field in dataclasses.fields(config):
+        yield Setting(field.name, field.default, _kind(field), **field.metadata)
+
+
+def _kind(field: Field[Any]) -> Kind:
+    annotation = field.type if isinstance(field.type, str) else field.type.__name__
+    return KINDS[annotation.removesuffix(" | None")]
