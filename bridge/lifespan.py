@@ -1,0 +1,237 @@
+"""An app's lifespan (ASGI, "Lifespan Protocol"): its startup, its state, its shutdown.
+
+The app is called once with a lifespan scope, in one task that lives as long as the host, so that
+what it opens at startup (cancel scopes, task groups) is closed in the task that opened it. Each
+of the two phases is a question, ``lifespan.startup`` or ``lifespan.shutdown``, that the app can
+leave unanswered in more ways than it can answer:
+
+=======================  ==========================================================
+it sends ``complete``    the phase is over
+it sends ``failed``      `LifespanFailed` with the app's message, in every mode
+it raises or returns     startup: the app knows no lifespan. ``auto`` goes on
+                         without, as the specification wants; ``on`` fails
+                         shutdown: raising is a failure, returning is an answer
+it raises `SystemExit`   a failure in every mode: somebody wanted it to stop
+it does neither          a failure when the phase's time is up
+=======================  ==========================================================
+
+However a phase ends, no task is left behind: where the lifespan is over, its task has ended or
+been cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Literal, TypeAlias, get_args
+
+from bridge.errors import ConfigError, IllegalMessage, LifespanFailed
+from bridge.types import ASGIApp, Message, Scope
+
+Mode: TypeAlias = Literal["auto", "on", "off"]
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds that a cancelled app has to clean up before it is left to itself.
+CANCEL_GRACE = 1.0
+
+
+class Lifespan:
+    """The lifespan of one app, run on the event loop that calls `startup`.
+
+    `state` is the dictionary that the app fills at startup; a host gives each request a shallow
+    copy of it as ``scope["state"]``. The timeouts are in seconds, None or 0 for no limit.
+    `supported` is None until startup is over, then whether the app takes part.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        mode: Mode = "auto",
+        startup_timeout: float | None = 60.0,
+        shutdown_timeout: float | None = 30.0,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        if mode not in get_args(Mode):
+            raise ConfigError(f"lifespan is {mode!r}, and must be auto, on or off")
+        self.state: dict[str, Any] = {} if state is None else state
+        self.supported: bool | None = None
+        self._app = app
+        self._mode = mode
+        self._timeouts = {"startup": startup_timeout, "shutdown": shutdown_timeout}
+        self._conversation: _Conversation | None = None
+
+    async def startup(self) -> None:
+        """Have the app start; returns when it has, or when it takes no part in lifespan.
+
+        Raises `LifespanFailed` with the app's own message, its exception as the cause.
+        """
+        if self._mode == "off":
+            return
+        if self._conversation is not None:
+            raise RuntimeError("this lifespan has been started; make a new one to start again")
+        talk = self._conversation = _Conversation(self._app, self.state)
+        try:
+            self.supported = await self._ask(talk, "startup") or self._without(talk)
+        finally:
+            if not self.supported:
+                await talk.end()
+
+    async def shutdown(self) -> None:
+        """Have the app shut down, once; does nothing where it never started.
+
+        Raises `LifespanFailed` as `startup` does; also then nothing of the app runs on.
+        """
+        talk = self._conversation
+        if not self.supported or talk is None or talk.asked == "shutdown":
+            return
+        if talk.ended:
+            return  # by itself, which was logged then
+        try:
+            await self._ask(talk, "shutdown")
+            await talk.wait_until_idle()
+            if talk.error is not None:
+                raise _raised("shutdown", talk.error)
+        finally:
+            await talk.end()
+
+    async def _ask(self, talk: _Conversation, phase: str) -> bool:
+        """Put the question; True: the app has answered that it is done, False: it has ended."""
+        timeout = self._timeouts[phase]
+        answer = await talk.ask(phase, timeout or None)
+        if answer is not None:
+            if answer["type"].endswith(".failed"):
+                await talk.wait_until_idle()
+                raise LifespanFailed(_said(phase, answer)) from talk.error
+            return True
+        if not talk.ended:
+            raise LifespanFailed(
+                f"the app did not answer lifespan.{phase} within {timeout} s; raise "
+                f"--timeout-{phase}, or use --lifespan off if the app knows no lifespan"
+            )
+        return False
+
+    def _without(self, talk: _Conversation) -> Literal[False]:
+        """The app ended before it had started: go on without its lifespan, where that is right."""
+        error = talk.error
+        if error is not None and not isinstance(error, Exception):
+            raise _raised("startup", error)
+        if self._mode == "on":
+            if error is not None:
+                raise _raised("startup", error)
+            raise LifespanFailed(
+                "the app returned from its lifespan without lifespan.startup.complete; "
+                "use --lifespan auto or off if it knows no lifespan"
+            )
+        if error is not None and talk.received:
+            logger.warning(
+                "the app raised at lifespan.startup and runs on without lifespan, as the ASGI "
+                "specification wants; --lifespan on makes this an error",
+                exc_info=error,
+            )
+        else:
+            logger.debug("the app knows no lifespan (%r)", error)
+        return False
+
+
+class _Conversation:
+    """The app's task, and the questions and answers between it and the host."""
+
+    def __init__(self, app: ASGIApp, state: dict[str, Any]) -> None:
+        loop = asyncio.get_running_loop()
+        self.asked = "startup"
+        self.received = False
+        self.error: BaseException | None = None
+        self._questions: asyncio.Queue[str] = asyncio.Queue()
+        self._answer: asyncio.Future[Message] = loop.create_future()
+        self._idle = asyncio.Event()
+        self._deadline: float | None = None
+        scope: Scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": state,
+        }
+        self._task = loop.create_task(self._run(app, scope), name="lifespan")
+
+    @property
+    def ended(self) -> bool:
+        return self._task.done()
+
+    async def ask(self, phase: str, timeout: float | None) -> Message | None:
+        """The app's answer to ``lifespan.{phase}``; None where it ended or the time was up."""
+        loop = asyncio.get_running_loop()
+        if phase != self.asked:
+            self.asked, self._answer = phase, loop.create_future()
+        self._deadline = None if timeout is None else loop.time() + timeout
+        self._questions.put_nowait(phase)
+        either: set[asyncio.Future[Any]] = {self._answer, self._task}
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        return self._answer.result() if self._answer.done() else None
+
+    async def wait_until_idle(self) -> None:
+        """Wait until the app ends, or waits for what will never come, or the time is up."""
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await self._idle.wait()
+        except TimeoutError:
+            logger.warning("the app answered lifespan.%s, but does not return", self.asked)
+
+    async def end(self) -> None:
+        """Cancel the app if it is still running, and give it `CANCEL_GRACE` to clean up."""
+        self.asked = "shutdown"
+        if self._task.done():
+            return
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=CANCEL_GRACE)
+        if not self._task.done():
+            logger.error("the app's lifespan goes on after it was cancelled: left to itself")
+
+    async def _run(self, app: ASGIApp, scope: Scope) -> None:
+        try:
+            await app(scope, self._receive, self._send)
+        except BaseException as error:  # SystemExit, too, must not tear down the loop
+            self.error = error
+        self._idle.set()
+        if self._answer.done() and not self._over:
+            self._note_early_end()
+
+    @property
+    def _over(self) -> bool:
+        """Whether the last word has been said."""
+        return self._answer.done() and (
+            self.asked == "shutdown" or self._answer.result()["type"].endswith(".failed")
+        )
+
+    def _note_early_end(self) -> None:
+        if self.error is None:
+            logger.debug("the app returned from its lifespan right after startup")
+        elif not isinstance(self.error, asyncio.CancelledError):
+            logger.error("the app's lifespan ended with an exception", exc_info=self.error)
+
+    async def _receive(self) -> Message:
+        if self._over:
+            self._idle.set()  # no question will come: wait to be cancelled
+        phase = await self._questions.get()
+        self.received = True
+        return {"type": f"lifespan.{phase}"}
+
+    async def _send(self, message: Any) -> None:
+        kind = message.get("type") if isinstance(message, dict) else None
+        legal = (f"lifespan.{self.asked}.complete", f"lifespan.{self.asked}.failed")
+        if kind not in legal:
+            raise IllegalMessage(f"the app sent {message!r} in its lifespan; legal now: {legal}")
+        if self._answer.done():
+            raise IllegalMessage(f"the app sent {kind!r}, but has answered lifespan.{self.asked}")
+        self._answer.set_result(message)
+
+
+def _said(phase: str, answer: Message) -> str:
+    said = str(answer.get("message") or "").strip()
+    return f"{phase} failed: {said}" if said else f"{phase} failed, and the app gave no message"
+
+
+def _raised(phase: str, error: BaseException) -> LifespanFailed:
+    failed = LifespanFailed(f"the app raised {error!r} at lifespan.{phase}")
+    failed.__cause__ = error
+    return failed
