@@ -1,0 +1,199 @@
+"""ASGI messages that an app sends: their shape and their legal order (A20, A21).
+
+An exchange is in one phase at a time, and each phase allows few types of message; the tables
+`HTTP` and `WEBSOCKET` are the whole grammar. A driver that knows the common way by heart
+(start, body) may check it in line, and needs the tables only to say what was wrong:
+
+    if kind == BODY and phase == STREAMING: ...
+    else: raise out_of_order(HTTP, phase, kind)
+
+Everything raised here is `IllegalMessage`, inside the app's own ``await send(...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+from bridge.errors import IllegalMessage
+from bridge.headers import FIELD_NAMES, HOP_BY_HOP, Spellings, check_value
+from bridge.types import Message, RawHeaders, TextHeaders
+
+# ------------------------------------------------------------- types of message
+
+START: Final = "http.response.start"
+BODY: Final = "http.response.body"
+TRAILERS: Final = "http.response.trailers"
+EARLY_HINT: Final = "http.response.early_hint"
+PATHSEND: Final = "http.response.pathsend"
+DEBUG: Final = "http.response.debug"
+
+ACCEPT: Final = "websocket.accept"
+SEND: Final = "websocket.send"
+CLOSE: Final = "websocket.close"
+REFUSE_START: Final = "websocket.http.response.start"
+REFUSE_BODY: Final = "websocket.http.response.body"
+
+# ------------------------------------------------------------- phases
+
+#: HTTP: no response yet; WebSocket: the handshake has no answer yet.
+WAITING: Final = "before the response starts"
+#: HTTP: the head is known, body may follow.
+STREAMING: Final = "in the body"
+#: HTTP: the body is whole, trailers were announced.
+TRAILING: Final = "before the trailers"
+#: WebSocket: accepted.
+OPEN: Final = "while the WebSocket is open"
+#: WebSocket: being refused by an HTTP response.
+REFUSING: Final = "in the response that refuses the WebSocket"
+#: Nothing may follow.
+OVER: Final = "after the end"
+
+Grammar: TypeAlias = Mapping[str, Mapping[str, str]]
+
+#: phase -> type of message -> phase after it, where more of the same may follow (`more_body`,
+#: `more_trailers`); what ends by the message's own flag is decided by `following`.
+HTTP: Final[Grammar] = {
+    WAITING: {START: STREAMING, EARLY_HINT: WAITING, DEBUG: WAITING},
+    STREAMING: {BODY: STREAMING, PATHSEND: OVER, DEBUG: STREAMING},
+    TRAILING: {TRAILERS: TRAILING, DEBUG: TRAILING},
+    OVER: {},
+}
+WEBSOCKET: Final[Grammar] = {
+    WAITING: {ACCEPT: OPEN, CLOSE: OVER, REFUSE_START: REFUSING},
+    OPEN: {SEND: OPEN, CLOSE: OVER},
+    REFUSING: {REFUSE_BODY: REFUSING},
+    OVER: {},
+}
+
+_MORE = {BODY: "more_body", REFUSE_BODY: "more_body", TRAILERS: "more_trailers"}
+
+
+def following(grammar: Grammar, phase: str, message: Message, *, trailers: bool = False) -> str:
+    """The phase after `message`; raises `IllegalMessage` where it may not be sent now.
+
+    `trailers`: the response's start announced them, so its body is followed by `TRAILING`.
+    """
+    kind = message_type(message)
+    after = grammar[phase].get(kind)
+    if after is None:
+        raise out_of_order(grammar, phase, kind)
+    flag = _MORE.get(kind)
+    if flag is not None and not message.get(flag, False):
+        return TRAILING if trailers and kind == BODY else OVER
+    if trailers and kind == PATHSEND:
+        return TRAILING
+    return after
+
+
+def message_type(message: Message) -> str:
+    """The type of any message; raises `IllegalMessage` where it has none."""
+    try:
+        kind = message["type"]
+    except (TypeError, KeyError):
+        raise IllegalMessage(
+            f"an ASGI message is a dict with a 'type', not {message!r:.200}"
+        ) from None
+    if not isinstance(kind, str):
+        raise IllegalMessage(f"the type of an ASGI message is a str, not {kind!r:.200}")
+    return kind
+
+
+def out_of_order(grammar: Grammar, phase: str, kind: str) -> IllegalMessage:
+    """The error for a message that is unknown, or known but not allowed in this phase."""
+    if not any(kind in allowed for allowed in grammar.values()):
+        return IllegalMessage(f"unknown message type {kind!r}; known: {_names(_all(grammar))}")
+    allowed = _names(grammar[phase]) or "nothing"
+    return IllegalMessage(f"{kind!r} was sent {phase}, where {allowed} may be sent")
+
+
+def _all(grammar: Grammar) -> list[str]:
+    return [kind for phase in grammar.values() for kind in phase]
+
+
+def _names(kinds: Iterable[str]) -> str:
+    return ", ".join(repr(kind) for kind in dict.fromkeys(kinds))
+
+
+# ------------------------------------------------------------- the start of a response
+
+
+def check_status(message: Message) -> int:
+    """The status of a start: an int from 200 to 999 (1xx are early hints, never a response)."""
+    status = message.get("status")
+    if type(status) is not int:
+        status = _as_status(status)
+    if not 200 <= status <= 999:
+        raise IllegalMessage(f"status is {status}, and must be from 200 to 999")
+    return status
+
+
+def _as_status(status: object) -> int:
+    """A subclass of int (`http.HTTPStatus`) as the plain int."""
+    if isinstance(status, int) and not isinstance(status, bool):
+        return int(status)
+    raise IllegalMessage(f"status is {status!r}, and must be an int")
+
+
+def check_headers(message: Message) -> RawHeaders:
+    """The header fields of a start, trailers or accept as a list of pairs of bytes.
+
+    Only the shape is checked: `text_headers` and `headers.encode_fields` check what is in them,
+    at the time they are written out.
+    """
+    headers = message.get("headers")
+    if type(headers) is list:
+        return headers
+    if headers is None:
+        return []
+    if isinstance(headers, (str, bytes, Mapping)) or not isinstance(headers, Iterable):
+        raise IllegalMessage(
+            f"headers are {type(headers).__name__}, and must be an iterable of (name, value) pairs"
+        )
+    return list(headers)
+
+
+def _known_to_wsgi(name: bytes) -> str:
+    """The field name as WSGI wants it; empty for hop-by-hop fields, which belong to the host."""
+    lower = FIELD_NAMES[name]
+    return "" if lower in HOP_BY_HOP else name.decode("ascii")
+
+
+_TEXT_NAMES: Spellings[bytes, str] = Spellings(_known_to_wsgi)
+
+
+def text_headers(headers: RawHeaders) -> TextHeaders:
+    """Fields as WSGI takes them, in order and with repeats; hop-by-hop ones are left out (A25).
+
+    Raises `IllegalMessage` that names the field at fault.
+    """
+    names = _TEXT_NAMES
+    text = []
+    try:
+        for name, value in headers:
+            known = names[name]
+            if type(value) is not bytes or b"\n" in value or b"\r" in value or b"\0" in value:
+                check_value(name, value)
+            if known:
+                text.append((known, value.decode("latin-1")))
+    except (TypeError, ValueError):
+        raise IllegalMessage(
+            f"headers are {headers!r:.300}; each must be a (name, value) pair of bytes"
+        ) from None
+    return text
+
+
+# ------------------------------------------------------------- the body
+
+
+def check_body(message: Message) -> bytes:
+    """The piece of body that a message carries, ``b""`` where it carries none."""
+    body = message.get("body", b"")
+    return body if type(body) is bytes else as_bytes(body)
+
+
+def as_bytes(body: object) -> bytes:
+    """Bytes-like objects as bytes; raises `IllegalMessage` for what is not bytes-like."""
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise IllegalMessage(f"body is {type(body).__name__}, and must be bytes")

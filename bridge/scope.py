@@ -1,0 +1,191 @@
+"""An ASGI scope made from a WSGI environ (ASGI "HTTP Connection Scope", PEP 3333; A1-A3).
+
+WSGI hands over bytes dressed as text: every environ string holds one byte per character
+(latin-1, PEP 3333 "Unicode Issues"). ASGI wants most of them as the bytes they are, and the two
+paths as UTF-8 text. Hosts keep the rule to different degrees; what a host gets wrong is mended
+here and is never an error of the request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from bridge.headers import Spellings, content_length
+from bridge.types import Environ, RawHeaders, Scope
+
+#: What ``scope["asgi"]`` says; copied into every scope.
+ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
+
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+_HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2.0": "2", "HTTP/2": "2"}
+#: RFC 3986 §3.3: what stands in a path as it is.
+_PATH_SAFE = "/:@!$&'()*+,;=-._~"
+
+
+def _header_name(key: str) -> bytes:
+    """The header field that an environ key stands for; empty where it stands for none."""
+    if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        name = key
+    elif key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
+        name = key[5:]
+    else:
+        return b""
+    return name.replace("_", "-").lower().encode("latin-1", "replace")
+
+
+#: Environ key -> lower-case header name, or ``b""`` for keys that are not header fields.
+_HEADER_NAMES: Spellings[str, bytes] = Spellings(_header_name)
+
+
+def wire_bytes(text: str) -> bytes:
+    """The bytes an environ string stands for.
+
+    A host that decoded them some other way (UTF-8, the file system's encoding) is understood.
+    """
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        pass
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def headers_from_environ(environ: Environ) -> RawHeaders:
+    """The request's fields: names in lower case, in the host's order.
+
+    Empty ``CONTENT_TYPE`` and ``CONTENT_LENGTH`` mean that the client sent none (RFC 3875 §4.1).
+    """
+    names = _HEADER_NAMES
+    headers = []
+    for key, value in environ.items():
+        name = names[key]
+        if name and (value or key[:5] == "HTTP_"):
+            try:
+                headers.append((name, value.encode("latin-1")))
+            except UnicodeEncodeError:
+                headers.append((name, wire_bytes(value)))
+    return headers
+
+
+def paths_from_environ(environ: Environ) -> tuple[str, bytes, str]:
+    """``path``, ``raw_path`` and ``root_path`` of the scope.
+
+    ``path`` is the whole path, the mount point included; bytes that are not UTF-8 become U+FFFD
+    in it, and are found unharmed in ``raw_path``.
+    """
+    script_name: str = environ.get("SCRIPT_NAME") or ""
+    path_info: str = environ.get("PATH_INFO") or ""
+    script_name = script_name.rstrip("/")
+    whole = script_name + path_info or "/"
+    target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if whole.isascii():
+        path, root_path = whole, script_name
+    else:
+        path = wire_bytes(whole).decode("utf-8", "replace")
+        root_path = wire_bytes(script_name).decode("utf-8", "replace")
+    if target:
+        return path, _path_of_target(wire_bytes(target)), root_path
+    return path, quote_from_bytes(wire_bytes(whole), _PATH_SAFE).encode("ascii"), root_path
+
+
+def _path_of_target(target: bytes) -> bytes:
+    """The path of a request target in origin or absolute form (RFC 9112 §3.2)."""
+    path = target.partition(b"?")[0]
+    if path[:1] != b"/" and b"://" in path:
+        _, slash, rest = path.partition(b"://")[2].partition(b"/")
+        path = slash + rest or b"/"
+    return path
+
+
+def body_length(environ: Environ) -> int | None:
+    """How many bytes the host will give as the request's body; None: read to the end (A10).
+
+    Raises `RequestError` (400) where ``CONTENT_LENGTH`` is not a number (A2).
+    """
+    text: str = environ.get("CONTENT_LENGTH") or ""
+    if text:
+        return content_length(wire_bytes(text))
+    return None if environ.get("wsgi.input_terminated") else 0
+
+
+def asks_for_websocket(environ: Environ) -> bool:
+    """Whether the request is the opening handshake of a WebSocket (RFC 6455 §4.2.1)."""
+    upgrade: str | None = environ.get("HTTP_UPGRADE")
+    return (
+        upgrade is not None
+        and upgrade.strip().lower() == "websocket"
+        and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
+        and environ.get("REQUEST_METHOD") == "GET"
+    )
+
+
+def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) -> Scope:
+    """The ``http`` scope of a request that a WSGI host hands over.
+
+    `state` is the lifespan's; the request gets a shallow copy of its own. ``extensions`` holds
+    ``wsgi.environ`` (the environ itself, A3), and what this host can do beyond the plain
+    specification (A24).
+    """
+    path, raw_path, root_path = paths_from_environ(environ)
+    scheme: str = environ.get("wsgi.url_scheme", "http")
+    extensions: dict[str, Any] = {"wsgi.environ": environ}
+    if "wsgi.early_hints" in environ:
+        extensions["http.response.early_hint"] = {}
+    if "wsgi.file_wrapper" in environ:
+        extensions["http.response.pathsend"] = {}
+    scope: Scope = {
+        "type": "http",
+        "asgi": ASGI_VERSION.copy(),
+        "http_version": _HTTP_VERSIONS.get(environ.get("SERVER_PROTOCOL", ""), "1.1"),
+        "method": environ["REQUEST_METHOD"].upper(),
+        "scheme": scheme,
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": wire_bytes(environ.get("QUERY_STRING") or ""),
+        "root_path": root_path,
+        "headers": headers_from_environ(environ),
+        "client": _client(environ),
+        "server": _server(environ, scheme),
+        "extensions": extensions,
+    }
+    if state is not None:
+        scope["state"] = state.copy()
+    return scope
+
+
+def websocket_scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) -> Scope:
+    """The ``websocket`` scope of an opening handshake (ASGI, "WebSocket Connection Scope")."""
+    scope = scope_from_environ(environ, state)
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["scheme"] = _WEBSOCKET_SCHEMES.get(scope["scheme"], "ws")
+    offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")
+    scope["subprotocols"] = [name.strip() for name in offered if name.strip()]
+    scope["extensions"] = {"wsgi.environ": environ, "websocket.http.response": {}}
+    return scope
+
+
+def _client(environ: Environ) -> tuple[str, int] | None:
+    """Who asks; port 0 where the host does not tell it, None where it tells nothing."""
+    host: str = environ.get("REMOTE_ADDR") or ""
+    if not host:
+        return None
+    port = str(environ.get("REMOTE_PORT") or "")
+    return host, int(port) if port.isascii() and port.isdigit() else 0
+
+
+def _server(environ: Environ, scheme: str) -> tuple[str, int | None] | None:
+    """Who is asked; a Unix socket's path has port None (ASGI, ``server``)."""
+    name: str = environ.get("SERVER_NAME") or ""
+    port = str(environ.get("SERVER_PORT") or "")
+    if not name:
+        return None
+    if port.isascii() and port.isdigit():
+        return name, int(port)
+    if name.startswith(("/", "unix:")):
+        return name.removeprefix("unix:"), None
+    return name, _DEFAULT_PORTS.get(scheme, 80)

@@ -1,0 +1,243 @@
+"""Shape and order of the messages that an ASGI app sends."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge import asgi_messages as messages
+from bridge.asgi_messages import (
+    HTTP,
+    OPEN,
+    OVER,
+    REFUSING,
+    STREAMING,
+    TRAILING,
+    WAITING,
+    WEBSOCKET,
+    check_body,
+    check_headers,
+    check_status,
+    following,
+    message_type,
+    text_headers,
+)
+from bridge.errors import IllegalMessage
+
+START = {"type": "http.response.start", "status": 200}
+END = {"type": "http.response.body"}
+MORE = {"type": "http.response.body", "more_body": True}
+PATHSEND = {"type": "http.response.pathsend", "path": "/x"}
+HINT = {"type": "http.response.early_hint", "links": []}
+TRAILERS = {"type": "http.response.trailers", "headers": []}
+
+
+def run(*sent: dict[str, Any], grammar: Any = HTTP, trailers: bool = False) -> str:
+    phase: str = WAITING
+    for message in sent:
+        phase = following(grammar, phase, message, trailers=trailers)
+    return phase
+
+
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("sent", "phase"),
+        [
+            ((), WAITING),
+            ((START,), STREAMING),
+            ((START, END), OVER),
+            ((START, MORE), STREAMING),
+            ((START, MORE, MORE, END), OVER),
+            ((HINT, HINT, START, END), OVER),
+            ((START, PATHSEND), OVER),
+        ],
+    )
+    def test_legal(self, sent: tuple[dict[str, Any], ...], phase: str) -> None:
+        """A20: every legal order is accepted."""
+        assert run(*sent) == phase
+
+    @pytest.mark.parametrize(
+        ("sent", "says"),
+        [
+            ((END,), "'http.response.body' was sent before the response starts"),
+            ((PATHSEND,), "was sent before the response starts"),
+            ((START, START), "'http.response.start' was sent in the body"),
+            ((START, HINT), "was sent in the body, where 'http.response.body'"),
+            ((START, END, END), "was sent after the end, where nothing may be sent"),
+            ((START, END, START), "was sent after the end"),
+            ((START, PATHSEND, END), "was sent after the end"),
+            ((START, MORE, END, END), "was sent after the end"),
+            ((START, END, TRAILERS), "was sent after the end"),
+            (({"type": "http.response.pause"},), "unknown message type 'http.response.pause'"),
+        ],
+    )
+    def test_illegal(self, sent: tuple[dict[str, Any], ...], says: str) -> None:
+        """A21: an illegal order raises an error that says what was sent, when, and what may be."""
+        assert run(*sent[:-1])
+        with pytest.raises(IllegalMessage) as caught:
+            run(*sent)
+        assert says in str(caught.value)
+
+    def test_trailers(self) -> None:
+        """A20 A21: announced trailers follow the body, and only they."""
+        assert run(START, END, trailers=True) == TRAILING
+        assert run(START, PATHSEND, trailers=True) == TRAILING
+        assert run(START, END, {**TRAILERS, "more_trailers": True}, trailers=True) == TRAILING
+        assert run(START, END, TRAILERS, trailers=True) == OVER
+        with pytest.raises(IllegalMessage, match="before the trailers"):
+            run(START, END, END, trailers=True)
+
+    def test_websocket(self) -> None:
+        """A21 A40: the order of a WebSocket's messages, accepted and refused."""
+        accept, send, close = (
+            {"type": f"websocket.{kind}"} for kind in ("accept", "send", "close")
+        )
+        refuse = {"type": "websocket.http.response.start", "status": 403}
+        body = {"type": "websocket.http.response.body"}
+        assert run(accept, send, grammar=WEBSOCKET) == OPEN
+        assert run(accept, send, close, grammar=WEBSOCKET) == OVER
+        assert run(close, grammar=WEBSOCKET) == OVER
+        assert run(refuse, {**body, "more_body": True}, grammar=WEBSOCKET) == REFUSING
+        assert run(refuse, body, grammar=WEBSOCKET) == OVER
+        for illegal in [(send,), (accept, accept), (accept, refuse), (close, send), (refuse, send)]:
+            with pytest.raises(IllegalMessage, match="was sent"):
+                run(*illegal, grammar=WEBSOCKET)
+
+    @given(st.lists(st.sampled_from([START, END, MORE, PATHSEND, HINT, TRAILERS])), st.booleans())
+    def test_nothing_follows_the_end(self, sent: list[dict[str, Any]], trailers: bool) -> None:
+        """A21: of any sequence the legal part has at most one start, and nothing after its end."""
+        phase: str = WAITING
+        accepted: list[str] = []
+        for message in sent:
+            try:
+                phase = following(HTTP, phase, message, trailers=trailers)
+            except IllegalMessage:
+                break
+            accepted.append(message["type"])
+            assert phase != OVER or message in (END, PATHSEND, TRAILERS)
+        assert accepted.count("http.response.start") <= 1
+
+    @pytest.mark.parametrize("message", [None, 1, "start", [], {}, {"status": 200}])
+    def test_not_a_message(self, message: Any) -> None:
+        """A21: what is no message at all is an IllegalMessage too, not a KeyError from inside."""
+        with pytest.raises(IllegalMessage, match="is a dict with a 'type'"):
+            message_type(message)
+
+    def test_type_that_is_no_text(self) -> None:
+        """A21: the type of a message is text."""
+        with pytest.raises(IllegalMessage, match="is a str"):
+            message_type({"type": 5})
+
+
+class TestStatus:
+    @pytest.mark.parametrize("status", [200, 204, 404, 599, 999, HTTPStatus.IM_A_TEAPOT])
+    def test_good(self, status: int) -> None:
+        """A20: every final status passes, as a plain int."""
+        checked = check_status({"status": status})
+        assert checked == status
+        assert type(checked) is int
+
+    @pytest.mark.parametrize("status", [None, "200", 200.0, True, 0, 100, 101, 199, 1000, -200])
+    def test_bad(self, status: Any) -> None:
+        """A21: anything else is an IllegalMessage that shows it."""
+        with pytest.raises(IllegalMessage, match=f"status is {status!r}"):
+            check_status({"status": status})
+
+
+class TestHeaders:
+    def test_left_out(self) -> None:
+        """A20: headers may be left out."""
+        assert check_headers({}) == []
+
+    @pytest.mark.parametrize("made", [tuple, iter, list])
+    def test_any_iterable(self, made: Any) -> None:
+        """A20: the fields may come as any iterable of pairs."""
+        assert check_headers({"headers": made([(b"a", b"b")])}) == [(b"a", b"b")]
+
+    @pytest.mark.parametrize("headers", ["a: b", b"a", {b"a": b"b"}, 5])
+    def test_wrong_shape(self, headers: Any) -> None:
+        """A21: what is not an iterable of pairs is named."""
+        with pytest.raises(IllegalMessage, match=type(headers).__name__):
+            check_headers({"headers": headers})
+
+    def test_text(self) -> None:
+        """A25: order and repeats are kept, spellings too; hop-by-hop fields are left out."""
+        given_headers = [
+            (b"Set-Cookie", b"a=1"),
+            (b"set-cookie", b"b=2"),
+            (b"Connection", b"keep-alive"),
+            (b"transfer-encoding", b"chunked"),
+            (b"Upgrade", b"h2c"),
+            (b"X-Latin", b"\xfc"),
+        ]
+        for _ in range(2):  # the second time from the table of spellings
+            assert text_headers(given_headers) == [
+                ("Set-Cookie", "a=1"),
+                ("set-cookie", "b=2"),
+                ("X-Latin", "ü"),
+            ]
+
+    def test_pairs_may_be_lists(self) -> None:
+        """A20: a pair may be a list, as it is after a trip through JSON or msgpack."""
+        assert text_headers([[b"a", b"b"]]) == [("a", "b")]  # type: ignore[list-item]
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            [(b"a", b"b\r\nc: d")],
+            [(b"a", b"b\n")],
+            [(b"a", b"\0")],
+            [(b"a b", b"c")],
+            [(b"", b"c")],
+            [(b"a:", b"c")],
+            [("a", b"c")],
+            [(b"a", "c")],
+            [(b"a", None)],
+            [(bytearray(b"a"), b"c")],
+            [(b"a",)],
+            [(b"a", b"b", b"c")],
+            [5],
+        ],
+    )
+    def test_bad_fields(self, headers: Any) -> None:
+        """A21: a field that could split the response, or is not bytes, is an IllegalMessage."""
+        with pytest.raises(IllegalMessage):
+            text_headers(headers)
+
+
+class TestBody:
+    @pytest.mark.parametrize(
+        ("message", "body"),
+        [
+            ({}, b""),
+            ({"body": b"x"}, b"x"),
+            ({"body": bytearray(b"x")}, b"x"),
+            ({"body": memoryview(b"xyz")[1:]}, b"yz"),
+        ],
+    )
+    def test_bytes(self, message: dict[str, Any], body: bytes) -> None:
+        """A20: the body may be left out; bytes-like objects come out as bytes."""
+        checked = check_body(message)
+        assert checked == body
+        assert type(checked) is bytes
+
+    @pytest.mark.parametrize("body", ["x", None, 5, [b"x"]])
+    def test_anything_else(self, body: Any) -> None:
+        """A21: a body that is not bytes is named by its type."""
+        with pytest.raises(IllegalMessage, match=type(body).__name__):
+            check_body({"body": body})
+
+
+def test_every_type_is_in_a_grammar() -> None:
+    """A21: the names that this module exports are the types that its tables know."""
+    known = {kind for grammar in (HTTP, WEBSOCKET) for phase in grammar.values() for kind in phase}
+    named = {
+        value
+        for name, value in vars(messages).items()
+        if name.isupper() and isinstance(value, str) and "." in value
+    }
+    assert named == known
