@@ -87,7 +87,7 @@ def _shown_default(setting: Setting) -> str:
 
 
 @click.pass_context
-def _serve(ctx: click.Context, **options: Any) -> None:
+def _serve(ctx: click.Context, /, **options: Any) -> None:
     file = options.pop("config")
     given: Layer = {
         name: (value, _label(name)) for name, value in options.items() if value not in (None, ())
@@ -96,8 +96,6 @@ def _serve(ctx: click.Context, **options: Any) -> None:
         click.echo(f"Warning: {line}", err=True)
     try:
         config = make_config(given, os.environ, file)
-        if config.app is None and not config.mount:
-            raise ConfigError("no app is named; say module:attr, or --mount PREFIX=module:attr")
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from error
     run(config, ctx)

@@ -89,7 +89,8 @@ def _find(target: str, app_dir: str) -> Any:
             found = getattr(found, attribute)
         except AttributeError:
             raise AppLoadError(
-                f"{module_name} has no attribute {attributes!r} ({module.__file__})"
+                f"{module_name} has no attribute {attributes!r}; it is "
+                f"{getattr(module, '__file__', None) or 'no file'}"
             ) from None
     return found
 

@@ -1,0 +1,83 @@
+"""docs/reference/settings.md, made from `Config`.
+
+``python -m tools.settings --write`` writes the page; without it, this exits with 1 where the page
+is not what `Config` says.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from bridge.server.config import SETTINGS
+from bridge.server.settings import Setting
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
+
+HEAD = """\
+# Settings
+
+<!-- Made from bridge/server/config.py by scripts/fix. -->
+
+Every setting of the server, by the option of `asgi-bridge serve`. Each can be said in four ways;
+where several say something, the higher one wins:
+
+1. on the command line: `--limit-body-size 20M`
+2. in the environment: `BRIDGE_LIMIT_BODY_SIZE=20M` (an empty variable says nothing; lists have
+   commas between their parts)
+3. in a TOML file: `limit_body_size = "20M"`, in the table `[tool.bridge]` or, in a file of its own,
+   without any table. The file is named by `-c FILE` or `BRIDGE_CONFIG`; a `pyproject.toml` in the
+   working directory is read where it has that table.
+4. from Python: `bridge.serve(app, limit_body_size=20 * 1024 * 1024)`
+
+`PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are honoured where the variable with `BRIDGE_`
+is not set. A host or port from a higher source replaces a `bind` from a lower one. Sizes are bytes,
+and may end in `K`, `M` or `G`; times are seconds; paths are seen from the working directory.
+
+Exit codes: 0, told to stop, and stopped; 1, something outside went wrong (the address is in use);
+2, wrong usage or a wrong setting; 3, the app could not be loaded or started.
+
+`--workers` above 1 and `--reload` are refused for now. For several processes, use
+[Gunicorn](../howto/run-under-gunicorn.md).
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for title, settings in groupby(SETTINGS, key=lambda setting: setting.section):
+        rows = "\n".join(_row(setting) for setting in settings)
+        parts.append(
+            f"\n## {title}\n\n| option | default | meaning |\n| --- | --- | --- |\n{rows}\n"
+        )
+    return "".join(parts)
+
+
+def _row(setting: Setting) -> str:
+    if setting.name == "app":
+        options = "`MODULE:ATTR`"
+    elif isinstance(setting.default, bool):
+        options = f"`{setting.flag}`, `--no-{setting.flag.removeprefix('--')}`"
+    else:
+        options = ", ".join(f"`{flag}`" for flag in setting.flags)
+    default = f"`{setting.shown_default}`" if setting.shown_default else ""
+    meaning = setting.help.replace("|", "\\|")
+    if setting.choices:
+        meaning += " One of " + ", ".join(f"`{choice}`" for choice in setting.choices) + "."
+    return f"| {options} | {default} | {meaning} |"
+
+
+def main(arguments: list[str]) -> int:
+    """Check the page, or with ``--write`` write it. Returns the exit code."""
+    page = render()
+    if "--write" in arguments:
+        PAGE.write_text(page, encoding="utf-8")
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
+        print(f"{PAGE.name} is not what bridge/server/config.py says; run scripts/fix")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
