@@ -1,0 +1,355 @@
+"""The sockets that the server listens on: TCP, Unix, inherited, systemd's (S30, S51).
+
+    spec            means
+    host:port       every address of the name; port 0 takes a free one
+    [::1]:port      an IPv6 address; [::] takes IPv4 clients too, unless an IPv4 address is bound
+    :port           every address of this machine
+    unix:path       a Unix socket; unix:@name an abstract one (Linux)
+    fd://N          a socket that this process inherited as descriptor N, ours from then on
+
+systemd's sockets (`LISTEN_FDS`) come first, then each `bind`; with neither, `host` and `port`.
+Everything here runs at start-up, blocks, and fails with a `ConfigError` that says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bridge.errors import ConfigError
+from bridge.server.config import Config
+
+#: The first descriptor that systemd passes (sd_listen_fds(3)).
+_SYSTEMD_START = 3
+_EVERY_IPV6 = "::"
+
+
+@dataclass(frozen=True)
+class _Address:
+    """One address of one spec."""
+
+    spec: str
+    family: socket.AddressFamily
+    host: str
+    port: int
+
+
+class Listener:
+    """A listening socket, non-blocking and not inheritable, and how to speak of it."""
+
+    def __init__(self, sock: socket.socket, tls: bool, release: Callable[[], None] | None) -> None:
+        self.socket = sock
+        self._scheme = "https" if tls else "http"
+        self._release = release
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether clients come over a Unix socket, and so have no address."""
+        return self.socket.family == socket.AF_UNIX
+
+    def describe(self) -> str:
+        """The URL for the banner: ``http://127.0.0.1:8000`` or ``unix:/run/app.sock``."""
+        name = self.socket.getsockname()
+        if self.is_unix:
+            return f"unix:{_unix_name(name)}"
+        host = f"[{name[0]}]" if self.socket.family == socket.AF_INET6 else name[0]
+        return f"{self._scheme}://{host}:{name[1]}"
+
+    def close(self) -> None:
+        """Stop listening, and remove a Unix socket that is still the one made here."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+        self.socket.close()
+
+
+def open_listeners(config: Config) -> list[Listener]:
+    """Every socket that `config` and the environment name, listening.
+
+    Raises `ConfigError`, and leaves nothing open then.
+    """
+    tls = config.ssl_certfile is not None
+    listeners: list[Listener] = []
+    try:
+        for sock, release in _sockets(config):
+            listeners.append(Listener(sock, tls, release))
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def banner(listeners: Sequence[Listener]) -> str:
+    """The line that says where the server runs; people and tools look for it (S51)."""
+    where = ", ".join(listener.describe() for listener in listeners)
+    return f"asgi-bridge running on {where} (Press CTRL+C to quit)"
+
+
+_Opened = tuple[socket.socket, Callable[[], None] | None]
+
+
+def _sockets(config: Config) -> Iterator[_Opened]:
+    inherited = _systemd_descriptors()
+    for fd in inherited:
+        yield _inherit(fd, f"LISTEN_FDS descriptor {fd}", config.backlog), None
+    specs = config.bind
+    if not specs and not inherited:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        specs = (f"{host}:{config.port}",)
+    tcp = {spec: _resolve(spec) for spec in specs if not spec.startswith(("unix:", "fd://"))}
+    resolved = [address for addresses in tcp.values() for address in addresses]
+    for spec in specs:
+        if spec.startswith("unix:"):
+            yield _open_unix(spec, config)
+        elif spec.startswith("fd://"):
+            yield _inherit(_descriptor(spec), spec, config.backlog), None
+        else:
+            for sock in _open_tcp(tcp[spec], resolved, config.backlog):
+                yield sock, None
+
+
+# ------------------------------------------------------------- TCP
+
+
+def _resolve(spec: str) -> list[_Address]:
+    """The addresses of ``host:port``; one for each family of the name."""
+    host, colon, digits = spec.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not _is_port(digits) or (":" in bare and bare == host):
+        raise ConfigError(
+            f"cannot bind to {spec!r}; give host:port, [::1]:port, unix:path or fd://N"
+        )
+    try:
+        found = socket.getaddrinfo(
+            None if bare in ("", "*") else bare,
+            int(digits),
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"cannot bind to {spec}: the host {bare!r} is unknown here ({error}); give one of "
+            "this machine's addresses, or 0.0.0.0 for all of them"
+        ) from error
+    addresses = dict.fromkeys((entry[0], str(entry[4][0])) for entry in found)
+    return [_Address(spec, family, name, int(digits)) for family, name in addresses]
+
+
+def _is_port(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and int(digits) <= 0xFFFF
+
+
+def _open_tcp(
+    addresses: list[_Address], all_addresses: list[_Address], backlog: int
+) -> Iterator[socket.socket]:
+    """Listen on every address of one spec; one that this machine lacks may be passed over.
+
+    `localhost` is ::1 and 127.0.0.1, and many containers have only the second.
+    """
+    port = addresses[0].port
+    opened = 0
+    missing: OSError | None = None
+    for address in addresses:
+        try:
+            sock = _bind_tcp(address, port, all_addresses, backlog)
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise _cannot_bind(address.spec, error) from error
+            missing = error
+        else:
+            opened += 1
+            port = sock.getsockname()[1]
+            yield sock
+    if missing is not None and not opened:
+        raise _cannot_bind(addresses[0].spec, missing) from missing
+
+
+def _bind_tcp(
+    address: _Address, port: int, all_addresses: list[_Address], backlog: int
+) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Linux hands this on to every connection that is accepted.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.family == socket.AF_INET6:
+            only = address.host != _EVERY_IPV6 or _ipv4_has_port(address.port, all_addresses)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        sock.bind((address.host, port))
+        return _listen(sock, backlog)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _ipv4_has_port(port: int, addresses: list[_Address]) -> bool:
+    return any(each.family == socket.AF_INET and each.port == port for each in addresses)
+
+
+def _listen(sock: socket.socket, backlog: int) -> socket.socket:
+    sock.listen(backlog)
+    sock.setblocking(False)
+    return sock
+
+
+_ADVICE = {
+    errno.EADDRINUSE: (
+        "another process listens there; stop it (`ss -ltnp` or `lsof -i` names it), or choose "
+        "another address with --port or --bind"
+    ),
+    errno.EACCES: (
+        "not permitted; ports below 1024 need root or CAP_NET_BIND_SERVICE, a socket's directory "
+        "must be writable; choose another with --port or --bind"
+    ),
+    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 is all that it has",
+    errno.EAFNOSUPPORT: "this machine does not speak that family of addresses",
+    errno.ENOENT: "its directory does not exist; make it first",
+    errno.EROFS: "its directory is read-only; choose another with --bind",
+}
+
+
+def _cannot_bind(spec: str, error: OSError) -> ConfigError:
+    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return ConfigError(f"cannot listen on {spec}: {advice}")
+
+
+# ------------------------------------------------------------- Unix sockets
+
+
+def _unix_name(path: str | bytes) -> str:
+    """A socket's path as people write it; abstract names begin with ``@``."""
+    text = os.fsdecode(path)
+    return f"@{text[1:]}" if text.startswith("\0") else text
+
+
+def _open_unix(spec: str, config: Config) -> _Opened:
+    path = spec.removeprefix("unix:").removeprefix("//")
+    if not path:
+        raise ConfigError(
+            f"cannot bind to {spec!r}; give the path of the socket: unix:/run/app.sock"
+        )
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.startswith("@"):
+            sock.bind(f"\0{path[1:]}")
+            return _listen(sock, config.backlog), None
+        _remove_stale(path)
+        _bind_unix(sock, path, config.uds_mode)
+        return _listen(sock, config.backlog), _remover(path)
+    except OSError as error:
+        sock.close()
+        if error.errno is None:
+            raise ConfigError(
+                f"cannot listen on {spec}: the path is too long for a socket"
+            ) from error
+        raise _cannot_bind(spec, error) from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
+    """Bind so that nobody whom `mode` shuts out can connect at any moment."""
+    mask = os.umask(0o777)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(mask)
+    os.chmod(path, mode)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket of a server that is gone; raise if it lives, or is no socket."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(
+            f"cannot listen on unix:{path}: a file that is no socket is in the way; remove it, or "
+            "choose another path"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass  # somebody listens, and is too busy to accept
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _remover(path: str) -> Callable[[], None]:
+    """Removes the socket at `path` if it is this one, in the process that made it.
+
+    A server that took the path over meanwhile has its own file there, and a forked child that
+    closes its copy must not take the parent's away. The inode cannot be used again while the
+    socket is open.
+    """
+    path, owner, made = os.path.abspath(path), os.getpid(), _identity(path)
+
+    def remove() -> None:
+        if os.getpid() == owner and _identity(path) == made:
+            os.unlink(path)
+
+    return remove
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+# ------------------------------------------------------------- inherited sockets
+
+
+def _systemd_descriptors() -> range:
+    """What systemd passed to this very process (sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return range(0)
+    count = os.environ.get("LISTEN_FDS", "")
+    if not count.isascii() or not count.isdigit():
+        raise ConfigError(f"LISTEN_FDS is {count!r}, and must be the number of sockets passed")
+    return range(_SYSTEMD_START, _SYSTEMD_START + int(count))
+
+
+def _descriptor(spec: str) -> int:
+    digits = spec.removeprefix("fd://")
+    if not digits.isascii() or not digits.isdigit():
+        raise ConfigError(f"cannot bind to {spec!r}; give the number of the descriptor: fd://3")
+    return int(digits)
+
+
+def _inherit(fd: int, name: str, backlog: int) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=fd)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot listen on {name}: descriptor {fd} is no socket of this process "
+            f"({getattr(error, 'strerror', error)}); have the parent pass a bound socket"
+        ) from error
+    if sock.type != socket.SOCK_STREAM or sock.family not in _FAMILIES:
+        sock.detach()
+        raise ConfigError(f"cannot listen on {name}: it is no TCP or Unix stream socket")
+    try:
+        sock.set_inheritable(False)
+        return _listen(sock, backlog)
+    except OSError as error:
+        sock.close()
+        raise _cannot_bind(name, error) from error
+
+
+_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)

@@ -1,0 +1,197 @@
+"""TLS: the server's context, its certificates, and what an app is told of a connection (S31, S13).
+
+The context keeps what the ASGI TLS extension needs and OpenSSL does not give back: the server's
+own certificate as text, and the numbers of the ciphers. So `tls_extension` asks for nothing but
+the connection's `ssl_object`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bridge.errors import ConfigError
+from bridge.server.config import Config
+
+_VERIFY: Final = {
+    "none": ssl.CERT_NONE,
+    "optional": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
+_VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+
+#: OpenSSL's long names of attributes -> the short ones of RFC 4514 §3.
+_ATTRIBUTES: Final = {
+    "commonName": "CN",
+    "localityName": "L",
+    "stateOrProvinceName": "ST",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "countryName": "C",
+    "streetAddress": "STREET",
+    "domainComponent": "DC",
+    "userId": "UID",
+}
+
+
+class ServerContext(ssl.SSLContext):
+    """A context for accepting connections that remembers what it presents."""
+
+    #: The certificate that clients are shown, as PEM; without its chain.
+    certificate: str | None = None
+    #: Cipher names as OpenSSL gives them -> their 16-bit numbers (RFC 8446 §B.4).
+    cipher_numbers: dict[str, int]
+
+
+def make_context(config: Config) -> ServerContext | None:
+    """The context that `config` describes; None where it names no certificate.
+
+    Raises `ConfigError` that names the file or setting at fault.
+    """
+    if config.ssl_certfile is None:
+        return None
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    if config.ssl_ciphers is not None:
+        try:
+            context.set_ciphers(config.ssl_ciphers)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"ssl_ciphers is {config.ssl_ciphers!r}, in which OpenSSL finds no cipher; "
+                "`openssl ciphers` lists what it knows"
+            ) from error
+    context.cipher_numbers = {
+        cipher["name"]: cipher["id"] & 0xFFFF for cipher in context.get_ciphers()
+    }
+    context.verify_mode = _VERIFY[config.ssl_cert_reqs]
+    _load(context, config)
+    return context
+
+
+def reload_certificates(context: ServerContext, config: Config) -> None:
+    """Read the certificate, its key and the client authorities again; new handshakes use them.
+
+    Connections that are open stay as they are. Raises `ConfigError`, and changes nothing then:
+    the files are tried on a context of their own first. An authority that was taken away from
+    its file is trusted until the server starts again.
+    """
+    make_context(config)
+    _load(context, config)
+
+
+def _load(context: ServerContext, config: Config) -> None:
+    certificate, key = config.ssl_certfile, config.ssl_keyfile
+    assert certificate is not None
+    _readable("ssl_certfile", certificate)
+    if key is not None:
+        _readable("ssl_keyfile", key)
+
+    def password() -> str:
+        if config.ssl_keyfile_password is None:
+            raise ConfigError(
+                f"the key in {key or certificate} is encrypted; give --ssl-keyfile-password"
+            )
+        return config.ssl_keyfile_password
+
+    try:
+        context.load_cert_chain(certificate, key, password)
+    except ssl.SSLError as error:
+        raise ConfigError(_cannot_load(certificate, key, error)) from error
+    context.certificate = _first_certificate(certificate)
+    if config.ssl_ca_certs is not None:
+        _readable("ssl_ca_certs", config.ssl_ca_certs)
+        try:
+            context.load_verify_locations(cafile=config.ssl_ca_certs)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"ssl_ca_certs {config.ssl_ca_certs} holds no PEM certificate"
+            ) from error
+
+
+def _readable(setting: str, path: str) -> None:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{setting} {path} cannot be read: {error.strerror}") from error
+
+
+def _cannot_load(certificate: str, key: str | None, error: ssl.SSLError) -> str:
+    reason = error.reason or ""
+    if reason == "KEY_VALUES_MISMATCH":
+        return (
+            f"the key in {key or certificate} does not belong to the certificate in {certificate}"
+        )
+    if "DECRYPT" in reason or "PASSWORD" in reason:
+        return f"the key in {key or certificate} cannot be decrypted with ssl_keyfile_password"
+    return (
+        f"no certificate and key can be read from {certificate}"
+        f"{f' and {key}' if key else ''}; both must be PEM ({reason or error})"
+    )
+
+
+def _first_certificate(path: str) -> str | None:
+    with open(path, encoding="latin-1") as file:
+        text = file.read()
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    start = text.find(begin)
+    stop = text.find(end, start)
+    return f"{text[start:stop]}{end}\n" if start >= 0 and stop >= 0 else None
+
+
+# ------------------------------------------------------------- what an app is told
+
+
+def tls_extension(connection: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
+    """``scope["extensions"]["tls"]`` of a connection after its handshake (ASGI, TLS Extension).
+
+    Its values are the connection's for its whole life, so once per connection is enough.
+    """
+    context = connection.context
+    ours = context if isinstance(context, ServerContext) else None
+    cipher = connection.cipher()
+    return {
+        "server_cert": ours.certificate if ours else None,
+        "client_cert_chain": _client_chain(connection),
+        "client_cert_name": _client_name(connection),
+        # OpenSSL ends the handshake over a certificate that does not verify: none gets here.
+        "client_cert_error": None,
+        "tls_version": _VERSIONS.get(connection.version() or ""),
+        "cipher_suite": ours.cipher_numbers.get(cipher[0]) if ours and cipher else None,
+    }
+
+
+def _client_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> list[str]:
+    """The client's certificates as PEM, its own first; before Python 3.13 only its own."""
+    sent = getattr(connection, "get_unverified_chain", None)
+    chain = sent() if sent else [connection.getpeercert(binary_form=True)]
+    return [ssl.DER_cert_to_PEM_cert(certificate) for certificate in chain if certificate]
+
+
+def _client_name(connection: ssl.SSLObject | ssl.SSLSocket) -> str | None:
+    certificate = connection.getpeercert()
+    if not certificate:
+        return None
+    return _distinguished_name(certificate.get("subject", ()))  # type: ignore[arg-type]
+
+
+def _distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
+    """A subject as `getpeercert` gives it, as RFC 4514 §2 writes it: the last part first."""
+    return ",".join(
+        "+".join(f"{_ATTRIBUTES.get(name, name)}={_escape(value)}" for name, value in part)
+        for part in reversed(subject)
+    )
+
+
+def _escape(value: str) -> str:
+    """An attribute's value (RFC 4514 §2.4)."""
+    text = "".join(f"\\{char}" if char in '"+,;<>\\' else char for char in value)
+    text = text.replace("\0", "\\00")
+    if text.startswith((" ", "#")):
+        text = f"\\{text}"
+    if text.endswith(" ") and len(value) > 1:
+        text = f"{text[:-1]}\\ "
+    return text
