@@ -1,0 +1,48 @@
+"""Request bodies as WSGI apps read them (W20-W23)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+#: Bytes of a body that may wait in memory before whoever sends them has to pause (W21).
+HIGH_WATER = 65536
+
+
+class _Pulled(io.RawIOBase):
+    """A raw stream over `pull`, which gives the next bytes, of any length, and b"" at the end."""
+
+    def __init__(self, pull: Callable[[], bytes]) -> None:
+        self._pull = pull
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer` from what one pull gives; 0 at the end."""
+        rest = self._rest or memoryview(self._pull())
+        count = min(len(rest), len(buffer))
+        buffer[:count] = rest[:count]
+        self._rest = rest[count:]
+        return count
+
+    def readall(self) -> bytes:
+        """All that is left, joined once."""
+        chunks = [bytes(self._rest)]
+        self._rest = memoryview(b"")
+        while chunk := self._pull():
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+class WsgiInput(io.BufferedReader):
+    """``wsgi.input`` over `pull`: the standard library's reader, so its semantics exactly (W20).
+
+    `pull` is called only when the app reads. What it raises, the read raises: a body that was
+    cut off never looks like a whole one (W23).
+    """
+
+    def __init__(self, pull: Callable[[], bytes]) -> None:
+        super().__init__(_Pulled(pull))

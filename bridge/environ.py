@@ -1,0 +1,209 @@
+"""The WSGI environ of a request (PEP 3333, "environ Variables"; W1-W10): pure rules.
+
+A host with an ASGI scope asks `environ_from_scope`. A server that has the parsed request itself
+copies a base (`base_environ`, once per connection) and calls the parts: `split_path`,
+`server_name_port`, `add_headers`. Both ways give the same environ.
+
+Text in an environ is *native text*: each character stands for one byte (latin-1), so bytes that
+are no UTF-8 pass unharmed (PEP 3333, "Unicode Issues").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote, unquote_to_bytes
+
+from bridge.headers import Spellings, content_length
+from bridge.types import Environ, Scope
+from bridge.wsgi_response import FileWrapper
+
+DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+
+#: What each scheme is called in an environ: a WebSocket's handshake is an HTTP request.
+_SCHEMES = {"ws": "http", "wss": "https"}
+
+#: Characters that stand for themselves in a target's path (RFC 3986 §3.3).
+_PATH_SAFE = "/:@!$&'()*+,;=~"
+
+
+def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http") -> Environ:
+    """The keys that are the same for every request of a host (W9); a request copies them.
+
+    `wsgi.input` and `wsgi.errors` are the caller's to set.
+    """
+    return {
+        "SCRIPT_NAME": "",
+        "SERVER_SOFTWARE": "asgi-bridge",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": _SCHEMES.get(scheme, scheme),
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+
+
+#: The base of a host that runs apps in threads, maybe in several processes.
+BASE: Environ = base_environ(multithread=True, multiprocess=True)
+
+
+def environ_from_scope(scope: Scope, base: Environ = BASE) -> Environ:
+    """The environ of an ASGI ``http`` or ``websocket`` scope, without `wsgi.input` and `errors`.
+
+    Raises `RequestError` (400) where Content-Length is malformed or has different values (W8).
+    """
+    environ = base.copy()
+    scheme = scope.get("scheme") or "http"
+    environ["wsgi.url_scheme"] = _SCHEMES.get(scheme, scheme)
+    environ["REQUEST_METHOD"] = scope.get("method", "GET")
+    environ["SERVER_PROTOCOL"] = "HTTP/" + scope.get("http_version", "1.1")
+
+    path, raw_path = scope["path"], scope.get("raw_path")
+    root_path = scope.get("root_path") or scope.get("app_root_path") or ""
+    environ["SCRIPT_NAME"], environ["PATH_INFO"] = split_path(path, raw_path, root_path)
+    query = environ["QUERY_STRING"] = scope.get("query_string", b"").decode("latin-1")
+    target = raw_path.decode("latin-1") if raw_path else quote(path, safe=_PATH_SAFE)
+    if query and "?" not in target:
+        target = f"{target}?{query}"
+    environ["RAW_URI"] = environ["REQUEST_URI"] = target
+
+    add_headers(environ, scope.get("headers", ()))
+    if "CONTENT_LENGTH" in environ:
+        sent = environ["CONTENT_LENGTH"].encode("latin-1")
+        environ["CONTENT_LENGTH"] = str(content_length(sent))
+    environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
+        scope.get("server"), environ.get("HTTP_HOST"), scheme
+    )
+    add_client(environ, scope.get("client"))
+    environ["asgi.scope"] = scope
+    return environ
+
+
+# ------------------------------------------------------------- addresses
+
+
+def add_client(environ: Environ, client: tuple[str, int | None] | list[str | int] | None) -> None:
+    """Set ``REMOTE_ADDR`` and ``REMOTE_PORT``; neither without a client (W7)."""
+    if client and client[0]:
+        environ["REMOTE_ADDR"] = client[0]
+        if client[1] is not None:
+            environ["REMOTE_PORT"] = str(client[1])
+
+
+def server_name_port(
+    server: tuple[str, int | None] | list[str | int | None] | None, host: str | None, scheme: str
+) -> tuple[str, str]:
+    """``SERVER_NAME`` and ``SERVER_PORT``, always text (W6).
+
+    A server without a port is a Unix socket: name and port are then those that the client used
+    (the Host field `host`), else ``localhost`` and the scheme's default port. An IPv6 address
+    stands in brackets, as in a URL (RFC 3875 §4.1.14).
+    """
+    if server and server[0] and server[1] is not None:
+        name = str(server[0])
+        return (f"[{name}]" if ":" in name and name[0] != "[" else name), str(server[1])
+    port = DEFAULT_PORTS.get(scheme, "80")
+    if not host:
+        return "localhost", port
+    name, colon, tail = host.rpartition(":")
+    if not colon or tail.endswith("]"):
+        return host, port
+    return name or "localhost", (tail if tail.isdecimal() and tail.isascii() else port)
+
+
+# ------------------------------------------------------------- path
+
+
+def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, str]:
+    """``SCRIPT_NAME`` and ``PATH_INFO`` as native text (W2, W3).
+
+    `path` is the decoded path, `raw_path` the same as sent (percent-encoded) if it is known,
+    `root_path` where the app is mounted. A path outside `root_path` is passed on whole.
+    """
+    root = native(root_path).rstrip("/") if root_path else ""
+    if root and root[0] != "/":
+        root = "/" + root
+    if path == "*":  # `OPTIONS *` asks for the server as a whole, not for a path (RFC 9110 §7.1)
+        return root, ""
+    if path.isascii():
+        info = path
+    else:
+        info = _unharmed(path, raw_path, root) if raw_path else native(path)
+    if root and info.startswith(root):
+        rest = info[len(root) :]
+        if not rest or rest[0] == "/":
+            info = rest
+    return root, info
+
+
+def native(text: str) -> str:
+    """Decoded text as native text: the bytes of its UTF-8, one character each."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+        return text.encode("utf-8", "replace").decode("latin-1")
+
+
+def _unharmed(path: str, raw_path: bytes, root: str) -> str:
+    """`path` as native text, taken from `raw_path` where the two agree.
+
+    A host decodes a path as UTF-8 and loses bytes that are none. `raw_path` still has them, but
+    may be of another path: a middleware may have rewritten `path` alone. Some hosts put
+    `root_path` into `path` only.
+    """
+    sent = unquote_to_bytes(raw_path.partition(b"?")[0])
+    for prefix in ("", root) if root else ("",):
+        whole = prefix.encode("latin-1") + sent
+        if path in (whole.decode("utf-8", "replace"), whole.decode("utf-8", "surrogateescape")):
+            return whole.decode("latin-1")
+    return native(path)
+
+
+# ------------------------------------------------------------- header fields
+
+
+def _learn_key(name: bytes) -> str:
+    """The environ key of a request field; empty for one that is dropped (W8)."""
+    if b"_" in name:  # would pose as its twin with a dash
+        return ""
+    key = name.upper().replace(b"-", b"_").decode("latin-1")
+    if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        return key
+    return "" if key == "PROXY" else "HTTP_" + key  # HTTP_PROXY is another thing (httpoxy)
+
+
+#: Request field names, in any case -> their environ key; empty: drop the field.
+ENVIRON_KEYS: Spellings[bytes, str] = Spellings(_learn_key)
+
+
+def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Put request fields into `environ`, repeated ones joined, in linear time (W8).
+
+    Raises `RequestError` (400) where repeated Content-Length fields differ.
+    """
+    keys = ENVIRON_KEYS
+    repeated: dict[str, list[str]] | None = None
+    for name, value in headers:
+        key = keys[name]
+        if key not in environ:
+            if key:
+                environ[key] = value.decode("latin-1")
+            continue
+        if repeated is None:
+            repeated = {}
+        if key not in repeated:
+            repeated[key] = [environ[key]]
+        repeated[key].append(value.decode("latin-1"))
+    if repeated is not None:
+        _join(environ, repeated)
+
+
+def _join(environ: Environ, repeated: dict[str, list[str]]) -> None:
+    for key, values in repeated.items():
+        if key == "CONTENT_LENGTH":
+            environ[key] = str(content_length(",".join(values).encode("latin-1")))
+        else:
+            environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)

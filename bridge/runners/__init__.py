@@ -1,0 +1,30 @@
+"""Runners: how synchronous code runs. `make_runner` makes one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bridge.errors import ConfigError
+from bridge.runners.base import Job, Runner, Stats, await_
+from bridge.runners.inline import InlineRunner
+from bridge.runners.thread import ThreadRunner
+
+__all__ = ["Job", "Runner", "Stats", "await_", "make_runner"]
+
+RUNNERS: dict[str, Callable[..., Runner]] = {
+    "thread": ThreadRunner,
+    "inline": lambda **settings: InlineRunner(),
+}
+
+
+def make_runner(name: str | Runner, **settings: Any) -> Runner:
+    """The runner called `name`, not started; `settings` are those of `ThreadRunner`.
+
+    A runner that is one already is given back. Raises `ConfigError` for an unknown name.
+    """
+    if isinstance(name, Runner):
+        return name
+    if name not in RUNNERS:
+        raise ConfigError(f"runner is {name!r}, and must be one of: {', '.join(RUNNERS)}")
+    return RUNNERS[name](**settings)

@@ -1,0 +1,138 @@
+"""The face of a runner: how synchronous code runs, whatever it runs in (W50-W53).
+
+A runner is handed a job and runs it: at once, in a greenlet, or in a thread. A job that runs may
+`wait` for an awaitable on the loop where its runner can do that. `await_` is the same for apps,
+which do not know their runner.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from bridge.errors import BridgeError, WaitNotPossible
+
+T = TypeVar("T")
+
+
+class Job(Protocol):
+    """What a runner runs: called once, or again after a pause that its sink asked for.
+
+    It never raises, and answers False when it pauses, which only the inline runner's jobs do.
+    """
+
+    def __call__(self) -> bool:
+        """Run: in one thread or greenlet, and in one context, from beginning to end."""
+
+    def refuse(self, error: BridgeError) -> None:
+        """Answer with `error` instead of running; called on the loop's thread."""
+
+
+class Stats(NamedTuple):
+    """A runner's figures at one moment (W52)."""
+
+    busy: int  #: jobs that run now
+    idle: int  #: threads or greenlets that wait for work
+    queued: int  #: jobs that wait
+    oldest_wait: float  #: seconds that the first of these has waited, to the millisecond
+    served: int  #: jobs run so far
+    rejected: int  #: jobs refused because the queue was full or did not move
+
+
+class Runner(abc.ABC):
+    """How synchronous code runs. Every method but `wait` is called on the loop's thread."""
+
+    #: Whether two jobs of one app can run at the same time (``wsgi.multithread``).
+    multithread: bool
+    #: Whether `wait` works; where it does not, a job has all its input before it starts.
+    can_wait: bool
+
+    @abc.abstractmethod
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve `loop` from now on; harmless if it does so already."""
+
+    @abc.abstractmethod
+    def submit(self, job: Job) -> None:
+        """Run `job`, now or soon. Raises `Overloaded` or `SelfRequest` where it cannot."""
+
+    @abc.abstractmethod
+    def wait(self, awaitable: Awaitable[T]) -> T:
+        """From inside a job: run `awaitable` on the loop; its result, or what it raises.
+
+        Raises `WaitNotPossible` where that cannot be.
+        """
+
+    @abc.abstractmethod
+    async def stop(self, timeout: float | None = None) -> bool:
+        """Refuse what is queued, and wait for what runs; False if some of it still does.
+
+        `timeout` is in seconds; None: wait as long as it takes. A stopped runner can be started
+        again.
+        """
+
+    @abc.abstractmethod
+    def stats(self) -> Stats:
+        """The figures of this moment; from any thread."""
+
+    def cancel(self, job: Any) -> None:
+        """Give up a `job` that has paused (inline runner): it closes what it has open."""
+        job.cancel()
+
+
+class _Current(threading.local):
+    """The runner whose job this thread runs now."""
+
+    runner: Runner | None = None
+
+
+current = _Current()
+
+#: The runners that hold a thread for the request that runs in this context, or for one that
+#: waits for it: where these have no thread left, one more job would wait for ever (W53).
+holding: ContextVar[tuple[Runner, ...]] = ContextVar("bridge.holding", default=())
+
+
+def await_(awaitable: Awaitable[T]) -> T:
+    """Run `awaitable` on the server's event loop, from synchronous code that runs under the bridge.
+
+    Gives its result, or raises what it raises. The awaitable may be a coroutine, a future or a
+    task of that loop; a coroutine runs in a copy of the caller's context. Raises
+    `WaitNotPossible` in code that no thread or greenlet runner runs.
+    """
+    runner = current.runner
+    if runner is None:
+        if asyncio.iscoroutine(awaitable):
+            awaitable.close()
+        raise WaitNotPossible(
+            "await_() works in a WSGI app that runs under the thread or greenlet runner, in the "
+            "thread that runs it; use `await` in async code, and --runner thread instead of inline"
+        )
+    return runner.wait(awaitable)
+
+
+def lend_loop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Let asgiref's ``async_to_sync`` and ``anyio.from_thread`` find `loop` from this thread (W51).
+
+    Both look in thread-locals that their own worker threads set. What the app has not imported
+    is left alone; True when both are served.
+    """
+    asgiref, anyio = sys.modules.get("asgiref.sync"), sys.modules.get("anyio._core._eventloop")
+    if asgiref is not None:
+        local = asgiref.SyncToAsync.threadlocal
+        local.main_event_loop, local.main_event_loop_pid = loop, os.getpid()
+    backend = sys.modules.get("anyio._backends._asyncio")
+    if anyio is not None and backend is not None:
+        local = anyio.threadlocals
+        local.current_cancel_scope = None
+        token = getattr(sys.modules.get("anyio.lowlevel"), "EventLoopToken", None)
+        if token is not None:
+            local.current_token = token(backend.AsyncIOBackend, loop)
+        else:  # before anyio 4.11
+            local.current_async_backend, local.loop = backend.AsyncIOBackend, loop
+    return asgiref is not None and anyio is not None and backend is not None

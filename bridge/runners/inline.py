@@ -1,0 +1,65 @@
+"""The inline runner: the app is called right there, on the loop's own thread.
+
+For apps that never block. Its jobs have all their input before they start, cannot wait, and pause
+where their client is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from contextvars import Context, copy_context
+from typing import Any
+
+from bridge.errors import WaitNotPossible
+from bridge.runners.base import Job, Runner, Stats, T
+
+logger = logging.getLogger("bridge.error")
+
+
+class InlineRunner(Runner):
+    """Runs each job at once; `submit` it again to have a paused one go on, in its own context."""
+
+    multithread = False
+    can_wait = False
+
+    def __init__(self) -> None:
+        self._paused: dict[Job, Context] = {}
+        self._served = 0
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nothing to start."""
+
+    def submit(self, job: Job) -> None:
+        """Run `job` to its end, or to its pause."""
+        context = (self._paused.pop(job, None) if self._paused else None) or copy_context()
+        try:
+            if context.run(job) is False:
+                self._paused[job] = context
+            else:
+                self._served += 1
+        except BaseException:
+            logger.exception("a job of the inline runner raised; that is an error of the bridge")
+
+    def cancel(self, job: Any) -> None:
+        """Give up a paused job, in its context."""
+        context = self._paused.pop(job, None)
+        if context is not None:
+            context.run(job.cancel)
+
+    def wait(self, awaitable: Awaitable[T]) -> T:
+        """Not here: the loop stands still while the app runs."""
+        if asyncio.iscoroutine(awaitable):
+            awaitable.close()
+        raise WaitNotPossible("the inline runner cannot wait; use the thread or greenlet runner")
+
+    async def stop(self, timeout: float | None = None) -> bool:
+        """Give up paused jobs; nothing else is under way between two steps of the loop."""
+        for job in list(self._paused):
+            self.cancel(job)
+        return True
+
+    def stats(self) -> Stats:
+        """Only paused jobs are busy."""
+        return Stats(len(self._paused), 0, 0, 0.0, self._served, 0)

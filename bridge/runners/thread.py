@@ -1,0 +1,297 @@
+"""The thread runner: a pool of threads of its own, woken only when that is needed (W50-W53).
+
+Waking a thread costs more than running a small app. So the loop puts jobs in a deque, and wakes a
+thread only if every one of them sleeps: a thread that is awake takes job after job until there are
+none. That alone would let a job wait behind one that blocks, so while jobs wait, one timer of the
+loop looks at the head of the queue every millisecond: the same job there twice means that nobody
+takes jobs, and then more threads are woken, twice as many at each look. Threads are started up to
+the bound when none sleeps, and end after some idle seconds.
+
+    submit: append(job) -> all asleep? wake one : arm the timer
+    worker: popleft -> run -> ... -> empty: put itself among the idle, look once more, sleep
+
+Either the loop sees the worker among the idle, or the worker sees the job: no wake-up is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Awaitable
+from contextvars import Context, copy_context
+
+from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
+from bridge.runners.base import Job, Runner, Stats, T, current, holding, lend_loop
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds between two looks at the head of the queue: while more threads can be woken ...
+TICK = 0.001
+#: ... and while they cannot.
+SLOW_TICK = 0.05
+
+
+class _Worker:
+    """One thread of the pool. Its lock is held while it sleeps; releasing it wakes the thread."""
+
+    __slots__ = ("served", "wake")
+
+    def __init__(self) -> None:
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.served = 0
+
+
+class ThreadRunner(Runner):
+    """A pool of at most `threads` threads with at most `queue_limit` jobs waiting.
+
+    `idle_timeout`: seconds after which a thread without work ends. `stall_timeout`: seconds after
+    which jobs that wait are refused when not one of the threads came free in that time.
+    """
+
+    multithread = True
+    can_wait = True
+
+    def __init__(
+        self,
+        threads: int = 8,
+        queue_limit: int = 1024,
+        *,
+        idle_timeout: float = 10.0,
+        stall_timeout: float = 10.0,
+    ) -> None:
+        self.threads = threads
+        self.queue_limit = queue_limit
+        self.multithread = threads > 1
+        self._idle_timeout = idle_timeout
+        self._stall_timeout = stall_timeout
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._rejected = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._workers: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._retired = 0  # jobs served by threads that have ended
+        self._lock = threading.Lock()  # for _workers and _retired, which change rarely
+        self._waits: set[concurrent.futures.Future[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._head: Job | None = None
+        self._head_since = 0.0
+        self._stopping: asyncio.Event | None = None
+
+    # --------------------------------------------------------- on the loop's thread
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve `loop`; threads start with the first jobs, in a copy of this context."""
+        if self._pid != os.getpid():  # new, or the parent's threads did not come with the fork
+            self._pid = os.getpid()
+            self._reset()
+        self._stopping = None
+        if self._loop is not loop:
+            self._loop = loop
+            self._timer = None
+        self._context = copy_context()
+        self._context.run(holding.set, (*holding.get(), self))
+
+    def submit(self, job: Job) -> None:
+        """Queue `job` and see to it that a thread takes it."""
+        jobs = self._jobs
+        if not self._idle and len(self._workers) >= self.threads:
+            self._admit(len(jobs))
+        jobs.append(job)
+        if len(self._idle) == len(self._workers):
+            if self._stopping is None and self._wake():
+                return
+            jobs.pop()
+            raise Overloaded("the thread runner is not running")
+        if self._timer is None:
+            self._watch(job)
+
+    def _admit(self, queued: int) -> None:
+        """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
+        if queued >= self.queue_limit:
+            self._rejected += 1
+            raise Overloaded(f"{queued} requests wait for a thread, which is the queue's limit")
+        if self in holding.get():
+            self._rejected += 1
+            raise SelfRequest(
+                f"the app waits for a request to itself, and all its {self.threads} threads are "
+                "busy: one of them would have to answer it; raise `threads`"
+            )
+
+    def _wake(self) -> bool:
+        """Wake or start one thread; False if that cannot be."""
+        try:
+            self._idle.pop().wake.release()
+        except IndexError:
+            if len(self._workers) >= self.threads or self._pid != os.getpid():
+                return False
+            worker = _Worker()
+            with self._lock:
+                self._workers.add(worker)
+            name = f"bridge-{len(self._workers)}"
+            context: Context = self._context.copy()
+            threading.Thread(
+                target=context.run, args=(self._work, worker), name=name, daemon=True
+            ).start()
+        return True
+
+    def _watch(self, head: Job) -> None:
+        if self._loop is not None:
+            self._head, self._head_since, self._step = head, self._loop.time(), 1
+            self._timer = self._loop.call_later(TICK, self._look)
+
+    def _look(self) -> None:
+        """Is the first job that waits still the one of the last look? (Runs while jobs wait.)"""
+        self._timer = None
+        try:
+            head = self._jobs[0]
+        except IndexError:
+            self._head = None
+            return
+        if head is not self._head:
+            self._watch(head)
+            return
+        assert self._loop is not None
+        woken = sum(self._wake() for _ in range(min(self._step, len(self._jobs))))
+        self._step *= 2
+        if not woken and self._loop.time() - self._head_since > self._stall_timeout:
+            self._refuse_all(
+                SelfRequest(
+                    f"none of the {self.threads} threads came free for {self._stall_timeout:g} s; "
+                    "does the app wait for a request to itself? Raise `threads` if it does"
+                )
+            )
+            return
+        self._timer = self._loop.call_later(TICK if woken else SLOW_TICK, self._look)
+
+    def _refuse_all(self, error: BridgeError) -> None:
+        while self._jobs:
+            try:
+                job = self._jobs.popleft()
+            except IndexError:  # a thread came free just now
+                return
+            self._rejected += 1
+            try:
+                job.refuse(error)
+            except ClientDisconnected:
+                pass
+            except Exception:
+                logger.exception("could not refuse a request")
+
+    async def stop(self, timeout: float | None = None) -> bool:
+        """Refuse what waits, then wait for the threads to end."""
+        if self._loop is None or self._pid != os.getpid():
+            return True
+        self._stopping = asyncio.Event()
+        self._refuse_all(Overloaded("the server is stopping"))
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._head = None
+        while self._idle:
+            try:
+                self._idle.pop().wake.release()
+            except IndexError:  # it has just woken by itself
+                break
+        if self._workers:
+            try:
+                await asyncio.wait_for(self._stopping.wait(), timeout)
+            except TimeoutError:
+                for waiting in tuple(self._waits):
+                    waiting.cancel()
+                return False
+        return True
+
+    # --------------------------------------------------------- in the pool's threads
+
+    def _work(self, worker: _Worker) -> None:
+        current.runner = self
+        popleft, served_loop, lent = self._jobs.popleft, None, False
+        while True:
+            try:
+                job = popleft()
+            except IndexError:
+                if self._sleep(worker):
+                    continue
+                return
+            if served_loop is not self._loop or not lent:
+                served_loop = self._loop
+                if served_loop is not None:
+                    lent = lend_loop(served_loop)
+            try:
+                copy_context().run(job)
+            except BaseException:
+                logger.exception(
+                    "a job of the thread runner raised; that is an error of the bridge"
+                )
+            worker.served += 1
+            del job  # or it lives until the next one
+
+    def _sleep(self, worker: _Worker) -> bool:
+        """Sleep until there is work; False: there was none for long, and the thread ends."""
+        if self._stopping is None:
+            self._idle.append(worker)
+            if self._jobs and self._withdraw(worker):
+                return True
+            if worker.wake.acquire(timeout=self._idle_timeout):
+                return True
+            if not self._withdraw(worker):  # woken in this very moment
+                worker.wake.acquire()
+                return True
+        with self._lock:
+            self._workers.discard(worker)
+            self._retired += worker.served
+            stopping = self._stopping if not self._workers else None
+        if stopping is not None and self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(stopping.set)
+            except RuntimeError:  # the loop has closed without waiting
+                pass
+        return False
+
+    def _withdraw(self, worker: _Worker) -> bool:
+        """Take `worker` off the idle; False: somebody else has, and wakes it."""
+        try:
+            self._idle.remove(worker)
+        except ValueError:
+            return False
+        return True
+
+    def wait(self, awaitable: Awaitable[T]) -> T:
+        """Run `awaitable` on the loop while this thread waits."""
+        loop = self._loop
+        if current.runner is not self or loop is None or loop.is_closed():
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            raise WaitNotPossible("wait() works in a thread of the pool, while its loop runs")
+        coroutine = awaitable if asyncio.iscoroutine(awaitable) else _awaiting(awaitable)
+        waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        self._waits.add(waiting)
+        try:
+            return waiting.result()
+        finally:
+            self._waits.discard(waiting)
+
+    # --------------------------------------------------------- from anywhere
+
+    def stats(self) -> Stats:
+        """The figures of this moment."""
+        with self._lock:
+            total, served = len(self._workers), self._retired
+            served += sum(worker.served for worker in self._workers)
+        idle, queued = min(len(self._idle), total), len(self._jobs)
+        oldest = 0.0
+        if queued and self._head is not None and self._loop is not None:
+            oldest = self._loop.time() - self._head_since
+        return Stats(total - idle, idle, queued, oldest, served, self._rejected)
+
+
+async def _awaiting(awaitable: Awaitable[T]) -> T:
+    return await awaitable

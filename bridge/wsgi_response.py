@@ -1,0 +1,443 @@
+"""One WSGI request's run: the order of calls, and what may leave (PEP 3333; W30-W38).
+
+`WsgiCall` calls the app, iterates over what it returns and closes it, and tells a `ResponseSink`
+what leaves. It knows neither threads nor loops: whoever runs it does, and the sink waits, or asks
+for a pause, where a client is slow.
+
+The story of a response, which every method below keeps:
+
+    ----- start_response ----->  named   nothing has left: status and headers may be replaced
+    ----- first bytes, or end -> started the head has left: an error can only cut the response
+    ----- last byte, or end ---> over    the client has all of it: an error is only logged
+
+The plain case, one piece of bytes in a list, is one `ResponseSink.respond` and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
+from bridge.headers import TEXT_NAMES, Spellings, bodiless, check_text, reason
+from bridge.types import Environ, ExcInfo, ResponseSink, TextHeaders, Write, WSGIApp
+
+logger = logging.getLogger("bridge.error")
+
+
+# ------------------------------------------------------------- status line
+
+
+def _learn_status(status: str) -> tuple[str, bool]:
+    check_text("status", status)
+    code, _, phrase = status.partition(" ")
+    if len(code) != 3 or not (code.isascii() and code.isdigit()) or not 200 <= int(code) <= 999:
+        raise IllegalResponse(
+            f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
+            "like '200 OK' (PEP 3333, The start_response() Callable)"
+        )
+    number = int(code)
+    return (status if phrase.strip() else f"{code} {reason(number)}"), bodiless(number)
+
+
+#: Statuses as apps give them -> (status line text, whether it has no body). Raises
+#: `IllegalResponse` (W34).
+STATUSES: Spellings[str, tuple[str, bool]] = Spellings(_learn_status)
+
+
+# ------------------------------------------------------------- files
+
+
+class FileWrapper:
+    """``wsgi.file_wrapper``: an open file as a response (PEP 3333, Platform-Specific Files).
+
+    It sends from the file's position on. A host that can sends the file itself; else it is
+    iterated over, in blocks of `block_size` bytes.
+    """
+
+    def __init__(self, file: Any, block_size: int = 65536) -> None:
+        self.file = file
+        self.block_size = block_size
+        if hasattr(file, "close"):
+            self.close = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        block: bytes = self.file.read(self.block_size)
+        if not block:
+            raise StopIteration
+        return block
+
+    def size(self) -> int | None:
+        """The bytes from the position to the end; None where it is not a regular, binary file."""
+        try:
+            status = os.fstat(self.file.fileno())
+            if not stat.S_ISREG(status.st_mode) or hasattr(self.file, "encoding"):
+                return None
+            return max(0, status.st_size - int(self.file.tell()))
+        except (AttributeError, OSError, ValueError, TypeError):
+            return None
+
+
+# ------------------------------------------------------------- the call
+
+
+class WsgiCall:
+    """One WSGI request against one sink; call it to run it. Never raises: errors are logged.
+
+    Call, iteration and ``close()`` happen in whatever thread calls it (W37, W50).
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_app",
+        "_bare",
+        "_environ",
+        "_head",
+        "_headers",
+        "_iterable",
+        "_iterator",
+        "_left",
+        "_only",
+        "_over",
+        "_sink",
+        "_started",
+        "_status",
+    )
+
+    def __init__(self, app: WSGIApp, environ: Environ, sink: ResponseSink) -> None:
+        self._app = app
+        self._environ = environ
+        self._sink = sink
+        self._status: str | None = None  # the status line text, once start_response was called
+        self._iterator: Iterator[bytes] | None = None
+        self._only = False  # whether what the app returned is known to be one piece
+        self._started = False
+        self._over = False
+
+    def __call__(self) -> bool:
+        """Run to the end, or to a pause that the sink asked for (False; inline runner only)."""
+        if self._iterator is not None:
+            return self._go_on()
+        environ = self._environ
+        self._head = environ["REQUEST_METHOD"] == "HEAD"
+        try:
+            result = self._app(environ, self.start_response)
+        except BaseException as error:  # StopIteration and SystemExit are errors like others, W38
+            self._failed(error)
+            return True
+        if type(result) is list and len(result) == 1 and not self._started:
+            body = result[0]
+            if type(body) is bytes and self._status is not None:
+                if self._left is None and not self._bare:
+                    self._headers.append(("Content-Length", str(len(body))))
+                    self._respond(body)
+                    return True
+                if self._left == len(body) and not self._bare:
+                    self._respond(body)
+                    return True
+        return self._iterate(result)
+
+    # --------------------------------------------------------- what the app calls
+
+    def start_response(
+        self, status: str, headers: TextHeaders, exc_info: ExcInfo | None = None, /
+    ) -> Write:
+        """PEP 3333's ``start_response``; raises `IllegalResponse` where it is called wrongly."""
+        if exc_info is not None:
+            try:
+                if self._started and exc_info[1] is not None:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # no circle through the traceback's frames
+        elif self._status is not None:
+            raise IllegalResponse("start_response() was called a second time without exc_info")
+        if self._started:
+            raise IllegalResponse("start_response() was called after the response had started")
+        text, bare = STATUSES[status]
+        names = TEXT_NAMES
+        length = None
+        for name, value in headers:
+            if names[name] == "content-length":
+                length = _length(value, length)
+            if type(value) is not str or not value.isascii() or not value.isprintable():
+                check_text(f"value of header {name!r}", value)
+        self._status = text
+        self._headers = list(headers)
+        self._left = length
+        self._bare = bare or self._head
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """PEP 3333's ``write``: send `data` now; returns when the client has room for more."""
+        chunk = data if type(data) is bytes else _checked(data)
+        if chunk:
+            self._emit(chunk)
+
+    # --------------------------------------------------------- the iterable
+
+    def _iterate(self, result: Any) -> bool:
+        self._iterable: Any = result
+        try:
+            if type(result) is list or type(result) is tuple:
+                result = _joined(result)
+                self._only = len(result) == 1
+            elif isinstance(result, FileWrapper):
+                if self._send_file(result):
+                    self._close()
+                    return True
+            elif isinstance(result, (bytes, str)):
+                raise TypeError(
+                    f"the app returned {type(result).__name__}; return a list of bytes: [body]"
+                )
+            elif hasattr(result, "__len__"):
+                self._only = len(result) == 1
+            self._iterator = iter(result)
+        except BaseException as error:
+            self._failed(error)
+            self._close()
+            return True
+        return self._go_on()
+
+    def _go_on(self) -> bool:
+        try:
+            for data in self._iterator or ():
+                chunk = data if type(data) is bytes else _checked(data)
+                if not chunk:
+                    continue
+                if not self._emit(chunk):
+                    return False
+                if self._over and self._bare:
+                    break
+                if self._left is not None and self._left < 0:
+                    break
+            self._end()
+        except BaseException as error:
+            self._failed(error)
+        self._close()
+        return True
+
+    def _emit(self, chunk: bytes) -> bool:
+        """Send one piece, cut at Content-Length (W36); False: the sink asks for a pause."""
+        if self._over:
+            if not self._bare:
+                self._too_much(len(chunk))
+            return True
+        if not self._started:
+            if self._status is None:
+                raise IllegalResponse("the app sent a body before it called start_response()")
+            if self._bare:
+                if self._head and self._only and self._left is None and not self._bodiless():
+                    self._headers.append(("Content-Length", str(len(chunk))))
+                self._respond(b"")
+                return True
+            if self._only and self._left is None:
+                self._headers.append(("Content-Length", str(len(chunk))))
+                self._respond(chunk)
+                return True
+            if self._left is not None and len(chunk) >= self._left:
+                self._respond(chunk[: self._left])
+                self._left -= len(chunk)
+                if self._left < 0:
+                    self._too_much(-self._left)
+                return True
+            self._started = True
+            self._sink.start(self._status, self._headers)
+        return self._write(chunk)
+
+    def _write(self, chunk: bytes) -> bool:
+        left = self._left
+        if left is None:
+            return self._sink.write(chunk) is not False
+        self._left = left - len(chunk)
+        if self._left > 0:
+            return self._sink.write(chunk) is not False
+        self._sink.write(chunk[:left])
+        self._over = True
+        self._sink.finish()
+        if self._left < 0:
+            self._too_much(-self._left)
+        return True
+
+    def _end(self) -> None:
+        """The iterable has ended: so does the response, unless it is over already."""
+        if self._over:
+            return
+        if self._status is None:
+            raise IllegalResponse("the app returned without calling start_response()")
+        if self._started:
+            if self._left:
+                self._too_little()
+            else:
+                self._over = True
+                self._sink.finish()
+        elif self._bare:
+            self._respond(b"")
+        elif self._left:
+            self._started = True
+            self._sink.start(self._status, self._headers)
+            self._too_little()
+        else:
+            if self._left is None:
+                self._headers.append(("Content-Length", "0"))
+            self._respond(b"")
+
+    def _respond(self, body: bytes) -> None:
+        """Hand over a whole response; nothing raised here reaches the app."""
+        self._started = self._over = True
+        status = self._status or ""
+        if self._bare and status[:3] == "204":
+            # RFC 9110 §8.6: never with 204; a client could wait for a body.
+            self._headers = [f for f in self._headers if TEXT_NAMES[f[0]] != "content-length"]
+        try:
+            self._sink.respond(status, self._headers, body)
+        except ClientDisconnected as error:
+            self._gone(error)
+        except BaseException:
+            logger.exception("could not send the response to %s", self._name())
+
+    # --------------------------------------------------------- files
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Have the sink send the file; False: not possible, iterate over it."""
+        if self._status is None or self._over:
+            return False
+        size = wrapper.size()
+        if size is None:
+            return False
+        if not self._started:
+            if self._left is None and not self._bodiless():
+                self._headers.append(("Content-Length", str(size)))
+                self._left = size
+            if self._bare or self._left == 0 or size == 0:
+                self._end()
+                return True
+            self._started = True
+            self._sink.start(self._status, self._headers)
+        count = size if self._left is None else min(size, self._left)
+        if not self._sink.send_file(wrapper.file, wrapper.block_size, count):
+            return False
+        if self._left is not None:
+            self._left -= count
+        self._end()
+        return True
+
+    def _bodiless(self) -> bool:
+        return STATUSES[self._status or ""][1]
+
+    # --------------------------------------------------------- ways out
+
+    def _close(self) -> None:
+        """Call ``close()`` of what the app returned, once (W37)."""
+        iterable, self._iterable, self._iterator = self._iterable, None, None
+        close = getattr(iterable, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException:
+                logger.exception("close() of the response to %s raised", self._name())
+
+    def cancel(self) -> None:
+        """Give up a paused call: the client is gone. For the thread or context that ran it."""
+        if self._iterator is not None:
+            self._over = True
+            self._close()
+
+    def refuse(self, error: BridgeError) -> None:
+        """Answer with `error`'s status instead of running the app (W52, W53)."""
+        logger.warning("refused %s: %s", self._name(), error)
+        self._head = self._environ["REQUEST_METHOD"] == "HEAD"
+        self._answer(error.status, str(error))
+
+    def _failed(self, error: BaseException) -> None:
+        """The app raised, or broke a rule: a 500, or a response that is visibly cut (W38)."""
+        if isinstance(error, ClientDisconnected):
+            self._gone(error)
+            return
+        status = error.status if isinstance(error, BridgeError) else 500
+        if status >= 500:
+            logger.error("error in the WSGI app at %s", self._name(), exc_info=error)
+        else:
+            logger.info("%s: %s", self._name(), error)
+        if self._over:
+            return
+        if self._started:
+            self._abort()
+        else:
+            self._answer(status, "")
+
+    def _answer(self, status: int, text: str) -> None:
+        """A small response of our own; what went wrong inside is in the log, not in it."""
+        body = (text or reason(status)).encode() + b"\n"
+        self._status, self._bare = f"{status} {reason(status)}", self._head
+        self._headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+        ]
+        if status == 503:
+            self._headers.append(("Retry-After", "1"))
+        self._respond(b"" if self._head else body)
+
+    def _gone(self, error: ClientDisconnected) -> None:
+        logger.debug("client gone during %s: %s", self._name(), error)
+        self._over = True
+        self._abort()
+
+    def _abort(self) -> None:
+        self._over = True
+        try:
+            self._sink.abort()
+        except ClientDisconnected:
+            pass
+        except BaseException:
+            logger.exception("could not cut the response to %s", self._name())
+
+    def _too_much(self, excess: int) -> None:
+        if self._left is None or self._left >= 0:
+            self._left = -excess
+        logger.error(
+            "the response to %s has more bytes than its Content-Length says; it was cut there",
+            self._name(),
+        )
+
+    def _too_little(self) -> None:
+        logger.error(
+            "the response to %s is %s bytes shorter than its Content-Length says; "
+            "the connection is closed",
+            self._name(),
+            self._left,
+        )
+        self._abort()
+
+    def _name(self) -> str:
+        environ = self._environ
+        return f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')!r}"
+
+
+def _checked(chunk: Any) -> bytes:
+    if isinstance(chunk, bytes):
+        return bytes(chunk)
+    raise TypeError(
+        f"the app's body has a {type(chunk).__name__} {chunk!r:.60}; PEP 3333 wants bytes"
+    )
+
+
+def _joined(pieces: Iterable[Any]) -> list[bytes]:
+    """Pieces that are all there already, as one (W35)."""
+    body = b"".join([piece if type(piece) is bytes else _checked(piece) for piece in pieces])
+    return [body] if body else []
+
+
+def _length(value: Any, known: int | None) -> int:
+    """A Content-Length that an app sets: digits, once (W34, W36)."""
+    if type(value) is not str or not (value.isascii() and value.isdigit()):
+        raise IllegalResponse(f"Content-Length is {value!r}, and must be digits")
+    length = int(value)
+    if known is not None and known != length:
+        raise IllegalResponse(f"Content-Length is set twice: {known} and {length}")
+    return length
