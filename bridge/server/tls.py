@@ -89,7 +89,11 @@ def _load(context: ServerContext, config: Config) -> None:
     if key is not None:
         _readable("ssl_keyfile", key)
 
+    encrypted = False
+
     def password() -> str:
+        nonlocal encrypted
+        encrypted = True
         if config.ssl_keyfile_password is None:
             raise ConfigError(
                 f"the key in {key or certificate} is encrypted; give --ssl-keyfile-password"
@@ -99,7 +103,7 @@ def _load(context: ServerContext, config: Config) -> None:
     try:
         context.load_cert_chain(certificate, key, password)
     except ssl.SSLError as error:
-        raise ConfigError(_cannot_load(certificate, key, error)) from error
+        raise ConfigError(_cannot_load(certificate, key, error, encrypted)) from error
     context.certificate = _first_certificate(certificate)
     if config.ssl_ca_certs is not None:
         _readable("ssl_ca_certs", config.ssl_ca_certs)
@@ -119,17 +123,14 @@ def _readable(setting: str, path: str) -> None:
         raise ConfigError(f"{setting} {path} cannot be read: {error.strerror}") from error
 
 
-def _cannot_load(certificate: str, key: str | None, error: ssl.SSLError) -> str:
-    reason = error.reason or ""
-    if reason == "KEY_VALUES_MISMATCH":
-        return (
-            f"the key in {key or certificate} does not belong to the certificate in {certificate}"
-        )
-    if "DECRYPT" in reason or "PASSWORD" in reason:
+def _cannot_load(certificate: str, key: str | None, error: ssl.SSLError, encrypted: bool) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"the key in {key or certificate} is not that of the certificate in {certificate}"
+    if encrypted:
         return f"the key in {key or certificate} cannot be decrypted with ssl_keyfile_password"
     return (
         f"no certificate and key can be read from {certificate}"
-        f"{f' and {key}' if key else ''}; both must be PEM ({reason or error})"
+        f"{f' and {key}' if key else ''}; both must be PEM ({error.reason or error})"
     )
 
 
@@ -166,9 +167,12 @@ def tls_extension(connection: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
 
 def _client_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> list[str]:
     """The client's certificates as PEM, its own first; before Python 3.13 only its own."""
+    own = connection.getpeercert(binary_form=True)
+    if not own:
+        return []
     sent = getattr(connection, "get_unverified_chain", None)
-    chain = sent() if sent else [connection.getpeercert(binary_form=True)]
-    return [ssl.DER_cert_to_PEM_cert(certificate) for certificate in chain if certificate]
+    chain: list[bytes] = sent() if sent else [own]
+    return [ssl.DER_cert_to_PEM_cert(certificate) for certificate in chain]
 
 
 def _client_name(connection: ssl.SSLObject | ssl.SSLSocket) -> str | None:
