@@ -1,0 +1,11 @@
+"""The project as a WSGI app: ``asgi-bridge serve mysite.wsgi``."""
+
+import os
+
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
+
+# A site of one's own would leave static files to WhiteNoise or a web server.
+application = StaticFilesHandler(get_wsgi_application())
