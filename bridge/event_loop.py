@@ -1,0 +1,245 @@
+"""The event loop that the ASGI apps of a WSGI process share, in a thread of its own (A30).
+
+There is at most one in a process. Whoever needs it takes a `lease`, and the thread lives as long
+as there are leases: adapters that come and go leave neither thread nor socket. At the end of the
+process those who hold a lease are asked to close (`LoopThread.at_exit`), while threads can still
+be started, and the loop ends with the last of them.
+
+A fork takes the memory along but not the thread. So everything here is kept by process id: a
+child finds nothing under its own, and starts afresh. What it inherited from its parent it leaves
+alone, for ever: closing the parent's loop would take descriptors out of an epoll set that the two
+still share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import selectors
+import threading
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from bridge.waiting import NativeThread, native, threads_are_greenlets
+
+try:
+    from uvloop import new_event_loop as _new_event_loop
+except ImportError:  # not on Windows, nor where only the pure parts are installed
+    from asyncio import new_event_loop as _new_event_loop
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds that the tasks still there when the loop ends have to take their cancellation.
+CANCEL_GRACE = 1.0
+#: Seconds that the process waits at its exit for the loop to end.
+EXIT_TIMEOUT = 60.0
+
+Job = Callable[[], object]
+
+
+# ------------------------------------------------------------- which loop
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A new event loop: uvloop's where it is installed, else asyncio's.
+
+    Where gevent has replaced `threading`, it is asyncio's on gevent's selector, in the thread
+    that will run it: threads started from the loop are greenlets of that thread then, and run
+    while the loop waits.
+    """
+    if threads_are_greenlets():
+        selector: Any = _HidingSelector(selectors.DefaultSelector())
+        return asyncio.SelectorEventLoop(selector)
+    return _new_event_loop()
+
+
+class _HidingSelector:
+    """A selector that hides the running loop while it waits.
+
+    Other greenlets run then, in the same thread but not in the loop: code that asks whether a
+    loop is running (Django's ORM, ``asyncio.run``) must hear that there is none.
+    """
+
+    def __init__(self, inner: selectors.BaseSelector) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        running = events._get_running_loop()
+        events._set_running_loop(None)
+        try:
+            return self._inner.select(timeout)
+        finally:
+            events._set_running_loop(running)
+
+
+# ------------------------------------------------------------- the loop in its thread
+
+
+class LoopThread:
+    """An event loop that runs in a daemon thread. Made by `lease`, ended by the last `release`."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.leases = 0
+        self.loop: asyncio.AbstractEventLoop
+        self._jobs: deque[Job] = deque()
+        self._woken = False
+        self._closers: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._ready = native("allocate_lock")()
+        self._thread = NativeThread(self._run, "bridge-event-loop")
+
+    def submit(self, job: Job) -> None:
+        """Have `job` called in the loop, soon; from any thread.
+
+        Jobs that come while the loop is being woken already do not wake it again. `job` must not
+        raise.
+        """
+        self._jobs.append(job)
+        if not self._woken:
+            self._woken = True
+            self.loop.call_soon_threadsafe(self._run_jobs)
+
+    def _run_jobs(self) -> None:
+        self._woken = False  # before the first look, so that no job falls between
+        jobs = self._jobs
+        while jobs:
+            jobs.popleft()()
+
+    def inside(self) -> bool:
+        """Whether the caller runs in this loop (and so must not wait for it)."""
+        return events._get_running_loop() is self.loop
+
+    def at_exit(self, owner: object, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have ``await close()`` run in the loop when the process ends.
+
+        It must give back the lease of `owner`. Called in the loop, as `forget` is.
+        """
+        self._closers[owner] = close
+
+    def forget(self, owner: object) -> None:
+        """Take back what `at_exit` was told."""
+        self._closers.pop(owner, None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait until the thread has ended, at most `timeout` s; whether it has."""
+        return self._thread.join(timeout)
+
+    # --------------------------------------------------------- life
+
+    def start(self) -> None:
+        """Start the thread; returns when the loop exists."""
+        self._ready.acquire()
+        self._thread.start()
+        self._ready.acquire()
+
+    def stop(self) -> None:
+        """End the loop, and with it the thread; from any thread, and at once."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def _run(self) -> None:
+        loop = self.loop = new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._ready.release()
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_end_tasks())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def exit(self) -> None:
+        """Close everything that holds a lease, and wait for the end of the thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._close_all)
+        except RuntimeError:
+            pass  # the loop is closed already
+        if not self.join(EXIT_TIMEOUT):
+            logger.error("the event loop did not end within %s s; left behind", EXIT_TIMEOUT)
+
+    def _close_all(self) -> None:
+        self._closing = [self.loop.create_task(close()) for close in self._closers.values()]
+
+
+async def _end_tasks() -> None:
+    """Cancel what still runs, and wait a little for it."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CANCEL_GRACE)
+
+
+# ------------------------------------------------------------- one for the process
+
+#: By process id: a parent's entries stay in its children, untouched.
+_threads: dict[int, LoopThread] = {}
+_locks: dict[int, Any] = {}
+
+
+def _lock() -> Any:
+    """The lock of this process for `_threads`; a parent's may have been held when it forked."""
+    pid = os.getpid()
+    lock = _locks.get(pid)
+    return _locks.setdefault(pid, native("allocate_lock")()) if lock is None else lock
+
+
+def lease() -> LoopThread:
+    """The process's loop, started if there is none; to be given back with `release`."""
+    with _lock():
+        thread = _threads.get(os.getpid())
+        if thread is None:
+            thread = LoopThread()
+            thread.start()
+            _threads[thread.pid] = thread
+            _end_at_exit()
+        thread.leases += 1
+        return thread
+
+
+def release(thread: LoopThread) -> None:
+    """Give a lease back; the last one ends the loop. From any thread."""
+    if thread.pid != os.getpid():
+        return  # inherited: not ours to end
+    with _lock():
+        thread.leases -= 1
+        if thread.leases:
+            return
+        del _threads[thread.pid]
+    thread.stop()
+
+
+def current() -> LoopThread | None:
+    """The loop of this process, where there is one."""
+    return _threads.get(os.getpid())
+
+
+def _end_at_exit() -> None:
+    """Have the loop closed at the end of the process, once, in this process or its children.
+
+    `threading` calls its own list first, while threads can still be started: what an app does at
+    its shutdown may need one. `atexit` comes after that; it is what is left to embedded
+    interpreters, and to a Python without that list.
+    """
+    global _registered
+    if not _registered:
+        _registered = True
+        getattr(threading, "_register_atexit", atexit.register)(_exit)
+        atexit.register(_exit)
+
+
+_registered = False
+
+
+def _exit() -> None:
+    thread = current()
+    if thread is not None:
+        thread.exit()

@@ -1,0 +1,131 @@
+"""How the code of a WSGI host waits for another thread: in a thread, or in a gevent greenlet (A33).
+
+A host calls a WSGI app in a thread of its own, or in a greenlet that shares one thread with all
+the others. A thread may block; a greenlet must give the thread away while it waits, or it stops
+every request of its worker. `waiter()` looks where it is called and gives what fits.
+
+gevent is never imported here: where nobody has loaded it, nobody runs on it. It also replaces
+`threading`, when asked to (``monkey.patch_all()``), so that "threads" are greenlets; what must be
+a real thread is made with the functions that gevent has put aside.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Waiter(Protocol):
+    """A flag that one thread or greenlet waits for, and that any thread may raise."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the flag is up, at most `timeout` s, and take it down; False: time is up."""
+
+    def wake(self) -> None:
+        """Raise the flag; does nothing where it is up already. From any thread."""
+
+
+class ThreadWaiter:
+    """Waits by blocking its thread."""
+
+    __slots__ = ("_acquire", "_release")
+
+    def __init__(self) -> None:
+        lock: threading.Lock = native("allocate_lock")()
+        lock.acquire()
+        self._acquire = lock.acquire
+        self._release = lock.release
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the flag is up, at most `timeout` s."""
+        return self._acquire(True, timeout)
+
+    def wake(self) -> None:
+        """Raise the flag."""
+        try:
+            self._release()
+        except RuntimeError:
+            pass  # it is up already
+
+
+class GeventWaiter:
+    """Waits by giving the thread to the other greenlets of its hub.
+
+    The event itself is only touched in the hub's thread: another thread asks the hub to set it.
+    """
+
+    __slots__ = ("_call_in_hub", "_event")
+
+    def __init__(self, hub: Any) -> None:
+        self._event = sys.modules["gevent.event"].Event()
+        self._call_in_hub = hub.loop.run_callback_threadsafe
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the flag is up, at most `timeout` s."""
+        raised: bool = self._event.wait(timeout)
+        self._event.clear()
+        return raised
+
+    def wake(self) -> None:
+        """Raise the flag."""
+        self._call_in_hub(self._event.set)
+
+
+def waiter() -> Waiter:
+    """What the caller can wait with, where it runs now."""
+    if "gevent.event" not in sys.modules:
+        return ThreadWaiter()
+    # gevent.get_hub() would make a hub where there is none, in a thread of gevent's own pool, say.
+    hub = sys.modules["gevent._hub_local"].get_hub_if_exists()
+    if hub is None or sys.modules["gevent"].getcurrent() is hub:
+        return ThreadWaiter()
+    return GeventWaiter(hub)
+
+
+def threads_are_greenlets() -> bool:
+    """Whether gevent has put greenlets in the place of threads in this process."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def native(name: str) -> Any:
+    """``_thread.<name>`` as it was before gevent replaced it."""
+    monkey = sys.modules.get("gevent.monkey")
+    return getattr(_thread, name) if monkey is None else monkey.get_original("_thread", name)
+
+
+class NativeThread:
+    """A daemon thread of the operating system, also where `threading` makes greenlets."""
+
+    def __init__(self, main: Callable[[], object], name: str) -> None:
+        self._main = main
+        self._name = name
+        self._ended = native("allocate_lock")()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._ended.acquire()
+        if threads_are_greenlets():
+            native("start_new_thread")(self._run, ())
+        else:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until the thread has ended, at most `timeout` s; whether it has."""
+        if not self._ended.acquire(True, timeout):
+            return False
+        self._ended.release()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return True
+
+    def _run(self) -> None:
+        try:
+            self._main()
+        finally:
+            self._ended.release()

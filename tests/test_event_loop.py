@@ -1,0 +1,218 @@
+"""The shared loop: one for the process, leased, fork-safe, and gone when nobody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from bridge import event_loop
+from bridge.event_loop import LoopThread, current, lease, release
+
+
+def run(thread: LoopThread, job) -> object:  # type: ignore[no-untyped-def]
+    """What `job()` gives when it is called in the loop."""
+    future: Future[object] = Future()
+    thread.submit(lambda: future.set_result(job()))
+    return future.result(10)
+
+
+@pytest.fixture
+def thread() -> Iterator[LoopThread]:
+    taken = lease()
+    yield taken
+    release(taken)
+    assert taken.join(10)
+
+
+class TestLease:
+    def test_one_for_all(self, thread: LoopThread) -> None:
+        """A30: everybody in the process gets the same loop."""
+        second = lease()
+        assert second is thread is current()
+        release(second)
+        assert current() is thread
+
+    def test_runs_in_a_thread_of_its_own(self, thread: LoopThread) -> None:
+        """A30: the loop runs in a daemon thread, and knows when it is asked from inside."""
+        assert run(thread, thread.inside) is True
+        assert thread.inside() is False
+        runs_in = run(thread, threading.current_thread)
+        assert isinstance(runs_in, threading.Thread)
+        assert runs_in.daemon
+
+    def test_the_last_release_ends_it(self) -> None:
+        """A30: neither thread nor descriptor is left when the last lease is given back."""
+        release(first := lease())
+        assert first.join(10)  # what is made once per process has been made now
+        before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        taken = [lease() for _ in range(5)]
+        for one in taken:
+            release(one)
+        assert taken[0].join(10)
+        assert current() is None
+        assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+
+    def test_from_many_threads_at_once(self) -> None:
+        """A30: threads that ask for the first loop at the same time get the same one."""
+        together = threading.Barrier(8)
+        taken: list[LoopThread] = []
+
+        def ask() -> None:
+            together.wait()
+            taken.append(lease())
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        assert len(set(taken)) == 1
+        for each in taken:
+            release(each)
+        assert taken[0].join(10)
+
+    def test_tasks_are_cancelled_at_the_end(self) -> None:
+        """A26 A30: a loop that ends leaves no task pending, not even one that was just started."""
+        taken = lease()
+        ended = threading.Event()
+
+        async def wait() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        task = run(taken, lambda: taken.loop.create_task(wait()))
+        run(taken, lambda: None)
+        release(taken)
+        assert taken.join(10)
+        assert ended.is_set()
+        assert isinstance(task, asyncio.Task)
+        assert task.cancelled()
+
+
+class TestSubmit:
+    def test_in_order(self, thread: LoopThread) -> None:
+        """A30: jobs run in the order in which they came, each once."""
+        seen: list[int] = []
+        for number in range(1000):
+            thread.submit(lambda number=number: seen.append(number))
+        run(thread, lambda: None)
+        assert seen == list(range(1000))
+
+    def test_one_wake_up_for_a_batch(self, thread: LoopThread, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+        """A34: jobs that come while the loop is being woken do not wake it again."""
+        wakes = 0
+        busy, go = threading.Event(), threading.Event()
+        thread.submit(lambda: (busy.set(), go.wait()))
+        busy.wait()
+
+        class Counting:
+            def call_soon_threadsafe(self, job) -> None:  # type: ignore[no-untyped-def]
+                nonlocal wakes
+                wakes += 1
+                loop.call_soon_threadsafe(job)
+
+        loop = thread.loop
+        monkeypatch.setattr(thread, "loop", Counting())
+        for _ in range(100):
+            thread.submit(lambda: None)
+        monkeypatch.undo()
+        go.set()
+        assert wakes == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_fork(thread: LoopThread) -> None:
+    """A30: a child finds no loop, makes its own, and does not disturb its parent's."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            assert current() is None
+            release(thread)  # not its own: ignored
+            mine = lease()
+            assert mine is not thread
+            assert run(mine, os.getpid) == os.getpid()
+            release(mine)
+            assert mine.join(10)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert run(thread, os.getpid) == os.getpid()
+
+
+AT_EXIT = """
+import asyncio, sys
+from bridge.event_loop import lease, release, logger
+
+thread = lease()
+async def close():
+    await asyncio.to_thread(print, "closed, with a thread")
+    print("still in the loop:", thread.inside())
+    release(thread)
+thread.submit(lambda: thread.at_exit("me", close))
+"""
+
+
+def test_at_exit() -> None:
+    """A30 A31: at the end of the process holders are closed while threads can still be started."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", AT_EXIT], capture_output=True)
+    assert (done.stdout, done.stderr) == (b"closed, with a thread\nstill in the loop: True\n", b"")
+
+
+def test_a_loop_that_is_blocked_at_exit(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A30: an app that blocks the loop cannot keep the process from ending."""
+    go = threading.Event()
+    taken = lease()
+    taken.submit(go.wait)
+    monkeypatch.setattr(event_loop, "EXIT_TIMEOUT", 0.05)
+    taken.exit()
+    assert "did not end within" in caplog.text
+    go.set()
+    release(taken)
+    assert taken.join(10)
+    taken.exit()  # a second time, by atexit: nothing
+
+
+GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import asyncio, threading, time
+from bridge.event_loop import lease, release
+from bridge.waiting import waiter
+
+async def work(flag, seen):
+    seen.append(await asyncio.to_thread(blocking))
+    flag.wake()
+
+def blocking():
+    time.sleep(0.01)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return "no loop here"
+
+thread = lease()
+flag, seen = waiter(), []
+thread.submit(lambda: thread.loop.create_task(work(flag, seen)))
+assert flag.wait(20)
+print(seen)
+release(thread)
+assert thread.join(20)
+"""
+
+
+def test_under_gevent() -> None:
+    """A33: with `threading` patched, the loop's own threads work and see no running loop."""
+    done = subprocess.run([sys.executable, "-c", GEVENT], capture_output=True, timeout=60)
+    assert done.stdout == b"['no loop here']\n", done.stderr.decode()

@@ -1,0 +1,82 @@
+"""Waiting, in threads and (in a process of its own, where gevent is patched in) in greenlets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+from bridge.waiting import NativeThread, ThreadWaiter, threads_are_greenlets, waiter
+
+
+class TestThreadWaiter:
+    def test_wait_and_wake(self) -> None:
+        """A34: the flag wakes one wait, and is down again after it."""
+        flag = ThreadWaiter()
+        threading.Thread(target=flag.wake).start()
+        assert flag.wait(10)
+        assert not flag.wait(0)
+
+    def test_raised_twice_is_raised(self) -> None:
+        """A34: raising a raised flag is nothing, so that no wake-up has to be counted."""
+        flag = ThreadWaiter()
+        flag.wake()
+        flag.wake()
+        assert flag.wait(0)
+        assert not flag.wait(0)
+
+    def test_is_what_a_thread_gets(self) -> None:
+        """A33: where there is no gevent hub, the caller waits as a thread."""
+        assert isinstance(waiter(), ThreadWaiter)
+        assert not threads_are_greenlets()
+
+
+class TestNativeThread:
+    def test_runs_and_ends(self) -> None:
+        """A30: join tells whether the thread has ended."""
+        go, seen = threading.Event(), []
+        thread = NativeThread(lambda: (go.wait(), seen.append(threading.current_thread())), "mine")
+        thread.start()
+        assert not thread.join(0.001)
+        go.set()
+        assert thread.join(10)
+        assert thread.join(10)
+        assert seen[0].name == "mine"
+        assert not seen[0].is_alive()
+
+
+PATCHED = """
+from gevent import monkey; monkey.patch_all()
+import _thread, threading, time
+import gevent
+from bridge.waiting import GeventWaiter, NativeThread, ThreadWaiter, waiter
+from bridge.waiting import native, threads_are_greenlets
+
+assert threads_are_greenlets()
+mine = native("get_ident")()
+
+# a greenlet waits, others run, a real thread wakes it
+ran, where = [], []
+gevent.spawn(ran.append, "other")
+flag = waiter()
+assert isinstance(flag, GeventWaiter)
+def wake():
+    where.append(native("get_ident")())
+    assert isinstance(waiter(), ThreadWaiter)  # no hub in this thread
+    flag.wake()
+thread = NativeThread(wake, "waker")
+thread.start()
+assert flag.wait(10)
+assert thread.join(10)
+assert ran == ["other"] and where != [mine]
+assert not flag.wait(0.001)
+flag.wake(); flag.wake()
+assert flag.wait(10)
+print("good")
+"""
+
+
+def test_greenlets() -> None:
+    """A33: under gevent a wait lets other greenlets run, and a native thread can end it."""
+    done = subprocess.run([sys.executable, "-c", PATCHED], capture_output=True, timeout=60)
+    assert done.stdout == b"good\n", done.stderr.decode()
