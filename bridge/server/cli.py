@@ -6,6 +6,7 @@ Exit codes: 0, told to stop and stopped; 1, something outside (an address in use
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -98,7 +99,7 @@ def _serve(ctx: click.Context, /, **options: Any) -> None:
         config = make_config(given, os.environ, file)
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from error
-    run(config, ctx)
+    run(config)
 
 
 def _label(name: str) -> str:
@@ -118,12 +119,14 @@ main.add_command(
 )
 
 
-def run(config: Config, ctx: click.Context | None = None) -> None:
+def run(config: Config) -> None:
     """Serve until told to stop; leaves the process with the fitting exit code where that fails."""
     try:
         Server(config).run()
     except ConfigError as error:
-        raise click.UsageError(str(error), ctx) from error
+        if getattr(error.__cause__, "errno", None) == errno.EADDRINUSE:
+            _leave(error, FAILED)
+        raise click.UsageError(str(error)) from error
     except (AppLoadError, LifespanFailed) as error:
         _leave(error, NOT_STARTED)
     except OSError as error:
@@ -132,7 +135,7 @@ def run(config: Config, ctx: click.Context | None = None) -> None:
 
 def _leave(error: Exception, code: int) -> NoReturn:
     """Say what is wrong, below the traceback of the app's own code where that raised."""
-    if error.__cause__ is not None:
+    if code == NOT_STARTED and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
     click.echo(f"Error: {error}", err=True)
     sys.exit(code)

@@ -81,9 +81,11 @@ def from_file(file: str | None) -> Layer:
     if implicit and not path.exists():
         return {}
     document = _parse(path)
-    table = document.get("tool", {}).get("bridge")
-    if table is None:
-        table = {} if path.name == "pyproject.toml" else document
+    match document:
+        case {"tool": {"bridge": dict(table)}}:
+            pass
+        case _:
+            table = {} if path.name == "pyproject.toml" else document
     return {_known(key, path): (value, f"{key} in {path}") for key, value in table.items()}
 
 

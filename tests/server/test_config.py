@@ -1,0 +1,171 @@
+"""The list of settings: kinds, bounds, contradictions, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.errors import ConfigError
+from bridge.server.config import SETTINGS, Config
+from bridge.server.settings import KINDS
+
+
+def error(**settings: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Config(**settings)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_defaults_are_those_that_people_know() -> None:
+    """Without a word it listens on 127.0.0.1:8000, for this machine only."""
+    config = Config()
+    assert (config.host, config.port, config.bind) == ("127.0.0.1", 8000, ())
+    assert (config.interface, config.runner, config.lifespan) == ("auto", "thread", "auto")
+    assert config.forwarded_allow_ips == "127.0.0.1,::1"
+
+
+def test_every_limit_and_time_has_its_setting() -> None:
+    """S2: each limit has an option, and a default that is safe on the internet."""
+    config = Config()
+    assert (config.limit_request_line, config.limit_header_size) == (8192, 65536)
+    assert (config.limit_header_count, config.limit_body_size) == (100, 0)
+    assert (config.timeout_header, config.timeout_keep_alive) == (10.0, 75.0)
+    assert (config.timeout_write, config.timeout_graceful_shutdown) == (60.0, 30.0)
+
+
+def test_a_config_cannot_be_changed() -> None:
+    """What a server started with is what it has."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_whole(setting: object) -> None:
+    """Each row has a help text that ends like a sentence, and a default that is allowed."""
+    assert setting.help.endswith(".")
+    assert setting.read(setting.default, setting.name) == setting.default
+    assert setting.allowed
+
+
+def test_names_are_unique() -> None:
+    """No two settings share a flag or an environment variable."""
+    for names in (
+        [flag for setting in SETTINGS for flag in setting.flags],
+        [variable for setting in SETTINGS for variable in setting.variables],
+    ):
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("port", "8001", 8001),
+        ("access_log", "off", False),
+        ("access_log", "YES", True),
+        ("limit_body_size", "20M", 20 * 1024 * 1024),
+        ("limit_body_size", "64k", 65536),
+        ("limit_body_size", "1G", 1024**3),
+        ("timeout_keep_alive", "2.5", 2.5),
+        ("timeout_keep_alive", 2, 2.0),
+        ("uds_mode", "660", 0o660),
+        ("uds_mode", 0o660, 0o660),
+        ("bind", "a:1, unix:/b", ("a:1", "unix:/b")),
+        ("bind", ["a:1", "fd://3"], ("a:1", "fd://3")),
+        ("mount", {"/api": "new:app", "/": "old:app"}, ("/api=new:app", "/=old:app")),
+        ("ssl_certfile", "", None),
+        ("log_config", {"version": 1}, {"version": 1}),
+    ],
+)
+def test_text_is_read_as_what_it_means(name: str, text: object, value: object) -> None:
+    """Settings are the same whether they come as text (shell, environment) or as values."""
+    assert getattr(Config(**{name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("port", 70000, "port is 70000; allowed is a whole number from 0 to 65535"),
+        ("port", True, "port is True; allowed is a whole number from 0 to 65535"),
+        ("port", "http", "port is 'http'; allowed is a whole number from 0 to 65535"),
+        ("port", None, "port is None; allowed is a whole number from 0 to 65535"),
+        ("threads", 0, "threads is 0; allowed is a whole number, at least 1"),
+        ("runner", "fork", "runner is 'fork'; allowed is one of thread, greenlet, inline"),
+        ("access_log", "perhaps", "access_log is 'perhaps'; allowed is true or false"),
+        ("access_log", 1, "access_log is 1; allowed is true or false"),
+        ("timeout_header", -1, "timeout_header is -1; allowed is a number of seconds"),
+        ("timeout_header", "nan", "timeout_header is 'nan'; allowed is a number of seconds"),
+        ("limit_body_size", "20 apples", "limit_body_size is '20 apples'; allowed is a number of"),
+        ("uds_mode", "888", "uds_mode is '888'; allowed is octal permission bits"),
+        ("bind", [1], "bind is [1]; allowed is a list of texts"),
+        ("mount", "new:app", "mount is 'new:app'; allowed is PREFIX=MODULE:ATTR"),
+        ("root_path", 5, "root_path is 5; allowed is text"),
+    ],
+)
+def test_a_wrong_value_says_what_is_allowed(name: str, value: object, said: str) -> None:
+    """The error has what was seen and what is allowed."""
+    assert error(**{name: value}).startswith(said)
+
+
+def test_an_app_and_mounts_contradict() -> None:
+    """Which of them would answer `/`? The error shows how to mount the app."""
+    assert "--mount /=module:attr" in error(app="a:b", mount=["/api=c:d"])
+
+
+def test_one_interface_for_several_apps_is_refused() -> None:
+    """Each mount says its own kind, and the error shows how."""
+    assert "--mount /=wsgi:legacy.wsgi:application" in error(mount=["/=a:b"], interface="wsgi")
+
+
+def test_more_workers_are_refused_for_now() -> None:
+    """What this version cannot do is said, with what to do instead, and not ignored."""
+    said = error(workers=4)
+    assert "workers is 4" in said
+    assert "gunicorn" in said
+    assert "WEB_CONCURRENCY" in said
+
+
+def test_reload_is_refused_for_now() -> None:
+    """What this version cannot do is said, and not ignored."""
+    assert "cannot reload yet" in error(reload=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ssl_keyfile": "key.pem"},
+        {"ssl_keyfile_password": "secret"},
+        {"ssl_ca_certs": "ca.pem"},
+        {"ssl_ciphers": "HIGH"},
+    ],
+)
+def test_tls_settings_need_a_certificate(settings: dict[str, str]) -> None:
+    """S31: half a TLS configuration does not quietly serve plain HTTP."""
+    assert "--ssl-certfile" in error(**settings)
+
+
+def test_client_certificates_need_an_authority() -> None:
+    """S31: nothing can be checked against nobody."""
+    assert "--ssl-ca-certs" in error(ssl_certfile="cert.pem", ssl_cert_reqs="required")
+
+
+def test_a_password_is_not_shown() -> None:
+    """A config that is printed does not give the key away."""
+    config = Config(ssl_certfile="cert.pem", ssl_keyfile_password="sesame")
+    assert "sesame" not in repr(config)
+
+
+@given(st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.lists(st.text())))
+def test_any_value_is_taken_or_refused_by_name(value: object) -> None:
+    """Whatever is given, there is a value of the right type or a ConfigError, nothing else."""
+    for setting in SETTINGS:
+        try:
+            found = setting.read(value, "label")
+        except ConfigError as wrong:
+            found = str(wrong)
+            assert found.startswith("label is ")  # noqa: PT017  (either outcome is right)
+            continue
+        types = (type(setting.default), str, dict, type(None))
+        assert setting.kind is KINDS["object"] or isinstance(found, types)

@@ -1,0 +1,172 @@
+"""Where settings come from, which source wins, and how a wrong one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import ConfigError
+from bridge.server.sources import make_config, unknown_variables
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from the project's own pyproject.toml."""
+    monkeypatch.chdir(tmp_path)
+
+
+def toml(text: str, name: str = "bridge.toml") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+def test_command_line_beats_environment_beats_file() -> None:
+    """Each source fills in what the stronger ones leave open."""
+    file = toml("port = 1\nthreads = 1\nbacklog = 1")
+    environ = {"BRIDGE_PORT": "2", "BRIDGE_THREADS": "2"}
+    config = make_config({"port": ("3", "--port")}, environ, file)
+    assert (config.port, config.threads, config.backlog) == (3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name", "found"),
+    [
+        ("BRIDGE_LIMIT_BODY_SIZE", "1M", "limit_body_size", 1024 * 1024),
+        ("BRIDGE_ACCESS_LOG", "0", "access_log", False),
+        ("BRIDGE_MOUNT", "/=a:b,/c=d:e", "mount", ("/=a:b", "/c=d:e")),
+        ("BRIDGE_APP", "a:b", "app", "a:b"),
+        ("PORT", "9000", "port", 9000),
+        ("WEB_CONCURRENCY", "1", "workers", 1),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/8", "forwarded_allow_ips", "10.0.0.0/8"),
+    ],
+)
+def test_settings_from_the_environment(variable: str, value: str, name: str, found: object) -> None:
+    """Every setting is BRIDGE_NAME, and the three names that platforms set are honoured."""
+    assert getattr(make_config({}, {variable: value}, None), name) == found
+
+
+def test_our_own_variable_beats_the_common_one() -> None:
+    """BRIDGE_PORT was meant for us; PORT may be the platform's."""
+    assert make_config({}, {"PORT": "1", "BRIDGE_PORT": "2"}, None).port == 2
+
+
+def test_an_empty_variable_says_nothing() -> None:
+    """`PORT=` in an env file is no port."""
+    assert make_config({}, {"PORT": "", "BRIDGE_ACCESS_LOG": ""}, None).port == 8000
+
+
+def test_platform_that_asks_for_workers_is_told() -> None:
+    """WEB_CONCURRENCY=4 is not ignored in silence, and --workers 1 overrules it."""
+    with pytest.raises(ConfigError, match="one process only"):
+        make_config({}, {"WEB_CONCURRENCY": "4"}, None)
+    assert make_config({"workers": ("1", "--workers")}, {"WEB_CONCURRENCY": "4"}, None).workers == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "file", "label"),
+    [
+        ({"port": ("x", "--port")}, {}, "", "--port is 'x'"),
+        ({}, {"PORT": "x"}, "", "PORT is 'x'"),
+        ({}, {"BRIDGE_PORT": "x"}, "", "BRIDGE_PORT is 'x'"),
+        ({}, {}, "port = 'x'", "port in bridge.toml is 'x'"),
+        ({}, {}, "access-log = 3", "access-log in bridge.toml is 3"),
+    ],
+)
+def test_an_error_names_its_source(
+    given: dict[str, tuple[object, str]], environ: dict[str, str], file: str, label: str
+) -> None:
+    """One who did not know of the variable is told which it is."""
+    with pytest.raises(ConfigError) as caught:
+        make_config(given, environ, toml(file))
+    assert str(caught.value).startswith(label)
+
+
+# ------------------------------------------------------------- the file
+
+
+def test_a_file_of_its_own_needs_no_table() -> None:
+    """Keys may have dashes, as options have, and mounts are a table."""
+    config = make_config({}, {}, toml('limit-header-count = 50\n[mount]\n"/api" = "new:app"\n'))
+    assert (config.limit_header_count, config.mount) == (50, ("/api=new:app",))
+
+
+def test_a_table_for_us_is_the_only_one_read() -> None:
+    """A shared file keeps its other contents to itself."""
+    assert make_config({}, {}, toml("other = 1\n[tool.bridge]\nport = 5\n")).port == 5
+
+
+def test_pyproject_in_the_working_directory_is_read() -> None:
+    """Without --config, where it has [tool.bridge]; and nothing else of it is."""
+    toml("[project]\nname = 'x'\n[tool.bridge]\nport = 5\n", "pyproject.toml")
+    assert make_config({}, {}, None).port == 5
+    toml("[project]\nname = 'x'\n", "pyproject.toml")
+    assert make_config({}, {}, None).port == 8000
+    assert make_config({}, {}, "pyproject.toml").port == 8000
+
+
+def test_the_environment_can_name_the_file() -> None:
+    """BRIDGE_CONFIG does what --config does, and --config beats it."""
+    environ = {"BRIDGE_CONFIG": toml("port = 5")}
+    assert make_config({}, environ, None).port == 5
+    assert make_config({}, environ, toml("port = 6", "other.toml")).port == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prot = 5", "prot in bridge.toml is not a setting; did you mean port?"),
+        ("zzzzzz = 5", "zzzzzz in bridge.toml is not a setting"),
+        ("port = ", "bridge.toml is not TOML: "),
+        ("port = 5\ntool = 3", "tool in bridge.toml is not a setting"),
+    ],
+)
+def test_a_wrong_file_says_where(text: str, said: str) -> None:
+    """A typing error in a file is not ignored."""
+    with pytest.raises(ConfigError) as caught:
+        make_config({}, {}, toml(text))
+    assert str(caught.value).startswith(said)
+
+
+def test_a_file_that_is_not_there() -> None:
+    """One that was named has to be there."""
+    with pytest.raises(ConfigError, match=r"cannot read none\.toml: No such file"):
+        make_config({}, {}, "none.toml")
+
+
+# ------------------------------------------------------------- sources that contradict
+
+
+def test_a_stronger_port_is_not_hidden_by_a_weaker_bind() -> None:
+    """PORT from the platform means something even where the file binds elsewhere."""
+    config = make_config({}, {"PORT": "9000"}, toml("bind = ['unix:/x']"))
+    assert (config.port, config.bind) == (9000, ())
+
+
+def test_a_stronger_bind_hides_a_weaker_port() -> None:
+    """-b overrules PORT."""
+    config = make_config({"bind": (("[::1]:1",), "--bind")}, {"PORT": "9000"}, None)
+    assert config.bind == ("[::1]:1",)
+
+
+def test_a_stronger_app_replaces_weaker_mounts_and_back() -> None:
+    """One can serve another app than the file's without editing it."""
+    mounts = toml("mount = { '/' = 'a:b' }")
+    config = make_config({"app": ("c:d", "MODULE:ATTR")}, {}, mounts)
+    assert (config.app, config.mount) == ("c:d", ())
+    config = make_config({"mount": (("/=a:b",), "--mount")}, {"BRIDGE_APP": "c:d"}, None)
+    assert (config.app, config.mount) == (None, ("/=a:b",))
+
+
+def test_both_in_one_source_still_contradict() -> None:
+    """A file with an app and mounts is a mistake."""
+    with pytest.raises(ConfigError, match="both an app"):
+        make_config({}, {}, toml("app = 'c:d'\nmount = { '/' = 'a:b' }"))
+
+
+def test_unknown_variables_are_noticed() -> None:
+    """A typing error in the environment is worth a warning; others' variables are not ours."""
+    environ = ["BRIDGE_THREDS", "BRIDGE_CONFIG", "BRIDGE_PORT", "PATH", "PORT"]
+    assert unknown_variables(environ) == [
+        "BRIDGE_THREDS is not a setting; did you mean BRIDGE_THREADS?; it is ignored"
+    ]
