@@ -1,0 +1,107 @@
+"""The command: ``scripts/bench SCENARIO``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import machine, report, rounds, tools
+from bench.machine import Cores
+from bench.samples import GIGABYTE, Row, Settings
+from bench.scenarios import SCENARIOS, Scenario
+from bench.targets import TARGETS
+
+RESULTS = tools.HERE / "results"
+DOCUMENTS = tools.ROOT / "docs" / "benchmarks"
+#: A scenario of another kind: in process, a program of its own with its own options.
+IN_PROCESS = "asgi-on-wsgi"
+
+
+def main() -> int:
+    options, rest = _parser().parse_known_args()
+    if options.scenario == IN_PROCESS:
+        return _in_process(options.python, rest)
+    if rest:
+        _parser().error(f"unknown options: {' '.join(rest)}")
+    machine.prepare(options.cores)
+    with tempfile.TemporaryDirectory() as temporary:
+        found = tools.prepare(options.python, Path(temporary))
+        _run(options, found)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure our server and adapters beside their peers, and hold the figures "
+        "against the targets.",
+        epilog="Scenarios: "
+        + "; ".join(f"{name}: {scenario.about}" for name, scenario in SCENARIOS.items())
+        + f"; {IN_PROCESS}: AsgiToWsgi in process, with options of its own.",
+    )
+    add = parser.add_argument
+    add("scenario", choices=[*SCENARIOS, IN_PROCESS], metavar="SCENARIO")
+    add("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    add("--seconds", type=float, default=4.0, help="load on each server in each round (4)")
+    add("--only", default="", help="rows whose name contains one of these, by commas")
+    add("--python", default=sys.executable, help="the CPython to make the environment from")
+    add("--cores", type=Cores.parse, default=Cores(0, 1), help="SERVER,LOAD (0,1)")
+    add("--bytes", type=int, default=GIGABYTE, help="size of a transfer, scenario memory (1 GB)")
+    add("--save", action="store_true", help="also write docs/benchmarks/SCENARIO.{json,md,png}")
+    return parser
+
+
+def _run(options: argparse.Namespace, found: tools.Tools) -> None:
+    scenario = SCENARIOS[options.scenario]
+    settings = Settings(found, options.cores, options.seconds, options.bytes)
+    about = machine.describe()
+    result = rounds.run(scenario, _rows(scenario, options.only), settings, options.rounds)
+    verdicts = [
+        dataclasses.asdict(verdict)
+        for target in TARGETS.get(options.scenario, ())
+        for verdict in target.verdicts(result.figures)
+    ]
+    full: dict[str, Any] = {
+        "scenario": options.scenario,
+        "about": scenario.about,
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "machine": about,
+        "versions": found.versions,
+        "settings": {"rounds": options.rounds, "seconds": options.seconds},
+        "columns": [dataclasses.asdict(column) for column in scenario.columns],
+        **dataclasses.asdict(result),
+        "verdicts": verdicts,
+    }
+    print(report.markdown(full))
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    report.save(full, RESULTS, f"{options.scenario}-{moment}")
+    if options.save:
+        saved = report.save(full, DOCUMENTS, options.scenario)
+        chart = [found.python, "-m", "bench.chart", str(saved), str(saved.with_suffix(".png"))]
+        subprocess.run(chart, check=True, cwd=tools.ROOT)
+
+
+def _rows(scenario: Scenario, only: str) -> list[Row]:
+    words = [word.strip() for word in only.split(",") if word.strip()]
+    rows = [row for row in scenario.rows if not words or any(word in row.name for word in words)]
+    if not rows:
+        names = ", ".join(row.name for row in scenario.rows)
+        raise SystemExit(f"bench: --only {only} leaves no row; there are: {names}")
+    return rows
+
+
+def _in_process(python: str, arguments: list[str]) -> int:
+    with tempfile.TemporaryDirectory() as temporary:
+        found = tools.prepare(python, Path(temporary))
+    command = [found.python, "-m", "bench.asgi_on_wsgi", *arguments]
+    return subprocess.run(command, cwd=tools.ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""Starlette: hello."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+async def hello(request):
+    return PlainTextResponse("Hello, world!")
+
+
+asgi = Starlette(routes=[Route("/", hello)])

@@ -1,0 +1,72 @@
+"""Load generators: each runs for a time on its own core and says what it counted."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.machine import pinned
+from bench.requests import Request
+from bench.tools import HERE, Tools
+
+CONNECTIONS = 64
+GRACE = 15.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a generator counted; latencies in microseconds where it knows them.
+
+    `busy` is the share of its core that the generator used: near 1, it was the bottleneck.
+    """
+
+    requests: int
+    seconds: float
+    busy: float
+    errors: tuple[str, ...]
+    p50: int | None = None
+    p99: int | None = None
+
+
+Generator = Callable[[int, Request, float, int, Tools], Load]
+
+
+def wrk(port: int, request: Request, seconds: float, core: int, tools: Tools) -> Load:
+    """Keep-alive requests, one at a time on each connection, by wrk."""
+    options = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    script = ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{port}{request.path}"]
+    return _generate(["wrk", *options, *script, "--", str(request.upload)], seconds, core)
+
+
+def websocket(port: int, request: Request, seconds: float, core: int, tools: Tools) -> Load:
+    """Messages, one at a time on each connection, each of them compared when it comes back."""
+    arguments = [str(port), str(seconds), str(CONNECTIONS)]
+    return _generate([tools.python, "-m", "bench.websocket_load", *arguments], seconds, core)
+
+
+def _generate(command: list[str], seconds: float, core: int) -> Load:
+    before = _children_cpu()
+    started = time.monotonic()
+    done = subprocess.run(
+        [*pinned(core), *command], capture_output=True, text=True, timeout=seconds + GRACE
+    )
+    wall = time.monotonic() - started
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+    said = json.loads(done.stdout.strip().splitlines()[-1])
+    errors = [f"{said[kind]} {kind} errors" for kind in _ERRORS if said.get(kind)]
+    busy = (_children_cpu() - before) / wall
+    counted = said["requests"], said["microseconds"] / 1e6
+    return Load(*counted, busy, tuple(errors), said.get("p50"), said.get("p99"))
+
+
+_ERRORS = ("connect", "read", "write", "timeout", "status", "wrong")
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,181 @@
+"""One sample: a server is started, checked, loaded or filled, measured and stopped.
+
+Each function measures one `Row` once and returns its figures; the scenario says which of them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench import cpu
+from bench.load import Generator, Load, websocket, wrk
+from bench.machine import Cores
+from bench.processes import Failed, Running, running
+from bench.requests import Request, check
+from bench.tools import Tools
+
+#: Connections held open (granian serves 1,024 at a time), requests before memory is read, and
+#: the pause before it is, in seconds.
+IDLE_CONNECTIONS = 1_000
+WARM_REQUESTS = 1_000
+SETTLE = 0.5
+#: Bytes in a "1 GB" transfer, in pieces as a client's kernel takes them.
+GIGABYTE = 1_000_000_000
+PIECE = 1 << 18
+WARM_TRANSFER = 1_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: which server, with which app ("module:attr"), asked what.
+
+    `inner` is the app inside a wrapping `app` (see apps/wrapped.py); `path` replaces the
+    scenario's where an app has its own.
+    """
+
+    name: str
+    server: str
+    app: str
+    inner: str = ""
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run has in common for all its rows."""
+
+    tools: Tools
+    cores: Cores
+    seconds: float
+    transfer_bytes: int = GIGABYTE
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The figures by name, and what went wrong while they were taken."""
+
+    figures: dict[str, float | None]
+    errors: tuple[str, ...] = field(default=())
+
+
+Measure = Callable[[Row, Request, Settings], Sample]
+
+
+@contextmanager
+def _started(row: Row, settings: Settings) -> Iterator[Running]:
+    with running(row.server, row.app, row.inner, settings.tools, settings.cores.server) as server:
+        yield server
+
+
+def http_load(row: Row, request: Request, settings: Settings) -> Sample:
+    """Requests per second and CPU time per request under keep-alive load."""
+    with _started(row, settings) as server:
+        check(server.port, request)
+        return _loaded(server, wrk, request, settings)
+
+
+def websocket_load(row: Row, request: Request, settings: Settings) -> Sample:
+    """The same in messages; the generator itself compares every message."""
+    with _started(row, settings) as server:
+        return _loaded(server, websocket, request, settings)
+
+
+def _loaded(server: Running, generate: Generator, request: Request, settings: Settings) -> Sample:
+    def load(seconds: float) -> Load:
+        return generate(server.port, request, seconds, settings.cores.load, settings.tools)
+
+    load(min(1.0, settings.seconds))
+    before = cpu.seconds(server.pid)
+    done = load(settings.seconds)
+    used = cpu.seconds(server.pid) - before
+    if not done.requests:
+        raise Failed(f"served nothing under load: {', '.join(done.errors) or 'no error either'}")
+    figures = {
+        "cpu_us": used / done.requests * 1e6,
+        "rate": done.requests / done.seconds,
+        "p99_us": done.p99,
+        "server_busy": used / done.seconds,
+        "load_busy": done.busy,
+    }
+    return Sample(figures, done.errors)
+
+
+def idle(row: Row, request: Request, settings: Settings) -> Sample:
+    """Memory of a worker that has served, and what each idle keep-alive connection adds."""
+    with _started(row, settings) as server:
+        check(server.port, request)
+        _ask(server.port, WARM_REQUESTS)
+        before = cpu.resident(server.pid)
+        worker = max(cpu.sizes(server.pid))
+        connections = [_ask(server.port, 1) for _ in range(IDLE_CONNECTIONS)]
+        time.sleep(SETTLE)
+        grown = cpu.resident(server.pid) - before
+        for connection in connections:
+            connection.close()
+    return Sample(
+        {
+            "worker_mb": worker / 1e6,
+            "all_mb": before / 1e6,
+            "connection_bytes": grown / IDLE_CONNECTIONS,
+        }
+    )
+
+
+def _ask(port: int, times: int) -> socket.socket:
+    """Ask on a new connection, read each answer to its end, and leave the connection open."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    for _ in range(times):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"Hello, world!"):
+            piece = connection.recv(65_536)
+            if not piece:
+                raise Failed("closed a connection that should have stayed open")
+            answer += piece
+    return connection
+
+
+def transfer(row: Row, request: Request, settings: Settings) -> Sample:
+    """One great upload and one great download: memory's growth at its peak, time, CPU time."""
+    figures: dict[str, float | None] = {}
+    for way, move in (("upload", _upload), ("download", _download)):
+        with _started(row, settings) as server:
+            move(server.port, WARM_TRANSFER)
+            cpu.forget_peak(server.pid)
+            memory, used = cpu.peak(server.pid), cpu.seconds(server.pid)
+            started = time.monotonic()
+            move(server.port, settings.transfer_bytes)
+            figures |= {
+                f"{way}_seconds": time.monotonic() - started,
+                f"{way}_growth_mb": (cpu.peak(server.pid) - memory) / 1e6,
+                f"{way}_cpu": cpu.seconds(server.pid) - used,
+            }
+    return Sample(figures)
+
+
+def _upload(port: int, size: int) -> None:
+    whole, rest = divmod(size, PIECE)
+    pieces = [bytes(PIECE)] * whole + [bytes(rest)]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/", iter(pieces), {"Content-Length": str(size)})
+    answer = connection.getresponse().read()
+    connection.close()
+    if answer != b"%d" % size:
+        raise Failed(f"counted {answer[:40]!r} of {size} bytes uploaded")
+
+
+def _download(port: int, size: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", f"/{size}")
+    response = connection.getresponse()
+    buffer, count = bytearray(PIECE), 0
+    while got := response.readinto(buffer):
+        count += got
+    connection.close()
+    if count != size:
+        raise Failed(f"sent {count} of {size} bytes to download")

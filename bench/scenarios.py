@@ -1,0 +1,214 @@
+"""The table of scenarios: what is asked, of which rows, and which figures are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench import samples
+from bench.apps import large, stream
+from bench.requests import Request
+from bench.samples import Measure, Row
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure as it is shown; the first column of a scenario orders the rows and the chart."""
+
+    figure: str
+    label: str
+    digits: int = 0
+    scale: float = 1.0
+
+
+LOAD_COLUMNS = (
+    Column("cpu_us", "CPU us/request", 1),
+    Column("rate", "requests/s"),
+    Column("p99_us", "p99 ms", 2, 1e-3),
+    Column("server_busy", "server busy %", 0, 100),
+    Column("load_busy", "load busy %", 0, 100),
+)
+
+
+HELLO = Request()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    about: str
+    rows: tuple[Row, ...]
+    request: Request = HELLO
+    measure: Measure = samples.http_load
+    columns: tuple[Column, ...] = LOAD_COLUMNS
+
+
+MESSAGE_COLUMNS = (
+    Column("cpu_us", "CPU us/message", 1),
+    Column("rate", "messages/s"),
+    Column("server_busy", "server busy %", 0, 100),
+    Column("load_busy", "load busy %", 0, 100),
+)
+IDLE_COLUMNS = (
+    Column("connection_bytes", "bytes per idle connection"),
+    Column("worker_mb", "worker MB", 1),
+    Column("all_mb", "all processes MB", 1),
+)
+TRANSFER_COLUMNS = tuple(
+    Column(f"{way}_{figure}", f"{way} {label}", digits)
+    for way in ("upload", "download")
+    for figure, label, digits in (
+        ("growth_mb", "MB more", 1),
+        ("seconds", "s", 2),
+        ("cpu", "CPU s", 2),
+    )
+)
+
+_ASGI_SERVERS = ("bridge", "uvicorn", "granian", "hypercorn", "gunicorn asgi")
+_WSGI_SERVERS = (
+    "bridge thread",
+    "bridge greenlet",
+    "bridge inline",
+    "granian wsgi 1",
+    "granian wsgi 8",
+    "gunicorn gthread",
+    "waitress",
+)
+_FRAMEWORK_WSGI = ("bridge thread", "granian wsgi 1", "granian wsgi 8", "gunicorn gthread")
+
+
+def _python(servers: tuple[str, ...], app: str, prefix: str = "") -> tuple[Row, ...]:
+    """The same app on each server."""
+    return tuple(Row(prefix + server, server, app) for server in servers)
+
+
+def _others(*servers: str) -> tuple[Row, ...]:
+    """Servers that know their answers themselves."""
+    return tuple(Row(server, server, "") for server in servers)
+
+
+def _wrapped(name: str, server: str, wrapper: str, inner: str) -> Row:
+    return Row(name, server, f"bench.apps.wrapped:{wrapper}", inner)
+
+
+def _through_uvicorn(app: str) -> tuple[Row, ...]:
+    """A WSGI app under uvicorn, by each adapter."""
+    return (
+        _wrapped("uvicorn + WsgiToAsgi", "uvicorn", "bridge_asgi", app),
+        _wrapped("uvicorn + a2wsgi", "uvicorn", "a2wsgi_asgi", app),
+        Row("uvicorn wsgi", "uvicorn wsgi", app),
+    )
+
+
+_PLAIN_ASGI = _python(_ASGI_SERVERS, "bench.apps.plain:asgi") + _others("floor", "go", "node")
+_PLAIN_WSGI = (
+    *_python((*_WSGI_SERVERS, "meinheld"), "bench.apps.plain:wsgi"),
+    *_through_uvicorn("bench.apps.plain:wsgi"),
+)
+_FLASK = _python(_FRAMEWORK_WSGI, "bench.apps.flask_app:wsgi", "flask: ")
+
+
+def _bodies(module: str) -> tuple[Row, ...]:
+    """Rows for a scenario whose work is the body, on both interfaces."""
+    app = f"bench.apps.{module}"
+    wsgi = ("bridge thread", "granian wsgi 1", "granian wsgi 8", "gunicorn gthread", "waitress")
+    return (
+        *_python(_ASGI_SERVERS, f"{app}:asgi"),
+        *_others("go", "node"),
+        *_python(wsgi, f"{app}:wsgi"),
+        _wrapped("uvicorn + WsgiToAsgi", "uvicorn", "bridge_asgi", f"{app}:wsgi"),
+        _wrapped("uvicorn + a2wsgi", "uvicorn", "a2wsgi_asgi", f"{app}:wsgi"),
+    )
+
+
+def _memory() -> tuple[Row, ...]:
+    """Each host bare, then with each adapter: what the adapter adds."""
+    asgi, wsgi = "bench.apps.transfer:asgi", "bench.apps.transfer:wsgi"
+    return (
+        Row("bridge", "bridge", asgi),
+        _wrapped("bridge + WsgiToAsgi", "bridge", "bridge_asgi", wsgi),
+        Row("uvicorn", "uvicorn", asgi),
+        _wrapped("uvicorn + WsgiToAsgi", "uvicorn", "bridge_asgi", wsgi),
+        _wrapped("uvicorn + a2wsgi", "uvicorn", "a2wsgi_asgi", wsgi),
+        Row("bridge thread", "bridge thread", wsgi),
+        _wrapped("bridge thread + AsgiToWsgi", "bridge thread", "bridge_wsgi", asgi),
+        Row("gunicorn", "gunicorn gthread", wsgi),
+        _wrapped("gunicorn + AsgiToWsgi", "gunicorn gthread", "bridge_wsgi", asgi),
+        _wrapped("gunicorn + a2wsgi", "gunicorn gthread", "a2wsgi_wsgi", asgi),
+    )
+
+
+def _mounts() -> tuple[Row, ...]:
+    """Each kind of app alone, and in a Dispatcher beside one of the other kind."""
+    asgi, wsgi = "bench.apps.plain:asgi", "bench.apps.plain:wsgi"
+    mounted = "bench.apps.wrapped:mounted"
+    return (
+        Row("asgi", "bridge", asgi, path="/api/hello"),
+        Row("asgi mounted", "bridge", f"{mounted}_asgi", asgi, path="/api/hello"),
+        Row("wsgi", "bridge thread", wsgi),
+        Row("wsgi mounted", "bridge", f"{mounted}_wsgi", wsgi),
+    )
+
+
+_ECHO = Request("/echo", upload=10_000, answer=b"x" * 10_000)
+_WEBSOCKETS = (
+    "bridge",
+    "uvicorn websockets",
+    "uvicorn websockets-sansio",
+    "uvicorn wsproto",
+    "granian",
+    "hypercorn",
+    "gunicorn asgi",
+)
+_LOGS = ("bridge", "bridge, log", "uvicorn", "uvicorn, log", "granian", "granian, log")
+
+SCENARIOS = {
+    "plaintext": Scenario("Hello, world! on both interfaces", _PLAIN_ASGI + _PLAIN_WSGI),
+    "asgi": Scenario("Hello, world! as an ASGI app", _PLAIN_ASGI),
+    "wsgi": Scenario("Hello, world! as a WSGI app, and in Flask", _PLAIN_WSGI + _FLASK),
+    "echo": Scenario("POST of 10 kB, echoed", _bodies("echo"), _ECHO),
+    "large": Scenario(
+        "a response of 50 kB", _bodies("large"), Request("/large", answer=large.BODY)
+    ),
+    "stream": Scenario(
+        "1 MB streamed in sixteen pieces",
+        _bodies("stream"),
+        Request("/stream", answer=stream.PIECE * stream.COUNT),
+    ),
+    "websocket": Scenario(
+        "WebSocket echo of 32 bytes of text, 64 connections",
+        _python(_WEBSOCKETS, "bench.apps.websocket:asgi"),
+        measure=samples.websocket_load,
+        columns=MESSAGE_COLUMNS,
+    ),
+    "flask": Scenario("hello in Flask", _FLASK),
+    "starlette": Scenario(
+        "hello in Starlette", _python(_ASGI_SERVERS, "bench.apps.starlette_app:asgi")
+    ),
+    "django": Scenario(
+        "hello in Django, on both interfaces",
+        _python(_FRAMEWORK_WSGI, "bench.apps.django_app:wsgi")
+        + tuple(
+            Row(server, server, "bench.apps.django_app:asgi", path="/async")
+            for server in _ASGI_SERVERS
+        ),
+    ),
+    "mounts": Scenario("apps mounted in a Dispatcher, and alone", _mounts()),
+    "access-log": Scenario(
+        "Hello, world! with the access log on, written to a file",
+        _python(_LOGS, "bench.apps.plain:asgi")
+        + _python(("bridge thread", "bridge thread, log"), "bench.apps.plain:wsgi"),
+    ),
+    "idle": Scenario(
+        "memory of a hello worker, and of each idle keep-alive connection",
+        _python(("bridge", "uvicorn", "granian", "hypercorn"), "bench.apps.plain:asgi")
+        + _python(("bridge thread", "granian wsgi 8"), "bench.apps.plain:wsgi")
+        + _others("go", "node"),
+        measure=samples.idle,
+        columns=IDLE_COLUMNS,
+    ),
+    "memory": Scenario(
+        "one upload and one download of 1 GB, with and without the adapters",
+        _memory(),
+        measure=samples.transfer,
+        columns=TRANSFER_COLUMNS,
+    ),
+}
