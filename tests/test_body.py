@@ -1,0 +1,114 @@
+"""wsgi.input: the semantics of io.BufferedReader, over messages that come in any pieces."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.body import WsgiInput
+from bridge.errors import ClientDisconnected
+
+sizes = st.integers(-1, 12) | st.none()
+calls = st.lists(
+    st.one_of(
+        st.just(("read",)),
+        st.tuples(st.sampled_from(["read", "readline", "readlines"]), sizes),
+        st.sampled_from([("readline",), ("readlines",), ("__next__",), ("list",)]),
+    ),
+    max_size=8,
+)
+lines = st.lists(st.sampled_from([b"\n", b"a", b"bc", b"\r\n", b"long" * 5]), max_size=12)
+
+
+def outcome(file: Any, call: tuple[Any, ...]) -> Any:
+    if call[0] == "list":
+        return list(file)
+    try:
+        return getattr(file, call[0])(*call[1:])
+    except StopIteration:
+        return StopIteration
+
+
+def cut(data: bytes, points: list[int]) -> Iterator[bytes]:
+    """`data` in pieces that end at `points`; none is empty."""
+    edges = sorted({0, len(data), *(point for point in points if point < len(data))})
+    for start, end in zip(edges, edges[1:], strict=False):
+        yield data[start:end]
+
+
+@given(lines, st.lists(st.integers(0, 80), max_size=10), calls)
+def test_like_a_buffered_reader(pieces: list[bytes], points: list[int], calls: Any) -> None:
+    """W20: for any bytes, cutting and calls, the same as a BufferedReader over the bytes."""
+    data = b"".join(pieces)
+    chunks = cut(data, points)
+    ours = WsgiInput(lambda: next(chunks, b""))
+    oracle = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
+    for call in calls:
+        assert outcome(ours, call) == outcome(oracle, call), call
+    assert ours.read() == oracle.read()
+
+
+@given(st.lists(st.integers(1, 200_000), max_size=4), st.integers(20_000, 150_000))
+def test_large_pieces(lengths: list[int], size: int) -> None:
+    """W20: pieces and reads larger than any buffer inside."""
+    data = b"".join(bytes([index]) * length for index, length in enumerate(lengths))
+    chunks = cut(data, [sum(lengths[:index]) for index in range(len(lengths))])
+    file = WsgiInput(lambda: next(chunks, b""))
+    read = list(iter(lambda: file.read(size), b""))
+    assert [len(piece) for piece in read[:-1]] == [size] * (len(read) - 1)
+    assert b"".join(read) == data
+
+
+def failing() -> Callable[[], bytes]:
+    chunks = iter([b"one\ntw"])
+
+    def pull() -> bytes:
+        for chunk in chunks:
+            return chunk
+        raise ClientDisconnected("gone")
+
+    return pull
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda file: file.read(),
+        lambda file: file.read(100),
+        lambda file: file.readlines(),
+        lambda file: list(file),
+        lambda file: (file.readline(), file.readline()),
+        lambda file: b"".join(iter(lambda: file.read(4), b"")),
+    ],
+)
+def test_cut_off(read: Callable[[Any], object]) -> None:
+    """W23: where the body is cut off every way of reading raises, again and again, an OSError."""
+    file = WsgiInput(failing())
+    for _ in range(2):
+        with pytest.raises(ClientDisconnected) as caught:
+            read(file)
+        assert isinstance(caught.value, OSError)
+
+
+def test_pulls_on_demand() -> None:
+    """W21: nothing is pulled before the first read, and no more than a read needs."""
+    pulled = []
+    chunks = iter([b"one\n", b"two\n", b"three"])
+
+    def pull() -> bytes:
+        pulled.append(1)
+        return next(chunks, b"")
+
+    file = WsgiInput(pull)
+    assert pulled == []
+    assert file.read(0) == b""
+    assert pulled == []
+    assert file.readline() == b"one\n"
+    assert len(pulled) == 1
+    assert file.read(4) == b"two\n"
+    assert len(pulled) == 2
