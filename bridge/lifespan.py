@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 from bridge.errors import ConfigError, IllegalMessage, LifespanFailed
-from bridge.types import ASGIApp, Message, Scope
+from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 Mode: TypeAlias = Literal["auto", "on", "off"]
 
@@ -133,6 +134,55 @@ class Lifespan:
         else:
             logger.debug("the app knows no lifespan (%r)", error)
         return False
+
+
+async def answer_for_all(children: Mapping[str, Lifespan], receive: Receive, send: Send) -> None:
+    """Answer one lifespan scope for several apps; the keys of `children` name them in errors.
+
+    They start in order and shut down in reverse. Where one fails to start, those before it are
+    shut down and the host is told which it was; where one fails to shut down, the others still do.
+    """
+    running: dict[str, Lifespan] = {}
+    try:
+        await receive()
+        for name, lifespan in children.items():
+            failure = await _start_named(name, lifespan)
+            if failure is not None:
+                failures = [failure, *await _stop_all(running)]
+                await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
+                return
+            running[name] = lifespan
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    finally:
+        failures = await _stop_all(running)
+    if failures:
+        await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})
+    else:
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _start_named(name: str, lifespan: Lifespan) -> str | None:
+    try:
+        await lifespan.startup()
+    except LifespanFailed as error:
+        return f"{name}: {error}"
+    except asyncio.CancelledError:
+        logger.error("%s: was still starting when the start was given up", name)
+        raise
+    return None
+
+
+async def _stop_all(running: dict[str, Lifespan]) -> list[str]:
+    """Shut down and forget all, the last one first; what went wrong."""
+    failures = []
+    while running:
+        name, lifespan = running.popitem()
+        try:
+            await lifespan.shutdown()
+        except LifespanFailed as error:
+            failures.append(f"{name}: {error}")
+    return failures
 
 
 class _Conversation:

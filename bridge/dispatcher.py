@@ -1,0 +1,339 @@
+"""Apps of every kind mounted side by side (rules D).
+
+A `Dispatcher` is an ordinary ASGI app. It finds the mount whose prefix is the longest one that the
+path has, at a segment boundary, and passes the connection on with ``root_path`` moved along, as
+the ASGI specification and PEP 3333 have it: ``path`` stays whole, a WSGI child finds the prefix in
+``SCRIPT_NAME`` and the rest in ``PATH_INFO``.
+
+A server that makes a handler of its own for each app asks for `routes` once, and then `match`
+for each request; `Route.shift` says what a child is told of its place.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import webob
+import webob.exc
+
+from bridge.detect import Kind, as_asgi, check_kind, detect
+from bridge.environ import environ_from_scope
+from bridge.errors import ConfigError, UnsupportedScope
+from bridge.fallback import Fallback
+from bridge.lifespan import Lifespan, answer_for_all
+from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
+
+Predicate: TypeAlias = Callable[[webob.Request], bool]
+
+logger = logging.getLogger("bridge.error")
+
+
+# ------------------------------------------------------------- what is mounted where
+
+
+@dataclass(frozen=True)
+class Mount:
+    """An app to be mounted, where there is more to say of it than its prefix.
+
+    `kind` as for `as_asgi`; `when`, asked with the `webob.Request` (without its body), says
+    whether this mount takes it, else the next one at the same prefix is asked, then shorter
+    prefixes; `keep_prefix` overrides the dispatcher's; `settings` are those of `WsgiToAsgi`.
+    """
+
+    app: Any
+    kind: str | None = None
+    when: Predicate | None = None
+    keep_prefix: bool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Route:
+    """One mounted app: `app` as it was given, of what `kind`, and as ASGI 3 (`asgi`).
+
+    `prefix` is ``""`` for ``/`` and has no slash at its end; `host` is ``""`` for every host, a
+    name, or ``*.name``. `state` is what the app's own lifespan has filled.
+    """
+
+    def __init__(self, key: str, mount: Mount, keep_prefix: bool, settings: Mapping[str, Any]):
+        self.host, self.prefix = _split_key(key)
+        self.name = f"app mounted at {key}"
+        self.app = mount.app
+        self.kind: Kind = check_kind(mount.kind) or _detect(self.name, mount.app)
+        self.asgi: ASGIApp = as_asgi(mount.app, mount.kind, **{**settings, **mount.settings})
+        self.when = mount.when
+        self.keep_prefix = keep_prefix if mount.keep_prefix is None else mount.keep_prefix
+        self.state: dict[str, Any] = {}
+
+    def shift(self, path: str, root_path: str) -> tuple[str, str]:
+        """``path`` and ``root_path`` as the child gets them, from those of the dispatcher (D1).
+
+        Hosts that know their `root_path` from a setting only may leave it out of `path`; a
+        child always finds it there, as the specification wants.
+        """
+        if self.keep_prefix:
+            return path, root_path
+        root = root_path.rstrip("/")
+        if root and below(path, root) is None:
+            path = root + path
+        return path, root + self.prefix
+
+    def child_scope(self, scope: Scope) -> Scope:
+        """A scope of the child's own: a copy with its place and its state (D1, D3)."""
+        child = scope.copy()
+        child["path"], child["root_path"] = self.shift(scope["path"], scope.get("root_path", ""))
+        if self.state:
+            child["state"] = {**scope.get("state", {}), **self.state}
+        return child
+
+    def __repr__(self) -> str:
+        return f"<Route {self.host}{self.prefix or '/'} -> {self.kind} {self.app!r}>"
+
+
+def _detect(name: str, app: object) -> Kind:
+    try:
+        return detect(app)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _split_key(key: str) -> tuple[str, str]:
+    """The host and the prefix of a mount's key, ``/prefix`` or ``host/prefix``."""
+    host, slash, prefix = key.partition("/")
+    if not slash:
+        raise ConfigError(
+            f"{key!r} is no place to mount an app: write /prefix, or host.name/prefix"
+        )
+    if _host_name(host) != host.lower() or "*" in host.removeprefix("*."):
+        raise ConfigError(
+            f"{host!r} in {key!r} is no host name to mount an app at: write name or *.name, "
+            "without a port"
+        )
+    return host.lower(), (slash + prefix).rstrip("/")
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host field: lower case, without port and final dot."""
+    name, colon, port = host.lower().rpartition(":")
+    if not colon or port.endswith("]"):
+        name = host.lower()
+    return name.removesuffix(".")
+
+
+def below(path: str, root: str) -> str | None:
+    """What is left of `path` below `root`, which has no slash at its end; None: it is elsewhere."""
+    if path.startswith(root) and (len(path) == len(root) or path[len(root)] == "/"):
+        return path[len(root) :]
+    return None
+
+
+class _Table:
+    """The routes of one host name, found by prefix."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, list[Route]] = {}
+        self._longest = 0
+
+    def add(self, route: Route) -> None:
+        there = self._at.setdefault(route.prefix, [])
+        if there and there[-1].when is None:
+            raise ConfigError(
+                f"{route.name} would never be asked: {there[-1].app!r} takes everything there"
+            )
+        there.append(route)
+        self._longest = max(self._longest, len(route.prefix))
+
+    def find(self, path: str, request: Callable[[], webob.Request] | None) -> Route | None:
+        """The route with the longest prefix; its cost does not grow with the path's length."""
+        prefix = path
+        if len(path) > self._longest:
+            cut = path.rfind("/", 0, self._longest + 1)
+            prefix = path[:cut] if cut > 0 else ""
+        while True:
+            for route in self._at.get(prefix, ()):
+                if route.when is None or (request is not None and route.when(request())):
+                    return route
+            if not prefix:
+                return None
+            prefix = prefix[: max(prefix.rfind("/"), 0)]
+
+
+# ------------------------------------------------------------- the app
+
+
+class Dispatcher:
+    """Mount apps of any kind by prefix, by host, or by what a request is like.
+
+    `mounts` maps ``"/prefix"`` or ``"host.name/prefix"`` (``*.name`` for every host below it) to
+    an app, a `Mount`, or a list of these, asked in order. Routes of a host go before those of a
+    wildcard, and these before those of every host. `keep_prefix=True` leaves the scopes as they
+    are. `fallback=[new, old]` takes what no mount does: see `Fallback`. Other keyword arguments
+    are the settings of `WsgiToAsgi`, of which each WSGI child gets one of its own.
+
+    Raises `ConfigError` for a place or an app that is none.
+    """
+
+    def __init__(
+        self,
+        mounts: Mapping[str, Any] | None = None,
+        *,
+        keep_prefix: bool = False,
+        fallback: Sequence[Any] = (),
+        **settings: Any,
+    ) -> None:
+        self.routes: list[Route] = [
+            Route(key, mount, keep_prefix, settings) for key, mount in _each(mounts or {})
+        ]
+        if fallback:
+            chain = Fallback(fallback, **settings)
+            self.routes.append(Route("/", Mount(chain), keep_prefix, {}))
+        if not self.routes:
+            raise ConfigError('nothing is mounted: pass {"/prefix": app}')
+        self._everywhere = _Table()
+        self._tables = {"": self._everywhere}
+        for route in self.routes:
+            self._tables.setdefault(route.host, _Table()).add(route)
+        #: Whether `match` looks at the host, and at the request.
+        self.by_host = len(self._tables) > 1
+        self.by_request = any(route.when for route in self.routes)
+
+    def match(
+        self, path: str, host: str = "", environ: Callable[[], Environ] | None = None
+    ) -> Route | None:
+        """The route that takes `path`, the part of it below the dispatcher's own place.
+
+        `host` is the Host field, wanted where `by_host`; `environ` makes the request's environ,
+        called where a route has a predicate (`by_request`).
+        """
+        request = None
+        if self.by_request and environ is not None:
+            request = functools.cache(lambda: webob.Request(environ()))
+        if not self.by_host:
+            return self._everywhere.find(path, request)
+        for name in _host_keys(_host_name(host)):
+            table = self._tables.get(name)
+            route = table.find(path, request) if table else None
+            if route is not None:
+                return route
+        return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the connection on to the app that is mounted at its path."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        route = self._route(scope)
+        if route is None:
+            await _nowhere(scope, send)
+        elif scope["type"] == "websocket":
+            await _websocket(route, scope, receive, send)
+        else:
+            await route.asgi(route.child_scope(scope), receive, send)
+
+    def _route(self, scope: Scope) -> Route | None:
+        if scope["type"] not in ("http", "websocket"):
+            raise UnsupportedScope(
+                f"a Dispatcher takes http, websocket and lifespan scopes, not {scope['type']!r}"
+            )
+        path = scope["path"]
+        root = scope.get("root_path", "").rstrip("/")
+        rest = below(path, root)
+        host = _field(scope, b"host") if self.by_host else ""
+        return self.match(path if rest is None else rest, host, lambda: environ_from_scope(scope))
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Each app's own lifespan, once also where it is mounted twice, with its own state (D3)."""
+        children: dict[int, Lifespan] = {}
+        names: dict[int, str] = {}
+        for route in self.routes:
+            known = children.get(id(route.asgi))
+            route.state = known.state if known else dict(scope.get("state", {}))
+            if known is None:
+                children[id(route.asgi)] = Lifespan(
+                    route.asgi, startup_timeout=None, shutdown_timeout=None, state=route.state
+                )
+                names[id(route.asgi)] = route.name
+        named = {names[app]: lifespan for app, lifespan in children.items()}
+        await answer_for_all(named, receive, send)
+
+    def __repr__(self) -> str:
+        return f"Dispatcher({self.routes!r})"
+
+
+def _each(mounts: Mapping[str, Any]) -> Iterator[tuple[str, Mount]]:
+    for key, given in mounts.items():
+        for one in given if isinstance(given, list | tuple) else [given]:
+            yield key, one if isinstance(one, Mount) else Mount(one)
+
+
+def _host_keys(name: str) -> Iterator[str]:
+    """Where routes for a host may stand: its name, wildcards from the longest on, every host."""
+    if name:
+        yield name
+    for _ in range(name.count(".")):
+        name = name.partition(".")[2]
+        yield f"*.{name}"
+    yield ""
+
+
+def _field(scope: Scope, wanted: bytes) -> str:
+    """The first field of that name, empty where there is none."""
+    for name, value in scope.get("headers", ()):
+        if name.lower() == wanted:
+            return str(value.decode("latin-1"))
+    return ""
+
+
+# ------------------------------------------------------------- no app, or one that refuses
+
+
+@functools.lru_cache(maxsize=64)
+def not_found(accept: str) -> tuple[RawHeaders, bytes]:
+    """Fields and body of the 404 in the type that an Accept field prefers (D7)."""
+    request = webob.Request.blank("/", accept=accept)
+    response = request.get_response(webob.exc.HTTPNotFound("No app is mounted here."))
+    response.vary = ("Accept",)
+    fields = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in response.headerlist
+    ]
+    return fields, response.body
+
+
+async def _nowhere(scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})  # before it is accepted: 403
+        return
+    fields, body = not_found(_field(scope, b"accept")[:256])
+    await send({"type": "http.response.start", "status": 404, "headers": list(fields)})
+    shown = b"" if scope.get("method") == "HEAD" else body
+    await send({"type": "http.response.body", "body": shown})
+
+
+async def _websocket(route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the child; where it says nothing at all, or raises before it does, refuse (D4)."""
+    silent = True
+
+    async def note_and_receive() -> Message:
+        nonlocal silent
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            silent = False  # there is nobody to say it to
+        return message
+
+    async def note_and_send(message: Message) -> None:
+        nonlocal silent
+        silent = False
+        await send(message)
+
+    try:
+        await route.asgi(route.child_scope(scope), note_and_receive, note_and_send)
+    except Exception:
+        if not silent:
+            raise
+        logger.exception("%s did not take a WebSocket: refused", route.name)
+    if silent:
+        await send({"type": "websocket.close"})
