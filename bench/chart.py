@@ -10,7 +10,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bench.report import known, ordered
+from bench.report import ordered
+from bench.verdicts import known
 
 OURS = ("bridge", "WsgiToAsgi", "AsgiToWsgi", "mounted")
 COLOURS = {True: "#1f6f5c", False: "#b8bcc2"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.scenarios import Column
-from bench.targets import Figures, Verdict
+from bench.verdicts import Figures, Verdict, known
 
 Table = list[list[str]]
 _REACHED = {True: "yes", False: "NO", None: "-"}
@@ -49,11 +49,6 @@ def ordered(figures: Figures, figure: str) -> list[str]:
         return not values, statistics.median(values) if values else 0.0
 
     return sorted(figures, key=key)
-
-
-def known(values: list[float | None]) -> list[float]:
-    """The values of the rounds that gave one."""
-    return [value for value in values if value is not None]
 
 
 def save(report: dict[str, Any], folder: Path, name: str) -> Path:

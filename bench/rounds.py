@@ -14,7 +14,7 @@ from bench.processes import Failed
 from bench.samples import Row, Sample, Settings
 from bench.scenarios import Scenario
 from bench.servers import Absent
-from bench.targets import Figures
+from bench.verdicts import Figures
 
 
 @dataclass
