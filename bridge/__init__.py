@@ -26,6 +26,7 @@ _HOMES = {
     "IllegalMessage": "bridge.errors",
     "IllegalResponse": "bridge.errors",
     "LifespanFailed": "bridge.errors",
+    "Mount": "bridge.dispatcher",
     "Overloaded": "bridge.errors",
     "RequestError": "bridge.errors",
     "SelfRequest": "bridge.errors",
@@ -51,6 +52,7 @@ __all__ = [
     "IllegalMessage",
     "IllegalResponse",
     "LifespanFailed",
+    "Mount",
     "Overloaded",
     "RequestError",
     "SelfRequest",
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
     from bridge.asgi_to_wsgi import AsgiToWsgi
     from bridge.asgi_versions import from_asgi1, from_asgi2
     from bridge.detect import as_asgi, as_wsgi
-    from bridge.dispatcher import Dispatcher
+    from bridge.dispatcher import Dispatcher, Mount
     from bridge.errors import (
         AppError,
         AppLoadError,

@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bridge.detect import as_asgi
-from bridge.dispatcher import Dispatcher
+from bridge.detect import KINDS
+from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.server.config import Config
 
 #: What an app is called where only its module is named.
 USUAL_NAMES = ("app", "application")
-
-_KINDS = ("asgi3", "asgi2", "asgi1", "wsgi")
 
 
 def load(config: Config) -> Any:
@@ -24,25 +22,29 @@ def load(config: Config) -> Any:
     Raises `AppLoadError` where an app cannot be had, `ConfigError` where none is named.
     """
     if config.mount:
-        return load_mounts(config.mount, config.app_dir, config.factory)
+        return _load_mounts(config)
     if config.app is None:
         raise ConfigError("no app is named; say module:attr, or --mount PREFIX=module:attr")
     return load_app(config.app, config.app_dir, config.factory)
 
 
-def load_mounts(mounts: tuple[str, ...], app_dir: str, factory: bool = False) -> Dispatcher:
-    """A `Dispatcher` of ``PREFIX=TARGET`` texts, where a target may begin with its kind."""
-    children: dict[str, Any] = {}
-    for mount in mounts:
-        prefix, _, target = mount.partition("=")
-        if prefix in children:
-            raise ConfigError(f"{prefix} is mounted twice; give each app a prefix of its own")
-        kind, _, rest = target.partition(":")
-        if kind in _KINDS and ":" in rest:
-            children[prefix] = as_asgi(load_app(rest, app_dir, factory), kind=kind)
-        else:
-            children[prefix] = load_app(target, app_dir, factory)
-    return Dispatcher(children)
+def _load_mounts(config: Config) -> Dispatcher:
+    children: dict[str, Mount] = {}
+    for mount in config.mount:
+        place, _, target = mount.partition("=")
+        if place in children:
+            raise ConfigError(f"{place} is mounted twice; give each app a place of its own")
+        kind, colon, rest = target.partition(":")
+        if not colon or kind not in KINDS:
+            kind, rest = "auto", target
+        children[place] = Mount(load_app(rest, config.app_dir, config.factory), kind)
+    return Dispatcher(
+        children,
+        runner=config.runner,
+        threads=config.threads,
+        queue_limit=config.queue_limit,
+        websocket=config.websocket,
+    )
 
 
 def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
@@ -59,10 +61,7 @@ def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
     if factory:
         found = _call(found, name)
     if not callable(found):
-        raise AppLoadError(
-            f"{name} is a {type(found).__name__}, which cannot be called; an app is callable"
-            + ("" if factory else " (is it a module? say module:attr)")
-        )
+        raise AppLoadError(f"{name} is {found!r:.60}, which cannot be called; an app is callable")
     return found
 
 
@@ -126,7 +125,7 @@ def _usual_app(module: Any, name: str) -> Any:
 
 def _call(factory: Any, name: str) -> Any:
     if not callable(factory):
-        raise AppLoadError(f"{name} is a {type(factory).__name__}; a factory is a function")
+        raise AppLoadError(f"{name} is {factory!r:.60}; a factory is a function")
     try:
         return factory()
     except KeyboardInterrupt:
