@@ -1,0 +1,182 @@
+"""The server's loggers, and where they write (S50, S51).
+
+    logger          what                                          where, by default
+    bridge          all of it, by its level                       standard error
+    bridge.error    start, stop, what goes wrong                  (through `bridge`)
+    bridge.access   one line for each request                     standard output
+
+They are ordinary loggers of the standard library: `log_config` configures them as any other, and
+handlers that a program has given them before the server starts are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from bridge.errors import ConfigError
+from bridge.server.config import Config
+
+_LINE: Final = "%(asctime)s [%(process)d] %(levelname)s: %(message)s"
+_TIME: Final = "%Y-%m-%d %H:%M:%S %z"
+
+_RESET: Final = "\x1b[0m"
+_LEVEL_COLOURS: Final = {
+    logging.DEBUG: "\x1b[36m",
+    logging.INFO: "\x1b[32m",
+    logging.WARNING: "\x1b[33m",
+    logging.ERROR: "\x1b[31m",
+    logging.CRITICAL: "\x1b[1;31m",
+}
+#: By the first digit of a status.
+_STATUS_COLOURS: Final = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """A stream of finished lines, which takes many with one write.
+
+    Lines that come as log records go the same way as with any handler.
+    """
+
+    def write_lines(self, lines: Sequence[str]) -> None:
+        """Write `lines`, each without its newline; errors end as `logging` has them end."""
+        self.acquire()
+        try:
+            self.stream.write("\n".join(lines) + "\n")
+            self.flush()
+        except Exception:
+            self.handleError(logging.makeLogRecord({"msg": lines[-1], "levelno": logging.INFO}))
+        finally:
+            self.release()
+
+
+class _ColourFormatter(logging.Formatter):
+    """The same lines, with the name of the level in its colour."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        colour = _LEVEL_COLOURS.get(record.levelno, "")
+        plain, record.levelname = record.levelname, f"{colour}{record.levelname}{_RESET}"
+        try:
+            return super().formatMessage(record)
+        finally:
+            record.levelname = plain
+
+
+def configure_logging(config: Config) -> None:
+    """Set the loggers up as `config` says; called once, before anything is logged.
+
+    Raises `ConfigError` for a `log_config` that cannot be read or is not a configuration.
+    """
+    level = config.log_level.upper()
+    logging.getLogger("bridge").setLevel(level)
+    if config.log_config is not None:
+        _apply(config.log_config)
+        return
+    formatter = _ColourFormatter if in_colour(sys.stderr) else logging.Formatter
+    _give("bridge", logging.StreamHandler(sys.stderr), formatter(_LINE, _TIME))
+    _give("bridge.access", LineHandler(sys.stdout), logging.Formatter("%(message)s"))
+
+
+def in_colour(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal, and its user does not mind colours (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def coloured_status(status: int, text: str) -> str:
+    """`text`, which tells of the HTTP status `status`, in that status's colour."""
+    colour = _STATUS_COLOURS.get(status // 100)
+    return f"{colour}{text}{_RESET}" if colour else text
+
+
+def line_handler(logger: logging.Logger) -> LineHandler | None:
+    """The handler that is all that `logger` has of handlers, filters and parents, if it is ours.
+
+    Then its lines may be written straight to it; it is the same as logging them.
+    """
+    handlers = logger.handlers
+    if len(handlers) != 1 or logger.propagate or logger.filters:
+        return None
+    handler = handlers[0]
+    if type(handler) is not LineHandler or handler.filters or handler.level > logging.INFO:
+        return None
+    return handler
+
+
+def _give(name: str, handler: logging.StreamHandler[TextIO], formatter: logging.Formatter) -> None:
+    """Make `handler` the one of this logger, unless somebody has given it another already."""
+    logger = logging.getLogger(name)
+    ours = [old for old in logger.handlers if getattr(old, "of_bridge", False)]
+    if len(logger.handlers) > len(ours):
+        return
+    for old in ours:
+        logger.removeHandler(old)
+    handler.of_bridge = True  # type: ignore[attr-defined]
+    handler.setFormatter(formatter)
+    logger.addHandler(handler)
+    logger.propagate = False
+
+
+# ------------------------------------------------------------- log_config
+
+
+def _apply(source: str | dict[str, Any]) -> None:
+    """Configure `logging` from a dictionary, or from the file that holds one.
+
+    Loggers that exist already are kept, unless the configuration says otherwise.
+    """
+    name = source if isinstance(source, str) else "log_config"
+    settings = _read(source) if isinstance(source, str) else source
+    if not isinstance(settings, dict):
+        raise ConfigError(
+            f"{name} holds {type(settings).__name__}, and must hold a table of settings"
+        )
+    try:
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, **settings})
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        raise ConfigError(
+            f"{name} is no configuration of Python's logging ({error}{cause}); see "
+            "https://docs.python.org/3/library/logging.config.html#logging-config-dictschema"
+        ) from error
+
+
+def _read(name: str) -> Any:
+    path = Path(name)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"log_config {name} is of no known kind; give {', '.join(_READERS)}")
+    try:
+        return reader(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"log_config {name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"log_config {name} is malformed: {error}") from error
+
+
+def _yaml(text: str) -> Any:
+    try:
+        yaml = import_module("yaml")
+    except ImportError:
+        raise ConfigError(
+            "log_config is YAML, which PyYAML reads: pip install pyyaml, or write TOML or JSON"
+        ) from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from error
+
+
+_READERS: Final[dict[str, Callable[[str], Any]]] = {
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+}

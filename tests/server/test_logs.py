@@ -1,0 +1,242 @@
+"""The loggers: where lines go by default, and every way to configure them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.errors import ConfigError
+from bridge.server.config import Config
+from bridge.server.logs import LineHandler, coloured_status, configure_logging, line_handler
+
+NAMES = ("bridge", "bridge.error", "bridge.access", "")
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in NAMES]
+    saved = [(each.level, each.handlers[:], each.propagate, each.filters[:]) for each in loggers]
+    for each in loggers[:-1]:
+        each.handlers[:] = []
+        each.propagate = True
+    yield
+    for each, (level, handlers, propagate, filters) in zip(loggers, saved, strict=True):
+        each.setLevel(level)
+        each.handlers[:] = handlers
+        each.propagate = propagate
+        each.filters[:] = filters
+
+
+RUN = """
+import logging, sys
+from bridge.server.config import Config
+from bridge.server.logs import configure_logging
+configure_logging(Config(**eval(sys.argv[1])))
+logging.getLogger("bridge.error").info("to the operator")
+logging.getLogger("bridge.error").debug("a detail")
+logging.getLogger("bridge.access").info("a request")
+logging.getLogger("bridge.access").warning("100% odd")
+"""
+
+
+def run(**settings: Any) -> tuple[str, str]:
+    """What a process with these settings writes to stdout and to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, repr(settings)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
+def test_streams() -> None:
+    """S50, S51: requests go to standard output, everything else to standard error."""
+    out, err = run()
+    assert out == "a request\n100% odd\n"
+    assert err.endswith("INFO: to the operator\n")
+    assert err.count("\n") == 1
+
+
+def test_levels() -> None:
+    """S50: the level holds for all loggers."""
+    out, err = run(log_level="debug")
+    assert "DEBUG: a detail" in err
+    assert out == "a request\n100% odd\n"
+    assert run(log_level="warning") == ("100% odd\n", "")
+
+
+def test_twice() -> None:
+    """S50: configuring again replaces the handlers, it does not add to them."""
+    configure_logging(Config())
+    configure_logging(Config(log_level="error"))
+    assert len(logging.getLogger("bridge").handlers) == 1
+    assert len(logging.getLogger("bridge.access").handlers) == 1
+    assert logging.getLogger("bridge").level == logging.ERROR
+
+
+def test_handlers_of_a_program_are_kept() -> None:
+    """S50: a program that serves from Python and has set the loggers up is not overruled."""
+    logger = logging.getLogger("bridge.access")
+    theirs = logging.StreamHandler(io.StringIO())
+    logger.addHandler(theirs)
+    configure_logging(Config())
+    assert logger.handlers == [theirs]
+    assert logger.propagate
+
+
+def test_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S51: levels are coloured on a terminal only."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for stream, coloured in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        configure_logging(Config())
+        logging.getLogger("bridge.error").info("running")
+        assert ("\x1b[32mINFO\x1b[0m: running\n" in stream.getvalue()) is coloured
+        assert stream.getvalue().endswith("running\n")
+
+
+def test_coloured_status() -> None:
+    """S50: each class of status has its colour, other numbers none."""
+    assert len({coloured_status(status, "x") for status in (200, 301, 404, 500)}) == 4
+    assert coloured_status(101, "101") == "101"
+
+
+def test_straight_writing_only_where_it_is_the_same() -> None:
+    """S50: lines bypass `logging` only where our handler is all that would see them."""
+    configure_logging(Config())
+    logger = logging.getLogger("bridge.access")
+    handler = line_handler(logger)
+    assert type(handler) is LineHandler
+    handler.setLevel(logging.WARNING)
+    assert line_handler(logger) is None
+    handler.setLevel(logging.NOTSET)
+    handler.addFilter(lambda record: True)
+    assert line_handler(logger) is None
+    handler.filters.clear()
+    logger.propagate = True
+    assert line_handler(logger) is None
+    logger.propagate = False
+    assert line_handler(logger) is handler
+    logger.addHandler(logging.NullHandler())
+    assert line_handler(logger) is None
+
+
+# ------------------------------------------------------------- log_config
+
+TOML = """
+[handlers.file]
+class = "logging.FileHandler"
+filename = "FILE"
+formatter = "short"
+[formatters.short]
+format = "%(name)s %(message)s"
+[loggers."bridge.access"]
+handlers = ["file"]
+[loggers."bridge.error"]
+handlers = ["file"]
+level = "ERROR"
+"""
+
+DICT = {
+    "version": 1,
+    "handlers": {
+        "file": {"class": "logging.FileHandler", "filename": "FILE", "formatter": "short"}
+    },
+    "formatters": {"short": {"format": "%(name)s %(message)s"}},
+    "loggers": {
+        "bridge.access": {"handlers": ["file"]},
+        "bridge.error": {"handlers": ["file"], "level": "ERROR"},
+    },
+}
+
+YAML = """
+version: 1
+formatters: {short: {format: "%(name)s %(message)s"}}
+handlers:
+  file: {class: logging.FileHandler, filename: "FILE", formatter: short}
+loggers:
+  bridge.access: {handlers: [file]}
+  bridge.error: {handlers: [file], level: ERROR}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("log.toml", TOML), ("log.json", json.dumps(DICT)), ("log.yaml", YAML), ("log.YML", YAML)],
+)
+def test_log_config(name: str, text: str, tmp_path: Path) -> None:
+    """S50: log_config is logging's own configuration, as TOML, JSON or YAML."""
+    path, log = tmp_path / name, tmp_path / "out.log"
+    path.write_text(text.replace("FILE", str(log)))
+    assert run(log_config=str(path)) == ("", "")
+    assert log.read_text() == "bridge.access a request\nbridge.access 100% odd\n"
+
+
+def test_log_config_as_a_dictionary(tmp_path: Path) -> None:
+    """S50: from Python, log_config may be the dictionary itself."""
+    log = tmp_path / "out.log"
+    settings = json.loads(json.dumps(DICT).replace("FILE", str(log)))
+    run(log_config=settings)
+    assert log.read_text().startswith("bridge.access a request\n")
+
+
+def test_log_config_keeps_other_loggers() -> None:
+    """S50: loggers that an app made before are not switched off, unless it is said."""
+    theirs = logging.getLogger("somebody.else")
+    configure_logging(Config(log_config={}))
+    assert not theirs.disabled
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("log.toml", "version = ", "log.toml is malformed"),
+        ("log.json", "{", "log.json is malformed"),
+        ("log.yaml", "a: [", "log.yaml is malformed"),
+        ("log.json", "[]", "holds list"),
+        ("log.ini", "[x]", "of no known kind; give .toml, .json"),
+        ("log.json", '{"version": 2}', "no configuration of Python's logging"),
+        (
+            "log.json",
+            '{"handlers": {"x": {"class": "no.such.Handler"}}}',
+            "handler 'x'.*no.such",
+        ),
+        ("log.json", '{"loggers": {"bridge": {"level": "LOUD"}}}', "LOUD|bridge"),
+    ],
+)
+def test_wrong_log_config(name: str, text: str, error: str, tmp_path: Path) -> None:
+    """S50: a wrong log_config is the operator's error, and the text says what is wrong."""
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=error):
+        configure_logging(Config(log_config=str(path)))
+
+
+def test_missing_log_config(tmp_path: Path) -> None:
+    """S50: a file that is not there is named."""
+    with pytest.raises(ConfigError, match=r"missing\.toml cannot be read: No such file"):
+        configure_logging(Config(log_config=str(tmp_path / "missing.toml")))
+
+
+def test_yaml_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S50: YAML needs PyYAML, and its lack is said plainly."""
+    path = tmp_path / "log.yaml"
+    path.write_text("version: 1")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ConfigError, match="pip install pyyaml"):
+        configure_logging(Config(log_config=str(path)))
