@@ -1,0 +1,188 @@
+"""The command line as a user meets it: help, mistakes, exit codes; each run is a real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+import bridge
+from bridge.server.cli import main
+from bridge.server.config import SETTINGS
+from tests.conftest import StartHost
+from tests.support import hosts
+
+HELLO = "tests.support.apps.hello:wsgi"
+
+
+def run(
+    *arguments: str, cwd: Path = hosts.ROOT, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """`asgi-bridge` with these arguments, in a process of its own, until it ends."""
+    command = [sys.executable, "-m", "bridge", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60
+    )
+
+
+# ------------------------------------------------------------- help
+
+
+def test_help_shows_every_setting_in_its_section() -> None:
+    """What can be set can be found."""
+    shown = CliRunner().invoke(main, ["serve", "--help"], terminal_width=100).output
+    for setting in SETTINGS:
+        assert f"{setting.section}:" in shown
+        assert setting.name == "app" or setting.flag in shown
+    assert "--access-log / --no-access-log" in shown
+    assert "-w, --workers N" in shown
+    assert "--config FILE" in shown
+
+
+def test_help_shows_defaults_and_choices() -> None:
+    """A default is shown as one would write it."""
+    shown = " ".join(
+        CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output.split()
+    )
+    assert "thread|greenlet|inline" in shown
+    assert "[8000]" in shown
+    assert "[666]" in shown
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"]])
+def test_version(arguments: list[str]) -> None:
+    """The version is that of the package."""
+    assert (
+        CliRunner().invoke(main, arguments).output == f"asgi-bridge, version {bridge.__version__}\n"
+    )
+
+
+def test_module_and_command_are_one() -> None:
+    """`python -m bridge` is `asgi-bridge`, by that name."""
+    assert "Usage: asgi-bridge serve" in run("serve", "--help").stdout
+
+
+# ------------------------------------------------------------- exit code 2: wrong usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", HELLO, "--port", "http"], "--port is 'http'; allowed is a whole number from 0"),
+        (["serve", HELLO, "--runner", "fork"], "--runner is 'fork'; allowed is one of thread,"),
+        (["serve", HELLO, "--mount", "/=a:b"], "both an app"),
+        (["serve", HELLO, "--workers", "4"], "this version runs one process only"),
+        (["serve", HELLO, "--reload"], "this version cannot reload yet"),
+        (["serve", HELLO, "--prot", "1"], "No such option"),
+        (["serve", HELLO, "-c", "none.toml"], "cannot read none.toml"),
+        (["serve", HELLO, "--bind", "nowhere"], "nowhere"),
+        (["serve"], "no app is named; say module:attr"),
+        (["server"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_told_and_exits_with_2(arguments: list[str], said: str) -> None:
+    """What is wrong is said in one line that tells what is allowed, and nothing is served."""
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_environment_is_named_where_it_is_wrong() -> None:
+    """A wrong variable is told by its name."""
+    ended = run("serve", HELLO, BRIDGE_THREADS="none")
+    assert (ended.returncode, "BRIDGE_THREADS is 'none'" in ended.stderr) == (2, True)
+
+
+def test_a_variable_that_is_none_of_ours_is_warned_of() -> None:
+    """A typing error in the environment is not silent, and does not stop the server either."""
+    ended = run("serve", HELLO, "--port", "http", BRIDGE_THREDS="3")
+    assert "Warning: BRIDGE_THREDS is not a setting; did you mean BRIDGE_THREADS?" in ended.stderr
+
+
+# ------------------------------------------------------------- exit code 3: the app does not start
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("app = 1/0", "broken:app", "importing broken failed: ZeroDivisionError"),
+        ("app = 5", "broken:app", "broken:app is 5, which cannot be called"),
+        ("", "broken:app", "broken has no attribute 'app'"),
+        ("", "missing:app", "there is no module 'missing'"),
+    ],
+)
+def test_an_app_that_cannot_be_loaded_exits_with_3(
+    tmp_path: Path, source: str, target: str, said: str
+) -> None:
+    """A supervisor can tell that starting again will not help."""
+    (tmp_path / "broken.py").write_text(source)
+    ended = run("serve", target, "--app-dir", str(tmp_path), "--port=0")
+    assert ended.returncode == 3
+    assert f"Error: {said}" in ended.stderr
+
+
+def test_the_apps_own_traceback_is_shown(tmp_path: Path) -> None:
+    """Where the app's code raised, its lines are shown, and the reason stands last."""
+    (tmp_path / "broken.py").write_text("def helper():\n    return 1 / 0\n\napp = helper()\n")
+    ended = run("serve", "broken:app", "--app-dir", str(tmp_path), "--port=0")
+    assert "return 1 / 0" in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("Error: importing broken failed")
+
+
+def test_a_startup_that_fails_exits_with_3(tmp_path: Path) -> None:
+    """S40: what the app says about its failed startup is shown."""
+    (tmp_path / "failing.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    await send({'type': 'lifespan.startup.failed', 'message': 'no database'})\n"
+    )
+    ended = run("serve", "failing:app", "--app-dir", str(tmp_path), "--port=0")
+    assert ended.returncode == 3
+    assert "no database" in ended.stderr
+
+
+def test_an_address_in_use_exits_with_1() -> None:
+    """S30: that may be over in a second, so a supervisor may try again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run("serve", HELLO, "--port", str(taken.getsockname()[1]))
+    assert ended.returncode == 1
+    assert "in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+# ------------------------------------------------------------- serving
+
+
+def test_serving_until_told_to_stop(start_host: StartHost) -> None:
+    """P2, S51: it says where it is, answers, and leaves with 0 on SIGTERM."""
+    host = start_host(hosts.bridge(HELLO))
+    assert httpx.get(host.url("/")).status_code == 200
+    host.process.send_signal(signal.SIGTERM)
+    assert host.process.wait(timeout=30) == 0
+    assert f"running on {host.url('').rstrip('/')} (Press CTRL+C to quit)" in host.log()
+
+
+def test_mounts_from_the_shell(start_host: StartHost) -> None:
+    """D1, D2: apps of both kinds, one of them with its kind said."""
+    mounts = ("--mount", "/=wsgi:tests.support.apps.hello:wsgi")
+    host = start_host(hosts.bridge(*mounts, "--mount", "/new=tests.support.apps.hello:asgi"))
+    assert httpx.get(host.url("/")).status_code == 200
+    assert httpx.get(host.url("/new")).status_code == 200
+
+
+def test_settings_from_file_and_environment(start_host: StartHost, tmp_path: Path) -> None:
+    """S11: the file switches one field off, the environment the other."""
+    (tmp_path / "settings.toml").write_text(f"app = '{HELLO}'\nserver-header = false\n")
+    command = hosts.bridge("-c", str(tmp_path / "settings.toml"))
+    host = start_host(command.with_env(BRIDGE_DATE_HEADER="off"))
+    response = httpx.get(host.url("/"))
+    assert response.status_code == 200
+    assert {"server", "date"}.isdisjoint(response.headers)
