@@ -55,6 +55,6 @@ def test_an_app_that_is_no_asgi2_app_says_so() -> None:
 
 
 def test_asgi1_consumers_are_refused_until_they_are_served() -> None:
-    """L2: until ASGI 1 is served, the refusal says what is."""
+    """Until ASGI 1 is served, the refusal says what is."""
     with pytest.raises(ConfigError, match="ASGI 1"):
         from_asgi1(lambda message: None)
