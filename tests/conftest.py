@@ -6,9 +6,14 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from tests.support import hosts
 from tests.support.hosts import Command, Host
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 StartHost = Callable[[Command], Host]
 
