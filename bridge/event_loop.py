@@ -26,10 +26,13 @@ from typing import Any
 
 from bridge.waiting import NativeThread, native, threads_are_greenlets
 
+_make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 try:
-    from uvloop import new_event_loop as _new_event_loop
-except ImportError:  # not on Windows, nor where only the pure parts are installed
-    from asyncio import new_event_loop as _new_event_loop
+    from uvloop import new_event_loop as _uvloop
+except ImportError:
+    pass  # not on Windows, nor where only the pure parts are installed
+else:
+    _make_loop = _uvloop
 
 logger = logging.getLogger("bridge.error")
 
@@ -54,7 +57,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     if threads_are_greenlets():
         selector: Any = _HidingSelector(selectors.DefaultSelector())
         return asyncio.SelectorEventLoop(selector)
-    return _new_event_loop()
+    return _make_loop()
 
 
 class _HidingSelector:

@@ -17,6 +17,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+#: The longest time that a thread can wait, in seconds.
+FOREVER = threading.TIMEOUT_MAX
+
 
 class Waiter(Protocol):
     """A flag that one thread or greenlet waits for, and that any thread may raise."""

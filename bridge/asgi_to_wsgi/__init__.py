@@ -1,0 +1,130 @@
+"""An ASGI app as a WSGI app (rules A1 to A40).
+
+The host calls `AsgiToWsgi` in a thread or greenlet of its own, the *WSGI side*; the app runs on
+the one event loop of the process, the *loop's side* (`bridge.event_loop`). The host's thread
+starts the app, and then sleeps until there is something that only it can do: tell the host the
+head of the response, give it a piece of body, read a piece of the request. Each side writes its
+own variables and only reads those of the other, so that there are no locks; each wakes the other
+only where it waits.
+
+- `running`: an adapter in one process: its loop, its lifespan, its tasks;
+- `exchange` and `app_side`: one HTTP request, seen from the host and from the app;
+- `upload`: the request's body;
+- `websocket`: one WebSocket, on hosts that give their socket away;
+- `hosts`: what is known of each host.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable
+
+from bridge.asgi_to_wsgi.exchange import HttpExchange
+from bridge.asgi_to_wsgi.running import Running, Settings
+from bridge.errors import RequestError, SelfRequest
+from bridge.lifespan import Mode
+from bridge.types import ASGIApp, Environ, StartResponse
+
+__all__ = ["AsgiToWsgi"]
+
+
+class AsgiToWsgi:
+    """Serves `app`, an ASGI 3 application, on any WSGI host.
+
+    `lifespan`: ``auto`` runs the app's lifespan where it has one, ``on`` insists on it, ``off``
+    leaves it out. Startup happens before the first request in each process; with `eager` when
+    the adapter is made, so that a failure is raised there (`LifespanFailed`). Shutdown happens
+    at the end of the process, or at `close`.
+
+    Times in seconds; None or 0: no limit.
+
+    - `startup_timeout`, `shutdown_timeout`: for the app's lifespan. The second also bounds how
+      long work after the response (background tasks) is waited for at the end.
+    - `response_timeout`: how long an app may take to start its response while it neither reads
+      nor sends; then the client gets a 504, and the app is cancelled.
+    - `stream_timeout`: the same between two pieces of a response, which is cut off then.
+    - `disconnect_grace`: how long an app may go on after the client went away.
+
+    Adapters share one event loop per process, in a thread that ends with the last of them. After
+    a fork each process starts its own, lifespan included.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        lifespan: Mode = "auto",
+        eager: bool = False,
+        startup_timeout: float | None = 60.0,
+        shutdown_timeout: float | None = 30.0,
+        response_timeout: float | None = 60.0,
+        stream_timeout: float | None = 300.0,
+        disconnect_grace: float = 5.0,
+    ) -> None:
+        self.app = app
+        self.settings = Settings(
+            lifespan=lifespan,
+            startup_timeout=startup_timeout or None,
+            shutdown_timeout=shutdown_timeout or None,
+            response_timeout=response_timeout or float("inf"),
+            stream_timeout=stream_timeout or float("inf"),
+            disconnect_grace=disconnect_grace,
+        )
+        self._running: Running | None = None
+        self._by_process: dict[int, Running] = {}
+        if eager:
+            self._started()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        running = self._running
+        if running is None or not running.ready or running.pid != os.getpid():
+            running = self._started()
+        if running.thread.inside():
+            raise SelfRequest(
+                "this WSGI app was called on the event loop that its ASGI app needs; call it "
+                "from a thread, or await the ASGI app itself"
+            )
+        try:
+            exchange = HttpExchange(running, environ, start_response)
+        except RequestError as error:
+            return _refuse(error, start_response)
+        return exchange.respond()
+
+    def close(self, timeout: float = 60.0) -> bool:
+        """Shut the app down and give the event loop back; whether that was done in `timeout` s.
+
+        A request after that starts the app again.
+        """
+        self._running = None
+        running = self._by_process.pop(os.getpid(), None)
+        return running is None or running.close(timeout)
+
+    def _started(self) -> Running:
+        """What serves this process; raises `LifespanFailed` where the app's startup failed."""
+        running = self._running
+        if running is None or running.pid != os.getpid():
+            running = self._begin()
+        running.wait_until_ready()
+        return running
+
+    def _begin(self) -> Running:
+        running = Running(self.app, self.settings)
+        winner = self._by_process.setdefault(running.pid, running)  # one step, so one winner
+        if winner is running:
+            weakref.finalize(self, running.abandon).atexit = False
+        else:
+            running.give_back()
+        self._running = winner
+        return winner
+
+
+def _refuse(error: RequestError, start_response: StartResponse) -> list[bytes]:
+    """Answer a request that the host should not have let through (A2)."""
+    body = str(error).encode()
+    start_response(
+        f"{error.status} Bad Request",
+        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
+    )
+    return [body]

@@ -1,0 +1,353 @@
+"""The loop's side of an exchange: what the app receives and sends (A10 to A27).
+
+`AppSide` is half of an exchange, `exchange.HttpExchange` the other. Who writes what: `_chunks`
+is filled here and emptied there; `_sent` is counted here, `_taken` there, and their difference is
+what waits in between. A side that changes something then looks whether the other one waits; a
+side that is about to wait says so and then looks once more. So no wake-up is lost, and there is
+no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import logging
+from collections import deque
+from contextvars import Context, copy_context
+from http import HTTPStatus
+from typing import Any
+
+from bridge.asgi_messages import (
+    BODY,
+    EARLY_HINT,
+    HTTP,
+    OVER,
+    PATHSEND,
+    START,
+    STREAMING,
+    WAITING,
+    as_bytes,
+    check_headers,
+    check_status,
+    message_type,
+    out_of_order,
+    text_headers,
+)
+from bridge.asgi_to_wsgi.running import Running
+from bridge.asgi_to_wsgi.upload import Upload
+from bridge.errors import AppError, ClientDisconnected, IllegalMessage
+from bridge.headers import bodiless, reason
+from bridge.scope import body_length, scope_from_environ
+from bridge.types import Environ, Message, Scope, TextHeaders
+from bridge.waiting import waiter
+
+logger = logging.getLogger("bridge.error")
+
+#: How much of a response may wait for the host, in bytes, before `send()` waits (A20).
+HIGH_WATER = 65536
+#: The app goes on when no more than this is left of it.
+LOW_WATER = 32768
+#: Seconds that the head of a response is held back for the first piece of body.
+HEAD_DELAY = 0.02
+#: Seconds between two looks at the client and the time, while nothing comes from the app; and
+#: between the first two cancellations of an app that swallows them.
+TICK = 1.0
+#: The longest pause between two such cancellations, in seconds.
+CANCEL_PAUSE = 30.0
+#: How many early hints may be sent before a response.
+MOST_HINTS = 100
+
+_STATUS_LINES: dict[int, str] = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}
+
+
+class AppSide:
+    """A request's app, its `receive` and its `send`."""
+
+    # Most requests need few of these, and what stands in the class costs a request nothing.
+
+    # --- written on the loop's side
+    _phase: str = WAITING
+    _task: asyncio.Task[None] | None = None
+    _status: str | None = None
+    _headers: TextHeaders
+    _no_body = False
+    _add_length = False
+    _length_left: int | None = None
+    _sent = 0
+    _blocked = False
+    _ended = False
+    _file: io.FileIO | None = None
+    _failure: Exception | None = None
+    _body_received = False
+    _hinted = 0
+    _misses = 0
+    _cancel_pause = TICK
+
+    # --- written on the WSGI side
+    _waiting = True
+    _patient = False
+    _taken = 0
+    _gone = False
+    _timed_out = False
+
+    # --- raised on the loop's side, taken down on the WSGI side
+    _news = False
+
+    def __init__(self, running: Running, environ: Environ) -> None:
+        """Raises `RequestError` where the request's Content-Length is malformed."""
+        length = body_length(environ)
+        self._upload = None if length == 0 else Upload(environ["wsgi.input"], length)
+        self._running = running
+        self._environ = environ
+        self._scope: Scope = scope_from_environ(environ, running.lifespan.state)
+        self._context: Context = copy_context()
+        self._waiter = waiter()
+        self._chunks: deque[bytes] = deque()
+        self._hints: deque[TextHeaders] = deque()
+        self._listeners: list[asyncio.Future[None]] = []
+        self._senders: list[asyncio.Future[None]] = []
+
+    # --------------------------------------------------------- the app
+
+    def _begin(self) -> None:
+        self._task = self._running.spawn(self._run(), self._context)
+
+    async def _run(self) -> None:
+        """Run the app; whatever becomes of it, the WSGI side hears of it."""
+        try:
+            await self._running.app(self._scope, self.receive, self.send)
+        except BaseException as error:  # SystemExit must not end the loop
+            self._end_with(error)
+        else:
+            if not self._ended and not self._gone:
+                self._end_with(AppError(_UNFINISHED[self._phase]))
+
+    def _end_with(self, error: BaseException) -> None:
+        if not self._ended and not self._gone:
+            self._failure = error if isinstance(error, Exception) else _as_app_error(error)
+            self._tell()
+        elif not isinstance(error, (asyncio.CancelledError, ClientDisconnected)):
+            when = "after its client had gone" if self._gone else "after its response"
+            logger.error("the app raised %s", when, exc_info=error)
+
+    def _tell(self) -> None:
+        """There is news for the WSGI side."""
+        self._news = True
+        if self._waiting:
+            self._waiting = False
+            self._waiter.wake()
+
+    # --------------------------------------------------------- receive
+
+    async def receive(self) -> Message:
+        """The next event of the request (ASGI, "Request" and "Disconnect")."""
+        if self._upload is not None:
+            message = await self._upload.receive(self._tell)
+            if message is not None:
+                return message
+            if self._upload.cut_off:
+                return await self._disconnect()
+        elif not self._body_received:
+            self._body_received = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if not self._ended and not self._gone:
+            await self._wait_in(self._listeners)
+        return await self._disconnect()
+
+    async def _disconnect(self) -> Message:
+        await self._brake()
+        return {"type": "http.disconnect"}
+
+    async def _brake(self) -> None:
+        """Slow down an app that goes on doing what cannot succeed, lest it take the loop."""
+        self._misses += 1
+        if self._misses > 1:
+            await asyncio.sleep(min(self._misses / 1000, TICK))
+
+    async def _wait_in(self, waiting: list[asyncio.Future[None]]) -> None:
+        """Wait until `_resolve` is called for the list."""
+        future: asyncio.Future[None] = self._running.loop.create_future()
+        waiting.append(future)
+        try:
+            await future
+        finally:
+            waiting.remove(future)
+
+    # --------------------------------------------------------- send
+
+    async def send(self, message: Message) -> None:
+        """Take an event of the response (ASGI, "Response Start" and "Response Body").
+
+        Waits while more than `HIGH_WATER` bytes wait for the host. Raises `IllegalMessage`, and
+        `ClientDisconnected` when nobody takes the response any more.
+        """
+        try:
+            kind = message_type(message)
+            if self._gone:
+                raise client_gone()
+            if kind == BODY and self._phase == STREAMING:
+                if self._take_body(message):
+                    await self._take_breath()
+            elif kind == START and self._phase == WAITING:
+                self._take_start(message)
+            else:
+                self._take_other(kind, message)
+        except (IllegalMessage, ClientDisconnected):
+            await self._brake()
+            raise
+
+    def _take_start(self, message: Message) -> None:
+        status = check_status(message)
+        headers = text_headers(check_headers(message))
+        self._no_body = bodiless(status) or self._environ["REQUEST_METHOD"] == "HEAD"
+        self._add_length = not bodiless(status)
+        for name, value in headers:
+            if len(name) == 14 and name.lower() == "content-length":
+                self._add_length = False
+                if not self._no_body:
+                    self._length_left = _as_length(value)
+        line = _STATUS_LINES.get(status) or f"{status} {reason(status)}"
+        self._headers = headers
+        self._status = line
+        self._phase = STREAMING
+        if self._patient:  # the WSGI side no longer looks every few milliseconds
+            self._running.loop.call_later(HEAD_DELAY, self._tell)
+
+    def _take_body(self, message: Message) -> bool:
+        """Queue a piece of the body; whether the app should wait."""
+        body = message.get("body", b"")
+        if type(body) is not bytes:
+            body = as_bytes(body)
+        more = message.get("more_body", False)
+        if self._length_left is not None:
+            self._length_left = _count_down(self._length_left, len(body), bool(more))
+        if self._add_length:
+            self._add_length = False
+            if not more and (body or not self._no_body):
+                self._headers.append(("Content-Length", str(len(body))))
+        if body and not self._no_body:
+            self._chunks.append(body)
+            self._sent += len(body)
+            if more:
+                self._tell()
+        if more:
+            return not body or self._no_body or self._sent - self._taken >= HIGH_WATER
+        self._end()
+        return False
+
+    async def _take_breath(self) -> None:
+        """Wait until the host has taken enough; let others run, at least."""
+        if self._sent - self._taken < HIGH_WATER:
+            await asyncio.sleep(0)
+            return
+        self._blocked = True
+        if self._sent - self._taken > LOW_WATER:  # the WSGI side may just have missed `_blocked`
+            await self._wait_in(self._senders)
+            if self._gone:
+                raise client_gone()
+
+    def _unblock(self) -> None:
+        _resolve(self._senders)
+
+    def _end(self) -> None:
+        """The response is whole."""
+        self._phase = OVER
+        self._ended = True
+        self._tell()
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        if self._upload is not None:
+            self._upload.cut()
+        _resolve(self._listeners)
+
+    # --------------------------------------------------------- extensions
+
+    def _take_other(self, kind: str, message: Message) -> None:
+        if kind not in HTTP[self._phase]:
+            raise out_of_order(HTTP, self._phase, kind)
+        if kind not in self._scope["extensions"]:
+            raise IllegalMessage(f"{kind!r} is not among the extensions that this host can do")
+        if kind == PATHSEND:
+            self._take_path(message)
+        elif kind == EARLY_HINT:
+            self._take_hint(message)
+
+    def _take_hint(self, message: Message) -> None:
+        self._hinted += 1
+        if self._hinted > MOST_HINTS:
+            raise IllegalMessage(f"more than {MOST_HINTS} early hints before one response")
+        links = message.get("links", [])
+        self._hints.append(text_headers([(b"Link", link) for link in links]))
+        self._tell()
+
+    def _take_path(self, message: Message) -> None:
+        """Open the file here, so that the app hears of it where that fails."""
+        path = message.get("path")
+        if not isinstance(path, str):
+            raise IllegalMessage(f"path is {path!r}, and must be a str")
+        file = io.FileIO(path)  # closed by the host
+        if self._no_body:
+            file.close()
+        else:
+            self._file = file
+        self._end()
+
+    # --------------------------------------------------------- the client left
+
+    def _hear_of_leaving(self) -> None:
+        self._stop_listening()
+        _resolve(self._senders)
+        if self._timed_out:
+            self._cancel()
+        else:
+            self._running.loop.call_later(self._running.settings.disconnect_grace, self._cancel)
+
+    def _cancel(self) -> None:
+        """Cancel the app, again and again where it swallows that, so that no task stays (A26)."""
+        task = self._task
+        if task is None or task.done():
+            return
+        task.cancel()
+        self._running.loop.call_later(self._cancel_pause, self._cancel)
+        self._cancel_pause = min(2 * self._cancel_pause, CANCEL_PAUSE)
+
+
+_UNFINISHED = {
+    WAITING: "the app returned without sending a response",
+    STREAMING: "the app returned before its response was over; send a body without more_body",
+}
+
+
+def _as_app_error(error: BaseException) -> AppError:
+    """What is no `Exception` must not reach the host, whose thread might end of it."""
+    wrapped = AppError(f"the app raised {error!r}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def client_gone() -> ClientDisconnected:
+    """The error that hosts know as a broken connection, and do not make much of."""
+    return ClientDisconnected(errno.EPIPE, "the client has gone away")
+
+
+def _as_length(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise IllegalMessage(f"Content-Length is {value!r}, and must be digits only")
+    return int(value)
+
+
+def _count_down(left: int, size: int, more: bool) -> int:
+    """How much of Content-Length is left after a piece of `size` bytes."""
+    if size > left:
+        raise IllegalMessage(f"{size} bytes of body, where Content-Length leaves {left}")
+    if size < left and not more:
+        raise IllegalMessage(f"the body ends {left - size} bytes short of its Content-Length")
+    return left - size
+
+
+def _resolve(waiting: list[asyncio.Future[Any]]) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_result(None)

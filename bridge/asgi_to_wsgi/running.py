@@ -1,0 +1,186 @@
+"""An adapter in one process: its lease of the event loop, its lifespan, its tasks (A27, A30, A31).
+
+Made by the process's first request. It lives until the adapter is closed or dropped, or the
+process ends. It never refers to the adapter, so that dropping the adapter ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from bridge import event_loop
+from bridge.errors import LifespanFailed
+from bridge.event_loop import LoopThread
+from bridge.lifespan import Lifespan, Mode
+from bridge.types import ASGIApp
+from bridge.waiting import FOREVER, waiter
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds that cancelled tasks have to clean up at the end.
+CANCEL_GRACE = 1.0
+#: Seconds beyond `startup_timeout` after which a silent loop counts as blocked.
+LOOP_GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of an adapter; see `AsgiToWsgi`."""
+
+    lifespan: Mode
+    startup_timeout: float | None
+    shutdown_timeout: float | None
+    response_timeout: float
+    stream_timeout: float
+    disconnect_grace: float
+
+
+class Running:
+    """The app of one adapter, as it runs in one process."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.app = app
+        self.settings = settings
+        self.ready = False
+        self.lifespan = Lifespan(
+            app,
+            mode=settings.lifespan,
+            startup_timeout=settings.startup_timeout,
+            shutdown_timeout=settings.shutdown_timeout,
+        )
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.thread: LoopThread = event_loop.lease()
+        self.loop = self.thread.loop
+        self._failure: LifespanFailed | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    # --------------------------------------------------------- the beginning
+
+    async def _start_up(self) -> None:
+        try:
+            await self.lifespan.startup()
+        except LifespanFailed as failed:
+            self._failure = failed
+            logger.error("%s", failed, exc_info=failed.__cause__)
+        else:
+            self.ready = True
+
+    def wait_until_ready(self) -> None:
+        """Start the app, if nobody has, and wait for the end of its startup. On a WSGI side.
+
+        Raises `LifespanFailed` where the startup failed, each time it is asked.
+        """
+        flag = waiter()
+        self.thread.submit(lambda: self._when_started(flag.wake))
+        limit = self.settings.startup_timeout
+        in_time = flag.wait(FOREVER if limit is None else limit + LOOP_GRACE)
+        if self._failure is not None:
+            raise LifespanFailed(str(self._failure)) from self._failure.__cause__
+        if not in_time:
+            raise LifespanFailed(
+                f"the app's startup was not over after {limit} s: something blocks the event loop"
+            )
+        if not self.ready:
+            raise LifespanFailed("the app has been shut down; this process is ending")
+
+    def _when_started(self, call: Callable[[], None]) -> None:
+        if self._starting is None:
+            self.thread.at_exit(self, self._close)
+            self._starting = self.loop.create_task(self._start_up())
+        if self._starting.done():
+            call()
+        else:
+            self._starting.add_done_callback(lambda _: call())
+
+    def give_back(self) -> None:
+        """Give the lease back where the app was never started."""
+        event_loop.release(self.thread)
+
+    # --------------------------------------------------------- tasks
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None]:
+        """Run a request's coroutine, which never raises. On the loop's side.
+
+        The task is kept here (a loop keeps only weak references) until it is done.
+        """
+        task = start_task(coroutine, self.loop, context)
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        return task
+
+    # --------------------------------------------------------- the end
+
+    def close(self, timeout: float) -> bool:
+        """Shut down, and wait for that at most `timeout` s; whether it is done."""
+        if self.pid != os.getpid():
+            return True  # the parent's
+        flag = waiter()
+
+        def begin() -> None:
+            self._begin_close().add_done_callback(lambda _: flag.wake())
+
+        self.thread.submit(begin)
+        return flag.wait(timeout)
+
+    def abandon(self) -> None:
+        """Shut down soon; from any thread, a garbage collector's too."""
+        if self.pid != os.getpid():
+            return
+        try:
+            self.thread.submit(self._begin_close)
+        except RuntimeError:
+            pass  # the loop is closed already
+
+    def _begin_close(self) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = self.loop.create_task(self._shut_down())
+        return self._closing
+
+    async def _close(self) -> None:
+        await self._begin_close()
+
+    async def _shut_down(self) -> None:
+        try:
+            await self._finish_tasks()
+            await self.lifespan.shutdown()
+        except LifespanFailed as failed:
+            logger.error("%s", failed, exc_info=failed.__cause__)
+        finally:
+            self.ready = False
+            self.thread.forget(self)
+            event_loop.release(self.thread)
+
+    async def _finish_tasks(self) -> None:
+        """Wait for the startup and for the work after responses; cancel what takes too long."""
+        tasks: set[asyncio.Task[None]] = set(self.tasks)
+        if self._starting is not None:
+            tasks.add(self._starting)
+        _, late = await asyncio.wait(tasks, timeout=self.settings.shutdown_timeout)
+        for task in late:
+            task.cancel()
+        if late:
+            logger.warning(
+                "%d tasks were still running %s s into the shutdown, and were cancelled",
+                len(late),
+                self.settings.shutdown_timeout,
+            )
+            await asyncio.wait(late, timeout=CANCEL_GRACE)
+
+
+def start_task(
+    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+) -> asyncio.Task[None]:
+    """A task for `coroutine` in `context`, run to its first wait at once from Python 3.12 on."""
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+    return loop.create_task(coroutine, context=context)
