@@ -73,6 +73,14 @@ def test_settings_page_has_every_setting() -> None:
     )
 
 
+def test_a_setting_that_nobody_reads_is_found(tmp_path: Path) -> None:
+    """A setting that is listed does something."""
+    (tmp_path / "some.py").write_text("print(config.port, self.config.host)")
+    unread = settings.unread(tmp_path)
+    assert "threads" in unread
+    assert {"host", "port"}.isdisjoint(unread)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -1,11 +1,12 @@
-"""docs/reference/settings.md, made from `Config`.
+"""docs/reference/settings.md, made from `Config`; and whether each setting does something.
 
 ``python -m tools.settings --write`` writes the page; without it, this exits with 1 where the page
-is not what `Config` says.
+is not what `Config` says. It exits with 1, too, where a setting is listed that no code reads.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +14,9 @@ from pathlib import Path
 from bridge.server.config import SETTINGS
 from bridge.server.settings import Setting
 
-PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "reference" / "settings.md"
+CODE = ROOT / "bridge"
 
 HEAD = """\
 # Settings
@@ -68,15 +71,23 @@ def _row(setting: Setting) -> str:
     return f"| {options} | {default} | {meaning} |"
 
 
+def unread(code: Path) -> list[str]:
+    """The settings that no code reads, so that giving them would do nothing."""
+    source = "".join(file.read_text(encoding="utf-8") for file in code.rglob("*.py"))
+    read = set(re.findall(r"\bconfig\.(\w+)", source))
+    return [setting.name for setting in SETTINGS if setting.name not in read]
+
+
 def main(arguments: list[str]) -> int:
     """Check the page, or with ``--write`` write it. Returns the exit code."""
     page = render()
     if "--write" in arguments:
         PAGE.write_text(page, encoding="utf-8")
+    problems = [f"{name} is a setting, and no code reads it" for name in unread(CODE)]
     if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-        print(f"{PAGE.name} is not what bridge/server/config.py says; run scripts/fix")
-        return 1
-    return 0
+        problems.append(f"{PAGE.name} is not what bridge/server/config.py says; run scripts/fix")
+    print("\n".join(problems) or f"{len(SETTINGS)} settings")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
