@@ -38,7 +38,7 @@ _HOMES = {
     "await_": "bridge.runners.base",
     "from_asgi1": "bridge.asgi_versions",
     "from_asgi2": "bridge.asgi_versions",
-    "serve": "bridge.server",
+    "serve": "bridge.server.server",
 }
 
 __all__ = [

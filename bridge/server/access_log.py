@@ -62,13 +62,25 @@ class Record(Protocol):
     and is looked at only where `AccessLog.timed`. `response_headers` is looked at for ``{x}o``.
     """
 
-    head: RequestPart
-    connection: ConnectionPart
-    client: Address | None
     status: int
     sent: int
     started: float
-    response_headers: RawHeaders
+
+    @property
+    def head(self) -> RequestPart:
+        """The request."""
+
+    @property
+    def connection(self) -> ConnectionPart:
+        """The connection that it came by."""
+
+    @property
+    def client(self) -> Address | None:
+        """Who a trusted proxy says that the client is."""
+
+    @property
+    def response_headers(self) -> RawHeaders:
+        """The fields of the response."""
 
 
 class AccessLog:

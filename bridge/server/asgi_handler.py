@@ -1,0 +1,303 @@
+"""The ASGI handler: an exchange becomes ``app(scope, receive, send)`` (ASGI HTTP, S12-S14).
+
+The two messages of a plain response are known by heart here; what is rarer or wrong goes through
+the tables of `asgi_messages`. A response of one piece leaves in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from types import CoroutineType
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from bridge import asgi_messages as grammar
+from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
+from bridge.headers import encode_fields, reason
+from bridge.server.exchange import BY_CHUNKS, NO_BODY, UNFRAMED, Exchange
+from bridge.server.fields import FIELD_LINES, STATUS_LINES
+from bridge.server.http import HttpProtocol
+from bridge.server.request import RequestHead
+from bridge.types import ASGIApp, Message, Scope
+
+logger = logging.getLogger("bridge.error")
+
+EXTENSIONS: dict[str, dict[str, Any]] = {
+    "http.response.early_hint": {},
+    "http.response.pathsend": {},
+    "http.response.trailers": {},
+}
+ASGI = {"version": "3.0", "spec_version": "2.5"}
+
+# Phases, as small numbers: compared on every message.
+_WAITING, _HELD, _STREAMING, _TRAILING, _OVER = range(5)
+_PHASES = (grammar.WAITING, grammar.STREAMING, grammar.STREAMING, grammar.TRAILING, grammar.OVER)
+
+#: Starts an app: on Python 3.12 and later it runs at once, and mostly to its end.
+_new_task: Callable[..., asyncio.Task[None]] = (
+    partial(asyncio.Task, eager_start=True)  # type: ignore[call-arg, unused-ignore]
+    if sys.version_info >= (3, 12)
+    else asyncio.Task
+)
+
+
+class AsgiHandler:
+    """Answers requests with an ASGI 3 app. One per app."""
+
+    def __init__(self, app: ASGIApp, lifespan_state: dict[str, Any], prefix: str = "") -> None:
+        self.app = app
+        self.lifespan_state = lifespan_state
+        #: Where the app is mounted, below the server's own root path.
+        self.prefix = prefix
+
+    def open(self, connection: HttpProtocol, head: RequestHead) -> AsgiExchange:
+        """An exchange for this request."""
+        return AsgiExchange(connection, head, self)
+
+
+def make_scope(
+    connection: HttpProtocol, head: RequestHead, state: dict[str, Any], prefix: str = ""
+) -> Scope:
+    """The HTTP scope of a request (ASGI, "HTTP Connection Scope"; S13)."""
+    target = head.target
+    raw_path, _, query = target.partition(b"?")
+    path = (
+        unquote_to_bytes(raw_path).decode("utf-8", "replace")
+        if raw_path.find(b"%") >= 0
+        else raw_path.decode("ascii")
+    )
+    root_path = connection.root_path
+    if root_path and not (path + "/").startswith(root_path + "/"):
+        # The proxy before us took it off; an app finds it in its path (ASGI, "root_path").
+        path = root_path + path
+        raw_path = quote(root_path).encode("ascii") + raw_path
+    client, scheme, server = connection.client, connection.scheme, connection.server
+    if head.resolved is not None:
+        client, scheme, server = head.resolved
+    return {
+        "type": "http",
+        "asgi": ASGI.copy(),
+        "http_version": "1.1" if head.http11 else "1.0",
+        "method": head.method,
+        "scheme": scheme,
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": root_path + prefix,
+        "headers": head.headers,
+        "client": client,
+        "server": server,
+        "state": state.copy(),
+        "extensions": EXTENSIONS.copy(),
+    }
+
+
+class AsgiExchange(Exchange):
+    """One request answered by an ASGI app."""
+
+    connection: HttpProtocol
+    _phase = _WAITING
+    _body_given = False
+    _trailers = False
+
+    def __init__(self, connection: HttpProtocol, head: RequestHead, handler: AsgiHandler) -> None:
+        self.connection = connection
+        self.head = head
+        self.handler = handler
+
+    def answer(self) -> None:
+        """Call the app, in a task that often ends within this very call."""
+        connection, handler = self.connection, self.handler
+        scope = make_scope(connection, self.head, handler.lifespan_state, handler.prefix)
+        loop = connection.state.loop
+        coroutine = handler.app(scope, self.receive, self.send)
+        if type(coroutine) is not CoroutineType:
+            coroutine = _awaiting(coroutine)
+        task = _new_task(coroutine, loop=loop)
+        if task.done():
+            self._ended(task)
+        else:
+            self._task = task  # the loop itself holds tasks by weak references only
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """The app has returned or raised (S14)."""
+        if task.cancelled():
+            error: BaseException | None = asyncio.CancelledError("the app was cancelled")
+        else:
+            error = task.exception()
+        if error is None and self.over:
+            return
+        self._ended_unusually(error)
+
+    def _ended_unusually(self, error: BaseException | None) -> None:
+        head = self.head
+        request = f"{head.method} {head.target.decode('latin-1')}"
+        if isinstance(error, ClientDisconnected) and self.connection.gone:
+            self.over = True
+            return
+        if error is not None:
+            logger.error("the app raised in %s", request, exc_info=error)
+        elif not self.over and not self.connection.gone:
+            logger.error(
+                "the app returned %s in %s",
+                "without a response" if self._phase == _WAITING else "with its response unfinished",
+                request,
+            )
+        self._phase = _OVER
+        if not self.over:
+            self.refuse(500, "Internal Server Error")
+
+    def spoil(self, error: RequestError) -> None:
+        """The body breaks a rule: answer so where nothing has left yet; the app sees the end."""
+        self._phase = _OVER
+        self.refuse(error.status, reason(error.status))
+        super().spoil(error)
+
+    def bad_length(self, value: bytes) -> None:
+        """Raise for a Content-Length that is no number, or comes twice."""
+        raise IllegalMessage(
+            f"content-length is {value!r}"
+            + (f" after {self.length}" if self.length is not None else "")
+            + ", and must be one number"
+        )
+
+    # --------------------------------------------------------- receive
+
+    async def receive(self) -> Message:
+        """ASGI: the next event, `http.request` or `http.disconnect`."""
+        if not self._body_given:
+            if self.complete and not self.head.length:
+                self._body_given = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            try:
+                data = await self.next_body()
+            except (ClientDisconnected, RequestError):
+                self._body_given = True
+                return {"type": "http.disconnect"}
+            # The end may be here already, with the last piece.
+            self._body_given = self.complete and not self.chunks
+            return {"type": "http.request", "body": data, "more_body": not self._body_given}
+        while not (self.over or self.connection.gone or self.connection.half_closed):
+            await self.wait()
+        return {"type": "http.disconnect"}
+
+    # --------------------------------------------------------- send
+
+    async def send(self, message: Message) -> None:
+        """ASGI: take a message of the response. Waits while the client is slow (S12)."""
+        connection = self.connection
+        if connection.gone:
+            raise ClientDisconnected("the client is gone; nothing more can be sent")
+        kind = grammar.message_type(message)
+        phase = self._phase
+        if kind == "http.response.body" and _WAITING < phase < _TRAILING:
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = grammar.as_bytes(body)
+            if phase == _HELD and not self._trailers and not message.get("more_body"):
+                self._phase = _OVER
+                self._respond(body)
+            else:
+                self._stream(body, bool(message.get("more_body")))
+                if connection.write_paused:
+                    await connection.drained()
+        elif kind == "http.response.start" and phase == _WAITING:
+            self._begin(message)
+        else:
+            await self._send_unusual(kind, message)
+
+    def _begin(self, message: Message) -> None:
+        """The head: checked now, so that errors are raised in the app; held until the body."""
+        status: int = message.get("status")  # type: ignore[assignment]
+        lines = [STATUS_LINES[status]]
+        self.own_date = self.own_server = False
+        for pair in message.get("headers", ()):
+            try:
+                line, meaning = FIELD_LINES[pair]
+            except TypeError:
+                line, meaning = FIELD_LINES[tuple(pair)]
+            lines.append(line)
+            if meaning:
+                self.note(meaning, pair[1])
+        self.lines = lines
+        self.status = status
+        self._trailers = bool(message.get("trailers"))
+        self._phase = _HELD
+
+    def _respond(self, body: bytes) -> None:
+        head = self.head
+        if (
+            self.length == len(body)
+            and self.complete
+            and not head.close
+            and not self.close
+            and not self.own_date
+            and not self.own_server
+            and head.method != "HEAD"
+            and self.status != 304
+            and self.status != 204
+            and not self.connection.state.retiring
+            and not self.connection.half_closed
+        ):
+            # Nothing to add but our own fields: the common way, without the general one.
+            self.framing = NO_BODY
+            self.sent = len(body)
+            lines = self.lines
+            lines.append(self.connection.state.default_lines)
+            lines.append(b"\r\n")
+            lines.append(body)
+            self.connection.write(b"".join(lines))
+        else:
+            self.connection.write(self.whole(body))
+        self.end()
+
+    def _stream(self, body: bytes, more: bool) -> None:
+        data = b""
+        if self._phase == _HELD:
+            self._phase = _STREAMING
+            if self._trailers and self.head.http11:
+                self.length = None
+            self.frame(None)
+            data = b"".join(self.lines)
+        data += self.piece(body)
+        if more:
+            if data:
+                self.connection.write(data)
+        elif self._trailers and self.framing == BY_CHUNKS:
+            self._phase = _TRAILING
+            self.connection.write(data + b"0\r\n")
+        else:
+            self._phase = _OVER
+            data += self.last_piece()
+            if data:
+                self.connection.write(data)
+            self.end()
+
+    async def _send_unusual(self, kind: str, message: Message) -> None:
+        phase = _PHASES[self._phase]
+        grammar.following(grammar.HTTP, phase, message)
+        if kind == grammar.EARLY_HINT:
+            self._early_hint(message)
+        elif kind == grammar.TRAILERS:
+            self.connection.write(encode_fields(grammar.check_headers(message)))
+            if not message.get("more_trailers"):
+                self._phase = _OVER
+                self.connection.write(b"\r\n")
+                self.end()
+        elif kind == grammar.PATHSEND:
+            raise grammar.out_of_order(grammar.HTTP, phase, kind)
+
+    def _early_hint(self, message: Message) -> None:
+        if self.head.http11 and self.framing == UNFRAMED:
+            links = [(b"link", link) for link in message.get("links", ())]
+            self.connection.write(b"HTTP/1.1 103 Early Hints\r\n" + encode_fields(links) + b"\r\n")
+
+
+async def _awaiting(awaitable: Awaitable[None]) -> None:
+    """What an app returned that is no coroutine, as one."""
+    await awaitable

@@ -1,0 +1,379 @@
+"""One request and its response, whoever answers: the body in, the framing out.
+
+A handler makes one exchange for each request; what is common to ASGI and WSGI apps stands here.
+The way of a response is always the same: lines of the head are collected and held, the framing
+is settled when the first bytes of body or the end are known, and then it leaves in one write
+(RFC 9112 §6, S10).
+
+Times and threads: everything here runs on the loop's thread unless a method says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from bridge.errors import ClientDisconnected, RequestError
+from bridge.headers import bodiless
+from bridge.server.fields import FIELD_LINES, Meaning
+from bridge.server.request import RequestHead
+from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
+from bridge.types import RawHeaders
+
+logger = logging.getLogger("bridge.error")
+
+# How the end of a body is told (RFC 9112 §6.3).
+UNFRAMED = 0
+BY_LENGTH = 1
+BY_CHUNKS = 2
+BY_CLOSE = 3
+NO_BODY = 4
+
+
+class Connection(Protocol):
+    """What an exchange knows of the connection it came by."""
+
+    state: ServerState
+    #: The transport has no more room; wait with `drained`.
+    write_paused: bool
+    #: The transport is closed: nothing reaches the client any more.
+    gone: bool
+    #: The client sends no more, and has not for a while: mostly it has left.
+    half_closed: bool
+    client: tuple[str, int] | None
+
+    def write(self, data: bytes) -> None:
+        """Put bytes into the transport."""
+
+    async def drained(self) -> None:
+        """Wait until there is room to write. Raises `ClientDisconnected`."""
+
+    def resume_body(self) -> None:
+        """The exchange has room for more of the body."""
+
+    def finished(self, exchange: Exchange) -> None:
+        """The response of `exchange` has been written."""
+
+    def cut(self) -> None:
+        """Break the connection off."""
+
+
+class Exchange:
+    """One request on one connection, and its response.
+
+    Attributes that a plain exchange does not need are class attributes until they are set: a
+    request for "Hello, world!" sets none of them.
+    """
+
+    # The body in.
+    complete = True
+    """The whole body is here (or there is none)."""
+    body_size = 0
+    """Bytes of body seen so far."""
+    body_limit: int | None = None
+    """The most bytes of body, where the handler has a limit of its own; 0: any."""
+    body_error: RequestError | None = None
+    _event: asyncio.Event | None = None
+    _continued = False
+
+    # For the access log.
+    started = 0.0
+    """When the request came, by `time.perf_counter`; only where the access log wants it."""
+
+    # The response out.
+    status = 0
+    over = False
+    """The response has left, or never will; the connection may take the next request."""
+    close = False
+    """The connection cannot be used after this response."""
+    length: int | None = None
+    """The Content-Length that the app declared, in bytes."""
+    framing = UNFRAMED
+    sent = 0
+    """Bytes of body that left."""
+    uncounted = False
+    """Taken out of the count of requests at a time."""
+    own_date = False
+    own_server = False
+
+    def __init__(self, connection: Connection, head: RequestHead) -> None:
+        self.connection = connection
+        self.head = head
+        self.lines: list[bytes] = []
+
+    def answer(self) -> None:
+        """Have the app answer. The head is here, and as much of the body as came with it."""
+        raise NotImplementedError
+
+    # --------------------------------------------------------- the body in
+
+    def expect_body(self) -> None:
+        """A body follows: make room for it, before `answer`."""
+        self.complete = False
+        self.chunks: list[bytes] = []
+        self.waiting = 0
+
+    def feed(self, data: bytes) -> bool:
+        """Take a piece of body; False asks the connection to pause reading."""
+        if self.over:
+            return True
+        self.chunks.append(data)
+        self.body_size += len(data)
+        self.waiting += len(data)
+        self.wake()
+        return self.waiting < HIGH_WATER
+
+    def end_body(self) -> None:
+        """The body is whole."""
+        self.complete = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Something that a waiting `receive` wants to know has happened."""
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Wait for the next `wake`."""
+        event = self._event
+        if event is None:
+            event = self._event = asyncio.Event()
+        event.clear()
+        await event.wait()
+
+    def take_body(self) -> bytes:
+        """All of the body that waits here; makes room for more."""
+        chunks = self.chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if self.waiting >= HIGH_WATER:
+            self.connection.resume_body()
+        self.waiting = 0
+        return data
+
+    async def next_body(self) -> bytes:
+        """The next piece of body, ``b""`` at its end.
+
+        Raises `ClientDisconnected` where the client left before the end (W23).
+        """
+        if self.complete and not self.head.length:
+            return b""
+        while True:
+            if self.chunks:
+                return self.take_body()
+            if self.complete:
+                return b""
+            if self.body_error is not None:
+                raise self.body_error
+            if self.connection.gone or self.half_closed:
+                raise ClientDisconnected(
+                    f"the client left after {self.body_size} bytes of the request body"
+                )
+            self.ask_for_body()
+            await self.wait()
+
+    @property
+    def half_closed(self) -> bool:
+        """The client sends no more."""
+        return self.connection.half_closed
+
+    def ask_for_body(self) -> None:
+        """Send 100 Continue where the client waits for it (S5)."""
+        if self.head.expects and not self._continued and not self.body_size:
+            self._continued = True
+            if self.framing == UNFRAMED:
+                self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def disconnected(self) -> None:
+        """The connection is closed."""
+        self.wake()
+
+    def input_ended(self) -> None:
+        """The client stopped sending in the middle of its body."""
+        self.wake()
+
+    def spoil(self, error: RequestError) -> None:
+        """The body breaks a rule, and never becomes whole: `next_body` raises `error`."""
+        self.body_error = error
+        self.wake()
+
+    def room(self) -> None:
+        """The client has caught up with what was written."""
+
+    # --------------------------------------------------------- the head out
+
+    def add_field(self, pair: tuple[bytes, bytes]) -> None:
+        """Put a response field into the head. Raises `IllegalMessage` (S10)."""
+        try:
+            line, meaning = FIELD_LINES[pair]
+        except TypeError:
+            line, meaning = FIELD_LINES[tuple(pair)]  # type: ignore[index]
+        self.lines.append(line)
+        if meaning:
+            self.note(meaning, pair[1])
+
+    def note(self, meaning: int, value: bytes) -> None:
+        """Heed a field that tells the server something."""
+        if meaning == Meaning.CONTENT_LENGTH:
+            if self.length is not None or not value.isdigit():
+                self.bad_length(value)
+            self.length = int(value)
+        elif meaning == Meaning.DATE:
+            self.own_date = True
+        elif meaning == Meaning.SERVER:
+            self.own_server = True
+        elif meaning == Meaning.CONNECTION and value.lower() == b"close":
+            self.close = True
+
+    def bad_length(self, value: bytes) -> None:
+        """Raise the handler's error for an impossible Content-Length."""
+        raise NotImplementedError
+
+    def frame(self, size: int | None) -> None:
+        """Settle how the end of the body is told; `size` is its length where it is known.
+
+        Completes `lines` to the whole head, blank line included.
+        """
+        head, lines = self.head, self.lines
+        self.settle_connection()
+        if bodiless(self.status) or head.method == "HEAD":
+            self.framing = NO_BODY
+            if self.length is None and size and head.method == "HEAD":
+                lines.append(b"content-length: %d\r\n" % size)
+        elif self.length is not None:
+            self.framing = BY_LENGTH
+        elif size is not None:
+            self.framing = BY_LENGTH
+            self.length = size
+            lines.append(b"content-length: %d\r\n" % size)
+        elif head.http11:
+            self.framing = BY_CHUNKS
+            lines.append(b"transfer-encoding: chunked\r\n")
+        else:
+            self.framing = BY_CLOSE
+            self.close = True
+        if self.close:
+            lines.append(b"connection: close\r\n")
+        elif not head.http11:
+            lines.append(b"connection: keep-alive\r\n")
+        state = self.connection.state
+        if not self.own_date:
+            lines.append(state.date_line)
+        if not self.own_server:
+            lines.append(state.server_line)
+        lines.append(b"\r\n")
+
+    def settle_connection(self) -> None:
+        """Whether the connection can go on after this response."""
+        if self.head.close or self.connection.state.retiring or self.connection.half_closed:
+            self.close = True
+        elif not self.complete and (
+            (self.head.expects and not self._continued and not self.body_size)
+            or self.head.length - self.body_size > DRAIN_LIMIT
+        ):
+            self.close = True  # more is to come than we care to read and throw away
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """Who a trusted proxy says that the client is."""
+        resolved = self.head.resolved
+        return None if resolved is None else resolved.client
+
+    @property
+    def response_headers(self) -> RawHeaders:
+        """The fields of the response as they left."""
+        lines = b"".join(self.lines).partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+
+    # --------------------------------------------------------- the body out
+
+    def piece(self, data: bytes) -> bytes:
+        """A piece of body in its framing, cut at the declared length."""
+        framing = self.framing
+        if framing == BY_CHUNKS:
+            self.sent += len(data)
+            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        if framing == NO_BODY:
+            return b""
+        if framing == BY_LENGTH and self.length is not None:
+            room = self.length - self.sent
+            if len(data) > room:
+                self.overrun(len(data) - room)
+                data = data[:room]
+        self.sent += len(data)
+        return data
+
+    def overrun(self, excess: int) -> None:
+        """The app sent more than it declared."""
+        logger.error(
+            "the response to %s %s is longer than its Content-Length of %s bytes (by %s or more); "
+            "it was cut there, and the connection is closed",
+            self.head.method,
+            self.head.target.decode("latin-1"),
+            self.length,
+            excess,
+        )
+        self.close = True
+
+    def last_piece(self) -> bytes:
+        """What ends the body in its framing; where the body is short, the connection is closed."""
+        if self.framing == BY_CHUNKS:
+            return b"0\r\n\r\n"
+        if self.framing == BY_LENGTH and self.length is not None and self.sent < self.length:
+            logger.error(
+                "the response to %s %s has %s bytes, and its Content-Length is %s; "
+                "the connection is closed",
+                self.head.method,
+                self.head.target.decode("latin-1"),
+                self.sent,
+                self.length,
+            )
+            self.close = True
+        return b""
+
+    def whole(self, body: bytes) -> bytes:
+        """The rest of the head and all of the body, for one write."""
+        self.frame(len(body))
+        self.lines.append(self.piece(body))
+        self.lines.append(self.last_piece())
+        return b"".join(self.lines)
+
+    # --------------------------------------------------------- the end
+
+    def refuse(self, status: int, reason: str, *, retry_after: int | None = None) -> None:
+        """Answer for the app, with a small text, where nothing has left yet; else cut."""
+        if self.over:
+            return
+        if self.framing != UNFRAMED:
+            self.cut()
+            return
+        text = f"{reason}\n".encode("latin-1", "replace")
+        self.lines = []
+        self.length = None
+        self.own_date = self.own_server = False
+        self.status = status
+        self.lines.append(b"HTTP/1.1 %d %b\r\n" % (status, reason.encode("latin-1", "replace")))
+        self.lines.append(b"content-type: text/plain; charset=utf-8\r\n")
+        if retry_after is not None:
+            self.lines.append(b"retry-after: %d\r\n" % retry_after)
+        self.connection.write(self.whole(text))
+        self.end()
+
+    def cut(self) -> None:
+        """Break the connection off, so that the client can tell that the response is not whole."""
+        if not self.over:
+            self.close = True
+            self.over = True
+            self.connection.cut()
+
+    def end(self) -> None:
+        """The response has been written."""
+        self.over = True
+        log = self.connection.state.access_log
+        if log is not None:
+            log(self)
+        self.connection.finished(self)
+        self.wake()

@@ -1,0 +1,109 @@
+"""From an app to its handler: wrappers are taken apart, so that nothing stands in between.
+
+`WsgiToAsgi` and `Dispatcher` are ordinary ASGI apps on every server. On ours they are only looked
+at, once, at start: a WSGI app is called straight from the parsed request, and a dispatcher's
+table picks a child's handler. The rules are the same (F1), the way is shorter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from bridge.dispatcher import Dispatcher, Route
+from bridge.environ import environ_from_scope
+from bridge.runners import Runner
+from bridge.server.asgi_handler import AsgiHandler, make_scope
+from bridge.server.exchange import Exchange
+from bridge.server.http import Handler, HttpProtocol
+from bridge.server.request import RequestHead
+from bridge.server.wsgi_handler import WsgiHandler
+from bridge.types import ASGIApp
+from bridge.wsgi_to_asgi import WsgiToAsgi
+
+
+def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handler:
+    """What answers for `app` below `prefix`; `state` is its lifespan's."""
+    if isinstance(app, WsgiToAsgi):
+        return WsgiHandler(
+            app.app,
+            app.runner,
+            max_body_size=app.max_body_size,
+            spool_body=app.spool_body,
+            prefix=prefix,
+        )
+    if isinstance(app, Dispatcher):
+        return DispatchHandler(app, state, prefix)
+    return AsgiHandler(app, state, prefix)
+
+
+def runners_of(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, Runner]]:
+    """The runners of all WSGI apps in `app`, with the app's name, each runner once."""
+    seen: set[int] = set()
+    for where, runner in _runners(app, name):
+        if id(runner) not in seen:
+            seen.add(id(runner))
+            yield where, runner
+
+
+def _runners(app: ASGIApp, name: str) -> Iterator[tuple[str, Runner]]:
+    if isinstance(app, WsgiToAsgi):
+        yield name, app.runner
+    elif isinstance(app, Dispatcher):
+        for route in app.routes:
+            yield from _runners(route.asgi, route.name)
+
+
+class DispatchHandler:
+    """Hands each request to the handler of the app that is mounted at its path (D1, D6)."""
+
+    def __init__(self, dispatcher: Dispatcher, state: dict[str, Any], prefix: str = "") -> None:
+        self.dispatcher = dispatcher
+        self.prefix = prefix
+        self._handlers: dict[Route, Handler] = {
+            route: make_handler(
+                route.asgi,
+                {**state, **route.state},
+                prefix if route.keep_prefix else prefix + route.prefix,
+            )
+            for route in dispatcher.routes
+        }
+        #: Answers 404 where nothing is mounted, by the dispatcher's own way.
+        self._nowhere = AsgiHandler(dispatcher, state, prefix)
+        self._simple = not dispatcher.by_host and not dispatcher.by_request
+
+    def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
+        """An exchange of the child's handler."""
+        return self.handler_for(connection, head).open(connection, head)
+
+    def handler_for(self, connection: HttpProtocol, head: RequestHead) -> Handler:
+        """The child's handler, or the one that answers 404."""
+        path = decoded_path(head.target)
+        root = connection.root_path + self.prefix
+        if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+            path = path[len(root) :]
+        if self._simple:
+            route = self.dispatcher.match(path)
+        else:
+            host = next((value for name, value in head.headers if name == b"host"), b"")
+            route = self.dispatcher.match(
+                path,
+                host.decode("latin-1"),
+                lambda: environ_from_scope(make_scope(connection, head, {}, self.prefix)),
+            )
+        return self._nowhere if route is None else self._handlers[route]
+
+
+def decoded_path(target: bytes) -> str:
+    """The path of a target, decoded as ASGI has it."""
+    path = target.partition(b"?")[0]
+    if path.find(b"%") < 0:
+        return path.decode("ascii")
+    return unquote_to_bytes(path).decode("utf-8", "replace")
+
+
+async def stop_runners(app: ASGIApp, timeout: float) -> None:
+    """Wait for the jobs that still run, at most `timeout` seconds."""
+    await asyncio.gather(*(runner.stop(timeout) for _, runner in runners_of(app)))

@@ -1,0 +1,254 @@
+"""The server: it starts the app, listens, and stops without losing a request (P2, S40, S51).
+
+    start:  lifespan startup -> handlers -> listen -> banner
+    serve:  until SIGTERM or SIGINT
+    stop:   listen no more -> idle connections closed, the others after their answer
+            -> after the grace, cut -> lifespan shutdown
+
+A second SIGINT, or SIGTERM after one, cuts at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bridge.detect import as_asgi
+from bridge.errors import AppLoadError, ConfigError
+from bridge.lifespan import Lifespan
+from bridge.server.access_log import AccessLog, make_access_logger
+from bridge.server.config import Config
+from bridge.server.handlers import make_handler, runners_of, stop_runners
+from bridge.server.http import HttpProtocol
+from bridge.server.listeners import Listener, banner, open_listeners
+from bridge.server.loading import load
+from bridge.server.logs import configure_logging
+from bridge.server.loop import run
+from bridge.server.proxied import ProxiedHttpProtocol
+from bridge.server.state import ServerState
+from bridge.server.tls import make_context, reload_certificates
+from bridge.server.websocket import WebSocketHandler
+from bridge.types import ASGIApp
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds between two looks at a server that is stopping.
+_STOP_TICK = 0.02
+
+
+class Server:
+    """One process that serves one app. `config.app` is the app, or its name.
+
+    From Python: ``await Server(config).serve()`` on a running loop, or ``Server(config).run()``.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.state: ServerState
+        self._app: ASGIApp
+        self._lifespan: Lifespan
+        self._servers: list[asyncio.Server] = []
+        self._listeners: Sequence[Listener] = ()
+        self._tls: ssl.SSLContext | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._access_log: AccessLog | None = None
+        self._stop = asyncio.Event()
+        self._cut = False
+
+    # --------------------------------------------------------- the whole story
+
+    def run(self) -> None:
+        """Serve until told to stop, on a loop of its own.
+
+        Raises `ConfigError`, `AppLoadError` or `LifespanFailed` where it cannot start.
+        """
+        configure_logging(self.config)
+        run(self.serve())
+
+    async def serve(self) -> None:
+        """Start, serve until a signal or `request_stop`, stop. Raises as `run` does."""
+        with _Signals(self):
+            await self.start()
+            try:
+                await self._stop.wait()
+            finally:
+                await self.stop()
+
+    def request_stop(self) -> None:
+        """Stop gracefully; asked a second time, at once. On the loop's thread."""
+        if self._stop.is_set():
+            self._cut = True
+        self._stop.set()
+
+    # --------------------------------------------------------- start
+
+    async def start(self, listeners: Sequence[Listener] | None = None) -> None:
+        """Start the app, then listen: at `listeners`, or where the settings say."""
+        config, loop = self.config, asyncio.get_running_loop()
+        self.state = state = ServerState(config, loop)
+        self._tls = make_context(config)
+        self._app = self._load()
+        own = open_listeners(config) if listeners is None else listeners
+        try:
+            self._access_log = make_access_logger(config, _caller(loop))
+            state.use_access_log(self._access_log)
+            for _, runner in runners_of(self._app):
+                runner.start(loop)
+            self._lifespan = Lifespan(
+                self._app,
+                mode=config.lifespan,  # type: ignore[arg-type]
+                startup_timeout=config.timeout_startup,
+                shutdown_timeout=config.timeout_shutdown,
+            )
+            await self._lifespan.startup()
+            await self._listen(own)
+        except BaseException:
+            for listener in own:
+                listener.close()
+            raise
+        self._sweep()
+        if not listeners:
+            logger.info(banner(own))
+
+    def _load(self) -> ASGIApp:
+        config = self.config
+        loaded = load(config)
+        kind = None if config.interface == "auto" else config.interface
+        settings: dict[str, Any] = {
+            "runner": config.runner,
+            "threads": config.threads,
+            "queue_limit": config.queue_limit,
+            "websocket": config.websocket,
+        }
+        try:
+            return as_asgi(loaded, kind, **settings)
+        except ConfigError as error:
+            raise AppLoadError(f"{error}; the option is --interface") from error
+
+    async def _listen(self, listeners: Sequence[Listener]) -> None:
+        loop, state = asyncio.get_running_loop(), self.state
+        handler = make_handler(self._app, self._lifespan.state)
+        websocket = WebSocketHandler(self._app, state, self._lifespan.state)
+        protocol = ProxiedHttpProtocol if self.config.proxy_protocol else HttpProtocol
+        self._listeners = listeners
+
+        def connection() -> HttpProtocol:
+            return protocol(state, handler, websocket)
+
+        for listener in listeners:
+            make = loop.create_unix_server if listener.is_unix else loop.create_server
+            self._servers.append(
+                await make(
+                    connection, sock=listener.socket, ssl=self._tls, backlog=self.config.backlog
+                )
+            )
+
+    def _sweep(self) -> None:
+        """Once a second: the clock, and every connection's time limits."""
+        self._sweeper = self.state.loop.call_later(1.0, self._sweep)
+        self.state.tick()
+        self.state.sweep()
+
+    # --------------------------------------------------------- while it runs
+
+    def reload_certificates(self) -> None:
+        """Read the certificates again; new connections get the new ones (SIGHUP)."""
+        if self._tls is None:
+            logger.info("SIGHUP: there are no certificates to read again")
+            return
+        try:
+            reload_certificates(self._tls, self.config)  # type: ignore[arg-type]
+        except ConfigError as error:
+            logger.error("the certificates stay as they are: %s", error)
+        else:
+            logger.info("the certificates were read again")
+
+    def log_stats(self) -> None:
+        """Write the figures of each mount's runner to the log (SIGUSR2)."""
+        state = self.state
+        logger.info("%d connections, %d requests served", len(state.connections), state.served)
+        for name, runner in runners_of(self._app):
+            logger.info("%s: %s", name, runner.stats())
+
+    # --------------------------------------------------------- stop
+
+    def close_listeners(self) -> None:
+        """Accept no more connections."""
+        for server in self._servers:
+            server.close()
+        for listener in self._listeners:
+            listener.close()
+        self._servers.clear()
+        self._listeners = ()
+
+    async def stop(self) -> None:
+        """Stop listening, finish what is in flight, shut the app down."""
+        state, loop = self.state, asyncio.get_running_loop()
+        self.close_listeners()
+        state.retiring = True
+        deadline = loop.time() + self.config.timeout_graceful_shutdown
+        while state.connections and not self._cut and loop.time() < deadline:
+            for connection in list(state.connections):
+                connection.retire(at_once=False)
+            await asyncio.sleep(_STOP_TICK)
+        if state.connections:
+            logger.warning("cut %d connections that were still busy", len(state.connections))
+            for connection in list(state.connections):
+                connection.retire(at_once=True)
+            await asyncio.sleep(0)
+        await stop_runners(self._app, 0 if self._cut else max(deadline - loop.time(), 1.0))
+        try:
+            await self._lifespan.shutdown()
+        finally:
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+            if self._access_log is not None:
+                self._access_log.flush()
+
+
+def _caller(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], object]:
+    """`call_soon` from whatever thread."""
+    home = threading.get_ident()
+
+    def call_soon(function: Callable[[], None]) -> object:
+        if threading.get_ident() == home:
+            return loop.call_soon(function)
+        return loop.call_soon_threadsafe(function)
+
+    return call_soon
+
+
+class _Signals:
+    """The signals of a server that is its process's main program; put back at the end."""
+
+    def __init__(self, server: Server) -> None:
+        self._table: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: server.request_stop,
+            signal.SIGINT: server.request_stop,
+            signal.SIGHUP: server.reload_certificates,
+            signal.SIGUSR2: server.log_stats,
+        }
+
+    def __enter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if threading.current_thread() is not threading.main_thread():
+            self._table = {}
+        for number, handler in self._table.items():
+            self._loop.add_signal_handler(number, handler)
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number in self._table:
+            self._loop.remove_signal_handler(number)
+
+
+def serve(app: Any, **settings: Any) -> None:
+    """Serve `app` (an app of any kind, or ``"module:attr"``) until the process is told to stop.
+
+    `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`.
+    """
+    Server(Config(app=app, **settings)).run()

@@ -1,0 +1,76 @@
+"""What all connections of one server share: decided once at start, or once a second."""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import formatdate
+from time import time
+from typing import Protocol
+
+from bridge.server.access_log import AccessLog
+from bridge.server.config import Config
+from bridge.server.forwarded import Forwarded
+from bridge.server.request import HeadParser
+
+#: Bytes that may wait on one side of the bridge for the other (S12, W21, W39, A20).
+HIGH_WATER = 64 * 1024
+#: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
+DRAIN_LIMIT = 64 * 1024
+
+
+class Swept(Protocol):
+    """What the server looks at once a second: a connection."""
+
+    def sweep(self, now: float) -> None:
+        """Enforce the time limits; `now` is in seconds of the loop's clock."""
+
+    def retire(self, *, at_once: bool) -> None:
+        """Finish what is in flight and close; drop even that where `at_once`."""
+
+
+class ServerState:
+    """The settings as the hot path wants them, the open connections, the clock, the counters."""
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+        self.config = config
+        self.loop = loop
+        self.heads = HeadParser(
+            config.limit_request_line, config.limit_header_size, config.limit_header_count
+        )
+        self.forwarded = (
+            Forwarded(config.forwarded_allow_ips) if config.proxy_headers else Forwarded("")
+        )
+        self.access_log: AccessLog | None = None
+        #: Whether requests have to be timed for the access log.
+        self.timed = False
+        self.connections: set[Swept] = set()
+        #: The most requests at a time; 0: any.
+        self.limit_requests = config.limit_requests
+        #: Requests taken and not yet over, where `limit_requests` wants them counted.
+        self.active = 0
+        self.served = 0
+        self.retiring = False
+        self.now = loop.time()
+        #: The fields that the server adds to a response, as lines; made anew each second.
+        self.date_line = b""
+        self.server_line = b"server: asgi-bridge\r\n" if config.server_header else b""
+        self.default_lines = b""
+        self.tick()
+
+    def use_access_log(self, log: AccessLog | None) -> None:
+        """Call `log` with each exchange that is over."""
+        self.access_log = log
+        self.timed = log is not None and log.timed
+
+    def tick(self) -> None:
+        """Take the time, once a second, for everything that needs no better."""
+        self.now = self.loop.time()
+        if self.config.date_header:
+            self.date_line = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode("ascii")
+        self.default_lines = self.date_line + self.server_line
+
+    def sweep(self) -> None:
+        """Have every connection look at its time limits."""
+        now = self.now
+        for connection in list(self.connections):
+            connection.sweep(now)

@@ -1,0 +1,56 @@
+"""A second descriptor of a connection's socket, for threads that write what is finished (W25, W39).
+
+uvloop closes a transport's own descriptor when it likes; a thread that wrote through it could
+then write into a connection that just got the same number. A duplicate stays ours: it is closed
+when the last exchange that holds this object is gone, and not before.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+from bridge.errors import ClientDisconnected
+
+
+class Wire:
+    """A duplicate of a plain TCP or Unix stream socket's descriptor; safe from any thread."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._fd = os.dup(descriptor)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+    def send(self, data: bytes) -> int:
+        """Write what fits now; the number of bytes taken. Raises `ClientDisconnected`."""
+        try:
+            return os.write(self._fd, data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            raise ClientDisconnected(f"the client is gone: {error}") from None
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        """Have the kernel send a part of an open file; the number of bytes that fitted.
+
+        Raises `ClientDisconnected`, and `OSError` where the file cannot be sent like this.
+        """
+        try:
+            return os.sendfile(self._fd, file, offset, count)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except (BrokenPipeError, ConnectionError) as error:
+            raise ClientDisconnected(f"the client is gone: {error}") from None
+
+    def shutdown(self) -> None:
+        """End the connection in both directions, whoever holds its descriptors."""
+        with socket.socket(fileno=os.dup(self._fd)) as twin, suppress(OSError):
+            twin.shutdown(socket.SHUT_RDWR)
+
+    def fileno(self) -> int:
+        """The descriptor, to wait on."""
+        return self._fd

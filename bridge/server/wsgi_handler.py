@@ -1,0 +1,386 @@
+"""The WSGI handler: an exchange becomes an environ and a job of a runner.
+
+No scope, no messages, no task in between (DESIGN, the way of a request); the rules are those of
+`environ.py` and `wsgi_response.py`, the same as behind `WsgiToAsgi`.
+
+Under the thread runner most of this runs in the pool's threads. A thread writes what is finished
+itself, through a `Wire`, while nothing waits in the transport; what does not fit is left to the
+loop (W25, W39). It tells the loop that the exchange is over by setting `over`, and wakes it only
+where the connection waits for just that:
+
+    thread: over = True; look at `wants_end`; set? wake the loop
+    loop:   wants_end = True; look at `over`; set? go on
+
+Whichever comes second sees the other, so no end is missed.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from bridge.body import WsgiInput
+from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
+from bridge.errors import BridgeError, ClientDisconnected
+from bridge.runners import Runner
+from bridge.server.asgi_handler import make_scope
+from bridge.server.exchange import BY_CHUNKS, NO_BODY, UNFRAMED, Exchange
+from bridge.server.fields import TEXT_LINES, TEXT_STATUS_LINES
+from bridge.server.forwarded import Resolved
+from bridge.server.http import HttpProtocol
+from bridge.server.lazy_scope import LazyScope
+from bridge.server.request import RequestHead
+from bridge.server.wire import Wire
+from bridge.types import Environ, Scope, TextHeaders, WSGIApp
+from bridge.wsgi_response import WsgiCall
+
+#: Bytes of a body that an inline app's input keeps in memory; more goes to a temporary file.
+_SPOOL = 1024 * 1024
+
+
+class WsgiHandler:
+    """Answers requests with a WSGI app. One per app, with a runner of its own (W52).
+
+    `spool_body`: take whole bodies before the app runs, this many bytes of each in memory.
+    `max_body_size`: bytes; None leaves it to the server's own limit (W22).
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        runner: Runner,
+        *,
+        max_body_size: int | None = None,
+        spool_body: int | None = None,
+        multiprocess: bool = False,
+        prefix: str = "",
+    ) -> None:
+        self.app = app
+        self.runner = runner
+        self.max_body_size = max_body_size
+        self.spool = spool_body if runner.can_wait else (spool_body or _SPOOL)
+        #: Where the app is mounted, below the server's own root path.
+        self.prefix = prefix
+        #: Jobs run in other threads than the loop's.
+        self.threaded = runner.multithread or getattr(runner, "threads", 0) > 0
+        self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
+        self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
+        self._base["wsgi.errors"] = sys.stderr
+        self._base["bridge.stats"] = runner.stats
+
+    def open(self, connection: HttpProtocol, head: RequestHead) -> WsgiExchange:
+        """An exchange for this request."""
+        return WsgiExchange(connection, head, self)
+
+    def base_for(self, connection: HttpProtocol) -> Environ:
+        """What is the same for every request on `connection`; kept there."""
+        base = self._base.copy()
+        base["wsgi.url_scheme"] = connection.scheme
+        base["SCRIPT_NAME"] = split_path("/", None, connection.root_path + self.prefix)[0]
+        add_client(base, connection.client)
+        if connection.server is not None and connection.server[1] is not None:
+            name_port = server_name_port(connection.server, None, connection.scheme)
+            base["SERVER_NAME"], base["SERVER_PORT"] = name_port
+        connection.bases[self] = base
+        return base
+
+
+class WsgiExchange(Exchange):
+    """One request answered by a WSGI app; the `ResponseSink` of its `WsgiCall`."""
+
+    connection: HttpProtocol
+    _submitted = False
+    #: The head of a streamed response has not left yet.
+    head_waits = False
+    _wire: Wire | None = None
+    #: Bytes of this response wait in the transport: what follows must wait behind them.
+    _behind = False
+    _spooled: SpooledTemporaryFile[bytes] | None = None
+
+    def __init__(self, connection: HttpProtocol, head: RequestHead, handler: WsgiHandler) -> None:
+        self.connection = connection
+        self.head = head
+        self.handler = handler
+        if handler.max_body_size is not None:
+            self.body_limit = handler.max_body_size
+
+    # --------------------------------------------------------- the body in, on the loop (W25)
+
+    def answer(self) -> None:
+        """Hand the request to the runner as soon as enough of its body is here."""
+        if self._submitted or self.over:
+            return
+        if self.complete or (self.handler.spool is None and self.head.expects):
+            self._submit()
+        elif self.head.expects:
+            self.ask_for_body()
+
+    def expect_body(self) -> None:
+        """A body follows."""
+        super().expect_body()
+        if self.handler.spool is not None:
+            self._spooled = SpooledTemporaryFile(self.handler.spool)  # noqa: SIM115
+
+    def feed(self, data: bytes) -> bool:
+        """Take a piece of body."""
+        if self._spooled is not None:
+            if not self.over:
+                self._spooled.write(data)
+                self.body_size += len(data)
+            return True
+        room = super().feed(data)
+        if not room and not self._submitted and not self.over:
+            self._submit()
+        return room
+
+    def end_body(self) -> None:
+        """The body is whole."""
+        super().end_body()
+        self.answer()
+
+    def input_ended(self) -> None:
+        """The client stopped in the middle of its body."""
+        if self._submitted:
+            self.wake()
+        else:
+            self.over = True
+            self.connection.cut()
+
+    # --------------------------------------------------------- the environ
+
+    def _submit(self) -> None:
+        self._submitted = True
+        handler, connection = self.handler, self.connection
+        self.call = call = WsgiCall(handler.app, self._environ(), self)
+        if handler.threaded:
+            self._wire = connection.wire or connection.make_wire()
+        try:
+            handler.runner.submit(call)
+        except BridgeError as error:
+            call.refuse(error)
+
+    def _environ(self) -> Environ:
+        connection, head = self.connection, self.head
+        environ = (connection.bases.get(self.handler) or self.handler.base_for(connection)).copy()
+        target = head.target.decode("latin-1")
+        path, _, query = target.partition("?")
+        environ["REQUEST_METHOD"] = head.method
+        environ["RAW_URI"] = environ["REQUEST_URI"] = target
+        environ["QUERY_STRING"] = query
+        if path.find("%") >= 0:
+            path = unquote_to_bytes(path).decode("latin-1")
+        root_path = connection.root_path + self.handler.prefix
+        if root_path or path == "*":
+            environ["SCRIPT_NAME"], path = _split(path, root_path)
+        environ["PATH_INFO"] = path
+        add_headers(environ, head.headers)
+        if not head.http11:
+            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+        if head.resolved is not None:
+            self._resolve(environ, head.resolved)
+        if "SERVER_NAME" not in environ:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
+                None, environ.get("HTTP_HOST"), environ["wsgi.url_scheme"]
+            )
+        environ["wsgi.input"] = self._input()
+        environ["asgi.scope"] = LazyScope(self._scope)
+        environ["bridge.disconnected"] = self.is_disconnected
+        if head.http11:
+            environ["wsgi.early_hints"] = self.early_hints
+        return environ
+
+    def _scope(self) -> Scope:
+        return make_scope(self.connection, self.head, {}, self.handler.prefix)
+
+    def _resolve(self, environ: Environ, resolved: Resolved) -> None:
+        """Take a trusted proxy's word for the client and the scheme (S32)."""
+        client, scheme, server = resolved
+        for key in ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT"):
+            environ.pop(key, None)
+        add_client(environ, client)
+        environ["wsgi.url_scheme"] = scheme
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
+            server, environ.get("HTTP_HOST"), scheme
+        )
+
+    def _input(self) -> Any:
+        if not self.head.length:
+            return BytesIO()
+        if self._spooled is not None:
+            self._spooled.seek(0)
+            return self._spooled
+        if self.complete:
+            return BytesIO(self.take_body())
+        return WsgiInput(self._pull)
+
+    def _pull(self) -> bytes:
+        return self.handler.runner.wait(self.next_body())
+
+    def is_disconnected(self) -> bool:
+        """``bridge.disconnected``: whether the client is gone (W10)."""
+        return self.connection.gone or self.connection.half_closed
+
+    def early_hints(self, headers: TextHeaders) -> None:
+        """``wsgi.early_hints``: send 103 with these fields, where the head has not left (W42)."""
+        if self.framing == UNFRAMED:
+            lines = [TEXT_LINES[pair][0] for pair in headers]
+            self._put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(lines))
+
+    # --------------------------------------------------------- the response out, in the runner
+
+    def _begin(self, status: str, headers: TextHeaders) -> None:
+        line, self.status = TEXT_STATUS_LINES[status]
+        lines = [line]
+        for pair in headers:
+            line, meaning = TEXT_LINES[pair]
+            lines.append(line)
+            if meaning:
+                self.note(meaning, pair[1].encode("latin-1"))
+        self.lines = lines
+
+    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+        """ResponseSink: the whole response."""
+        self._begin(status, headers)
+        head, connection = self.head, self.connection
+        if (
+            self.length == len(body)
+            and self.complete
+            and not head.close
+            and not self.own_date
+            and not self.own_server
+            and head.method != "HEAD"
+            and self.status != 304
+            and not connection.state.retiring
+            and not connection.half_closed
+        ):
+            self.framing = NO_BODY
+            self.sent = len(body)
+            lines = self.lines
+            lines.append(connection.state.default_lines)
+            lines.append(b"\r\n")
+            lines.append(body)
+            self._put(b"".join(lines))
+        else:
+            self._put(self.whole(body))
+        self._end()
+
+    def start(self, status: str, headers: TextHeaders) -> None:
+        """ResponseSink: the head of a streamed response; held until its first piece."""
+        self._begin(status, headers)
+        self.frame(None)
+        self.head_waits = True
+
+    def write(self, chunk: bytes) -> bool:
+        """ResponseSink: one piece. Waits while the client is slow, or asks for a pause."""
+        data = self.piece(chunk)
+        if self.head_waits:
+            self.head_waits = False
+            data = b"".join(self.lines) + data
+        if not self._wire:
+            return self._write_on_loop(data)
+        if data:
+            self._put(data)
+        return True
+
+    def _write_on_loop(self, data: bytes) -> bool:
+        connection = self.connection
+        if connection.gone:
+            raise ClientDisconnected("the client is gone")
+        if data:
+            connection.write_now(data)
+        if connection.write_paused:
+            if not self.handler.runner.can_wait:
+                return False
+            self.handler.runner.wait(connection.drained())
+        return True
+
+    def room(self) -> None:
+        """The client has caught up, or is gone: a paused call goes on (inline runner)."""
+        if self._submitted and not self.handler.runner.can_wait and not self.over:
+            self.handler.runner.submit(self.call)
+
+    def finish(self) -> None:
+        """ResponseSink: the body is whole."""
+        data = self.last_piece()
+        if self.head_waits:
+            self.head_waits = False
+            data = b"".join(self.lines) + data
+        if data:
+            self._put(data)
+        self._end()
+
+    def abort(self) -> None:
+        """ResponseSink: the response cannot be completed."""
+        if self.over:
+            return
+        if self._wire is None:
+            self.cut()
+        else:
+            self.close = True
+            self.over = True
+            self._wire = None
+            self.connection.call_on_loop(self.connection.cut)
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
+        runner = self.handler.runner
+        if not runner.can_wait or count is None or self.framing == NO_BODY:
+            return False
+        descriptor, offset = file.fileno(), file.tell()
+        if self.framing == BY_CHUNKS:
+            return False
+        self.head_waits = False
+        self._put(b"".join(self.lines))
+        runner.wait(self.connection.send_file(descriptor, offset, count))
+        self._behind = False
+        self.sent += count
+        return True
+
+    # --------------------------------------------------------- from whatever thread it is
+
+    def _put(self, data: bytes) -> None:
+        """Write: here, if this is a thread of the pool and nothing waits before it."""
+        connection, wire = self.connection, self._wire
+        if wire is None:
+            if connection.gone:
+                raise ClientDisconnected("the client is gone")
+            connection.write(data)
+        elif connection.gone:
+            raise ClientDisconnected("the client is gone")
+        elif not self._behind:
+            sent = wire.send(data)
+            if sent != len(data):
+                self._behind = True
+                connection.call_on_loop(connection.write, data[sent:])
+        else:
+            self._behind = self.handler.runner.wait(self._write_behind(data))
+
+    async def _write_behind(self, data: bytes) -> bool:
+        """On the loop: write behind what waits there already; whether something still does."""
+        connection = self.connection
+        await connection.drained()
+        connection.write(data)
+        await connection.drained()
+        return connection.transport.get_write_buffer_size() > 0
+
+    def _end(self) -> None:
+        if self._wire is None:
+            super().end()
+            return
+        connection = self.connection
+        log = connection.state.access_log
+        if log is not None:
+            log(self)
+        self._wire = None
+        self.over = True
+        if connection.wants_end or self.close or not self.complete:
+            connection.call_on_loop(connection.settle, self)
+
+
+def _split(path: str, root_path: str) -> tuple[str, str]:
+    """`split_path` for native text."""
+    raw = path.encode("latin-1")
+    return split_path(raw.decode("utf-8", "surrogateescape"), None, root_path)
