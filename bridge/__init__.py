@@ -91,7 +91,7 @@ if TYPE_CHECKING:
         WaitNotPossible,
     )
     from bridge.runners.base import await_
-    from bridge.server import serve
+    from bridge.server.server import serve
     from bridge.wsgi_to_asgi import WsgiToAsgi
 else:
 

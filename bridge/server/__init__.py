@@ -1,1 +1,8 @@
 """The server: `serve(app)` from Python, `asgi-bridge serve module:attr` from the shell."""
+
+from __future__ import annotations
+
+from bridge.server.config import Config
+from bridge.server.server import Server, serve
+
+__all__ = ["Config", "Server", "serve"]
