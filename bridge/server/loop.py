@@ -1,4 +1,4 @@
-"""The event loop of the server: uvloop's. The only file of the server that knows it."""
+"""The event loop of the server, which is uvloop's where there is one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import uvloop
+from bridge.event_loop import new_event_loop
 
 T = TypeVar("T")
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A new uvloop event loop."""
-    return uvloop.new_event_loop()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
