@@ -101,7 +101,7 @@ def bodiless(status: int) -> bool:
 def _learn_bytes(name: bytes) -> bytes:
     if not isinstance(name, bytes):
         raise IllegalMessage(
-            f"header name {name!r} is {type(name).__name__}; ASGI wants bytes (ASGI, Response Start)"
+            f"header name {name!r} is {type(name).__name__}; ASGI wants bytes (Response Start)"
         )
     if not is_token(name):
         raise IllegalMessage(f"header name {name!r} is not a token (RFC 9110 §5.1)")

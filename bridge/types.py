@@ -35,7 +35,8 @@ class StartResponse(Protocol):
 
     def __call__(
         self, status: str, headers: TextHeaders, exc_info: ExcInfo | None = None, /
-    ) -> Write: ...
+    ) -> Write:
+        """Begin a response; returns ``write``. `exc_info` only where an error is being handled."""
 
 
 WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
