@@ -14,6 +14,7 @@ import asyncio
 import logging
 import signal
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -39,6 +40,10 @@ logger = logging.getLogger("bridge.error")
 
 #: Seconds between two looks at a server that is stopping.
 _STOP_TICK = 0.02
+
+#: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
+#: is somebody else's. The listener knows better which to remove (S30).
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Server:
@@ -142,9 +147,14 @@ class Server:
 
         for listener in listeners:
             make = loop.create_unix_server if listener.is_unix else loop.create_server
+            kept = _KEEP_PATH if listener.is_unix else {}
             self._servers.append(
                 await make(
-                    connection, sock=listener.socket, ssl=self._tls, backlog=self.config.backlog
+                    connection,
+                    sock=listener.socket,
+                    ssl=self._tls,
+                    backlog=self.config.backlog,
+                    **kept,
                 )
             )
 
