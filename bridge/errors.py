@@ -28,6 +28,10 @@ class ClientDisconnected(BridgeError, OSError):
     status = 499
 
 
+class RequestCancelled(ClientDisconnected):
+    """The request was given up while the app waited: end, and clean up on the way."""
+
+
 class AppError(BridgeError):
     """The app's fault: it breaks PEP 3333 or the ASGI specification."""
 

@@ -16,8 +16,6 @@ The plain case, one piece of bytes in a list, is one `ResponseSink.respond` and 
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -74,14 +72,18 @@ class FileWrapper:
         return block
 
     def size(self) -> int | None:
-        """The bytes from the position to the end; None where it is not a regular, binary file."""
+        """The bytes from the position to the end; None where that cannot be known."""
+        file = self.file
+        if hasattr(file, "encoding"):
+            return None  # text: its length is not that of its bytes
         try:
-            status = os.fstat(self.file.fileno())
-            if not stat.S_ISREG(status.st_mode) or hasattr(self.file, "encoding"):
-                return None
-            return max(0, status.st_size - int(self.file.tell()))
+            position: int = file.tell()
+            file.seek(0, 2)
+            end: int = file.tell()
+            file.seek(position)
         except (AttributeError, OSError, ValueError, TypeError):
             return None
+        return end - position if end > position else None  # a device has its end at 0
 
 
 # ------------------------------------------------------------- the call
@@ -314,7 +316,7 @@ class WsgiCall:
             if self._left is None and not self._bodiless():
                 self._headers.append(("Content-Length", str(size)))
                 self._left = size
-            if self._bare or self._left == 0 or size == 0:
+            if self._bare or self._left == 0:
                 self._end()
                 return True
             self._started = True

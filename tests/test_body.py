@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,7 +38,7 @@ def outcome(file: Any, call: tuple[Any, ...]) -> Any:
 def cut(data: bytes, points: list[int]) -> Iterator[bytes]:
     """`data` in pieces that end at `points`; none is empty."""
     edges = sorted({0, len(data), *(point for point in points if point < len(data))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         yield data[start:end]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from bridge.errors import ConfigError
@@ -12,16 +13,29 @@ from bridge.runners.thread import ThreadRunner
 
 __all__ = ["Job", "Runner", "Stats", "await_", "make_runner"]
 
+
+def _greenlet(**settings: Any) -> Runner:
+    module = import_module("bridge.runners.greenlet")  # loads greenlet: only where it is used
+    runner: Runner = module.GreenletRunner(settings.get("queue_limit", 1024))
+    return runner
+
+
+def _inline(**settings: Any) -> Runner:
+    return InlineRunner()
+
+
 RUNNERS: dict[str, Callable[..., Runner]] = {
     "thread": ThreadRunner,
-    "inline": lambda **settings: InlineRunner(),
+    "greenlet": _greenlet,
+    "inline": _inline,
 }
 
 
 def make_runner(name: str | Runner, **settings: Any) -> Runner:
-    """The runner called `name`, not started; `settings` are those of `ThreadRunner`.
+    """The runner called `name`, not started.
 
-    A runner that is one already is given back. Raises `ConfigError` for an unknown name.
+    `settings` are those of `ThreadRunner`; the others heed of them what concerns them. A runner
+    that is one already is given back. Raises `ConfigError` for an unknown name.
     """
     if isinstance(name, Runner):
         return name

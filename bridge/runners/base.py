@@ -50,6 +50,8 @@ class Runner(abc.ABC):
 
     #: Whether two jobs of one app can run at the same time (``wsgi.multithread``).
     multithread: bool
+    #: Whether jobs run in other threads than the loop's.
+    threaded = False
     #: Whether `wait` works; where it does not, a job has all its input before it starts.
     can_wait: bool
 
@@ -60,6 +62,13 @@ class Runner(abc.ABC):
     @abc.abstractmethod
     def submit(self, job: Job) -> None:
         """Run `job`, now or soon. Raises `Overloaded` or `SelfRequest` where it cannot."""
+
+    async def run(self, job: Job) -> None:
+        """`submit`, and return when the job is over or has paused; not for runners with threads.
+
+        A runner that can wait does so in the current task: cancelling it cancels the job.
+        """
+        self.submit(job)
 
     @abc.abstractmethod
     def wait(self, awaitable: Awaitable[T]) -> T:

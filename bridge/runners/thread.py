@@ -54,6 +54,7 @@ class ThreadRunner(Runner):
     """
 
     multithread = True
+    threaded = True
     can_wait = True
 
     def __init__(

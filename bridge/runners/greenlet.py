@@ -1,0 +1,266 @@
+"""The greenlet runner: the app on the loop's own thread, and waiting without blocking it (G1-G4).
+
+A job runs in a greenlet. Where it waits, the greenlet gives the loop what it waits for and goes
+to sleep; the request's task awaits that, and switches back with the result:
+
+    submit/run: switch ->  job ... wait(x) -> switch back with x
+                           task: result = await x
+                switch <- result ... job ends -> switch back, the greenlet is free for the next
+
+A greenlet is expensive to make, mostly in the kernel, and cheap to switch to. So each one loops
+over jobs, and those that are free wait in a stack.
+
+On a host that has a task for the request, the app runs as a part of it: what it awaits is
+cancelled with it. On one that has none, a task is made when the app first waits.
+
+The loop is not hidden while the app runs, and no blocking call is made cooperative: places for
+that (G5-G9) are `_resume`, which every switch to an app goes through, and `wait`, its way back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import sys
+from collections.abc import Awaitable
+from contextvars import copy_context
+from typing import Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
+from bridge.runners.base import Job, Runner, Stats, T, current
+
+logger = logging.getLogger("bridge.error")
+
+#: What a greenlet switches back with when its job is over.
+_OVER: Any = object()
+#: Free greenlets that are kept; more than that end.
+_KEEP = 128
+#: Waits that a cancelled app may begin before it is ended with a `GreenletExit` (G4).
+_PATIENCE = 3
+
+_EAGER = sys.version_info >= (3, 12)
+_make_task: Any = asyncio.Task  # `eager_start` is newer than the oldest Python we type for
+
+
+class _Worker(greenlet):
+    """A greenlet that runs one job after the other; it is switched to for each."""
+
+    job: Job | None = None
+    #: The task as part of which the job runs; None where there is none (yet).
+    task: asyncio.Task[Any] | None = None
+    #: What it waits for, while it does.
+    awaited: asyncio.Future[Any] | None = None
+    #: Why the job has to end, and how often it has begun to wait since.
+    reason: ClientDisconnected | None = None
+    refusals = 0
+
+    def __init__(self, runner: GreenletRunner) -> None:
+        super().__init__()
+        self.runner = runner
+
+    def run(self, _: object = None) -> None:
+        while self.job is not None:
+            try:
+                self.job()
+            except GreenletExit:
+                return
+            except BaseException:
+                logger.exception(
+                    "a job of the greenlet runner raised; that is an error of the bridge"
+                )
+            assert self.parent is not None
+            self.parent.switch(_OVER)
+
+
+class GreenletRunner(Runner):
+    """Runs up to `queue_limit` jobs at once, each in a greenlet on the loop's thread."""
+
+    multithread = True  # two calls of one app can be under way at once
+    can_wait = True
+
+    def __init__(self, queue_limit: int = 1024) -> None:
+        self.queue_limit = queue_limit
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._free: list[_Worker] = []
+        self._busy: dict[Job, _Worker] = {}
+        self._drivers: set[asyncio.Task[None]] = set()
+        self._served = 0
+        self._rejected = 0
+        self._stopped: asyncio.Event | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve `loop`; greenlets are made with the first jobs."""
+        if self._loop is not loop:
+            self._free.clear()  # greenlets cannot leave their thread
+        self._loop = loop
+        self._stopped = None
+
+    # --------------------------------------------------------- the loop's side
+
+    def submit(self, job: Job) -> None:
+        """Run `job` at once, until it is over or waits; it goes on in a task of its own."""
+        worker = self._take(job, None)
+        awaited = self._resume(worker)
+        if awaited is not _OVER:
+            assert self._loop is not None
+            driver = self._loop.create_task(self._drive(worker, awaited))
+            worker.task = driver
+            self._drivers.add(driver)
+            driver.add_done_callback(self._drivers.discard)
+
+    async def run(self, job: Job) -> None:
+        """Run `job` as a part of the current task."""
+        worker = self._take(job, asyncio.current_task())
+        awaited = self._resume(worker)
+        if awaited is not _OVER:
+            await self._drive(worker, awaited)
+
+    def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
+        """Throw `reason` into the app where it waits, or when it next does (G4)."""
+        worker = self._busy.get(job)
+        if worker is not None:
+            worker.reason = worker.reason or reason
+            if worker.awaited is not None:
+                worker.awaited.cancel()
+
+    def _take(self, job: Job, task: asyncio.Task[Any] | None) -> _Worker:
+        if len(self._busy) >= self.queue_limit or self._stopped is not None:
+            self._rejected += 1
+            raise Overloaded(
+                f"{len(self._busy)} requests are under way, which is the limit"
+                if self._stopped is None
+                else "the server is stopping"
+            )
+        worker = self._free.pop() if self._free else _Worker(self)
+        worker.job = job
+        worker.task = task
+        worker.gr_context = copy_context()
+        self._busy[job] = worker
+        return worker
+
+    def _resume(
+        self, worker: _Worker, value: Any = None, error: BaseException | None = None
+    ) -> Any:
+        """Let the app run on; what it waits for next, or `_OVER`."""
+        before = current.runner
+        current.runner = self
+        worker.parent = getcurrent()  # where it comes back to
+        try:
+            awaited = worker.switch(value) if error is None else worker.throw(error)
+        finally:
+            current.runner = before
+        if awaited is _OVER:
+            self._release(worker)
+        return awaited
+
+    async def _drive(self, worker: _Worker, awaited: asyncio.Future[Any]) -> None:
+        """Await for the app, in the request's task, until it is over."""
+        cancelled: asyncio.CancelledError | None = None
+        while awaited is not _OVER:
+            value: Any = None
+            error: BaseException | None = None
+            try:
+                value = await awaited
+            except asyncio.CancelledError as cancellation:
+                if worker.reason is None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    worker.reason = RequestCancelled("the request was cancelled")
+                if isinstance(worker.reason, RequestCancelled):
+                    cancelled = cancellation
+                error = worker.reason or concurrent.futures.CancelledError()
+            except BaseException as raised:
+                error = raised
+            awaited = self._resume(worker, value, error)
+        if cancelled is not None:
+            raise cancelled
+
+    def _release(self, worker: _Worker) -> None:
+        self._served += 1
+        assert worker.job is not None
+        del self._busy[worker.job]
+        worker.job = None
+        worker.task = worker.awaited = worker.reason = None
+        worker.refusals = 0
+        if len(self._free) < _KEEP:
+            self._free.append(worker)
+        else:
+            worker.switch()  # without a job it ends
+        if self._stopped is not None and not self._busy:
+            self._stopped.set()
+
+    async def stop(self, timeout: float | None = None) -> bool:
+        """Wait for what runs; then interrupt it, and it ends at its next wait."""
+        self._stopped = asyncio.Event()
+        if self._busy:
+            try:
+                await asyncio.wait_for(self._stopped.wait(), timeout)
+            except TimeoutError:
+                for job in tuple(self._busy):
+                    self.interrupt(job, RequestCancelled("the server is stopping"))
+                return False
+        while self._free:
+            worker = self._free.pop()
+            worker.parent = getcurrent()
+            worker.switch()
+        return True
+
+    # --------------------------------------------------------- the app's side
+
+    def wait(self, awaitable: Awaitable[T]) -> T:
+        """Switch to the loop until `awaitable` is done."""
+        worker = getcurrent()
+        if (
+            not isinstance(worker, _Worker)
+            or worker.runner is not self
+            or self._loop is None
+            or asyncio.current_task(self._loop) is not worker.task
+        ):
+            _close(awaitable)
+            raise WaitNotPossible(
+                "await_() works in the app's own synchronous code, not in a coroutine that runs "
+                "meanwhile, nor in a greenlet that the app made; use `await` there"
+            )
+        if worker.reason is not None:
+            _close(awaitable)
+            worker.refusals += 1
+            raise worker.reason if worker.refusals <= _PATIENCE else GreenletExit()
+        future = self._future(awaitable, self._loop)
+        if not future.done():
+            worker.awaited = future
+            assert worker.parent is not None
+            try:
+                return worker.parent.switch(future)  # type: ignore[no-any-return]
+            finally:
+                worker.awaited = None
+        try:
+            return future.result()
+        except asyncio.CancelledError:
+            raise concurrent.futures.CancelledError from None
+
+    def _future(
+        self, awaitable: Awaitable[T], loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Future[T]:
+        """What to await; a coroutine's first step is taken here, and often it is the only one."""
+        if asyncio.isfuture(awaitable):
+            return awaitable
+        coroutine: Any = awaitable if asyncio.iscoroutine(awaitable) else _awaiting(awaitable)
+        if _EAGER:
+            task: asyncio.Task[T] = _make_task(coroutine, loop=loop, eager_start=True)
+            return task
+        return loop.create_task(coroutine)
+
+    def stats(self) -> Stats:
+        """The figures of this moment; nothing is queued here."""
+        busy = len(self._busy)
+        return Stats(busy, len(self._free), 0, 0.0, self._served, self._rejected)
+
+
+def _close(awaitable: Awaitable[Any]) -> None:
+    if asyncio.iscoroutine(awaitable):
+        awaitable.close()
+
+
+async def _awaiting(awaitable: Awaitable[T]) -> T:
+    return await awaitable

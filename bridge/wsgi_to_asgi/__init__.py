@@ -1,0 +1,178 @@
+"""`WsgiToAsgi`: a WSGI app as an ASGI 3 app (W).
+
+The rules of the environ and of the response stand in `environ` and `wsgi_response`, how the app
+runs in `runners`. Here is only what lies between those and ASGI's messages: one exchange per
+request (`exchange`), of the kind that fits the runner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from contextvars import copy_context
+from io import BytesIO
+from typing import Any
+
+from bridge.environ import base_environ, environ_from_scope
+from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
+from bridge.runners import Runner, Stats, make_runner
+from bridge.types import Environ, Receive, Scope, Send, WSGIApp
+from bridge.wsgi_response import WsgiCall
+from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
+from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange
+from bridge.wsgi_to_asgi.upload import needs_length
+
+__all__ = ["WsgiToAsgi"]
+
+logger = logging.getLogger("bridge.error")
+
+#: Bytes of a body in memory where it must be whole before the app runs; more goes to a file.
+_SPOOL = 1024 * 1024
+
+# A request has no body if it announces none (RFC 9112 §6.3). HTTP/2 announces none, and some
+# gateways that speak ASGI forget it; both are safe for methods that have none anyway.
+_MOSTLY_BODILESS = frozenset({"GET", "HEAD"})
+_BODY_IS_ANNOUNCED = frozenset({"HTTP/1.0", "HTTP/1.1"})
+
+
+class WsgiToAsgi:
+    """A WSGI app as an ASGI 3 app: ``asgi_app = WsgiToAsgi(wsgi_app)``.
+
+    `runner`: ``"thread"`` (default), ``"greenlet"``, ``"inline"``, or a `Runner`.
+    `threads`: the most threads that run the app at once. `queue_limit`: the most requests that
+    wait for one; those beyond get a 503 with Retry-After.
+    `max_body_size`: bytes of a request body; more is a 413. None: no limit of ours.
+    `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
+    more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
+    comes. (Django does not see a chunked body unless it knows its length, so where Django is
+    loaded these are taken whole in any case.)
+    `propagate_context`: hand changes that the app makes to context variables back to the ASGI
+    middleware around it; the call then ends when the app's ``close()`` has returned.
+    `websocket`: give WebSockets to the app, as ``werkzeug.socket`` in its environ.
+
+    Lifespan is answered: the pool starts and stops with it. Other scopes raise
+    `UnsupportedScope`.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        *,
+        runner: str | Runner = "thread",
+        threads: int = 8,
+        queue_limit: int = 1024,
+        max_body_size: int | None = None,
+        spool_body: int | None = None,
+        propagate_context: bool = False,
+        websocket: bool = False,
+        **runner_settings: Any,
+    ) -> None:
+        if not callable(app):
+            raise ConfigError(f"a WSGI app is a callable, and this is {app!r}")
+        self.app = app
+        self.runner = make_runner(
+            runner, threads=threads, queue_limit=queue_limit, **runner_settings
+        )
+        self.max_body_size = max_body_size
+        self.spool_body = spool_body if self.runner.can_wait else (spool_body or _SPOOL)
+        self.propagate_context = propagate_context
+        self.websocket = websocket
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._base = base_environ(multithread=self.runner.multithread, multiprocess=True)
+        self._base["bridge.stats"] = self.runner.stats
+        self._exchange = (
+            ThreadExchange
+            if self.runner.threaded
+            else (GreenletExchange if self.runner.can_wait else InlineExchange)
+        )
+
+    def __repr__(self) -> str:
+        return f"<WsgiToAsgi {self.app!r}>"
+
+    def stats(self) -> Stats:
+        """The pool's figures at this moment (W52)."""
+        return self.runner.stats()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI connection."""
+        kind = scope["type"]
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self.runner.start(loop)
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            raise UnsupportedScope(
+                f"a WSGI app cannot take the ASGI scope type {kind!r}; it takes 'http'"
+            )
+
+    # --------------------------------------------------------- http
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = self._exchange(self.runner, receive, send)
+        try:
+            environ = environ_from_scope(scope, self._base)
+            length = environ.get("CONTENT_LENGTH")
+            if self.max_body_size is not None:
+                exchange.limit_body(length, self.max_body_size)
+        except RequestError as error:
+            await exchange.refuse_request(error)
+            return
+        self._fill(environ, exchange, scope)
+        spool = self.spool_body
+        if spool is None and length is None and needs_length(environ):
+            spool = _SPOOL
+        if spool is not None and not await exchange.take_body(environ, spool):
+            return
+        exchange.call = WsgiCall(self.app, environ, exchange)
+        exchange.context = context = copy_context()
+        try:
+            await exchange.run()
+        finally:
+            exchange.leave()
+        if self.propagate_context:
+            await exchange.ended()
+            for variable, value in context.items():
+                if variable.get(None) is not value:
+                    variable.set(value)
+
+    def _fill(self, environ: Environ, exchange: Exchange, scope: Scope) -> None:
+        """What of the environ is of this host, not of the scope."""
+        environ["wsgi.errors"] = sys.stderr
+        environ["bridge.disconnected"] = exchange.is_disconnected
+        if (
+            "CONTENT_LENGTH" in environ
+            or "HTTP_TRANSFER_ENCODING" in environ
+            or environ["REQUEST_METHOD"] not in _MOSTLY_BODILESS
+            or environ["SERVER_PROTOCOL"] not in _BODY_IS_ANNOUNCED
+        ):
+            environ["wsgi.input"] = exchange.input(environ.get("CONTENT_LENGTH"))
+        else:
+            environ["wsgi.input"] = BytesIO()
+        extensions = scope.get("extensions")
+        if extensions:
+            exchange.extensions = extensions
+            if "http.response.early_hint" in extensions:
+                environ["wsgi.early_hints"] = exchange.early_hints
+
+    # --------------------------------------------------------- lifespan
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """The pool starts and stops with it (W54)."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                self._loop = None
+                try:
+                    await self.runner.stop(timeout=10)
+                except BridgeError as error:
+                    await send({"type": "lifespan.shutdown.failed", "message": str(error)})
+                else:
+                    await send({"type": "lifespan.shutdown.complete"})
+                return

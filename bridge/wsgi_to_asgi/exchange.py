@@ -1,0 +1,294 @@
+"""One HTTP request under `WsgiToAsgi`: the sink of its `WsgiCall`, and the messages that it makes.
+
+`Exchange` is what all runners share: the app's side puts messages into `outbox`, the loop's side
+sends them. Who sends when depends on the runner:
+
+- `InlineExchange`: the app runs to its end, or until the outbox is full, then they are sent;
+- `GreenletExchange`: each piece is sent when it is made, and the greenlet waits for it;
+- `ThreadExchange` (`thread_exchange.py`): the loop sends while the thread goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextvars import Context
+from typing import Any
+
+from bridge.body import HIGH_WATER, WsgiInput
+from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
+from bridge.headers import TEXT_NAMES, encode_text, reason
+from bridge.runners import Runner
+from bridge.types import Environ, Message, Receive, Send, TextHeaders
+from bridge.wsgi_response import WsgiCall, logger
+from bridge.wsgi_to_asgi.upload import Upload, take_whole, too_large
+
+
+class Exchange:
+    """A request in, a response out; also the `Job` that the runner runs."""
+
+    call: WsgiCall
+    context: Context
+    #: The scope's extensions (ASGI, "Extensions").
+    extensions: Any = ()
+    #: The response is complete, as far as the app is concerned.
+    over = False
+    #: The response broke off: the host must not end it as if it were whole.
+    broken = False
+    #: Nobody takes the response any more.
+    gone = False
+    _file: Any = None  # the body, where it was taken whole
+    _file_sent = False
+
+    def __init__(self, runner: Runner, receive: Receive, send: Send) -> None:
+        self.runner = runner
+        self.upload = Upload(receive)
+        self.outbox: deque[Message] = deque()
+        self._send = send
+
+    async def run(self) -> None:
+        """Run the app and send its response; on the loop."""
+        raise NotImplementedError
+
+    async def ended(self) -> None:
+        """Return when the call is over, ``close()`` included."""
+
+    def leave(self) -> None:
+        """The request is over for the host; the app may still run. Called once, on the loop."""
+        self.gone = True
+        if self._file is not None:
+            self._file.close()
+
+    # --------------------------------------------------------- the job
+
+    def __call__(self) -> bool:
+        """Run the app, in the request's context (W50)."""
+        return self.context.run(self.call)
+
+    def refuse(self, error: BridgeError) -> None:
+        """The runner has no place for it (W52, W53)."""
+        self.call.refuse(error)
+
+    def cancel(self) -> None:
+        """Give up a paused call."""
+        self.context.run(self.call.cancel)
+
+    # --------------------------------------------------------- the request's body
+
+    def limit_body(self, length: str | None, limit: int) -> None:
+        """Allow `limit` bytes; raises `RequestError` (413) if Content-Length is more (W22)."""
+        self.upload.limit = limit
+        if length is not None and int(length) > limit:
+            raise too_large(limit)
+
+    def input(self, length: str | None) -> Any:
+        """``wsgi.input``, pulled on demand (W21)."""
+        if length is not None:
+            self.upload.length = int(length)
+        return WsgiInput(self.pull)
+
+    def pull(self) -> bytes:
+        """The next piece of the body, for the app's side; b"" at the end."""
+        return self.runner.wait(self.upload.next())
+
+    async def take_body(self, environ: Environ, memory: int) -> bool:
+        """Take the whole body before the app runs; False: the request ended with that (W25)."""
+        try:
+            body = await take_whole(self.upload, memory)
+        except ClientDisconnected as error:
+            logger.debug("client gone: %s", error)
+            return False
+        except RequestError as error:
+            await self.refuse_request(error)
+            return False
+        self._file = environ["wsgi.input"] = body
+        environ["CONTENT_LENGTH"] = str(self.upload.received)
+        return True
+
+    def is_disconnected(self) -> bool:
+        """``bridge.disconnected``: whether the client is gone, as far as it is known (W10)."""
+        return self.gone
+
+    # --------------------------------------------------------- the sink
+
+    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+        """ResponseSink: the whole response, as one pair of messages (W35)."""
+        self.outbox.append(
+            {
+                "type": "http.response.start",
+                "status": int(status[:3]),
+                "headers": encode_text(headers),
+            }
+        )
+        self.outbox.append({"type": "http.response.body", "body": body})
+        self.over = True
+
+    def start(self, status: str, headers: TextHeaders) -> None:
+        """ResponseSink: the head; a piece of body follows at once, or the end."""
+        self.outbox.append(
+            {
+                "type": "http.response.start",
+                "status": int(status[:3]),
+                "headers": encode_text(headers),
+            }
+        )
+
+    def write(self, chunk: bytes) -> bool:
+        """ResponseSink: one piece."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """ResponseSink: the body is whole."""
+        if not self._file_sent:
+            self.outbox.append({"type": "http.response.body", "body": b""})
+        self.over = True
+
+    def abort(self) -> None:
+        """ResponseSink: the response cannot be completed."""
+        self.broken = self.over = True
+
+    def early_hints(self, headers: TextHeaders) -> None:
+        """``wsgi.early_hints``: links that a browser may load while the app works (W42)."""
+        links = [value.encode("latin-1") for name, value in headers if TEXT_NAMES[name] == "link"]
+        self.outbox.append({"type": "http.response.early_hint", "links": links})
+        self.flush()
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """ResponseSink: have the host send a real file by itself, if it can (W41)."""
+        message = self._file_message(file, count)
+        if message is None:
+            return False
+        self._file_sent = True
+        self.outbox.append(message)
+        self.flush()  # before the app closes, or removes, the file
+        return True
+
+    def _file_message(self, file: Any, count: int | None) -> Message | None:
+        try:
+            descriptor, position = file.fileno(), file.tell()
+            status = os.fstat(descriptor)
+        except (AttributeError, OSError, ValueError):
+            return None
+        if count is None:
+            count = status.st_size - position
+        if "http.response.zerocopysend" in self.extensions:
+            return {
+                "type": "http.response.zerocopysend",
+                "file": descriptor,
+                "offset": position,
+                "count": count,
+            }
+        path = getattr(file, "name", None)
+        if (
+            "http.response.pathsend" in self.extensions
+            and isinstance(path, str)
+            and (position, count) == (0, status.st_size)
+            and _is_at(path, status)
+        ):
+            return {"type": "http.response.pathsend", "path": os.path.abspath(path)}
+        return None
+
+    def flush(self) -> None:
+        """From the app's side: return when everything so far has been sent."""
+        raise NotImplementedError
+
+    # --------------------------------------------------------- on the loop
+
+    async def send_outbox(self) -> None:
+        """Send what is there. Raises `ClientDisconnected` where the host says so."""
+        outbox = self.outbox
+        while outbox:
+            message = outbox.popleft()
+            try:
+                await self._send(message)
+            except OSError as error:
+                self.gone = True
+                raise ClientDisconnected(f"the client is gone: {error}") from error
+
+    def check_whole(self) -> None:
+        """Raise where the response broke off, so that the host cuts the connection (W38)."""
+        if self.broken and not self.gone:
+            raise AppError(
+                "the WSGI app failed after its response had started; the log of bridge.error says "
+                "how, and the response must be cut off"
+            )
+
+    async def refuse_request(self, error: RequestError) -> None:
+        """Answer a request that is not for the app."""
+        logger.info("refused a request: %s", error)
+        body = reason(error.status).encode() + b"\n"
+        headers = [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-length", str(len(body))),
+        ]
+        self.respond(f"{error.status}", headers, body)
+        try:
+            await self.send_outbox()
+        except ClientDisconnected:
+            pass
+
+
+def _is_at(path: str, status: os.stat_result) -> bool:
+    """Whether the file at `path` is the open one: it may have been renamed, or removed."""
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
+
+
+class InlineExchange(Exchange):
+    """The app runs on the loop; its body was taken whole before."""
+
+    _size = 0  # bytes in the outbox
+
+    async def run(self) -> None:
+        """Run the app, send, and so on while it pauses."""
+        try:
+            while not self.over:
+                self.runner.submit(self)
+                await self.send_outbox()
+                self._size = 0
+        except ClientDisconnected:
+            return
+        finally:
+            if not self.over:
+                self.runner.cancel(self)
+        self.check_whole()
+
+    def write(self, chunk: bytes) -> bool:
+        """One piece; a pause where more than 64 KiB wait (W39)."""
+        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self._size += len(chunk)
+        return self._size < HIGH_WATER
+
+    def flush(self) -> None:
+        """Not possible on the loop; the outbox is sent when the app pauses or ends."""
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """No: the app closes its file before it could be sent."""
+        return False
+
+
+class GreenletExchange(Exchange):
+    """The app runs on the loop, in a greenlet that waits while a piece is sent."""
+
+    async def run(self) -> None:
+        """Run the app as part of this task, and send what is left."""
+        await self.runner.run(self)
+        try:
+            await self.send_outbox()
+        except ClientDisconnected:
+            return
+        self.check_whole()
+
+    def write(self, chunk: bytes) -> bool:
+        """One piece; returns when the host has taken it."""
+        if self.gone:
+            raise ClientDisconnected("the client is gone")
+        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Wait while the outbox is sent."""
+        self.runner.wait(self.send_outbox())
