@@ -28,13 +28,19 @@ def start_host() -> Iterator[StartHost]:
 @pytest.fixture(scope="module")
 def shared_host() -> Iterator[StartHost]:
     """``shared_host(command) -> Host``: started by the first test of a module that asks for it."""
-    started: dict[Command, Host] = {}
+    started: dict[Command, Host | hosts.HostError] = {}
     with ExitStack() as running:
 
         def get(command: Command) -> Host:
             host = started.get(command)
-            if host is None or host.process.poll() is not None:
-                host = started[command] = running.enter_context(hosts.start(command))
+            if host is None or (isinstance(host, Host) and host.process.poll() is not None):
+                try:
+                    host = running.enter_context(hosts.start(command))
+                except hosts.HostError as error:
+                    host = error  # the same for each test that asks, without waiting again
+                started[command] = host
+            if isinstance(host, hosts.HostError):
+                raise host
             return host
 
         yield get

@@ -29,6 +29,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1"
 
+#: What is printed comes at once; sets are in the same order in every process, so that answers
+#: made from them (Flask's Allow field) can be compared.
+ENV = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
+
 #: The hosts that run now, in order of their start; conftest.py reads their logs.
 RUNNING: list[Host] = []
 
@@ -221,7 +225,8 @@ def _start(command: Command, folder: Path, timeout: float) -> Host:
 def _spawn(command: Command, log: Path) -> Host:
     port = free_port()
     argv = [word.replace("{port}", str(port)) for word in command.argv]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **command.env}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, **ENV, **command.env}
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv,

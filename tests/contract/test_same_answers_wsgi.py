@@ -1,0 +1,76 @@
+"""The same WSGI apps give the same answers on every host.
+
+Flask and Django, each under `wsgiref.validate.validator`, on our server (which runs them without
+ASGI in between), through `WsgiToAsgi` under our server, uvicorn and hypercorn, and on gunicorn.
+The same bodies byte for byte, the same status and the same fields in the same order; only what
+belongs to the host is left out (`exchanges.OF_THE_HOST`), and the reason phrase where ASGI, which
+has no place for it, is in between. gunicorn, which has no code of ours, is what the others are
+compared with.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import Talk
+from tests.support import hosts
+from tests.support.exchanges import EXCHANGES, assert_same
+from tests.support.hosts import Command
+
+APPS = ["flask", "django"]
+
+HOSTS: dict[str, Callable[[str], Command]] = {
+    "bridge": lambda app: hosts.bridge(f"{app}:wsgi"),
+    "bridge-asgi": lambda app: hosts.bridge(f"{app}:asgi", "--interface=asgi3"),
+    "uvicorn": lambda app: hosts.uvicorn(f"{app}:asgi"),
+    "hypercorn": lambda app: hosts.hypercorn(f"{app}:asgi"),
+}
+
+
+#: What the reference itself gets wrong; the exchange's own checks then say what is right.
+NO_REFERENCE = {
+    ("django", "chunked_upload"): "gunicorn gives no CONTENT_LENGTH, so Django reads nothing"
+}
+
+
+def reference(app: str) -> Command:
+    """The host that has no code of ours."""
+    return hosts.gunicorn(f"{app}:wsgi")
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file for the Django example."""
+    path = tmp_path_factory.mktemp("django") / "db.sqlite3"
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity=0"],
+        cwd=hosts.ROOT / "examples" / "django_on_bridge",
+        env={**os.environ, "EXAMPLE_DATABASE": str(path), "PYTHONPATH": str(hosts.ROOT)},
+        check=True,
+        timeout=60,
+    )
+    return path
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("app", APPS)
+@pytest.mark.parametrize("host", HOSTS)
+def test_wsgi_apps_answer_the_same_on_every_host(
+    host: str, app: str, exchange: str, talk: Talk, database: Path
+) -> None:
+    """W1 W8 W11 W24 W26 W35 W38: no host, and no adapter, changes what an app says."""
+    module = f"tests.support.apps.{app}_validated"
+    env = {"EXAMPLE_DATABASE": str(database)}
+    answers = talk(HOSTS[host](module).with_env(**env), exchange)
+    if (app, exchange) in NO_REFERENCE:
+        return
+    expected = talk(reference(module).with_env(**env), exchange)
+    assert_same(answers, expected)
+    if host == "bridge":
+        assert [a.reason for a in answers] == [e.reason for e in expected]
