@@ -49,6 +49,7 @@ class HttpExchange(AppSide):
             return [self._fail(failure)]
         if self._status is None:
             return self._give_up()
+        self._give_hints()
         self._start_response(self._status, self._headers)
         if not ended:
             self._flush = not self._chunks
@@ -102,7 +103,7 @@ class HttpExchange(AppSide):
             if self._upload is not None and self._upload.wanted:
                 self._read(self._upload)
             elif self._hints:
-                self._environ["wsgi.early_hints"](self._hints.popleft())
+                self._give_hints()
             elif self._sleep(HEAD_DELAY if until_head and not self._patient else TICK):
                 waited = 0.0
                 if until_head and self._patient and self._status is not None:
@@ -114,6 +115,10 @@ class HttpExchange(AppSide):
                     return
                 if self._is_hopeless(waited):
                     return
+
+    def _give_hints(self) -> None:
+        while self._hints:
+            self._environ["wsgi.early_hints"](self._hints.popleft())
 
     def _sleep(self, step: float) -> bool:
         """Wait for news, at most `step` s; whether there was some."""
@@ -160,7 +165,7 @@ class HttpExchange(AppSide):
     def _give_up(self) -> Iterable[bytes]:
         """There is no response: the time was up, or the client went away before it."""
         if not self._timed_out:
-            self._start_response("499 Client Closed Request", [("Content-Length", "0")])
+            self._start_response("499 Client Closed Request", _plain_text(b""))
             return []
         limit = self._running.settings.response_timeout
         logger.error("the app sent no response within %s s (response_timeout)", limit)

@@ -1,0 +1,877 @@
+"""Responses: every legal order, every illegal one, and what the host hears of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.asgi_to_wsgi import AsgiToWsgi
+from bridge.errors import AppError, ClientDisconnected, IllegalMessage
+from bridge.waiting import ThreadWaiter
+from tests.asgi_to_wsgi.direct import (
+    LIMIT,
+    FileWrapper,
+    StopEarly,
+    call,
+    environ,
+    in_time,
+    serve,
+)
+
+TYPE = (b"content-type", b"text/plain")
+START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [TYPE]}
+BARE: dict[str, Any] = {"type": "http.response.start", "status": 200}
+END: dict[str, Any] = {"type": "http.response.body"}
+
+
+def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": [TYPE, *headers]}
+
+
+def body(data: bytes = b"", more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def sending(*messages: Any) -> Any:
+    """An app that sends `messages`, and raises those that are exceptions."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            if isinstance(message, BaseException):
+                raise message
+            await send(message)
+
+    return app
+
+
+class TestLegal:
+    @pytest.mark.parametrize(
+        ("messages", "chunks"),
+        [
+            ([BARE, {"type": "http.response.body"}], b""),
+            ([BARE, body(b"x")], b"x"),
+            ([START, body(b"whole")], b"whole"),
+            ([START, body(b"a", True), body(b"b")], b"ab"),
+            ([START, body(b"a", True), END], b"a"),
+            ([START, body(b"", True), body(b"", True), body(b"late")], b"late"),
+            ([START, body(b"", True), END], b""),
+            (
+                [
+                    START,
+                    body(bytearray(b"array")),
+                ],
+                b"array",
+            ),
+            (
+                [START, {**START, "type": "http.response.body", "body": memoryview(b"view")}],
+                b"view",
+            ),
+        ],
+    )
+    def test_orders(self, messages: list[Any], chunks: bytes) -> None:
+        """A20: headers left out, body left out, empty bodies: every legal order is answered."""
+        answer = serve(sending(*messages), validate=False)  # it wants a Content-Type
+        assert (answer.status, answer.body, answer.whole) == ("200 OK", chunks, True)
+
+    def test_chunk_by_chunk(self) -> None:
+        """A20: each message of the body is a chunk of its own, in order."""
+        parts = [b"%d" % number for number in range(50)]
+        answer = serve(sending(START, *(body(part, True) for part in parts), END))
+        assert [chunk for chunk in answer.chunks if chunk] == parts
+
+    @pytest.mark.parametrize(
+        ("code", "line"),
+        [
+            (200, "200 OK"),
+            (418, "418 I'm a Teapot"),
+            (299, "299 Unknown"),
+            (503, "503 Service Unavailable"),
+        ],
+    )
+    def test_status_line(self, code: int, line: str) -> None:
+        """A20: the status line has the standard reason, or one at all."""
+        assert serve(sending(start(code), END)).status.lower() == line.lower()
+
+    def test_chunks_leave_when_they_are_produced(self) -> None:
+        """A20: the host has a chunk before the app makes the next one."""
+        taken = [asyncio.Event() for _ in range(3)]
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            loops.append(asyncio.get_running_loop())
+            await send(START)
+            for event in taken:
+                await send(body(b"x", True))
+                await event.wait()
+            await send(END)
+
+        waiting = iter(taken)
+
+        def on_chunk(chunk: bytes) -> None:
+            if chunk:
+                loops[0].call_soon_threadsafe(next(waiting).set)
+
+        assert serve(app, on_chunk=on_chunk).body == b"xxx"
+
+    def test_head_leaves_before_the_body_is_there(self) -> None:
+        """A20: an app that starts and then takes its time does not keep the head to itself."""
+        seen = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.1)  # so that the host's thread waits in longer steps already
+            await send(START)
+            assert await asyncio.to_thread(seen.wait, LIMIT)
+            await send(body(b"late"))
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        got: list[bytes] = []
+
+        def host() -> None:
+            for chunk in adapter(environ(), lambda *head: seen.set() or got.append):
+                got.append(chunk)
+
+        in_time(host)
+        assert got == [b"", b"late"]
+        assert adapter.close()
+
+
+class TestBackPressure:
+    def test_send_waits(self) -> None:
+        """A20: no more than 64 KiB wait between the app and the host."""
+        ahead, sent, taken = [], 0, 0
+        piece = b"x" * 16384
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal sent
+            await send(START)
+            for _ in range(100):
+                await send(body(piece, True))
+                sent += len(piece)
+                ahead.append(sent - taken)
+            await send(END)
+
+        def on_chunk(chunk: bytes) -> None:
+            nonlocal taken
+            taken += len(chunk)
+
+        assert len(serve(app, on_chunk=on_chunk).body) == 100 * len(piece)
+        assert max(ahead) <= 65536 + len(piece)
+
+    def test_a_host_that_does_not_take_stops_the_app(self) -> None:
+        """A20: while the host takes nothing, the app stands in send()."""
+        sent = 0
+        blocked, go = threading.Event(), threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal sent
+            await send(START)
+            for _ in range(64):
+                task = asyncio.create_task(send(body(b"x" * 65536, True)))
+                if not (await asyncio.wait([task], timeout=0.05))[0]:
+                    blocked.set()
+                await task
+                sent += 1
+            await send(END)
+
+        def on_chunk(chunk: bytes) -> None:
+            if chunk and not go.is_set():
+                assert blocked.wait(LIMIT)
+                assert sent <= 1
+                go.set()
+
+        assert len(serve(app, on_chunk=on_chunk).body) == 64 * 65536
+
+    def test_sends_from_several_tasks(self) -> None:
+        """A20: tasks that send at the same time all wait, and all go on."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(10):
+                    group.create_task(send(body(b"x" * 65536, True)))
+            await send(END)
+
+        assert len(serve(app).body) == 10 * 65536
+
+    def test_a_task_cancelled_in_send_leaves_the_others(self) -> None:
+        """A20: a send that is cancelled while it waits does not disturb the next one."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            try:
+                async with asyncio.timeout(0.01):
+                    while True:
+                        await send(body(b"x" * 65536, True))
+            except TimeoutError:
+                pass
+            await send(body(b"end"))
+
+        def slow(chunk: bytes) -> None:
+            threading.Event().wait(0.03)
+
+        assert serve(app, on_chunk=slow).body.endswith(b"xend")
+
+
+class TestWakeUps:
+    @pytest.fixture
+    def wakes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        counted: list[int] = []
+        wake = ThreadWaiter.wake
+        monkeypatch.setattr(ThreadWaiter, "wake", lambda self: (counted.append(1), wake(self))[1])
+        return counted
+
+    def test_one_for_a_simple_response(self, wakes: list[int]) -> None:
+        """A34: start and body together wake the host's thread once."""
+        adapter = AsgiToWsgi(sending(START, body(b"x")), lifespan="off")
+        call(adapter)
+        wakes.clear()
+        for _ in range(10):
+            assert call(adapter).body == b"x"
+        assert len(wakes) == 10
+        adapter.close()
+
+    def test_at_most_one_for_a_chunk(self, wakes: list[int]) -> None:
+        """A34: a streamed chunk wakes the host's thread at most once."""
+        adapter = AsgiToWsgi(sending(START, *[body(b"x" * 40000, True)] * 20, END), lifespan="off")
+        call(adapter)
+        wakes.clear()
+        assert len(call(adapter).body) == 20 * 40000
+        assert len(wakes) <= 21
+        adapter.close()
+
+
+class TestHeaders:
+    def test_kept_and_left_out(self) -> None:
+        """A25: repeats are kept in order; hop-by-hop fields are the host's and are left out."""
+        answer = serve(
+            sending(
+                start(
+                    200,
+                    (b"set-cookie", b"a=1"),
+                    (b"Connection", b"close"),
+                    (b"transfer-encoding", b"chunked"),
+                    (b"set-cookie", b"b=2"),
+                    (b"keep-alive", b"5"),
+                ),
+                body(b"x"),
+            )
+        )
+        assert answer.headers == [
+            ("content-type", "text/plain"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("Content-Length", "1"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("method", "code", "data", "length"),
+        [
+            ("GET", 200, b"abc", "3"),
+            ("GET", 200, b"", "0"),
+            ("HEAD", 200, b"abc", "3"),
+            ("HEAD", 200, b"", None),
+            ("GET", 204, b"abc", None),
+            ("GET", 304, b"", None),
+        ],
+    )
+    def test_length_of_a_body_of_one_piece(
+        self, method: str, code: int, data: bytes, length: str | None
+    ) -> None:
+        """A25: a body sent at once gets its Content-Length, where a response may have one."""
+        answer = serve(sending(start(code), body(data)), environ(method), validate=False)
+        assert answer.header("content-length") == length
+
+    @pytest.mark.parametrize(("method", "code"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+    @pytest.mark.parametrize("streamed", [False, True])
+    def test_no_body_where_none_may_be(self, method: str, code: int, streamed: bool) -> None:
+        """A25: bodies of HEAD, 204 and 304 are dropped, in one piece or streamed."""
+        parts = (
+            [body(b"a", True), body(b"b" * 100_000, True), body(b"c")] if streamed else [body(b"a")]
+        )
+        answer = serve(sending(start(code), *parts), environ(method), validate=False)
+        assert answer.body == b""
+        assert answer.whole
+
+    def test_content_length_of_a_head_response_is_kept(self) -> None:
+        """A25: what the app says of the length of a body that is not sent stays."""
+        answer = serve(sending(start(200, (b"content-length", b"5")), END), environ("HEAD"))
+        assert answer.header("content-length") == "5"
+
+
+class TestContentLength:
+    @pytest.mark.parametrize("parts", [[body(b"abc")], [body(b"ab", True), body(b"c")]])
+    def test_right(self, parts: list[Any]) -> None:
+        """A20: an app's own Content-Length is kept, once."""
+        answer = serve(sending(start(200, (b"Content-Length", b"3")), *parts))
+        assert [value for name, value in answer.headers if name == "Content-Length"] == ["3"]
+        assert answer.body == b"abc"
+
+    @pytest.mark.parametrize(
+        ("parts", "says"),
+        [
+            ([body(b"abcd")], "4 bytes of body, where Content-Length leaves 3"),
+            ([body(b"ab", True), body(b"cd")], "2 bytes of body, where Content-Length leaves 1"),
+            ([body(b"ab")], "ends 1 bytes short"),
+            ([body(b"ab", True), END], "ends 1 bytes short"),
+        ],
+    )
+    def test_wrong(self, parts: list[Any], says: str) -> None:
+        """A21: more or fewer bytes than Content-Length is an error in the app, and no body."""
+        answer = serve(sending(start(200, (b"content-length", b"3")), *parts))
+        assert not answer.whole or answer.code == 500
+        if answer.error:
+            assert says in str(answer.error)
+
+    def test_no_number(self) -> None:
+        """A21: a Content-Length that is no number is refused in the app."""
+        answer = serve(sending(start(200, (b"content-length", b"many")), END))
+        assert isinstance(answer.error, IllegalMessage)
+
+
+class TestIllegal:
+    @pytest.mark.parametrize(
+        "messages",
+        [
+            [body(b"x")],
+            [{"type": "http.response.start"}],
+            [start(100)],
+            [start(200, (b"a\r\nb", b"c"))],
+            [start(200, (b"a", b"b\r\nc: d"))],
+            [{"type": "http.request"}],
+            [{"type": "websocket.accept"}],
+            [{}],
+            ["start"],
+            [{"type": "http.response.early_hint", "links": []}],
+        ],
+    )
+    def test_before_the_start(self, messages: list[Any]) -> None:
+        """A21: the error is raised in the app; not caught there, it reaches the host's log."""
+        answer = serve(sending(*messages))
+        assert isinstance(answer.error, IllegalMessage)
+        assert not answer.starts
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            START,
+            {"type": "http.response.body", "body": "text"},
+            {"type": "http.response.pathsend", "path": "/etc/hostname"},
+            {"type": "http.response.trailers", "headers": []},
+            {"type": "nonsense"},
+        ],
+    )
+    def test_in_the_body(self, message: Any) -> None:
+        """A21: what may not follow cuts the response off, it does not complete it."""
+        answer = serve(sending(START, body(b"x", True), message))
+        assert not answer.whole
+        assert isinstance(answer.error, IllegalMessage)
+
+    def test_after_the_end(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A21: sending after the end raises in the app; the response is whole all the same."""
+        answer = serve(sending(START, body(b"x"), body(b"y")))
+        assert (answer.body, answer.whole, answer.error) == (b"x", True, None)
+        assert "the app raised after its response" in caplog.text
+        assert "was sent after the end" in caplog.text
+
+    def test_can_be_caught(self) -> None:
+        """A21: an app that catches the error can still answer."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for wrong in ({"type": "nonsense"}, body(b"x"), start(99)):
+                try:
+                    await send(wrong)
+                except IllegalMessage:
+                    continue
+            await send(START)
+            await send(body(b"fine"))
+
+        assert serve(app).body == b"fine"
+
+
+class TestErrors:
+    def test_before_the_start(self) -> None:
+        """A23: an exception before the start is the host's: it answers 500 and logs it."""
+        error = ValueError("mine")
+        answer = serve(sending(error))
+        assert answer.error is error
+        assert not answer.starts
+
+    def test_after_the_start(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A23: with nothing sent yet, the response becomes a 500 through exc_info."""
+        answer = serve(sending(start(200, (b"x-mine", b"1")), ValueError("mine")))
+        assert (answer.code, answer.with_exc_info) == (500, True)
+        assert answer.header("x-mine") is None
+        assert answer.body == b"Internal Server Error"
+        assert "mine" in caplog.text
+        assert b"mine" not in answer.body
+
+    @pytest.mark.parametrize("left", [False, True])
+    def test_after_the_head_was_told(self, left: bool, caplog: pytest.LogCaptureFixture) -> None:
+        """A23: start_response itself decides whether a 500 is still possible."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await asyncio.sleep(0.1)
+            raise ValueError("mine")
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        answer = call(adapter, headers_leave_early=left)
+        assert adapter.close()
+        if left:
+            assert (answer.code, answer.whole) == (200, False)
+            assert isinstance(answer.error, ValueError)
+        else:
+            assert (answer.code, answer.starts, answer.with_exc_info) == (500, 2, True)
+            assert answer.body == b"Internal Server Error"
+
+    def test_in_the_body(self) -> None:
+        """A23: with bytes sent, the exception goes to the host, which cuts the response off."""
+        answer = serve(sending(START, body(b"x", True), ValueError("mine")))
+        assert (answer.body, answer.whole) == (b"x", False)
+        assert isinstance(answer.error, ValueError)
+
+    @pytest.mark.parametrize(
+        "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()]
+    )
+    def test_what_is_no_exception(self, error: BaseException) -> None:
+        """A21 A23: SystemExit and its like end neither the loop nor the host's thread."""
+        adapter = AsgiToWsgi(sending(error), lifespan="off")
+        answer = call(adapter)
+        assert isinstance(answer.error, AppError)
+        assert answer.error.__cause__ is error
+        assert call(adapter).error  # the loop still runs
+        assert adapter.close()
+
+    def test_the_app_is_no_coroutine_function(self) -> None:
+        """A22: an app that gives nothing to await is an error like others."""
+        for app in (lambda scope: None, lambda scope, receive, send: None, 5):
+            answer = serve(app)
+            assert isinstance(answer.error, TypeError)
+
+
+class TestUnfinished:
+    @pytest.mark.parametrize("messages", [[], [START]])
+    def test_without_a_response(self, messages: list[Any]) -> None:
+        """A22: an app that returns before a byte is a 500, from the host or from us."""
+        answer = serve(sending(*messages))
+        assert answer.code == 500 if messages else isinstance(answer.error, AppError)
+
+    def test_in_the_body(self) -> None:
+        """A22: an app that returns in mid-body has its response cut off."""
+        answer = serve(sending(START, body(b"x", True)))
+        assert (answer.body, answer.whole) == (b"x", False)
+        assert "returned before its response was over" in str(answer.error)
+
+
+class TestTimeouts:
+    @pytest.fixture(autouse=True)
+    def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bridge.asgi_to_wsgi.exchange.TICK", 0.02)
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_never_answering(self, method: str, caplog: pytest.LogCaptureFixture) -> None:
+        """A22: an app that never answers is a 504 after response_timeout, and is cancelled."""
+        cancelled = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        answer = serve(app, environ(method), response_timeout=0.1)
+        assert answer.code == 504
+        assert cancelled.wait(LIMIT)
+        assert "no response within 0.1 s" in caplog.text
+
+    def test_stalling(self) -> None:
+        """A22: an app that stops in mid-response is cut off after stream_timeout, and cancelled."""
+        cancelled = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(body(b"x", True))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        answer = serve(app, stream_timeout=0.1)
+        assert (answer.body, answer.whole) == (b"x", False)
+        assert "stream_timeout" in str(answer.error)
+        assert cancelled.wait(LIMIT)
+
+    def test_blocking_the_loop(self) -> None:
+        """A22: an app that blocks the event loop does not hold the host's thread for ever."""
+        go = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            go.wait(LIMIT)
+
+        adapter = AsgiToWsgi(app, lifespan="off", response_timeout=0.1)
+        assert call(adapter).code == 504
+        go.set()
+        assert adapter.close()
+
+    def test_empty_pieces_are_no_progress(self) -> None:
+        """A22: an app that sends empty pieces for ever neither takes the loop nor the thread."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            while True:
+                await send(body(b"", True))
+
+        answer = serve(app, stream_timeout=0.1)
+        assert not answer.whole
+
+
+class TestMisbehaviour:
+    @pytest.mark.parametrize("message", [{"type": "nonsense"}, END, "not a message"])
+    def test_sending_what_is_illegal_for_ever(self, message: Any) -> None:
+        """A21: an app that ignores the error does not take the loop from the others."""
+        stop = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/other":
+                await send(START)
+                await send(body(b"other"))
+                return
+            await send(START)
+            await send(body(b"x"))
+            while not stop.is_set():
+                try:
+                    await send(message)
+                except IllegalMessage:
+                    pass
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        assert call(adapter).body == b"x"
+        assert call(adapter, environ(path="/other")).body == b"other"
+        stop.set()
+        assert adapter.close()
+
+    def test_spinning_on_receive(self) -> None:
+        """A12 A26: an app that asks for ever after http.disconnect is braked, and cancelled."""
+        ended = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(body(b"x", True))
+            try:
+                while True:
+                    await receive()
+            finally:
+                ended.set()
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0.05)
+        call(adapter, on_chunk=leave)
+        assert ended.wait(LIMIT)
+        assert adapter.close()
+
+    def test_swallowing_cancellation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A26: an app that swallows its cancellation is cancelled again, until it ends."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.app_side.AppSide._cancel_pause", 0.01)
+        swallowed = 0
+        ended = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal swallowed
+            await send(START)
+            await send(body(b"x", True))
+            while swallowed < 4:
+                try:
+                    await asyncio.sleep(LIMIT)
+                except asyncio.CancelledError:
+                    swallowed += 1
+            ended.set()
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0)
+        call(adapter, on_chunk=leave)
+        assert ended.wait(LIMIT)
+        assert adapter.close()
+
+
+class TestEarlyClose:
+    def test_the_app_hears_of_it(self) -> None:
+        """A12 A26: the host closing early is http.disconnect, and send() raises an OSError."""
+        heard: list[Any] = []
+        done = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(START)
+            await send(body(b"x", True))
+            heard.append(await receive())
+            heard.append(await receive())
+            try:
+                await send(body(b"y", True))
+            except OSError as error:
+                heard.append(type(error))
+            done.set()
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        serve(app, on_chunk=leave)
+        assert done.wait(LIMIT)
+        assert heard == [{"type": "http.disconnect"}] * 2 + [ClientDisconnected]
+
+    def test_a_send_that_waits_raises(self) -> None:
+        """A26: an app that waits in send() for a host that has gone is woken with an error."""
+        raised = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            try:
+                while True:
+                    await send(body(b"x" * 65536, True))
+            except ClientDisconnected:
+                raised.set()
+                raise
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        serve(app, on_chunk=leave)
+        assert raised.wait(LIMIT)
+
+    def test_cancelled_after_the_grace(self) -> None:
+        """A26: an app that pays no attention is cancelled when disconnect_grace is over."""
+        cancelled = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(body(b"x", True))
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0.01)
+        call(adapter, on_chunk=leave)
+        assert cancelled.wait(LIMIT)
+        assert adapter.close()
+
+    def test_an_error_after_that_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A26: an app that fails once its client has gone is logged, not lost."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(START)
+            await send(body(b"x", True))
+            await receive()
+            raise ValueError("cleaning up failed")
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        serve(app, on_chunk=leave)
+        assert "the app raised after its client had gone" in caplog.text
+
+    def test_a_host_that_cannot_start_the_response(self) -> None:
+        """A26: where start_response raises, the app is told, and the error is the host's."""
+        heard = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(START)
+            await send(body(b"x", True))
+            assert await receive() == {"type": "http.disconnect"}
+            heard.set()
+
+        def start_response(*head: Any) -> Any:
+            raise BrokenPipeError
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        with pytest.raises(BrokenPipeError):
+            adapter(environ(), start_response)
+        assert heard.wait(LIMIT)
+        assert adapter.close()
+
+
+class TestGoneClients:
+    def test_seen_while_the_app_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A12: where the host can tell, the app hears that the client is gone before it sends."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.exchange.TICK", 0.02)
+        gone = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            gone.set()
+            assert await receive() == {"type": "http.disconnect"}
+
+        answer = serve(app, environ(**{"waitress.client_disconnected": gone.is_set}))
+        assert answer.code == 499
+
+    def test_in_mid_response(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A12 A26: a stream whose client is gone ends as broken, never as whole."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.exchange.TICK", 0.02)
+        gone = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(START)
+            await send(body(b"x", True))
+            gone.set()
+            assert await receive() == {"type": "http.disconnect"}
+
+        answer = serve(app, environ(**{"waitress.client_disconnected": gone.is_set}))
+        assert isinstance(answer.error, BrokenPipeError | ClientDisconnected)
+        assert not answer.whole
+
+
+class TestBackground:
+    def test_does_not_hold_the_thread(self) -> None:
+        """A27: work after the response goes on when the host has its response already."""
+        go, done = threading.Event(), threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(body(b"x"))
+            await asyncio.to_thread(go.wait, LIMIT)
+            done.set()
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        assert call(adapter).body == b"x"
+        assert not done.is_set()
+        go.set()
+        assert adapter.close()
+        assert done.is_set()
+
+    def test_is_cancelled_when_the_shutdown_takes_too_long(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A27: shutdown waits for it, but not longer than shutdown_timeout."""
+        cancelled = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(body(b"x"))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        assert serve(app, shutdown_timeout=0.05).body == b"x"
+        assert cancelled.is_set()
+        assert "1 tasks were still running 0.05 s into the shutdown" in caplog.text
+
+    def test_its_error_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A27: an error after the response cannot be the client's any more, and is logged."""
+        with caplog.at_level(logging.ERROR, "bridge.error"):
+            answer = serve(sending(START, body(b"x"), ValueError("in the background")))
+        assert answer.whole
+        assert "in the background" in caplog.text
+
+
+class TestExtensions:
+    def test_pathsend(self, tmp_path: Path) -> None:
+        """A24: a file goes through the host's wsgi.file_wrapper."""
+        file = tmp_path / "file"
+        file.write_bytes(b"x" * 200_000)
+        message = {"type": "http.response.pathsend", "path": str(file)}
+        wrapped: list[Any] = []
+
+        def wrapper(opened: Any, size: int) -> Any:
+            wrapped.append(opened)
+            return FileWrapper(opened, size)
+
+        answer = serve(sending(START, message), environ(wsgi_file_wrapper=wrapper))
+        assert len(answer.body) == 200_000
+        assert wrapped[0].closed
+
+    def test_pathsend_after_the_head_has_left(self, tmp_path: Path) -> None:
+        """A24: where the host has the head already, the file comes in pieces."""
+        file = tmp_path / "file"
+        file.write_bytes(b"x" * 200_000)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await asyncio.sleep(0.1)
+            await send({"type": "http.response.pathsend", "path": str(file)})
+
+        answer = serve(app, environ(wsgi_file_wrapper=FileWrapper))
+        assert len(answer.body) == 200_000
+        assert answer.whole
+
+    def test_pathsend_of_a_head_request(self, tmp_path: Path) -> None:
+        """A24 A25: a HEAD request gets no file."""
+        file = tmp_path / "file"
+        file.write_bytes(b"x")
+        message = {"type": "http.response.pathsend", "path": str(file)}
+        answer = serve(sending(START, message), environ("HEAD", wsgi_file_wrapper=FileWrapper))
+        assert answer.body == b""
+
+    @pytest.mark.parametrize("path", ["/nowhere/at/all", b"/etc/hostname", None])
+    def test_pathsend_of_no_file(self, path: Any) -> None:
+        """A24: the app hears of a file that cannot be opened, and can still answer."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            try:
+                await send({"type": "http.response.pathsend", "path": path})
+            except (FileNotFoundError, IllegalMessage):
+                await send(body(b"none"))
+
+        assert serve(app, environ(wsgi_file_wrapper=FileWrapper)).body == b"none"
+
+    def test_early_hints(self) -> None:
+        """A24: early hints go through the host, before the response."""
+        hints: list[Any] = []
+        message = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}
+        answer = serve(
+            sending(message, message, START, body(b"x")), environ(wsgi_early_hints=hints.append)
+        )
+        assert answer.body == b"x"
+        assert hints == [[("Link", "</a.css>; rel=preload")]] * 2
+
+    def test_early_hints_are_bounded(self) -> None:
+        """A24: an app that sends hints for ever is stopped by an error."""
+        message = {"type": "http.response.early_hint", "links": []}
+        answer = serve(
+            sending(*[message] * 1000, START, END), environ(wsgi_early_hints=lambda links: None)
+        )
+        assert isinstance(answer.error, IllegalMessage)
+
+
+def test_malformed_content_length() -> None:
+    """A2: a Content-Length that is no number is a 400 that says so, and the app is not called."""
+    answer = serve(sending(ValueError()), environ(CONTENT_LENGTH="abc"), validate=False)
+    assert answer.code == 400
+    assert b"abc" in answer.body
+
+
+def test_disconnect_after_the_response() -> None:
+    """A12: when the response is over, receive() gives http.disconnect."""
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard.append(await receive())
+        late = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        await send(START)
+        await send(body(b"x"))
+        heard.append(await late)
+        heard.append(await receive())
+
+    serve(app)
+    assert heard == [
+        {"type": "http.request", "body": b"", "more_body": False},
+        {"type": "http.disconnect"},
+        {"type": "http.disconnect"},
+    ]

@@ -1,0 +1,333 @@
+"""An adapter in a process: lifespan, contexts, forks, and what is left when it is gone."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import event_loop
+from bridge.asgi_to_wsgi import AsgiToWsgi
+from bridge.errors import LifespanFailed, SelfRequest
+from tests.asgi_to_wsgi.direct import LIMIT, call, environ
+
+START: dict[str, Any] = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"text/plain")],
+}
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await send(START)
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class WithLifespan:
+    """An app that notes its life and tells its state."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.life: list[str] = []
+        self.fails = fails
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self.live(scope, receive, send)
+            return
+        self.life.append("request")
+        scope["state"]["mine"] = True
+        await send(START)
+        await send({"type": "http.response.body", "body": repr(scope["state"]).encode()})
+
+    async def live(self, scope: Any, receive: Any, send: Any) -> None:
+        for phase in ("startup", "shutdown"):
+            assert (await receive())["type"] == f"lifespan.{phase}"
+            self.life.append(phase)
+            if phase == self.fails:
+                await send({"type": f"lifespan.{phase}.failed", "message": "no database"})
+                return
+            scope["state"]["db"] = "open"
+            await send({"type": f"lifespan.{phase}.complete"})
+
+
+def until(true: Any) -> None:
+    """Wait until `true()`, at most `LIMIT` s."""
+    deadline = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+class TestLifespan:
+    def test_around_the_requests(self) -> None:
+        """A31: startup before the first request, once; shutdown at close; state passed on."""
+        app = WithLifespan()
+        adapter = AsgiToWsgi(app)
+        assert app.life == []
+        for _ in range(2):
+            assert call(adapter).body == b"{'db': 'open', 'mine': True}"
+        assert adapter.close()
+        assert app.life == ["startup", "request", "request", "shutdown"]
+
+    def test_eager(self) -> None:
+        """A31: with eager=True the app starts when the adapter is made."""
+        app = WithLifespan()
+        adapter = AsgiToWsgi(app, eager=True)
+        assert app.life == ["startup"]
+        assert adapter.close()
+
+    def test_off(self) -> None:
+        """A31: with lifespan="off" the app never sees a lifespan scope."""
+        app = WithLifespan()
+        adapter = AsgiToWsgi(app, lifespan="off")
+        assert call(adapter).body == b"{'mine': True}"
+        assert adapter.close()
+        assert app.life == ["request"]
+
+    def test_an_app_that_does_not_know_it(self) -> None:
+        """A31: lifespan="auto" serves an app that raises on its lifespan scope; "on" does not."""
+        adapter = AsgiToWsgi(hello)
+        assert call(adapter).body == b"hello"
+        assert adapter.close()
+        strict = AsgiToWsgi(hello, lifespan="on")
+        assert isinstance(call(strict).error, LifespanFailed)
+        assert strict.close()
+
+    def test_failed_startup(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A31: a failed startup is a clear error on every request, and tried once."""
+        app = WithLifespan(fails="startup")
+        adapter = AsgiToWsgi(app)
+        for _ in range(2):
+            error = call(adapter).error
+            assert isinstance(error, LifespanFailed)
+            assert "no database" in str(error)
+        assert app.life == ["startup"]
+        assert "no database" in caplog.text
+        assert adapter.close()
+
+    def test_failed_startup_when_eager(self) -> None:
+        """A31: with eager=True a failed startup is raised where the adapter is made."""
+        with pytest.raises(LifespanFailed, match="no database"):
+            AsgiToWsgi(WithLifespan(fails="startup"), eager=True)
+
+    def test_failed_shutdown(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A31: a failed shutdown is logged, and ends all the same."""
+        adapter = AsgiToWsgi(WithLifespan(fails="shutdown"), eager=True)
+        assert adapter.close()
+        assert "no database" in caplog.text
+
+    def test_started_by_many_threads_at_once(self) -> None:
+        """A31: of many first requests at once one starts the app, and all wait for it."""
+        app = WithLifespan()
+        adapter = AsgiToWsgi(app)
+        together = threading.Barrier(8)
+        codes: list[int] = []
+
+        def ask() -> None:
+            together.wait()
+            codes.append(call(adapter).code)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+        assert codes == [200] * 8
+        assert app.life == ["startup"] + ["request"] * 8
+        assert adapter.close()
+
+    def test_blocked_startup(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A31: a startup that blocks the loop is an error that says so, not a hang."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.running.LOOP_GRACE", 0.01)
+        go = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            go.wait(LIMIT)
+
+        adapter = AsgiToWsgi(app, startup_timeout=0.05)
+        error = call(adapter).error
+        assert isinstance(error, LifespanFailed)
+        assert "blocks the event loop" in str(error)
+        go.set()
+        assert adapter.close()
+
+    def test_again_after_close(self) -> None:
+        """A30 A31: an adapter that was closed starts again at the next request."""
+        app = WithLifespan()
+        adapter = AsgiToWsgi(app)
+        for _ in range(2):
+            call(adapter)
+            assert adapter.close()
+        assert app.life == ["startup", "request", "shutdown"] * 2
+        assert adapter.close()
+
+    def test_a_request_while_it_shuts_down(self) -> None:
+        """A31: a request that comes too late is an error that says so."""
+        adapter = AsgiToWsgi(hello)
+        call(adapter)
+        running = adapter._running
+        assert running is not None
+        other = event_loop.lease()  # so that the loop outlives the adapter
+        assert adapter.close()
+        adapter._running = adapter._by_process[os.getpid()] = running
+        error = call(adapter).error
+        assert isinstance(error, LifespanFailed)
+        assert "has been shut down" in str(error)
+        event_loop.release(other)
+        assert other.join(LIMIT)
+
+
+class TestContext:
+    def test_contextvars_of_the_thread(self) -> None:
+        """A32: the app sees the context variables of the host's thread, and changes a copy."""
+        who = contextvars.ContextVar("who", default="nobody")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send({"type": "http.response.body", "body": who.get().encode()})
+            who.set("changed")
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+
+        def middleware(environ: Any, start_response: Any) -> Any:
+            token = who.set("thread")
+            try:
+                body = adapter(environ, start_response)
+                assert who.get() == "thread"
+                return body
+            finally:
+                who.reset(token)
+
+        assert call(middleware).body == b"thread"
+        assert adapter.close()
+
+    def test_called_on_its_own_loop(self) -> None:
+        """A33: an app that calls the adapter on the shared loop gets an error, no deadlock."""
+        adapter: AsgiToWsgi
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            adapter(environ(), lambda *head: None)
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        assert isinstance(call(adapter).error, SelfRequest)
+        assert adapter.close()
+
+
+class TestNothingIsLeft:
+    def test_a_hundred_adapters(self) -> None:
+        """A30: adapters that are made, used and dropped leave neither thread nor descriptor."""
+        first = AsgiToWsgi(hello)
+        call(first)
+        assert first.close()
+        until(lambda: event_loop.current() is None)
+        threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        for _ in range(100):
+            call(AsgiToWsgi(WithLifespan()))
+        gc.collect()
+        until(lambda: threading.active_count() == threads)
+        until(lambda: len(os.listdir("/proc/self/fd")) == descriptors)
+        assert event_loop.current() is None
+
+    def test_they_share_one_thread(self) -> None:
+        """A30: a hundred adapters in use need one thread."""
+        first = AsgiToWsgi(hello)
+        call(first)
+        before = threading.active_count()
+        adapters = [AsgiToWsgi(hello) for _ in range(100)]
+        for adapter in adapters:
+            assert call(adapter).body == b"hello"
+        assert threading.active_count() == before
+        for adapter in [first, *adapters]:
+            assert adapter.close()
+
+    def test_dropping_one_shuts_its_app_down(self) -> None:
+        """A31: an adapter that is dropped has its app's shutdown run."""
+        app = WithLifespan()
+        call(AsgiToWsgi(app))
+        gc.collect()
+        until(lambda: app.life[-1] == "shutdown")
+
+    def test_no_task_stays(self) -> None:
+        """A26: when the requests are over, so are their tasks."""
+        adapter = AsgiToWsgi(hello)
+        for _ in range(20):
+            call(adapter)
+        assert adapter._running is not None
+        assert not adapter._running.tasks
+        assert adapter.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_fork() -> None:
+    """A30 A31: a forked child has a loop and a lifespan of its own, the parent keeps its."""
+    app = WithLifespan()
+    adapter = AsgiToWsgi(app, eager=True)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            assert call(adapter).body == b"{'db': 'open', 'mine': True}"
+            assert app.life == ["startup", "startup", "request"]
+            assert adapter.close(LIMIT)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert call(adapter).code == 200
+    assert adapter.close()
+    assert app.life == ["startup", "request", "shutdown"]
+
+
+EXIT = """
+import asyncio, os, sys, threading
+from bridge.asgi_to_wsgi import AsgiToWsgi
+sys.path.insert(0, ".")
+from tests.asgi_to_wsgi.direct import environ
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("shutdown", await asyncio.to_thread(lambda: "with a thread"), flush=True)
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"x"})
+    await asyncio.sleep(0.2)
+    print("background", flush=True)
+
+adapter = AsgiToWsgi(app)
+print(list(adapter(environ(), lambda *head: None)), flush=True)
+MORE
+"""
+
+
+@pytest.mark.parametrize("more", ["", "os.fork() or sys.exit()", "sys.exit(0)"])
+def test_at_exit(more: str) -> None:
+    """A27 A31: the end of the process waits for background work, then runs the app's shutdown."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-Werror",
+            "-Wignore::DeprecationWarning",
+            "-c",
+            EXIT.replace("MORE", more),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert done.stdout.splitlines() == ["[b'x']", "background", "shutdown with a thread"]
+    assert done.stderr == ""
