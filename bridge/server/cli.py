@@ -129,8 +129,6 @@ def run(config: Config) -> None:
         raise click.UsageError(str(error)) from error
     except (AppLoadError, LifespanFailed) as error:
         _leave(error, NOT_STARTED)
-    except OSError as error:
-        _leave(error, FAILED)
 
 
 def _leave(error: Exception, code: int) -> NoReturn:

@@ -129,11 +129,14 @@ def test_an_error_in_the_apps_module_is_kept(write, tmp_path: Path, source: str,
     assert error.__cause__ is not None
 
 
-def test_interrupting_an_import_is_no_error_of_the_app(write, tmp_path: Path) -> None:
-    """Ctrl+C while a slow app is imported stops it."""
-    write("example_slow", "raise KeyboardInterrupt")
+@pytest.mark.parametrize(
+    "source", ["raise KeyboardInterrupt", "def app(): raise KeyboardInterrupt"]
+)
+def test_interrupting_is_no_error_of_the_app(write, tmp_path: Path, source: str) -> None:
+    """Ctrl+C while a slow app is imported or made stops it."""
+    write("example_slow", source)
     with pytest.raises(KeyboardInterrupt):
-        load_app("example_slow:app", str(tmp_path))
+        load_app("example_slow:app", str(tmp_path), True)
 
 
 @pytest.mark.parametrize(
