@@ -28,6 +28,16 @@ def seconds(root: int) -> float:
     return sum(int(ticks) for stat in stats for ticks in stat[11:15]) / TICKS
 
 
+def busy(core: int) -> float:
+    """Seconds for which `core` has worked for anyone so far, or was taken by the host."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            idle = int(ticks[3]) + int(ticks[4])
+            return (sum(int(count) for count in ticks[:8]) - idle) / TICKS
+    raise ValueError(f"no core {core} in /proc/stat")
+
+
 def resident(root: int) -> int:
     """Bytes of memory resident in the tree; pages that processes share count once each."""
     return sum(sizes(root))

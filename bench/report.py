@@ -12,8 +12,9 @@ from bench.verdicts import Figures, Verdict, known
 
 Table = list[list[str]]
 _REACHED = {True: "yes", False: "NO", None: "-"}
-#: The share of a core above which it counts as full.
-_BUSY = 0.9
+#: The shares of a core above which it counts as full, and as disturbed.
+_FULL = 0.9
+_ROUGH = 0.1
 #: How many of a scenario's first columns also show the least and the greatest value.
 _WITH_RANGE = 2
 
@@ -90,22 +91,20 @@ def _verdicts(verdicts: list[Verdict]) -> str:
 
 
 def _limits(figures: Figures) -> list[str]:
-    """Say where requests/s is not the server's own limit, so that only CPU time counts."""
-    load_bound, disturbed = [], []
-    for name, values in figures.items():
-        server, load = (known(values.get(figure, [])) for figure in ("server_busy", "load_busy"))
-        if not server or not load:
-            continue
-        if statistics.median(load) > _BUSY:
-            load_bound.append(name)
-        elif statistics.median(server) < _BUSY:
-            disturbed.append(name)
+    """Say where requests/s is not the server's own limit, and where others disturbed the run."""
+    load_bound = [name for name, values in figures.items() if _above(values, "load_busy", _FULL)]
+    rough = [name for name, values in figures.items() if _above(values, "others_busy", _ROUGH)]
     parts = []
     if load_bound:
-        parts.append(f"The load's core was the limit, not the server's: {', '.join(load_bound)}.")
-    if disturbed:
-        parts.append(f"Neither core was full (others ran, or it waited): {', '.join(disturbed)}.")
+        parts.append(f"The load's core was full, so requests/s say less: {', '.join(load_bound)}.")
+    if rough:
+        parts.append(f"Others used the cores, so the figures are rough: {', '.join(rough)}.")
     return parts
+
+
+def _above(values: dict[str, list[float | None]], figure: str, limit: float) -> bool:
+    shares = known(values.get(figure, []))
+    return bool(shares) and statistics.median(shares) > limit
 
 
 def _notes(title: str, notes: dict[str, list[str]]) -> list[str]:

@@ -26,6 +26,7 @@ LOAD_COLUMNS = (
     Column("p99_us", "p99 ms", 2, 1e-3),
     Column("server_busy", "server busy %", 0, 100),
     Column("load_busy", "load busy %", 0, 100),
+    Column("others_busy", "others %", 0, 100),
 )
 
 
@@ -46,6 +47,7 @@ MESSAGE_COLUMNS = (
     Column("rate", "messages/s"),
     Column("server_busy", "server busy %", 0, 100),
     Column("load_busy", "load busy %", 0, 100),
+    Column("others_busy", "others %", 0, 100),
 )
 IDLE_COLUMNS = (
     Column("connection_bytes", "bytes per idle connection"),

@@ -36,6 +36,9 @@ class Absent(Exception):
     """A server cannot be had here; the text is the reason."""
 
 
+#: granian serves no more connections at a time than its backlog is long, by default 1,024.
+CONNECTIONS = 4_096
+
 _BRIDGE = "{python} -m bridge serve {app} --host 127.0.0.1 --port {port}"
 _BRIDGE_ASGI = f"{_BRIDGE} --interface asgi3"
 _BRIDGE_THREAD = f"{_BRIDGE} --interface wsgi --runner thread --threads 8"
@@ -45,7 +48,7 @@ _UVICORN = (
 )
 _GRANIAN = (
     "{bin}/granian {app} --host 127.0.0.1 --port {port} --workers 1 --http 1 --loop uvloop"
-    " --no-access-log --log-level warning"
+    f" --backlog {CONNECTIONS} --no-access-log --log-level warning"
 )
 _GUNICORN = "{bin}/gunicorn {app} --bind 127.0.0.1:{port} --workers 1 --log-level warning"
 _ONE_CORE = {"GOMAXPROCS": "1"}

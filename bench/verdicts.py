@@ -133,5 +133,9 @@ def _held(
     if not values:
         return Verdict(claim, "not measured", None)
     middle = statistics.median(values)
-    measured = f"{middle:.2f} ({min(values):.2f} to {max(values):.2f})"
+    measured = f"{_show(middle)} ({_show(min(values))} to {_show(max(values))})"
     return Verdict(claim, measured, at_least <= middle <= at_most)
+
+
+def _show(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
