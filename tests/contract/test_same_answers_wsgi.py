@@ -16,18 +16,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.conftest import StartHost
 from tests.contract.conftest import Talk
 from tests.support import hosts
-from tests.support.exchanges import EXCHANGES, assert_same
+from tests.support.exchanges import EXCHANGES, Answer, Client, assert_same
 from tests.support.hosts import Command
 
 APPS = ["flask", "django"]
 
 HOSTS: dict[str, Callable[[str], Command]] = {
     "bridge": lambda app: hosts.bridge(f"{app}:wsgi"),
-    "bridge-asgi": lambda app: hosts.bridge(f"{app}:asgi", "--interface=asgi3"),
+    "bridge-asgi": lambda app: hosts.bridge(f"{app}:opaque_asgi"),
     "uvicorn": lambda app: hosts.uvicorn(f"{app}:asgi"),
     "hypercorn": lambda app: hosts.hypercorn(f"{app}:asgi"),
 }
@@ -74,3 +76,48 @@ def test_wsgi_apps_answer_the_same_on_every_host(
     assert_same(answers, expected)
     if host == "bridge":
         assert [a.reason for a in answers] == [e.reason for e in expected]
+
+
+def static_file(client: Client) -> list[Answer]:
+    """A file through ``wsgi.file_wrapper``, and that it has not changed."""
+    whole = client.ask("GET", "/static/notes/style.css")
+    (modified,) = [value for name, value in whole.fields if name == "last-modified"]
+    since = [("If-Modified-Since", modified)]
+    unchanged = client.ask("GET", "/static/notes/style.css", None, since)
+    head = client.ask("HEAD", "/static/notes/style.css")
+    assert whole.body == STYLE.read_bytes()
+    assert (unchanged.status, unchanged.body) == (304, b"")
+    assert head.length == whole.length == len(whole.body)
+    return [whole, unchanged, head]
+
+
+STYLE = hosts.ROOT / "examples/django_on_bridge/notes/static/notes/style.css"
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_static_files_are_the_same_on_every_host(
+    host: str, talk: Talk, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W41: a file of Django's, its 304 and its HEAD."""
+    monkeypatch.setitem(EXCHANGES, "static_file", static_file)
+    app, env = "tests.support.apps.django_validated", {"EXAMPLE_DATABASE": str(database)}
+    answers = talk(HOSTS[host](app).with_env(**env), "static_file")
+    assert_same(answers, talk(reference(app).with_env(**env), "static_file"))
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_django_works_with_its_database_on_every_host(
+    host: str, shared_host: StartHost, database: Path
+) -> None:
+    """W50: a form with its CSRF token, the ORM, and the admin's login, as a browser uses them."""
+    command = HOSTS[host]("tests.support.apps.django_validated")
+    running = shared_host(command.with_env(EXAMPLE_DATABASE=str(database)))
+    with httpx.Client(base_url=running.url(""), follow_redirects=True, timeout=30) as browser:
+        note = f"from {host} <&>"
+        assert browser.get("/").status_code == 200
+        form = {"text": note, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        assert "from" in browser.post("/add", data=form).text
+        assert note in browser.get("/notes.json").json()["notes"]
+        login = browser.get("/admin/")
+        assert login.url.path == "/admin/login/"
+        assert b"Log in" in login.content

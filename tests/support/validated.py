@@ -50,6 +50,15 @@ def typed(app: ASGIApp) -> ASGIApp:
     return asgi
 
 
+def opaque(app: ASGIApp) -> ASGIApp:
+    """`app` as a function that shows nothing of it: our server cannot take it apart."""
+
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return asgi
+
+
 def complaints(log: str) -> list[str]:
     """The lines of a host's log that the validator has written or caused."""
     signs = ("wsgiref/validate.py", "WSGIWarning", "Iterator garbage collected")

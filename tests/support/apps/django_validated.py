@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bridge import WsgiToAsgi
-from tests.support.validated import validated
+from tests.support.validated import opaque, validated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples" / "django_on_bridge"))
 
@@ -17,3 +17,4 @@ from mysite.wsgi import application
 
 wsgi = validated(application)
 asgi = WsgiToAsgi(wsgi)
+opaque_asgi = opaque(asgi)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bridge import WsgiToAsgi
 from examples.flask_on_bridge import app
-from tests.support.validated import validated
+from tests.support.validated import opaque, validated
 
 app.config["MAX_CONTENT_LENGTH"] = 10**9
 wsgi = validated(app)
 asgi = WsgiToAsgi(wsgi)
+opaque_asgi = opaque(asgi)
