@@ -78,13 +78,13 @@ def _run(options: argparse.Namespace, found: tools.Tools) -> None:
         **dataclasses.asdict(result),
         "verdicts": verdicts,
     }
-    print(report.markdown(full))
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     report.save(full, RESULTS, f"{options.scenario}-{moment}")
     if options.save:
         saved = report.save(full, DOCUMENTS, options.scenario)
         chart = [found.python, "-m", "bench.chart", str(saved), str(saved.with_suffix(".png"))]
         subprocess.run(chart, check=True, cwd=tools.ROOT)
+    print(report.markdown(full))
 
 
 def _rows(scenario: Scenario, only: str) -> list[Row]:
