@@ -38,12 +38,23 @@ Address = tuple[str, int]
 
 
 class RequestPart(Protocol):
-    """A request as its head said it; names of `headers` are in lower case."""
+    """A request as its head said it."""
 
-    method: str
-    target: bytes
-    http11: bool
-    headers: RawHeaders
+    @property
+    def method(self) -> str:
+        """A token."""
+
+    @property
+    def target(self) -> bytes:
+        """As it was sent, percent-encoded."""
+
+    @property
+    def http11(self) -> bool:
+        """True for HTTP/1.1, False for HTTP/1.0."""
+
+    @property
+    def headers(self) -> RawHeaders:
+        """Names in lower case."""
 
 
 class ConnectionPart(Protocol):

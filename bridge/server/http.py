@@ -24,6 +24,7 @@ from bridge.headers import reason
 from bridge.server.exchange import Exchange
 from bridge.server.request import CHUNKED, ChunkedBody, RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
+from bridge.server.tls import tls_extension
 from bridge.server.wire import Wire
 from bridge.types import Environ
 
@@ -115,6 +116,8 @@ class HttpProtocol(asyncio.Protocol):
         )
         self.scheme_is_tls = transport.get_extra_info("sslcontext") is not None
         self.scheme = "https" if self.scheme_is_tls else "http"
+        if self.scheme_is_tls:
+            self.tls = tls_extension(transport.get_extra_info("ssl_object"))
         self.root_path = state.config.root_path
         self.trusted = state.forwarded.trusts(self.client[0] if self.client else None)
 
@@ -160,9 +163,8 @@ class HttpProtocol(asyncio.Protocol):
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
             end = data.find(b"\r\n\r\n") + 4
-            if end == len(data) and self._open(data):
-                return
             if end == len(data):
+                self._open(data)
                 return
         elif exchange is not None and not exchange.complete and not self._buffer:
             data = self._feed(exchange, data)
@@ -219,34 +221,35 @@ class HttpProtocol(asyncio.Protocol):
             except RequestError as error:
                 self._refuse(error)
             return None
+        self._searched = 0
+        self._head_since = 0.0
         head = bytes(buffer[: end + 4])
         del buffer[: end + 4]
         return head
 
-    def _open(self, data: bytes) -> bool:
-        """Begin the exchange whose head is `data`; True where one runs now."""
-        self._searched = 0
-        self._head_since = 0.0
+    def _open(self, data: bytes) -> None:
+        """Begin the exchange whose head is `data`."""
+        state = self.state
         try:
-            head = self.state.heads.parse(data)
-            if head.upgrade == b"websocket" and head.method == "GET":
-                self._upgrade(head)
-                return False
-            if self.state.limit_requests:
+            head = state.heads.parse(data)
+            if not head.plain:
+                if head.upgrade == b"websocket" and head.method == "GET":
+                    self._upgrade(head)
+                    return
+                if head.forwarded and self.trusted:
+                    self._resolve(head)
+            if state.limit_requests:
                 self._count()
-            if head.forwarded and self.trusted:
-                self._resolve(head)
             self.exchange = exchange = self.handler.open(self, head)
         except BridgeError as error:
             self._refuse(error)
-            return False
-        if self.state.timed:
+            return
+        if state.timed:
             exchange.started = perf_counter()
         if head.length:
             self._open_body(exchange, head)
         else:
             exchange.answer()
-        return True
 
     def _count(self) -> None:
         """One request more at a time, where that has a limit. Raises `Overloaded` (S2)."""

@@ -147,14 +147,16 @@ class Server:
 
         for listener in listeners:
             make = loop.create_unix_server if listener.is_unix else loop.create_server
-            kept = _KEEP_PATH if listener.is_unix else {}
+            more = dict(_KEEP_PATH) if listener.is_unix else {}
+            if self._tls is not None and self.config.timeout_header:
+                more["ssl_handshake_timeout"] = self.config.timeout_header
             self._servers.append(
                 await make(
                     connection,
                     sock=listener.socket,
                     ssl=self._tls,
                     backlog=self.config.backlog,
-                    **kept,
+                    **more,
                 )
             )
 

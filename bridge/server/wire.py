@@ -54,3 +54,16 @@ class Wire:
     def fileno(self) -> int:
         """The descriptor, to wait on."""
         return self._fd
+
+
+class NoWire:
+    """Stands where only the loop may write (TLS): it takes nothing, so all is left to the loop."""
+
+    __slots__ = ()
+
+    def send(self, data: bytes) -> int:
+        """Take none of it."""
+        return 0
+
+
+NO_WIRE = NoWire()

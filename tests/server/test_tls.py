@@ -1,12 +1,19 @@
-"""TLS: what is negotiated, whom the server shows itself as, and what an app is told."""
+"""TLS: what is negotiated, whom the server shows itself as, and what an app is told.
+
+First contexts, by handshakes in memory; then the server over the wire.
+"""
 
 from __future__ import annotations
 
+import signal
+import socket
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 from cryptography import x509
@@ -20,6 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 from bridge.errors import ConfigError
 from bridge.server.config import Config
 from bridge.server.tls import ServerContext, make_context, reload_certificates, tls_extension
+from tests.conftest import StartHost
+from tests.support.hosts import Host, bridge
 
 
 @dataclass
@@ -318,3 +327,142 @@ def test_extension_on_a_foreign_context(files: Files) -> None:
     extension = tls_extension(server)
     assert extension["server_cert"] is extension["cipher_suite"] is None
     assert extension["tls_version"] == 0x0304
+
+
+# ------------------------------------------------------------- over the wire
+
+CONNECTION = "tests.support.apps.connection"
+
+
+def serve(start_host: StartHost, files: Files, *options: str, kind: str = "asgi") -> Host:
+    return start_host(
+        bridge(
+            f"{CONNECTION}:{kind}",
+            *("--ssl-certfile", files.certfile, "--ssl-keyfile", files.keyfile),
+            *options,
+        )
+    )
+
+
+def shown_certificate(host: Host, files: Files) -> bytes | None:
+    with (
+        host.connect() as sock,
+        client_context(files).wrap_socket(sock, server_hostname="127.0.0.1") as connection,
+    ):
+        return connection.getpeercert(binary_form=True)
+
+
+def test_https(start_host: StartHost, files: Files) -> None:
+    """S31, S13, S51: requests over TLS, on one connection, with all that an app is told."""
+    host = serve(start_host, files)
+    assert f"running on https://127.0.0.1:{host.port} " in host.log()
+    with httpx.Client(verify=client_context(files)) as client:
+        for _ in range(3):
+            answer = client.get(host.url("/", "https")).json()
+            assert answer["scheme"] == "https"
+            assert answer["tls"]["tls_version"] == 0x0304
+            assert answer["tls"]["server_cert"] == files.leaf.cert_chain_pems[0].bytes().decode()
+            assert answer["tls"]["client_cert_name"] is None
+
+
+def test_https_for_wsgi(start_host: StartHost, files: Files) -> None:
+    """S31: a WSGI app is told of https."""
+    host = serve(start_host, files, kind="wsgi")
+    answer = httpx.get(host.url("/", "https"), verify=client_context(files)).json()
+    assert answer["wsgi.url_scheme"] == "https"
+    assert answer["SERVER_PORT"] == str(host.port)
+
+
+def test_no_tls_extension_without_tls(start_host: StartHost) -> None:
+    """S13: on a plain connection there is no TLS extension."""
+    host = start_host(bridge(f"{CONNECTION}:asgi"))
+    assert httpx.get(host.url("/")).json()["tls"] is None
+
+
+def test_client_certificates(start_host: StartHost, files: Files) -> None:
+    """S31, S13: where a client certificate is required, the app learns whose it is."""
+    host = serve(start_host, files, "--ssl-ca-certs", files.cafile, "--ssl-cert-reqs", "required")
+    leaf = files.ca.issue_cert("someone@example.org", common_name="Someone")
+    url = host.url("/", "https")
+    answer = httpx.get(url, verify=with_client_certificate(files, leaf)).json()
+    assert answer["tls"]["client_cert_name"].startswith("CN=Someone")
+    assert answer["tls"]["client_cert_chain"][0] == leaf.cert_chain_pems[0].bytes().decode()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(url, verify=client_context(files))
+
+
+def test_certificates_are_reloaded_on_sighup(
+    start_host: StartHost, files: Files, tmp_path: Path
+) -> None:
+    """S31: SIGHUP reads the certificate again; open connections go on as they are."""
+    host = serve(start_host, files)
+    old = shown_certificate(host, files)
+    with httpx.Client(verify=client_context(files)) as client:
+        url = host.url("/", "https")
+        before = client.get(url).json()["tls"]["server_cert"]
+        write(tmp_path, files.ca)
+        host.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while shown_certificate(host, files) == old:
+            assert time.monotonic() < deadline, "the new certificate never came"
+        assert client.get(url).json()["tls"]["server_cert"] == before
+    fresh = httpx.get(url, verify=client_context(files)).json()["tls"]["server_cert"]
+    assert fresh != before
+
+
+def test_a_broken_certificate_on_sighup(start_host: StartHost, files: Files) -> None:
+    """S31: if the new files are broken the server says so, and goes on with the old ones."""
+    host = serve(start_host, files)
+    Path(files.certfile).write_text("broken")
+    host.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10
+    while "the certificates stay as they are" not in host.log():
+        assert time.monotonic() < deadline, "the error was never told"
+        time.sleep(0.01)
+    url = host.url("/", "https")
+    assert httpx.get(url, verify=client_context(files)).status_code == 200
+
+
+def test_plain_http_to_a_tls_port(start_host: StartHost, files: Files) -> None:
+    """S31: who speaks plain HTTP, or nonsense, at a TLS port is cut off; others are served."""
+    host = serve(start_host, files)
+    for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x00\x05nonsense", b""):
+        with host.connect() as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            try:
+                answer = sock.recv(1000)
+            except ConnectionResetError:
+                answer = b""
+            assert not answer.startswith(b"HTTP/")
+    url = host.url("/", "https")
+    assert httpx.get(url, verify=client_context(files)).status_code == 200
+    assert "Traceback" not in host.log()
+
+
+def test_a_handshake_that_never_ends(start_host: StartHost, files: Files) -> None:
+    """S31, S2: a client that connects and says nothing is cut off after the header's time."""
+    host = serve(start_host, files, "--timeout-header", "1")
+    with host.connect(timeout=20) as sock:
+        try:
+            assert sock.recv(100) == b""
+        except ConnectionResetError:
+            pass
+
+
+def test_large_answers_over_tls(start_host: StartHost, files: Files) -> None:
+    """S31: an answer of many TLS records arrives whole, also to a slow reader."""
+    host = start_host(
+        bridge(
+            "tests.support.apps.large:wsgi",
+            *("--ssl-certfile", files.certfile, "--ssl-keyfile", files.keyfile),
+        )
+    )
+    with (
+        httpx.Client(verify=client_context(files)) as client,
+        client.stream("GET", host.url("/", "https")) as response,
+    ):
+        total = 0
+        for chunk in response.iter_raw():
+            total += len(chunk)
+    assert total == 8 * 1024 * 1024
