@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.machine import pinned
+from bench.processes import Failed
 from bench.requests import Request
 from bench.tools import HERE, Tools
 
@@ -56,7 +57,7 @@ def _generate(command: list[str], seconds: float, core: int) -> Load:
     )
     wall = time.monotonic() - started
     if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+        raise Failed(f"under load: {done.stderr.strip() or done.stdout.strip()}")
     said = json.loads(done.stdout.strip().splitlines()[-1])
     errors = [f"{said[kind]} {kind} errors" for kind in _ERRORS if said.get(kind)]
     busy = (_children_cpu() - before) / wall

@@ -14,6 +14,7 @@ from bench.processes import Failed
 from bench.samples import Row, Sample, Settings
 from bench.scenarios import Scenario
 from bench.servers import Absent
+from bench.tools import without_places
 from bench.verdicts import Figures
 
 
@@ -48,9 +49,9 @@ def _sample(scenario: Scenario, row: Row, settings: Settings, result: Result) ->
     try:
         sample = scenario.measure(row, request, settings)
     except Absent as absent:
-        result.absent[row.name] = str(absent)
-    except (Failed, OSError, RuntimeError) as error:
-        result.errors.setdefault(row.name, []).append(str(error))
+        result.absent[row.name] = without_places(str(absent))
+    except (Failed, OSError) as error:
+        result.errors.setdefault(row.name, []).append(without_places(str(error)))
     else:
         if sample.errors:
             result.errors.setdefault(row.name, []).extend(sample.errors)

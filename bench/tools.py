@@ -162,5 +162,10 @@ def _fails(command: list[str]) -> str | None:
     return (errors or lines or [f"exit status {done.returncode}"])[0]
 
 
+def without_places(text: str) -> str:
+    """`text` without the places of this machine: it is about to be published."""
+    return text.replace(f"{ROOT}/", "").replace(str(Path.home()), "~")
+
+
 def _output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
