@@ -52,9 +52,12 @@ def websocket(port: int, request: Request, seconds: float, core: int, tools: Too
 def _generate(command: list[str], seconds: float, core: int) -> Load:
     before = _children_cpu()
     started = time.monotonic()
-    done = subprocess.run(
-        [*pinned(core), *command], capture_output=True, text=True, timeout=seconds + GRACE
-    )
+    try:
+        done = subprocess.run(
+            [*pinned(core), *command], capture_output=True, text=True, timeout=seconds + GRACE
+        )
+    except subprocess.TimeoutExpired as expired:
+        raise Failed(f"the load did not end within {GRACE:g} s of its time") from expired
     wall = time.monotonic() - started
     if done.returncode != 0:
         raise Failed(f"under load: {done.stderr.strip() or done.stdout.strip()}")
