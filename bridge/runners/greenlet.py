@@ -49,7 +49,7 @@ class _Worker(greenlet):
     """A greenlet that runs one job after the other; it is switched to for each."""
 
     job: Job | None = None
-    #: The task as part of which the job runs; None where there is none (yet).
+    #: The task as part of which the job runs now; None where there is none (yet).
     task: asyncio.Task[Any] | None = None
     #: What it waits for, while it does.
     awaited: asyncio.Future[Any] | None = None
@@ -66,7 +66,8 @@ class _Worker(greenlet):
             try:
                 self.job()
             except GreenletExit:
-                return
+                if self.reason is None:  # not by us: the interpreter takes this greenlet down
+                    return
             except BaseException:
                 logger.exception(
                     "a job of the greenlet runner raised; that is an error of the bridge"
@@ -102,18 +103,17 @@ class GreenletRunner(Runner):
 
     def submit(self, job: Job) -> None:
         """Run `job` at once, until it is over or waits; it goes on in a task of its own."""
-        worker = self._take(job, None)
+        worker = self._take(job)
         awaited = self._resume(worker)
         if awaited is not _OVER:
             assert self._loop is not None
             driver = self._loop.create_task(self._drive(worker, awaited))
-            worker.task = driver
             self._drivers.add(driver)
             driver.add_done_callback(self._drivers.discard)
 
     async def run(self, job: Job) -> None:
         """Run `job` as a part of the current task."""
-        worker = self._take(job, asyncio.current_task())
+        worker = self._take(job)
         awaited = self._resume(worker)
         if awaited is not _OVER:
             await self._drive(worker, awaited)
@@ -126,7 +126,7 @@ class GreenletRunner(Runner):
             if worker.awaited is not None:
                 worker.awaited.cancel()
 
-    def _take(self, job: Job, task: asyncio.Task[Any] | None) -> _Worker:
+    def _take(self, job: Job) -> _Worker:
         if len(self._busy) >= self.queue_limit or self._stopped is not None:
             self._rejected += 1
             raise Overloaded(
@@ -136,7 +136,6 @@ class GreenletRunner(Runner):
             )
         worker = self._free.pop() if self._free else _Worker(self)
         worker.job = job
-        worker.task = task
         worker.gr_context = copy_context()
         self._busy[job] = worker
         return worker
@@ -148,8 +147,12 @@ class GreenletRunner(Runner):
         before = current.runner
         current.runner = self
         worker.parent = getcurrent()  # where it comes back to
+        worker.task = asyncio.current_task(self._loop)
         try:
-            awaited = worker.switch(value) if error is None else worker.throw(error)
+            if error is None:
+                awaited = worker.switch(value)
+            else:
+                awaited = worker.throw(type(error), error, error.__traceback__)
         finally:
             current.runner = before
         if awaited is _OVER:

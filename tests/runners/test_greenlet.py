@@ -1,0 +1,279 @@
+"""The greenlet runner: one greenlet for each job, used again, on the loop's own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import Any
+
+import pytest
+from greenlet import getcurrent
+
+import bridge
+from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled
+from bridge.runners import Runner
+from bridge.runners.greenlet import GreenletRunner
+from tests.runners.jobs import Call, run_with, until
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+def test_one_greenlet_for_a_job() -> None:
+    """G1: from its beginning to its end a job stays in one greenlet, on the loop's thread."""
+
+    def job() -> list[tuple[Any, int]]:
+        seen = [(getcurrent(), threading.get_ident())]
+        for _ in range(3):
+            bridge.await_(asyncio.sleep(0.001))
+            seen.append((getcurrent(), threading.get_ident()))
+        return seen
+
+    async def main(runner: Runner) -> None:
+        call = Call(job)
+        runner.submit(call)
+        (seen,) = set(await call.done)
+        assert seen[0] is not getcurrent()
+        assert seen[1] == threading.get_ident()
+
+    run_with(GreenletRunner(), main)
+
+
+def test_greenlets_are_reused() -> None:
+    """G2: a greenlet runs one job after the other; only so many are made as run at once."""
+
+    async def main(runner: Runner) -> None:
+        calls = [Call(getcurrent) for _ in range(100)]
+        for call in calls:
+            runner.submit(call)
+        assert len({await call.done for call in calls}) == 1
+        assert runner.stats().idle == 1
+
+        waiting = [Call(lambda: bridge.await_(asyncio.sleep(0.001))) for _ in range(300)]
+        for call in waiting:
+            runner.submit(call)
+        assert runner.stats().busy == 300
+        for call in waiting:
+            await call.done
+        await until(lambda: runner.stats().busy == 0)
+        assert 1 <= runner.stats().idle < 300, "after a crowd some are kept, not all"
+
+    run_with(GreenletRunner(), main)
+
+
+def test_context() -> None:
+    """G3: the request's context is the greenlet's, before and after it waits, and only its own."""
+
+    async def main(runner: Runner) -> None:
+        def job(name: str) -> tuple[str, str, str]:
+            before = variable.get()
+            variable.set(name)
+            bridge.await_(asyncio.sleep(0.001))
+            context = getcurrent().gr_context
+            return before, variable.get(), context[variable]
+
+        variable.set("request")
+        calls = [Call(lambda n=n: job(f"job {n}")) for n in range(5)]
+        for call in calls:
+            runner.submit(call)
+        for number, call in enumerate(calls):
+            assert await call.done == ("request", f"job {number}", f"job {number}")
+        assert variable.get() == "request"
+
+    run_with(GreenletRunner(), main)
+
+
+def test_current_task() -> None:
+    """G3: `asyncio.current_task()` inside is the request's task, where the host has one."""
+
+    def job() -> list[Any]:
+        tasks = [asyncio.current_task()]
+        bridge.await_(asyncio.sleep(0.001))
+        return [*tasks, asyncio.current_task()]
+
+    async def main(runner: Runner) -> None:
+        call = Call(job)
+        await runner.run(call)
+        assert await call.done == [asyncio.current_task()] * 2
+
+    run_with(GreenletRunner(), main)
+
+
+def test_without_a_task() -> None:
+    """G1, G3: a job that starts from a bare callback has a task of its own once it has waited."""
+
+    def job() -> list[Any]:
+        tasks = [asyncio.current_task()]
+        for _ in range(2):
+            bridge.await_(asyncio.sleep(0.001))
+            tasks.append(asyncio.current_task())
+        return tasks
+
+    async def main(runner: Runner) -> None:
+        call = Call(job)
+        asyncio.get_running_loop().call_soon(runner.submit, call)
+        first, second, third = await call.done
+        assert first is None
+        assert second is third is not None
+
+    run_with(GreenletRunner(), main)
+
+
+def test_cancelled() -> None:
+    """G4: cancelling the request's task throws an Exception of ours where the app waits."""
+    seen: list[BaseException] = []
+
+    def job() -> None:
+        try:
+            bridge.await_(asyncio.Event().wait())
+        except Exception as error:
+            seen.append(error)
+            raise
+
+    async def main(runner: Runner) -> None:
+        call = Call(job)
+        task = asyncio.ensure_future(runner.run(call))
+        await until(lambda: runner.stats().busy == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(RequestCancelled) as caught:
+            await call.done
+        assert seen == [caught.value]
+        assert isinstance(caught.value, bridge.ClientDisconnected)
+        assert runner.stats().busy == 0
+
+    run_with(GreenletRunner(), main)
+
+
+def test_cancelled_and_swallowed() -> None:
+    """G4: an app that swallows it, and waits again for ever, still ends."""
+    swallowed: list[str] = []
+
+    def job() -> None:
+        while True:
+            try:
+                bridge.await_(asyncio.Event().wait())
+            except Exception as error:
+                swallowed.append(type(error).__name__)
+
+    async def main(runner: Runner) -> None:
+        call = Call(job)
+        task = asyncio.ensure_future(runner.run(call))
+        await until(lambda: runner.stats().busy == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert set(swallowed) == {"RequestCancelled"}
+        assert 1 < len(swallowed) < 10
+        with pytest.raises(BaseException, match=""):
+            await call.done
+
+    run_with(GreenletRunner(), main)
+
+
+def test_cleans_up_after_cancellation() -> None:
+    """G4: the app's own clean-up runs, and the greenlet serves the next job."""
+    steps: list[str] = []
+
+    def job() -> None:
+        try:
+            bridge.await_(asyncio.Event().wait())
+        except Exception:
+            steps.append("except")
+        finally:
+            steps.append("finally")
+
+    async def main(runner: Runner) -> None:
+        task = asyncio.ensure_future(runner.run(Call(job)))
+        await until(lambda: runner.stats().busy == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert steps == ["except", "finally"]
+        call = Call(lambda: bridge.await_(asyncio.sleep(0, "fine")))
+        runner.submit(call)
+        assert await call.done == "fine"
+
+    run_with(GreenletRunner(), main)
+
+
+def test_interrupted() -> None:
+    """G4: a disconnect is thrown in where the app waits; the host's task is not cancelled."""
+    seen: list[BaseException] = []
+
+    def job() -> str:
+        try:
+            bridge.await_(asyncio.Event().wait())
+        except ClientDisconnected as error:
+            seen.append(error)
+        return "ended"
+
+    async def main(runner: GreenletRunner) -> None:
+        call = Call(job)
+        task = asyncio.ensure_future(runner.run(call))
+        await until(lambda: runner.stats().busy == 1)
+        reason = ClientDisconnected("gone")
+        runner.interrupt(call, reason)
+        runner.interrupt(call, ClientDisconnected("later"))
+        await task
+        assert await call.done == "ended"
+        assert seen == [reason]
+        runner.interrupt(call, reason)  # over already: nothing happens
+
+    run_with(GreenletRunner(), main)  # type: ignore[arg-type]
+
+
+def test_nested() -> None:
+    """G1, W53: an app that waits for another job of its runner, or for itself, is answered."""
+
+    async def inner(runner: Runner, depth: int) -> int:
+        call = Call(lambda: job(runner, depth - 1))
+        await runner.run(call)
+        result: int = await call.done
+        return result
+
+    def job(runner: Runner, depth: int) -> int:
+        bridge.await_(asyncio.sleep(0))
+        return depth if depth == 0 else bridge.await_(inner(runner, depth)) + 1
+
+    async def main(runner: Runner) -> None:
+        call = Call(lambda: job(runner, 10))
+        runner.submit(call)
+        assert await call.done == 10
+
+    run_with(GreenletRunner(), main)
+
+
+def test_limit() -> None:
+    """W52, G2: more requests at once than the limit are refused."""
+
+    async def main(runner: Runner) -> None:
+        gate = asyncio.Event()
+        calls = [Call(lambda: bridge.await_(gate.wait())) for _ in range(3)]
+        for call in calls:
+            runner.submit(call)
+        with pytest.raises(Overloaded, match="3 requests"):
+            runner.submit(Call(int))
+        assert runner.stats().rejected == 1
+        gate.set()
+        for call in calls:
+            assert await call.done
+
+    run_with(GreenletRunner(3), main)
+
+
+def test_stopping() -> None:
+    """W54: a runner that stops takes no more."""
+
+    async def main() -> None:
+        runner = GreenletRunner()
+        runner.start(asyncio.get_running_loop())
+        call = Call(int)
+        runner.submit(call)
+        await call.done
+        assert await runner.stop(1)
+        with pytest.raises(Overloaded, match="stopping"):
+            runner.submit(Call(int))
+
+    asyncio.run(main())

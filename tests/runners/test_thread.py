@@ -1,0 +1,339 @@
+"""The pool: who is woken, when threads start and end, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+import bridge
+from bridge.errors import Overloaded, SelfRequest
+from bridge.runners import Runner
+from bridge.runners.thread import ThreadRunner
+from tests.runners.jobs import Call, run_with, until
+
+
+def pool_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("bridge-")]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    for thread in pool_threads():
+        thread.join(10)
+    assert pool_threads() == []
+
+
+def blocked(runner: Runner, count: int, gate: threading.Event) -> list[Call]:
+    """Have `count` jobs block their threads until `gate` is set."""
+    calls = [Call(gate.wait) for _ in range(count)]
+    for call in calls:
+        runner.submit(call)
+    return calls
+
+
+def test_no_more_threads_than_needed() -> None:
+    """W52: jobs that never block are all run by one thread, however many may be started."""
+
+    async def main(runner: Runner) -> None:
+        for _ in range(100):
+            call = Call(int)
+            runner.submit(call)
+            await call.done
+            await until(lambda: runner.stats().busy == 0)
+        assert len(pool_threads()) == 1
+
+    # The bound on `idle_timeout` is another test's.
+    run_with(ThreadRunner(8, idle_timeout=60), main)
+
+
+def test_grows_to_its_bound() -> None:
+    """W52: jobs behind blocked threads start more of these, up to `threads` and no further."""
+
+    async def main(runner: Runner) -> None:
+        gate = threading.Event()
+        calls = blocked(runner, 5, gate)
+        await until(lambda: runner.stats().busy == 3 and runner.stats().queued == 2)
+        await asyncio.sleep(0.02)  # many looks at the queue later it is still so
+        assert (runner.stats().busy, runner.stats().queued) == (3, 2)
+        assert runner.stats().oldest_wait > 0
+        assert len(pool_threads()) == 3
+        gate.set()
+        for call in calls:
+            assert await call.done
+        await until(lambda: runner.stats().idle == 3)
+
+    run_with(ThreadRunner(3), main)
+
+
+def test_picked_up_behind_a_blocked_worker() -> None:
+    """W52: a job queued behind a thread that then blocks is run by another one."""
+
+    async def main(runner: Runner) -> None:
+        gate = threading.Event()
+        (stuck,) = blocked(runner, 1, gate)
+        await until(lambda: runner.stats().queued == 0)
+        for _ in range(20):
+            behind = Call(int)
+            runner.submit(behind)
+            assert await behind.done == 0
+        assert not stuck.done.done()
+        gate.set()
+        await stuck.done
+
+    run_with(ThreadRunner(8), main)
+
+
+def test_threads_retire() -> None:
+    """W52: threads without work end after `idle_timeout` seconds, and start again when needed."""
+
+    async def main(runner: Runner) -> None:
+        for _ in range(2):
+            gate = threading.Event()
+            calls = blocked(runner, 4, gate)
+            await until(lambda: runner.stats().busy == 4)
+            gate.set()
+            for call in calls:
+                await call.done
+            await until(lambda: runner.stats()[:2] == (0, 0))
+            assert runner.stats().queued == 0
+        assert runner.stats().served == 8
+
+    run_with(ThreadRunner(4, idle_timeout=0.02), main)
+
+
+def test_queue_limit() -> None:
+    """W52: beyond `queue_limit` jobs are refused, and counted; below it none is."""
+
+    async def main(runner: Runner) -> None:
+        gate = threading.Event()
+        calls = blocked(runner, 2, gate)
+        await until(lambda: runner.stats()[:3] == (2, 0, 0))
+        calls += blocked(runner, 3, gate)
+        for _ in range(2):
+            with pytest.raises(Overloaded, match="3 requests wait"):
+                runner.submit(Call(int))
+        assert runner.stats().rejected == 2
+        gate.set()
+        for call in calls:
+            assert await call.done
+
+    run_with(ThreadRunner(2, queue_limit=3), main)
+
+
+@pytest.mark.parametrize("how", ["await_", "async_to_sync", "anyio"])
+def test_request_to_itself(how: str) -> None:
+    """W53: a job that waits for one more job of its full pool gets an error, at once."""
+    import anyio.from_thread
+    from asgiref.sync import async_to_sync
+
+    async def nested(runner: Runner) -> str:
+        call = Call(int)
+        runner.submit(call)
+        return str(await call.done)
+
+    def job(runner: Runner) -> str:
+        if how == "await_":
+            return bridge.await_(nested(runner))
+        if how == "anyio":
+            return anyio.from_thread.run(nested, runner)
+        return async_to_sync(nested)(runner)
+
+    async def main(runner: Runner) -> None:
+        call = Call(lambda: job(runner))
+        runner.submit(call)
+        with pytest.raises(SelfRequest, match="request to itself"):
+            await call.done
+        assert runner.stats().rejected == 1
+
+    run_with(ThreadRunner(1), main)
+
+
+def test_request_to_itself_that_can_be_answered() -> None:
+    """W53: where another thread can answer it, a nested request is no error."""
+
+    async def nested(runner: Runner) -> int:
+        call = Call(lambda: 7)
+        runner.submit(call)
+        result: int = await call.done
+        return result
+
+    async def main(runner: Runner) -> None:
+        call = Call(lambda: bridge.await_(nested(runner)))
+        runner.submit(call)
+        assert await call.done == 7
+
+    run_with(ThreadRunner(2), main)
+
+
+def test_request_to_itself_from_afar() -> None:
+    """W53: where the pool cannot know (over a socket), what waits is refused after a while."""
+
+    async def main(runner: Runner) -> None:
+        gate = threading.Event()
+        (stuck,) = blocked(runner, 1, gate)
+        await until(lambda: runner.stats().queued == 0)
+        waiting = Call(int)
+        runner.submit(waiting)
+        with pytest.raises(SelfRequest, match="came free"):
+            await waiting.done
+        assert runner.stats().rejected == 1
+        gate.set()
+        await stuck.done
+        again = Call(lambda: "fine")
+        runner.submit(again)
+        assert await again.done == "fine"
+
+    run_with(ThreadRunner(1, stall_timeout=0.05), main)
+
+
+def test_pools_of_their_own() -> None:
+    """W52: one pool that is full does not hold up another."""
+
+    async def main(runner: Runner) -> None:
+        other = ThreadRunner(1)
+        other.start(asyncio.get_running_loop())
+        gate = threading.Event()
+        calls = blocked(runner, 2, gate)
+        call = Call(lambda: "fine")
+        other.submit(call)
+        assert await call.done == "fine"
+        gate.set()
+        for stuck in calls:
+            await stuck.done
+        assert await other.stop(10)
+
+    run_with(ThreadRunner(1), main)
+
+
+def test_stop() -> None:
+    """W54: stopping refuses what is queued, waits for what runs, and takes no more."""
+
+    async def main() -> None:
+        runner = ThreadRunner(1)
+        with pytest.raises(Overloaded):
+            runner.submit(Call(int))  # not started yet
+        runner.start(asyncio.get_running_loop())
+        gate = threading.Event()
+        (running,) = blocked(runner, 1, gate)
+        await until(lambda: runner.stats()[:3] == (1, 0, 0))
+        queued = Call(int)
+        runner.submit(queued)
+        assert not await runner.stop(0.01)
+        with pytest.raises(Overloaded, match="stopping"):
+            await queued.done
+        gate.set()
+        assert await running.done
+        assert await runner.stop(10)
+        with pytest.raises(Overloaded):
+            runner.submit(Call(int))
+        assert await runner.stop(10)
+
+    asyncio.run(main())
+
+
+def test_stop_before_start() -> None:
+    """W54: a pool that never ran stops as well."""
+    assert asyncio.run(ThreadRunner().stop(1))
+
+
+def test_loop_that_closes_without_a_word() -> None:
+    """W54: where nobody stops the pool its threads end by themselves."""
+
+    async def main() -> None:
+        runner.start(asyncio.get_running_loop())
+        call = Call(int)
+        runner.submit(call)
+        await call.done
+
+    runner = ThreadRunner(idle_timeout=0.02)
+    asyncio.run(main())
+    for thread in pool_threads():
+        thread.join(10)
+    assert runner.stats() == (0, 0, 0, 0.0, 1, 0)
+
+
+def test_jobs_are_freed() -> None:
+    """W52: a thread that sleeps does not keep its last job alive."""
+
+    async def main(runner: Runner) -> None:
+        call = Call(int)
+        seen = weakref.ref(call)
+        runner.submit(call)
+        await call.done
+        del call
+        await until(lambda: gc.collect() >= 0 and seen() is None)
+
+    run_with(ThreadRunner(idle_timeout=60), main)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fork is of Unix")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_after_fork() -> None:
+    """W52: threads do not come along when a process forks: the child's pool starts anew."""
+    runner = ThreadRunner(2, idle_timeout=60)
+
+    async def main(runner: Runner) -> None:
+        call = Call(lambda: "ran")
+        runner.submit(call)
+        assert await call.done == "ran"
+
+    async def parent(runner: Runner) -> None:
+        await main(runner)
+        child = os.fork()
+        if child == 0:
+            os._exit(in_child(runner))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+    def in_child(runner: Runner) -> int:
+        loop = asyncio.new_event_loop()
+        asyncio._set_running_loop(None)  # the parent's does not run here
+
+        async def run() -> int:
+            runner.start(loop)
+            await main(runner)
+            return 7
+
+        try:
+            return loop.run_until_complete(asyncio.wait_for(run(), 10))
+        except BaseException:
+            return 1
+
+    run_with(runner, parent)
+
+
+def test_nothing_is_lost_in_a_storm() -> None:
+    """W52: of many jobs that come in bursts, some of which block, each runs exactly once."""
+    runs: list[int] = []
+    interval = sys.getswitchinterval()
+
+    def job(number: int, gate: threading.Event) -> int:
+        if number % 17 == 0:
+            gate.wait(0.002)
+        runs.append(number)
+        return number
+
+    async def main(runner: Runner) -> None:
+        gate = threading.Event()
+        for burst in range(40):
+            calls = [Call(lambda n=burst * 100 + n: job(n, gate)) for n in range(100)]
+            for call in calls:
+                runner.submit(call)
+            assert await asyncio.gather(*(call.done for call in calls)) == [
+                burst * 100 + n for n in range(100)
+            ]
+            await until(lambda: runner.stats()[:3:2] == (0, 0))
+        assert sorted(runs) == list(range(4000))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        run_with(ThreadRunner(8), main)
+    finally:
+        sys.setswitchinterval(interval)
