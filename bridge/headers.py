@@ -45,6 +45,7 @@ class Spellings(dict[Name, Known], Generic[Name, Known]):
     """
 
     SIZE = 1024
+    LONGEST = 64
 
     def __init__(self, learn: Callable[[Name], Known]) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class Spellings(dict[Name, Known], Generic[Name, Known]):
         known = self._learn(name)
         if len(self) >= self.SIZE:
             self.clear()
-        if len(name) <= 64:
+        if len(name) <= self.LONGEST:
             self[name] = known
         return known
 
@@ -140,7 +141,7 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def _learn_text(name: str) -> str:
-    if type(name) is not str:
+    if not isinstance(name, str):
         raise IllegalResponse(
             f"header name {name!r} is {type(name).__name__}; PEP 3333 wants a native str"
         )
@@ -165,7 +166,7 @@ TEXT_NAMES: Spellings[str, str] = Spellings(_learn_text)
 
 def check_text(what: str, value: Any) -> None:
     """Raise `IllegalResponse` where `value` is not latin-1 text, or could end its line (W34)."""
-    if type(value) is not str:
+    if not isinstance(value, str):
         raise IllegalResponse(
             f"{what} is {type(value).__name__} {value!r}; PEP 3333 wants a native str"
         )
@@ -178,6 +179,42 @@ def check_text(what: str, value: Any) -> None:
             raise IllegalResponse(
                 f"{what} has characters outside latin-1: {value!r} (PEP 3333, Unicode Issues)"
             ) from None
+
+
+class CheckedFields(dict[tuple[str, str], int]):
+    """``(name, value)`` as WSGI has it, checked (W34) -> the length that a Content-Length names.
+
+    -1 for every other field. Raises `IllegalResponse` that names what is wrong. Fields that are
+    short and ordinary are remembered, so that checking them again is one look-up.
+    """
+
+    SIZE = 4096
+    LONGEST = 200
+
+    def __missing__(self, pair: tuple[str, str]) -> int:
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            raise IllegalResponse(
+                f"header {pair!r} is not a pair of name and value (PEP 3333, start_response())"
+            ) from None
+        if type(pair) is not tuple:
+            raise IllegalResponse(f"header {pair!r} is no tuple; PEP 3333 wants (name, value)")
+        lower = TEXT_NAMES[name]
+        check_text(f"value of header {name!r}", value)
+        length = -1
+        if lower == "content-length":
+            if not (value.isascii() and value.isdigit()):
+                raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
+            length = int(value)
+        if len(value) <= self.LONGEST and lower != "set-cookie":
+            if len(self) >= self.SIZE:
+                self.clear()
+            self[pair] = length
+        return length
+
+
+CHECKED_FIELDS = CheckedFields()
 
 
 def encode_text(headers: TextHeaders) -> list[tuple[bytes, bytes]]:

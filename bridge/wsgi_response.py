@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
-from bridge.headers import TEXT_NAMES, Spellings, bodiless, check_text, reason
+from bridge.headers import CHECKED_FIELDS, TEXT_NAMES, Spellings, bodiless, check_text, reason
 from bridge.types import Environ, ExcInfo, ResponseSink, TextHeaders, Write, WSGIApp
 
 logger = logging.getLogger("bridge.error")
@@ -162,13 +162,17 @@ class WsgiCall:
         if self._started:
             raise IllegalResponse("start_response() was called after the response had started")
         text, bare = STATUSES[status]
-        names = TEXT_NAMES
+        checked = CHECKED_FIELDS
         length = None
-        for name, value in headers:
-            if names[name] == "content-length":
-                length = _length(value, length)
-            if type(value) is not str or not value.isascii() or not value.isprintable():
-                check_text(f"value of header {name!r}", value)
+        try:
+            for pair in headers:
+                declared = checked[pair]
+                if declared >= 0:
+                    length = declared if length is None else _same(declared, length)
+        except TypeError:
+            raise IllegalResponse(
+                f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
+            ) from None
         self._status = text
         self._headers = list(headers)
         self._left = length
@@ -435,11 +439,8 @@ def _joined(pieces: Iterable[Any]) -> list[bytes]:
     return [body] if body else []
 
 
-def _length(value: Any, known: int | None) -> int:
-    """A Content-Length that an app sets: digits, once (W34, W36)."""
-    if type(value) is not str or not (value.isascii() and value.isdigit()):
-        raise IllegalResponse(f"Content-Length is {value!r}, and must be digits")
-    length = int(value)
-    if known is not None and known != length:
+def _same(length: int, known: int) -> int:
+    """A Content-Length that comes again has to say the same (W36)."""
+    if known != length:
         raise IllegalResponse(f"Content-Length is set twice: {known} and {length}")
     return length

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from types import CoroutineType
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
-from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
+from bridge.errors import ClientDisconnected, RequestError
 from bridge.headers import encode_fields, reason
-from bridge.server.exchange import BY_CHUNKS, NO_BODY, UNFRAMED, Exchange
-from bridge.server.fields import FIELD_LINES, STATUS_LINES
+from bridge.server.exchange import BY_CHUNKS, UNFRAMED, Exchange
+from bridge.server.fields import CONTENT_LENGTH, FIELD_LINES, STATUS_LINES
 from bridge.server.http import HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.types import ASGIApp, Message, Scope
@@ -56,44 +56,64 @@ class AsgiHandler:
 
     def open(self, connection: HttpProtocol, head: RequestHead) -> AsgiExchange:
         """An exchange for this request."""
-        return AsgiExchange(connection, head, self)
+        return AsgiExchange(self, connection, head)
 
 
 def make_scope(
     connection: HttpProtocol, head: RequestHead, state: dict[str, Any], prefix: str = ""
 ) -> Scope:
     """The HTTP scope of a request (ASGI, "HTTP Connection Scope"; S13)."""
-    target = head.target
-    raw_path, _, query = target.partition(b"?")
-    path = (
-        unquote_to_bytes(raw_path).decode("utf-8", "replace")
-        if raw_path.find(b"%") >= 0
-        else raw_path.decode("ascii")
-    )
-    root_path = connection.root_path
-    if root_path and not (path + "/").startswith(root_path + "/"):
-        # The proxy before us took it off; an app finds it in its path (ASGI, "root_path").
-        path = root_path + path
-        raw_path = quote(root_path).encode("ascii") + raw_path
-    client, scheme, server = connection.client, connection.scheme, connection.server
-    if head.resolved is not None:
-        client, scheme, server = head.resolved
-    return {
+    return _complete(_scope_base(connection, prefix), connection, head, state)
+
+
+def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
+    """What the scopes of one connection have in common, with places for the rest."""
+    base: Scope = {
         "type": "http",
         "asgi": ASGI.copy(),
-        "http_version": "1.1" if head.http11 else "1.0",
-        "method": head.method,
-        "scheme": scheme,
-        "path": path,
-        "raw_path": raw_path,
-        "query_string": query,
-        "root_path": root_path + prefix,
-        "headers": head.headers,
-        "client": client,
-        "server": server,
-        "state": state.copy(),
-        "extensions": EXTENSIONS.copy(),
+        "http_version": "1.1",
+        "method": None,
+        "scheme": connection.scheme,
+        "path": None,
+        "raw_path": None,
+        "query_string": None,
+        "root_path": connection.root_path + prefix,
+        "headers": None,
+        "client": connection.client,
+        "server": connection.server,
+        "state": None,
+        "extensions": None,
     }
+    return base
+
+
+def _complete(
+    scope: Scope, connection: HttpProtocol, head: RequestHead, state: dict[str, Any]
+) -> Scope:
+    line = head.line
+    scope["method"] = line.method
+    scope["path"] = line.path
+    scope["raw_path"] = line.raw_path
+    scope["query_string"] = line.query
+    scope["headers"] = head.headers
+    scope["state"] = state.copy()
+    scope["extensions"] = EXTENSIONS.copy()
+    if connection.tls is not None:
+        scope["extensions"]["tls"] = connection.tls.copy()
+    if connection.root_path:
+        _below_root(scope, connection.root_path)
+    if not head.http11:
+        scope["http_version"] = "1.0"
+    if head.resolved is not None:
+        scope["client"], scope["scheme"], scope["server"] = head.resolved
+    return scope
+
+
+def _below_root(scope: Scope, root_path: str) -> None:
+    """What the proxy before us took off the path, an app finds in it (ASGI, "root_path")."""
+    if not (scope["path"] + "/").startswith(root_path + "/"):
+        scope["path"] = root_path + scope["path"]
+        scope["raw_path"] = quote(root_path).encode("ascii") + scope["raw_path"]
 
 
 class AsgiExchange(Exchange):
@@ -104,7 +124,7 @@ class AsgiExchange(Exchange):
     _body_given = False
     _trailers = False
 
-    def __init__(self, connection: HttpProtocol, head: RequestHead, handler: AsgiHandler) -> None:
+    def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         self.connection = connection
         self.head = head
         self.handler = handler
@@ -112,14 +132,17 @@ class AsgiExchange(Exchange):
     def answer(self) -> None:
         """Call the app, in a task that often ends within this very call."""
         connection, handler = self.connection, self.handler
-        scope = make_scope(connection, self.head, handler.lifespan_state, handler.prefix)
-        loop = connection.state.loop
+        base = connection.bases.get(handler)
+        if base is None:
+            base = connection.bases[handler] = _scope_base(connection, handler.prefix)
+        scope = _complete(base.copy(), connection, self.head, handler.lifespan_state)
         coroutine = handler.app(scope, self.receive, self.send)
         if type(coroutine) is not CoroutineType:
             coroutine = _awaiting(coroutine)
-        task = _new_task(coroutine, loop=loop)
+        task = _new_task(coroutine, loop=connection.state.loop)
         if task.done():
-            self._ended(task)
+            if not self.over or task.cancelled() or task.exception() is not None:
+                self._ended(task)
         else:
             self._task = task  # the loop itself holds tasks by weak references only
             task.add_done_callback(self._ended)
@@ -158,14 +181,6 @@ class AsgiExchange(Exchange):
         self.refuse(error.status, reason(error.status))
         super().spoil(error)
 
-    def bad_length(self, value: bytes) -> None:
-        """Raise for a Content-Length that is no number, or comes twice."""
-        raise IllegalMessage(
-            f"content-length is {value!r}"
-            + (f" after {self.length}" if self.length is not None else "")
-            + ", and must be one number"
-        )
-
     # --------------------------------------------------------- receive
 
     async def receive(self) -> Message:
@@ -193,7 +208,10 @@ class AsgiExchange(Exchange):
         connection = self.connection
         if connection.gone:
             raise ClientDisconnected("the client is gone; nothing more can be sent")
-        kind = grammar.message_type(message)
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            kind = grammar.message_type(message)
         phase = self._phase
         if kind == "http.response.body" and _WAITING < phase < _TRAILING:
             body = message.get("body", b"")
@@ -214,46 +232,28 @@ class AsgiExchange(Exchange):
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
         status: int = message.get("status")  # type: ignore[assignment]
-        lines = [STATUS_LINES[status]]
-        self.own_date = self.own_server = False
+        lines = self.lines = [STATUS_LINES[status]]
         for pair in message.get("headers", ()):
             try:
-                line, meaning = FIELD_LINES[pair]
+                line, meaning, length = FIELD_LINES[pair]
             except TypeError:
-                line, meaning = FIELD_LINES[tuple(pair)]
+                line, meaning, length = FIELD_LINES[tuple(pair)]
             lines.append(line)
             if meaning:
-                self.note(meaning, pair[1])
-        self.lines = lines
+                if meaning == CONTENT_LENGTH and self.length is None:
+                    self.length = length
+                else:
+                    self.note(meaning, length)
         self.status = status
-        self._trailers = bool(message.get("trailers"))
+        if status == 204 or status == 304:
+            self.plain = False
+        if message.get("trailers"):
+            self._trailers = True
         self._phase = _HELD
 
     def _respond(self, body: bytes) -> None:
-        head = self.head
-        if (
-            self.length == len(body)
-            and self.complete
-            and not head.close
-            and not self.close
-            and not self.own_date
-            and not self.own_server
-            and head.method != "HEAD"
-            and self.status != 304
-            and self.status != 204
-            and not self.connection.state.retiring
-            and not self.connection.half_closed
-        ):
-            # Nothing to add but our own fields: the common way, without the general one.
-            self.framing = NO_BODY
-            self.sent = len(body)
-            lines = self.lines
-            lines.append(self.connection.state.default_lines)
-            lines.append(b"\r\n")
-            lines.append(body)
-            self.connection.write(b"".join(lines))
-        else:
-            self.connection.write(self.whole(body))
+        connection = self.connection
+        connection.write(self.plainly(body) or self.whole(body))
         self.end()
 
     def _stream(self, body: bytes, more: bool) -> None:

@@ -14,9 +14,9 @@ import asyncio
 import logging
 from typing import Protocol
 
-from bridge.errors import ClientDisconnected, RequestError
+from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.headers import bodiless
-from bridge.server.fields import FIELD_LINES, Meaning
+from bridge.server import fields
 from bridge.server.request import RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.types import RawHeaders
@@ -92,6 +92,8 @@ class Exchange:
     framing = UNFRAMED
     sent = 0
     """Bytes of body that left."""
+    plain = True
+    """Neither the status nor a field asks for anything unusual."""
     uncounted = False
     """Taken out of the count of requests at a time."""
     own_date = False
@@ -205,32 +207,44 @@ class Exchange:
 
     # --------------------------------------------------------- the head out
 
-    def add_field(self, pair: tuple[bytes, bytes]) -> None:
-        """Put a response field into the head. Raises `IllegalMessage` (S10)."""
-        try:
-            line, meaning = FIELD_LINES[pair]
-        except TypeError:
-            line, meaning = FIELD_LINES[tuple(pair)]  # type: ignore[index]
-        self.lines.append(line)
-        if meaning:
-            self.note(meaning, pair[1])
+    def note(self, meaning: int, length: int) -> None:
+        """Heed a field that tells the server something. Raises `IllegalMessage`."""
+        if meaning == fields.CONTENT_LENGTH:
+            if self.length is not None:
+                raise IllegalMessage(f"content-length is set twice: {self.length}, {length}")
+            self.length = length
+        elif meaning != fields.DROPPED:
+            self.plain = False
+            if meaning == fields.DATE:
+                self.own_date = True
+            elif meaning == fields.SERVER:
+                self.own_server = True
+            else:
+                self.close = True
 
-    def note(self, meaning: int, value: bytes) -> None:
-        """Heed a field that tells the server something."""
-        if meaning == Meaning.CONTENT_LENGTH:
-            if self.length is not None or not value.isdigit():
-                self.bad_length(value)
-            self.length = int(value)
-        elif meaning == Meaning.DATE:
-            self.own_date = True
-        elif meaning == Meaning.SERVER:
-            self.own_server = True
-        elif meaning == Meaning.CONNECTION and value.lower() == b"close":
-            self.close = True
+    def plainly(self, body: bytes) -> bytes:
+        """The whole response where nothing but our own fields is to be added; else ``b""``.
 
-    def bad_length(self, value: bytes) -> None:
-        """Raise the handler's error for an impossible Content-Length."""
-        raise NotImplementedError
+        The common way: what `frame` and `piece` would come to, without asking.
+        """
+        connection = self.connection
+        state = connection.state
+        size = len(body)
+        if (
+            self.length == size
+            and self.plain
+            and self.head.usual
+            and self.complete
+            and not state.retiring
+            and not connection.half_closed
+        ):
+            self.framing = BY_LENGTH
+            self.sent = size
+            lines = self.lines
+            lines.append(state.default_end)
+            lines.append(body)
+            return b"".join(lines)
+        return b""
 
     def frame(self, size: int | None) -> None:
         """Settle how the end of the body is told; `size` is its length where it is known.
@@ -376,4 +390,5 @@ class Exchange:
         if log is not None:
             log(self)
         self.connection.finished(self)
-        self.wake()
+        if self._event is not None:
+            self._event.set()

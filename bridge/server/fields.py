@@ -6,7 +6,7 @@ kept with its encoded line: looking it up costs less than checking it.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from typing import Final, TypeAlias
 
 from bridge.errors import IllegalMessage
 from bridge.headers import (
@@ -23,37 +23,50 @@ _KEPT_LENGTH = 200
 _NOT_KEPT = frozenset({b"set-cookie", b"etag", b"location", b"last-modified", b"x-request-id"})
 
 
-class Meaning(IntEnum):
-    """What a response field says to the server. Zero: nothing."""
-
-    NOTHING = 0
-    CONTENT_LENGTH = 1
-    DATE = 2
-    SERVER = 3
-    CONNECTION = 4
-    DROPPED = 5
-
+# What a response field says to the server; plain numbers, for they are compared on every request.
+NOTHING: Final = 0
+CONTENT_LENGTH: Final = 1
+DATE: Final = 2
+SERVER: Final = 3
+CONNECTION: Final = 4
+DROPPED: Final = 5
 
 _MEANINGS = {
-    **dict.fromkeys(HOP_BY_HOP, Meaning.DROPPED),
-    b"content-length": Meaning.CONTENT_LENGTH,
-    b"date": Meaning.DATE,
-    b"server": Meaning.SERVER,
-    b"connection": Meaning.CONNECTION,
+    **dict.fromkeys(HOP_BY_HOP, DROPPED),
+    b"content-length": CONTENT_LENGTH,
+    b"date": DATE,
+    b"server": SERVER,
+    b"connection": CONNECTION,
     # Announces trailers, which the framing then really has.
-    b"trailer": Meaning.NOTHING,
+    b"trailer": NOTHING,
 }
 
 
-class FieldLines(dict[tuple[bytes, bytes], tuple[bytes, int]]):
-    """``(name, value)`` -> its line as it goes on the wire, and its `Meaning`.
+#: A field as it goes on the wire (empty where it is the server's business), what it means, and
+#: the number that a Content-Length names.
+Line: TypeAlias = tuple[bytes, int, int]
+
+
+def _line(lower: bytes, line: bytes, value: bytes) -> Line:
+    meaning = _MEANINGS.get(lower, NOTHING)
+    if meaning == CONTENT_LENGTH:
+        if not value.isdigit():
+            raise IllegalMessage(f"content-length is {value!r}, and must be a number")
+        return line, meaning, int(value)
+    if meaning == CONNECTION and value.lower() != b"close":
+        meaning = DROPPED
+    return (b"" if meaning >= CONNECTION else line), meaning, 0
+
+
+class FieldLines(dict[tuple[bytes, bytes], Line]):
+    """``(name, value)`` -> its `Line`.
 
     Raises `IllegalMessage` that names the field at fault; `TypeError` for a pair in a list.
     """
 
     SIZE = 4096
 
-    def __missing__(self, pair: tuple[bytes, bytes]) -> tuple[bytes, int]:
+    def __missing__(self, pair: tuple[bytes, bytes]) -> Line:
         try:
             name, value = pair
         except (TypeError, ValueError):
@@ -62,11 +75,7 @@ class FieldLines(dict[tuple[bytes, bytes], tuple[bytes, int]]):
             ) from None
         lower = FIELD_NAMES[name]
         check_value(name, value)
-        meaning = int(_MEANINGS.get(lower, Meaning.NOTHING))
-        if meaning >= Meaning.CONNECTION:
-            known = (b"", meaning)
-        else:
-            known = (b"%b: %b\r\n" % (name, value), meaning)
+        known = _line(lower, b"%b: %b\r\n" % (name, value), value)
         if len(value) <= _KEPT_LENGTH and lower not in _NOT_KEPT:
             if len(self) >= self.SIZE:
                 self.clear()
@@ -96,16 +105,16 @@ STATUS_LINES = StatusLines()
 # ------------------------------------------------------------- the same for text (WSGI)
 
 
-class TextLines(dict[tuple[str, str], tuple[bytes, int]]):
-    """``(name, value)`` as text, checked already (W34) -> its line, and its `Meaning`."""
+class TextLines(dict[tuple[str, str], Line]):
+    """``(name, value)`` as text, checked already (W34) -> its `Line`."""
 
     SIZE = 4096
 
-    def __missing__(self, pair: tuple[str, str]) -> tuple[bytes, int]:
+    def __missing__(self, pair: tuple[str, str]) -> Line:
         name, value = pair
         lower = TEXT_NAMES[name].encode("ascii")
-        meaning = int(_MEANINGS.get(lower, Meaning.NOTHING))
-        known = (f"{name}: {value}\r\n".encode("latin-1"), meaning)
+        line = f"{name}: {value}\r\n".encode("latin-1")
+        known = _line(lower, line, value.encode("latin-1"))
         if len(value) <= _KEPT_LENGTH and lower not in _NOT_KEPT:
             if len(self) >= self.SIZE:
                 self.clear()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from bridge.dispatcher import Dispatcher, Route
 from bridge.environ import environ_from_scope
@@ -80,7 +79,7 @@ class DispatchHandler:
 
     def handler_for(self, connection: HttpProtocol, head: RequestHead) -> Handler:
         """The child's handler, or the one that answers 404."""
-        path = decoded_path(head.target)
+        path = head.line.path
         root = connection.root_path + self.prefix
         if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
             path = path[len(root) :]
@@ -94,14 +93,6 @@ class DispatchHandler:
                 lambda: environ_from_scope(make_scope(connection, head, {}, self.prefix)),
             )
         return self._nowhere if route is None else self._handlers[route]
-
-
-def decoded_path(target: bytes) -> str:
-    """The path of a target, decoded as ASGI has it."""
-    path = target.partition(b"?")[0]
-    if path.find(b"%") < 0:
-        return path.decode("ascii")
-    return unquote_to_bytes(path).decode("utf-8", "replace")
 
 
 async def stop_runners(app: ASGIApp, timeout: float) -> None:

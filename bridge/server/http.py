@@ -34,6 +34,8 @@ logger = logging.getLogger("bridge.error")
 LINGER = 2.0
 #: Bytes that one call of sendfile may take, so that the loop is not held by a fast client.
 FILE_BLOCK = 1024 * 1024
+#: Seconds for which a loop that is busy gets to read what has come, before an idle connection ends.
+_LAST_LOOK = 0.01
 #: Seconds after a half-close until the app is told that the client has left.
 HALF_CLOSE_GRACE = 2.0
 
@@ -561,7 +563,8 @@ class HttpProtocol(asyncio.Protocol):
                         )
                     )
             elif now - self.since > config.timeout_keep_alive and not self.transport.is_closing():
-                self._close(lingering=False)
+                # A request may have come that the loop has not read yet: look once more first.
+                self.state.loop.call_later(_LAST_LOOK, self._expire, self.since)
             return
         if exchange.over:
             self.settle(exchange)
@@ -571,6 +574,11 @@ class HttpProtocol(asyncio.Protocol):
             exchange.wake()
         if not exchange.complete and not self._reading_paused:
             self._sweep_body(exchange, now)
+
+    def _expire(self, since: float) -> None:
+        """Close after the keep-alive time, unless a request came after all."""
+        if since == self.since and self.exchange is None and not self._buffer and not self._deaf:
+            self._close(lingering=False)
 
     def _sweep_body(self, exchange: Exchange, now: float) -> None:
         config = self.state.config

@@ -5,29 +5,35 @@ Hardly any WSGI app does, and to make a scope costs more than the rest of the en
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
-from typing import Any
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from typing import Any, Protocol
 
 from bridge.types import Scope
 
 
+class Maker(Protocol):
+    """What knows how to make the scope: an exchange."""
+
+    def make_scope(self) -> Scope:
+        """The scope of the request."""
+
+
 class LazyScope(dict[str, Any]):
-    """A scope that `make` makes at the first look, whatever way that look takes."""
+    """A scope that `maker` makes at the first look, whatever way that look takes."""
 
-    __slots__ = ("_make",)
+    __slots__ = ("maker",)
     __hash__ = None
-
-    def __init__(self, make: Callable[[], Scope]) -> None:
-        self._make: Callable[[], Scope] | None = make
+    #: Set it right after making the object; None once the scope is made.
+    maker: Maker | None
 
     def _fill(self) -> None:
-        make, self._make = self._make, None
-        if make is not None:
-            self.update(make())
+        maker, self.maker = self.maker, None
+        if maker is not None:
+            self.update(maker.make_scope())
 
     def __missing__(self, key: str) -> Any:
         """A key that is not there: not yet, or not at all."""
-        if self._make is None:
+        if self.maker is None:
             raise KeyError(key)
         self._fill()
         return self[key]

@@ -10,33 +10,22 @@ readings of one message, S3) is checked here.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from enum import IntEnum
+from types import SimpleNamespace
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from bridge.errors import RequestError
-from bridge.headers import Spellings, content_length, is_token
+from bridge.headers import Spellings, content_length
 from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
+from bridge.server.request_line import RequestLine, RequestLines, malformed
 
 #: `RequestHead.length` of a body whose end the chunks tell.
 CHUNKED: Final = -1
 
 _END = b"\r\n\r\n"
-_METHODS: Final = {
-    name.encode(): name
-    for name in (
-        *("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"),
-        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT"),
-        *("MKACTIVITY", "CHECKOUT", "MERGE", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE"),
-        *("LINK", "UNLINK"),
-    )
-}
-#: What an origin-form target may hold (RFC 3986 §3.3, §3.4), as `bytes.translate` deletes it.
-_TARGET: Final = (
-    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?@!$&'()*+,;=%[]|"
-)
-_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
 _HOST = re.compile(
     rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*(?::[0-9]{0,5})?"
     rb"|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
@@ -48,16 +37,34 @@ _LINE_START = re.compile(
     re.DOTALL,
 )
 
-# Field names that say something to the server itself.
-_HOST_FIELD: Final = b"host"
-_SPECIAL: Final = FORWARDING_HEADERS | {
-    b"host",
-    b"content-length",
-    b"transfer-encoding",
-    b"connection",
-    b"upgrade",
-    b"expect",
+
+class Field(IntEnum):
+    """Fields that say something to the server itself. Zero: none of them."""
+
+    ORDINARY = 0
+    HOST = 1
+    CONTENT_LENGTH = 2
+    TRANSFER_ENCODING = 3
+    CONNECTION = 4
+    UPGRADE = 5
+    EXPECT = 6
+    FORWARDED = 7
+
+
+_FIELDS = {
+    **dict.fromkeys(FORWARDING_HEADERS, Field.FORWARDED),
+    b"host": Field.HOST,
+    b"content-length": Field.CONTENT_LENGTH,
+    b"transfer-encoding": Field.TRANSFER_ENCODING,
+    b"connection": Field.CONNECTION,
+    b"upgrade": Field.UPGRADE,
+    b"expect": Field.EXPECT,
 }
+
+
+def _learn_field(name: bytes) -> tuple[bytes, int]:
+    lower = name.lower()
+    return lower, int(_FIELDS.get(lower, Field.ORDINARY))
 
 
 class RequestHead:
@@ -67,6 +74,10 @@ class RequestHead:
     requests do not need are class attributes and set only where a field speaks of them.
     """
 
+    #: Nothing below is set: no body, no close, no wish of the client's; and it is no HEAD.
+    plain = True
+    #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
+    usual = True
     #: True for HTTP/1.1, False for HTTP/1.0.
     http11 = True
     #: The client will not use the connection again.
@@ -82,10 +93,15 @@ class RequestHead:
     #: What that word comes to, where the proxy is trusted (S32).
     resolved: Resolved | None = None
 
-    def __init__(self, method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        self.method = method
-        self.target = target
+    def __init__(self, line: RequestLine, headers: list[tuple[bytes, bytes]]) -> None:
+        self.line = line
+        self.method = line.method
         self.headers = headers
+
+    @property
+    def target(self) -> bytes:
+        """The target as it was sent, in origin form."""
+        return self.line.target
 
 
 def _learn_host(value: bytes) -> bytes:
@@ -98,159 +114,106 @@ class HeadParser:
     """Whole heads to `RequestHead`; one for all connections of a loop.
 
     `line_limit` and `size_limit` are bytes, `count_limit` is a number of fields (S2).
+
+    llhttp hands each field to a callback. Here that is ``dict.setdefault`` itself, which costs a
+    third of a function of ours; a head in which a name comes twice is seen by its number of
+    lines, and read again by a callback that keeps both.
     """
 
     def __init__(self, line_limit: int, size_limit: int, count_limit: int) -> None:
         self._line_limit = line_limit
         self._size_limit = size_limit
         self._count_limit = count_limit
-        self._fields: list[tuple[bytes, bytes]] = []
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
-        self._parser = HttpRequestParser(self)
-        #: A head longer than this breaks one of the limits whatever is in it.
-        self.most = line_limit + size_limit + 4
+        self._names: Spellings[bytes, tuple[bytes, int]] = Spellings(_learn_field)
+        self._lines = RequestLines()
+        self._fields: dict[bytes, bytes] = {}
+        self._renew()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: one field, whole."""
-        self._fields.append((name.lower(), value))
+    def _renew(self) -> None:
+        """A parser that expects a head: after a body's head, a close or an error."""
+        self._parser = HttpRequestParser(SimpleNamespace(on_header=self._fields.setdefault))
 
     def parse(self, head: bytes) -> RequestHead:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4)."""
         line_end = head.find(b"\r\n")
         if line_end > self._line_limit:
             raise self.line_too_long(line_end)
-        try:
-            method, target, version = head[:line_end].split(b" ")
-        except ValueError:
-            raise _malformed_line(head) from None
-        name = _METHODS.get(method)
-        if name is None or version != b"HTTP/1.1":
-            name, fed = self._unusual_line(method, version, head)
-        else:
-            fed = head
-        request = RequestHead(name, target, self._parse_fields(fed, line_end))
-        if version == b"HTTP/1.0":
-            request.http11 = False
-            request.close = True
-        host = None
-        for field, value in request.headers:
-            if field in _SPECIAL:
-                if field == _HOST_FIELD:
-                    if host is not None:
-                        raise RequestError("the request has two Host fields; send one")
-                    host = self._hosts[value]
-                else:
-                    self._special(request, field, value)
-        if host is None and request.http11:
-            raise RequestError("the request has no Host field; HTTP/1.1 wants one")
-        if target.translate(None, _TARGET) or target[0] != 47 or target.find(b"%") > 0:
-            self._unusual_target(request)
-        if request.upgrade or request.length or request.close:
-            self._finish_unusual(request)
-        return request
-
-    def _parse_fields(self, head: bytes, line_end: int) -> list[tuple[bytes, bytes]]:
         size = len(head) - line_end - 4
         if size > self._size_limit:
             raise self.head_too_long(size)
-        fields = self._fields = []
-        try:
-            self._parser.feed_data(head)
-        except HttpParserUpgrade:
-            self._parser = HttpRequestParser(self)
-        except HttpParserError as error:
-            self._parser = HttpRequestParser(self)
-            raise RequestError(f"malformed request: {error}") from None
-        if len(fields) > self._count_limit:
+        line = self._lines[head[:line_end]]
+        count = head.count(b"\r\n") - 2
+        if count > self._count_limit:
             raise RequestError(
-                f"read {len(fields)} header fields, limit is {self._count_limit}; "
+                f"read {count} header fields, limit is {self._count_limit}; "
                 "raise --limit-header-count to allow more",
                 431,
             )
-        if head.find(b" \r\n") > 0 or head.find(b"\t\r\n") > 0:
-            fields = [(name, value.rstrip(b" \t")) for name, value in fields]
-        return fields
+        fields = self._fields
+        fields.clear()
+        try:
+            self._parser.feed_data(b"POST" + head[len(line.method) :] if line.stands_in else head)
+        except HttpParserUpgrade:
+            self._renew()
+        except HttpParserError as error:
+            self._renew()
+            raise RequestError(f"malformed request: {error}") from None
+        pairs = fields.items() if len(fields) == count else _all_fields(head, line)
+        if head.count(b" \r\n") or head.count(b"\t\r\n"):
+            pairs = [(name, value.rstrip(b" \t")) for name, value in pairs]
+        names = self._names
+        headers = []
+        host = None
+        special = None
+        for name, value in pairs:
+            lower, meaning = names[name]
+            headers.append((lower, value))
+            if meaning:
+                if meaning == 1 and host is None:
+                    host = value
+                else:
+                    special = True
+        request = RequestHead(line, headers)
+        if special or not line.http11 or line.authority or line.method == "HEAD":
+            self._unusual(request)
+        elif host is None:
+            raise RequestError("the request has no Host field; HTTP/1.1 wants one")
+        if host is not None:
+            self._hosts[host]
+        return request
 
-    def _unusual_line(self, method: bytes, version: bytes, head: bytes) -> tuple[str, bytes]:
-        if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-            if version.startswith(b"HTTP/") and len(version) == 8:
-                raise RequestError(
-                    f"the protocol is {version!r}; HTTP/1.1 and HTTP/1.0 are spoken here", 505
-                )
-            raise _malformed_line(head)
-        if method == b"CONNECT":
-            raise RequestError("CONNECT is for proxies, and this is none", 501)
-        name = _METHODS.get(method)
-        if name is not None:
-            return name, head
-        if len(method) > 64 or not is_token(method):
-            raise _malformed_line(head)
-        # llhttp knows a list of methods only; the app may know more (S4).
-        return method.decode("ascii"), b"POST" + head[len(method) :]
-
-    def _special(self, request: RequestHead, field: bytes, value: bytes) -> None:
-        if field == b"content-length":
-            if request.length == CHUNKED:
-                raise RequestError("Transfer-Encoding and Content-Length contradict each other")
-            request.length = content_length(value)
-        elif field == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                raise RequestError(
-                    f"Transfer-Encoding is {value[:80]!r}; only chunked is known", 501
-                )
-            if not request.http11:
-                raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
-            request.length = CHUNKED
-        elif field == b"connection":
-            for option in value.lower().split(b","):
-                option = option.strip(b" \t")
-                if option == b"close":
-                    request.close = True
-                elif option == b"keep-alive" and not request.http11:
-                    # A later close, in this field or another, wins.
-                    request.close = any(
-                        b"close" in other.lower().replace(b" ", b"").split(b",")
-                        for name, other in request.headers
-                        if name == b"connection"
-                    )
-                elif option == b"upgrade":
-                    request.upgrade = request.upgrade or b"?"
-        elif field == b"expect":
-            if value.lower() != b"100-continue":
-                raise RequestError(f"Expect is {value[:80]!r}; only 100-continue is known", 417)
-            request.expects = request.http11
-        elif field != b"upgrade":
-            request.forwarded = True
-
-    def _finish_unusual(self, request: RequestHead) -> None:
-        # After a body, a close or an upgrade the parser waits for what we read ourselves.
-        self._parser = HttpRequestParser(self)
+    def _unusual(self, request: RequestHead) -> None:
+        """Heed what plain requests do not have. Raises `RequestError`."""
+        # After a body's head, a close or an upgrade the parser waits for what we read ourselves.
+        self._renew()
+        request.plain = False
+        line = request.line
+        if not line.http11:
+            request.http11 = False
+            request.close = True
+        hosts = 0
+        for name, value in request.headers:
+            meaning = self._names[name][1]
+            if meaning == Field.HOST:
+                hosts += 1
+            elif meaning:
+                _heed(request, meaning, value)
+        if hosts > 1:
+            raise RequestError(f"the request has {hosts} Host fields; send one")
+        if not hosts and line.http11:
+            raise RequestError("the request has no Host field; HTTP/1.1 wants one")
+        if line.authority is not None:
+            # RFC 9112 §3.2.2: the target's authority takes the place of the Host field.
+            authority = self._hosts[line.authority]
+            request.headers = [
+                (name, authority if name == b"host" else value) for name, value in request.headers
+            ]
+        if request.close or line.method == "HEAD":
+            request.usual = False
         if request.upgrade:
             named = [value for name, value in request.headers if name == b"upgrade"]
             request.upgrade = b",".join(named).lower() if request.http11 else b""
-
-    def _unusual_target(self, request: RequestHead) -> None:
-        target = request.target
-        if target == b"*":
-            if request.method != "OPTIONS":
-                raise RequestError(f"the target * is for OPTIONS, not for {request.method}")
-            return
-        if not target.startswith(b"/"):
-            absolute = _ABSOLUTE.fullmatch(target)
-            if absolute is None or not absolute[1] or b"@" in absolute[1]:
-                raise RequestError(f"malformed target {target[:80]!r}")
-            # RFC 9112 §3.2.2: the target's authority takes the place of the Host field.
-            authority = self._hosts[absolute[1]]
-            request.headers = [
-                (name, authority if name == _HOST_FIELD else value)
-                for name, value in request.headers
-            ]
-            target = absolute[2]
-            target = request.target = target if target.startswith(b"/") else b"/" + target
-        if target.translate(None, _TARGET) or _BAD_ESCAPE.search(target):
-            raise RequestError(
-                f"the target {target[:80]!r} has characters that must be percent-encoded"
-            )
 
     # --------------------------------------------------------- heads that are not whole yet
 
@@ -263,7 +226,7 @@ class HeadParser:
         elif len(part) - line_end > self._size_limit + 4:
             raise self.head_too_long(len(part) - line_end)
         if _LINE_START.fullmatch(part) is None:
-            raise _malformed_line(bytes(part[:80]))
+            raise malformed(bytes(part[:80]).partition(b"\r\n")[0])
         if part.count(b"\n") != part.count(b"\r\n"):
             raise RequestError("a line ends with a bare LF; lines end with CR LF (RFC 9112 §2.2)")
 
@@ -284,9 +247,49 @@ class HeadParser:
         )
 
 
-def _malformed_line(head: bytes) -> RequestError:
-    line = head.partition(b"\r\n")[0][:80]
-    return RequestError(f"malformed request line {line!r}; METHOD TARGET HTTP/1.1 is expected")
+def _all_fields(head: bytes, line: RequestLine) -> list[tuple[bytes, bytes]]:
+    """The fields of a head in which some name comes more than once."""
+    fields: list[tuple[bytes, bytes]] = []
+
+    def on_header(name: bytes, value: bytes) -> None:
+        fields.append((name, value))
+
+    parser = HttpRequestParser(SimpleNamespace(on_header=on_header))
+    with suppress(HttpParserUpgrade):
+        parser.feed_data(b"POST" + head[len(line.method) :] if line.stands_in else head)
+    return fields
+
+
+def _heed(request: RequestHead, meaning: int, value: bytes) -> None:
+    """Note what a field says to the server. Raises `RequestError`."""
+    if meaning == Field.CONTENT_LENGTH:
+        request.length = content_length(value)
+    elif meaning == Field.TRANSFER_ENCODING:
+        if value.lower() != b"chunked":
+            raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known", 501)
+        if not request.http11:
+            raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
+        request.length = CHUNKED
+    elif meaning == Field.CONNECTION:
+        _heed_connection(request, value)
+    elif meaning == Field.EXPECT:
+        if value.lower() != b"100-continue":
+            raise RequestError(f"Expect is {value[:80]!r}; only 100-continue is known", 417)
+        request.expects = request.http11
+    elif meaning == Field.FORWARDED:
+        request.forwarded = True
+
+
+def _heed_connection(request: RequestHead, value: bytes) -> None:
+    options = {option.strip(b" \t") for option in value.lower().split(b",")}
+    if b"close" in options:
+        request.close = True
+    elif b"keep-alive" in options and not request.http11:
+        # A close in another Connection field wins, wherever it stands.
+        others = b",".join(value for name, value in request.headers if name == b"connection")
+        request.close = b"close" in {o.strip(b" \t") for o in others.lower().split(b",")}
+    if b"upgrade" in options:
+        request.upgrade = b"?"
 
 
 class ChunkedBody:

@@ -55,6 +55,8 @@ class ServerState:
         self.date_line = b""
         self.server_line = b"server: asgi-bridge\r\n" if config.server_header else b""
         self.default_lines = b""
+        #: The same with the blank line that ends a head.
+        self.default_end = b""
         self.tick()
 
     def use_access_log(self, log: AccessLog | None) -> None:
@@ -68,6 +70,7 @@ class ServerState:
         if self.config.date_header:
             self.date_line = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode("ascii")
         self.default_lines = self.date_line + self.server_line
+        self.default_end = self.default_lines + b"\r\n"
 
     def sweep(self) -> None:
         """Have every connection look at its time limits."""

@@ -20,7 +20,6 @@ import sys
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from bridge.body import WsgiInput
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
@@ -28,12 +27,12 @@ from bridge.errors import BridgeError, ClientDisconnected
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_CHUNKS, NO_BODY, UNFRAMED, Exchange
-from bridge.server.fields import TEXT_LINES, TEXT_STATUS_LINES
+from bridge.server.fields import CONTENT_LENGTH, TEXT_LINES, TEXT_STATUS_LINES
 from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
 from bridge.server.lazy_scope import LazyScope
 from bridge.server.request import RequestHead
-from bridge.server.wire import Wire
+from bridge.server.wire import NO_WIRE, NoWire, Wire
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
 
@@ -73,7 +72,7 @@ class WsgiHandler:
 
     def open(self, connection: HttpProtocol, head: RequestHead) -> WsgiExchange:
         """An exchange for this request."""
-        return WsgiExchange(connection, head, self)
+        return WsgiExchange(self, connection, head)
 
     def base_for(self, connection: HttpProtocol) -> Environ:
         """What is the same for every request on `connection`; kept there."""
@@ -95,12 +94,13 @@ class WsgiExchange(Exchange):
     _submitted = False
     #: The head of a streamed response has not left yet.
     head_waits = False
-    _wire: Wire | None = None
+    #: What a thread writes through; None where the app runs on the loop's thread.
+    _wire: Wire | NoWire | None = None
     #: Bytes of this response wait in the transport: what follows must wait behind them.
     _behind = False
     _spooled: SpooledTemporaryFile[bytes] | None = None
 
-    def __init__(self, connection: HttpProtocol, head: RequestHead, handler: WsgiHandler) -> None:
+    def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         self.connection = connection
         self.head = head
         self.handler = handler
@@ -156,7 +156,7 @@ class WsgiExchange(Exchange):
         handler, connection = self.handler, self.connection
         self.call = call = WsgiCall(handler.app, self._environ(), self)
         if handler.threaded:
-            self._wire = connection.wire or connection.make_wire()
+            self._wire = connection.wire or connection.make_wire() or NO_WIRE
         try:
             handler.runner.submit(call)
         except BridgeError as error:
@@ -165,13 +165,11 @@ class WsgiExchange(Exchange):
     def _environ(self) -> Environ:
         connection, head = self.connection, self.head
         environ = (connection.bases.get(self.handler) or self.handler.base_for(connection)).copy()
-        target = head.target.decode("latin-1")
-        path, _, query = target.partition("?")
-        environ["REQUEST_METHOD"] = head.method
-        environ["RAW_URI"] = environ["REQUEST_URI"] = target
-        environ["QUERY_STRING"] = query
-        if path.find("%") >= 0:
-            path = unquote_to_bytes(path).decode("latin-1")
+        line = head.line
+        path = line.native_path
+        environ["REQUEST_METHOD"] = line.method
+        environ["RAW_URI"] = environ["REQUEST_URI"] = line.native_target
+        environ["QUERY_STRING"] = line.native_query
         root_path = connection.root_path + self.handler.prefix
         if root_path or path == "*":
             environ["SCRIPT_NAME"], path = _split(path, root_path)
@@ -186,13 +184,15 @@ class WsgiExchange(Exchange):
                 None, environ.get("HTTP_HOST"), environ["wsgi.url_scheme"]
             )
         environ["wsgi.input"] = self._input()
-        environ["asgi.scope"] = LazyScope(self._scope)
+        scope = environ["asgi.scope"] = LazyScope()
+        scope.maker = self
         environ["bridge.disconnected"] = self.is_disconnected
         if head.http11:
             environ["wsgi.early_hints"] = self.early_hints
         return environ
 
-    def _scope(self) -> Scope:
+    def make_scope(self) -> Scope:
+        """The ASGI scope of the request (W10)."""
         return make_scope(self.connection, self.head, {}, self.handler.prefix)
 
     def _resolve(self, environ: Environ, resolved: Resolved) -> None:
@@ -235,36 +235,21 @@ class WsgiExchange(Exchange):
         line, self.status = TEXT_STATUS_LINES[status]
         lines = [line]
         for pair in headers:
-            line, meaning = TEXT_LINES[pair]
+            line, meaning, length = TEXT_LINES[pair]
             lines.append(line)
             if meaning:
-                self.note(meaning, pair[1].encode("latin-1"))
+                if meaning == CONTENT_LENGTH and self.length is None:
+                    self.length = length
+                else:
+                    self.note(meaning, length)
         self.lines = lines
+        if self.status == 204 or self.status == 304:
+            self.plain = False
 
     def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
         """ResponseSink: the whole response."""
         self._begin(status, headers)
-        head, connection = self.head, self.connection
-        if (
-            self.length == len(body)
-            and self.complete
-            and not head.close
-            and not self.own_date
-            and not self.own_server
-            and head.method != "HEAD"
-            and self.status != 304
-            and not connection.state.retiring
-            and not connection.half_closed
-        ):
-            self.framing = NO_BODY
-            self.sent = len(body)
-            lines = self.lines
-            lines.append(connection.state.default_lines)
-            lines.append(b"\r\n")
-            lines.append(body)
-            self._put(b"".join(lines))
-        else:
-            self._put(self.whole(body))
+        self._put(self.plainly(body) or self.whole(body))
         self._end()
 
     def start(self, status: str, headers: TextHeaders) -> None:
@@ -368,16 +353,25 @@ class WsgiExchange(Exchange):
 
     def _end(self) -> None:
         if self._wire is None:
-            super().end()
+            self.end()
             return
         connection = self.connection
         log = connection.state.access_log
         if log is not None:
             log(self)
         self._wire = None
+        if self._behind:
+            # Only when what waits has been taken by the transport may another response follow.
+            connection.call_on_loop(self._end_behind)
+            return
         self.over = True
         if connection.wants_end or self.close or not self.complete:
             connection.call_on_loop(connection.settle, self)
+
+    def _end_behind(self) -> None:
+        """On the loop: what was left to it has been written."""
+        self.over = True
+        self.connection.settle(self)
 
 
 def _split(path: str, root_path: str) -> tuple[str, str]:

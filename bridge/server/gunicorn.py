@@ -1,0 +1,287 @@
+"""`gunicorn -k bridge.server.gunicorn.BridgeWorker app:app`: the server as a Gunicorn worker (P10).
+
+Gunicorn is the supervisor: it loads the app, forks, watches the heartbeat and says when to stop.
+The worker runs one `Server` on its event loop, with Gunicorn's settings where both have one:
+
+    keepalive, graceful_timeout, max_requests, threads, forwarded_allow_ips, proxy_protocol,
+    certfile, keyfile, ca_certs, cert_reqs, ciphers, ssl_context, accesslog, access_log_format,
+    limit_request_line, limit_request_fields, root_path, asgi_lifespan
+
+What only this server has (`runner`, `limit_*`, ...) comes from ``BRIDGE_*`` in the environment and
+from ``[tool.bridge]``, as ever.
+
+Retiring without losing a request. A worker is told to go (a reload, `max_requests`) while clients
+hold keep-alive connections to it, and closing one races with the request that its client may be
+sending. So nothing is closed early: the next response on each connection says ``Connection:
+close``, and a connection whose client has nothing to say lives on to the end of its `keepalive`
+time, as it always would, at most `LINGER` seconds. New connections go to the other workers, or
+wait in the socket that the workers share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import timedelta
+from time import perf_counter
+from types import FrameType, SimpleNamespace
+from typing import Any, Final
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+
+from bridge.errors import AppLoadError, ConfigError, LifespanFailed
+from bridge.server.access_log import AccessLog, Record
+from bridge.server.config import Config
+from bridge.server.http import HttpProtocol
+from bridge.server.listeners import Listener
+from bridge.server.loop import run
+from bridge.server.server import Server
+from bridge.server.sources import Layer, make_config
+
+logger = logging.getLogger("bridge.error")
+
+#: The longest time for which a retiring worker waits for idle clients, in seconds.
+LINGER: Final = 5.0
+#: Seconds between two looks at a worker that is retiring.
+_TICK: Final = 0.05
+
+_CERT_REQS: Final = {
+    ssl.CERT_NONE: "none",
+    ssl.CERT_OPTIONAL: "optional",
+    ssl.CERT_REQUIRED: "required",
+}
+
+
+class BridgeWorker(Worker):  # type: ignore[misc]
+    """Serves ASGI 3, 2 and WSGI apps, and `Dispatcher`s of them, under Gunicorn."""
+
+    _server: _WorkerServer | None = None
+    _retired: asyncio.Event
+
+    def run(self) -> None:
+        """Gunicorn: serve until told to stop."""
+        _share_handlers(self.log)
+        try:
+            run(self._serve())
+        except (AppLoadError, ConfigError, LifespanFailed) as error:
+            self.log.error("the worker cannot start: %s", error, exc_info=error.__cause__)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    async def _serve(self) -> None:
+        self._retired = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number, handler in {
+            signal.SIGTERM: self._retire,
+            signal.SIGQUIT: self._quit,
+            signal.SIGINT: self._quit,
+            signal.SIGUSR1: self.log.reopen_files,
+        }.items():
+            loop.add_signal_handler(number, handler)
+        server = self._server = _WorkerServer(_config(self), self)
+        self._beat(loop)
+        await server.start(
+            [Listener(each.sock, bool(self.cfg.is_ssl), None) for each in self.sockets]
+        )
+        await self._retired.wait()
+        await server.retire(still_accepting=self.alive)
+        await server.stop()
+
+    # --------------------------------------------------------- the heartbeat
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell Gunicorn that the loop turns, and look whether to stop; often enough for both."""
+        self.notify()
+        pause = min(1.0, self.timeout / 2 or 1.0)
+        if self.max_requests < sys.maxsize:
+            pause = min(pause, 0.1)
+            if self._server is not None and self._server.served >= self.max_requests:
+                if not self._retired.is_set():
+                    self.log.info("retiring after %s requests", self._server.served)
+                self._retired.set()
+        if not self.alive:
+            self._retired.set()
+        elif os.getppid() != self.ppid:
+            self.log.info("the parent changed, shutting down")
+            self._retire()
+        loop.call_later(pause, self._beat, loop)
+
+    # --------------------------------------------------------- signals
+
+    def _retire(self) -> None:
+        """SIGTERM; Gunicorn repeats it every second until the worker is gone."""
+        self.alive = False
+        self._retired.set()
+
+    def _quit(self) -> None:
+        """SIGQUIT, SIGINT: stop at once."""
+        if self.alive or not self._retired.is_set():
+            self.cfg.worker_int(self)
+        if self._server is not None:
+            self._server.cut()
+        self._retire()
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT: the heartbeat stopped; say where the worker hangs, and end."""
+        self.log.critical(
+            "the worker was blocked here:\n%s", "".join(traceback.format_stack(frame)).rstrip()
+        )
+        super().handle_abort(sig, frame)
+
+
+class _WorkerServer(Server):
+    """The server as a worker runs it: it listens where Gunicorn does, and lingers."""
+
+    def __init__(self, config: Config, worker: BridgeWorker) -> None:
+        super().__init__(config)
+        self._worker = worker
+
+    @property
+    def served(self) -> int:
+        """Requests taken so far."""
+        return self.state.served if hasattr(self, "state") else 0
+
+    def cut(self) -> None:
+        """Wait for nobody any more."""
+        self._cut = True
+
+    async def _listen(self, listeners: Sequence[Listener]) -> None:
+        worker = self._worker
+        if self._tls is not None:
+            self._tls = worker.cfg.ssl_context(worker.cfg, lambda: self._tls)
+        if worker.log.access_log_enabled:
+            self.state.use_access_log(_access_log(worker, asyncio.get_running_loop()))
+        await super()._listen(listeners)
+
+    async def retire(self, *, still_accepting: bool) -> None:
+        """Let each client have one more answer, for as long as it is worth waiting.
+
+        `still_accepting`: no other worker may be there to take new connections, so go on until
+        those are gone that were there before.
+        """
+        loop, state, config = asyncio.get_running_loop(), self.state, self.config
+        state.retiring = True
+        before = list(state.connections)
+        end = loop.time() + min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LINGER)
+        if not still_accepting:
+            self.close_listeners()
+        for connection in before:
+            if not isinstance(connection, HttpProtocol):
+                connection.retire(at_once=False)
+        while loop.time() < end and not self._cut:
+            if not state.connections or (still_accepting and state.connections.isdisjoint(before)):
+                break
+            await asyncio.sleep(_TICK)
+
+
+# ------------------------------------------------------------- settings
+
+
+def _config(worker: BridgeWorker) -> Config:
+    """Gunicorn's settings as ours; its own beat ours, because it was asked to run the worker."""
+    cfg = worker.cfg
+    grace = cfg.graceful_timeout
+    settings: dict[str, object] = {
+        "app": worker.wsgi,
+        "workers": 1,
+        "reload": False,
+        "access_log": False,
+        "timeout_keep_alive": cfg.keepalive,
+        # Gunicorn kills at the end of its own time; ours ends a little sooner.
+        "timeout_graceful_shutdown": max(grace - 1, grace / 2),
+        "forwarded_allow_ips": ",".join([*cfg.forwarded_allow_ips, "unix"]),
+        "proxy_protocol": cfg.proxy_protocol not in (False, None, "off"),
+    }
+    if cfg.is_ssl:
+        settings |= {
+            "ssl_certfile": cfg.certfile,
+            "ssl_keyfile": cfg.keyfile,
+            "ssl_ca_certs": cfg.ca_certs,
+            "ssl_cert_reqs": _CERT_REQS[ssl.VerifyMode(cfg.cert_reqs)],
+            "ssl_ciphers": cfg.ciphers,
+        }
+    for ours, theirs in _WHERE_GIVEN.items():
+        setting = cfg.settings.get(theirs)
+        if setting is not None and setting.get() != setting.default:
+            settings[ours] = setting.get()
+    layer: Layer = {name: (value, f"Gunicorn's {name}") for name, value in settings.items()}
+    environ = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
+    return make_config(layer, environ, None)
+
+
+#: Our settings -> Gunicorn's, which count only where they are not what they are by default.
+_WHERE_GIVEN: Final = {
+    "threads": "threads",
+    "limit_request_line": "limit_request_line",
+    "limit_header_count": "limit_request_fields",
+    "lifespan": "asgi_lifespan",
+    "root_path": "root_path",
+    "ws_max_message_size": "websocket_max_message_size",
+}
+
+
+# ------------------------------------------------------------- logs
+
+
+def _share_handlers(log: Logger) -> None:
+    """What the server says goes where Gunicorn's own words go."""
+    ours = logging.getLogger("bridge")
+    ours.handlers[:] = log.error_log.handlers
+    ours.setLevel(log.error_log.level)
+    ours.propagate = False
+
+
+def _access_log(worker: BridgeWorker, loop: asyncio.AbstractEventLoop) -> AccessLog:
+    """Gunicorn's access log: its format and logger, or what a logger class of its own does."""
+    log = worker.log
+    if type(log).access is Logger.access:
+        return AccessLog(worker.cfg.access_log_format, log.access_log, loop.call_soon_threadsafe)
+    return _LoggerClassLog(log)
+
+
+class _LoggerClassLog(AccessLog):
+    """Hands each request to a logger class with an access log of its own (statsd's is one)."""
+
+    def __init__(self, log: Logger) -> None:
+        self.timed = True
+        self._log = log
+
+    def __call__(self, record: Record) -> None:
+        self._log.access(*_as_gunicorn_has_it(record))
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def _as_gunicorn_has_it(record: Record) -> tuple[Any, Any, dict[str, Any], timedelta]:
+    """The arguments of `Logger.access`: response, request, environ and the time taken."""
+    head = record.head
+    client = record.client or record.connection.client or ("", 0)
+    path, _, query = head.target.decode("latin-1").partition("?")
+    fields = [(name.decode().upper(), value.decode("latin-1")) for name, value in head.headers]
+    response = SimpleNamespace(
+        status=str(record.status),
+        status_code=record.status,
+        sent=record.sent,
+        headers=[
+            (name.decode(), value.decode("latin-1")) for name, value in record.response_headers
+        ],
+    )
+    request = SimpleNamespace(method=head.method, uri=f"{path}?{query}", path=path, headers=fields)
+    environ = {
+        "REMOTE_ADDR": client[0],
+        "REQUEST_METHOD": head.method,
+        "RAW_URI": head.target.decode("latin-1"),
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_PROTOCOL": "HTTP/1.1" if head.http11 else "HTTP/1.0",
+        **{f"HTTP_{name.replace('-', '_')}": value for name, value in fields},
+    }
+    return response, request, environ, timedelta(seconds=perf_counter() - record.started)

@@ -1,0 +1,122 @@
+"""Request lines: ``GET /path?query HTTP/1.1`` taken apart, checked and decoded (S3, S4).
+
+Most requests to a site are for a few targets, so what a line comes to is kept, by its bytes, in a
+bounded table: a line that was seen before costs one look-up. Heads are never kept, only lines.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from bridge.errors import RequestError
+from bridge.headers import Spellings, is_token
+
+#: What an origin-form target may hold (RFC 3986 §3.3, §3.4), as `bytes.translate` deletes it.
+_TARGET: Final = (
+    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?@!$&'()*+,;=%[]|"
+)
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
+#: The methods that llhttp knows, but for CONNECT and those of other protocols.
+_METHODS: Final = frozenset(
+    {
+        *(b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"),
+        *(b"PROPFIND", b"PROPPATCH", b"MKCOL", b"COPY", b"MOVE", b"LOCK", b"UNLOCK", b"SEARCH"),
+        *(b"REPORT", b"MKACTIVITY", b"CHECKOUT", b"MERGE", b"SUBSCRIBE", b"UNSUBSCRIBE"),
+        *(b"PURGE", b"LINK", b"UNLINK"),
+    }
+)
+_LONGEST_METHOD = 64
+
+
+class RequestLine:
+    """One request line. `target` is in origin form (or ``*``), as it was sent."""
+
+    __slots__ = (
+        "authority",
+        "http11",
+        "method",
+        "native_path",
+        "native_query",
+        "native_target",
+        "path",
+        "query",
+        "raw_path",
+        "stands_in",
+        "target",
+    )
+
+    def __init__(self, method: str, target: bytes, http11: bool) -> None:
+        self.method = method
+        self.target = target
+        #: True for HTTP/1.1, False for HTTP/1.0.
+        self.http11 = http11
+        #: The host that an absolute-form target names; it takes the place of the Host field.
+        self.authority: bytes | None = None
+        #: Whether llhttp does not know the method, and has to be fed another.
+        self.stands_in = method.encode("ascii") not in _METHODS
+        self.raw_path, _, self.query = target.partition(b"?")
+        decoded = unquote_to_bytes(self.raw_path)
+        #: The path decoded: as UTF-8 (ASGI), and one character for each byte (WSGI).
+        self.path = decoded.decode("utf-8", "replace")
+        self.native_path = decoded.decode("latin-1")
+        self.native_query = self.query.decode("latin-1")
+        self.native_target = target.decode("latin-1")
+
+
+class RequestLines(Spellings[bytes, RequestLine]):
+    """Lines as they were sent -> `RequestLine`. Raises `RequestError` (400, 501, 505)."""
+
+    LONGEST = 256
+
+    def __init__(self) -> None:
+        super().__init__(_read)
+
+
+def _read(line: bytes) -> RequestLine:
+    try:
+        method, target, version = line.split(b" ")
+    except ValueError:
+        raise malformed(line) from None
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        if version.startswith(b"HTTP/") and len(version) == len(b"HTTP/1.1"):
+            raise RequestError(
+                f"the protocol is {version!r}; HTTP/1.1 and HTTP/1.0 are spoken here", 505
+            )
+        raise malformed(line)
+    if method == b"CONNECT":
+        raise RequestError("CONNECT is for proxies, and this is none", 501)
+    if len(method) > _LONGEST_METHOD or not is_token(method):
+        raise malformed(line)
+    origin, authority = _origin_form(method, target)
+    request = RequestLine(method.decode("ascii"), origin, version == b"HTTP/1.1")
+    request.authority = authority
+    return request
+
+
+def _origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
+    """The target in origin form, and the authority where it was absolute (RFC 9112 §3.2)."""
+    authority = None
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise RequestError(f"the target * is for OPTIONS, not for {method.decode()}")
+        return target, None
+    if not target.startswith(b"/"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None or not absolute[1] or absolute[1].count(b"@"):
+            raise RequestError(f"malformed target {target[:80]!r}")
+        authority, target = absolute[1], absolute[2]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    if target.translate(None, _TARGET) or _BAD_ESCAPE.search(target):
+        raise RequestError(
+            f"the target {target[:80]!r} has characters that must be percent-encoded"
+        )
+    return target, authority
+
+
+def malformed(line: bytes) -> RequestError:
+    """The error for what is no request line."""
+    return RequestError(f"malformed request line {line[:80]!r}; METHOD TARGET HTTP/1.1 is expected")
