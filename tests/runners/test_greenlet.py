@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from greenlet import getcurrent
+from greenlet import GreenletExit, getcurrent
 
 import bridge
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled
