@@ -10,9 +10,6 @@ compared with.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,13 +47,7 @@ def reference(app: str) -> Command:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file for the Django example."""
     path = tmp_path_factory.mktemp("django") / "db.sqlite3"
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity=0"],
-        cwd=hosts.ROOT / "examples" / "django_on_bridge",
-        env={**os.environ, "EXAMPLE_DATABASE": str(path), "PYTHONPATH": str(hosts.ROOT)},
-        check=True,
-        timeout=60,
-    )
+    hosts.migrate(path)
     return path
 
 

@@ -105,6 +105,17 @@ def cheroot(target: str, *options: str) -> Command:
     return python("cheroot", "-m", "cheroot", bind, *options, target)
 
 
+def migrate(database: Path) -> None:
+    """Make the SQLite file of the Django example; ``EXAMPLE_DATABASE`` names it to the app."""
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity=0"],
+        cwd=ROOT / "examples" / "django_on_bridge",
+        env={**os.environ, "EXAMPLE_DATABASE": str(database), "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=60,
+    )
+
+
 # ------------------------------------------------------------- running ones
 
 
