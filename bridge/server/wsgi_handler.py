@@ -64,7 +64,7 @@ class WsgiHandler:
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
         #: Jobs run in other threads than the loop's.
-        self.threaded = runner.multithread or getattr(runner, "threads", 0) > 0
+        self.threaded = runner.threaded
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
         self._base["wsgi.errors"] = sys.stderr
@@ -92,6 +92,7 @@ class WsgiExchange(Exchange):
 
     connection: HttpProtocol
     _submitted = False
+    _call: WsgiCall | None = None
     #: The head of a streamed response has not left yet.
     head_waits = False
     #: What a thread writes through; None where the app runs on the loop's thread.
@@ -154,7 +155,9 @@ class WsgiExchange(Exchange):
     def _submit(self) -> None:
         self._submitted = True
         handler, connection = self.handler, self.connection
-        self.call = call = WsgiCall(handler.app, self._environ(), self)
+        call = WsgiCall(handler.app, self._environ(), self)
+        if not handler.runner.can_wait:
+            self._call = call  # a circle, but one that may pause and has to be found again
         if handler.threaded:
             self._wire = connection.wire or connection.make_wire() or NO_WIRE
         try:
@@ -284,8 +287,8 @@ class WsgiExchange(Exchange):
 
     def room(self) -> None:
         """The client has caught up, or is gone: a paused call goes on (inline runner)."""
-        if self._submitted and not self.handler.runner.can_wait and not self.over:
-            self.handler.runner.submit(self.call)
+        if self._call is not None and not self.over:
+            self.handler.runner.submit(self._call)
 
     def finish(self) -> None:
         """ResponseSink: the body is whole."""
@@ -353,6 +356,7 @@ class WsgiExchange(Exchange):
 
     def _end(self) -> None:
         if self._wire is None:
+            self._call = None
             self.end()
             return
         connection = self.connection
