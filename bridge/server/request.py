@@ -27,13 +27,13 @@ CHUNKED: Final = -1
 
 _END = b"\r\n\r\n"
 _HOST = re.compile(
-    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*(?::[0-9]{0,5})?"
+    rb"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?)?"
     rb"|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 )
 #: The beginning of a request line, as far as it is here; a first look before its end has come.
 _LINE_START = re.compile(
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}(?: [^\x00-\x20\x7f-\xff]*(?: (?:H(?:T(?:T(?:P(?:/(?:1(?:\."
-    rb"(?:[01](?:\r(?:\n.*)?)?)?)?)?)?)?)?)?)?)?)?",
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}(?: [^\x00-\x20\x7f-\xff]*(?: (?:H(?:T(?:T(?:P(?:/(?:[0-9]"
+    rb"(?:\.(?:[0-9](?:\r(?:\n.*)?)?)?)?)?)?)?)?)?)?)?)?",
     re.DOTALL,
 )
 
@@ -156,9 +156,8 @@ class HeadParser:
             self._parser.feed_data(b"POST" + head[len(line.method) :] if line.stands_in else head)
         except HttpParserUpgrade:
             self._renew()
-        except HttpParserError as error:
-            self._renew()
-            raise RequestError(f"malformed request: {error}") from None
+        except HttpParserError:
+            self._parse_afresh(head, line)
         pairs = fields.items() if len(fields) == count else _all_fields(head, line)
         if head.count(b" \r\n") or head.count(b"\t\r\n"):
             pairs = [(name, value.rstrip(b" \t")) for name, value in pairs]
@@ -182,6 +181,22 @@ class HeadParser:
         if host is not None:
             self._hosts[host]
         return request
+
+    def _parse_afresh(self, head: bytes, line: RequestLine) -> None:
+        """Have a new parser read what the last one refused. Raises `RequestError`.
+
+        A field that llhttp heeds and we do not (``Proxy-Connection: close``) makes a parser refuse
+        the head after it, which can be another client's.
+        """
+        self._fields.clear()
+        self._renew()
+        try:
+            self._parser.feed_data(b"POST" + head[len(line.method) :] if line.stands_in else head)
+        except HttpParserUpgrade:
+            self._renew()
+        except HttpParserError as error:
+            self._renew()
+            raise RequestError(f"malformed request: {error}") from None
 
     def _unusual(self, request: RequestHead) -> None:
         """Heed what plain requests do not have. Raises `RequestError`."""
@@ -217,18 +232,36 @@ class HeadParser:
 
     # --------------------------------------------------------- heads that are not whole yet
 
-    def look_at_part(self, part: bytes | bytearray) -> None:
-        """Refuse early what cannot become a request, however it goes on. Raises `RequestError`."""
-        line_end = part.find(b"\r\n")
-        if line_end < 0:
-            if len(part) > self._line_limit:
-                raise self.line_too_long(len(part))
-        elif len(part) - line_end > self._size_limit + 4:
-            raise self.head_too_long(len(part) - line_end)
-        if _LINE_START.fullmatch(part) is None:
-            raise malformed(bytes(part[:80]).partition(b"\r\n")[0])
-        if part.count(b"\n") != part.count(b"\r\n"):
+    def look_at_part(self, part: bytes | bytearray, since: int = 0) -> None:
+        """Refuse early what cannot become a request, however it goes on. Raises `RequestError`.
+
+        `since`: where the bytes begin that were not looked at yet. What is found is the first
+        fault in the order of the bytes, so that it is the same however they were cut: for the
+        same reason a whole head that was refused is looked at as a part too (`first_fault`).
+        """
+        most = self._line_limit + len(b"\r\n")
+        line_end = part.find(b"\r\n", 0, most)
+        if line_end < 0 or line_end >= since - 1:
+            if _LINE_START.fullmatch(part, 0, most) is None:
+                raise malformed(bytes(part[:80]).partition(b"\r\n")[0])
+            if line_end < 0:
+                if len(part) >= most:
+                    raise self.line_too_long(len(part))
+                return
+        most = line_end + self._size_limit + len(_END)
+        new = part[max(line_end, since - 1) : most]
+        if new.count(b"\n") != new.count(b"\r\n"):
             raise RequestError("a line ends with a bare LF; lines end with CR LF (RFC 9112 §2.2)")
+        if len(part) >= most and part.find(_END, line_end, most) < 0:
+            raise self.head_too_long(len(part) - line_end)
+
+    def first_fault(self, head: bytes) -> RequestError | None:
+        """What would have been found first if `head` had come byte by byte."""
+        try:
+            self.look_at_part(head)
+        except RequestError as error:
+            return error
+        return None
 
     def line_too_long(self, size: int) -> RequestError:
         """The error for a request line of `size` bytes or more."""
@@ -266,7 +299,7 @@ def _heed(request: RequestHead, meaning: int, value: bytes) -> None:
         request.length = content_length(value)
     elif meaning == Field.TRANSFER_ENCODING:
         if value.lower() != b"chunked":
-            raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known", 501)
+            raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known")
         if not request.http11:
             raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
         request.length = CHUNKED

@@ -15,7 +15,7 @@ from bridge.headers import Spellings, is_token
 
 #: What an origin-form target may hold (RFC 3986 §3.3, §3.4), as `bytes.translate` deletes it.
 _TARGET: Final = (
-    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?@!$&'()*+,;=%[]|"
+    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?@!$&'()*+,;=%[]"
 )
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
