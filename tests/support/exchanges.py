@@ -76,8 +76,9 @@ class _Connection(HTTPConnection):
 class Client:
     """One keep-alive connection; opened again, as browsers do, where the host has closed it."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, name: str = "example.com") -> None:
         self._connection = _Connection(address, port)
+        self._name = name  # not the host's own, with its port: apps may echo it
         #: How often the host had closed it without a word.
         self.reopened = 0
 
@@ -108,7 +109,7 @@ class Client:
     ) -> Answer:
         connection = self._connection
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        connection.putheader("Host", "example.com")  # not the host's port: apps may echo it
+        connection.putheader("Host", self._name)
         for name, value in headers:
             connection.putheader(name, value)
         chunked = body is not None and not isinstance(body, bytes)
