@@ -91,8 +91,9 @@ class BridgeWorker(Worker):  # type: ignore[misc]
             [Listener(each.sock, bool(self.cfg.is_ssl), None) for each in self.sockets]
         )
         await self._retired.wait()
+        deadline = loop.time() + server.config.timeout_graceful_shutdown
         await server.retire(still_accepting=self.alive)
-        await server.stop()
+        await server.stop(deadline - loop.time())
 
     # --------------------------------------------------------- the heartbeat
 
@@ -157,7 +158,8 @@ class _WorkerServer(Server):
         if self._tls is not None:
             self._tls = worker.cfg.ssl_context(worker.cfg, lambda: self._tls)
         if worker.log.access_log_enabled:
-            self.state.use_access_log(_access_log(worker, asyncio.get_running_loop()))
+            self._access_log = _access_log(worker, asyncio.get_running_loop())
+            self.state.use_access_log(self._access_log)
         await super()._listen(listeners)
 
     async def retire(self, *, still_accepting: bool) -> None:

@@ -198,12 +198,17 @@ class Server:
         self._servers.clear()
         self._listeners = ()
 
-    async def stop(self) -> None:
-        """Stop listening, finish what is in flight, shut the app down."""
+    async def stop(self, grace: float | None = None) -> None:
+        """Stop listening, finish what is in flight, shut the app down.
+
+        `grace`: seconds for what is in flight; as `timeout_graceful_shutdown` says where None.
+        """
         state, loop = self.state, asyncio.get_running_loop()
         self.close_listeners()
         state.retiring = True
-        deadline = loop.time() + self.config.timeout_graceful_shutdown
+        if grace is None:
+            grace = self.config.timeout_graceful_shutdown
+        deadline = loop.time() + grace
         while state.connections and not self._cut and loop.time() < deadline:
             await asyncio.sleep(_STOP_TICK)  # also for requests that have come and are not read
             for connection in list(state.connections):
