@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable
 
 from bridge.asgi_to_wsgi.app_side import HEAD_DELAY, LOW_WATER, TICK, AppSide, client_gone
-from bridge.asgi_to_wsgi.hosts import client_is_gone
+from bridge.asgi_to_wsgi.hosts import answers_errors, client_is_gone
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import PIECE, Upload
 from bridge.errors import AppError
@@ -26,6 +26,7 @@ class HttpExchange(AppSide):
 
     _given = 0
     _flush = False
+    _flushed = False
 
     def __init__(self, running: Running, environ: Environ, start_response: StartResponse) -> None:
         """Raises `RequestError` where the request's Content-Length is malformed."""
@@ -65,7 +66,7 @@ class HttpExchange(AppSide):
     def __next__(self) -> bytes:
         """The next piece of the body; the one before it has been written by the host."""
         if self._flush:
-            self._flush = False
+            self._flush, self._flushed = False, True
             return b""  # lets the host send the head
         self._taken = self._given
         if self._blocked and self._sent - self._taken <= LOW_WATER:
@@ -151,13 +152,14 @@ class HttpExchange(AppSide):
         Before the app started its response the exception is the host's, which answers and logs
         it. After that it goes through ``start_response``, which raises it if it is too late.
         """
-        if self._status is None or self._given:
+        able = answers_errors(self._environ)
+        if self._given or (self._status is None and able) or (self._flushed and not able):
             raise failure
         body = b"Internal Server Error"
-        headers = _plain_text(body)
-        exc_info = (type(failure), failure, failure.__traceback__)
-        self._start_response("500 Internal Server Error", headers, exc_info)
-        logger.error("the app failed after it had started its response", exc_info=failure)
+        exc_info = (type(failure), failure, failure.__traceback__) if able else None
+        self._start_response("500 Internal Server Error", _plain_text(body), exc_info)
+        when = "before" if self._status is None else "after"
+        logger.error("the app failed %s it had started its response", when, exc_info=failure)
         self._given = len(body)
         self._ended = True
         return b"" if self._environ["REQUEST_METHOD"] == "HEAD" else body

@@ -22,6 +22,14 @@ def plain_socket(environ: Environ) -> Any | None:
     return given
 
 
+def answers_errors(environ: Environ) -> bool:
+    """Whether the host makes a 500 of an exception, and lets ``exc_info`` replace a response.
+
+    uWSGI closes the connection without an answer instead, in both cases.
+    """
+    return "uwsgi.version" not in environ
+
+
 def client_is_gone(environ: Environ) -> bool:
     """Whether the client has closed its side, as far as the host lets us see (A12).
 
