@@ -31,13 +31,14 @@ from bridge.server.fields import CONTENT_LENGTH, TEXT_LINES, TEXT_STATUS_LINES
 from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
 from bridge.server.lazy_scope import LazyScope
-from bridge.server.request import RequestHead
+from bridge.server.request import CHUNKED, RequestHead
 from bridge.server.wire import NO_WIRE, NoWire, Wire
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
 
 #: Bytes of a body that an inline app's input keeps in memory; more goes to a temporary file.
 _SPOOL = 1024 * 1024
+_DJANGO = "django.core.handlers.wsgi"
 
 
 class WsgiHandler:
@@ -114,7 +115,7 @@ class WsgiExchange(Exchange):
         """Hand the request to the runner as soon as enough of its body is here."""
         if self._submitted or self.over:
             return
-        if self.complete or (self.handler.spool is None and self.head.expects):
+        if self.complete or (self._spooled is None and self.head.expects):
             self._submit()
         elif self.head.expects:
             self.ask_for_body()
@@ -122,8 +123,11 @@ class WsgiExchange(Exchange):
     def expect_body(self) -> None:
         """A body follows."""
         super().expect_body()
-        if self.handler.spool is not None:
-            self._spooled = SpooledTemporaryFile(self.handler.spool)  # noqa: SIM115
+        spool = self.handler.spool
+        if spool is None and self.head.length == CHUNKED and _DJANGO in sys.modules:
+            spool = _SPOOL  # Django reads nothing of a body whose length it is not told (W24)
+        if spool is not None:
+            self._spooled = SpooledTemporaryFile(spool)  # noqa: SIM115
 
     def feed(self, data: bytes) -> bool:
         """Take a piece of body."""
@@ -175,9 +179,11 @@ class WsgiExchange(Exchange):
         environ["QUERY_STRING"] = line.native_query
         root_path = connection.root_path + self.handler.prefix
         if root_path or path == "*":
-            environ["SCRIPT_NAME"], path = _split(path, root_path)
+            environ["SCRIPT_NAME"], path = _split(path, connection.root_path, self.handler.prefix)
         environ["PATH_INFO"] = path
         add_headers(environ, head.headers)
+        if self._spooled is not None:
+            environ["CONTENT_LENGTH"] = str(self.body_size)
         if not head.http11:
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
         if head.resolved is not None:
@@ -378,7 +384,9 @@ class WsgiExchange(Exchange):
         self.connection.settle(self)
 
 
-def _split(path: str, root_path: str) -> tuple[str, str]:
-    """`split_path` for native text."""
-    raw = path.encode("latin-1")
-    return split_path(raw.decode("utf-8", "surrogateescape"), None, root_path)
+def _split(path: str, root_path: str, prefix: str) -> tuple[str, str]:
+    """`split_path` for native text; what the proxy before us took off the path is put back."""
+    raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
+    if root_path and path != "*" and not (raw + "/").startswith(root_path + "/"):
+        raw = root_path + raw
+    return split_path(raw, None, root_path + prefix)
