@@ -85,6 +85,13 @@ class FileWrapper:
             return None
         return end - position if end > position else None  # a device has its end at 0
 
+    def is_real(self) -> bool:
+        """Whether the operating system knows the file, so that a host could send it by itself."""
+        try:
+            return isinstance(self.file.fileno(), int)
+        except (AttributeError, OSError, ValueError):
+            return False
+
 
 # ------------------------------------------------------------- the call
 
@@ -326,7 +333,9 @@ class WsgiCall:
             self._started = True
             self._sink.start(self._status, self._headers)
         count = size if self._left is None else min(size, self._left)
-        if not self._sink.send_file(wrapper.file, wrapper.block_size, count):
+        if not wrapper.is_real() or not self._sink.send_file(
+            wrapper.file, wrapper.block_size, count
+        ):
             return False
         if self._left is not None:
             self._left -= count

@@ -44,6 +44,7 @@ class Recorder:
         return not self.pause
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        assert isinstance(file.fileno(), int)
         if self.takes_files:
             self.said.append(("file", file.read(count)))
         return self.takes_files
@@ -744,6 +745,15 @@ def test_file_that_the_sink_cannot_send(file: Any) -> None:
     assert sink.chunks == [b"345", b"678", b"9"]
     assert sink.headers["Content-Length"] == "7"
     assert sink.verbs.endswith("finish")
+
+
+def test_file_in_memory() -> None:
+    """W41: a file that only Python knows is iterated over; its length is told all the same."""
+    sink = Recorder()
+    sink.takes_files = True
+    run(answering(FileWrapper(io.BytesIO(b"hello"), 3)), sink=sink)
+    assert sink.chunks == [b"hel", b"lo"]
+    assert sink.headers["Content-Length"] == "5"
 
 
 def test_file_like_object() -> None:

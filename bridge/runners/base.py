@@ -16,7 +16,7 @@ from collections.abc import Awaitable
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from bridge.errors import BridgeError, WaitNotPossible
+from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
 
 T = TypeVar("T")
 
@@ -88,6 +88,9 @@ class Runner(abc.ABC):
     @abc.abstractmethod
     def stats(self) -> Stats:
         """The figures of this moment; from any thread."""
+
+    def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
+        """Raise `reason` in `job` where it waits, if the runner can do that (G4)."""
 
     def cancel(self, job: Any) -> None:
         """Give up a `job` that has paused (inline runner): it closes what it has open."""

@@ -191,6 +191,7 @@ class ThreadRunner(Runner):
         """Refuse what waits, then wait for the threads to end."""
         if self._loop is None or self._pid != os.getpid():
             return True
+        self._loop = asyncio.get_running_loop()  # not always the one that was served
         self._stopping = asyncio.Event()
         self._refuse_all(Overloaded("the server is stopping"))
         if self._timer is not None:

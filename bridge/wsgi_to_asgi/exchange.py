@@ -10,6 +10,7 @@ sends them. Who sends when depends on the runner:
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import deque
 from contextvars import Context
@@ -83,6 +84,7 @@ class Exchange:
 
     def input(self, length: str | None) -> Any:
         """``wsgi.input``, pulled on demand (W21)."""
+        self.upload.idle = False
         if length is not None:
             self.upload.length = int(length)
         return WsgiInput(self.pull)
@@ -236,18 +238,58 @@ def _is_at(path: str, status: os.stat_result) -> bool:
         return False
 
 
-class InlineExchange(Exchange):
-    """The app runs on the loop; its body was taken whole before."""
+class LoopExchange(Exchange):
+    """The app runs on the loop's own thread."""
+
+    _listener: asyncio.Task[None] | None = None
+
+    def listen(self) -> None:
+        """Have the loop listen for the end of the connection, from the first call on.
+
+        Many hosts tell it by `receive()` only, which would also bring the body; so not while
+        there is one that the app has not read.
+        """
+        upload = self.upload
+        if self._listener is None and (upload.ended or upload.idle):
+            self._listener = asyncio.get_running_loop().create_task(self._listen())
+
+    async def _listen(self) -> None:
+        try:
+            await self.upload.next()
+            await self.upload.disconnected()
+        except BridgeError:
+            pass
+        self.gone = True
+        self.runner.interrupt(self, ClientDisconnected("the client is gone"))
+
+    def is_disconnected(self) -> bool:
+        """Whether the client is gone, as far as it is known."""
+        self.listen()
+        return self.gone
+
+    def leave(self) -> None:
+        """The request is over."""
+        super().leave()
+        if self._listener is not None:
+            self._listener.cancel()
+
+
+class InlineExchange(LoopExchange):
+    """The app runs to its end, or until the outbox is full; its body was taken whole before."""
 
     _size = 0  # bytes in the outbox
 
     async def run(self) -> None:
         """Run the app, send, and so on while it pauses."""
         try:
-            while not self.over:
+            self.runner.submit(self)
+            await self.send_outbox()
+            while not self.over and not self.gone:
+                self.listen()
+                self._size = 0
+                await asyncio.sleep(0)  # a send() that never waits must not hold the loop
                 self.runner.submit(self)
                 await self.send_outbox()
-                self._size = 0
         except ClientDisconnected:
             return
         finally:
@@ -269,7 +311,7 @@ class InlineExchange(Exchange):
         return False
 
 
-class GreenletExchange(Exchange):
+class GreenletExchange(LoopExchange):
     """The app runs on the loop, in a greenlet that waits while a piece is sent."""
 
     async def run(self) -> None:
@@ -282,12 +324,17 @@ class GreenletExchange(Exchange):
         self.check_whole()
 
     def write(self, chunk: bytes) -> bool:
-        """One piece; returns when the host has taken it."""
+        """One piece; returns when the host has taken it and the loop has had its turn (G1)."""
         if self.gone:
             raise ClientDisconnected("the client is gone")
         self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
-        self.flush()
+        self.listen()
+        self.runner.wait(self._send_in_turn())
         return True
+
+    async def _send_in_turn(self) -> None:
+        await self.send_outbox()
+        await asyncio.sleep(0)
 
     def flush(self) -> None:
         """Wait while the outbox is sent."""

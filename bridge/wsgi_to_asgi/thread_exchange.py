@@ -20,6 +20,7 @@ from collections.abc import Callable
 from bridge.body import HIGH_WATER
 from bridge.errors import BridgeError, ClientDisconnected
 from bridge.runners import Runner
+from bridge.runners.base import holding
 from bridge.types import Receive, Send, TextHeaders
 from bridge.wsgi_to_asgi.exchange import Exchange
 
@@ -53,9 +54,14 @@ class ThreadExchange(Exchange):
     def __call__(self) -> bool:
         """Run the app, unless nobody waits for it any more."""
         if not self.gone:
-            self.context.run(self.call)
+            self.context.run(self._call_in_context)
         self._end()
         return True
+
+    def _call_in_context(self) -> None:
+        token = holding.set((*holding.get(), self.runner))
+        self.call()
+        holding.reset(token)
 
     def refuse(self, error: BridgeError) -> None:
         """The runner has no place for it; on the loop."""
@@ -167,6 +173,8 @@ class ThreadExchange(Exchange):
             while True:
                 if self._asleep:
                     await self._bell
+                else:
+                    await asyncio.sleep(0)  # a send() that never waits must not hold the loop
                 await self._send_all()
                 if self.gone:
                     return
