@@ -96,16 +96,17 @@ def _complete(
     scope["raw_path"] = line.raw_path
     scope["query_string"] = line.query
     scope["headers"] = head.headers
-    scope["state"] = state.copy()
+    scope["state"] = state.copy() if state else {}
     scope["extensions"] = EXTENSIONS.copy()
     if connection.tls is not None:
         scope["extensions"]["tls"] = connection.tls.copy()
     if connection.root_path:
         _below_root(scope, connection.root_path)
-    if not head.http11:
-        scope["http_version"] = "1.0"
-    if head.resolved is not None:
-        scope["client"], scope["scheme"], scope["server"] = head.resolved
+    if not head.plain:
+        if not head.http11:
+            scope["http_version"] = "1.0"
+        if head.resolved is not None:
+            scope["client"], scope["scheme"], scope["server"] = head.resolved
     return scope
 
 

@@ -124,6 +124,8 @@ class HeadParser:
         self._line_limit = line_limit
         self._size_limit = size_limit
         self._count_limit = count_limit
+        #: A head of so few bytes keeps both limits of size.
+        self._small = min(line_limit, size_limit)
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
         self._names: Spellings[bytes, tuple[bytes, int]] = Spellings(_learn_field)
         self._lines = RequestLines()
@@ -137,11 +139,8 @@ class HeadParser:
     def parse(self, head: bytes) -> RequestHead:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4)."""
         line_end = head.find(b"\r\n")
-        if line_end > self._line_limit:
-            raise self.line_too_long(line_end)
-        size = len(head) - line_end - 4
-        if size > self._size_limit:
-            raise self.head_too_long(size)
+        if len(head) > self._small:
+            self._check_sizes(line_end, len(head) - line_end - 4)
         line = self._lines[head[:line_end]]
         count = head.count(b"\r\n") - 2
         if count > self._count_limit:
@@ -174,13 +173,19 @@ class HeadParser:
                 else:
                     special = True
         request = RequestHead(line, headers)
-        if special or not line.http11 or line.authority or line.method == "HEAD":
+        if special or not line.plain:
             self._unusual(request)
         elif host is None:
             raise RequestError("the request has no Host field; HTTP/1.1 wants one")
         if host is not None:
             self._hosts[host]
         return request
+
+    def _check_sizes(self, line: int, fields: int) -> None:
+        if line > self._line_limit:
+            raise self.line_too_long(line)
+        if fields > self._size_limit:
+            raise self.head_too_long(fields)
 
     def _parse_afresh(self, head: bytes, line: RequestLine) -> None:
         """Have a new parser read what the last one refused. Raises `RequestError`.

@@ -42,6 +42,7 @@ class RequestLine:
         "native_query",
         "native_target",
         "path",
+        "plain",
         "query",
         "raw_path",
         "stands_in",
@@ -55,6 +56,8 @@ class RequestLine:
         self.http11 = http11
         #: The host that an absolute-form target names; it takes the place of the Host field.
         self.authority: bytes | None = None
+        #: Nothing about the line asks for anything unusual.
+        self.plain = False
         #: Whether llhttp does not know the method, and has to be fed another.
         self.stands_in = method.encode("ascii") not in _METHODS
         self.raw_path, _, self.query = target.partition(b"?")
@@ -93,6 +96,7 @@ def _read(line: bytes) -> RequestLine:
     origin, authority = _origin_form(method, target)
     request = RequestLine(method.decode("ascii"), origin, version == b"HTTP/1.1")
     request.authority = authority
+    request.plain = request.http11 and authority is None and method != b"HEAD"
     return request
 
 
