@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
 
+from bridge.file_wrapper import FileWrapper
 from bridge.headers import Spellings, content_length
 from bridge.types import Environ, Scope
-from bridge.wsgi_response import FileWrapper
 
 DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 

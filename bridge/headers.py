@@ -220,3 +220,23 @@ CHECKED_FIELDS = CheckedFields()
 def encode_text(headers: TextHeaders) -> list[tuple[bytes, bytes]]:
     """Checked text fields as ASGI wants them: lower-case names, latin-1 values."""
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+# ------------------------------------------------------------- status as text (WSGI)
+
+
+def _learn_status(status: str) -> tuple[str, bool]:
+    check_text("status", status)
+    code, _, phrase = status.partition(" ")
+    if len(code) != 3 or not (code.isascii() and code.isdigit()) or not 200 <= int(code) <= 999:
+        raise IllegalResponse(
+            f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
+            "like '200 OK' (PEP 3333, The start_response() Callable)"
+        )
+    number = int(code)
+    return (status if phrase.strip() else f"{code} {reason(number)}"), bodiless(number)
+
+
+#: Statuses as apps give them -> (status line text, whether it has no body). Raises
+#: `IllegalResponse` (W34).
+STATUSES: Spellings[str, tuple[str, bool]] = Spellings(_learn_status)

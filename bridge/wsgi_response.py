@@ -20,80 +20,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
-from bridge.headers import CHECKED_FIELDS, TEXT_NAMES, Spellings, bodiless, check_text, reason
+from bridge.file_wrapper import FileWrapper
+from bridge.headers import CHECKED_FIELDS, STATUSES, TEXT_NAMES, reason
 from bridge.types import Environ, ExcInfo, ResponseSink, TextHeaders, Write, WSGIApp
 
 logger = logging.getLogger("bridge.error")
-
-
-# ------------------------------------------------------------- status line
-
-
-def _learn_status(status: str) -> tuple[str, bool]:
-    check_text("status", status)
-    code, _, phrase = status.partition(" ")
-    if len(code) != 3 or not (code.isascii() and code.isdigit()) or not 200 <= int(code) <= 999:
-        raise IllegalResponse(
-            f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
-            "like '200 OK' (PEP 3333, The start_response() Callable)"
-        )
-    number = int(code)
-    return (status if phrase.strip() else f"{code} {reason(number)}"), bodiless(number)
-
-
-#: Statuses as apps give them -> (status line text, whether it has no body). Raises
-#: `IllegalResponse` (W34).
-STATUSES: Spellings[str, tuple[str, bool]] = Spellings(_learn_status)
-
-
-# ------------------------------------------------------------- files
-
-
-class FileWrapper:
-    """``wsgi.file_wrapper``: an open file as a response (PEP 3333, Platform-Specific Files).
-
-    It sends from the file's position on. A host that can sends the file itself; else it is
-    iterated over, in blocks of `block_size` bytes.
-    """
-
-    def __init__(self, file: Any, block_size: int = 65536) -> None:
-        self.file = file
-        self.block_size = block_size
-        if hasattr(file, "close"):
-            self.close = file.close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        block: bytes = self.file.read(self.block_size)
-        if not block:
-            raise StopIteration
-        return block
-
-    def size(self) -> int | None:
-        """The bytes from the position to the end; None where that cannot be known."""
-        file = self.file
-        if hasattr(file, "encoding"):
-            return None  # text: its length is not that of its bytes
-        try:
-            position: int = file.tell()
-            file.seek(0, 2)
-            end: int = file.tell()
-            file.seek(position)
-        except (AttributeError, OSError, ValueError, TypeError):
-            return None
-        return end - position if end > position else None  # a device has its end at 0
-
-    def is_real(self) -> bool:
-        """Whether the operating system knows the file, so that a host could send it by itself."""
-        try:
-            return isinstance(self.file.fileno(), int)
-        except (AttributeError, OSError, ValueError):
-            return False
-
-
-# ------------------------------------------------------------- the call
 
 
 class WsgiCall:

@@ -23,9 +23,9 @@ from bridge.environ import (
     split_path,
 )
 from bridge.errors import RequestError
+from bridge.file_wrapper import FileWrapper
 from bridge.scope import scope_from_environ
 from bridge.types import Scope
-from bridge.wsgi_response import FileWrapper
 
 
 def a_scope(**changes: object) -> Scope:

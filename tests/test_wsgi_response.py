@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ClientDisconnected, IllegalResponse, Overloaded, RequestError
+from bridge.file_wrapper import FileWrapper
 from bridge.types import Environ, StartResponse, TextHeaders, WSGIApp
-from bridge.wsgi_response import FileWrapper, WsgiCall
+from bridge.wsgi_response import WsgiCall
 
 TEXT = ("Content-Type", "text/plain")
 

@@ -91,6 +91,7 @@ class Runner(abc.ABC):
 
     def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
         """Raise `reason` in `job` where it waits, if the runner can do that (G4)."""
+        return
 
     def cancel(self, job: Any) -> None:
         """Give up a `job` that has paused (inline runner): it closes what it has open."""
