@@ -1,8 +1,8 @@
 """One line for each request, cheaply, and never two where a client wants them (S50).
 
 A format is compiled once, into one expression that works out the atoms that are in it and nothing
-else: `%(h)s "%(r)s"` becomes ``lambda r: f'{host(r)}{k0}{request_line(r)}{k1}'``. Lines that are
-made in one turn of the event loop are written together at its end.
+else: `%(h)s "%(r)s"` becomes ``lambda r: f'{host(r)}{k0}{request_line(r)}{k1}'``. Lines of the
+same moment are written together, `DELAY` seconds after the first of them.
 
 What clients choose (target, fields, user) is escaped so that a line is always one line and a
 quoted part always ends at its quote: control characters, quotes, backslashes and everything
@@ -18,15 +18,17 @@ beyond ASCII appear as ``\\x22``. Targets are logged as they came, percent-encod
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import logging
 import os
 import re
+import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from bridge.errors import ConfigError
 from bridge.headers import reason
@@ -94,19 +96,37 @@ class Record(Protocol):
         """The fields of the response."""
 
 
+#: Seconds for which a line waits for others. A write for each would cost more than the line: in a
+#: worker thread most of all, which gives the interpreter away with every system call.
+DELAY: Final = 0.05
+
+#: Has a function called a moment later. Called from the thread in which a request ended.
+Later: TypeAlias = Callable[[Callable[[], None]], object]
+
+
+def on_loop(loop: asyncio.AbstractEventLoop) -> Later:
+    """A `Later` for requests that end on the thread of `loop`, which is this one, or on others."""
+    home = threading.get_ident()
+
+    def later(function: Callable[[], None]) -> object:
+        if threading.get_ident() == home:
+            return loop.call_later(DELAY, function)
+        return loop.call_soon_threadsafe(loop.call_later, DELAY, function)
+
+    return later
+
+
 class AccessLog:
     """Called with each request that is over; writes its line, with those of the same moment.
 
-    `call_soon` is handed a function to call a moment later, once for each batch, from the thread
-    in which a request ended: `loop.call_soon`, or `loop.call_soon_threadsafe` where that may be
-    another than the loop's. Without it each line is written at once.
+    `later` is asked once for each batch; without it each line is written at once.
     """
 
     def __init__(
         self,
         format: str,
         logger: logging.Logger,
-        call_soon: Callable[[Callable[[], None]], object] | None = None,
+        later: Later | None = None,
         *,
         colour: bool = False,
     ) -> None:
@@ -115,7 +135,7 @@ class AccessLog:
         self.timed = any(f"%({atom})s" in template for atom in ("T", "M", "D", "L", "duration"))
         self._line = compile_format(template, colour=colour)
         self._logger = logger
-        self._call_soon = call_soon
+        self._later = later
         self._waiting: list[str] = []
         self._scheduled = False
 
@@ -123,12 +143,18 @@ class AccessLog:
         """Take a request that is over. Any thread may call this."""
         self._waiting.append(self._line(record))
         if not self._scheduled:
-            if self._call_soon is None:
-                self.flush()
-            else:
-                # Two threads may both get here: the second flush finds nothing, and no line stays.
-                self._scheduled = True
-                self._call_soon(self.flush)
+            # Two threads may both get here: the second flush finds nothing, and no line stays.
+            self._scheduled = True
+            self._have_flushed()
+
+    def _have_flushed(self) -> None:
+        if self._later is not None:
+            try:
+                self._later(self.flush)
+                return
+            except RuntimeError:
+                pass  # the loop is closed, and a thread still had something to finish
+        self.flush()
 
     def flush(self) -> None:
         """Write the lines that wait. Call it once more when the last request is over."""
@@ -148,9 +174,7 @@ class AccessLog:
                 logger.info(line)
 
 
-def make_access_logger(
-    config: Config, call_soon: Callable[[Callable[[], None]], object] | None = None
-) -> AccessLog | None:
+def make_access_logger(config: Config, later: Later | None = None) -> AccessLog | None:
     """What logs each request as `config` says, to the logger ``bridge.access``; None where off.
 
     Call it after `configure_logging`. Raises `ConfigError` for a format that is none.
@@ -160,7 +184,7 @@ def make_access_logger(
         return None
     handler = line_handler(logger)
     colour = handler is not None and in_colour(handler.stream)
-    return AccessLog(config.access_log_format, logger, call_soon, colour=colour)
+    return AccessLog(config.access_log_format, logger, later, colour=colour)
 
 
 # ------------------------------------------------------------- formats

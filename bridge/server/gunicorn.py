@@ -38,7 +38,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
-from bridge.server.access_log import AccessLog, Record
+from bridge.server.access_log import AccessLog, Record, on_loop
 from bridge.server.config import Config
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener
@@ -244,7 +244,7 @@ def _access_log(worker: BridgeWorker, loop: asyncio.AbstractEventLoop) -> Access
     """Gunicorn's access log: its format and logger, or what a logger class of its own does."""
     log = worker.log
     if type(log).access is Logger.access:
-        return AccessLog(worker.cfg.access_log_format, log.access_log, loop.call_soon_threadsafe)
+        return AccessLog(worker.cfg.access_log_format, log.access_log, on_loop(loop))
     return _LoggerClassLog(log)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError
 from bridge.lifespan import Lifespan
-from bridge.server.access_log import AccessLog, make_access_logger
+from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.config import Config
 from bridge.server.handlers import make_handler, runners_of, stop_runners
 from bridge.server.http import HttpProtocol
@@ -100,7 +100,7 @@ class Server:
         self._app = self._load()
         own = open_listeners(config) if listeners is None else listeners
         try:
-            self._access_log = make_access_logger(config, _caller(loop))
+            self._access_log = make_access_logger(config, on_loop(loop))
             state.use_access_log(self._access_log)
             for _, runner in runners_of(self._app):
                 runner.start(loop)
@@ -226,18 +226,6 @@ class Server:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
-
-
-def _caller(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], object]:
-    """`call_soon` from whatever thread."""
-    home = threading.get_ident()
-
-    def call_soon(function: Callable[[], None]) -> object:
-        if threading.get_ident() == home:
-            return loop.call_soon(function)
-        return loop.call_soon_threadsafe(function)
-
-    return call_soon
 
 
 class _Signals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ConfigError
-from bridge.server.access_log import FORMATS, AccessLog, compile_format, make_access_logger
+from bridge.server.access_log import FORMATS, AccessLog, compile_format, make_access_logger, on_loop
 from bridge.server.config import Config
 from bridge.server.logs import LineHandler
 
@@ -381,6 +382,36 @@ def test_a_stream_that_fails(sink: Sink, capfd: pytest.CaptureFixture[str]) -> N
     sink.stream.close()
     log(Record())
     assert "Logging error" in capfd.readouterr().err
+
+
+def test_on_a_loop(sink: Sink) -> None:
+    """S50: on a loop, lines of its own thread and of others are written a moment later."""
+
+    async def main() -> None:
+        log = AccessLog("%(s)s", sink.logger, on_loop(asyncio.get_running_loop()))
+        for from_where in (lambda: log(Record()), lambda: asyncio.to_thread(log, Record())):
+            before = len(sink.lines)
+            if (waiting := from_where()) is not None:
+                await waiting
+            assert len(sink.lines) == before
+            while len(sink.lines) == before:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert sink.lines == ["200", "200"]
+
+
+def test_after_the_loop(sink: Sink) -> None:
+    """S50: a thread that ends a request after the loop was closed still has its line written."""
+
+    async def make() -> AccessLog:
+        return AccessLog("%(s)s", sink.logger, on_loop(asyncio.get_running_loop()))
+
+    log = asyncio.run(make())
+    thread = threading.Thread(target=log, args=(Record(),))
+    thread.start()
+    thread.join()
+    assert sink.lines == ["200"]
 
 
 # ------------------------------------------------------------- from the configuration
