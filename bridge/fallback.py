@@ -190,8 +190,7 @@ class _Reader:
 
     def dismiss(self) -> None:
         """Its app has answered: there is nothing more for it."""
-        if not self._dismissed.done():
-            self._dismissed.set_result(None)
+        self._dismissed.set_result(None)
 
     async def receive(self) -> Message:
         if self._dismissed.done():

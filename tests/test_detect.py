@@ -223,6 +223,28 @@ def test_what_is_no_app_gets_its_own_words(app: object, text: str) -> None:
         detect(app)
 
 
+def test_what_python_cannot_see_into_is_asked_for() -> None:
+    """D2: callables and classes without a signature, and decorators of nothing."""
+
+    class Opaque:
+        __call__ = max
+
+    class Maker(type):
+        __call__ = max  # type: ignore[assignment]
+
+    class Made(metaclass=Maker):
+        __signature__ = "none"
+
+    def wrapper(*args: Any) -> None: ...
+
+    wrapper.__wrapped__ = None  # type: ignore[attr-defined]
+    for app in (Opaque(), Made, wrapper):
+        with pytest.raises(ConfigError, match="cannot tell"):
+            detect(app)
+    with pytest.raises(ConfigError, match="its signature cannot be read"):
+        detect(Opaque())
+
+
 def test_an_app_is_never_called_to_find_out() -> None:
     """D2: detection has no effects."""
 

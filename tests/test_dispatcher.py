@@ -188,6 +188,13 @@ def test_routing_by_host(host: bytes, path: str, name: str) -> None:
     assert without["name"] == "any"
 
 
+def test_a_host_that_nothing_is_mounted_for() -> None:
+    """D1: routes of other hosts do not count; what is mounted shows itself."""
+    app = Dispatcher({"one.example.com/x": asgi("one")})
+    assert seen(app, "/x", headers=[(b"host", b"two.example.com")]) is None
+    assert "<Route one.example.com/x -> asgi3" in repr(app)
+
+
 def test_routing_by_what_a_request_is_like() -> None:
     """D1: a predicate gets a webob.Request; where it says no, the next route is asked."""
     app = Dispatcher(

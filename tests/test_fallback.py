@@ -312,6 +312,32 @@ def test_every_app_of_a_chain_lives() -> None:
         asyncio.run(run(lambda: living("b", True)))
 
 
+def test_a_client_that_leaves_before_anything_is_sent_leaves_no_task() -> None:
+    """D5: an app that is cancelled while it reads takes its reading with it."""
+
+    async def run() -> None:
+        begun = asyncio.Event()
+
+        async def receive() -> Message:
+            begun.set()
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+        async def send(message: Message) -> None:
+            raise AssertionError(message)
+
+        chain = Fallback([answers(404, read=True), answers(200)])
+        task = asyncio.create_task(chain(http_scope("/"), receive, send))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert repr(chain).startswith("Fallback([")
+
+    asyncio.run(run())
+
+
 def test_a_chain_needs_an_app() -> None:
     """D5: an empty chain is refused at start-up."""
     with pytest.raises(ConfigError, match="at least one"):

@@ -370,6 +370,16 @@ def test_cancelling_the_start_cancels_the_app() -> None:
     asyncio.run(run())
 
 
+def test_a_loop_that_ends_before_the_app_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """S40: where all tasks are cancelled without a shutdown, nothing is logged as the app's."""
+
+    async def run() -> None:
+        await Lifespan(good).startup()
+
+    asyncio.run(run())  # cancels what is left at its end
+    assert not caplog.records
+
+
 def test_a_lifespan_is_used_once() -> None:
     """S40: a second shutdown does nothing, a second startup is an error, as is a bad mode."""
 
