@@ -33,7 +33,7 @@ from typing import Final, Protocol, TypeAlias
 from bridge.errors import ConfigError
 from bridge.headers import reason
 from bridge.server.config import Config
-from bridge.server.logs import coloured_status, in_colour, line_handler
+from bridge.server.logs import coloured_status, in_colour, line_handler, write_lines
 from bridge.types import RawHeaders
 
 Address = tuple[str, int]
@@ -168,7 +168,7 @@ class AccessLog:
             return
         handler = line_handler(logger)
         if handler is not None:
-            handler.write_lines(lines)
+            write_lines(handler, lines)
         else:
             for line in lines:
                 logger.info(line)

@@ -20,10 +20,13 @@ import tomllib
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, TypeAlias
 
 from bridge.errors import ConfigError
 from bridge.server.config import Config
+
+#: A handler of the standard library that writes lines to a stream, or to a file.
+LineHandler: TypeAlias = logging.StreamHandler[Any]
 
 _LINE: Final = "%(asctime)s [%(process)d] %(levelname)s: %(message)s"
 _TIME: Final = "%Y-%m-%d %H:%M:%S %z"
@@ -38,24 +41,6 @@ _LEVEL_COLOURS: Final = {
 }
 #: By the first digit of a status.
 _STATUS_COLOURS: Final = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
-
-
-class LineHandler(logging.StreamHandler[TextIO]):
-    """A stream of finished lines, which takes many with one write.
-
-    Lines that come as log records go the same way as with any handler.
-    """
-
-    def write_lines(self, lines: Sequence[str]) -> None:
-        """Write `lines`, each without its newline; errors end as `logging` has them end."""
-        self.acquire()
-        try:
-            self.stream.write("\n".join(lines) + "\n")
-            self.flush()
-        except Exception:
-            self.handleError(logging.makeLogRecord({"msg": lines[-1], "levelno": logging.INFO}))
-        finally:
-            self.release()
 
 
 class _ColourFormatter(logging.Formatter):
@@ -82,7 +67,7 @@ def configure_logging(config: Config) -> None:
         return
     formatter = _ColourFormatter if in_colour(sys.stderr) else logging.Formatter
     _give("bridge", logging.StreamHandler(sys.stderr), formatter(_LINE, _TIME))
-    _give("bridge.access", LineHandler(sys.stdout), logging.Formatter("%(message)s"))
+    _give("bridge.access", logging.StreamHandler(sys.stdout), logging.Formatter("%(message)s"))
 
 
 def in_colour(stream: TextIO) -> bool:
@@ -97,17 +82,37 @@ def coloured_status(status: int, text: str) -> str:
 
 
 def line_handler(logger: logging.Logger) -> LineHandler | None:
-    """The handler that is all that `logger` has of handlers, filters and parents, if it is ours.
+    """The handler that is all that `logger` has of handlers, filters and parents, if it is plain.
 
-    Then its lines may be written straight to it; it is the same as logging them.
+    Plain: it writes each message as it is, as a line of a stream or file. Then `write_lines` does
+    what logging the lines would, for a tenth of the time.
     """
     handlers = logger.handlers
     if len(handlers) != 1 or logger.propagate or logger.filters:
         return None
     handler = handlers[0]
-    if type(handler) is not LineHandler or handler.filters or handler.level > logging.INFO:
+    if type(handler) is not logging.StreamHandler and type(handler) is not logging.FileHandler:
+        return None
+    formatter = handler.formatter
+    plain = formatter is None or (
+        type(formatter) is logging.Formatter and formatter._fmt == "%(message)s"
+    )
+    # A file that is opened with its first line has no stream yet: `logging` opens it.
+    if not plain or handler.filters or handler.level > logging.INFO or handler.stream is None:
         return None
     return handler
+
+
+def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
+    """Write `lines`, each without its newline; errors end as `logging` has them end."""
+    handler.acquire()
+    try:
+        handler.stream.write("\n".join(lines) + "\n")
+        handler.flush()
+    except Exception:
+        handler.handleError(logging.makeLogRecord({"msg": lines[-1], "levelno": logging.INFO}))
+    finally:
+        handler.release()
 
 
 def _give(name: str, handler: logging.StreamHandler[TextIO], formatter: logging.Formatter) -> None:

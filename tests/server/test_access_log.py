@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from bridge.errors import ConfigError
 from bridge.server.access_log import FORMATS, AccessLog, compile_format, make_access_logger, on_loop
 from bridge.server.config import Config
-from bridge.server.logs import LineHandler
 
 TIME = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
 
@@ -284,7 +283,7 @@ class Sink:
 def sink() -> Iterator[Sink]:
     stream = StringIO()
     logger = logging.getLogger("test.access")
-    handler = LineHandler(stream)
+    handler = logging.StreamHandler(stream)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -451,7 +450,7 @@ def test_colour(access_logger: logging.Logger, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("NO_COLOR", raising=False)
 
     def written(stream: StringIO) -> str:
-        access_logger.handlers[:] = [LineHandler(stream)]
+        access_logger.handlers[:] = [logging.StreamHandler(stream)]
         access_logger.propagate = False
         log = make_access_logger(Config())
         assert log is not None

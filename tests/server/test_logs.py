@@ -15,7 +15,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.server.config import Config
-from bridge.server.logs import LineHandler, coloured_status, configure_logging, line_handler
+from bridge.server.logs import coloured_status, configure_logging, line_handler, write_lines
 
 NAMES = ("bridge", "bridge.error", "bridge.access", "")
 
@@ -121,7 +121,7 @@ def test_straight_writing_only_where_it_is_the_same() -> None:
     configure_logging(Config())
     logger = logging.getLogger("bridge.access")
     handler = line_handler(logger)
-    assert type(handler) is LineHandler
+    assert handler is not None
     handler.setLevel(logging.WARNING)
     assert line_handler(logger) is None
     handler.setLevel(logging.NOTSET)
@@ -134,6 +134,26 @@ def test_straight_writing_only_where_it_is_the_same() -> None:
     assert line_handler(logger) is handler
     logger.addHandler(logging.NullHandler())
     assert line_handler(logger) is None
+
+
+def test_straight_writing_to_files(tmp_path: Path) -> None:
+    """S50: a plain file is written straight too, once it is open; formats are never skipped."""
+    logger = logging.getLogger("bridge.access")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    handler = logging.FileHandler(tmp_path / "access.log", delay=True)
+    logger.addHandler(handler)
+    assert line_handler(logger) is None
+    logger.info("one")
+    found = line_handler(logger)
+    assert found is not None
+    write_lines(found, ["two", "three"])
+    assert (tmp_path / "access.log").read_text() == "one\ntwo\nthree\n"
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    assert line_handler(logger) is handler
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    assert line_handler(logger) is None
+    handler.close()
 
 
 # ------------------------------------------------------------- log_config
