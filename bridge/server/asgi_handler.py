@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,9 +18,9 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
-from bridge.errors import ClientDisconnected, RequestError
-from bridge.headers import encode_fields, reason
-from bridge.server.exchange import BY_CHUNKS, UNFRAMED, Exchange
+from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
+from bridge.headers import HOP_BY_HOP, encode_fields, reason
+from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.fields import CONTENT_LENGTH, FIELD_LINES, STATUS_LINES
 from bridge.server.http import HttpProtocol
 from bridge.server.request import RequestHead
@@ -43,6 +45,10 @@ _new_task: Callable[..., asyncio.Task[None]] = (
     if sys.version_info >= (3, 12)
     else asyncio.Task
 )
+
+
+#: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).
+_NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"content-type", b"host"}
 
 
 class AsgiHandler:
@@ -137,10 +143,14 @@ class AsgiExchange(Exchange):
         if base is None:
             base = connection.bases[handler] = _scope_base(connection, handler.prefix)
         scope = _complete(base.copy(), connection, self.head, handler.lifespan_state)
-        coroutine = handler.app(scope, self.receive, self.send)
-        if type(coroutine) is not CoroutineType:
-            coroutine = _awaiting(coroutine)
-        task = _new_task(coroutine, loop=connection.state.loop)
+        try:
+            coroutine = handler.app(scope, self.receive, self.send)
+            if type(coroutine) is not CoroutineType:
+                coroutine = _awaiting(coroutine)
+            task = _new_task(coroutine, loop=connection.state.loop)
+        except BaseException as error:  # not in a task: SystemExit, or no coroutine at all
+            self._ended_unusually(error)
+            return
         if task.done():
             if not self.over or task.cancelled() or task.exception() is not None:
                 self._ended(task)
@@ -159,22 +169,22 @@ class AsgiExchange(Exchange):
         self._ended_unusually(error)
 
     def _ended_unusually(self, error: BaseException | None) -> None:
-        head = self.head
-        request = f"{head.method} {head.target.decode('latin-1')}"
-        if isinstance(error, ClientDisconnected) and self.connection.gone:
-            self.over = True
-            return
+        gone = self.connection.gone
         if error is not None:
-            logger.error("the app raised in %s", request, exc_info=error)
-        elif not self.over and not self.connection.gone:
+            if not ((gone or self.abandoned) and _from_disconnect(error)):
+                logger.error("the app raised in %s", self._name(), exc_info=error)
+        elif not self.over and not gone:
             logger.error(
                 "the app returned %s in %s",
                 "without a response" if self._phase == _WAITING else "with its response unfinished",
-                request,
+                self._name(),
             )
         self._phase = _OVER
         if not self.over:
             self.refuse(500, "Internal Server Error")
+
+    def _name(self) -> str:
+        return f"{self.head.method} {self.head.target.decode('latin-1')}"
 
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: answer so where nothing has left yet; the app sees the end."""
@@ -234,17 +244,23 @@ class AsgiExchange(Exchange):
         """The head: checked now, so that errors are raised in the app; held until the body."""
         status: int = message.get("status")  # type: ignore[assignment]
         lines = self.lines = [STATUS_LINES[status]]
-        for pair in message.get("headers", ()):
-            try:
-                line, meaning, length = FIELD_LINES[pair]
-            except TypeError:
-                line, meaning, length = FIELD_LINES[tuple(pair)]
-            lines.append(line)
-            if meaning:
-                if meaning == CONTENT_LENGTH and self.length is None:
-                    self.length = length
-                else:
-                    self.note(meaning, length)
+        try:
+            for pair in message.get("headers", ()):
+                try:
+                    line, meaning, length = FIELD_LINES[pair]
+                except TypeError:
+                    line, meaning, length = FIELD_LINES[tuple(pair)]
+                lines.append(line)
+                if meaning:
+                    if meaning == CONTENT_LENGTH and self.length is None:
+                        self.length = length
+                    else:
+                        self.note(meaning, length)
+        except BaseException:
+            # The app may try another start, and nothing of this one counts.
+            self.length = None
+            self.own_date = self.own_server = self.close = False
+            raise
         self.status = status
         if status == 204 or status == 304:
             self.plain = False
@@ -258,40 +274,97 @@ class AsgiExchange(Exchange):
         self.end()
 
     def _stream(self, body: bytes, more: bool) -> None:
-        data = b""
-        if self._phase == _HELD:
-            self._phase = _STREAMING
-            if self._trailers and self.head.http11:
-                self.length = None
-            self.frame(None)
-            data = b"".join(self.lines)
+        data = self._head_out() if self._phase == _HELD else b""
         data += self.piece(body)
-        if more:
+        if more and not self.abandoned:
+            self._phase = _STREAMING
             if data:
                 self.connection.write(data)
-        elif self._trailers and self.framing == BY_CHUNKS:
+        else:
+            self._finish(data)
+
+    def _head_out(self) -> bytes:
+        """The head of a response whose body follows."""
+        if self._trailers and self.length is not None and self.head.http11:
+            self.drop_length()  # trailers go with chunks only (RFC 9112 §7.1.2)
+        self.frame(None)
+        return b"".join(self.lines)
+
+    def _finish(self, data: bytes) -> None:
+        """Write the last of the body, and what ends it; trailers may follow."""
+        if self._trailers and not self.abandoned:
             self._phase = _TRAILING
-            self.connection.write(data + b"0\r\n")
+            data += b"0\r\n" if self.framing == BY_CHUNKS else self.last_piece()
         else:
             self._phase = _OVER
             data += self.last_piece()
-            if data:
-                self.connection.write(data)
+        if data:
+            self.connection.write(data)
+        if self._phase == _OVER:
             self.end()
 
     async def _send_unusual(self, kind: str, message: Message) -> None:
+        if self.abandoned:
+            raise ClientDisconnected(self.abandoned)
         phase = _PHASES[self._phase]
         grammar.following(grammar.HTTP, phase, message)
         if kind == grammar.EARLY_HINT:
             self._early_hint(message)
         elif kind == grammar.TRAILERS:
-            self.connection.write(encode_fields(grammar.check_headers(message)))
-            if not message.get("more_trailers"):
-                self._phase = _OVER
-                self.connection.write(b"\r\n")
-                self.end()
+            self._send_trailers(message)
         elif kind == grammar.PATHSEND:
-            raise grammar.out_of_order(grammar.HTTP, phase, kind)
+            if self._phase != _HELD:
+                raise grammar.out_of_order(grammar.HTTP, phase, kind)
+            await self._send_path(kind, message)
+
+    def _send_trailers(self, message: Message) -> None:
+        fields = grammar.check_headers(message)
+        for name, _ in fields:
+            if name.lower() in _NEVER_TRAILERS:
+                raise IllegalMessage(f"{name!r} cannot be a trailer field (RFC 9110 §6.5.1)")
+        lines = encode_fields(fields)
+        last = not message.get("more_trailers")
+        if self.framing == BY_CHUNKS:
+            self.connection.write(lines + b"\r\n" if last else lines)
+        if last:
+            self._phase = _OVER
+            self.end()
+
+    async def _send_path(self, kind: str, message: Message) -> None:
+        """``http.response.pathsend``: the body is a file. Raises `OSError` where it cannot be."""
+        path = message.get("path")
+        if not isinstance(path, str) or not os.path.isabs(path):
+            raise IllegalMessage(
+                f"the path of {grammar.PATHSEND} is {path!r}, and must be absolute"
+            )
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            about = os.fstat(file)
+            if not stat.S_ISREG(about.st_mode):
+                raise OSError(f"{path} is no regular file")
+            await self._send_file(file, about.st_size)
+        finally:
+            os.close(file)
+
+    async def _send_file(self, file: int, size: int) -> None:
+        connection = self.connection
+        if self.length is None and not self._trailers:
+            self.length = size
+            self.lines.append(b"content-length: %d\r\n" % size)
+        head = self._head_out()
+        self._phase = _STREAMING
+        count = size
+        if self.framing == BY_LENGTH and self.length is not None and size > self.length:
+            self.overrun(size - self.length)
+            count = self.length
+        elif self.framing == NO_BODY:
+            count = 0
+        chunk = self.framing == BY_CHUNKS and count > 0
+        connection.write(head + b"%x\r\n" % count if chunk else head)
+        if count:
+            await connection.send_file(file, 0, count)
+        self.sent = count
+        self._finish(b"\r\n" if chunk else b"")
 
     def _early_hint(self, message: Message) -> None:
         if self.head.http11 and self.framing == UNFRAMED:
@@ -302,3 +375,13 @@ class AsgiExchange(Exchange):
 async def _awaiting(awaitable: Awaitable[None]) -> None:
     """What an app returned that is no coroutine, as one."""
     await awaitable
+
+
+def _from_disconnect(error: BaseException) -> bool:
+    """Whether an error is the app's way of noticing that its client has left."""
+    if isinstance(error, (ClientDisconnected, asyncio.CancelledError)):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return all(_from_disconnect(each) for each in error.exceptions)
+    cause = error.__cause__ or error.__context__
+    return cause is not None and _from_disconnect(cause)

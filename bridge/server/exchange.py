@@ -74,8 +74,11 @@ class Exchange:
     body_limit: int | None = None
     """The most bytes of body, where the handler has a limit of its own; 0: any."""
     body_error: RequestError | None = None
+    abandoned = ""
+    """Why nothing more of the response is sent, though the app has more; else empty."""
     _event: asyncio.Event | None = None
-    _continued = False
+    continued = False
+    """100 Continue was sent."""
 
     # For the access log.
     started = 0.0
@@ -184,8 +187,8 @@ class Exchange:
 
     def ask_for_body(self) -> None:
         """Send 100 Continue where the client waits for it (S5)."""
-        if self.head.expects and not self._continued and not self.body_size:
-            self._continued = True
+        if self.head.expects and not self.continued and not self.body_size:
+            self.continued = True
             if self.framing == UNFRAMED:
                 self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -200,6 +203,7 @@ class Exchange:
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule, and never becomes whole: `next_body` raises `error`."""
         self.body_error = error
+        self.abandoned = f"the request was refused: {error}"
         self.wake()
 
     def room(self) -> None:
@@ -251,6 +255,8 @@ class Exchange:
 
         Completes `lines` to the whole head, blank line included.
         """
+        if self.status == 204 and self.length is not None:
+            self.drop_length()  # RFC 9110 §8.6: a client could wait for it
         head, lines = self.head, self.lines
         self.settle_connection()
         if bodiless(self.status) or head.method == "HEAD":
@@ -280,12 +286,19 @@ class Exchange:
             lines.append(state.server_line)
         lines.append(b"\r\n")
 
+    def drop_length(self) -> None:
+        """Take the app's Content-Length out of the head: the end is told in another way."""
+        self.length = None
+        self.lines = [
+            line for line in self.lines if not line[:15].lower().startswith(b"content-length:")
+        ]
+
     def settle_connection(self) -> None:
         """Whether the connection can go on after this response."""
         if self.head.close or self.connection.state.retiring or self.connection.half_closed:
             self.close = True
         elif not self.complete and (
-            (self.head.expects and not self._continued and not self.body_size)
+            (self.head.expects and not self.continued and not self.body_size)
             or self.head.length - self.body_size > DRAIN_LIMIT
         ):
             self.close = True  # more is to come than we care to read and throw away
@@ -330,6 +343,7 @@ class Exchange:
             self.length,
             excess,
         )
+        self.abandoned = f"the response is longer than its Content-Length of {self.length} bytes"
         self.close = True
 
     def last_piece(self) -> bytes:
@@ -361,7 +375,7 @@ class Exchange:
         """Answer for the app, with a small text, where nothing has left yet; else cut."""
         if self.over:
             return
-        if self.framing != UNFRAMED:
+        if self.framing != UNFRAMED or self.connection.gone:
             self.cut()
             return
         text = f"{reason}\n".encode("latin-1", "replace")
@@ -381,7 +395,11 @@ class Exchange:
         if not self.over:
             self.close = True
             self.over = True
+            log = self.connection.state.access_log
+            if log is not None and self.status:
+                log(self)
             self.connection.cut()
+            self.wake()
 
     def end(self) -> None:
         """The response has been written."""

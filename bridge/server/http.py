@@ -14,26 +14,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol, cast
 
-from bridge.errors import BridgeError, ClientDisconnected, Overloaded, RequestError
+from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
-from bridge.server.exchange import Exchange
+from bridge.server.exchange import BY_CLOSE, Exchange
 from bridge.server.request import CHUNKED, ChunkedBody, RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.server.tls import tls_extension
-from bridge.server.wire import Wire
+from bridge.server.writing import Writing
 from bridge.types import Environ
 
 logger = logging.getLogger("bridge.error")
 
-#: Seconds for which a client that is told to go away may go on sending.
-LINGER = 2.0
-#: Bytes that one call of sendfile may take, so that the loop is not held by a fast client.
-FILE_BLOCK = 1024 * 1024
+#: Blank lines before a request line that are ignored (RFC 9112 §2.2).
+BLANK_LINES = 4
 #: Seconds for which a loop that is busy gets to read what has come, before an idle connection ends.
 _LAST_LOOK = 0.01
 #: Seconds after a half-close until the app is told that the client has left.
@@ -47,49 +43,36 @@ class Handler(Protocol):
         """An exchange for this request. Raises `RequestError` where it refuses it."""
 
 
-class WebSocketOpener(Protocol):
-    """What takes a connection over for a WebSocket."""
-
-    def __call__(self, connection: HttpProtocol, head: RequestHead, rest: bytes) -> None:
-        """Answer the handshake `head`; `rest` came behind it. Raises `RequestError`."""
-
-
-class HttpProtocol(asyncio.Protocol):
+class HttpProtocol(Writing):
     """One HTTP/1.1 connection."""
 
-    transport: asyncio.Transport
     root_path = ""
-    client: tuple[str, int] | None = None
     server: tuple[str, int | None] | None = None
     scheme = "http"
     trusted = False
-    scheme_is_tls = False
     tls: dict[str, Any] | None = None
 
     exchange: Exchange | None = None
-    #: For threads that write what is finished; made when first wanted, plain sockets only.
-    wire: Wire | None = None
     #: A thread that ends the running exchange shall wake the loop for it.
     wants_end = False
-    gone = False
     half_closed = False
-    write_paused = False
     #: Nothing that comes in is looked at any more.
     _deaf = False
     _reading_paused = False
     _chunked: ChunkedBody | None = None
     _body_left = 0
     _searched = 0
+    #: Blank lines that came where a request line is expected.
+    _blank_lines = 0
     #: When the present phase began: idle, or a head that is coming in, or a body.
     _head_since = 0.0
     _body_since = 0.0
-    _stalled_since = 0.0
-    _stalled_size = 0
+    _paused_since = 0.0
+    #: When the client stopped sending, and what had been sent to it at the last look.
     _eof_since = 0.0
-    _close_at = 0.0
-    _room: asyncio.Event | None = None
+    _eof_sent = 0
 
-    def __init__(self, state: ServerState, handler: Handler, websocket: WebSocketOpener) -> None:
+    def __init__(self, state: ServerState, handler: Handler, websocket: Handler) -> None:
         self.state = state
         self.handler = handler
         self._websocket = websocket
@@ -107,6 +90,9 @@ class HttpProtocol(asyncio.Protocol):
         self.state.connections.add(self)
         self.identify()
         transport.set_write_buffer_limits(HIGH_WATER)
+        limit = self.state.config.limit_connections
+        if limit and len(self.state.connections) > limit:
+            self._refuse(Overloaded(f"{limit} connections are open, which is the limit"), b"")
 
     def identify(self) -> None:
         """Who is at both ends; decided once per connection."""
@@ -146,10 +132,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""
-        exchange = self.exchange
-        if exchange is None or exchange.over or self._deaf:
-            return False
         self._eof_since = self.state.loop.time()
+        self.wants_end = True
+        if self.exchange is not None and self.exchange.over:
+            self.settle(self.exchange)
+        self.go_on()
+        exchange = self.exchange
+        if exchange is None:
+            return False
         if not exchange.complete:
             self.half_closed = True
             exchange.input_ended()
@@ -165,7 +155,7 @@ class HttpProtocol(asyncio.Protocol):
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
             end = data.find(b"\r\n\r\n") + 4
-            if end == len(data):
+            if end == len(data) and data[0] > 32:
                 self._open(data)
                 return
         elif exchange is not None and not exchange.complete and not self._buffer:
@@ -184,6 +174,8 @@ class HttpProtocol(asyncio.Protocol):
                 if head is None:
                     return
                 self._open(head)
+                if self.exchange is None:
+                    return  # it was answered at once: `finished` has seen to what follows
             elif not exchange.complete:
                 data = bytes(buffer)
                 buffer.clear()
@@ -192,60 +184,69 @@ class HttpProtocol(asyncio.Protocol):
                 # A pipelined request: whoever ends this exchange has to say so (see settle).
                 self.wants_end = True
                 if not exchange.over:
-                    if len(buffer) > HIGH_WATER:
+                    if self._has_enough():
                         self._pause_reading()
                     return
                 self.settle(exchange)
 
+    def _has_enough(self) -> bool:
+        """Whether as many requests wait as may wait (S1)."""
+        waiting = self._buffer.count(b"\r\n\r\n")
+        return waiting >= self.state.config.limit_pipeline or len(self._buffer) > HIGH_WATER
+
     def _next_head(self) -> bytes | None:
+        """The next whole head; None where it is not here, or can be none."""
         buffer = self._buffer
-        if buffer[:1] in b"\r\n":
-            # A blank line or two before a request line is to be ignored (RFC 9112 §2.2).
-            blank = len(buffer) - len(buffer.lstrip(b"\r\n"))
-            if blank > 8:
-                self._refuse(RequestError("blank lines where a request line is expected"))
-                return None
-            if buffer.startswith(b"\r\n") or blank > 1 or len(buffer) > 1:
-                if buffer[:blank].replace(b"\r\n", b"").strip(b"\r"):
-                    self._refuse(RequestError("a bare LF where a request line is expected"))
-                    return None
-                if blank < len(buffer) or buffer.endswith(b"\n"):
-                    del buffer[: blank - blank % 2]
-            if not buffer:
-                return None
+        if buffer[0] == 13 and not self._skip_blank_lines():
+            return None
         end = buffer.find(b"\r\n\r\n", self._searched)
         if end < 0:
-            self._searched = max(len(buffer) - 3, 0)
             if not self._head_since:
                 self._head_since = self.state.loop.time()
             try:
-                self.state.heads.look_at_part(buffer)
+                self.state.heads.look_at_part(buffer, self._searched)
             except RequestError as error:
-                self._refuse(error)
+                self._refuse(error, bytes(buffer[:80]))
+            self._searched = max(len(buffer) - 3, 0)
             return None
-        self._searched = 0
+        self._searched = self._blank_lines = 0
         self._head_since = 0.0
         head = bytes(buffer[: end + 4])
         del buffer[: end + 4]
         return head
 
+    def _skip_blank_lines(self) -> bool:
+        """Take a few blank lines away; whether something follows them (RFC 9112 §2.2)."""
+        buffer = self._buffer
+        while buffer.startswith(b"\r\n"):
+            del buffer[:2]
+            self._blank_lines += 1
+            if self._blank_lines > BLANK_LINES:
+                self._refuse(RequestError("blank lines where a request line is expected"), b"")
+                return False
+        return len(buffer) > 0 and buffer != b"\r"
+
     def _open(self, data: bytes) -> None:
         """Begin the exchange whose head is `data`."""
-        state = self.state
+        state, handler = self.state, self.handler
         try:
             head = state.heads.parse(data)
             if not head.plain:
                 if head.upgrade == b"websocket" and head.method == "GET":
-                    self._upgrade(head)
-                    return
+                    handler = self._websocket
                 if head.forwarded and self.trusted:
                     self._resolve(head)
+            exchange = handler.open(self, head)
             if state.limit_requests:
                 self._count()
-            self.exchange = exchange = self.handler.open(self, head)
         except BridgeError as error:
-            self._refuse(error)
+            self._refuse(state.heads.first_fault(data) or error, data)
             return
+        except Exception:
+            logger.exception("a request from %s found no handler", self.client)
+            self._refuse(BridgeError("no handler"), data)
+            return
+        self.exchange = exchange
         if state.timed:
             exchange.started = perf_counter()
         if head.length:
@@ -266,15 +267,28 @@ class HttpProtocol(asyncio.Protocol):
             exchange.uncounted = True
             self.state.active -= 1
 
-    def _upgrade(self, head: RequestHead) -> None:
-        rest = bytes(self._buffer)
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Leave the transport to another protocol (RFC 9110 §7.8); the bytes that came for it."""
+        if self.exchange is not None:
+            self._uncount(self.exchange)
+            self.exchange = None
+        early = bytes(self._buffer)
         self._buffer.clear()
-        self._websocket(self, head, rest)
+        self._deaf = True
+        self.state.connections.discard(self)
+        self._resume_reading()
+        self.transport.set_protocol(protocol)
+        if self.write_paused:
+            protocol.pause_writing()
+        if self._eof_since:
+            self.transport.close()
+        return early
 
     # --------------------------------------------------------- the body
 
     def _open_body(self, exchange: Exchange, head: RequestHead) -> None:
         exchange.expect_body()
+        self._blank_lines = 0  # some clients send one behind a body
         if exchange.body_limit is None:
             exchange.body_limit = self.state.config.limit_body_size
         if exchange.body_limit and head.length > exchange.body_limit:
@@ -341,11 +355,14 @@ class HttpProtocol(asyncio.Protocol):
     def _pause_reading(self) -> None:
         if not self._reading_paused and not self.gone:
             self._reading_paused = True
+            self._paused_since = self.state.loop.time()
             self.transport.pause_reading()
 
     def _resume_reading(self) -> None:
         if self._reading_paused and not self.gone:
             self._reading_paused = False
+            # The client could not send meanwhile: that is not its pace.
+            self._body_since += self.state.loop.time() - self._paused_since
             self.transport.resume_reading()
 
     # --------------------------------------------------------- the end of an exchange
@@ -363,8 +380,8 @@ class HttpProtocol(asyncio.Protocol):
             return
         self.exchange = None
         self.since = state.now
-        if self._buffer:
-            state.loop.call_soon(self.go_on)
+        if self._buffer or self._eof_since:
+            self._go_on_soon()
 
     def settle(self, exchange: Exchange) -> None:
         """Go on after an exchange that a thread has ended; harmless where that was done."""
@@ -372,11 +389,21 @@ class HttpProtocol(asyncio.Protocol):
             self.wants_end = False
             self.finished(exchange)
 
+    def _go_on_soon(self) -> None:
+        # In a context of its own: this one can be that of the app that has just answered.
+        self.state.loop.call_soon(self.go_on, context=self.state.context)
+
     def go_on(self) -> None:
         """Take the next request from the buffer, where one waits."""
         if self.exchange is None and not self._deaf:
             self._resume_reading()
             self.advance()
+            self._end_after_eof()
+
+    def _end_after_eof(self) -> None:
+        """Close where everything that came before the client's FIN has been answered."""
+        if self._eof_since and self.exchange is None and not self._deaf:
+            self._close(lingering=False)
 
     def _finish_unusual(self, exchange: Exchange) -> None:
         if exchange.close or self.gone:
@@ -388,7 +415,7 @@ class HttpProtocol(asyncio.Protocol):
         self.since = self.state.now
         self._resume_reading()
         if self._buffer:
-            self.state.loop.call_soon(self.advance)
+            self.state.loop.call_soon(self.advance, context=self.state.context)
 
     def drained_body(self, complete: bool) -> None:
         """The rest of an unread body is out of the way, or there is too much of it."""
@@ -396,17 +423,21 @@ class HttpProtocol(asyncio.Protocol):
         self.since = self.state.now
         if not complete:
             self._close(lingering=True)
-        elif self._buffer:
-            self.state.loop.call_soon(self.go_on)
+        elif self._buffer or self._eof_since:
+            self._go_on_soon()
+
+    def room(self) -> None:
+        """The client has caught up."""
+        if self.exchange is not None:
+            self.exchange.room()
 
     # --------------------------------------------------------- refusals and closing
 
-    def _refuse(self, error: BridgeError) -> None:
-        """Answer a request that has no exchange, and close (S6)."""
-        self._report(error, bytes(self._buffer[:80]))
-        status = error.status
-        text = f"{reason(status)}: {error}\n".encode("utf-8", "replace")
-        state = self.state
+    def _refuse(self, error: BridgeError, begin: bytes) -> None:
+        """Answer a request that has no exchange, and close (S6). `begin` is how it began."""
+        self._report(error, begin)
+        status, state = error.status, self.state
+        text = _public(error)
         self.write(
             b"HTTP/1.1 %d %b\r\n%bconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
             b"%bcontent-length: %d\r\n\r\n%b"
@@ -416,164 +447,82 @@ class HttpProtocol(asyncio.Protocol):
                 state.default_lines,
                 b"retry-after: 1\r\n" if status == 503 else b"",
                 len(text),
-                text,
+                b"" if begin.startswith(b"HEAD ") else text,
             )
         )
         self._close(lingering=True)
 
     def _report(self, error: BridgeError, begin: bytes) -> None:
-        logger.debug("refused a request from %s: %s; it began with %r", self.client, error, begin)
+        logger.debug(
+            "refused a request from %s: %s; it began with %r", self.client, error, begin[:80]
+        )
 
     def _close(self, *, lingering: bool) -> None:
-        """Close when everything has been written.
-
-        Where the client is still sending, closing at once would reset the connection, and the
-        client would lose the answer: so its bytes are thrown away for a while (RFC 9112 §9.6).
-        """
+        """Close when everything has been written; nothing more is read."""
         self._deaf = True
         self._buffer.clear()
-        self.wire = None
-        if self.gone or self.transport.is_closing():
-            return
-        if lingering and self.transport.can_write_eof():
+        if lingering:
             self._resume_reading()
-            self.transport.write_eof()
-            self._close_at = self.state.loop.time() + LINGER
-        else:
-            self.transport.close()
+        self.close_output(lingering=lingering and not self._eof_since)
 
     def cut(self) -> None:
-        """Break the connection off after what has been written."""
+        """End the connection so that the client can tell that its response is not whole."""
+        exchange, self.exchange = self.exchange, None
         self._deaf = True
-        if self.exchange is not None:
-            self._uncount(self.exchange)
-        self.exchange = None
-        if not self.gone:
-            self._abort()
-
-    def _abort(self) -> None:
-        wire, self.wire = self.wire, None
-        if wire is not None:
-            wire.shutdown()  # a thread may hold it still; the client shall know at once
-        self.transport.abort()
-
-    # --------------------------------------------------------- writing from elsewhere
-
-    def make_wire(self) -> Wire | None:
-        """A `Wire` for this connection, kept; None where only the transport can write (TLS)."""
-        if self.scheme_is_tls or self.gone:
-            return None
-        self.wire = Wire(self.transport.get_extra_info("socket").fileno())
-        return self.wire
-
-    def call_on_loop(self, function: Callable[..., object], *args: object) -> None:
-        """From any thread: have the loop call `function`, if it still runs."""
-        try:
-            self.state.loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            logger.debug("the loop has closed before %s", function)
-
-    def write_now(self, data: bytes) -> None:
-        """Write at once, not at the end of the loop's step, where nothing waits before it (W39)."""
-        wire = self.wire or self.make_wire()
-        if wire is not None and not self.transport.get_write_buffer_size():
-            data = data[wire.send(data) :]
-        if data:
-            self.write(data)
-
-    async def send_file(self, file: int, offset: int, count: int) -> None:
-        """Have the kernel send a part of an open file (W41). Raises `ClientDisconnected`."""
-        self.transport.set_write_buffer_limits(0)
-        try:
-            await self.drained()
-        finally:
-            if not self.gone:
-                self.transport.set_write_buffer_limits(HIGH_WATER)
-        wire = self.wire or self.make_wire()
-        while count:
-            if wire is None:
-                block = os.pread(file, min(count, HIGH_WATER), offset)
-                self.write(block)
-                await self.drained()
-                sent = len(block)
-            else:
-                sent = wire.send_file(file, offset, min(count, FILE_BLOCK))
-                if not sent:
-                    await self._writable(wire)
-            if not sent and (wire is None or not os.pread(file, 1, offset)):
-                raise OSError(f"the file ended {count} bytes before its time")
-            offset += sent
-            count -= sent
-
-    async def _writable(self, wire: Wire) -> None:
-        loop = self.state.loop
-        room = self._room = asyncio.Event()
-        loop.add_writer(wire.fileno(), room.set)
-        try:
-            await room.wait()
-        finally:
-            loop.remove_writer(wire.fileno())
+        self._buffer.clear()
+        if exchange is not None:
+            self._uncount(exchange)
         if self.gone:
-            raise ClientDisconnected("the client is gone")
-
-    # --------------------------------------------------------- back-pressure
-
-    def pause_writing(self) -> None:
-        """asyncio: the write buffer is full."""
-        self.write_paused = True
-
-    def resume_writing(self) -> None:
-        """asyncio: the write buffer has room again."""
-        self.write_paused = False
-        if self._room is not None:
-            self._room.set()
-        if self.exchange is not None:
-            self.exchange.room()
-
-    async def drained(self) -> None:
-        """Wait until there is room to write. Raises `ClientDisconnected`."""
-        while self.write_paused and not self.gone:
-            if self._room is None:
-                self._room = asyncio.Event()
-            self._room.clear()
-            await self._room.wait()
-        if self.gone:
-            raise ClientDisconnected("the client is gone")
+            return
+        if exchange is not None and exchange.framing == BY_CLOSE:
+            self.reset()
+        else:
+            self.wire = None
+            self.transport.close()
 
     # --------------------------------------------------------- time
 
     def sweep(self, now: float) -> None:
         """Enforce the time limits (S2); called once a second."""
-        config = self.state.config
-        if self._close_at:
-            if now >= self._close_at:
-                self._abort()
+        self.sweep_output(now)
+        if self._close_at or self.transport.is_closing():
             return
-        self._sweep_write(now, config.timeout_write)
+        config = self.state.config
         exchange = self.exchange
         if exchange is None:
             if self._head_since:
                 if config.timeout_header and now - self._head_since > config.timeout_header:
-                    self._head_since = 0.0
                     self._refuse(
                         RequestError(
                             f"the request head was not whole after {config.timeout_header} s; "
                             "raise --timeout-header to allow more",
                             408,
-                        )
+                        ),
+                        bytes(self._buffer[:80]),
                     )
-            elif now - self.since > config.timeout_keep_alive and not self.transport.is_closing():
+            elif now - self.since > config.timeout_keep_alive:
                 # A request may have come that the loop has not read yet: look once more first.
                 self.state.loop.call_later(_LAST_LOOK, self._expire, self.since)
             return
         if exchange.over:
             self.settle(exchange)
             return
-        if self._eof_since and now - self._eof_since > HALF_CLOSE_GRACE:
-            self.half_closed = True
-            exchange.wake()
+        if self._eof_since:
+            self._sweep_half_closed(exchange, now)
         if not exchange.complete and not self._reading_paused:
             self._sweep_body(exchange, now)
+
+    def _sweep_half_closed(self, exchange: Exchange, now: float) -> None:
+        """Tell the app that the client has left, unless it still takes what is sent.
+
+        FIN alone does not tell a client that reads on from one that is gone; but one that is gone
+        answers what is sent with RST, and then the connection is lost anyway.
+        """
+        if exchange.sent != self._eof_sent:
+            self._eof_sent, self._eof_since = exchange.sent, now
+        elif now - self._eof_since > HALF_CLOSE_GRACE:
+            self.half_closed = True
+            exchange.wake()
 
     def _expire(self, since: float) -> None:
         """Close after the keep-alive time, unless a request came after all."""
@@ -582,6 +531,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _sweep_body(self, exchange: Exchange, now: float) -> None:
         config = self.state.config
+        if exchange.head.expects and not exchange.continued and not exchange.body_size:
+            self._body_since = now  # it waits for us
         taken = now - self._body_since
         if (
             config.timeout_body
@@ -597,20 +548,11 @@ class HttpProtocol(asyncio.Protocol):
                 ),
             )
 
-    def _sweep_write(self, now: float, limit: float) -> None:
-        size = self.transport.get_write_buffer_size()
-        if not size or size < self._stalled_size or not self._stalled_since:
-            self._stalled_since = now
-        elif limit and now - self._stalled_since > limit:
-            logger.debug("%s takes nothing for %s s: cut", self.client, limit)
-            self._abort()
-        self._stalled_size = size
-
     def retire(self, *, at_once: bool) -> None:
         """Close where idle; else after the response in flight, or at once."""
         exchange = self.exchange
         if at_once:
-            self._abort()
+            self.abort()
         elif exchange is None:
             if not self._buffer and not self._close_at:
                 self._close(lingering=False)
@@ -643,3 +585,11 @@ class _Drain(Exchange):
         self._protocol.drained_body(False)
 
     input_ended = disconnected = Exchange.wake
+
+
+def _public(error: BridgeError) -> bytes:
+    """What a client is told: what it did wrong, but neither options nor the server's state."""
+    text = reason(error.status)
+    if error.status < 500:
+        text += f": {error}".partition("; raise --")[0].partition("; lower --")[0]
+    return f"{text}\n".encode("utf-8", "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from email.utils import formatdate
 from time import time
 from typing import Protocol
@@ -34,6 +35,8 @@ class ServerState:
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         self.config = config
         self.loop = loop
+        #: What requests start in that the loop itself begins: no other request's variables.
+        self.context = contextvars.copy_context()
         self.heads = HeadParser(
             config.limit_request_line, config.limit_header_size, config.limit_header_count
         )

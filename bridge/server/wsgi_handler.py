@@ -16,17 +16,20 @@ Whichever comes second sees the other, so no end is missed.
 
 from __future__ import annotations
 
+import os
 import sys
-from io import BytesIO
+from io import BufferedRandom, BufferedReader, BytesIO, FileIO
+from stat import S_ISREG
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from bridge.body import WsgiInput
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
-from bridge.errors import BridgeError, ClientDisconnected
+from bridge.errors import BridgeError, ClientDisconnected, RequestError, WaitNotPossible
+from bridge.headers import reason
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
-from bridge.server.exchange import BY_CHUNKS, NO_BODY, UNFRAMED, Exchange
+from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
 from bridge.server.fields import CONTENT_LENGTH, TEXT_LINES, TEXT_STATUS_LINES
 from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
@@ -154,16 +157,28 @@ class WsgiExchange(Exchange):
             self.over = True
             self.connection.cut()
 
+    def spoil(self, error: RequestError) -> None:
+        """The body breaks a rule: the app's next read raises; where it has not begun, it never does."""
+        super().spoil(error)
+        if not self._submitted:
+            self.refuse(error.status, reason(error.status))
+
     # --------------------------------------------------------- the environ
 
     def _submit(self) -> None:
         self._submitted = True
         handler, connection = self.handler, self.connection
-        call = WsgiCall(handler.app, self._environ(), self)
+        try:
+            call = WsgiCall(handler.app, self._environ(), self)
+        except RequestError as error:
+            self.refuse(error.status, reason(error.status))
+            return
         if not handler.runner.can_wait:
             self._call = call  # a circle, but one that may pause and has to be found again
         if handler.threaded:
             self._wire = connection.wire or connection.make_wire() or NO_WIRE
+            if connection.transport.get_write_buffer_size():
+                self._behind = True  # an earlier response has not quite left
         try:
             handler.runner.submit(call)
         except BridgeError as error:
@@ -321,14 +336,13 @@ class WsgiExchange(Exchange):
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
         """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
         runner = self.handler.runner
-        if not runner.can_wait or count is None or self.framing == NO_BODY:
+        real = _real_file(file)
+        if not runner.can_wait or real is None or count is None or self.framing != BY_LENGTH:
             return False
-        descriptor, offset = file.fileno(), file.tell()
-        if self.framing == BY_CHUNKS:
-            return False
-        self.head_waits = False
-        self._put(b"".join(self.lines))
-        runner.wait(self.connection.send_file(descriptor, offset, count))
+        if self.head_waits:
+            self.head_waits = False
+            self._put(b"".join(self.lines))
+        runner.wait(self.connection.send_file(real, file.tell(), count))
         self._behind = False
         self.sent += count
         return True
@@ -348,9 +362,12 @@ class WsgiExchange(Exchange):
             sent = wire.send(data)
             if sent != len(data):
                 self._behind = True
-                connection.call_on_loop(connection.write, data[sent:])
+                connection.call_on_loop(connection.write_rest, data[sent:])
         else:
-            self._behind = self.handler.runner.wait(self._write_behind(data))
+            try:
+                self._behind = self.handler.runner.wait(self._write_behind(data))
+            except WaitNotPossible:  # on the loop: the runner has refused the call
+                connection.write_rest(data)
 
     async def _write_behind(self, data: bytes) -> bool:
         """On the loop: write behind what waits there already; whether something still does."""
@@ -382,6 +399,16 @@ class WsgiExchange(Exchange):
         """On the loop: what was left to it has been written."""
         self.over = True
         self.connection.settle(self)
+
+
+def _real_file(file: Any) -> int | None:
+    """The descriptor of a regular file; None for what only looks like one (`gzip` files do)."""
+    file = getattr(file, "file", file)  # of `tempfile.NamedTemporaryFile`
+    raw = getattr(file, "raw", file)
+    if type(raw) is not FileIO or not isinstance(file, (FileIO, BufferedReader, BufferedRandom)):
+        return None
+    descriptor = raw.fileno()
+    return descriptor if S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def _split(path: str, root_path: str, prefix: str) -> tuple[str, str]:

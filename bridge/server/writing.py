@@ -1,0 +1,220 @@
+"""The writing half of a connection: back-pressure, files, stalls, and the ways to end it.
+
+Bytes leave in one of two ways: through the transport, which keeps what does not fit, or, where
+nothing waits in it, straight through the socket (`Wire`), which threads and files do. A connection
+ends in one of four: it is closed when everything has been written; closed so that a client that is
+still sending gets its answer all the same (lingering); cut, so that the client can tell that the
+response is not whole; or aborted, when nobody cares any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable
+
+from bridge.errors import ClientDisconnected
+from bridge.server.state import HIGH_WATER, ServerState
+from bridge.server.wire import Wire
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds for which a client that is told to go away may go on sending.
+LINGER = 2.0
+#: Bytes that one call of sendfile may take, so that the loop is not held by a fast client.
+FILE_BLOCK = 1024 * 1024
+#: For SO_LINGER: on, zero seconds. The socket is reset when it is closed.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Writing(asyncio.Protocol):
+    """What of a connection is about its output; `http.HttpProtocol` is the rest."""
+
+    state: ServerState
+    transport: asyncio.Transport
+    client: tuple[str, int] | None = None
+    scheme_is_tls = False
+    #: For threads that write what is finished; made when first wanted, plain sockets only.
+    wire: Wire | None = None
+    gone = False
+    write_paused = False
+    #: When the connection is to end, while it lingers.
+    _close_at = 0.0
+    #: Since when the client takes nothing of what waits for it, and how much that is.
+    _stalled_since = 0.0
+    _stalled_size = 0
+    #: A file is being sent, and there is no room for more of it.
+    _file_waits = False
+    _room: asyncio.Event | None = None
+    #: The transport's own method.
+    write: Callable[[bytes], None]
+
+    def room(self) -> None:
+        """The client has caught up."""
+
+    # --------------------------------------------------------- from elsewhere
+
+    def make_wire(self) -> Wire | None:
+        """A `Wire` for this connection, kept; None where only the transport can write."""
+        if self.scheme_is_tls or self.gone:
+            return None
+        try:
+            self.wire = Wire(self.transport.get_extra_info("socket").fileno())
+        except OSError as error:  # no descriptors left: the transport has one
+            logger.debug("no second descriptor for %s: %s", self.client, error)
+        return self.wire
+
+    def call_on_loop(self, function: Callable[..., object], *args: object) -> None:
+        """From any thread: have the loop call `function`, if it still runs."""
+        try:
+            self.state.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            logger.debug("the loop has closed before %s", function)
+
+    def write_now(self, data: bytes) -> None:
+        """Write at once, not at the end of the loop's step, where nothing waits before it (W39)."""
+        wire = self.wire or self.make_wire()
+        if wire is not None and not self.transport.get_write_buffer_size():
+            data = data[wire.send(data) :]
+        if data:
+            self.write(data)
+
+    def write_rest(self, data: bytes) -> None:
+        """Write what a thread could not, if there is still somebody to read it."""
+        if not self.gone:
+            self.write(data)
+
+    # --------------------------------------------------------- back-pressure
+
+    def pause_writing(self) -> None:
+        """asyncio: the write buffer is full."""
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        """asyncio: the write buffer has room again."""
+        self.write_paused = False
+        if self._room is not None:
+            self._room.set()
+        self.room()
+
+    async def drained(self) -> None:
+        """Wait until there is room to write. Raises `ClientDisconnected`."""
+        while self.write_paused and not self.gone:
+            if self._room is None:
+                self._room = asyncio.Event()
+            self._room.clear()
+            await self._room.wait()
+        if self.gone:
+            raise ClientDisconnected("the client is gone")
+
+    # --------------------------------------------------------- files
+
+    async def send_file(self, file: int, offset: int, count: int) -> None:
+        """Send a part of an open file; by the kernel where that can be (W41, S10).
+
+        Raises `ClientDisconnected`, and `OSError` where the file is shorter.
+        """
+        await self._emptied()
+        wire = self.wire or self.make_wire()
+        while count:
+            if wire is None:
+                sent = await self._send_block(file, offset, min(count, HIGH_WATER))
+            else:
+                sent = wire.send_file(file, offset, min(count, FILE_BLOCK))
+                if not sent and os.pread(file, 1, offset):
+                    await self._writable(wire)
+                    continue
+                await asyncio.sleep(0)  # a client that is fast does not hold the loop
+            if not sent:
+                raise OSError(f"the file ended {count} bytes before its time")
+            offset += sent
+            count -= sent
+
+    async def _emptied(self) -> None:
+        """Wait until nothing waits in the transport. Raises `ClientDisconnected`."""
+        if not self.gone and self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(0)
+            try:
+                await self.drained()
+            finally:
+                if not self.gone:
+                    self.transport.set_write_buffer_limits(HIGH_WATER)
+        await self.drained()
+
+    async def _send_block(self, file: int, offset: int, count: int) -> int:
+        block = os.pread(file, count, offset)
+        self.write(block)
+        await self.drained()
+        return len(block)
+
+    async def _writable(self, wire: Wire) -> None:
+        loop = self.state.loop
+        room = self._room = asyncio.Event()
+        loop.add_writer(wire.fileno(), room.set)
+        self._file_waits, self._stalled_since = True, loop.time()
+        try:
+            await room.wait()
+        finally:
+            self._file_waits = False
+            loop.remove_writer(wire.fileno())
+        if self.gone:
+            raise ClientDisconnected("the client is gone")
+
+    # --------------------------------------------------------- the ends
+
+    def close_output(self, *, lingering: bool) -> None:
+        """Close when everything has been written.
+
+        Where the client is still sending, closing at once would reset the connection, and the
+        client would lose the answer: so it is left open for a while, and what comes is thrown
+        away (RFC 9112 §9.6).
+        """
+        self.wire = None
+        if self.gone or self.transport.is_closing():
+            return
+        if not lingering:
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._close_at = self.state.loop.time() + LINGER
+
+    def reset(self) -> None:
+        """End with RST: the client of a body that ends with the connection can tell (W36, S14)."""
+        self.wire = None
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None and raw.family != socket.AF_UNIX:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def abort(self) -> None:
+        """End at once, whoever is writing."""
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.shutdown()  # a thread may hold it still; the client shall know at once
+        self.transport.abort()
+
+    # --------------------------------------------------------- time
+
+    def sweep_output(self, now: float) -> None:
+        """End a connection whose client takes nothing, or that has lingered long enough (S2)."""
+        limit = self.state.config.timeout_write
+        size = self.transport.get_write_buffer_size()
+        if self._file_waits:
+            stalled = True  # since it began to wait
+        else:
+            stalled = size > 0 and size == self._stalled_size
+        self._stalled_size = size
+        if not stalled:
+            self._stalled_since = now
+        elif limit and now - self._stalled_since > limit:
+            logger.debug("%s takes nothing for %s s: cut", self.client, limit)
+            self.abort()
+        if self._close_at:
+            if size:
+                self._close_at = now + LINGER
+            elif now >= self._close_at:
+                self.abort()
