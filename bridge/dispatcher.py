@@ -331,9 +331,10 @@ async def _websocket(route: Route, scope: Scope, receive: Receive, send: Send) -
 
     try:
         await route.asgi(route.child_scope(scope), note_and_receive, note_and_send)
-    except Exception:
+    except Exception as error:
         if not silent:
             raise
-        logger.exception("%s did not take a WebSocket: refused", route.name)
+        its_own = None if isinstance(error, UnsupportedScope) else error
+        logger.error("%s refused a WebSocket: %s", route.name, error, exc_info=its_own)
     if silent:
         await send({"type": "websocket.close"})

@@ -12,7 +12,6 @@ from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.browser import CHROMIUM, Page, browse
 from tests.support.hosts import Host
-from tests.support.websockets import pending
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
 
@@ -71,7 +70,6 @@ def test_a_browser_gets_events(page: Page, mixed: Host) -> None:
     page.wait_for(f"tick.textContent !== {first!r}")
 
 
-@pending
 def test_a_browser_talks_over_a_websocket(page: Page, mixed: Host) -> None:
     """D4 S20: what is said over the WebSocket comes back."""
     page.open(mixed.url("/api/"))

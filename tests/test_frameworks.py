@@ -12,7 +12,6 @@ from websockets.typing import Subprotocol
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.hosts import Host
-from tests.support.websockets import pending
 
 FRAMEWORKS = ["starlette", "fastapi", "quart", "litestar"]
 
@@ -43,7 +42,6 @@ def test_bodies_go_both_ways(host: Host) -> None:
     assert lines == [str(number) for number in range(100)]
 
 
-@pending
 def test_websockets_reach_the_framework(host: Host) -> None:
     """S20: handshake with a subprotocol, messages both ways, close; another path is refused."""
     chat = [Subprotocol("chat")]

@@ -18,7 +18,6 @@ from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.exchanges import Answer, Client
 from tests.support.hosts import Command, Host
-from tests.support.websockets import pending
 
 APP = "tests.support.apps.mounted"
 
@@ -158,10 +157,7 @@ def test_a_root_path_of_the_server_comes_first(app: str, shared_host: StartHost)
 SOCKETS = [name for name in HOSTS if name != "gunicorn"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pending) if "bridge" in name else name for name in SOCKETS],
-)
+@pytest.mark.parametrize("name", SOCKETS)
 def test_websockets_go_to_the_child_or_are_refused(name: str, shared_host: StartHost) -> None:
     """D4: an ASGI child gets them; a WSGI child, and no child, refuse with 403."""
     host = shared_host(HOSTS[name])
