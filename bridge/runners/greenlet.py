@@ -98,28 +98,35 @@ class GreenletRunner(Runner):
             self._free.clear()  # greenlets cannot leave their thread
         self._loop = loop
         self._stopped = None
+        current.runner = self  # for this thread; `wait` finds the runner of its greenlet
 
     # --------------------------------------------------------- the loop's side
 
     def submit(self, job: Job) -> None:
         """Run `job` at once, until it is over or waits; it goes on in a task of its own."""
         worker = self._take(job)
-        awaited = self._resume(worker)
-        if awaited is not _OVER:
-            assert self._loop is not None
-            driver = self._loop.create_task(self._drive(worker, awaited))
-            self._drivers.add(driver)
-            driver.add_done_callback(self._drivers.discard)
+        awaited = worker.switch()
+        if awaited is _OVER:
+            self._release(worker)
+            return
+        self._busy[job] = worker
+        assert self._loop is not None
+        driver = self._loop.create_task(self._drive(worker, awaited))
+        self._drivers.add(driver)
+        driver.add_done_callback(self._drivers.discard)
 
     async def run(self, job: Job) -> None:
         """Run `job` as a part of the current task."""
         worker = self._take(job)
-        awaited = self._resume(worker)
-        if awaited is not _OVER:
-            await self._drive(worker, awaited)
+        awaited = worker.switch()
+        if awaited is _OVER:
+            self._release(worker)
+            return
+        self._busy[job] = worker
+        await self._drive(worker, awaited)
 
     def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
-        """Throw `reason` into the app where it waits, or when it next does (G4)."""
+        """Throw `reason` into the app where it waits (G4); a job that does not wait is not busy."""
         worker = self._busy.get(job)
         if worker is not None:
             worker.reason = worker.reason or reason
@@ -127,6 +134,7 @@ class GreenletRunner(Runner):
                 worker.awaited.cancel()
 
     def _take(self, job: Job) -> _Worker:
+        """A free greenlet, ready to be switched to."""
         if len(self._busy) >= self.queue_limit or self._stopped is not None:
             self._rejected += 1
             raise Overloaded(
@@ -137,26 +145,30 @@ class GreenletRunner(Runner):
         worker = self._free.pop() if self._free else _Worker(self)
         worker.job = job
         worker.gr_context = copy_context()
-        self._busy[job] = worker
+        worker.task = asyncio.current_task(self._loop)
+        here = getcurrent()
+        if worker.parent is not here:
+            worker.parent = here  # where it comes back to
         return worker
 
     def _resume(
         self, worker: _Worker, value: Any = None, error: BaseException | None = None
     ) -> Any:
         """Let the app run on; what it waits for next, or `_OVER`."""
-        before = current.runner
-        current.runner = self
-        worker.parent = getcurrent()  # where it comes back to
+        worker.parent = getcurrent()
         worker.task = asyncio.current_task(self._loop)
-        try:
-            if error is None:
-                awaited = worker.switch(value)
-            else:
-                awaited = worker.throw(type(error), error, error.__traceback__)
-        finally:
-            current.runner = before
+        if error is None:
+            awaited = worker.switch(value)
+        else:
+            awaited = worker.throw(type(error), error, error.__traceback__)
         if awaited is _OVER:
+            assert worker.job is not None
+            del self._busy[worker.job]
+            worker.awaited = worker.reason = None
+            worker.refusals = 0
             self._release(worker)
+            if self._stopped is not None and not self._busy:
+                self._stopped.set()
         return awaited
 
     async def _drive(self, worker: _Worker, awaited: asyncio.Future[Any]) -> None:
@@ -181,21 +193,17 @@ class GreenletRunner(Runner):
 
     def _release(self, worker: _Worker) -> None:
         self._served += 1
-        assert worker.job is not None
-        del self._busy[worker.job]
-        worker.job = None
-        worker.task = worker.awaited = worker.reason = None
-        worker.refusals = 0
+        worker.job = worker.task = None
         if len(self._free) < _KEEP:
             self._free.append(worker)
         else:
             worker.switch()  # without a job it ends
-        if self._stopped is not None and not self._busy:
-            self._stopped.set()
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Wait for what runs; then interrupt it, and it ends at its next wait."""
         self._stopped = asyncio.Event()
+        if current.runner is self:
+            current.runner = None
         if self._busy:
             try:
                 await asyncio.wait_for(self._stopped.wait(), timeout)
@@ -214,21 +222,25 @@ class GreenletRunner(Runner):
     def wait(self, awaitable: Awaitable[T]) -> T:
         """Switch to the loop until `awaitable` is done."""
         worker = getcurrent()
-        if (
-            not isinstance(worker, _Worker)
-            or worker.runner is not self
-            or self._loop is None
-            or asyncio.current_task(self._loop) is not worker.task
-        ):
+        if not isinstance(worker, _Worker) or not worker.runner.has(worker):
             _close(awaitable)
             raise WaitNotPossible(
-                "await_() works in the app's own synchronous code, not in a coroutine that runs "
-                "meanwhile, nor in a greenlet that the app made; use `await` there"
+                "await_() works in the app's own synchronous code, which the thread or greenlet "
+                "runner runs, not in a coroutine, nor in a greenlet that the app made; use `await`"
             )
+        return worker.runner.wait_in(worker, awaitable)
+
+    def has(self, worker: _Worker) -> bool:
+        """Whether it is the app's own code that runs in `worker` now, and no coroutine."""
+        return self._loop is not None and asyncio.current_task(self._loop) is worker.task
+
+    def wait_in(self, worker: _Worker, awaitable: Awaitable[T]) -> T:
+        """`wait`, in a greenlet of this runner."""
         if worker.reason is not None:
             _close(awaitable)
             worker.refusals += 1
             raise worker.reason if worker.refusals <= _PATIENCE else GreenletExit()
+        assert self._loop is not None
         future = self._future(awaitable, self._loop)
         if not future.done():
             worker.awaited = future
