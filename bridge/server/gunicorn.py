@@ -174,10 +174,10 @@ class _WorkerServer(Server):
         end = loop.time() + min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LINGER)
         if not still_accepting:
             self.close_listeners()
-        for connection in before:
-            if not isinstance(connection, HttpProtocol):
-                connection.retire(at_once=False)
         while loop.time() < end and not self._cut:
+            for connection in list(state.connections):
+                if not isinstance(connection, HttpProtocol):
+                    connection.retire(at_once=False)  # a WebSocket: its client is told to come back
             if not state.connections or (still_accepting and state.connections.isdisjoint(before)):
                 break
             await asyncio.sleep(_TICK)

@@ -142,7 +142,6 @@ def basic(user: bytes) -> tuple[bytes, bytes]:
         ("%(m)s %(U)s %(q)s %(H)s", "GET /a%20b x=1 HTTP/1.1"),
         ("%(s)s %(B)s %(b)s", "200 13 13"),
         ("%(f)s %(a)s", "http://example.org/ Mozilla/5.0"),
-        ("%(p)s", f"<{os.getpid()}>"),
         ("%({User-Agent}i)s %({x-none}i)s", "Mozilla/5.0 -"),
         ("%({content-type}o)s %({X-Note}o)s", r"text/html say \x22hi\x22\x0a"),
         ("%({REMOTE_ADDR}e)s:%({REMOTE_PORT}e)s", "192.0.2.7:51234"),
@@ -160,6 +159,11 @@ def test_atoms(format: str, expected: str) -> None:
     """S50: Gunicorn's atoms, and text around them as it stands."""
     record = Record(basic(b"joe"), REFERER, AGENT, (b"content-length", b"5"))
     assert line(format, record) == expected
+
+
+def test_process_atom() -> None:
+    """S50: the process that answered."""
+    assert line("%(p)s") == f"<{os.getpid()}>"
 
 
 def test_duration_atoms() -> None:
