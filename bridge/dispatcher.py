@@ -24,12 +24,16 @@ from bridge.detect import Kind, as_asgi, check_kind, detect
 from bridge.environ import environ_from_scope
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
+from bridge.headers import Spellings
 from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 
 Predicate: TypeAlias = Callable[[webob.Request], bool]
 
 logger = logging.getLogger("bridge.error")
+
+#: Characters of a host name (RFC 1035 §2.3.4); a longer one is nobody's.
+_LONGEST_HOST = 253
 
 
 # ------------------------------------------------------------- what is mounted where
@@ -146,7 +150,7 @@ class _Table:
         there.append(route)
         self._longest = max(self._longest, len(route.prefix))
 
-    def find(self, path: str, request: Callable[[], webob.Request] | None) -> Route | None:
+    def find(self, path: str, request: Callable[[], webob.Request] | None = None) -> Route | None:
         """The route with the longest prefix; its cost does not grow with the path's length."""
         prefix = path
         if len(path) > self._longest:
@@ -199,6 +203,8 @@ class Dispatcher:
         #: Whether `match` looks at the host, and at the request.
         self.by_host = len(self._tables) > 1
         self.by_request = any(route.when for route in self.routes)
+        self._by_path = not self.by_host and not self.by_request
+        self._found: Spellings[str, Route | None] = Spellings(self._everywhere.find)
 
     def match(
         self, path: str, host: str = "", environ: Callable[[], Environ] | None = None
@@ -208,6 +214,8 @@ class Dispatcher:
         `host` is the Host field, wanted where `by_host`; `environ` makes the request's environ,
         called where a route has a predicate (`by_request`).
         """
+        if self._by_path:
+            return self._found[path]
         request = None
         if self.by_request and environ is not None:
             request = functools.cache(lambda: webob.Request(environ()))
@@ -271,11 +279,11 @@ def _each(mounts: Mapping[str, Any]) -> Iterator[tuple[str, Mount]]:
 
 def _host_keys(name: str) -> Iterator[str]:
     """Where routes for a host may stand: its name, wildcards from the longest on, every host."""
-    if name:
+    if len(name) <= _LONGEST_HOST:
         yield name
-    for _ in range(name.count(".")):
-        name = name.partition(".")[2]
-        yield f"*.{name}"
+        labels = name.split(".")
+        for at in range(1, len(labels)):
+            yield "*." + ".".join(labels[at:])
     yield ""
 
 

@@ -178,6 +178,7 @@ HOSTS = Dispatcher(
         (b"[::1]", "/", "six"),
         (b"", "/", "any"),
         (b"\xff:x:y", "/", "any"),
+        (b"a." * 30_000 + b"example.com", "/", "any"),
     ],
 )
 def test_routing_by_host(host: bytes, path: str, name: str) -> None:
