@@ -158,7 +158,7 @@ class WsgiExchange(Exchange):
             self.connection.cut()
 
     def spoil(self, error: RequestError) -> None:
-        """The body breaks a rule: the app's next read raises; where it has not begun, it never does."""
+        """The body breaks a rule: the next read raises; an app that has not begun never does."""
         super().spoil(error)
         if not self._submitted:
             self.refuse(error.status, reason(error.status))
