@@ -7,7 +7,7 @@ loop looks at the head of the queue every millisecond: the same job there twice 
 takes jobs, and then more threads are woken, twice as many at each look. Threads are started up to
 the bound when none sleeps, and end after some idle seconds.
 
-    submit: append(job) -> all asleep? wake one : arm the timer
+    submit: append(job) -> all asleep? wake one when the loop has read all there is : arm the timer
     worker: popleft -> run -> ... -> empty: put itself among the idle, look once more, sleep
 
 Either the loop sees the worker among the idle, or the worker sees the job: no wake-up is lost.
@@ -86,6 +86,7 @@ class ThreadRunner(Runner):
         self._head: Job | None = None
         self._head_since = 0.0
         self._stopping: asyncio.Event | None = None
+        self._waking = False  # whether `_wake_first` is to be called
 
     # --------------------------------------------------------- on the loop's thread
 
@@ -98,6 +99,7 @@ class ThreadRunner(Runner):
         if self._loop is not loop:
             self._loop = loop
             self._timer = None
+            self._waking = False
         self._context = copy_context()
         self._context.run(holding.set, (*holding.get(), self))
 
@@ -106,14 +108,25 @@ class ThreadRunner(Runner):
         jobs = self._jobs
         if not self._idle and len(self._workers) >= self.threads:
             self._admit(len(jobs))
+        loop = self._loop
+        if self._stopping is not None or loop is None:
+            raise Overloaded("the thread runner is not running")
         jobs.append(job)
         if len(self._idle) == len(self._workers):
-            if self._stopping is None and self._wake():
-                return
-            jobs.pop()
-            raise Overloaded("the thread runner is not running")
-        if self._timer is None:
+            if not self._waking:
+                self._waking = True
+                loop.call_soon(self._wake_first)
+        elif self._timer is None:
             self._watch(job)
+
+    def _wake_first(self) -> None:
+        """At the end of the loop's step: every thread sleeps, and jobs have come."""
+        self._waking = False
+        jobs = self._jobs
+        if jobs:
+            if len(jobs) > 1 and self._timer is None:
+                self._watch(jobs[1])
+            self._wake()
 
     def _admit(self, queued: int) -> None:
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
