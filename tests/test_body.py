@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.body import WsgiInput
+from bridge.body import WsgiInput, whole_input
 from bridge.errors import ClientDisconnected
 
 sizes = st.integers(-1, 12) | st.none()
@@ -49,9 +49,12 @@ def test_like_a_buffered_reader(pieces: list[bytes], points: list[int], calls: A
     chunks = cut(data, points)
     ours = WsgiInput(lambda: next(chunks, b""))
     oracle = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
+    whole = whole_input(data)
     for call in calls:
-        assert outcome(ours, call) == outcome(oracle, call), call
-    assert ours.read() == oracle.read()
+        expected = outcome(oracle, call)
+        assert outcome(ours, call) == expected, call
+        assert outcome(whole, call) == expected, call
+    assert ours.read() == whole.read() == oracle.read()
 
 
 @given(st.lists(st.integers(1, 200_000), max_size=4), st.integers(20_000, 150_000))

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
@@ -135,17 +136,16 @@ def lend_loop(loop: asyncio.AbstractEventLoop) -> bool:
     Both look in thread-locals that their own worker threads set. What the app has not imported
     is left alone; True when both are served.
     """
-    asgiref, anyio = sys.modules.get("asgiref.sync"), sys.modules.get("anyio._core._eventloop")
+    asgiref, anyio = sys.modules.get("asgiref.sync"), sys.modules.get("anyio.from_thread")
     if asgiref is not None:
         local = asgiref.SyncToAsync.threadlocal
         local.main_event_loop, local.main_event_loop_pid = loop, os.getpid()
-    backend = sys.modules.get("anyio._backends._asyncio")
-    if anyio is not None and backend is not None:
+    if anyio is not None:
+        backend = import_module("anyio._backends._asyncio").AsyncIOBackend
         local = anyio.threadlocals
         local.current_cancel_scope = None
-        token = getattr(sys.modules.get("anyio.lowlevel"), "EventLoopToken", None)
-        if token is not None:
-            local.current_token = token(backend.AsyncIOBackend, loop)
+        if hasattr(anyio, "EventLoopToken"):
+            local.current_token = anyio.EventLoopToken(backend, loop)
         else:  # before anyio 4.11
-            local.current_async_backend, local.loop = backend.AsyncIOBackend, loop
-    return asgiref is not None and anyio is not None and backend is not None
+            local.current_async_backend, local.loop = backend, loop
+    return asgiref is not None and anyio is not None

@@ -23,7 +23,7 @@ from stat import S_ISREG
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from bridge.body import WsgiInput
+from bridge.body import HIGH_WATER, WsgiInput, whole_input
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, ClientDisconnected, RequestError, WaitNotPossible
 from bridge.headers import reason
@@ -141,7 +141,8 @@ class WsgiExchange(Exchange):
             return True
         room = super().feed(data)
         if not room and not self._submitted and not self.over:
-            self._submit()
+            self._submit()  # a greenlet has taken it already when this returns
+            return self.waiting < HIGH_WATER
         return room
 
     def end_body(self) -> None:
@@ -237,7 +238,7 @@ class WsgiExchange(Exchange):
             self._spooled.seek(0)
             return self._spooled
         if self.complete:
-            return BytesIO(self.take_body())
+            return whole_input(self.take_body())
         return WsgiInput(self._pull)
 
     def _pull(self) -> bytes:

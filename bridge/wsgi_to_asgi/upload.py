@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from io import BytesIO
 from tempfile import TemporaryFile
 from typing import Any
 
+from bridge.body import whole_input
 from bridge.errors import BridgeError, ClientDisconnected, RequestError
 from bridge.types import Environ, Receive
 
@@ -89,7 +89,7 @@ async def take_whole(upload: Upload, memory: int) -> Any:
         size += len(piece)
         if size > memory:
             return await _take_to_disk(upload, pieces)
-    return BytesIO(b"".join(pieces))
+    return whole_input(b"".join(pieces))
 
 
 async def _take_to_disk(upload: Upload, pieces: list[bytes]) -> Any:
