@@ -27,7 +27,7 @@ import signal
 import ssl
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from time import perf_counter
 from types import FrameType, SimpleNamespace
@@ -165,22 +165,27 @@ class _WorkerServer(Server):
     async def retire(self, *, still_accepting: bool) -> None:
         """Let each client have one more answer, for as long as it is worth waiting.
 
-        `still_accepting`: no other worker may be there to take new connections, so go on until
+        `still_accepting`: no other worker may be there to take new connections, so take them until
         those are gone that were there before.
         """
-        loop, state, config = asyncio.get_running_loop(), self.state, self.config
-        state.retiring = True
-        before = list(state.connections)
+        connections = self.state.connections
+        self.state.retiring = True
+        if still_accepting:
+            before = list(connections)
+            await self._linger(lambda: connections.isdisjoint(before))
+        self.close_listeners()
+        await self._linger(lambda: not connections)
+
+    async def _linger(self, done: Callable[[], bool]) -> None:
+        config, loop = self.config, asyncio.get_running_loop()
         end = loop.time() + min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LINGER)
-        if not still_accepting:
-            self.close_listeners()
-        while loop.time() < end and not self._cut:
-            for connection in list(state.connections):
+        while True:
+            await asyncio.sleep(_TICK)  # also for connections that are accepted and not yet known
+            if done() or self._cut or loop.time() >= end:
+                return
+            for connection in list(self.state.connections):
                 if not isinstance(connection, HttpProtocol):
                     connection.retire(at_once=False)  # a WebSocket: its client is told to come back
-            if not state.connections or (still_accepting and state.connections.isdisjoint(before)):
-                break
-            await asyncio.sleep(_TICK)
 
 
 # ------------------------------------------------------------- settings

@@ -209,10 +209,11 @@ class Server:
         if grace is None:
             grace = self.config.timeout_graceful_shutdown
         deadline = loop.time() + grace
+        await asyncio.sleep(_STOP_TICK)  # for connections and requests that came and are not read
         while state.connections and not self._cut and loop.time() < deadline:
-            await asyncio.sleep(_STOP_TICK)  # also for requests that have come and are not read
             for connection in list(state.connections):
                 connection.retire(at_once=False)
+            await asyncio.sleep(_STOP_TICK)
         if state.connections:
             logger.warning("cut %d connections that were still busy", len(state.connections))
             for connection in list(state.connections):

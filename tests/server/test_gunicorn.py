@@ -460,6 +460,27 @@ def test_reload_loses_no_request(start_host: StartHost, pauses: Callable[[], flo
     assert "still busy" not in host.log()
 
 
+@pytest.mark.parametrize("path", ["/"])
+def test_reload_with_websockets(start_host: StartHost, path: str) -> None:
+    """P10, P3: WebSockets are closed with 1012 at a reload, and can connect again at once."""
+    host = serve(start_host, f"{APPS}:mixed", "--workers", "2")
+    load = Load(host, [path], short_pauses)
+
+    async def rolling_with_sockets() -> None:
+        async with load.running(clients=5, sockets=10):
+            for _ in range(5):
+                await load.until(lambda goal=load.echoed + 100: load.echoed >= goal)
+                old = set(booted(host)) - set(exited(host))
+                host.process.send_signal(signal.SIGHUP)
+                await load.until(lambda old=old: old <= set(exited(host)))
+
+    asyncio.run(rolling_with_sockets())
+    assert load.failed == []
+    assert load.restarted >= 5
+    assert "Traceback" not in host.log()
+    assert "still busy" not in host.log()
+
+
 def test_max_requests_loses_no_request(start_host: StartHost) -> None:
     """P10, P4: workers that retire after `max_requests` lose no request of keep-alive clients."""
     host = serve(
@@ -468,9 +489,10 @@ def test_max_requests_loses_no_request(start_host: StartHost) -> None:
         *("--workers", "2", "--max-requests", "500", "--max-requests-jitter", "50"),
     )
     load = Load(host, ["/", "/wsgi"], short_pauses)
+    load.socket_paths = ["/"]
 
     async def through_several_workers() -> None:
-        async with load.running(clients=20):
+        async with load.running(clients=20, sockets=4):
             await load.until(lambda: len(exited(host)) >= 4)
             await load.more(200)
 

@@ -3,6 +3,11 @@
 A client does what a careful HTTP/1.1 client does (RFC 9112 §9.3, §9.6): it uses a connection until
 the server says ``Connection: close`` or closes it while it is idle, and then opens another. What
 must never happen is that a request was sent and no whole answer came.
+
+A WebSocket client sends a message, waits for its echo, and so on. When the server closes with 1012
+(service restart) it connects again and sends the unanswered message anew, as that code asks it to
+(RFC 6455 §7.4, IANA's registry). Any other end of the connection, and a refused handshake, is a
+failure.
 """
 
 from __future__ import annotations
@@ -12,6 +17,9 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
 from tests.support.hosts import Host
 
 
@@ -20,7 +28,7 @@ class Load:
 
     def __init__(self, host: Host, paths: list[str], pauses: Callable[[], float]) -> None:
         self.host = host
-        self.paths = paths
+        self.paths = self.socket_paths = paths
         self.pauses = pauses
         self.answered = 0
         self.failed: list[str] = []
@@ -29,12 +37,16 @@ class Load:
         self.closed_idle = 0
         #: Bodies of answers, and how often each came.
         self.bodies: dict[str, int] = {}
+        #: Messages that came back, and times that a WebSocket was closed with 1012.
+        self.echoed = 0
+        self.restarted = 0
         self._stop = asyncio.Event()
 
     @asynccontextmanager
-    async def running(self, clients: int) -> AsyncIterator[Load]:
-        """Run that many clients as long as the block lasts."""
+    async def running(self, clients: int, sockets: int = 0) -> AsyncIterator[Load]:
+        """Run that many HTTP and WebSocket clients as long as the block lasts."""
         tasks = [asyncio.create_task(self._client(at)) for at in range(clients)]
+        tasks += [asyncio.create_task(self._echo_client(at)) for at in range(sockets)]
         try:
             yield self
         finally:
@@ -93,6 +105,29 @@ class Load:
                 self.told_to_close += 1
                 return
             await asyncio.sleep(self.pauses())
+
+    async def _echo_client(self, number: int) -> None:
+        url = self.host.url(self.socket_paths[number % len(self.socket_paths)], "ws")
+        count = 0
+        while not self._stop.is_set():
+            try:
+                async with connect(url, open_timeout=30, proxy=None) as socket:
+                    while not self._stop.is_set():
+                        text = f"message {count} of {number}"
+                        await socket.send(text)
+                        answer = await socket.recv()
+                        if answer != text:
+                            self.failed.append(f"sent {text!r}, got {answer!r}")
+                        count += 1
+                        self.echoed += 1
+                        await asyncio.sleep(self.pauses())
+            except ConnectionClosed as error:
+                if error.rcvd is None or error.rcvd.code != 1012:
+                    self.failed.append(f"WebSocket {number} after {count} messages: {error!r}")
+                self.restarted += 1
+            except (OSError, EOFError, WebSocketException) as error:
+                self.failed.append(f"WebSocket {number}: {error!r}")
+                await asyncio.sleep(0.05)
 
 
 def short_pauses() -> float:
