@@ -6,10 +6,12 @@ from __future__ import annotations
 class BridgeError(Exception):
     """Base of all errors of the toolkit.
 
-    `status` is the HTTP status that answers it where an answer is still possible.
+    `status` is the HTTP status that answers it where an answer is still possible, and `fields`
+    are the header lines that such an answer must have.
     """
 
     status = 500
+    fields = b""
 
 
 class RequestError(BridgeError):
@@ -52,12 +54,14 @@ class Overloaded(BridgeError):
     """A pool or the server is full: try again later (Retry-After)."""
 
     status = 503
+    fields = b"retry-after: 1\r\n"
 
 
 class SelfRequest(BridgeError):
     """An app waits for itself: every thread that could answer it is waiting for the answer."""
 
     status = 503
+    fields = b"retry-after: 1\r\n"
 
 
 class WaitNotPossible(BridgeError):

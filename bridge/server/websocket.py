@@ -1,24 +1,146 @@
-"""WebSockets on the server (S20, S21): their place; for now every handshake is refused."""
+"""WebSockets on the server (S20, S21): from the request for one to the app's answer.
+
+A handshake is a request, and until the app has accepted, its exchange is one like any other: the
+HTTP connection keeps the order of pipelined requests, holds what comes too early, notices when
+the client leaves, and counts. What the app refuses is answered with an HTTP response. When it
+accepts, the transport is handed over to a `WebSocketConnection`, with the bytes that came already.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
-from bridge.errors import RequestError
+from bridge.errors import ClientDisconnected, UnsupportedScope
+from bridge.headers import reason
+from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.http import HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.server.state import ServerState
-from bridge.types import ASGIApp
+from bridge.server.websocket_connection import WebSocketConnection
+from bridge.server.websocket_frames import Frames
+from bridge.server.websocket_handshake import Handshake, Handshakes
+from bridge.types import ASGIApp, Message, Scope
+
+logger = logging.getLogger("bridge.error")
+
+_SCHEMES = {"http": "ws", "https": "wss"}
 
 
-class WebSocketHandler:
-    """Takes connections over that ask for a WebSocket."""
+class WebSocketHandler(AsgiHandler):
+    """Gives WebSockets to an ASGI app: the server's whole app, which may be a `Dispatcher`."""
 
     def __init__(self, app: ASGIApp, state: ServerState, lifespan_state: dict[str, Any]) -> None:
-        self.app = app
-        self.state = state
-        self.lifespan_state = lifespan_state
+        super().__init__(app, lifespan_state)
+        self._handshakes = Handshakes(state.config)
 
-    def __call__(self, connection: HttpProtocol, head: RequestHead, rest: bytes) -> None:
-        """Refuse."""
-        raise RequestError("WebSockets are not served yet", 501)
+    def open(self, connection: HttpProtocol, head: RequestHead) -> WebSocketExchange:
+        """An exchange for this handshake. Raises `RequestError` (400, 426)."""
+        return WebSocketExchange(self, connection, head, self._handshakes.check(head))
+
+
+def websocket_scope(
+    connection: HttpProtocol, head: RequestHead, state: dict[str, Any], subprotocols: list[str]
+) -> Scope:
+    """The scope of a handshake (ASGI, "WebSocket Connection Scope")."""
+    scope = make_scope(connection, head, state)
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["scheme"] = _SCHEMES[scope["scheme"]]
+    scope["subprotocols"] = subprotocols
+    tls = scope["extensions"].get("tls")
+    scope["extensions"] = {"websocket.http.response": {}}
+    if tls is not None:
+        scope["extensions"]["tls"] = tls
+    return scope
+
+
+class WebSocketExchange(AsgiExchange):
+    """The request that asks for a WebSocket, until it is answered."""
+
+    #: Where a WebSocket was asked for and refused, nobody knows what the client sends next.
+    close = True
+
+    def __init__(
+        self,
+        handler: AsgiHandler,
+        connection: HttpProtocol,
+        head: RequestHead,
+        handshake: Handshake,
+    ) -> None:
+        super().__init__(handler, connection, head)
+        self.state = connection.state
+        self._handshake = handshake
+        self._socket = WebSocketConnection(self)
+
+    def answer(self) -> None:
+        """Call the app, in a task of its own."""
+        self._socket.task = task = self.state.loop.create_task(self._run())
+        task.add_done_callback(self._ended)
+
+    async def _run(self) -> None:
+        connection, socket = self.connection, self._socket
+        scope = websocket_scope(
+            connection, self.head, self.handler.lifespan_state, self._handshake.subprotocols.copy()
+        )
+        await self.handler.app(scope, socket.receive, socket.send)
+
+    def wake(self) -> None:
+        """Something has happened to the connection: mostly, the client has left."""
+        if self.connection.gone or self.connection.half_closed:
+            self._socket.end(1006)
+        super().wake()
+
+    # --------------------------------------------------------- the answer
+
+    def accept(self, message: Message) -> tuple[asyncio.Transport, Frames]:
+        """Answer 101, and leave the transport to the socket. Raises `IllegalMessage`."""
+        connection, state = self.connection, self.state
+        self.lines = self._handshake.answer(message, state.default_lines)
+        config = state.config
+        frames = Frames(
+            self._handshake.protocol, config.ws_max_message_size, config.ws_max_frame_size
+        )
+        transport = connection.transport
+        transport.write(b"".join(self.lines))
+        self.status = 101
+        self.over = True
+        if state.access_log is not None:
+            state.access_log(self)
+        state.served += 1
+        frames.feed(connection.hand_over(self._socket))
+        return transport, frames
+
+    def forbid(self) -> None:
+        """Refuse with 403."""
+        self.refuse(403, reason(403))
+
+    async def respond(self, message: Message) -> None:
+        """Refuse with a response of the app's own: its start, or a piece of its body."""
+        await self.send({**message, "type": message["type"].removeprefix("websocket.")})
+
+    # --------------------------------------------------------- the end of the app
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """The app has returned or raised, before its answer or when the socket was closed."""
+        socket = self._socket
+        cancelled = task.cancelled()
+        error = asyncio.CancelledError() if cancelled else task.exception()
+        if not socket.accepted:
+            self._ended_unaccepted(error)
+            socket.end(1006)
+            return
+        expected = cancelled or (isinstance(error, ClientDisconnected) and not socket.is_open)
+        if error is not None and not expected:
+            target = self.head.target.decode("latin-1")
+            logger.error("the app raised in the WebSocket %s", target, exc_info=error)
+        socket.ended(error)
+
+    def _ended_unaccepted(self, error: BaseException | None) -> None:
+        if isinstance(error, UnsupportedScope) and not self.over:
+            target = self.head.target.decode("latin-1")
+            logger.warning("refused a WebSocket at %s: %s", target, error)
+            self.forbid()
+        elif error is not None or not self.over:
+            self._ended_unusually(error)

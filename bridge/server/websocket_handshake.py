@@ -1,0 +1,167 @@
+"""The opening handshake of a WebSocket (RFC 6455 §4.2): the request checked, the answer made.
+
+The request was parsed before anybody knew that it is a handshake, so nothing is parsed twice: the
+few fields that concern it are handed to the Sans-I/O protocol of `websockets`, which checks them
+and negotiates the extensions. Pure: no I/O, no loop, no clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
+from websockets.extensions import ServerExtensionFactory
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from bridge import asgi_messages as grammar
+from bridge.errors import IllegalMessage, RequestError
+from bridge.headers import FIELD_NAMES, is_token
+from bridge.server.config import Config
+from bridge.server.fields import FIELD_LINES
+from bridge.server.request import RequestHead
+from bridge.types import Message, RawHeaders
+
+#: What the library's protocol says; its words on each frame come at debug level.
+logger = logging.getLogger("bridge.websocket")
+
+#: The fields that the protocol looks at.
+_CONCERNED = frozenset(
+    {
+        b"connection",
+        b"upgrade",
+        b"origin",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"sec-websocket-extensions",
+        b"sec-websocket-protocol",
+    }
+)
+#: Fields of the answer that are not the app's to set, and what it does instead.
+_RESERVED = {
+    b"sec-websocket-accept": "the server makes it",
+    b"sec-websocket-extensions": "the server negotiates them",
+    b"sec-websocket-protocol": "give the message's 'subprotocol'",
+}
+
+
+class UpgradeRequired(RequestError):
+    """A handshake for a version of the protocol that is not spoken here (RFC 6455 §4.4)."""
+
+    fields = b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"
+
+
+@dataclass
+class Handshake:
+    """A request that may become a WebSocket.
+
+    `protocol` is ready for frames; `accept` and `extensions` are what the answer says in
+    ``Sec-WebSocket-Accept`` and ``Sec-WebSocket-Extensions``, None where there are none.
+    """
+
+    protocol: ServerProtocol
+    accept: str
+    extensions: str | None
+    subprotocols: list[str]
+
+    def answer(self, message: Message, default_lines: bytes) -> list[bytes]:
+        """The lines of the 101 that a ``websocket.accept`` asks for, blank line included.
+
+        `default_lines` are the server's own fields. Raises `IllegalMessage` for a subprotocol
+        that the client did not offer, and for fields that are malformed or not the app's.
+        """
+        lines = [
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n",
+            f"sec-websocket-accept: {self.accept}\r\n".encode("ascii"),
+        ]
+        subprotocol = message.get("subprotocol")
+        if subprotocol is not None:
+            lines.append(self._subprotocol_line(subprotocol))
+        if self.extensions is not None:
+            lines.append(f"sec-websocket-extensions: {self.extensions}\r\n".encode("ascii"))
+        own = _own_lines(grammar.check_headers(message))
+        lines.append(default_lines)
+        lines.extend(own)
+        lines.append(b"\r\n")
+        return lines
+
+    def _subprotocol_line(self, subprotocol: object) -> bytes:
+        if not isinstance(subprotocol, str) or subprotocol not in self.subprotocols:
+            raise IllegalMessage(
+                f"subprotocol is {subprotocol!r}, and the client offers "
+                f"{', '.join(self.subprotocols) or 'none'}; accept one of these, or None"
+            )
+        return f"sec-websocket-protocol: {subprotocol}\r\n".encode("ascii")
+
+
+def _own_lines(headers: RawHeaders) -> list[bytes]:
+    """The app's fields as lines. Raises `IllegalMessage`."""
+    lines = []
+    for pair in headers:
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            raise IllegalMessage(f"header {pair!r} is not a pair of name and value") from None
+        lower = FIELD_NAMES[name]
+        if lower in _RESERVED:
+            raise IllegalMessage(f"header {name!r} in websocket.accept: {_RESERVED[lower]}")
+        line = FIELD_LINES[name, value][0]
+        if lower != b"content-length":  # nothing may announce a body here (RFC 9110 §8.6)
+            lines.append(line)
+    return lines
+
+
+class Handshakes:
+    """Checks requests; one for all connections. The settings are read once."""
+
+    def __init__(self, config: Config) -> None:
+        self._max_size = config.ws_max_message_size
+        self._extensions: list[ServerExtensionFactory] = []
+        if config.ws_per_message_deflate:
+            # Windows of 4 KiB: 32 KiB of memory for each connection, not 300.
+            self._extensions.append(
+                ServerPerMessageDeflateFactory(
+                    server_max_window_bits=12,
+                    client_max_window_bits=12,
+                    compress_settings={"memLevel": 5},
+                )
+            )
+
+    def check(self, head: RequestHead) -> Handshake:
+        """Read a request that asks for a WebSocket. Raises `RequestError` (400, 426; S21)."""
+        if head.length:
+            raise RequestError("a WebSocket handshake has no body")
+        fields = Headers()
+        for name, value in head.headers:
+            if name in _CONCERNED:
+                fields[name.decode("ascii")] = value.decode("latin-1")
+        version = ", ".join(fields.get_all("sec-websocket-version"))
+        if version != "13":
+            raise UpgradeRequired(
+                f"Sec-WebSocket-Version is {version[:80]!r}; 13 is spoken here (RFC 6455)", 426
+            )
+        protocol = ServerProtocol(
+            extensions=self._extensions,
+            state=State.OPEN,
+            max_size=self._max_size,
+            logger=logger,
+        )
+        try:
+            accept, extensions, _ = protocol.process_request(Request("/", fields))
+        except InvalidHandshake as error:
+            raise RequestError(f"malformed WebSocket handshake: {error}") from None
+        return Handshake(protocol, accept, extensions, _subprotocols(fields))
+
+
+def _subprotocols(fields: Headers) -> list[str]:
+    """What the client offers, in its order. The protocol has looked at the grammar already."""
+    offered = [
+        each.strip(" \t")
+        for value in fields.get_all("sec-websocket-protocol")
+        for each in value.split(",")
+    ]
+    return [each for each in offered if is_token(each.encode("latin-1"))]
