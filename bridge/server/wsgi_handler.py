@@ -80,7 +80,7 @@ class WsgiHandler:
 
     def base_for(self, connection: HttpProtocol) -> Environ:
         """What is the same for every request on `connection`; kept there."""
-        base = self._base.copy()
+        base = _PLACES | self._base
         base["wsgi.url_scheme"] = connection.scheme
         base["SCRIPT_NAME"] = split_path("/", None, connection.root_path + self.prefix)[0]
         add_client(base, connection.client)
@@ -89,6 +89,15 @@ class WsgiHandler:
             base["SERVER_NAME"], base["SERVER_PORT"] = name_port
         connection.bases[self] = base
         return base
+
+
+#: The keys that each request sets: a base that has them is copied with room for them.
+_PLACES: Environ = dict.fromkeys(
+    (
+        *("REQUEST_METHOD", "RAW_URI", "REQUEST_URI", "QUERY_STRING", "PATH_INFO"),
+        *("wsgi.input", "asgi.scope", "bridge.disconnected", "wsgi.early_hints"),
+    )
+)
 
 
 class WsgiExchange(Exchange):
@@ -186,35 +195,41 @@ class WsgiExchange(Exchange):
             call.refuse(error)
 
     def _environ(self) -> Environ:
-        connection, head = self.connection, self.head
-        environ = (connection.bases.get(self.handler) or self.handler.base_for(connection)).copy()
+        connection, head, handler = self.connection, self.head, self.handler
+        environ = (connection.bases.get(handler) or handler.base_for(connection)).copy()
         line = head.line
-        path = line.native_path
         environ["REQUEST_METHOD"] = line.method
         environ["RAW_URI"] = environ["REQUEST_URI"] = line.native_target
         environ["QUERY_STRING"] = line.native_query
-        root_path = connection.root_path + self.handler.prefix
-        if root_path or path == "*":
-            environ["SCRIPT_NAME"], path = _split(path, connection.root_path, self.handler.prefix)
-        environ["PATH_INFO"] = path
+        environ["PATH_INFO"] = path = line.native_path
+        if connection.root_path or handler.prefix or path == "*":
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = _split(
+                path, connection.root_path, handler.prefix
+            )
+        scope = environ["asgi.scope"] = LazyScope()
+        scope.maker = self
+        environ["bridge.disconnected"] = self.is_disconnected
+        environ["wsgi.early_hints"] = self.early_hints
+        environ["wsgi.input"] = self._input() if head.length else BytesIO()
         add_headers(environ, head.headers)
-        if self._spooled is not None:
-            environ["CONTENT_LENGTH"] = str(self.body_size)
-        if not head.http11:
-            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        if head.resolved is not None:
-            self._resolve(environ, head.resolved)
+        if not head.plain:
+            self._adapt(environ)
         if "SERVER_NAME" not in environ:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
                 None, environ.get("HTTP_HOST"), environ["wsgi.url_scheme"]
             )
-        environ["wsgi.input"] = self._input()
-        scope = environ["asgi.scope"] = LazyScope()
-        scope.maker = self
-        environ["bridge.disconnected"] = self.is_disconnected
-        if head.http11:
-            environ["wsgi.early_hints"] = self.early_hints
         return environ
+
+    def _adapt(self, environ: Environ) -> None:
+        """What hardly any request needs."""
+        head = self.head
+        if self._spooled is not None:
+            environ["CONTENT_LENGTH"] = str(self.body_size)
+        if not head.http11:
+            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+            del environ["wsgi.early_hints"]
+        if head.resolved is not None:
+            self._resolve(environ, head.resolved)
 
     def make_scope(self) -> Scope:
         """The ASGI scope of the request (W10)."""
@@ -232,8 +247,6 @@ class WsgiExchange(Exchange):
         )
 
     def _input(self) -> Any:
-        if not self.head.length:
-            return BytesIO()
         if self._spooled is not None:
             self._spooled.seek(0)
             return self._spooled
