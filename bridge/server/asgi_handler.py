@@ -169,7 +169,7 @@ class AsgiExchange(Exchange):
         self._ended_unusually(error)
 
     def _ended_unusually(self, error: BaseException | None) -> None:
-        gone = self.connection.gone
+        gone = self.connection.gone or self.connection.half_closed
         if error is not None:
             if not ((gone or self.abandoned) and _from_disconnect(error)):
                 logger.error("the app raised in %s", self._name(), exc_info=error)
@@ -180,7 +180,9 @@ class AsgiExchange(Exchange):
                 self._name(),
             )
         self._phase = _OVER
-        if not self.over:
+        if gone and error is None:
+            self.cut()  # the app was told that its client has left
+        else:
             self.refuse(500, "Internal Server Error")
 
     def _name(self) -> str:

@@ -138,12 +138,11 @@ class HttpProtocol(Writing):
             self.settle(self.exchange)
         self.go_on()
         exchange = self.exchange
-        if exchange is None:
-            return False
-        if not exchange.complete:
+        if exchange is not None and not exchange.complete:
             self.half_closed = True
             exchange.input_ended()
-        return not self.scheme_is_tls
+        more = exchange is not None or len(self._buffer) > 0
+        return more and not self.scheme_is_tls
 
     # --------------------------------------------------------- bytes in
 
@@ -155,7 +154,7 @@ class HttpProtocol(Writing):
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
             end = data.find(b"\r\n\r\n") + 4
-            if end == len(data) and data[0] > 32:
+            if end == len(data) > 3 and data[0] > 32:
                 self._open(data)
                 return
         elif exchange is not None and not exchange.complete and not self._buffer:
@@ -172,6 +171,7 @@ class HttpProtocol(Writing):
             if exchange is None:
                 head = self._next_head()
                 if head is None:
+                    self._end_after_eof()
                     return
                 self._open(head)
                 if self.exchange is None:
@@ -398,10 +398,11 @@ class HttpProtocol(Writing):
         if self.exchange is None and not self._deaf:
             self._resume_reading()
             self.advance()
-            self._end_after_eof()
+            if not self._buffer:
+                self._end_after_eof()
 
     def _end_after_eof(self) -> None:
-        """Close where everything that came before the client's FIN has been answered."""
+        """Close where everything that came whole before the client's FIN has been answered."""
         if self._eof_since and self.exchange is None and not self._deaf:
             self._close(lingering=False)
 
@@ -445,7 +446,7 @@ class HttpProtocol(Writing):
                 status,
                 reason(status).encode(),
                 state.default_lines,
-                b"retry-after: 1\r\n" if status == 503 else b"",
+                error.fields,
                 len(text),
                 b"" if begin.startswith(b"HEAD ") else text,
             )

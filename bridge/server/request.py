@@ -240,13 +240,13 @@ class HeadParser:
     def look_at_part(self, part: bytes | bytearray, since: int = 0) -> None:
         """Refuse early what cannot become a request, however it goes on. Raises `RequestError`.
 
-        `since`: where the bytes begin that were not looked at yet. What is found is the first
+        `since`: a place three bytes before those that were not looked at yet, or 0. What is found is the first
         fault in the order of the bytes, so that it is the same however they were cut: for the
         same reason a whole head that was refused is looked at as a part too (`first_fault`).
         """
         most = self._line_limit + len(b"\r\n")
         line_end = part.find(b"\r\n", 0, most)
-        if line_end < 0 or line_end >= since - 1:
+        if line_end < 0 or line_end >= since:
             if _LINE_START.fullmatch(part, 0, most) is None:
                 raise malformed(bytes(part[:80]).partition(b"\r\n")[0])
             if line_end < 0:
@@ -254,7 +254,10 @@ class HeadParser:
                     raise self.line_too_long(len(part))
                 return
         most = line_end + self._size_limit + len(_END)
-        new = part[max(line_end, since - 1) : most]
+        start = max(line_end, since)
+        if part[start] == 10:
+            start += 1  # its CR stands before it
+        new = part[start:most]
         if new.count(b"\n") != new.count(b"\r\n"):
             raise RequestError("a line ends with a bare LF; lines end with CR LF (RFC 9112 §2.2)")
         if len(part) >= most and part.find(_END, line_end, most) < 0:
