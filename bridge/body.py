@@ -51,4 +51,4 @@ class WsgiInput(io.BufferedReader):
 def whole_input(body: bytes) -> io.BufferedReader:
     """``wsgi.input`` over a body that is all there: the same semantics as `WsgiInput`."""
     # BytesIO alone ends `readlines(hint)` one line earlier.
-    return io.BufferedReader(io.BytesIO(body))  # type: ignore[arg-type]
+    return io.BufferedReader(io.BytesIO(body))
