@@ -386,7 +386,7 @@ class HttpProtocol(Writing):
     def settle(self, exchange: Exchange) -> None:
         """Go on after an exchange that a thread has ended; harmless where that was done."""
         if exchange is self.exchange:
-            self.wants_end = False
+            self.wants_end = self._eof_since > 0
             self.finished(exchange)
 
     def _go_on_soon(self) -> None:

@@ -36,7 +36,7 @@ def test_corpus_is_large() -> None:
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_whole_and_bytewise(server: InLoop, topic: str) -> None:
-    """S3: each case has its allowed outcome, sent whole and byte by byte; nothing follows an error."""
+    """S3: each case has its allowed outcome, whole and byte by byte; nothing follows an error."""
     for case in of(topic):
         case.check(server.talk([case.data]))
         case.check(server.talk(bytewise(case.data)))
