@@ -10,7 +10,7 @@ only where it waits.
 - `running`: an adapter in one process: its loop, its lifespan, its tasks;
 - `exchange` and `app_side`: one HTTP request, seen from the host and from the app;
 - `upload`: the request's body;
-- `websocket`: one WebSocket, on hosts that give their socket away;
+- `websocket` and `websocket_connection`: one WebSocket, on hosts that give their socket away;
 - `hosts`: what is known of each host.
 """
 
@@ -22,8 +22,10 @@ from collections.abc import Iterable
 
 from bridge.asgi_to_wsgi.exchange import HttpExchange
 from bridge.asgi_to_wsgi.running import Running, Settings
+from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import RequestError, SelfRequest
 from bridge.lifespan import Mode
+from bridge.scope import asks_for_websocket
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]
@@ -86,6 +88,8 @@ class AsgiToWsgi:
                 "this WSGI app was called on the event loop that its ASGI app needs; call it "
                 "from a thread, or await the ASGI app itself"
             )
+        if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
+            return WebSocketExchange(running, environ, start_response).respond()
         try:
             exchange = HttpExchange(running, environ, start_response)
         except RequestError as error:

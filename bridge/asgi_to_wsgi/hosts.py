@@ -22,6 +22,38 @@ def plain_socket(environ: Environ) -> Any | None:
     return given
 
 
+def websocket_socket(environ: Environ) -> Any | None:
+    """The client's socket for a WebSocket to take over (A40); None where the host gives none."""
+    given = plain_socket(environ)
+    if given is None and environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
+        given = _pywsgi_socket(environ)
+    return given
+
+
+def _pywsgi_socket(environ: Environ) -> Any | None:
+    """gevent's own server has it below its input, which is the bare file for an upgrade."""
+    file = environ["wsgi.input"]
+    file = getattr(file, "rfile", file)
+    given = getattr(getattr(file, "raw", None), "_sock", None)
+    return None if hasattr(given, "cipher") else given
+
+
+def giving_hosts(environ: Environ) -> str:
+    """What to tell a client whose WebSocket this host cannot serve."""
+    if environ.get("wsgi.url_scheme") == "https" and (
+        "gunicorn.socket" in environ or "werkzeug.socket" in environ
+    ):
+        return (
+            "This server ends TLS itself, and so cannot give its sockets away for WebSockets. "
+            "Let a proxy in front of it end TLS.\n"
+        )
+    return (
+        "This WSGI server does not give its sockets away, and so cannot serve WebSockets. "
+        "Those that do: gunicorn (gthread, gevent and gevent_pywsgi workers), gevent.pywsgi, "
+        "werkzeug's development server. Or serve this ASGI app with an ASGI server.\n"
+    )
+
+
 def answers_errors(environ: Environ) -> bool:
     """Whether the host makes a 500 of an exception, and lets ``exc_info`` replace a response.
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bridge import event_loop
 from bridge.errors import LifespanFailed
@@ -26,6 +26,8 @@ logger = logging.getLogger("bridge.error")
 
 #: Seconds that cancelled tasks have to clean up at the end.
 CANCEL_GRACE = 1.0
+#: The code that closes WebSockets at shutdown (RFC 6455 registry, "Service Restart").
+SERVICE_RESTART = 1012
 #: Seconds beyond `startup_timeout` after which a silent loop counts as blocked.
 LOOP_GRACE = 5.0
 
@@ -40,6 +42,13 @@ class Settings:
     response_timeout: float
     stream_timeout: float
     disconnect_grace: float
+
+
+class Closable(Protocol):
+    """A WebSocket, as far as it is known here."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin its closing handshake."""
 
 
 class Running:
@@ -57,6 +66,8 @@ class Running:
             shutdown_timeout=settings.shutdown_timeout,
         )
         self.tasks: set[asyncio.Task[None]] = set()
+        #: WebSockets that are open now.
+        self.open: set[Closable] = set()
         self.thread: LoopThread = event_loop.lease()
         self.loop = self.thread.loop
         self._failure: LifespanFailed | None = None
@@ -150,6 +161,8 @@ class Running:
         await self._begin_close()
 
     async def _shut_down(self) -> None:
+        for connection in list(self.open):
+            connection.close(SERVICE_RESTART, "")
         try:
             await self._finish_tasks()
             await self.lifespan.shutdown()

@@ -25,6 +25,7 @@ LIMIT = 20.0
 
 Handler = Callable[[Any, Any, Any], Awaitable[None]]
 HANDLERS: dict[str, Handler] = {}
+SOCKETS: dict[str, Handler] = {}
 STATE: dict[str, Any] = {}
 
 
@@ -39,6 +40,9 @@ def handles(path: str) -> Callable[[Handler], Handler]:
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await live(scope, receive, send)
+        return
+    if scope["type"] == "websocket":
+        await SOCKETS[scope["path"]](scope, receive, send)
         return
     handler = HANDLERS.get(scope["path"].removeprefix(scope["root_path"]), missing)
     await handler(scope, receive, send)
@@ -345,6 +349,92 @@ async def spin(scope: Any, receive: Any, send: Any) -> None:
             await receive()
     finally:
         note(scope, "cancelled")
+
+
+# ------------------------------------------------------------- WebSockets
+
+
+async def accept(receive: Any, send: Any, **more: Any) -> None:
+    assert await receive() == {"type": "websocket.connect"}
+    await send({"type": "websocket.accept", **more})
+
+
+async def ws_echo(scope: Any, receive: Any, send: Any) -> None:
+    await accept(receive, send, headers=[(b"x-mine", b"1")])
+    while (message := await receive())["type"] == "websocket.receive":
+        del message["type"]
+        await send({"type": "websocket.send", **message})
+    if scope["query_string"]:
+        note(scope, f"{message['code']} {message['reason']}")
+
+
+async def ws_scope(scope: Any, receive: Any, send: Any) -> None:
+    subprotocols = scope["subprotocols"]
+    await accept(receive, send, subprotocol=subprotocols[-1] if subprotocols else None)
+    told = {key: scope[key] for key in ("type", "scheme", "path", "subprotocols", "state")}
+    await send({"type": "websocket.send", "text": json.dumps(told)})
+    await send({"type": "websocket.close", "code": 4001, "reason": "told"})
+
+
+async def ws_refuse(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def ws_respond(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    assert "websocket.http.response" in scope["extensions"]
+    await send({"type": "websocket.http.response.start", "status": 418, "headers": TEXT})
+    await send({"type": "websocket.http.response.body", "body": b"no ", "more_body": True})
+    await send({"type": "websocket.http.response.body", "body": b"coffee"})
+
+
+async def ws_raise(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    raise ValueError("raised before the handshake was answered")
+
+
+async def ws_raise_late(scope: Any, receive: Any, send: Any) -> None:
+    await accept(receive, send)
+    raise ValueError("raised while the WebSocket was open")
+
+
+async def ws_return(scope: Any, receive: Any, send: Any) -> None:
+    await accept(receive, send)
+
+
+async def ws_never(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def ws_flood(scope: Any, receive: Any, send: Any) -> None:
+    """Sends until the client, who reads nothing, holds it up; notes that, and goes on."""
+    await accept(receive, send)
+    sent = 0
+    while True:
+        task = asyncio.create_task(send({"type": "websocket.send", "bytes": b"x" * 65536}))
+        done, _ = await asyncio.wait([task], timeout=0.3)
+        sent += 1
+        if not done:
+            break
+    note(scope, str(sent))
+    await task
+    await send({"type": "websocket.send", "text": str(sent)})
+
+
+SOCKETS.update(
+    {
+        "/echo": ws_echo,
+        "/scope": ws_scope,
+        "/refuse": ws_refuse,
+        "/respond": ws_respond,
+        "/raise": ws_raise,
+        "/raise-late": ws_raise_late,
+        "/return": ws_return,
+        "/never": ws_never,
+        "/flood": ws_flood,
+    }
+)
 
 
 application = AsgiToWsgi(

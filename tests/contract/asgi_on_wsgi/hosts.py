@@ -56,6 +56,8 @@ class WsgiHost:
     persistent: bool = True
     #: Sends the head before the first piece of the body.
     sends_head_first: bool = True
+    #: Gives its sockets away for WebSockets.
+    gives_socket: bool = False
     #: Lets the app see, before it sends, that the client is gone.
     tells_disconnect: bool = False
 
@@ -125,10 +127,19 @@ def all_hosts() -> list[WsgiHost]:
     """Every host of the suite, mod_wsgi included whether it is there or not."""
     lookahead = "--channel-request-lookahead=1"
     return [
-        WsgiHost(hosts.gunicorn(APP, worker="sync"), parallel=False, tells_disconnect=True),
-        WsgiHost(hosts.gunicorn(APP, worker="gthread", threads=8), tells_disconnect=True),
-        WsgiHost(hosts.gunicorn(APP, worker="gevent"), tells_disconnect=True),
-        WsgiHost(own("pywsgi"), sends_head_first=False),
+        WsgiHost(
+            hosts.gunicorn(APP, worker="sync"),
+            parallel=False,
+            tells_disconnect=True,
+            gives_socket=True,
+        ),
+        WsgiHost(
+            hosts.gunicorn(APP, worker="gthread", threads=8),
+            tells_disconnect=True,
+            gives_socket=True,
+        ),
+        WsgiHost(hosts.gunicorn(APP, worker="gevent"), tells_disconnect=True, gives_socket=True),
+        WsgiHost(own("pywsgi"), sends_head_first=False, gives_socket=True),
         WsgiHost(
             hosts.waitress(APP, "--threads=8", lookahead),
             sends_head_first=False,
@@ -137,7 +148,7 @@ def all_hosts() -> list[WsgiHost]:
         WsgiHost(hosts.cheroot(APP), sends_head_first=False),
         WsgiHost(uwsgi(), chunked=False, tells_cut_off=False),
         WsgiHost(own("wsgiref"), chunked=False, tells_cut_off=False, parallel=False),
-        WsgiHost(own("werkzeug"), tells_disconnect=True),
+        WsgiHost(own("werkzeug"), tells_disconnect=True, gives_socket=True),
         WsgiHost(own("cgi"), chunked=False, tells_cut_off=False, persistent=False),
         WsgiHost(mod_wsgi(), sends_head_first=False, tells_cut_off=False),
     ]

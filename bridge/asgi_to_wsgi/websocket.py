@@ -1,0 +1,259 @@
+"""One WebSocket behind a WSGI host that gives its socket away (A40).
+
+The host has read the opening handshake as a request like any other. The app decides: where it
+refuses, that is an ordinary response; where it accepts, the event loop takes a duplicate of the
+socket over, and the host's thread only waits until the WebSocket is over. Then it ends as if the
+client had broken the connection off, which makes every host close it without writing anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from contextvars import copy_context
+from typing import Any
+
+from websockets.datastructures import Headers
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from bridge.asgi_messages import (
+    ACCEPT,
+    CLOSE,
+    OPEN,
+    OVER,
+    REFUSE_BODY,
+    REFUSE_START,
+    SEND,
+    WAITING,
+    WEBSOCKET,
+    check_body,
+    check_headers,
+    check_status,
+    following,
+    text_headers,
+)
+from bridge.asgi_to_wsgi.hosts import giving_hosts, websocket_socket
+from bridge.asgi_to_wsgi.running import Running
+from bridge.asgi_to_wsgi.websocket_connection import Connection
+from bridge.errors import AppError, ClientDisconnected, IllegalMessage
+from bridge.headers import reason
+from bridge.scope import websocket_scope_from_environ
+from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders
+from bridge.waiting import waiter
+
+logger = logging.getLogger("bridge.error")
+
+#: The largest message that is taken, in bytes.
+MAX_SIZE = 16 * 1024 * 1024
+#: Seconds between two looks of the host's thread, and for the connection to end after its app.
+TICK = 1.0
+CLOSE_TIMEOUT = 15.0
+
+
+class WebSocketExchange:
+    """One opening handshake, and the WebSocket that may come of it."""
+
+    def __init__(self, running: Running, environ: Environ, start_response: StartResponse) -> None:
+        self._running = running
+        self._environ = environ
+        self._start_response = start_response
+        self._socket = websocket_socket(environ)
+        self._waiter = waiter()
+        self._context = copy_context()
+        self._phase: str = WAITING
+        self._told = False
+        self._connection: Connection | None = None
+        self._refusal: tuple[int, TextHeaders] = (403, [])
+        self._body: list[bytes] = []
+        self._decided = False
+        self._over = False
+        self._failure: BaseException | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # --------------------------------------------------------- the WSGI side
+
+    def respond(self) -> Iterable[bytes]:
+        """Serve the WebSocket; gives a body where there is none, else raises at its end."""
+        if self._socket is None:
+            return self._refuse(501, _TEXT, [giving_hosts(self._environ).encode()])
+        response = _handshake(self._environ).accept(_request(self._environ))
+        if response.status_code != 101:
+            headers = [pair for pair in response.headers.raw_items() if pair[0] != "Connection"]
+            return self._refuse(response.status_code, headers, [bytes(response.body or b"")])
+        descriptor = self._socket.fileno()
+        blocking = os.get_blocking(descriptor)
+        self._descriptor = descriptor
+        self._scope: Scope = websocket_scope_from_environ(
+            self._environ, self._running.lifespan.state
+        )
+        self._running.thread.submit(self._begin)
+        try:
+            self._wait()
+        except BaseException:  # the host's greenlet or thread is ended
+            self._running.thread.submit(self._leave)
+            raise
+        finally:
+            os.set_blocking(descriptor, blocking)  # shared with the duplicate
+        return self._end()
+
+    def _wait(self) -> None:
+        """Return when the app has refused, or when the WebSocket is over."""
+        waited = 0.0
+        limit = self._running.settings.response_timeout
+        while not self._over:
+            if self._waiter.wait(TICK):
+                continue
+            waited += TICK
+            if waited >= limit and not self._decided:
+                self._failure = AppError(f"the app did not answer a WebSocket within {limit} s")
+                self._running.thread.submit(self._leave)
+                return
+
+    def _end(self) -> Iterable[bytes]:
+        if self._connection is not None:
+            raise BrokenPipeError(errno.EPIPE, "the WebSocket is over")
+        if self._failure is not None:
+            raise self._failure
+        status, headers = self._refusal
+        return self._refuse(status, headers, self._body)
+
+    def _refuse(self, status: int, headers: TextHeaders, body: list[bytes]) -> Iterable[bytes]:
+        self._start_response(f"{status} {reason(status)}", headers)
+        return body
+
+    # --------------------------------------------------------- the loop's side: the app
+
+    def _begin(self) -> None:
+        self._answered: asyncio.Future[None] = self._running.loop.create_future()
+        self._task = self._running.spawn(self._run(), self._context)
+
+    async def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            await self._running.app(self._scope, self.receive, self.send)
+        except BaseException as raised:
+            error = raised
+        await self._finish(error)
+
+    async def _finish(self, error: BaseException | None) -> None:
+        """The app has ended: close what it left open, and let the host's thread go."""
+        quiet = isinstance(error, (asyncio.CancelledError, ClientDisconnected))
+        if self._connection is not None:
+            if error is not None and not quiet:
+                logger.error("the app failed in a WebSocket", exc_info=error)
+            if not self._connection.gone.done():
+                self._connection.close(1000 if error is None else 1011, "")
+                await asyncio.wait([self._connection.gone], timeout=CLOSE_TIMEOUT)
+        elif not self._decided:
+            self._failure = AppError("the app ended without answering the WebSocket")
+            self._failure.__cause__ = error
+        self._decide(over=True)
+
+    def _decide(self, *, over: bool) -> None:
+        if not self._decided:
+            self._decided = True
+            self._answered.set_result(None)
+        self._over = self._over or over
+        self._waiter.wake()
+
+    def _leave(self) -> None:
+        """The host gives the request up."""
+        if self._connection is not None:
+            self._connection.close(1001, "")
+        elif self._task is not None:
+            self._task.cancel()
+
+    async def receive(self) -> Message:
+        """``websocket.connect``, then what the client sends, then ``websocket.disconnect``."""
+        if not self._told:
+            self._told = True
+            return {"type": "websocket.connect"}
+        await asyncio.shield(self._answered)  # an app may receive before it has answered
+        if self._connection is None:
+            await asyncio.sleep(0)  # an app that asks for ever must not take the loop
+            return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+        return await self._connection.receive()
+
+    async def send(self, message: Message) -> None:
+        """Accept, refuse, send or close (ASGI, "WebSocket"). Raises `IllegalMessage`."""
+        if self._connection is not None and self._connection.gone.done():
+            raise ClientDisconnected("the WebSocket is closed")
+        before = self._phase
+        after = following(WEBSOCKET, before, message)
+        await _ACTS[message["type"]](self, message, before == OPEN)
+        self._phase = after
+        if after == OVER and before != OPEN:
+            self._decide(over=True)
+
+    # --------------------------------------------------------- the loop's side: what it sends
+
+    async def _accept(self, message: Message, _: bool) -> None:
+        handshake = _handshake(self._environ, message.get("subprotocol"))
+        response = handshake.accept(_request(self._environ))
+        for name, value in text_headers(check_headers(message)):
+            if name.lower().startswith("sec-websocket-"):
+                raise IllegalMessage(f"{name} belongs to the handshake; an app may not set it")
+            response.headers[name] = value
+        # The duplicate is ours to close; the original stays the host's.
+        client = socket.socket(fileno=os.dup(self._descriptor))
+        client.setblocking(False)
+        protocol = ServerProtocol(state=State.OPEN, max_size=MAX_SIZE)
+        protocol.extensions = handshake.extensions
+        connection = Connection(protocol, response.serialize())
+        await self._running.loop.connect_accepted_socket(lambda: connection, client)
+        self._connection = connection
+        self._running.open.add(connection)
+        connection.gone.add_done_callback(lambda _: self._running.open.discard(connection))
+        self._decide(over=False)
+
+    async def _send(self, message: Message, _: bool) -> None:
+        assert self._connection is not None
+        await self._connection.send(message)
+
+    async def _close(self, message: Message, is_open: bool) -> None:
+        if is_open and self._connection is not None:
+            self._connection.close(message.get("code", 1000), message.get("reason") or "")
+
+    async def _refuse_start(self, message: Message, _: bool) -> None:
+        self._refusal = check_status(message), text_headers(check_headers(message))
+
+    async def _refuse_body(self, message: Message, _: bool) -> None:
+        self._body.append(check_body(message))
+
+
+_ACTS: dict[str, Any] = {
+    ACCEPT: WebSocketExchange._accept,
+    SEND: WebSocketExchange._send,
+    CLOSE: WebSocketExchange._close,
+    REFUSE_START: WebSocketExchange._refuse_start,
+    REFUSE_BODY: WebSocketExchange._refuse_body,
+}
+
+_TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+
+
+def _request(environ: Environ) -> Request:
+    """The handshake as `websockets` wants it; the host has parsed it already."""
+    headers = Headers()
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            headers[key[5:].replace("_", "-")] = value
+    return Request(environ.get("PATH_INFO", "/"), headers)
+
+
+def _handshake(environ: Environ, subprotocol: str | None = None) -> ServerProtocol:
+    """What answers the handshake; raises `IllegalMessage` for a subprotocol not offered."""
+    offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
+    if subprotocol is not None and subprotocol not in [name.strip() for name in offered.split(",")]:
+        raise IllegalMessage(f"subprotocol {subprotocol!r} is not among those offered: {offered!r}")
+    return ServerProtocol(
+        extensions=[ServerPerMessageDeflateFactory()],
+        select_subprotocol=lambda *_: subprotocol,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,226 @@
+"""An open WebSocket on a socket that the host gave away (A40; RFC 6455, RFC 7692).
+
+The event loop reads and writes the socket; `websockets` knows the protocol, without I/O. What
+comes is queued for the app, and reading pauses while the queue is full; what the app sends is
+written at once, and `send` waits while the client is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, cast
+
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from bridge.errors import ClientDisconnected, IllegalMessage
+from bridge.types import Message
+
+#: What may wait for the app, in messages and in bytes, before reading pauses.
+MOST_MESSAGES = 32
+MOST_BYTES = 65536
+#: How much may wait for the client, in bytes, before `send` waits.
+HIGH_WATER = 65536
+#: Seconds between pings, and for their answer.
+PING_INTERVAL = 20.0
+#: Seconds for the client to answer our close frame.
+CLOSE_TIMEOUT = 10.0
+
+
+class Connection(asyncio.Protocol):
+    """One accepted WebSocket. `gone` is done when its socket is closed."""
+
+    def __init__(self, protocol: ServerProtocol, response: bytes) -> None:
+        """`protocol` is open; `response` is the answer to the handshake, as it goes on the wire."""
+        self._loop = asyncio.get_running_loop()
+        self._protocol = protocol
+        self._response = response
+        self._transport: asyncio.Transport
+        self._messages: deque[tuple[Message, int]] = deque()
+        self._waiting_bytes = 0
+        self._paused = False
+        self._fragments: list[bytes] = []
+        self._opcode = Opcode.BINARY
+        self._receivers: list[asyncio.Future[None]] = []
+        self._senders: list[asyncio.Future[None]] = []
+        self._writable = True
+        self._closing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard = True
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+
+    # --------------------------------------------------------- the app's side
+
+    async def receive(self) -> Message:
+        """The next message, or ``websocket.disconnect`` after the last one, as often as asked."""
+        while not self._messages:
+            if self.gone.done():
+                await asyncio.sleep(0)  # an app that asks for ever must not take the loop
+                return self._disconnect()
+            await _wait_in(self._receivers, self._loop)
+        message, size = self._messages.popleft()
+        self._waiting_bytes -= size
+        half = self._waiting_bytes <= MOST_BYTES // 2 and len(self._messages) <= MOST_MESSAGES // 2
+        if self._paused and half:
+            self._paused = False
+            self._transport.resume_reading()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send text or bytes; waits while the client is slow.
+
+        Raises `IllegalMessage`, and `ClientDisconnected` when the connection is over.
+        """
+        text, data = message.get("text"), message.get("bytes")
+        if (text is None) is (data is None):
+            raise IllegalMessage("websocket.send takes either text or bytes")
+        if self._protocol.state is not State.OPEN:
+            raise ClientDisconnected("the WebSocket is closed")
+        if isinstance(text, str):
+            self._protocol.send_text(text.encode())
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            self._protocol.send_binary(data)
+        else:
+            raise IllegalMessage("text must be a str, and bytes must be bytes")
+        self._flush()
+        while not self._writable and not self.gone.done():
+            await _wait_in(self._senders, self._loop)
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; raises `IllegalMessage` for a code that may not be sent."""
+        if self._protocol.state is State.OPEN:
+            try:
+                Close(code, reason).serialize()
+            except Exception as error:
+                raise IllegalMessage(f"cannot close with {code} {reason!r}: {error}") from None
+            self._protocol.send_close(code, reason)
+            self._flush()
+
+    def _disconnect(self) -> Message:
+        code = self._protocol.close_code
+        return {
+            "type": "websocket.disconnect",
+            "code": CloseCode.ABNORMAL_CLOSURE if code is None else int(code),
+            "reason": self._protocol.close_reason or "",
+        }
+
+    # --------------------------------------------------------- the socket's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer the handshake; the WebSocket is open."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        self._transport.set_write_buffer_limits(HIGH_WATER)
+        self._transport.write(self._response)
+        self._schedule(PING_INTERVAL)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._heard = True
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._take(event)
+        self._flush()
+
+    def eof_received(self) -> None:
+        """The client sends nothing more; the transport closes after this."""
+        self._protocol.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            self._protocol.receive_eof()
+        except EOFError:
+            pass
+        self.gone.set_result(None)
+        _resolve(self._receivers)
+        _resolve(self._senders)
+
+    def pause_writing(self) -> None:
+        """The client is slow: `send` waits."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._writable = True
+        _resolve(self._senders)
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if self._transport.is_closing():
+                return
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
+        if self._protocol.close_expected() and not self._closing:
+            self._closing = True
+            self._schedule(CLOSE_TIMEOUT)
+
+    # --------------------------------------------------------- frames
+
+    def _take(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._opcode = frame.opcode
+        elif frame.opcode is not Opcode.CONT:
+            return  # pings and closes are answered by the protocol
+        self._fragments.append(bytes(frame.data))
+        if frame.fin:
+            data = b"".join(self._fragments)
+            self._fragments.clear()
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        message: dict[str, Any] = {"type": "websocket.receive"}
+        if self._opcode is Opcode.TEXT:
+            try:
+                message["text"] = data.decode()
+            except UnicodeDecodeError as error:
+                self._protocol.fail(CloseCode.INVALID_DATA, f"no UTF-8 at byte {error.start}")
+                return
+        else:
+            message["bytes"] = data
+        self._messages.append((message, len(data)))
+        self._waiting_bytes += len(data)
+        full = self._waiting_bytes > MOST_BYTES or len(self._messages) > MOST_MESSAGES
+        if full and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        _resolve(self._receivers)
+
+    # --------------------------------------------------------- time
+
+    def _schedule(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._on_time)
+
+    def _on_time(self) -> None:
+        """Ping a silent client; give up one that does not answer a ping or our close frame."""
+        if self._closing or not (self._heard or self._paused):
+            self._transport.abort()
+            return
+        self._heard = False
+        self._protocol.send_ping(b"")
+        self._flush()
+        self._schedule(PING_INTERVAL)
+
+
+async def _wait_in(waiting: list[asyncio.Future[None]], loop: asyncio.AbstractEventLoop) -> None:
+    future: asyncio.Future[None] = loop.create_future()
+    waiting.append(future)
+    try:
+        await future
+    finally:
+        waiting.remove(future)
+
+
+def _resolve(waiting: list[asyncio.Future[None]]) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_result(None)
