@@ -1,0 +1,26 @@
+"""A WSGI app with the fault that its path names, under the validator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bridge.types import Environ, StartResponse
+from tests.support.validated import validated
+
+
+def faulty(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """``/good`` has none."""
+    fault = environ["PATH_INFO"][1:]
+    status: Any = 200 if fault == "status" else "200 OK"
+    headers = [("Content-Type", "text/plain")]
+    if fault == "header":
+        headers.append(("X-Under_score:", "x"))
+    if fault == "unread":
+        environ["wsgi.input"].read()
+    start_response(status, headers)
+    chunk: Any = "text" if fault == "chunk" else b"good"
+    return [chunk]
+
+
+wsgi = validated(faulty)
