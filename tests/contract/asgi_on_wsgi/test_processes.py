@@ -1,0 +1,117 @@
+"""Hosts that fork, and hosts that end: each process has its own loop and its own lifespan."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.conftest import StartHost
+from tests.contract.asgi_on_wsgi.hosts import APP, mod_wsgi, own, uwsgi, why_no_mod_wsgi
+from tests.support import hosts
+from tests.support.hosts import Command, Host
+
+LIMIT = 20.0
+
+FORKING = {
+    "gthread": hosts.gunicorn(APP, "--preload", "--workers=2", worker="gthread"),
+    "sync": hosts.gunicorn(APP, "--preload", "--workers=2", worker="sync"),
+    "gevent": hosts.gunicorn(APP, "--preload", "--workers=2", worker="gevent"),
+    "uwsgi": uwsgi(APP, "--processes=2"),
+}
+
+#: Hosts and the signal at which they end in an orderly way.
+ENDING = {
+    "gunicorn-sync": (hosts.gunicorn(APP, worker="sync"), signal.SIGTERM),
+    "gunicorn-gthread": (hosts.gunicorn(APP, worker="gthread"), signal.SIGTERM),
+    "gunicorn-gevent": (hosts.gunicorn(APP, worker="gevent"), signal.SIGTERM),
+    "uwsgi": (uwsgi(), signal.SIGTERM),
+    "waitress": (hosts.waitress(APP), signal.SIGINT),
+    "cheroot": (hosts.cheroot(APP), signal.SIGINT),
+    "wsgiref": (own("wsgiref"), signal.SIGINT),
+    "werkzeug": (own("werkzeug"), signal.SIGINT),
+    "pywsgi": (own("pywsgi"), signal.SIGINT),
+}
+
+
+def state(host: Host) -> Any:
+    with urlopen(host.url("/scope"), timeout=LIMIT) as response:
+        return json.load(response)["state"]
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def note() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bridge-notes-") as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder) / "note"
+
+
+@pytest.mark.parametrize("eager", ["", "1"])
+@pytest.mark.parametrize("name", list(FORKING))
+def test_prefork(name: str, eager: str, start_host: StartHost) -> None:
+    """A30 A31: an app loaded before the fork, started there or not, runs in each worker anew."""
+    host = start_host(FORKING[name].with_env(EAGER=eager))
+    pids = set()
+
+    def both() -> bool:
+        told = state(host)
+        pids.add(told["pid"])
+        assert told["startups"] == (2 if eager else 1)
+        return len(pids) == 2
+
+    until(both)
+    assert host.process.pid not in pids
+
+
+@pytest.mark.parametrize("name", list(ENDING))
+def test_lifespan_shutdown(name: str, start_host: StartHost, note: Path) -> None:
+    """A30 A31: when the host ends, the app's shutdown runs in its process, and that ends too."""
+    command, signal_ = ENDING[name]
+    host = start_host(command.with_env(SHUTDOWN_NOTE=str(note)))
+    pid = state(host)["pid"]
+    host.process.send_signal(signal_)
+    host.process.wait(LIMIT)
+    assert note.read_text() == f"shutdown in {pid}"
+    assert (
+        "Traceback" not in host.log().replace("KeyboardInterrupt", "") or signal_ == signal.SIGINT
+    )
+
+
+def test_mod_wsgi_shutdown(note: Path) -> None:
+    """A31: Apache ends its daemon's interpreter, and with it the app."""
+    if why := why_no_mod_wsgi():
+        pytest.skip(why)
+    with hosts.start(noting(mod_wsgi(), note)) as host:
+        pid = state(host)["pid"]
+    until(note.exists)
+    assert note.read_text() == f"shutdown in {pid}"
+
+
+def noting(command: Command, note: Path) -> Command:
+    """Apache hands no environment on to its daemons, so the script itself sets it."""
+    script = Path(command.argv[2]).with_name("app.wsgi")
+    line = f"import os\nos.environ['SHUTDOWN_NOTE'] = {str(note)!r}\n"
+    script.write_text(line + script.read_text())
+    return command
+
+
+def test_gunicorn_recycles_workers(start_host: StartHost) -> None:
+    """A30: workers that end after some requests, and their successors, lose no request."""
+    host = start_host(hosts.gunicorn(APP, "--max-requests=20", worker="gthread"))
+    pids = {state(host)["pid"] for _ in range(100)}
+    assert len(pids) > 2
