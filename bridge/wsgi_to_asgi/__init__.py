@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 from contextvars import copy_context
+from importlib import import_module
 from io import BytesIO
 from typing import Any
 
@@ -105,9 +106,12 @@ class WsgiToAsgi:
             await self._http(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await self._websocket(scope, receive, send)
         else:
             raise UnsupportedScope(
                 f"a WSGI app cannot take the ASGI scope type {kind!r}; it takes 'http'"
+                " and 'lifespan'"
             )
 
     # --------------------------------------------------------- http
@@ -158,6 +162,25 @@ class WsgiToAsgi:
             exchange.extensions = extensions
             if "http.response.early_hint" in extensions:
                 environ["wsgi.early_hints"] = exchange.early_hints
+
+    # --------------------------------------------------------- websocket
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the WebSocket to the app, or refuse its handshake (W60)."""
+        if not self.websocket:
+            logger.warning(
+                "refused a WebSocket at %s: the WSGI app takes none; "
+                "WsgiToAsgi(app, websocket=True) or --websocket gives them to it",
+                scope["path"],
+            )
+            if (await receive())["type"] == "websocket.connect":
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        environ = environ_from_scope(scope, self._base)
+        environ["wsgi.errors"] = sys.stderr
+        # Loaded where it is used: plain HTTP apps do without the library.
+        module = import_module("bridge.wsgi_to_asgi.websocket")
+        await module.Conversation(scope, receive, send).run(self.app, environ)
 
     # --------------------------------------------------------- lifespan
 

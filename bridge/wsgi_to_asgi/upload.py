@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from tempfile import TemporaryFile
 from typing import Any
 
 from bridge.body import whole_input
@@ -93,6 +92,8 @@ async def take_whole(upload: Upload, memory: int) -> Any:
 
 
 async def _take_to_disk(upload: Upload, pieces: list[bytes]) -> Any:
+    from tempfile import TemporaryFile  # nearly 1 MB, and few requests need it
+
     file = TemporaryFile()  # noqa: SIM115  the exchange closes it when the app is done
     try:
         file.writelines(pieces)

@@ -1,0 +1,312 @@
+"""WebSockets for WSGI apps (W60): an ASGI WebSocket as the socket that WSGI libraries expect.
+
+Libraries like simple-websocket take a connection's socket out of the environ, answer the
+handshake on it and speak RFC 6455. Behind ASGI there is no such socket: the host speaks the
+protocol, the app gets events. So the app is given one end of a pair of sockets, and on the other
+end stands a WebSocket client that turns frames into events and back:
+
+    app -- frames -- [pair of sockets] -- frames -- Conversation -- events -- ASGI host
+
+The app runs in a thread of its own, for as long as the WebSocket lasts, and does not count against
+the pool. Compression and the pings of the host are between host and client; the app's own pings
+are answered here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import socket
+import threading
+from contextvars import copy_context
+from io import BytesIO
+from typing import Any
+
+from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import Protocol, Side, State
+
+from bridge.errors import ClientDisconnected
+from bridge.headers import encode_text
+from bridge.runners.base import current, lend_loop
+from bridge.runners.thread import ThreadRunner
+from bridge.types import Environ, Message, Receive, Scope, Send, TextHeaders, WSGIApp
+from bridge.wsgi_response import WsgiCall, logger
+
+#: Bytes of an app's answer to the handshake, or of its refusal.
+_HEAD_LIMIT = 65536
+#: Codes that are never sent in a frame: no code was given, the connection broke, TLS failed.
+_UNSPOKEN = frozenset({1005, 1006, 1015})
+
+
+class Refusal:
+    """The sink of a handshake: the response of an app that does not want the WebSocket.
+
+    An app that did take it also returns a response, for no one: that is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.head: tuple[str, TextHeaders] | None = None
+        self.body = bytearray()
+
+    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+        """ResponseSink: the whole response."""
+        self.start(status, headers)
+        self.write(body)
+
+    def start(self, status: str, headers: TextHeaders) -> None:
+        """ResponseSink: its head."""
+        self.head = status, headers
+
+    def write(self, chunk: bytes) -> bool:
+        """ResponseSink: a piece of it."""
+        self.body += chunk
+        if len(self.body) > _HEAD_LIMIT:
+            raise ClientDisconnected("a response to a WebSocket handshake has to be small")
+        return True
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """ResponseSink: no files."""
+        return False
+
+    def finish(self) -> None:
+        """ResponseSink: it is whole."""
+
+    def abort(self) -> None:
+        """ResponseSink: it never will be."""
+        self.head = None
+
+
+class Conversation:
+    """One WebSocket between an ASGI host and a WSGI app in a thread."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._frames = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
+        self._writing = asyncio.Lock()
+        self._over = asyncio.Event()  # the app's thread has ended
+        self._accepted = False
+        self._closed = False  # towards the host
+        self._refusal = Refusal()
+        self._parts: list[bytes] = []  # of a message in fragments
+        self._text = False
+
+    async def run(self, app: WSGIApp, environ: Environ) -> None:
+        """From the handshake to the end of the app's thread."""
+        if (await self._receive())["type"] != "websocket.connect":
+            return
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._pair = ours
+        call = WsgiCall(app, self._environ(environ, theirs), self._refusal)
+        context = copy_context()
+        thread = threading.Thread(
+            target=context.run,
+            args=(self._run_app, call, theirs),
+            name="bridge-websocket",
+            daemon=True,
+        )
+        thread.start()
+        listening: asyncio.Task[None] | None = None
+        try:
+            if await self._handshake():
+                listening = self._loop.create_task(self._from_host())
+                await self._from_app()
+            await self._over.wait()
+            await self._end()
+        except ClientDisconnected as error:
+            logger.debug("WebSocket: %s", error)
+        finally:
+            if listening is not None:
+                listening.cancel()
+            ours.close()
+
+    @staticmethod
+    def _environ(environ: Environ, theirs: socket.socket) -> Environ:
+        """The environ of a handshake, as it came over HTTP/1.1, whatever it came over."""
+        environ["wsgi.input"] = BytesIO()
+        environ["werkzeug.socket"] = theirs
+        environ["HTTP_CONNECTION"] = "Upgrade"
+        environ["HTTP_UPGRADE"] = "websocket"
+        environ.setdefault("HTTP_SEC_WEBSOCKET_VERSION", "13")
+        environ.setdefault("HTTP_SEC_WEBSOCKET_KEY", base64.b64encode(os.urandom(16)).decode())
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # the host's own affair
+        return environ
+
+    # --------------------------------------------------------- in the app's thread
+
+    def _run_app(self, call: WsgiCall, theirs: socket.socket) -> None:
+        """Run the app; `bridge.await_` and its like work here as in the pool."""
+        waiting = ThreadRunner(0)
+        waiting.start(self._loop)
+        current.runner = waiting
+        lend_loop(self._loop)
+        try:
+            call()
+        finally:
+            theirs.close()
+            try:
+                self._loop.call_soon_threadsafe(self._over.set)
+            except RuntimeError:  # the loop is gone
+                pass
+
+    # --------------------------------------------------------- the handshake
+
+    async def _handshake(self) -> bool:
+        """Read the app's answer; whether it accepted."""
+        head = bytearray()
+        while (end := head.find(b"\r\n\r\n")) < 0:
+            data = await self._loop.sock_recv(self._pair, 65536)
+            head += data
+            if not data or len(head) > _HEAD_LIMIT:
+                return False
+        status, *lines = bytes(head[:end]).decode("latin-1").split("\r\n")
+        if status.split(" ")[1:2] != ["101"]:
+            return False
+        self._accepted = True
+        await self._to_host(self._acceptance(lines))
+        self._frames.receive_data(bytes(head[end + 4 :]))
+        await self._events()
+        return True
+
+    @staticmethod
+    def _acceptance(lines: list[str]) -> Message:
+        subprotocol = None
+        headers: TextHeaders = []
+        for line in lines:
+            name, _, value = line.partition(":")
+            name, value = name.strip().lower(), value.strip()
+            if name == "sec-websocket-protocol":
+                subprotocol = value
+            elif name not in ("upgrade", "connection") and not name.startswith("sec-websocket-"):
+                headers.append((name, value))
+        return {
+            "type": "websocket.accept",
+            "subprotocol": subprotocol,
+            "headers": encode_text(headers),
+        }
+
+    # --------------------------------------------------------- app -> host
+
+    async def _from_app(self) -> None:
+        """What the app sends, until it ends."""
+        while True:
+            try:
+                data = await self._loop.sock_recv(self._pair, 65536)
+            except OSError:
+                data = b""
+            if not data:
+                return
+            self._frames.receive_data(data)
+            await self._events()
+
+    async def _events(self) -> None:
+        for event in self._frames.events_received():
+            if isinstance(event, Frame):
+                await self._frame(event)
+        if self._frames.parser_exc is not None:
+            await self._close(1011, "")
+        await self._flush()
+
+    async def _frame(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.CLOSE:
+            close = Close.parse(frame.data)
+            await self._close(1000 if close.code in _UNSPOKEN else close.code, close.reason)
+        elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            if opcode is not Opcode.CONT:
+                self._text = opcode is Opcode.TEXT
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                data = b"".join(self._parts)
+                self._parts.clear()
+                message: Message = {"type": "websocket.send"}
+                if self._text:
+                    message["text"] = data.decode()
+                else:
+                    message["bytes"] = data
+                if not self._closed:
+                    await self._to_host(message)
+
+    async def _close(self, code: int, reason: str) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._to_host({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _to_host(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError as error:
+            raise ClientDisconnected(f"the client is gone: {error}") from error
+
+    async def _end(self) -> None:
+        """The app has ended: so does the WebSocket, if it has not already."""
+        if self._accepted:
+            await self._close(1011 if self._failed() else 1000, "")
+        elif self._refusal.head is not None and "websocket.http.response" in (
+            self._scope.get("extensions") or ()
+        ):
+            status, headers = self._refusal.head
+            await self._to_host(
+                {
+                    "type": "websocket.http.response.start",
+                    "status": int(status[:3]),
+                    "headers": encode_text(headers),
+                }
+            )
+            body = bytes(self._refusal.body)
+            await self._to_host({"type": "websocket.http.response.body", "body": body})
+        else:
+            await self._close(1000, "")
+
+    def _failed(self) -> bool:
+        head = self._refusal.head
+        return head is None or head[0].startswith("5")
+
+    # --------------------------------------------------------- host -> app
+
+    async def _from_host(self) -> None:
+        """What the client sends, until it goes."""
+        frames = self._frames
+        while True:
+            message = await self._receive()
+            if message["type"] != "websocket.receive":
+                break
+            if frames.state is not State.OPEN:
+                continue
+            text = message.get("text")
+            if text is not None:
+                frames.send_text(text.encode())
+            else:
+                frames.send_binary(message["bytes"])
+            await self._flush()
+        self._closed = True
+        code = message.get("code") or 1005
+        if frames.state is State.OPEN and code != 1006:
+            if code in _UNSPOKEN:
+                frames.send_close()
+            else:
+                frames.send_close(code, message.get("reason") or "")
+            await self._flush()
+        self._shut()
+
+    async def _flush(self) -> None:
+        """Write what there is for the app; waits while it does not read."""
+        async with self._writing:
+            for data in self._frames.data_to_send():
+                try:
+                    if data:
+                        await self._loop.sock_sendall(self._pair, data)
+                    else:
+                        self._shut()
+                except OSError:  # the app has closed its end
+                    return
+
+    def _shut(self) -> None:
+        try:
+            self._pair.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
