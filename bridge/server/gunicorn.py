@@ -74,6 +74,9 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         except (AppLoadError, ConfigError, LifespanFailed) as error:
             self.log.error("the worker cannot start: %s", error, exc_info=error.__cause__)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        finally:
+            # The loop has given its signals back, and Gunicorn still repeats this one.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     async def _serve(self) -> None:
         self._retired = asyncio.Event()

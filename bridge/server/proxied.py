@@ -1,59 +1,147 @@
-"""A connection that begins with a PROXY protocol header: who the client is comes first (S30)."""
+"""Connections that begin with a PROXY protocol header: who the client is comes first (S30).
+
+On a plain connection the header is simply the first thing that arrives. Under TLS it comes in the
+clear, before the handshake, where no TLS transport would look for it: `AcceptBeforeTls` reads it
+from the bare socket, to its last byte and not one further, and only then has TLS begin.
+
+A header that is malformed, or does not come within the header timeout, ends the connection without
+an answer, as the PROXY protocol wants it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
+from collections.abc import Callable
 
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
-from bridge.server.proxy_protocol import ProxyHeader
+from bridge.server.proxy_protocol import Proxied, ProxyHeader
 
 logger = logging.getLogger("bridge.error")
 
+#: Seconds to wait before accepting goes on, where the process is out of descriptors or memory.
+_PAUSE = 0.5
 
-class ProxiedHttpProtocol(HttpProtocol):
-    """An `HttpProtocol` whose first bytes say from whom the rest comes.
 
-    A header that is malformed, or does not come within the header timeout, ends the connection
-    without an answer, as the PROXY protocol wants it.
-    """
+class AnnouncedHttpProtocol(HttpProtocol):
+    """An `HttpProtocol` of which a proxy has said between whom it is."""
 
-    _header: ProxyHeader | None = None
+    #: What the header said; None while it is not whole.
+    said: Proxied | None = None
+
+    def identify(self) -> None:
+        """Who is at both ends, as the proxy has it."""
+        super().identify()
+        said = self.said
+        if said is not None and (said.client is not None or said.server is not None):
+            self.client, self.server = said.client, said.server
+        self.trusted = self.state.forwarded.trusts(self.client[0] if self.client else None)
+
+
+class ProxiedHttpProtocol(AnnouncedHttpProtocol):
+    """An `HttpProtocol` whose first bytes say from whom the rest comes."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self._header = ProxyHeader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is open."""
-        self._header = ProxyHeader()
         self._head_since = self.state.loop.time()
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came; the header's first."""
-        header = self._header
-        if header is None:
+        if self.said is not None:
             super().data_received(data)
             return
         try:
-            said = header.feed(data)
+            self.said = said = self._header.feed(data)
         except RequestError as error:
             logger.debug("closed a connection from %s: %s", self.client, error)
             self.transport.abort()
             return
-        if said is None:
-            return
-        self._header = None
-        self._head_since = 0.0
-        if said.client is not None or said.server is not None:
-            self.client, self.server = said.client, said.server
-        self.trusted = self.state.forwarded.trusts(self.client[0] if self.client else None)
-        if said.rest:
-            super().data_received(said.rest)
+        if said is not None:
+            self._head_since = 0.0
+            self.identify()
+            if said.rest:
+                super().data_received(said.rest)
 
     def sweep(self, now: float) -> None:
         """Enforce the time limits."""
         limit = self.state.config.timeout_header
-        if self._header is None:
+        if self.said is not None:
             super().sweep(now)
         elif limit and now - self._head_since > limit:
             logger.debug("closed a connection from %s: no PROXY header came", self.client)
             self.transport.abort()
+
+
+class AcceptBeforeTls:
+    """Accepts at `sock`, reads each connection's PROXY header, and begins TLS behind it.
+
+    `make` gives the protocol of a new connection; `timeout` is seconds for the header, and for the
+    handshake again. 0: any.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        make: Callable[[], AnnouncedHttpProtocol],
+        context: ssl.SSLContext,
+        timeout: float,
+    ) -> None:
+        self._socket = sock
+        self._make = make
+        self._context = context
+        self._timeout = timeout or None
+        self._loop = asyncio.get_running_loop()
+        self._tasks = {self._loop.create_task(self._accept())}
+
+    def close(self) -> None:
+        """Accept no more, and drop what has not begun."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = await self._loop.sock_accept(self._socket)
+            except ConnectionError:
+                continue  # it left before it was accepted
+            except OSError as error:
+                logger.error("cannot accept connections: %s; going on in %s s", error, _PAUSE)
+                await asyncio.sleep(_PAUSE)
+                continue
+            sock.setblocking(False)
+            task = self._loop.create_task(self._begin(sock))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _begin(self, sock: socket.socket) -> None:
+        protocol = self._make()
+        try:
+            async with asyncio.timeout(self._timeout):
+                protocol.said = await self._header(sock)
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, sock, ssl=self._context, ssl_handshake_timeout=self._timeout
+            )
+        except (RequestError, OSError, TimeoutError) as error:
+            logger.debug("closed a connection before TLS began: %r", error)
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _header(self, sock: socket.socket) -> Proxied:
+        header = ProxyHeader()
+        while True:
+            data = await self._loop.sock_recv(sock, header.missing)
+            if not data:
+                raise ConnectionResetError("the client left before its PROXY header was whole")
+            said = header.feed(data)
+            if said is not None:
+                return said

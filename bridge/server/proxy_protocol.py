@@ -28,6 +28,7 @@ _V2_FIXED = len(_V2_START) + 4
 
 #: Longest header of version 1, its CRLF included: `PROXY UNKNOWN` and two full IPv6 addresses.
 V1_LIMIT = 107
+_V1_LEAST = len("PROXY UNKNOWN\r\n")
 #: Longest header of version 2: the fixed part and what its 16-bit length can name.
 V2_LIMIT = _V2_FIXED + 0xFFFF
 
@@ -69,6 +70,16 @@ class ProxyHeader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+
+    @property
+    def missing(self) -> int:
+        """How many more bytes the header certainly has: who takes no more, takes none behind it."""
+        buffer = self._buffer
+        if buffer[:1] == _V1_START[:1]:
+            return max(_V1_LEAST - len(buffer), 1 if buffer[-1:] == b"\r" else 2)
+        if len(buffer) < _V2_FIXED:
+            return min(_V1_LEAST, _V2_FIXED - len(buffer))
+        return _V2_FIXED + int(struct.unpack_from("!H", buffer, _V2_FIXED - 2)[0]) - len(buffer)
 
     def feed(self, data: bytes) -> Proxied | None:
         """What the header says once it is whole; None while more bytes are needed.

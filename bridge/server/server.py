@@ -17,6 +17,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from bridge.detect import as_asgi
@@ -24,16 +25,21 @@ from bridge.errors import AppLoadError, ConfigError
 from bridge.lifespan import Lifespan
 from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.config import Config
+from bridge.server.exchange import Exchange
 from bridge.server.handlers import make_handler, runners_of, stop_runners
-from bridge.server.http import HttpProtocol
+from bridge.server.http import Handler, HttpProtocol
 from bridge.server.listeners import Listener, banner, open_listeners
 from bridge.server.loading import load
 from bridge.server.logs import configure_logging
 from bridge.server.loop import run
-from bridge.server.proxied import ProxiedHttpProtocol
+from bridge.server.proxied import (
+    AcceptBeforeTls,
+    AnnouncedHttpProtocol,
+    ProxiedHttpProtocol,
+)
+from bridge.server.request import RequestHead
 from bridge.server.state import ServerState
 from bridge.server.tls import make_context, reload_certificates
-from bridge.server.websocket import WebSocketHandler
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
@@ -57,7 +63,7 @@ class Server:
         self.state: ServerState
         self._app: ASGIApp
         self._lifespan: Lifespan
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | AcceptBeforeTls] = []
         self._listeners: Sequence[Listener] = ()
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -138,9 +144,20 @@ class Server:
     async def _listen(self, listeners: Sequence[Listener]) -> None:
         loop, state = asyncio.get_running_loop(), self.state
         handler = make_handler(self._app, self._lifespan.state)
-        websocket = WebSocketHandler(self._app, state, self._lifespan.state)
+        websocket = _WebSockets(self._app, state, self._lifespan.state)
         protocol = ProxiedHttpProtocol if self.config.proxy_protocol else HttpProtocol
         self._listeners = listeners
+        if self.config.proxy_protocol and self._tls is not None:
+            self._servers += [
+                AcceptBeforeTls(
+                    listener.socket,
+                    lambda: AnnouncedHttpProtocol(state, handler, websocket),
+                    self._tls,
+                    self.config.timeout_header,
+                )
+                for listener in listeners
+            ]
+            return
 
         def connection() -> HttpProtocol:
             return protocol(state, handler, websocket)
@@ -227,6 +244,26 @@ class Server:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
+
+
+class _WebSockets:
+    """Opens exchanges as `WebSocketHandler` does, which it makes for the first handshake.
+
+    What that needs, the `websockets` library above all, takes 4 MB and some 20 ms to load.
+    """
+
+    def __init__(self, *settings: Any) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _handler(self) -> Handler:
+        from bridge.server.websocket import WebSocketHandler
+
+        return WebSocketHandler(*self._settings)
+
+    def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
+        """An exchange for this handshake. Raises `RequestError` (400, 426)."""
+        return self._handler.open(connection, head)
 
 
 class _Signals:

@@ -198,6 +198,14 @@ def assert_same_in_pieces(
     for at in range(len(head) - 1):
         assert by_bytes.feed(head[at : at + 1]) is None
     assert by_bytes.feed(head[-1:]) == (client, server, b"")
+    careful, taken, said = ProxyHeader(), 0, None
+    while said is None:
+        missing = careful.missing
+        assert missing > 0
+        said = careful.feed(whole[taken : taken + missing])
+        taken += missing
+    assert said == (client, server, b"")
+    assert taken == len(head)
     cut = data.draw(st.integers(0, len(head) - 1))
     in_two = ProxyHeader()
     assert in_two.feed(whole[:cut]) is None

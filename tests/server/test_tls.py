@@ -5,9 +5,11 @@ First contexts, by handshakes in memory; then the server over the wire.
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import ssl
+import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -448,6 +450,63 @@ def test_a_handshake_that_never_ends(start_host: StartHost, files: Files) -> Non
             assert sock.recv(100) == b""
         except ConnectionResetError:
             pass
+
+
+V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 51234 443\r\n"
+V2 = (
+    b"\r\n\r\n\x00\r\nQUIT\n\x21\x11"
+    + struct.pack("!H", 12 + 5)
+    + bytes([203, 0, 113, 9, 198, 51, 100, 1])
+    + struct.pack("!HH", 51234, 443)
+    + b"\x04\x00\x02\x00\x00"
+)
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+@pytest.mark.parametrize("header", [V1, V2])
+def test_a_proxy_header_before_tls(
+    start_host: StartHost, files: Files, kind: str, header: bytes
+) -> None:
+    """S30, S31: a PROXY header comes in the clear, and TLS begins behind it."""
+    host = serve(start_host, files, "--proxy-protocol", kind=kind)
+    context = client_context(files)
+    with host.connect() as plain:
+        plain.sendall(header)
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+            for _ in range(2):
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = sock.recv(65536)
+                while not answer.rstrip().endswith(b"}"):
+                    answer += sock.recv(65536)
+                told = json.loads(answer.partition(b"\r\n\r\n")[2])
+                if kind == "asgi":
+                    assert told["client"] == ["203.0.113.9", 51234]
+                    assert told["server"] == ["198.51.100.1", 443]
+                    assert told["tls"]["tls_version"] == 0x0304
+                else:
+                    assert told["REMOTE_ADDR"] == "203.0.113.9"
+                    assert told["wsgi.url_scheme"] == "https"
+    assert host.stop() == 0
+    assert "Traceback" not in host.log()
+
+
+def test_no_proxy_header_before_tls(start_host: StartHost, files: Files) -> None:
+    """S30, S31: who sends no header, a wrong one, half of one or nothing is cut off in time."""
+    host = serve(start_host, files, "--proxy-protocol", "--timeout-header", "1")
+    for data in (b"\x16\x03\x01\x02\x00", b"PROXY TCP4 x\r\n", V2[:20], b"", V1, V1 + b"junk"):
+        with host.connect(timeout=20) as sock:
+            sock.sendall(data)
+            try:
+                answer = sock.recv(100)
+            except ConnectionResetError:
+                answer = b""
+            assert not answer.startswith(b"HTTP")
+    with host.connect() as plain:
+        plain.sendall(V1)
+        with client_context(files).wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert "Traceback" not in host.log()
 
 
 def test_large_answers_over_tls(start_host: StartHost, files: Files) -> None:
