@@ -229,7 +229,7 @@ class HeadParser:
             request.headers = [
                 (name, authority if name == b"host" else value) for name, value in request.headers
             ]
-        if request.close or line.method == "HEAD":
+        if request.close or not line.http11 or line.method == "HEAD":
             request.usual = False
         if request.upgrade:
             named = [value for name, value in request.headers if name == b"upgrade"]
