@@ -38,10 +38,11 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
-from bridge.server.access_log import AccessLog, Record, on_loop
+from bridge.server.access_log import AccessLog, on_loop
 from bridge.server.config import Config
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener
+from bridge.server.log_format import Record
 from bridge.server.loop import run
 from bridge.server.server import Server
 from bridge.server.sources import Layer, make_config

@@ -1,0 +1,340 @@
+"""What a line of the access log looks like: formats, compiled to expressions (S50).
+
+A format is compiled once, into one expression that works out the atoms that are in it and nothing
+else: `%(h)s "%(r)s"` becomes ``lambda r: f'{host(r)}{k0}{request_line(r)}{k1}'``.
+
+What clients choose (target, fields, user) is escaped so that a line is always one line and a
+quoted part always ends at its quote: control characters, quotes, backslashes and everything
+beyond ASCII appear as ``\\x22``. Targets are logged as they came, percent-encoded.
+
+    h  client's address        t  time, [22/Nov/2026:15:24:54 +0000]     T  seconds taken
+    l  -                       r  request line                           M  milliseconds
+    u  user of Basic auth      m  method       U  path     q  query      D  microseconds
+    s  status                  H  protocol     f  Referer  a  User-Agent  L  seconds, as 0.000123
+    B  bytes of body           b  the same, - for none                   p  process id, <123>
+    {x}i  request field        {x}o  response field                      {x}e  CGI variable
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import re
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final, Protocol
+
+from bridge.errors import ConfigError
+from bridge.headers import reason
+from bridge.server.logs import coloured_status
+from bridge.types import RawHeaders
+
+Address = tuple[str, int]
+
+
+class RequestPart(Protocol):
+    """A request as its head said it."""
+
+    @property
+    def method(self) -> str:
+        """A token."""
+
+    @property
+    def target(self) -> bytes:
+        """As it was sent, percent-encoded."""
+
+    @property
+    def http11(self) -> bool:
+        """True for HTTP/1.1, False for HTTP/1.0."""
+
+    @property
+    def headers(self) -> RawHeaders:
+        """Names in lower case."""
+
+
+class ConnectionPart(Protocol):
+    """The connection that a request came by; no `client` where it is a Unix socket."""
+
+    @property
+    def client(self) -> Address | None:
+        """Address and port of the peer."""
+
+
+class Record(Protocol):
+    """What a line can tell of; an exchange that is over is one.
+
+    `client` is who a trusted proxy names, None where the connection's own client is meant. `sent`
+    is the number of bytes of body. `started` is the time of the request by `time.perf_counter`,
+    looked at only where the format `tells_time`; `response_headers` only where it has ``{x}o``.
+    """
+
+    status: int
+    sent: int
+    started: float
+
+    @property
+    def head(self) -> RequestPart:
+        """The request."""
+
+    @property
+    def connection(self) -> ConnectionPart:
+        """The connection that it came by."""
+
+    @property
+    def client(self) -> Address | None:
+        """Who a trusted proxy says that the client is."""
+
+    @property
+    def response_headers(self) -> RawHeaders:
+        """The fields of the response."""
+
+
+# ------------------------------------------------------------- formats
+
+#: The formats that have names. What is in them beyond Gunicorn's atoms is for them alone.
+FORMATS: Final = {
+    "default": '%(peer)s - "%(r)s" %(answer)s',
+    "common": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s',
+    "combined": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
+    "json": (
+        '{"time": "%(utc)s", "client": %(client)s, "method": "%(m)s", "target": %(target)s, '
+        '"protocol": "%(H)s", "status": %(s)s, "bytes": %(B)s, "duration": %(duration)s, '
+        '"host": %(host)s, "referer": %(referer)s, "user_agent": %(user_agent)s}'
+    ),
+}
+
+#: Each atom as an expression over the record `r`; the names in it are this module's.
+_ATOMS: Final = {
+    "h": "_client(r)[0]",
+    "l": "'-'",
+    "u": "_user(r.head.headers)",
+    "t": "_local_time()",
+    "r": "r.head.method} {_clean(r.head.target)} HTTP/{'1.1' if r.head.http11 else '1.0'",
+    "m": "r.head.method",
+    "U": "_clean(r.head.target.partition(b'?')[0])",
+    "q": "_clean(r.head.target.partition(b'?')[2])",
+    "H": "'HTTP/1.1' if r.head.http11 else 'HTTP/1.0'",
+    "s": "r.status",
+    "B": "r.sent",
+    "b": "r.sent or '-'",
+    "f": "_field(r.head.headers, b'referer')",
+    "a": "_field(r.head.headers, b'user-agent')",
+    "T": "int(_taken(r))",
+    "M": "int(_taken(r) * 1e3)",
+    "D": "int(_taken(r) * 1e6)",
+    "L": "format(_taken(r), '.6f')",
+    "p": "_process()",
+}
+_OWN_ATOMS: Final = {
+    "peer": "_peer(r)",
+    "answer": "_ANSWERS[r.status]",
+    "utc": "_utc()",
+    "client": "_quoted(_client(r)[0])",
+    "target": "_quoted(str(r.head.target, 'latin-1'))",
+    "duration": "format(_taken(r), '.6f')",
+    "host": "_json_field(_quoted, r.head.headers, b'host')",
+    "referer": "_json_field(_quoted, r.head.headers, b'referer')",
+    "user_agent": "_json_field(_quoted, r.head.headers, b'user-agent')",
+}
+#: Atoms with a name in braces; `n` is the name, in lower case.
+_NAMED: Final = {
+    "i": "_field(r.head.headers, {n})",
+    "o": "_field([(key.lower(), value) for key, value in r.response_headers], {n})",
+}
+#: CGI variables for ``{x}e`` that do not follow from a field.
+_VARIABLES: Final = {
+    "REMOTE_ADDR": _ATOMS["h"],
+    "REMOTE_PORT": "_client(r)[1]",
+    "REMOTE_USER": _ATOMS["u"],
+    "REQUEST_METHOD": _ATOMS["m"],
+    "SERVER_PROTOCOL": _ATOMS["H"],
+    "QUERY_STRING": _ATOMS["q"],
+    "REQUEST_URI": "_clean(r.head.target)",
+    "RAW_URI": "_clean(r.head.target)",
+    "CONTENT_TYPE": "_field(r.head.headers, b'content-type')",
+    "CONTENT_LENGTH": "_field(r.head.headers, b'content-length')",
+}
+_ATOM: Final = re.compile(r"%\((?:(?P<atom>\w+)|\{(?P<name>[^}]+)\}(?P<kind>[ioe]))\)s|%%|%")
+
+
+def tells_time(template: str) -> bool:
+    """Whether lines tell how long requests took, so that `Record.started` is needed."""
+    return any(f"%({atom})s" in template for atom in ("T", "M", "D", "L", "duration"))
+
+
+def compile_format(template: str, *, colour: bool = False) -> Callable[[Record], str]:
+    """A function from a record to its line. Raises `ConfigError` for an unknown atom."""
+    own = template in FORMATS.values()
+    if not own and "%" not in template:
+        raise ConfigError(
+            f"access_log_format is {template!r}; give {', '.join(FORMATS)}, or a format such as "
+            f"{FORMATS['combined']!r}"
+        )
+    atoms = _ATOMS | _OWN_ATOMS if own else _ATOMS
+    names: dict[str, object] = dict(globals())
+    if colour:
+        names["_ANSWERS"] = _COLOURED_ANSWERS
+    if template == FORMATS["json"]:
+        # Half a megabyte, for whom it is worth it.
+        names["_quoted"] = import_module("json.encoder").encode_basestring_ascii
+
+    def constant(value: object) -> str:
+        name = f"k{len(names)}"
+        names[name] = value
+        return name
+
+    parts = []
+    at = 0
+    for match in _ATOM.finditer(template):
+        parts.append(constant(template[at : match.start()]))
+        parts.append(_expression(match, atoms, constant))
+        at = match.end()
+    parts.append(constant(template[at:]))
+    # Only expressions of the tables get here: literal text and names of fields are constants.
+    source = "".join(f"{{{part}}}" for part in parts if names.get(part) != "")
+    line: Callable[[Record], str] = eval(f'lambda r: f"""{source}"""', names)
+    return line
+
+
+def _expression(
+    match: re.Match[str], atoms: dict[str, str], constant: Callable[[object], str]
+) -> str:
+    """The expression for one atom of a format."""
+    if match[0] == "%%":
+        return "'%'"
+    name, kind = match["name"], match["kind"]
+    if name is None:
+        expression = atoms.get(match["atom"] or "")
+        if expression is None:
+            raise ConfigError(
+                f"access_log_format has {match[0]!r}, which is no atom; there are "
+                f"{', '.join(f'%({atom})s' for atom in _ATOMS)}, %({{name}}i)s, %({{name}}o)s, "
+                "%({name}e)s, and %% for a percent sign"
+            )
+        return expression
+    if kind == "e":
+        if not name.startswith("HTTP_"):
+            return _VARIABLES.get(name, "'-'")
+        name, kind = name[5:].replace("_", "-"), "i"
+    return _NAMED[kind].format(n=constant(name.lower().encode("latin-1", "replace")))
+
+
+# ------------------------------------------------------------- what the expressions say
+
+_PLAIN: Final = bytes(code for code in range(0x20, 0x7F) if code not in b'"\\')
+_ESCAPES: Final = {code: f"\\x{code:02x}" for code in range(256) if code not in _PLAIN}
+
+
+def _clean(value: bytes) -> str:
+    """`value` as text that can neither end its line nor its quotes."""
+    text = str(value, "latin-1")
+    if '"' not in text and "\\" not in text and text.isascii() and text.isprintable():
+        return text
+    return text.translate(_ESCAPES)
+
+
+_NOBODY: Final = ("-", 0)
+
+
+def _client(record: Record) -> Address:
+    return record.client or record.connection.client or _NOBODY
+
+
+def _peer(record: Record) -> str:
+    client = record.client or record.connection.client
+    return f"{client[0]}:{client[1]}" if client else "unix"
+
+
+def _taken(record: Record) -> float:
+    """Seconds since the request began."""
+    return time.perf_counter() - record.started
+
+
+def _process() -> str:
+    return f"<{os.getpid()}>"
+
+
+def _find(headers: RawHeaders, name: bytes) -> bytes | None:
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def _field(headers: RawHeaders, name: bytes) -> str:
+    value = _find(headers, name)
+    return _clean(value) if value else "-"
+
+
+def _json_field(quoted: Callable[[str], str], headers: RawHeaders, name: bytes) -> str:
+    value = _find(headers, name)
+    return "null" if value is None else quoted(str(value, "latin-1"))
+
+
+def _user(headers: RawHeaders) -> str:
+    """The user of Basic authentication (RFC 7617 §2), whether or not the password was right."""
+    scheme, _, token = (_find(headers, b"authorization") or b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return "-"
+    try:
+        user = binascii.a2b_base64(token.strip(), strict_mode=True).partition(b":")[0]
+    except binascii.Error:
+        return "-"
+    return _clean(user) or "-"
+
+
+class _Answers(dict[int, str]):
+    """Statuses with their reasons, as ``200 OK``."""
+
+    def __init__(self, dress: Callable[[int, str], str]) -> None:
+        super().__init__()
+        self._dress = dress
+
+    def __missing__(self, status: int) -> str:
+        text = self._dress(status, f"{status} {reason(status)}")
+        if len(self) < 1000:
+            self[status] = text
+        return text
+
+
+_ANSWERS: Final = _Answers(lambda status, text: text)
+_COLOURED_ANSWERS: Final = _Answers(coloured_status)
+
+
+# ------------------------------------------------------------- time
+
+_MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+
+class _Clock:
+    """The present time as text, made once a second."""
+
+    def __init__(self, text: Callable[[int], str]) -> None:
+        self._text = text
+        self._made: tuple[int, str] = (0, "")
+
+    def __call__(self, now: float) -> str:
+        second, text = self._made
+        if second != int(now):
+            second, text = self._made = int(now), self._text(int(now))
+        return text
+
+
+def _apache(now: int) -> str:
+    local = time.localtime(now)
+    month = _MONTHS[3 * local.tm_mon - 3 : 3 * local.tm_mon]  # %b depends on the locale
+    return time.strftime(f"[%d/{month}/%Y:%H:%M:%S %z]", local)
+
+
+_LOCAL: Final = _Clock(_apache)
+_UTC: Final = _Clock(lambda now: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)))
+
+
+def _local_time() -> str:
+    return _LOCAL(time.time())
+
+
+def _utc() -> str:
+    now = time.time()
+    return f"{_UTC(now)}.{int(now % 1 * 1000):03d}Z"

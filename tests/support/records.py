@@ -1,0 +1,32 @@
+"""An exchange that is over, as far as the access log looks at it."""
+
+from __future__ import annotations
+
+import time
+
+
+class Head:
+    method = "GET"
+    target = b"/a%20b?x=1"
+    http11 = True
+
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self.headers = headers
+
+
+class Connection:
+    client: tuple[str, int] | None = ("192.0.2.7", 51234)
+
+
+class Record:
+    """An exchange that is over, as far as the log looks at it."""
+
+    client: tuple[str, int] | None = None
+    status = 200
+    sent = 13
+
+    def __init__(self, *headers: tuple[bytes, bytes], took: float = 0.0) -> None:
+        self.head = Head(list(headers))
+        self.connection = Connection()
+        self.started = time.perf_counter() - took
+        self.response_headers = [(b"Content-Type", b"text/html"), (b"x-note", b'say "hi"\n')]
