@@ -18,6 +18,7 @@ import atexit
 import logging
 import os
 import selectors
+import sys
 import threading
 from asyncio import events
 from collections import deque
@@ -50,36 +51,34 @@ Job = Callable[[], object]
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """A new event loop: uvloop's where it is installed, else asyncio's.
 
-    Where gevent has replaced `threading`, it is asyncio's on gevent's selector, in the thread
-    that will run it: threads started from the loop are greenlets of that thread then, and run
-    while the loop waits.
+    Where gevent has replaced `threading`, it is asyncio's on gevent's selector, to be made in the
+    thread that will run it: "threads" started from the loop are greenlets of that thread then,
+    and run while the loop waits.
     """
     if threads_are_greenlets():
-        selector: Any = _HidingSelector(selectors.DefaultSelector())
-        return asyncio.SelectorEventLoop(selector)
+        _hide_the_loop_from_greenlets()
+        return asyncio.SelectorEventLoop(selectors.DefaultSelector())
     return _make_loop()
 
 
-class _HidingSelector:
-    """A selector that hides the running loop while it waits.
+def _hide_the_loop_from_greenlets() -> None:
+    """Give this thread a hub that takes the running loop along at each switch.
 
-    Other greenlets run then, in the same thread but not in the loop: code that asks whether a
-    loop is running (Django's ORM, ``asyncio.run``) must hear that there is none.
+    Greenlets run in the thread of the loop, but not in the loop: code that asks whether a loop is
+    running (Django's ORM, ``asyncio.run``) must hear that there is none.
     """
+    hub = sys.modules["gevent.hub"]
 
-    def __init__(self, inner: selectors.BaseSelector) -> None:
-        self._inner = inner
+    class Hub(hub.Hub):  # type: ignore[misc, name-defined]
+        def switch(self) -> Any:
+            running = events._get_running_loop()
+            events._set_running_loop(None)
+            try:
+                return super().switch()
+            finally:
+                events._set_running_loop(running)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        running = events._get_running_loop()
-        events._set_running_loop(None)
-        try:
-            return self._inner.select(timeout)
-        finally:
-            events._set_running_loop(running)
+    hub.set_hub(Hub())
 
 
 # ------------------------------------------------------------- the loop in its thread
