@@ -240,9 +240,9 @@ class HeadParser:
     def look_at_part(self, part: bytes | bytearray, since: int = 0) -> None:
         """Refuse early what cannot become a request, however it goes on. Raises `RequestError`.
 
-        `since`: a place three bytes before those that were not looked at yet, or 0. What is found is the first
-        fault in the order of the bytes, so that it is the same however they were cut: for the
-        same reason a whole head that was refused is looked at as a part too (`first_fault`).
+        `since`: a place three bytes before those that were not looked at yet, or 0. What is found
+        is the first fault in the order of the bytes, so that it is the same however they were cut:
+        for that, a whole head that was refused is looked at as a part too (`first_fault`).
         """
         most = self._line_limit + len(b"\r\n")
         line_end = part.find(b"\r\n", 0, most)

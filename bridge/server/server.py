@@ -16,7 +16,7 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -84,17 +84,34 @@ class Server:
     async def serve(self) -> None:
         """Start, serve until a signal or `request_stop`, stop. Raises as `run` does."""
         with _Signals(self):
-            await self.start()
+            if not await self._unless(self._stop.is_set, self.start()):
+                logger.info("told to stop before the app had started")
+                return
             try:
                 await self._stop.wait()
             finally:
                 await self.stop()
+
+    async def _unless(self, told: Callable[[], bool], work: Coroutine[Any, Any, object]) -> bool:
+        """Do `work`, or give it up as soon as `told`; whether it was done. Raises as it does."""
+        task = asyncio.ensure_future(work)
+        while not task.done() and not told():
+            await asyncio.wait([task], timeout=_STOP_TICK)
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        await asyncio.wait([task])
+        return False
 
     def request_stop(self) -> None:
         """Stop gracefully; asked a second time, at once. On the loop's thread."""
         if self._stop.is_set():
             self._cut = True
         self._stop.set()
+
+    def _is_cut(self) -> bool:
+        return self._cut
 
     # --------------------------------------------------------- start
 
@@ -236,9 +253,10 @@ class Server:
             for connection in list(state.connections):
                 connection.retire(at_once=True)
             await asyncio.sleep(0)
-        await stop_runners(self._app, 0 if self._cut else max(deadline - loop.time(), 1.0))
+        grace = max(deadline - loop.time(), 1.0)
         try:
-            await self._lifespan.shutdown()
+            await self._unless(self._is_cut, stop_runners(self._app, grace))
+            await self._unless(self._is_cut, self._lifespan.shutdown())
         finally:
             if self._sweeper is not None:
                 self._sweeper.cancel()
