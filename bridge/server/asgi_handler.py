@@ -234,13 +234,22 @@ class AsgiExchange(Exchange):
                 self._phase = _OVER
                 self._respond(body)
             else:
-                self._stream(body, bool(message.get("more_body")))
+                more = bool(message.get("more_body"))
+                self._stream(body, more)
                 if connection.write_paused:
                     await connection.drained()
+                elif more and connection.transport.is_closing():
+                    await self._hear_of_leaving()
         elif kind == "http.response.start" and phase == _WAITING:
             self._begin(message)
         else:
             await self._send_unusual(kind, message)
+
+    async def _hear_of_leaving(self) -> None:
+        """Let the loop tell that the client is gone: an app that only sends never waits for it."""
+        await asyncio.sleep(0)
+        if self.connection.gone:
+            raise ClientDisconnected("the client is gone; nothing more can be sent")
 
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""

@@ -48,20 +48,23 @@ def count(host: Host) -> dict[str, int]:
     return answer
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        hosts.bridge(f"{APP}:wsgi", "--threads=4", "--no-access-log"),
-        hosts.bridge(f"{APP}:wsgi", "--runner=greenlet", "--no-access-log"),
-        hosts.uvicorn(f"{APP}:asgi"),
-        hosts.hypercorn(f"{APP}:asgi"),
-    ],
-    ids=["bridge-thread", "bridge-greenlet", "uvicorn", "hypercorn"],
-)
+HOSTS = {
+    "bridge-thread": hosts.bridge(f"{APP}:wsgi", "--threads=4", "--no-access-log"),
+    "bridge-greenlet": hosts.bridge(f"{APP}:wsgi", "--runner=greenlet", "--no-access-log"),
+    "bridge-inline": hosts.bridge(f"{APP}:wsgi", "--runner=inline", "--no-access-log"),
+    "bridge-asgi": hosts.bridge(f"{APP}:native", "--no-access-log"),
+    "uvicorn": hosts.uvicorn(f"{APP}:asgi"),
+    "hypercorn": hosts.hypercorn(f"{APP}:asgi"),
+    "gunicorn": hosts.gunicorn(f"{APP}:through_wsgi"),
+    "waitress": hosts.waitress(f"{APP}:through_wsgi"),
+}
+
+
+@pytest.mark.parametrize("command", HOSTS.values(), ids=HOSTS)
 def test_a_thousand_aborted_downloads_leave_nothing_behind(
     command: Command, start_host: StartHost
 ) -> None:
-    """W37 W40: afterwards a health check is answered, and every iterable has been closed, once."""
+    """W37 W40 A26 S12: a health check is answered, and every stream has been closed, once."""
     host = start_host(command)
     with ThreadPoolExecutor(8) as clients:
         for _ in clients.map(abort, [host] * ABORTS, range(ABORTS)):

@@ -1,4 +1,4 @@
-"""A WSGI app that streams without end, and tells how many of its streams are still open."""
+"""Apps that stream without end, and tell how many of their streams have been closed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import threading
 from collections.abc import Iterable
 
-from bridge import WsgiToAsgi
-from bridge.types import Environ, StartResponse
+from bridge import AsgiToWsgi, WsgiToAsgi
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 
 _lock = threading.Lock()
 _count = {"opened": 0, "closed": 0}
@@ -41,3 +41,28 @@ def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 asgi = WsgiToAsgi(wsgi, threads=4)
+
+
+async def native(scope: Scope, receive: Receive, send: Send) -> None:
+    """The same as an ASGI app, which ends as `send` tells it that nobody listens."""
+    assert scope["type"] == "http"
+    fields = [(b"content-type", b"application/json")]
+    endless = scope["path"] == "/endless"
+    if not endless:
+        told = json.dumps(_count).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": told})
+        return
+    with _lock:
+        _count["opened"] += 1
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        while True:
+            piece = b"." * 65536
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    finally:
+        with _lock:
+            _count["closed"] += 1
+
+
+through_wsgi = AsgiToWsgi(native)
