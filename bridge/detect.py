@@ -24,12 +24,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.asgi_versions import from_asgi1, from_asgi2
 from bridge.errors import ConfigError
 from bridge.types import ASGIApp, WSGIApp
@@ -91,8 +91,10 @@ def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:
     is wrapped in `WsgiToAsgi` with `settings`; an app that `AsgiToWsgi` wraps is taken out again.
     Raises `ConfigError` where the kind cannot be told or is none.
     """
-    if kind is None and isinstance(app, AsgiToWsgi):
-        return app.app
+    # `AsgiToWsgi` and what it needs is for hosts that speak WSGI: no server of ASGI loads it here.
+    loaded = sys.modules.get("bridge.asgi_to_wsgi")
+    if kind is None and loaded is not None and isinstance(app, loaded.AsgiToWsgi):
+        return cast("ASGIApp", app.app)
     wrap = _AS_ASGI[check_kind(kind) or detect(app)]
     return wrap(app, settings)
 
@@ -116,6 +118,8 @@ def as_wsgi(app: Any, kind: str | None = None, **settings: Any) -> WSGIApp:
     known = check_kind(kind) or detect(app)
     if known == "wsgi":
         return cast("WSGIApp", app)
+    from bridge.asgi_to_wsgi import AsgiToWsgi  # see `as_asgi`
+
     return AsgiToWsgi(as_asgi(app, known), **settings)
 
 

@@ -15,10 +15,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
-
-import webob
-import webob.exc
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bridge.detect import Kind, as_asgi, check_kind, detect
 from bridge.environ import environ_from_scope
@@ -28,7 +25,11 @@ from bridge.headers import Spellings
 from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 
-Predicate: TypeAlias = Callable[[webob.Request], bool]
+# WebOb takes 2.5 MB, so it is loaded for the first predicate or 404, and not by every server.
+if TYPE_CHECKING:
+    import webob
+
+Predicate: TypeAlias = Callable[["webob.Request"], bool]
 
 logger = logging.getLogger("bridge.error")
 
@@ -218,7 +219,9 @@ class Dispatcher:
             return self._found[path]
         request = None
         if self.by_request and environ is not None:
-            request = functools.cache(lambda: webob.Request(environ()))
+            from webob import Request
+
+            request = functools.cache(lambda: Request(environ()))
         if not self.by_host:
             return self._everywhere.find(path, request)
         for name in _host_keys(_host_name(host)):
@@ -301,8 +304,12 @@ def _field(scope: Scope, wanted: bytes) -> str:
 @functools.lru_cache(maxsize=64)
 def not_found(accept: str) -> tuple[RawHeaders, bytes]:
     """Fields and body of the 404 in the type that an Accept field prefers (D7)."""
-    request = webob.Request.blank("/", accept=accept)
-    response = request.get_response(webob.exc.HTTPNotFound("No app is mounted here."))
+    from webob import Request
+    from webob.exc import HTTPNotFound
+
+    response = Request.blank("/", accept=accept).get_response(
+        HTTPNotFound("No app is mounted here.")
+    )
     response.vary = ("Accept",)
     fields = [
         (name.lower().encode("latin-1"), value.encode("latin-1"))

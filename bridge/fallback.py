@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError
@@ -137,7 +136,7 @@ class _Request:
         self.gone = gone
         self.coming: asyncio.Future[Message] | None = None
         self.first: Message | None = None
-        self.body: SpooledTemporaryFile[bytes] | None = None
+        self.body: IO[bytes] | None = None
         self.size = 0
         self.ended = False
 
@@ -165,6 +164,8 @@ class _Request:
 
     def _append(self, piece: bytes) -> None:
         if self.body is None:
+            from tempfile import SpooledTemporaryFile  # nearly 1 MB, and few requests need it
+
             self.body = SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - see `close`
         self.body.seek(self.size)
         self.body.write(piece)

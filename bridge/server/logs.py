@@ -11,12 +11,9 @@ handlers that a program has given them before the server starts are left alone.
 
 from __future__ import annotations
 
-import json
 import logging
-import logging.config
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -143,8 +140,10 @@ def _apply(source: str | dict[str, Any]) -> None:
         raise ConfigError(
             f"{name} holds {type(settings).__name__}, and must hold a table of settings"
         )
+    from logging.config import dictConfig  # 1 MB, for whom it is worth it
+
     try:
-        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, **settings})
+        dictConfig({"version": 1, "disable_existing_loggers": False, **settings})
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         cause = f": {error.__cause__}" if error.__cause__ else ""
         raise ConfigError(
@@ -166,6 +165,14 @@ def _read(name: str) -> Any:
         raise ConfigError(f"log_config {name} is malformed: {error}") from error
 
 
+def _json(text: str) -> Any:
+    return import_module("json").loads(text)
+
+
+def _toml(text: str) -> Any:
+    return import_module("tomllib").loads(text)
+
+
 def _yaml(text: str) -> Any:
     try:
         yaml = import_module("yaml")
@@ -180,8 +187,8 @@ def _yaml(text: str) -> Any:
 
 
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
-    ".toml": tomllib.loads,
-    ".json": json.loads,
+    ".toml": _toml,
+    ".json": _json,
     ".yaml": _yaml,
     ".yml": _yaml,
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -90,6 +88,8 @@ def from_file(file: str | None) -> Layer:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    import tomllib  # where there is a file; every worker would carry it along
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -106,5 +106,7 @@ def _known(key: str, path: Path) -> str:
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
+    import difflib  # as with tomllib
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -20,8 +20,7 @@ import os
 import sys
 from io import BufferedRandom, BufferedReader, BytesIO, FileIO
 from stat import S_ISREG
-from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from bridge.body import HIGH_WATER, WsgiInput, whole_input
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
@@ -112,7 +111,7 @@ class WsgiExchange(Exchange):
     _wire: Wire | NoWire | None = None
     #: Bytes of this response wait in the transport: what follows must wait behind them.
     _behind = False
-    _spooled: SpooledTemporaryFile[bytes] | None = None
+    _spooled: IO[bytes] | None = None
 
     def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         self.connection = connection
@@ -139,6 +138,8 @@ class WsgiExchange(Exchange):
         if spool is None and self.head.length == CHUNKED and _DJANGO in sys.modules:
             spool = _SPOOL  # Django reads nothing of a body whose length it is not told (W24)
         if spool is not None:
+            from tempfile import SpooledTemporaryFile  # nearly 1 MB, and few requests need it
+
             self._spooled = SpooledTemporaryFile(spool)  # noqa: SIM115
 
     def feed(self, data: bytes) -> bool:
