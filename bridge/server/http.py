@@ -58,6 +58,8 @@ class HttpProtocol(Writing):
     half_closed = False
     #: Nothing that comes in is looked at any more.
     _deaf = False
+    #: What came with a whole head, behind it: its body, mostly.
+    _behind_head = b""
     _reading_paused = False
     _chunked: ChunkedBody | None = None
     _body_left = 0
@@ -154,9 +156,13 @@ class HttpProtocol(Writing):
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
             end = data.find(b"\r\n\r\n") + 4
-            if end == len(data) > 3 and data[0] > 32:
-                self._open(data)
-                return
+            if end > 3 and data[0] > 32:
+                if end == len(data):
+                    self._open(data)
+                    return
+                self._behind_head = data[end:]
+                self._open(data[:end])
+                data, self._behind_head = self._behind_head, b""
         elif exchange is not None and not exchange.complete and not self._buffer:
             data = self._feed(exchange, data)
         if data and not self._deaf:
@@ -300,7 +306,10 @@ class HttpProtocol(Writing):
             self._chunked = ChunkedBody(self.state.config.limit_header_size)
         else:
             self._body_left = head.length
-        if self._buffer:
+        if self._behind_head:
+            data, self._behind_head = self._behind_head, b""
+            self._behind_head = self._feed(exchange, data)
+        elif self._buffer:
             data = bytes(self._buffer)
             self._buffer.clear()
             self._buffer += self._feed(exchange, data)
