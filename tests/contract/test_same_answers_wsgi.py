@@ -1,11 +1,11 @@
 """The same WSGI apps give the same answers on every host.
 
-Flask and Django, each under `wsgiref.validate.validator`, on our server by each of its runners
-(there is no ASGI in between), through `WsgiToAsgi` under our server, uvicorn and hypercorn, and on
-gunicorn. The same bodies byte for byte, the same status and the same fields; only what
-belongs to the host is left out (`exchanges.OF_THE_HOST`), and the reason phrase where ASGI, which
-has no place for it, is in between. gunicorn, which has no code of ours, is what the others are
-compared with.
+Flask and Django, each under `wsgiref.validate.validator`, on our server by each of its runners and
+as Gunicorn's worker (there is no ASGI in between), through `WsgiToAsgi` under our server, uvicorn
+and hypercorn, and on gunicorn. The same bodies byte for byte, the same status and the same fields;
+only what belongs to the host is left out (`exchanges.OF_THE_HOST`), and the reason phrase where
+ASGI, which has no place for it, is in between. gunicorn, which has no code of ours, is what the
+others are compared with.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ HOSTS: dict[str, Callable[[str], Command]] = {
     "bridge": lambda app: hosts.bridge(f"{app}:wsgi"),
     "bridge-greenlet": lambda app: hosts.bridge(f"{app}:wsgi", "--runner=greenlet"),
     "bridge-inline": lambda app: hosts.bridge(f"{app}:wsgi", "--runner=inline"),
+    "bridge-gunicorn": lambda app: hosts.gunicorn(f"{app}:wsgi", worker=hosts.BRIDGE_WORKER),
     "bridge-asgi": lambda app: hosts.bridge(f"{app}:opaque_asgi"),
     "uvicorn": lambda app: hosts.uvicorn(f"{app}:asgi"),
     "hypercorn": lambda app: hosts.hypercorn(f"{app}:asgi"),
 }
 
+
+#: Those that run the app without ASGI in between, so that its reason phrases arrive.
+NATIVE = {"bridge", "bridge-greenlet", "bridge-inline", "bridge-gunicorn"}
 
 #: What the reference itself gets wrong; the exchange's own checks then say what is right.
 NO_REFERENCE = {
@@ -67,7 +71,7 @@ def test_wsgi_apps_answer_the_same_on_every_host(
         return
     expected = talk(reference(module).with_env(**env), exchange)
     assert_same(answers, expected)
-    if host in ("bridge", "bridge-greenlet", "bridge-inline"):
+    if host in NATIVE:
         assert [a.reason for a in answers] == [e.reason for e in expected]
 
 

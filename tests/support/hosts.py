@@ -28,6 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1"
+BRIDGE_WORKER = "bridge.server.gunicorn.BridgeWorker"
 
 #: What is printed comes at once; sets are in the same order in every process, so that answers
 #: made from them (Flask's Allow field) can be compared.
