@@ -1,9 +1,9 @@
 """An ASGI app for every WSGI host: a page, a clock as an event stream, an upload, a WebSocket.
 
-    /            a page that shows the clock
-    /clock       server-sent events, one a second (?pause=SECONDS for another pace)
-    /upload      tells the size of what is posted, which it never holds in memory
-    /echo        a WebSocket, on hosts that give their socket away
+/            a page that shows the clock
+/clock       server-sent events, one a second (?pause=SECONDS for another pace)
+/upload      tells the size of what is posted, which it never holds in memory
+/echo        a WebSocket, on hosts that give their socket away
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def test_example(example: Path, start_host: StartHost) -> None:
     if example.stem == "on_mod_wsgi" and (why := why_no_mod_wsgi()):
         pytest.skip(why)
     host = start_host(command(example))
-    with httpx.Client(base_url=host.url(""), timeout=LIMIT) as client:
+    headers = {"Connection": "close"}  # which uWSGI does, without saying so
+    with httpx.Client(base_url=host.url(""), timeout=LIMIT, headers=headers) as client:
         assert "An ASGI app, started 2" in client.get("/").text
         assert client.post("/upload", content=b"x" * 500_000).text == "500000 bytes"
         with client.stream("GET", "/clock?pause=0.01") as stream:
