@@ -8,7 +8,8 @@ The worker runs one `Server` on its event loop, with Gunicorn's settings where b
     limit_request_line, limit_request_fields, root_path, asgi_lifespan
 
 What only this server has (`runner`, `limit_*`, ...) comes from ``BRIDGE_*`` in the environment and
-from ``[tool.bridge]``, as ever.
+from ``[tool.bridge]``, as ever. Gunicorn's hooks around a worker's life are called; those around
+each request (`pre_request`, `post_request`) are not: they would cost more than the request.
 
 Retiring without losing a request. A worker is told to go (a reload, `max_requests`) while clients
 hold keep-alive connections to it, and closing one races with the request that its client may be
@@ -222,6 +223,8 @@ def _config(worker: BridgeWorker) -> Config:
         setting = cfg.settings.get(theirs)
         if setting is not None and setting.get() != setting.default:
             settings[ours] = setting.get()
+    if "root_path" not in settings and os.environ.get("SCRIPT_NAME"):
+        settings["root_path"] = os.environ["SCRIPT_NAME"]
     layer: Layer = {name: (value, f"Gunicorn's {name}") for name, value in settings.items()}
     environ = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
     return make_config(layer, environ, None)

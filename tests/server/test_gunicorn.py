@@ -87,6 +87,25 @@ def test_settings_of_our_own(start_host: StartHost) -> None:
     assert "server" not in response.headers
 
 
+def test_script_name(start_host: StartHost) -> None:
+    """P10: SCRIPT_NAME is the path under which a proxy mounts the app, as Gunicorn has it."""
+    app = "tests.support.apps.connection:wsgi"
+    host = serve(start_host, app, "--env", "SCRIPT_NAME=/shop")
+    answer = httpx.get(host.url("/shop/a")).json()
+    assert (answer["SCRIPT_NAME"], answer["PATH_INFO"]) == ("/shop", "/a")
+
+
+def test_preload(start_host: StartHost) -> None:
+    """P10: an app that was loaded before the fork is served, and reloads as any."""
+    host = serve(start_host, f"{APPS}:mixed", "--preload", "--workers", "2")
+    for _ in range(2):
+        for path in ("/", "/wsgi"):
+            assert httpx.get(host.url(path), timeout=20).text in booted(host)
+        old = set(booted(host)) - set(exited(host))
+        host.process.send_signal(signal.SIGHUP)
+        wait_for(lambda old=old: old <= set(exited(host)), "the exit of the old workers")
+
+
 def test_wrong_setting(start_host: StartHost) -> None:
     """P10: a wrong setting stops Gunicorn, and is told."""
     command = gunicorn(f"{APPS}:wsgi", "--bind=127.0.0.1:0", worker=WORKER)

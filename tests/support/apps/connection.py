@@ -24,7 +24,10 @@ async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
 
 def wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
     """WSGI: the same, as an environ has it."""
-    names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT", "HTTPS")
+    names = (
+        *("REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT"),
+        *("SCRIPT_NAME", "PATH_INFO"),
+    )
     body = json.dumps({name: environ.get(name) for name in names}).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("X-Note", "noted")])
     return [body]
