@@ -1,8 +1,8 @@
 """The same ASGI apps give the same answers on every host.
 
-Starlette and FastAPI on our server, alone and as Gunicorn's worker, and through `AsgiToWsgi`, itself
-under `wsgiref.validate.validator`, on gunicorn and waitress. uvicorn, which has no code of ours, is
-what the others are compared with; what is compared is told in `test_same_answers_wsgi`.
+Starlette and FastAPI on our server, alone and as Gunicorn's worker, and through `AsgiToWsgi`, under
+`wsgiref.validate.validator` itself, on gunicorn and waitress. uvicorn, which has no code of ours,
+is what the others are compared with; what is compared is told in `test_same_answers_wsgi`.
 """
 
 from __future__ import annotations
