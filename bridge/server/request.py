@@ -10,9 +10,7 @@ readings of one message, S3) is checked here.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from enum import IntEnum
-from types import SimpleNamespace
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -62,9 +60,16 @@ _FIELDS = {
 }
 
 
-def _learn_field(name: bytes) -> tuple[bytes, int]:
-    lower = name.lower()
-    return lower, int(_FIELDS.get(lower, Field.ORDINARY))
+#: Lines that are worth keeping are short, and nobody's secret.
+_KEPT_LENGTH = 200
+_SECRET = re.compile(rb"cookie|auth|token|key|secret|session|password")
+
+
+def _read_line(line: bytes) -> tuple[tuple[bytes, bytes], int]:
+    """A field line as ``(name, value)``, and what it means; llhttp has yet to accept it."""
+    name, _, value = line.partition(b":")
+    name = name.lower()
+    return (name, value.strip(b" \t")), int(_FIELDS.get(name, Field.ORDINARY))
 
 
 class RequestHead:
@@ -115,10 +120,14 @@ class HeadParser:
 
     `line_limit` and `size_limit` are bytes, `count_limit` is a number of fields (S2).
 
-    llhttp hands each field to a callback. Here that is ``dict.setdefault`` itself, which costs a
-    third of a function of ours; a head in which a name comes twice is seen by its number of
-    lines, and read again by a callback that keeps both.
+    Clients repeat themselves: most lines of most heads were seen before, from the same client or
+    another. So the lines that llhttp has accepted are kept with what they came to, and it is
+    asked only about a head in which a line is new, or says something to the server: ordinary
+    lines mean the same in every head.
     """
+
+    #: Lines that are kept; when there are more, all are learned anew.
+    SIZE = 2048
 
     def __init__(self, line_limit: int, size_limit: int, count_limit: int) -> None:
         self._line_limit = line_limit
@@ -127,14 +136,13 @@ class HeadParser:
         #: A head of so few bytes keeps both limits of size.
         self._small = min(line_limit, size_limit)
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
-        self._names: Spellings[bytes, tuple[bytes, int]] = Spellings(_learn_field)
         self._lines = RequestLines()
-        self._fields: dict[bytes, bytes] = {}
+        self._known: dict[bytes, tuple[tuple[bytes, bytes], int]] = {}
         self._renew()
 
     def _renew(self) -> None:
         """A parser that expects a head: after a body's head, a close or an error."""
-        self._parser = HttpRequestParser(SimpleNamespace(on_header=self._fields.setdefault))
+        self._parser = HttpRequestParser(None)
 
     def parse(self, head: bytes) -> RequestHead:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4)."""
@@ -142,44 +150,76 @@ class HeadParser:
         if len(head) > self._small:
             self._check_sizes(line_end, len(head) - line_end - 4)
         line = self._lines[head[:line_end]]
-        count = head.count(b"\r\n") - 2
-        if count > self._count_limit:
-            raise RequestError(
-                f"read {count} header fields, limit is {self._count_limit}; "
-                "raise --limit-header-count to allow more",
-                431,
-            )
-        fields = self._fields
-        fields.clear()
+        lines = head[line_end + 2 : -4].split(b"\r\n")
+        known = self._known
+        headers = []
+        fresh: list[bytes] | None = None
+        special = hosts = 0
+        for raw in lines:
+            field = known.get(raw)
+            if field is None:
+                if fresh is None:
+                    fresh = []
+                fresh.append(raw)
+                field = _read_line(raw)
+            headers.append(field[0])
+            if field[1]:
+                if field[1] == 1:
+                    hosts += 1
+                else:
+                    special = 1
+        if len(lines) > self._count_limit:
+            raise self._too_many(len(lines))
+        request = RequestHead(line, headers)
+        if fresh is not None or special or hosts != 1 or not line.plain:
+            self._judge(request, head, fresh, special or not line.plain)
+        return request
+
+    def _judge(
+        self, request: RequestHead, head: bytes, fresh: list[bytes] | None, special: object
+    ) -> None:
+        """Have llhttp look at a head that is not made of known, ordinary lines only."""
+        line = request.line
+        fed = b"POST" + head[len(line.method) :] if line.stands_in else head
         try:
-            self._parser.feed_data(b"POST" + head[len(line.method) :] if line.stands_in else head)
+            self._parser.feed_data(fed)
         except HttpParserUpgrade:
             self._renew()
         except HttpParserError:
-            self._parse_afresh(head, line)
-        pairs = fields.items() if len(fields) == count else _all_fields(head, line)
-        if head.count(b" \r\n") or head.count(b"\t\r\n"):
-            pairs = [(name, value.rstrip(b" \t")) for name, value in pairs]
-        names = self._names
-        headers = []
-        host = None
-        special = None
-        for name, value in pairs:
-            lower, meaning = names[name]
-            headers.append((lower, value))
-            if meaning:
-                if meaning == 1 and host is None:
-                    host = value
-                else:
-                    special = True
-        request = RequestHead(line, headers)
-        if special or not line.plain:
+            self._judge_afresh(fed)
+        if request.headers == [(b"", b"")]:
+            request.headers, fresh = [], None  # no field at all
+        if special:
             self._unusual(request)
-        elif host is None:
+        else:
+            self._check_host([value for name, value in request.headers if name == b"host"], line)
+        if fresh is not None:
+            self._keep(fresh)
+
+    def _keep(self, lines: list[bytes]) -> None:
+        """Remember lines of a head that was accepted."""
+        known = self._known
+        if len(known) + len(lines) > self.SIZE:
+            known.clear()
+        for line in lines:
+            field = _read_line(line)
+            if len(line) <= _KEPT_LENGTH and _SECRET.search(field[0][0]) is None:
+                known[line] = field
+
+    def _too_many(self, count: int) -> RequestError:
+        return RequestError(
+            f"read {count} header fields, limit is {self._count_limit}; "
+            "raise --limit-header-count to allow more",
+            431,
+        )
+
+    def _check_host(self, hosts: list[bytes], line: RequestLine) -> None:
+        if len(hosts) > 1:
+            raise RequestError(f"the request has {len(hosts)} Host fields; send one")
+        if hosts:
+            self._hosts[hosts[0]]
+        elif line.http11:
             raise RequestError("the request has no Host field; HTTP/1.1 wants one")
-        if host is not None:
-            self._hosts[host]
-        return request
 
     def _check_sizes(self, line: int, fields: int) -> None:
         if line > self._line_limit:
@@ -187,16 +227,15 @@ class HeadParser:
         if fields > self._size_limit:
             raise self.head_too_long(fields)
 
-    def _parse_afresh(self, head: bytes, line: RequestLine) -> None:
+    def _judge_afresh(self, fed: bytes) -> None:
         """Have a new parser read what the last one refused. Raises `RequestError`.
 
         A field that llhttp heeds and we do not (``Proxy-Connection: close``) makes a parser refuse
         the head after it, which can be another client's.
         """
-        self._fields.clear()
         self._renew()
         try:
-            self._parser.feed_data(b"POST" + head[len(line.method) :] if line.stands_in else head)
+            self._parser.feed_data(fed)
         except HttpParserUpgrade:
             self._renew()
         except HttpParserError as error:
@@ -212,17 +251,14 @@ class HeadParser:
         if not line.http11:
             request.http11 = False
             request.close = True
-        hosts = 0
+        hosts = []
         for name, value in request.headers:
-            meaning = self._names[name][1]
+            meaning = _FIELDS.get(name, Field.ORDINARY)
             if meaning == Field.HOST:
-                hosts += 1
+                hosts.append(value)
             elif meaning:
                 _heed(request, meaning, value)
-        if hosts > 1:
-            raise RequestError(f"the request has {hosts} Host fields; send one")
-        if not hosts and line.http11:
-            raise RequestError("the request has no Host field; HTTP/1.1 wants one")
+        self._check_host(hosts, line)
         if line.authority is not None:
             # RFC 9112 §3.2.2: the target's authority takes the place of the Host field.
             authority = self._hosts[line.authority]
@@ -286,19 +322,6 @@ class HeadParser:
             "raise --limit-header-size to allow more",
             431,
         )
-
-
-def _all_fields(head: bytes, line: RequestLine) -> list[tuple[bytes, bytes]]:
-    """The fields of a head in which some name comes more than once."""
-    fields: list[tuple[bytes, bytes]] = []
-
-    def on_header(name: bytes, value: bytes) -> None:
-        fields.append((name, value))
-
-    parser = HttpRequestParser(SimpleNamespace(on_header=on_header))
-    with suppress(HttpParserUpgrade):
-        parser.feed_data(b"POST" + head[len(line.method) :] if line.stands_in else head)
-    return fields
 
 
 def _heed(request: RequestHead, meaning: int, value: bytes) -> None:
