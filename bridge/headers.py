@@ -217,9 +217,32 @@ class CheckedFields(dict[tuple[str, str], int]):
 CHECKED_FIELDS = CheckedFields()
 
 
+def _encode_pair(pair: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = pair
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+class _EncodedFields(dict[tuple[str, str], tuple[bytes, bytes]]):
+    """Checked text fields -> their bytes; bounded, and only what is short and may come again."""
+
+    SIZE = 1024
+    LONGEST = 64
+
+    def __missing__(self, pair: tuple[str, str]) -> tuple[bytes, bytes]:
+        encoded = _encode_pair(pair)
+        if len(pair[1]) <= self.LONGEST and encoded[0] != b"set-cookie":
+            if len(self) >= self.SIZE:
+                self.clear()
+            self[pair] = encoded
+        return encoded
+
+
+_ENCODED = _EncodedFields()
+
+
 def encode_text(headers: TextHeaders) -> list[tuple[bytes, bytes]]:
     """Checked text fields as ASGI wants them: lower-case names, latin-1 values."""
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return [_ENCODED[pair] for pair in headers]
 
 
 # ------------------------------------------------------------- status as text (WSGI)

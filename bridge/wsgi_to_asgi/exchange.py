@@ -38,14 +38,23 @@ class Exchange:
     broken = False
     #: Nobody takes the response any more.
     gone = False
+    _upload: Upload | None = None
     _file: Any = None  # the body, where it was taken whole
     _file_sent = False
 
     def __init__(self, runner: Runner, receive: Receive, send: Send) -> None:
         self.runner = runner
-        self.upload = Upload(receive)
         self.outbox: deque[Message] = deque()
+        self._receive = receive
         self._send = send
+
+    @property
+    def upload(self) -> Upload:
+        """The request's body; plain requests never ask for it."""
+        upload = self._upload
+        if upload is None:
+            upload = self._upload = Upload(self._receive)
+        return upload
 
     async def run(self) -> None:
         """Run the app and send its response; on the loop."""
