@@ -97,8 +97,6 @@ class Exchange:
     """Bytes of body that left."""
     plain = True
     """Neither the status nor a field asks for anything unusual."""
-    uncounted = False
-    """Taken out of the count of requests at a time."""
     own_date = False
     own_server = False
 

@@ -129,8 +129,6 @@ class HttpProtocol(Writing):
         if exchange is not None:
             exchange.disconnected()
             exchange.room()
-            if exchange.over:
-                self._uncount(exchange)
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""
@@ -244,7 +242,7 @@ class HttpProtocol(Writing):
                     self._resolve(head)
             exchange = handler.open(self, head)
             if state.limit_requests:
-                self._count()
+                state.count(exchange)
         except BridgeError as error:
             self._refuse(state.heads.first_fault(data) or error, data)
             return
@@ -260,23 +258,10 @@ class HttpProtocol(Writing):
         else:
             exchange.answer()
 
-    def _count(self) -> None:
-        """One request more at a time, where that has a limit. Raises `Overloaded` (S2)."""
-        state = self.state
-        if state.active >= state.limit_requests:
-            raise Overloaded(f"{state.active} requests are being answered, which is the limit")
-        state.active += 1
-        self.wants_end = True
-
-    def _uncount(self, exchange: Exchange) -> None:
-        if self.state.limit_requests and not exchange.uncounted:
-            exchange.uncounted = True
-            self.state.active -= 1
-
     def hand_over(self, protocol: asyncio.Protocol) -> bytes:
         """Leave the transport to another protocol (RFC 9110 §7.8); the bytes that came for it."""
         if self.exchange is not None:
-            self._uncount(self.exchange)
+            self.state.active.discard(self.exchange)
             self.exchange = None
         early = bytes(self._buffer)
         self._buffer.clear()
@@ -381,7 +366,7 @@ class HttpProtocol(Writing):
         state = self.state
         state.served += 1
         if state.limit_requests:
-            self._uncount(exchange)
+            state.active.discard(exchange)
         if exchange is not self.exchange:
             return
         if exchange.close or not exchange.complete:
@@ -481,7 +466,7 @@ class HttpProtocol(Writing):
         self._deaf = True
         self._buffer.clear()
         if exchange is not None:
-            self._uncount(exchange)
+            self.state.active.discard(exchange)
         if self.gone:
             return
         if exchange is not None and exchange.framing == BY_CLOSE:

@@ -8,6 +8,7 @@ from email.utils import formatdate
 from time import time
 from typing import Protocol
 
+from bridge.errors import Overloaded
 from bridge.server.access_log import AccessLog
 from bridge.server.config import Config
 from bridge.server.forwarded import Forwarded
@@ -27,6 +28,12 @@ class Swept(Protocol):
 
     def retire(self, *, at_once: bool) -> None:
         """Finish what is in flight and close; drop even that where `at_once`."""
+
+
+class Counted(Protocol):
+    """What `limit_requests` counts: an exchange."""
+
+    over: bool
 
 
 class ServerState:
@@ -50,7 +57,7 @@ class ServerState:
         #: The most requests at a time; 0: any.
         self.limit_requests = config.limit_requests
         #: Requests taken and not yet over, where `limit_requests` wants them counted.
-        self.active = 0
+        self.active: set[Counted] = set()
         self.served = 0
         self.retiring = False
         self.now = loop.time()
@@ -66,6 +73,15 @@ class ServerState:
         """Call `log` with each exchange that is over."""
         self.access_log = log
         self.timed = log is not None and log.timed
+
+    def count(self, exchange: Counted) -> None:
+        """One request more at a time. Raises `Overloaded` where that is one too many (S2)."""
+        if len(self.active) >= self.limit_requests:
+            # Those that threads have ended are taken out only when somebody looks.
+            self.active = {each for each in self.active if not each.over}
+            if len(self.active) >= self.limit_requests:
+                raise Overloaded(f"{self.limit_requests} requests are answered now, the limit")
+        self.active.add(exchange)
 
     def tick(self) -> None:
         """Take the time, once a second, for everything that needs no better."""

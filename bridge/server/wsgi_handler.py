@@ -168,6 +168,12 @@ class WsgiExchange(Exchange):
             self.over = True
             self.connection.cut()
 
+    def disconnected(self) -> None:
+        """The connection is closed; an app that has not begun never does."""
+        super().disconnected()
+        if not self._submitted:
+            self.over = True
+
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: the next read raises; an app that has not begun never does."""
         super().spoil(error)
