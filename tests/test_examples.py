@@ -150,3 +150,15 @@ def test_django_streams_and_uploads(django: httpx.Client) -> None:
     found = django.post("/upload", files={"file": ("big.bin", data)}, data={"note": "big"}).json()
     assert found["files"]["file"]["sha256"] == hashlib.sha256(data).hexdigest()
     assert found["fields"] == {"note": "big"}
+
+
+# ------------------------------------------------------------- flask_await.py
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if "flask_await" in line])
+def test_flask_views_wait_for_async_code(line: str, start_host: StartHost) -> None:
+    """W51, G1: a Flask view asks an async HTTP client and an async database, on every runner."""
+    host = start_host(command(line))
+    for asked in (3, 6):
+        answer = httpx.get(host.url("/weather?city=Oslo&city=Rome&city=Ulaanbaatar")).json()
+        assert answer == {"asked": asked, "degrees": {"Oslo": 4, "Rome": 4, "Ulaanbaatar": 11}}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from tests.contract.wsgi.conftest import happened, told
+from tests.conftest import StartHost
+from tests.contract.wsgi.conftest import WAYS, happened, told
 from tests.support import raw
 from tests.support.apps import wsgi_rules
 from tests.support.hosts import Host
@@ -220,7 +222,7 @@ def test_client_goes(host: Host, way: str, name: str, path: str, how: str) -> No
 def test_not_ahead_of_a_slow_client(host: Host, name: str) -> None:
     """W39: the app is a bounded way ahead of a client that does not read."""
     with raw.Client(host.connect()) as client:
-        client.sock.setsockopt(__import__("socket").SOL_SOCKET, 8, 16384)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         client.send(raw.request(f"/ahead?{name}"))
         client.more()
         made, before = told(host, name)["made"], -1
@@ -229,3 +231,20 @@ def test_not_ahead_of_a_slow_client(host: Host, name: str) -> None:
         # 64 KiB in the bridge; the rest is the two kernels' buffers, of a few MB at most.
         assert made < 1500
     assert happened(host, name, "closed in the same thread")
+
+
+@pytest.mark.parametrize("served", [*WAYS])
+def test_slow_readers_hold_no_thread(served: str, session_host: StartHost) -> None:
+    """W25: what a slow client has yet to take of a response is left to the loop."""
+    host = session_host(WAYS[served]("one_thread"))
+    slow = [raw.Client(host.connect()) for _ in range(5)]
+    for client in slow:
+        client.send(raw.request("/large"))
+        client.line()
+    with raw.Client(host.connect()) as client:
+        assert client.get("/hello").body == b"Hello, world!"
+    for client in slow:
+        while client.line():
+            pass
+        assert client.exactly(5_000_000) == b"x" * 5_000_000
+        client.sock.close()

@@ -119,6 +119,11 @@ def hello(environ: Environ, start_response: StartResponse) -> Any:
     return [b"Hello, world!"]
 
 
+def large(environ: Environ, start_response: StartResponse) -> Any:
+    start_response("200 OK", TEXT)
+    return [b"x" * 5_000_000]
+
+
 def empty(environ: Environ, start_response: StartResponse) -> Any:
     start_response("200 OK", TEXT)
     return []
@@ -387,8 +392,8 @@ def told(environ: Environ, start_response: StartResponse) -> Any:
 ROUTES: dict[str, WSGIApp] = {
     f"/{route.__name__}": route
     for route in (
-        environ, echo, lines, echo_stream, upload, unread, hello, empty, status, stream, write,
-        late, replaced, re_raised, twice, never, wrong, wrong_body, too_long, too_short, error,
+        environ, echo, lines, echo_stream, upload, unread, hello, large, empty, status, stream,
+        write, late, replaced, re_raised, twice, never, wrong, wrong_body, too_long, too_short, error,
         error_in_stream, error_in_close, endless, endless_write, ahead, slowly, next_step, file,
         hints, context, waits, ask_itself, told,
     )
