@@ -104,16 +104,21 @@ def _complete(
     scope["headers"] = head.headers
     scope["state"] = state.copy() if state else {}
     scope["extensions"] = EXTENSIONS.copy()
+    if connection.special or not head.plain:
+        _adapt(scope, connection, head)
+    return scope
+
+
+def _adapt(scope: Scope, connection: HttpProtocol, head: RequestHead) -> None:
+    """What hardly any request needs."""
     if connection.tls is not None:
         scope["extensions"]["tls"] = connection.tls.copy()
     if connection.root_path:
         _below_root(scope, connection.root_path)
-    if not head.plain:
-        if not head.http11:
-            scope["http_version"] = "1.0"
-        if head.resolved is not None:
-            scope["client"], scope["scheme"], scope["server"] = head.resolved
-    return scope
+    if not head.http11:
+        scope["http_version"] = "1.0"
+    if head.resolved is not None:
+        scope["client"], scope["scheme"], scope["server"] = head.resolved
 
 
 def _below_root(scope: Scope, root_path: str) -> None:

@@ -51,6 +51,8 @@ class HttpProtocol(Writing):
     scheme = "http"
     trusted = False
     tls: dict[str, Any] | None = None
+    #: Scopes of its requests need more than plain ones do.
+    special = False
 
     exchange: Exchange | None = None
     #: A thread that ends the running exchange shall wake the loop for it.
@@ -109,6 +111,7 @@ class HttpProtocol(Writing):
         if self.scheme_is_tls:
             self.tls = tls_extension(transport.get_extra_info("ssl_object"))
         self.root_path = state.config.root_path
+        self.special = self.scheme_is_tls or bool(self.root_path)
         self.trusted = state.forwarded.trusts(self.client[0] if self.client else None)
 
     def _resolve(self, head: RequestHead) -> None:
