@@ -10,10 +10,12 @@ response is not whole; or aborted, when nobody cares any more.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import socket
 import struct
+import termios
 from collections.abc import Callable
 
 from bridge.errors import ClientDisconnected
@@ -24,6 +26,8 @@ logger = logging.getLogger("bridge.error")
 
 #: Seconds for which a client that is told to go away may go on sending.
 LINGER = 2.0
+#: Seconds between two looks at a TLS connection that is closing.
+_GOODBYE = 0.05
 #: Bytes that one call of sendfile may take, so that the loop is not held by a fast client.
 FILE_BLOCK = 1024 * 1024
 #: For SO_LINGER: on, zero seconds. The socket is reset when it is closed.
@@ -177,10 +181,34 @@ class Writing(asyncio.Protocol):
             return
         if not lingering:
             self.transport.close()
+            if self.scheme_is_tls:
+                self.state.loop.call_later(_GOODBYE, self._end_tls)
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._close_at = self.state.loop.time() + LINGER
+
+    def _end_tls(self) -> None:
+        """End a TLS connection as soon as the client has all that was written.
+
+        The transport would wait half a minute for the client to say goodbye too, and a client
+        that keeps an idle connection never looks at it. TLS does not ask for it (RFC 8446 §6.1).
+        """
+        if self.gone:
+            return
+        if self.transport.get_write_buffer_size() or self._unacknowledged():
+            self.state.loop.call_later(_GOODBYE, self._end_tls)
+        else:
+            self.transport.abort()
+
+    def _unacknowledged(self) -> bool:
+        """Whether the kernel holds bytes that the client has not acknowledged."""
+        try:
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            count = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):
+            return False
+        return any(count)
 
     def reset(self) -> None:
         """End with RST: the client of a body that ends with the connection can tell (W36, S14)."""

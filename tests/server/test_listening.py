@@ -167,7 +167,7 @@ def proxied(shared_host: StartHost) -> Host:
     return shared_host(bridge(f"{CONNECTION}:asgi", "--proxy-protocol"))
 
 
-@pytest.mark.parametrize("header", [V1, V2])
+@pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
 def test_proxy_protocol(proxied: Host, header: bytes) -> None:
     """S30: the client and the server are those that the PROXY header names."""
     for pieces in ([header + REQUEST], [header, REQUEST], [bytes([b]) for b in header + REQUEST]):

@@ -452,6 +452,43 @@ def test_a_handshake_that_never_ends(start_host: StartHost, files: Files) -> Non
             pass
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_idle_clients_do_not_hold_up_the_end(
+    start_host: StartHost, files: Files, version: ssl.TLSVersion
+) -> None:
+    """P2, S31: a server stops although idle TLS clients never say goodbye."""
+    host = serve(start_host, files)
+    context = client_context(files)
+    context.maximum_version = version
+    with host.connect() as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(15) == b"HTTP/1.1 200 OK"
+        assert host.stop(timeout=10) == 0
+    assert "still busy" not in host.log()
+
+
+def test_a_slow_reader_gets_all_before_the_end(start_host: StartHost, files: Files) -> None:
+    """P2, S31: what a slow TLS client has not read yet when the server stops still arrives."""
+    host = start_host(
+        bridge(
+            "tests.support.apps.large:wsgi",
+            *("--ssl-certfile", files.certfile, "--ssl-keyfile", files.keyfile),
+        )
+    )
+    with (
+        host.connect() as plain,
+        client_context(files).wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+    ):
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        total = len(sock.recv(1000))
+        host.process.send_signal(signal.SIGTERM)
+        while data := sock.recv(100_000):
+            total += len(data)
+            time.sleep(0.005)  # the pace of a slow reader
+    assert total > 8 * 1024 * 1024
+    assert host.stop() == 0
+
+
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 51234 443\r\n"
 V2 = (
     b"\r\n\r\n\x00\r\nQUIT\n\x21\x11"
@@ -463,7 +500,7 @@ V2 = (
 
 
 @pytest.mark.parametrize("kind", ["asgi", "wsgi"])
-@pytest.mark.parametrize("header", [V1, V2])
+@pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
 def test_a_proxy_header_before_tls(
     start_host: StartHost, files: Files, kind: str, header: bytes
 ) -> None:
