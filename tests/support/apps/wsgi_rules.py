@@ -393,9 +393,9 @@ ROUTES: dict[str, WSGIApp] = {
     f"/{route.__name__}": route
     for route in (
         environ, echo, lines, echo_stream, upload, unread, hello, large, empty, status, stream,
-        write, late, replaced, re_raised, twice, never, wrong, wrong_body, too_long, too_short, error,
-        error_in_stream, error_in_close, endless, endless_write, ahead, slowly, next_step, file,
-        hints, context, waits, ask_itself, told,
+        write, late, replaced, re_raised, twice, never, wrong, wrong_body, too_long, too_short,
+        error, error_in_stream, error_in_close, endless, endless_write, ahead, slowly, next_step,
+        file, hints, context, waits, ask_itself, told,
     )
 }  # fmt: skip
 
