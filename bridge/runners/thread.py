@@ -221,6 +221,8 @@ class ThreadRunner(Runner):
             except TimeoutError:
                 for waiting in tuple(self._waits):
                     waiting.cancel()
+                with self._lock:
+                    self._workers.clear()  # given up: nobody waits for them a second time
                 return False
         return True
 

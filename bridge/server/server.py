@@ -217,6 +217,7 @@ class Server:
     def log_stats(self) -> None:
         """Write the figures of each mount's runner to the log (SIGUSR2)."""
         state = self.state
+        state.sweep()  # counts what threads have ended
         logger.info("%d connections, %d requests served", len(state.connections), state.served)
         for name, runner in runners_of(self._app):
             logger.info("%s: %s", name, runner.stats())
