@@ -19,12 +19,18 @@ from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, run_with, until
 
 
+before: set[threading.Thread] = set()
+
+
 def pool_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("bridge-")]
+    """Those that this test has started."""
+    return [thread for thread in threading.enumerate() if thread not in before]
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
+    before.clear()
+    before.update(threading.enumerate())
     yield
     for thread in pool_threads():
         thread.join(10)
