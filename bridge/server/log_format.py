@@ -23,7 +23,7 @@ import re
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from bridge.errors import ConfigError
 from bridge.headers import reason
@@ -31,6 +31,7 @@ from bridge.server.logs import coloured_status
 from bridge.types import RawHeaders
 
 Address = tuple[str, int]
+Key = TypeVar("Key")
 
 
 class RequestPart(Protocol):
@@ -110,7 +111,7 @@ _ATOMS: Final = {
     "l": "'-'",
     "u": "_user(r.head.headers)",
     "t": "_local_time()",
-    "r": "r.head.method} {_clean(r.head.target)} HTTP/{'1.1' if r.head.http11 else '1.0'",
+    "r": "r.head.method} {_TARGETS[r.head.target]} HTTP/{'1.1' if r.head.http11 else '1.0'",
     "m": "r.head.method",
     "U": "_clean(r.head.target.partition(b'?')[0])",
     "q": "_clean(r.head.target.partition(b'?')[2])",
@@ -127,7 +128,7 @@ _ATOMS: Final = {
     "p": "_process()",
 }
 _OWN_ATOMS: Final = {
-    "peer": "_peer(r)",
+    "peer": "_PEERS[r.client or r.connection.client or _NOBODY]",
     "answer": "_ANSWERS[r.status]",
     "utc": "_utc()",
     "client": "_quoted(_client(r)[0])",
@@ -241,11 +242,6 @@ def _client(record: Record) -> Address:
     return record.client or record.connection.client or _NOBODY
 
 
-def _peer(record: Record) -> str:
-    client = record.client or record.connection.client
-    return f"{client[0]}:{client[1]}" if client else "unix"
-
-
 def _taken(record: Record) -> float:
     """Seconds since the request began."""
     return time.perf_counter() - record.started
@@ -284,22 +280,33 @@ def _user(headers: RawHeaders) -> str:
     return _clean(user) or "-"
 
 
-class _Answers(dict[int, str]):
-    """Statuses with their reasons, as ``200 OK``."""
+class _Kept(dict[Key, str], Generic[Key]):
+    """What `make` makes of each key, kept for the next time; bounded."""
 
-    def __init__(self, dress: Callable[[int, str], str]) -> None:
+    SIZE = 1024
+
+    def __init__(self, make: Callable[[Key], str]) -> None:
         super().__init__()
-        self._dress = dress
+        self._make = make
 
-    def __missing__(self, status: int) -> str:
-        text = self._dress(status, f"{status} {reason(status)}")
-        if len(self) < 1000:
-            self[status] = text
+    def __missing__(self, key: Key) -> str:
+        text = self._make(key)
+        if len(self) >= self.SIZE:
+            self.clear()
+        if len(text) <= 256:
+            self[key] = text
         return text
 
 
-_ANSWERS: Final = _Answers(lambda status, text: text)
-_COLOURED_ANSWERS: Final = _Answers(coloured_status)
+def _answer(status: int) -> str:
+    return f"{status} {reason(status)}"
+
+
+#: Statuses with their reasons, ``200 OK``; peers as ``192.0.2.7:51234``; targets, cleaned.
+_ANSWERS: Final = _Kept(_answer)
+_COLOURED_ANSWERS: Final = _Kept[int](lambda status: coloured_status(status, _answer(status)))
+_PEERS: Final = _Kept[Address](lambda peer: "unix" if peer is _NOBODY else f"{peer[0]}:{peer[1]}")
+_TARGETS: Final = _Kept(_clean)
 
 
 # ------------------------------------------------------------- time
