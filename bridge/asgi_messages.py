@@ -162,25 +162,39 @@ def _known_to_wsgi(name: bytes) -> str:
 _TEXT_NAMES: Spellings[bytes, str] = Spellings(_known_to_wsgi)
 
 
+class _TextPairs(dict[tuple[bytes, bytes], tuple[str, str]]):
+    """Fields whole, as WSGI takes them: most responses repeat those of the last one. Bounded."""
+
+    SIZE = 512
+    LONGEST = 256
+
+    def __missing__(self, pair: tuple[bytes, bytes]) -> tuple[str, str]:
+        name, value = pair
+        known = _TEXT_NAMES[name]
+        check_value(name, value)
+        text = known, value.decode("latin-1")
+        if len(value) <= self.LONGEST and type(value) is bytes:
+            if len(self) >= self.SIZE:
+                self.clear()
+            self[name, value] = text
+        return text
+
+
+_TEXT_PAIRS = _TextPairs()
+
+
 def text_headers(headers: RawHeaders) -> TextHeaders:
     """Fields as WSGI takes them, in order and with repeats; hop-by-hop ones are left out (A25).
 
     Raises `IllegalMessage` that names the field at fault.
     """
-    names = _TEXT_NAMES
-    text = []
+    pairs = _TEXT_PAIRS
     try:
-        for name, value in headers:
-            known = names[name]
-            if type(value) is not bytes or b"\n" in value or b"\r" in value or b"\0" in value:
-                check_value(name, value)
-            if known:
-                text.append((known, value.decode("latin-1")))
+        return [text for name, value in headers if (text := pairs[name, value])[0]]
     except (TypeError, ValueError):
         raise IllegalMessage(
             f"headers are {headers!r:.300}; each must be a (name, value) pair of bytes"
         ) from None
-    return text
 
 
 # ------------------------------------------------------------- the body

@@ -93,26 +93,36 @@ class LoopThread:
         self.loop: asyncio.AbstractEventLoop
         self._jobs: deque[Job] = deque()
         self._woken = False
+        self._bell = _Bell()
         self._closers: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._stopping = False
+        self._exiting: asyncio.Task[None] | None = None
         self._ready = native("allocate_lock")()
         self._thread = NativeThread(self._run, "bridge-event-loop")
 
     def submit(self, job: Job) -> None:
-        """Have `job` called in the loop, soon; from any thread.
+        """Have `job` called in the loop, soon; from any thread. Raises RuntimeError after its end.
 
-        Jobs that come while the loop is being woken already do not wake it again. `job` must not
-        raise.
+        Jobs that come while the loop is being woken already do not wake it again. `job` should
+        not raise; if it does, the loop logs it.
         """
         self._jobs.append(job)
         if not self._woken:
+            if self.loop.is_closed():
+                raise RuntimeError("the event loop has ended")
             self._woken = True
-            self.loop.call_soon_threadsafe(self._run_jobs)
+            self._bell.ring()
 
     def _run_jobs(self) -> None:
+        self._bell.silence()
         self._woken = False  # before the first look, so that no job falls between
         jobs = self._jobs
-        while jobs:
-            jobs.popleft()()
+        try:
+            while jobs:
+                jobs.popleft()()
+        finally:
+            if jobs:
+                self._bell.ring()
 
     def inside(self) -> bool:
         """Whether the caller runs in this loop (and so must not wait for it)."""
@@ -143,11 +153,14 @@ class LoopThread:
 
     def stop(self) -> None:
         """End the loop, and with it the thread; from any thread, and at once."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        if not self._stopping:
+            self._stopping = True
+            self.submit(self.loop.stop)
 
     def _run(self) -> None:
         loop = self.loop = new_event_loop()
         asyncio.set_event_loop(loop)
+        loop.add_reader(self._bell.descriptor, self._run_jobs)
         self._ready.release()
         try:
             loop.run_forever()
@@ -155,20 +168,62 @@ class LoopThread:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
+            loop.remove_reader(self._bell.descriptor)
             asyncio.set_event_loop(None)
             loop.close()
 
     def exit(self) -> None:
         """Close everything that holds a lease, and wait for the end of the thread."""
         try:
-            self.loop.call_soon_threadsafe(self._close_all)
+            self.submit(self._begin_exit)
         except RuntimeError:
-            pass  # the loop is closed already
+            pass  # the loop has ended already
         if not self.join(EXIT_TIMEOUT):
             logger.error("the event loop did not end within %s s; left behind", EXIT_TIMEOUT)
 
-    def _close_all(self) -> None:
-        self._closing = [self.loop.create_task(close()) for close in self._closers.values()]
+    def _begin_exit(self) -> None:
+        if self._exiting is None:
+            self._exiting = self.loop.create_task(self._close_all())
+
+    async def _close_all(self) -> None:
+        await asyncio.gather(*(close() for close in self._closers.values()))
+        self.stop()  # whoever still holds a lease was never started
+
+
+class _Bell:
+    """Wakes the loop: a descriptor that is readable from `ring` to `silence`.
+
+    Cheaper than ``loop.call_soon_threadsafe``, which has its loop turn twice. The descriptors are
+    closed with the object, so that nobody rings a bell whose number belongs to something else.
+    """
+
+    def __init__(self) -> None:
+        if hasattr(os, "eventfd"):
+            self.descriptor = self._other = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self.descriptor, self._other = os.pipe()
+            os.set_blocking(self.descriptor, False)
+            os.set_blocking(self._other, False)
+
+    def ring(self) -> None:
+        try:
+            os.write(self._other, _ONE)
+        except BlockingIOError:
+            pass  # it has not been heard yet: no need to ring again
+
+    def silence(self) -> None:
+        try:
+            os.read(self.descriptor, 4096)
+        except BlockingIOError:
+            pass
+
+    def __del__(self) -> None:
+        for descriptor in {self.descriptor, self._other}:
+            os.close(descriptor)
+
+
+#: What an eventfd takes: eight bytes, the number one.
+_ONE = (1).to_bytes(8, sys.byteorder)
 
 
 async def _end_tasks() -> None:

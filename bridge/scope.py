@@ -8,6 +8,7 @@ here and is never an error of the request.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -35,6 +36,8 @@ def _header_name(key: str) -> bytes:
     return name.replace("_", "-").lower().encode("latin-1", "replace")
 
 
+#: What hosts leave empty where the client sent none.
+_MAY_BE_EMPTY = (b"content-type", b"content-length")
 #: Environ key -> lower-case header name, or ``b""`` for keys that are not header fields.
 _HEADER_NAMES: Spellings[str, bytes] = Spellings(_header_name)
 
@@ -60,14 +63,16 @@ def headers_from_environ(environ: Environ) -> RawHeaders:
     Empty ``CONTENT_TYPE`` and ``CONTENT_LENGTH`` mean that the client sent none (RFC 3875 §4.1).
     """
     names = _HEADER_NAMES
-    headers = []
-    for key, value in environ.items():
-        name = names[key]
-        if name and (value or key[:5] == "HTTP_"):
-            try:
-                headers.append((name, value.encode("latin-1")))
-            except UnicodeEncodeError:
-                headers.append((name, wire_bytes(value)))
+    try:
+        headers = [
+            (name, value.encode("latin-1"))
+            for key, value in environ.items()
+            if (name := names[key])
+        ]
+    except UnicodeEncodeError:
+        headers = [(name, wire_bytes(environ[key])) for key in environ if (name := names[key])]
+    if (b"content-type", b"") in headers or (b"content-length", b"") in headers:
+        headers = [field for field in headers if field[1] or field[0] not in _MAY_BE_EMPTY]
     return headers
 
 
@@ -149,7 +154,7 @@ def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) ->
         "root_path": root_path,
         "headers": headers_from_environ(environ),
         "client": _client(environ),
-        "server": _server(environ, scheme),
+        "server": _server(environ.get("SERVER_NAME") or "", environ.get("SERVER_PORT"), scheme),
         "extensions": extensions,
     }
     if state is not None:
@@ -174,18 +179,24 @@ def _client(environ: Environ) -> tuple[str, int] | None:
     host: str = environ.get("REMOTE_ADDR") or ""
     if not host:
         return None
-    port = str(environ.get("REMOTE_PORT") or "")
-    return host, int(port) if port.isascii() and port.isdigit() else 0
+    return host, _as_port(environ.get("REMOTE_PORT")) or 0
 
 
-def _server(environ: Environ, scheme: str) -> tuple[str, int | None] | None:
+@lru_cache(maxsize=256)
+def _server(name: str, port: object, scheme: str) -> tuple[str, int | None] | None:
     """Who is asked; a Unix socket's path has port None (ASGI, ``server``)."""
-    name: str = environ.get("SERVER_NAME") or ""
-    port = str(environ.get("SERVER_PORT") or "")
     if not name:
         return None
-    if port.isascii() and port.isdigit():
-        return name, int(port)
+    number = _as_port(port)
+    if number is not None:
+        return name, number
     if name.startswith(("/", "unix:")):
         return name.removeprefix("unix:"), None
     return name, _DEFAULT_PORTS.get(scheme, 80)
+
+
+def _as_port(value: object) -> int | None:
+    """A port as hosts write it: a number, digits, or nothing."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() else None
+    return value if isinstance(value, int) else None

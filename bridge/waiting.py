@@ -79,13 +79,18 @@ class GeventWaiter:
 
 def waiter() -> Waiter:
     """What the caller can wait with, where it runs now."""
-    if "gevent.event" not in sys.modules:
+    if not gevent_is_loaded():
         return ThreadWaiter()
     # gevent.get_hub() would make a hub where there is none, in a thread of gevent's own pool, say.
     hub = sys.modules["gevent._hub_local"].get_hub_if_exists()
     if hub is None or sys.modules["gevent"].getcurrent() is hub:
         return ThreadWaiter()
     return GeventWaiter(hub)
+
+
+def gevent_is_loaded() -> bool:
+    """Whether a caller may be a greenlet of gevent's at all."""
+    return "gevent.event" in sys.modules
 
 
 def threads_are_greenlets() -> bool:
@@ -128,7 +133,9 @@ class NativeThread:
         return True
 
     def _run(self) -> None:
+        main = self._main
+        del self._main  # whose object may hold us: no cycle is left behind
         try:
-            self._main()
+            main()
         finally:
             self._ended.release()

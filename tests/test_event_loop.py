@@ -49,14 +49,18 @@ class TestLease:
 
     def test_the_last_release_ends_it(self) -> None:
         """A30: neither thread nor descriptor is left when the last lease is given back."""
-        release(first := lease())
-        assert first.join(10)  # what is made once per process has been made now
+        release(taken := lease())
+        assert taken.join(10)  # what is made once per process has been made now
+        del taken
         before = threading.active_count(), len(os.listdir("/proc/self/fd"))
-        taken = [lease() for _ in range(5)]
-        for one in taken:
-            release(one)
-        assert taken[0].join(10)
+        taken = lease()
+        for _ in range(5):
+            assert lease() is taken
+        for _ in range(6):
+            release(taken)
+        assert taken.join(10)
         assert current() is None
+        del taken
         assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
 
     def test_from_many_threads_at_once(self) -> None:
@@ -109,24 +113,37 @@ class TestSubmit:
 
     def test_one_wake_up_for_a_batch(self, thread: LoopThread, monkeypatch) -> None:  # type: ignore[no-untyped-def]
         """A34: jobs that come while the loop is being woken do not wake it again."""
-        wakes = 0
+        rings = []
         busy, go = threading.Event(), threading.Event()
         thread.submit(lambda: (busy.set(), go.wait()))
         busy.wait()
-
-        class Counting:
-            def call_soon_threadsafe(self, job) -> None:  # type: ignore[no-untyped-def]
-                nonlocal wakes
-                wakes += 1
-                loop.call_soon_threadsafe(job)
-
-        loop = thread.loop
-        monkeypatch.setattr(thread, "loop", Counting())
+        ring = thread._bell.ring
+        monkeypatch.setattr(thread._bell, "ring", lambda: (rings.append(1), ring()))
         for _ in range(100):
             thread.submit(lambda: None)
-        monkeypatch.undo()
         go.set()
-        assert wakes == 1
+        assert run(thread, lambda: "after them") == "after them"
+        assert len(rings) <= 2
+
+    def test_a_job_that_raises(self, thread: LoopThread, caplog) -> None:  # type: ignore[no-untyped-def]
+        """A30: a job that raises is logged, and takes none of the others along."""
+        busy, go = threading.Event(), threading.Event()
+        thread.submit(lambda: (busy.set(), go.wait()))
+        busy.wait()
+        thread.submit(lambda: 1 / 0)
+        after: Future[object] = Future()
+        thread.submit(lambda: after.set_result("after it"))
+        go.set()
+        assert after.result(10) == "after it"
+        assert "ZeroDivisionError" in caplog.text
+
+    def test_after_the_end(self) -> None:
+        """A30: a job for a loop that has ended is an error where it is submitted."""
+        taken = lease()
+        release(taken)
+        assert taken.join(10)
+        with pytest.raises(RuntimeError, match="has ended"):
+            taken.submit(lambda: None)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -221,3 +238,14 @@ def test_under_gevent() -> None:
     assert done.stdout == b"['no loop here', 'no loop here', 'no loop here']\n", (
         done.stderr.decode()
     )
+
+
+NEVER_STARTED = """
+from bridge.event_loop import lease
+lease()
+"""
+
+
+def test_a_lease_that_nobody_gives_back() -> None:
+    """A30: a process ends at once though somebody forgot its lease."""
+    subprocess.run([sys.executable, "-c", NEVER_STARTED], check=True, timeout=20)

@@ -16,7 +16,6 @@ import logging
 from collections import deque
 from contextvars import Context, copy_context
 from http import HTTPStatus
-from typing import Any
 
 from bridge.asgi_messages import (
     BODY,
@@ -40,7 +39,6 @@ from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.headers import bodiless, reason
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
-from bridge.waiting import waiter
 
 logger = logging.getLogger("bridge.error")
 
@@ -80,7 +78,9 @@ class AppSide:
     _file: io.FileIO | None = None
     _failure: Exception | None = None
     _body_received = False
+    _hints: deque[TextHeaders] | None = None
     _hinted = 0
+    _suspended: list[asyncio.Future[None]] | None = None
     _misses = 0
     _cancel_pause = TICK
 
@@ -102,11 +102,8 @@ class AppSide:
         self._environ = environ
         self._scope: Scope = scope_from_environ(environ, running.lifespan.state)
         self._context: Context = copy_context()
-        self._waiter = waiter()
+        self._waiter = running.waiter()
         self._chunks: deque[bytes] = deque()
-        self._hints: deque[TextHeaders] = deque()
-        self._listeners: list[asyncio.Future[None]] = []
-        self._senders: list[asyncio.Future[None]] = []
 
     # --------------------------------------------------------- the app
 
@@ -151,8 +148,8 @@ class AppSide:
         elif not self._body_received:
             self._body_received = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        if not self._ended and not self._gone:
-            await self._wait_in(self._listeners)
+        while not self._ended and not self._gone:
+            await self._suspend()
         return await self._disconnect()
 
     async def _disconnect(self) -> Message:
@@ -165,14 +162,21 @@ class AppSide:
         if self._misses > 1:
             await asyncio.sleep(min(self._misses / 1000, TICK))
 
-    async def _wait_in(self, waiting: list[asyncio.Future[None]]) -> None:
-        """Wait until `_resolve` is called for the list."""
+    async def _suspend(self) -> None:
+        """Wait until `_resume` is called; what it was for may have to be waited for again."""
+        if self._suspended is None:
+            self._suspended = []
         future: asyncio.Future[None] = self._running.loop.create_future()
-        waiting.append(future)
+        self._suspended.append(future)
         try:
             await future
         finally:
-            waiting.remove(future)
+            self._suspended.remove(future)
+
+    def _resume(self) -> None:
+        for future in self._suspended or ():
+            if not future.done():
+                future.set_result(None)
 
     # --------------------------------------------------------- send
 
@@ -183,7 +187,7 @@ class AppSide:
         `ClientDisconnected` when nobody takes the response any more.
         """
         try:
-            kind = message_type(message)
+            kind = message.get("type") if type(message) is dict else message_type(message)
             if self._gone:
                 raise client_gone()
             if kind == BODY and self._phase == STREAMING:
@@ -192,7 +196,7 @@ class AppSide:
             elif kind == START and self._phase == WAITING:
                 self._take_start(message)
             else:
-                self._take_other(kind, message)
+                self._take_other(message)
         except (IllegalMessage, ClientDisconnected):
             await self._brake()
             raise
@@ -242,13 +246,11 @@ class AppSide:
             await asyncio.sleep(0)
             return
         self._blocked = True
-        if self._sent - self._taken > LOW_WATER:  # the WSGI side may just have missed `_blocked`
-            await self._wait_in(self._senders)
+        while self._sent - self._taken > LOW_WATER:  # it may just have been taken
+            await self._suspend()
             if self._gone:
                 raise client_gone()
-
-    def _unblock(self) -> None:
-        _resolve(self._senders)
+            self._blocked = True
 
     def _end(self) -> None:
         """The response is whole."""
@@ -260,11 +262,12 @@ class AppSide:
     def _stop_listening(self) -> None:
         if self._upload is not None:
             self._upload.cut()
-        _resolve(self._listeners)
+        self._resume()
 
     # --------------------------------------------------------- extensions
 
-    def _take_other(self, kind: str, message: Message) -> None:
+    def _take_other(self, message: Message) -> None:
+        kind = message_type(message)
         if kind not in HTTP[self._phase]:
             raise out_of_order(HTTP, self._phase, kind)
         if kind not in self._scope["extensions"]:
@@ -279,6 +282,8 @@ class AppSide:
         if self._hinted > MOST_HINTS:
             raise IllegalMessage(f"more than {MOST_HINTS} early hints before one response")
         links = message.get("links", [])
+        if self._hints is None:
+            self._hints = deque()
         self._hints.append(text_headers([(b"Link", link) for link in links]))
         self._tell()
 
@@ -298,7 +303,6 @@ class AppSide:
 
     def _hear_of_leaving(self) -> None:
         self._stop_listening()
-        _resolve(self._senders)
         if self._timed_out:
             self._cancel()
         else:
@@ -345,9 +349,3 @@ def _count_down(left: int, size: int, more: bool) -> int:
     if size < left and not more:
         raise IllegalMessage(f"the body ends {left - size} bytes short of its Content-Length")
     return left - size
-
-
-def _resolve(waiting: list[asyncio.Future[Any]]) -> None:
-    for future in waiting:
-        if not future.done():
-            future.set_result(None)

@@ -50,7 +50,8 @@ class HttpExchange(AppSide):
             return [self._fail(failure)]
         if self._status is None:
             return self._give_up()
-        self._give_hints()
+        if self._hints is not None:
+            self._give_hints()
         self._start_response(self._status, self._headers)
         if not ended:
             self._flush = not self._chunks
@@ -58,6 +59,7 @@ class HttpExchange(AppSide):
         if self._file is not None:
             body: Iterable[bytes] = self._environ["wsgi.file_wrapper"](self._file, PIECE)
             return body
+        self._running.give_back_waiter(self._waiter)
         return list(self._chunks)
 
     def __iter__(self) -> HttpExchange:
@@ -71,7 +73,7 @@ class HttpExchange(AppSide):
         self._taken = self._given
         if self._blocked and self._sent - self._taken <= LOW_WATER:
             self._blocked = False
-            self._running.thread.submit(self._unblock)
+            self._running.thread.submit(self._resume)
         if not self._chunks:
             self._wait(until_head=False)
         ended, failure = self._ended, self._failure

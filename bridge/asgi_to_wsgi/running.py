@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from bridge.errors import LifespanFailed
 from bridge.event_loop import LoopThread
 from bridge.lifespan import Lifespan, Mode
 from bridge.types import ASGIApp
-from bridge.waiting import FOREVER, waiter
+from bridge.waiting import FOREVER, ThreadWaiter, Waiter, gevent_is_loaded, waiter
 
 logger = logging.getLogger("bridge.error")
 
@@ -70,6 +71,7 @@ class Running:
         self.open: set[Closable] = set()
         self.thread: LoopThread = event_loop.lease()
         self.loop = self.thread.loop
+        self._waiters: deque[Waiter] = deque()
         self._failure: LifespanFailed | None = None
         self._starting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -115,6 +117,22 @@ class Running:
     def give_back(self) -> None:
         """Give the lease back where the app was never started."""
         event_loop.release(self.thread)
+
+    # --------------------------------------------------------- waiters
+
+    def waiter(self) -> Waiter:
+        """What the caller, on a WSGI side, can wait with; one that was used before, if it may."""
+        if gevent_is_loaded():
+            return waiter()
+        try:
+            return self._waiters.pop()
+        except IndexError:
+            return ThreadWaiter()
+
+    def give_back_waiter(self, used: Waiter) -> None:
+        """Take a waiter that nobody waits with; that it may still be woken does no harm."""
+        if type(used) is ThreadWaiter:
+            self._waiters.append(used)
 
     # --------------------------------------------------------- tasks
 

@@ -1,0 +1,158 @@
+"""What `AsgiToWsgi` costs: ``scripts/bench asgi-on-wsgi``.
+
+First in process, without a server, beside a2wsgi's adapter: an app is called as a host would call
+it, by one thread and by eight. Then under two hosts, beside a WSGI app that says the same: what the
+adapter adds to each request, and its share of the whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import machine, report, rounds, samples, tools
+from bench.machine import Cores
+from bench.processes import Failed
+from bench.requests import Request
+from bench.samples import Row, Sample, Settings
+from bench.scenarios import Column, Scenario
+from bench.verdicts import Faster, Figures, known
+
+PLAIN, HUNDRED = "bench.apps.plain:asgi", "bench.apps.hundred:asgi"
+OURS, THEIRS = "bench.apps.wrapped:bridge_wsgi", "bench.apps.wrapped:a2wsgi_wsgi"
+HOSTS = ("gunicorn gthread", "waitress")
+
+#: name of the work -> the ASGI app, and by how many threads it is called.
+WORK = {
+    "plain": (PLAIN, 1),
+    "plain, 8 threads": (PLAIN, 8),
+    "100 pieces": (HUNDRED, 1),
+    "100 pieces, 8 threads": (HUNDRED, 8),
+}
+TARGETS = tuple(Faster(f"{work}: AsgiToWsgi", 5, (f"{work}: a2wsgi",)) for work in WORK)
+COLUMNS = (Column("cpu_us", "CPU us/request", 1), Column("rate", "requests/s"))
+
+
+def in_process(row: Row, request: Request, settings: Settings) -> Sample:
+    """One sample in a new process; `row.server` is the number of calling threads."""
+    command = [settings.tools.python, "-m", "bench.calls", row.app, str(settings.seconds)]
+    done = subprocess.run(
+        [*command, row.server],
+        env=os.environ | {"BENCH_APP": row.inner},
+        cwd=tools.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60 + settings.seconds,
+    )
+    if done.returncode:
+        raise Failed(done.stderr.strip()[-200:] or f"ended with {done.returncode}")
+    return Sample(json.loads(done.stdout))
+
+
+ADAPTERS = Scenario(
+    "an ASGI app called as a WSGI app, in process",
+    tuple(
+        Row(f"{work}: {name}", str(threads), adapter, app)
+        for work, (app, threads) in WORK.items()
+        for name, adapter in (("AsgiToWsgi", OURS), ("a2wsgi", THEIRS))
+    ),
+    measure=in_process,
+    columns=COLUMNS,
+)
+UNDER_HOSTS = Scenario(
+    "Hello, world! under WSGI hosts: a WSGI app, and an ASGI app behind the adapters",
+    tuple(
+        row
+        for host in HOSTS
+        for row in (
+            Row(f"{host}: WSGI app", host, "bench.apps.plain:wsgi"),
+            Row(f"{host}: AsgiToWsgi", host, OURS, PLAIN),
+            Row(f"{host}: a2wsgi", host, THEIRS, PLAIN),
+        )
+    ),
+    measure=samples.http_load,
+)
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    about = machine.describe()
+    with tempfile.TemporaryDirectory() as temporary:
+        found = tools.prepare(sys.executable, Path(temporary))
+        settings = Settings(found, options.cores, options.seconds)
+        print(_measure(ADAPTERS, settings, options, about, "asgi-on-wsgi"))
+        if not options.in_process:
+            machine.prepare(options.cores)
+            print(_measure(UNDER_HOSTS, settings, options, about, "asgi-on-wsgi-hosts"))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench asgi-on-wsgi", description=__doc__)
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    add("--seconds", type=float, default=2.0, help="load on each row in each round (2)")
+    add("--cores", type=Cores.parse, default=Cores(0, 1), help="SERVER,LOAD for the hosts (0,1)")
+    add("--in-process", action="store_true", help="leave the hosts out")
+    add("--save", action="store_true", help="also write docs/benchmarks/asgi-on-wsgi*.{json,md}")
+    return parser
+
+
+def _measure(
+    scenario: Scenario,
+    settings: Settings,
+    options: argparse.Namespace,
+    about: dict[str, object],
+    name: str,
+) -> str:
+    result = rounds.run(scenario, list(scenario.rows), settings, options.rounds)
+    full: dict[str, Any] = {
+        "scenario": name,
+        "about": scenario.about,
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "machine": about,
+        "versions": settings.tools.versions,
+        "settings": {"rounds": options.rounds, "seconds": options.seconds},
+        "columns": [dataclasses.asdict(column) for column in scenario.columns],
+        **dataclasses.asdict(result),
+        "verdicts": [
+            dataclasses.asdict(verdict)
+            for target in TARGETS
+            if target.rows <= result.figures.keys()
+            for verdict in target.verdicts(result.figures)
+        ],
+    }
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    report.save(full, tools.HERE / "results", f"{name}-{moment}")
+    if options.save:
+        report.save(full, tools.ROOT / "docs" / "benchmarks", name)
+    return "\n".join([report.markdown(full), *shares(result.figures)])
+
+
+def shares(figures: Figures) -> list[str]:
+    """What each adapter adds to a request under each host, by CPU time, in words."""
+    lines = []
+    for host in HOSTS:
+        bare = known(figures.get(f"{host}: WSGI app", {}).get("cpu_us", []))
+        for adapter in ("AsgiToWsgi", "a2wsgi"):
+            whole = known(figures.get(f"{host}: {adapter}", {}).get("cpu_us", []))
+            if bare and whole:
+                added = statistics.median(whole) - statistics.median(bare)
+                share = added / statistics.median(whole)
+                lines.append(
+                    f"{host}: {adapter} adds {added:.0f} us, {share:.0%} of CPU per request"
+                )
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
