@@ -479,11 +479,12 @@ def test_reload_loses_no_request(start_host: StartHost, pauses: Callable[[], flo
     assert "still busy" not in host.log()
 
 
-@pytest.mark.parametrize("path", ["/"])
+@pytest.mark.parametrize("path", ["/", "/wsgi-echo"])
 def test_reload_with_websockets(start_host: StartHost, path: str) -> None:
     """P10, P3: WebSockets are closed with 1012 at a reload, and can connect again at once."""
     host = serve(start_host, f"{APPS}:mixed", "--workers", "2")
-    load = Load(host, [path], short_pauses)
+    load = Load(host, ["/"], short_pauses)
+    load.socket_paths = [path]
 
     async def rolling_with_sockets() -> None:
         async with load.running(clients=5, sockets=10):

@@ -6,7 +6,9 @@ import asyncio
 import os
 import time
 
-from bridge import Dispatcher
+import simple_websocket
+
+from bridge import Dispatcher, WsgiToAsgi
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 
 
@@ -89,4 +91,15 @@ async def slow_start(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-mixed = Dispatcher({"/wsgi": wsgi, "/": asgi})
+def wsgi_echo(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """WSGI: a WebSocket that echoes, by the library that flask-sock uses."""
+    socket = simple_websocket.Server.accept(environ)
+    try:
+        while True:
+            socket.send(socket.receive())
+    except simple_websocket.ConnectionClosed:
+        start_response("200 OK", [])
+        return []
+
+
+mixed = Dispatcher({"/wsgi": wsgi, "/wsgi-echo": WsgiToAsgi(wsgi_echo, websocket=True), "/": asgi})
