@@ -132,14 +132,12 @@ class AsgiExchange(Exchange):
     """One request answered by an ASGI app."""
 
     connection: HttpProtocol
-    _phase = _WAITING
-    _body_given = False
-    _trailers = False
 
     def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
-        self.connection = connection
-        self.head = head
+        Exchange.__init__(self, connection, head)
         self.handler = handler
+        self._phase = _WAITING
+        self._body_given = self._trailers = False
 
     def answer(self) -> None:
         """Call the app, in a task that often ends within this very call."""

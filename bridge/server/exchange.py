@@ -62,12 +62,15 @@ class Connection(Protocol):
 class Exchange:
     """One request on one connection, and its response.
 
-    Attributes that a plain exchange does not need are class attributes until they are set: a
-    request for "Hello, world!" sets none of them.
+    Attributes that a plain exchange does not need are class attributes until they are set. Those
+    that it does need are set in `__init__` and have no default in the class: CPython reads and
+    writes an attribute several times faster where no class attribute has its name.
     """
 
+    _event: asyncio.Event | None
+
     # The body in.
-    complete = True
+    complete: bool
     """The whole body is here (or there is none)."""
     body_size = 0
     """Bytes of body seen so far."""
@@ -76,7 +79,6 @@ class Exchange:
     body_error: RequestError | None = None
     abandoned = ""
     """Why nothing more of the response is sent, though the app has more; else empty."""
-    _event: asyncio.Event | None = None
     continued = False
     """100 Continue was sent."""
 
@@ -85,17 +87,17 @@ class Exchange:
     """When the request came, by `time.perf_counter`; only where the access log wants it."""
 
     # The response out.
-    status = 0
-    over = False
+    status: int
+    over: bool
     """The response has left, or never will; the connection may take the next request."""
-    close = False
+    close: bool
     """The connection cannot be used after this response."""
-    length: int | None = None
+    length: int | None
     """The Content-Length that the app declared, in bytes."""
-    framing = UNFRAMED
-    sent = 0
+    framing: int
+    sent: int
     """Bytes of body that left."""
-    plain = True
+    plain: bool
     """Neither the status nor a field asks for anything unusual."""
     own_date = False
     own_server = False
@@ -104,6 +106,10 @@ class Exchange:
         self.connection = connection
         self.head = head
         self.lines: list[bytes] = []
+        self.complete = self.plain = True
+        self.over = self.close = False
+        self.length = self._event = None
+        self.status = self.framing = self.sent = 0
 
     def answer(self) -> None:
         """Have the app answer. The head is here, and as much of the body as came with it."""

@@ -46,22 +46,22 @@ class Handler(Protocol):
 class HttpProtocol(Writing):
     """One HTTP/1.1 connection."""
 
-    root_path = ""
-    server: tuple[str, int | None] | None = None
-    scheme = "http"
-    trusted = False
+    root_path: str
+    server: tuple[str, int | None] | None
+    scheme: str
+    trusted: bool
     tls: dict[str, Any] | None = None
     #: Scopes of its requests need more than plain ones do.
-    special = False
+    special: bool
 
-    exchange: Exchange | None = None
+    exchange: Exchange | None
     #: A thread that ends the running exchange shall wake the loop for it.
-    wants_end = False
-    half_closed = False
+    wants_end: bool
+    half_closed: bool
     #: Nothing that comes in is looked at any more.
-    _deaf = False
+    _deaf: bool
     #: What came with a whole head, behind it: its body, mostly.
-    _behind_head = b""
+    _behind_head: bytes
     _reading_paused = False
     _chunked: ChunkedBody | None = None
     _body_left = 0
@@ -73,17 +73,23 @@ class HttpProtocol(Writing):
     _body_since = 0.0
     _paused_since = 0.0
     #: When the client stopped sending, and what had been sent to it at the last look.
-    _eof_since = 0.0
+    _eof_since: float
     _eof_sent = 0
 
     def __init__(self, state: ServerState, handler: Handler, websocket: Handler) -> None:
+        super().__init__()
         self.state = state
         self.handler = handler
         self._websocket = websocket
         self._buffer = bytearray()
-        #: What each WSGI handler's requests on this connection have in common.
+        #: What each handler's requests on this connection have in common.
         self.bases: dict[object, Environ] = {}
         self.since = state.now
+        # Attributes that every request looks at have no default in the class (see `Exchange`).
+        self.exchange = None
+        self.half_closed = self.wants_end = self._deaf = False
+        self._behind_head = b""
+        self._eof_since = 0.0
 
     # --------------------------------------------------------- the connection
 

@@ -76,19 +76,19 @@ class RequestHead:
     """A request line and its fields, checked.
 
     Names are lower case, values bytes without blanks around them, in order. Attributes that most
-    requests do not need are class attributes and set only where a field speaks of them.
+    requests do not need are class attributes and set only where a field speaks of them (see `Exchange`).
     """
 
-    #: Nothing below is set: no body, no close, no wish of the client's; and it is no HEAD.
-    plain = True
+    #: None of the attributes below this one is set, nor is the method HEAD.
+    plain: bool
     #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
-    usual = True
+    usual: bool
+    #: Bytes of body that follow; `CHUNKED` where the body says so itself.
+    length: int
     #: True for HTTP/1.1, False for HTTP/1.0.
     http11 = True
     #: The client will not use the connection again.
     close = False
-    #: Bytes of body that follow; `CHUNKED` where the body says so itself.
-    length = 0
     #: The client waits for 100 Continue (RFC 9110 §10.1.1).
     expects = False
     #: The lower-case Upgrade field, where the Connection field names it.
@@ -102,6 +102,8 @@ class RequestHead:
         self.line = line
         self.method = line.method
         self.headers = headers
+        self.plain = self.usual = True
+        self.length = 0
 
     @property
     def target(self) -> bytes:

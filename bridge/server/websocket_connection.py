@@ -77,6 +77,7 @@ class WebSocketConnection(Writing):
     _heard = True
 
     def __init__(self, opening: Opening) -> None:
+        super().__init__()
         self._opening: Opening | None = opening
         self.state = state = opening.state
         self._loop = state.loop
@@ -243,6 +244,9 @@ class WebSocketConnection(Writing):
             self.transport.writelines((head_of(first, len(payload)), payload))
         if self.write_paused:
             await self.drained()
+        elif self.transport.is_closing():
+            # Not known as lost yet, but an app that sends in a loop would not let it become so.
+            raise ClientDisconnected("the client is gone")
 
     async def _send_unusual(self, kind: str, message: Message) -> None:
         after = grammar.following(grammar.WEBSOCKET, self._phase, message)

@@ -42,9 +42,9 @@ class Writing(asyncio.Protocol):
     client: tuple[str, int] | None = None
     scheme_is_tls = False
     #: For threads that write what is finished; made when first wanted, plain sockets only.
-    wire: Wire | None = None
-    gone = False
-    write_paused = False
+    wire: Wire | None
+    gone: bool
+    write_paused: bool
     #: When the connection is to end, while it lingers.
     _close_at = 0.0
     #: Since when the client takes nothing of what waits for it, and how much that is.
@@ -55,6 +55,10 @@ class Writing(asyncio.Protocol):
     _room: asyncio.Event | None = None
     #: The transport's own method.
     write: Callable[[bytes], None]
+
+    def __init__(self) -> None:
+        self.wire = None
+        self.gone = self.write_paused = False
 
     def room(self) -> None:
         """The client has caught up."""

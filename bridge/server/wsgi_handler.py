@@ -103,20 +103,20 @@ class WsgiExchange(Exchange):
     """One request answered by a WSGI app; the `ResponseSink` of its `WsgiCall`."""
 
     connection: HttpProtocol
-    _submitted = False
-    _call: WsgiCall | None = None
+    #: What a thread writes through; None where the app runs on the loop's thread.
+    _wire: Wire | NoWire | None
+    _call: WsgiCall | None
     #: The head of a streamed response has not left yet.
     head_waits = False
-    #: What a thread writes through; None where the app runs on the loop's thread.
-    _wire: Wire | NoWire | None = None
     #: Bytes of this response wait in the transport: what follows must wait behind them.
-    _behind = False
+    _behind: bool
     _spooled: IO[bytes] | None = None
 
     def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
-        self.connection = connection
-        self.head = head
+        Exchange.__init__(self, connection, head)
         self.handler = handler
+        self._submitted = self._behind = False
+        self._call = self._wire = None
         if handler.max_body_size is not None:
             self.body_limit = handler.max_body_size
 
