@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.dispatcher import Dispatcher, Route
 from bridge.environ import environ_from_scope
+from bridge.fallback import Fallback
 from bridge.runners import Runner
 from bridge.server.asgi_handler import AsgiHandler, make_scope
 from bridge.server.exchange import Exchange
@@ -53,6 +54,9 @@ def _runners(app: ASGIApp, name: str) -> Iterator[tuple[str, Runner]]:
     elif isinstance(app, Dispatcher):
         for route in app.routes:
             yield from _runners(route.asgi, route.name)
+    elif isinstance(app, Fallback):
+        for each in app.apps:
+            yield from _runners(each, f"a fallback of {name}")
 
 
 class DispatchHandler:

@@ -134,10 +134,15 @@ class Server:
                 shutdown_timeout=config.timeout_shutdown,
             )
             await self._lifespan.startup()
-            await self._listen(own)
+            try:
+                await self._listen(own)
+            except BaseException:
+                await self._lifespan.shutdown()
+                raise
         except BaseException:
             for listener in own:
                 listener.close()
+            await stop_runners(self._app, 0)
             raise
         self._sweep()
         if not listeners:
