@@ -34,6 +34,8 @@ BLANK_LINES = 4
 _LAST_LOOK = 0.01
 #: Seconds after a half-close until the app is told that the client has left.
 HALF_CLOSE_GRACE = 2.0
+#: Seconds after which an idle connection keeps nothing that its next request can make anew.
+_FORGET = 5.0
 
 
 class Handler(Protocol):
@@ -507,6 +509,9 @@ class HttpProtocol(Writing):
             elif now - self.since > config.timeout_keep_alive:
                 # A request may have come that the loop has not read yet: look once more first.
                 self.state.loop.call_later(_LAST_LOOK, self._expire, self.since)
+            elif self.bases and now - self.since > _FORGET:
+                self.bases.clear()  # half of the memory that it takes
+                self.wire = None
             return
         if exchange.over:
             self.settle(exchange)
@@ -560,6 +565,8 @@ class HttpProtocol(Writing):
         elif exchange is None:
             if not self._buffer and not self._close_at:
                 self._close(lingering=False)
+        elif isinstance(exchange, _Drain):
+            self.drained_body(False)
         else:
             self.wants_end = True
             if exchange.over:
@@ -588,7 +595,10 @@ class _Drain(Exchange):
     def spoil(self, error: RequestError) -> None:
         self._protocol.drained_body(False)
 
-    input_ended = disconnected = Exchange.wake
+    def input_ended(self) -> None:
+        self._protocol.drained_body(False)
+
+    disconnected = Exchange.wake
 
 
 def _public(error: BridgeError) -> bytes:
