@@ -835,3 +835,15 @@ def test_errors_stream(capsys: pytest.CaptureFixture[str], runner: str) -> None:
 
     ask(app, runner=runner)
     assert "to the log\n" in capsys.readouterr().err
+
+
+def test_no_body_is_taken_where_there_is_none(runner: str) -> None:
+    """W8, W21: a GET without a body gets no Content-Length of ours, and nothing is received."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [])
+        return [repr((environ.get("CONTENT_LENGTH"), environ["wsgi.input"].read())).encode()]
+
+    client = ask(app, runner=runner, spool_body=10)
+    assert client.body == b"(None, b'')"
+    assert client.received == 0

@@ -130,7 +130,7 @@ class WsgiToAsgi:
         spool = self.spool_body
         if spool is None and length is None and needs_length(environ):
             spool = _SPOOL
-        if spool is not None and not await exchange.take_body(environ, spool):
+        if spool is not None and exchange.has_body and not await exchange.take_body(environ, spool):
             return
         exchange.call = WsgiCall(self.app, environ, exchange)
         exchange.context = context = copy_context()

@@ -38,6 +38,8 @@ class Exchange:
     broken = False
     #: Nobody takes the response any more.
     gone = False
+    #: The request announces a body, or may have one.
+    has_body = False
     _upload: Upload | None = None
     _file: Any = None  # the body, where it was taken whole
     _file_sent = False
@@ -93,7 +95,7 @@ class Exchange:
 
     def input(self, length: str | None) -> Any:
         """``wsgi.input``, pulled on demand (W21)."""
-        self.upload.idle = False
+        self.has_body = True
         if length is not None:
             self.upload.length = int(length)
         return WsgiInput(self.pull)
@@ -259,7 +261,7 @@ class LoopExchange(Exchange):
         there is one that the app has not read.
         """
         upload = self.upload
-        if self._listener is None and (upload.ended or upload.idle):
+        if self._listener is None and (upload.ended or not self.has_body):
             self._listener = asyncio.get_running_loop().create_task(self._listen())
 
     async def _listen(self) -> None:

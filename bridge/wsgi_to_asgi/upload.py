@@ -16,7 +16,7 @@ class Upload:
     `length`: its Content-Length, if it has one. `limit`: bytes after which it is a 413.
     """
 
-    __slots__ = ("_error", "_receive", "ended", "idle", "length", "limit", "received")
+    __slots__ = ("_error", "_receive", "ended", "length", "limit", "received")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -25,8 +25,6 @@ class Upload:
         self.limit: int | None = None
         self.received = 0
         self.ended = False
-        #: Nobody is going to read it: there is none.
-        self.idle = True
 
     async def next(self) -> bytes:
         """The next piece; b"" at the end.

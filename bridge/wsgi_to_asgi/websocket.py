@@ -35,6 +35,8 @@ from bridge.wsgi_response import WsgiCall, logger
 
 #: Bytes of an app's answer to the handshake, or of its refusal.
 _HEAD_LIMIT = 65536
+#: Seconds between the end of an app's socket and that of its thread, which tells how it ended.
+_PATIENCE = 1
 #: Codes that are never sent in a frame: no code was given, the connection broke, TLS failed.
 _UNSPOKEN = frozenset({1005, 1006, 1015})
 
@@ -115,7 +117,7 @@ class Conversation:
             if await self._handshake():
                 listening = self._loop.create_task(self._from_host())
                 await self._from_app()
-            await self._over.wait()
+            await self._app_ends()
             await self._end()
         except ClientDisconnected as error:
             logger.debug("WebSocket: %s", error)
@@ -241,6 +243,13 @@ class Conversation:
             await self._send(message)
         except OSError as error:
             raise ClientDisconnected(f"the client is gone: {error}") from error
+
+    async def _app_ends(self) -> None:
+        """Wait for the thread; an app that has only closed its socket may go on without us."""
+        try:
+            await asyncio.wait_for(self._over.wait(), _PATIENCE if self._accepted else None)
+        except TimeoutError:
+            pass
 
     async def _end(self) -> None:
         """The app has ended: so does the WebSocket, if it has not already."""

@@ -104,6 +104,18 @@ def test_app_returns_or_raises(host: Host) -> None:
             assert ws.close_code == code
 
 
+def test_app_goes_on(host: Host) -> None:
+    """W60: an app that goes on after it has closed keeps no client waiting."""
+    with dial(host, "/linger") as ws:
+        with pytest.raises(ConnectionClosed):
+            ws.recv(timeout=20)
+        assert ws.close_code == 4003
+    before = count(host)["ended"]
+    with raw.Client(host.connect()) as client:
+        client.get("/release")
+    eventually(lambda: count(host)["ended"] > before)
+
+
 def test_handshake(host: Host) -> None:
     """W51, W60: subprotocol, query and fields arrive; the thread is its own, and can wait."""
     headers = {"X-Test": "header"}

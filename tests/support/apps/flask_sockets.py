@@ -44,6 +44,18 @@ def return_(ws: Any) -> None:
     """Return at once."""
 
 
+@sock.route("/linger")
+def linger(ws: Any) -> None:
+    """Close, and go on with something else."""
+    ws.close(4003)
+    ws.thread.join()
+    lingering.wait()
+    ended.append("linger")
+
+
+lingering = threading.Event()
+
+
 @sock.route("/raise")
 def raise_(ws: Any) -> None:
     """Fail."""
@@ -69,6 +81,13 @@ def told(ws: Any) -> None:
 
 async def _on_the_loop() -> str:
     return threading.current_thread().name
+
+
+@app.route("/release")
+def release() -> str:
+    """Let the lingering go."""
+    lingering.set()
+    return "released"
 
 
 @app.route("/count")
