@@ -1,0 +1,65 @@
+"""What a worker and an idle connection keep in memory: what they use, and no more."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from bridge.server.http import HttpProtocol
+from tests.support.websocket import Served, served
+
+#: Large, and needed by few apps or few requests.
+HEAVY = (
+    *("webob", "websockets", "greenlet", "bridge.asgi_to_wsgi"),
+    *("logging.config", "tempfile", "encodings.idna"),
+)
+
+
+async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    """Says who asks."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": repr(scope["client"]).encode()})
+
+
+def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+    """Says who asks."""
+    body = repr((environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"]))).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_a_worker_loads_what_it_uses(kind: str) -> None:
+    """PERFORMANCE, memory: what few apps need is not loaded before it is needed."""
+    code = (
+        "import asyncio, sys; from bridge.server.cli import Config, Server;"
+        f"server = Server(Config(app='tests.support.apps.hello:{kind}', port=0));"
+        "server.request_stop(); asyncio.run(server.serve());"
+        f"print(*(module for module in {HEAVY} if module in sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+@pytest.mark.parametrize("app", [asgi, wsgi])
+def test_an_idle_connection_forgets_and_answers_again(app: Any) -> None:
+    """PERFORMANCE, memory: what an idle connection lets go, its next request makes anew."""
+    with served(app) as server, server.connect() as client:
+        answers = [client.get().body]
+        (connection,) = server.server.state.connections
+        assert isinstance(connection, HttpProtocol)
+        assert connection.bases
+        _sweep_later(server, connection)
+        assert not connection.bases
+        assert connection.wire is None
+        answers.append(client.get().body)
+        assert answers == [repr(connection.client).encode()] * 2
+
+
+def _sweep_later(server: Served, connection: HttpProtocol) -> None:
+    """Have the server look at the connection as it does some seconds after its last request."""
+    server.call(lambda: connection.sweep(connection.since))  # which sees that a thread has ended it
+    server.call(lambda: connection.sweep(connection.since + 10))
