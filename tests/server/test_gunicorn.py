@@ -440,7 +440,7 @@ def test_a_starting_worker_is_not_replaced(start_host: StartHost) -> None:
 
 
 def test_workers_die_with_their_parent(start_host: StartHost) -> None:
-    """P7, P10: when Gunicorn's master is killed, its workers end."""
+    """P10: when Gunicorn's master is killed, its workers end."""
     host = serve(start_host, f"{APPS}:asgi")
     host.process.kill()
     host.process.wait()
@@ -468,7 +468,7 @@ async def rolling(host: Host, load: Load, times: int) -> None:
 
 @pytest.mark.parametrize("pauses", [short_pauses, long_pauses])
 def test_reload_loses_no_request(start_host: StartHost, pauses: Callable[[], float]) -> None:
-    """P10, P3: five reloads under load from keep-alive clients, and every request is answered."""
+    """P10: five reloads under load from keep-alive clients, and every request is answered."""
     host = serve(start_host, f"{APPS}:mixed", "--workers", "2")
     load = Load(host, ["/", "/wsgi"], pauses)
     asyncio.run(rolling(host, load, 5))
@@ -481,7 +481,7 @@ def test_reload_loses_no_request(start_host: StartHost, pauses: Callable[[], flo
 
 @pytest.mark.parametrize("path", ["/", "/wsgi-echo"])
 def test_reload_with_websockets(start_host: StartHost, path: str) -> None:
-    """P10, P3: WebSockets are closed with 1012 at a reload, and can connect again at once."""
+    """P10: WebSockets are closed with 1012 at a reload, and can connect again at once."""
     host = serve(start_host, f"{APPS}:mixed", "--workers", "2")
     load = Load(host, ["/"], short_pauses)
     load.socket_paths = [path]
@@ -502,7 +502,7 @@ def test_reload_with_websockets(start_host: StartHost, path: str) -> None:
 
 
 def test_max_requests_loses_no_request(start_host: StartHost) -> None:
-    """P10, P4: workers that retire after `max_requests` lose no request of keep-alive clients."""
+    """P10: workers that retire after `max_requests` lose no request of keep-alive clients."""
     host = serve(
         start_host,
         f"{APPS}:mixed",
