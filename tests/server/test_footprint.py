@@ -61,5 +61,10 @@ def test_an_idle_connection_forgets_and_answers_again(app: Any) -> None:
 
 def _sweep_later(server: Served, connection: HttpProtocol) -> None:
     """Have the server look at the connection as it does some seconds after its last request."""
-    server.call(lambda: connection.sweep(connection.since))  # which sees that a thread has ended it
-    server.call(lambda: connection.sweep(connection.since + 10))
+
+    def busy() -> bool:
+        connection.sweep(connection.since + 10)
+        return connection.exchange is not None or bool(connection.bases)
+
+    while server.call(busy):
+        pass  # the thread that has answered is about to end its exchange
