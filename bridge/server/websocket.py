@@ -59,9 +59,6 @@ def websocket_scope(
 class WebSocketExchange(AsgiExchange):
     """The request that asks for a WebSocket, until it is answered."""
 
-    #: Where a WebSocket was asked for and refused, nobody knows what the client sends next.
-    close = True
-
     def __init__(
         self,
         handler: AsgiHandler,
@@ -71,6 +68,8 @@ class WebSocketExchange(AsgiExchange):
     ) -> None:
         super().__init__(handler, connection, head)
         self.state = connection.state
+        # Where a WebSocket was asked for and refused, nobody knows what the client sends next.
+        self.close = True
         self._handshake = handshake
         self._socket = WebSocketConnection(self)
 

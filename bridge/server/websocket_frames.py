@@ -1,10 +1,10 @@
 """Frames between bytes and messages (RFC 6455 §5, RFC 7692).
 
 Nearly every frame that comes is a whole message: final, unfragmented, not compressed. Those are
-known by heart here: found, unmasked and given out. All others (fragments, compressed messages,
-control frames, and whatever breaks a rule) go through the Sans-I/O protocol of `websockets`,
-which knows the rules and makes the answers. It gets them one whole frame at a time, so the two
-never disagree on where a frame begins.
+known by heart here, as are pings and the close frame, which may stand between the fragments of a
+message and do not count to it. All others (fragments, compressed messages, and whatever breaks a
+rule) go through the Sans-I/O protocol of `websockets`, which knows the rules and makes the
+answers. It gets them one whole frame at a time, so the two never disagree on where one begins.
 
 Pure: no I/O, no loop, no clock. Bytes go in by `feed`, messages come out of `next`, and what is
 to be written in answer comes out of `take_answers`.
@@ -37,7 +37,12 @@ _DEFLATED: Final = 0x40
 _CONTROL: Final = 0x08
 _TEXT: Final = 0x01
 _CONTINUATION: Final = 0x00
+
+# The first bytes of control frames, where they are as they must be.
 _CLOSE: Final = 0x88
+_PING: Final = 0x89
+_PONG: Final = 0x8A
+_CONTROLS: Final = frozenset((_CLOSE, _PING, _PONG))
 
 #: Heads of whole frames of at most 125 bytes, by their length.
 _SHORT: Final = {first: [bytes((first, size)) for size in range(126)] for first in (TEXT, BINARY)}
@@ -75,6 +80,8 @@ class Frames:
         self._protocol = protocol
         self._max_message = max_message
         self._max_frame = max_frame
+        #: The longest frame that `whole` takes, head included.
+        self._short = 6 + min(125, max_frame or 125, max_message or 125)
         self.compressed = bool(protocol.extensions)
         #: What came and was not looked at yet; begins with a frame's first byte.
         self._buffer = bytearray()
@@ -98,7 +105,7 @@ class Frames:
         This is the common way, without the general one.
         """
         size = len(data)
-        if 6 <= size <= 131 and data[1] == 0x80 | size - 6 and self._parts is None:
+        if 6 <= size <= self._short and data[1] == 0x80 | size - 6 and self._parts is None:
             first = data[0]
             if first in _WHOLE and not self._buffer and not self.over:
                 payload = apply_mask(data[6:], data[2:6])
@@ -175,27 +182,29 @@ class Frames:
         """The message that the frame at the buffer's begin completes."""
         buffer = self._buffer
         checked, self._checked = self._checked, 0
-        if self._parts is None and first in _WHOLE:
-            payload = apply_mask(buffer[start:end], buffer[start - 4 : start])
+        known = first in _CONTROLS or (first in _WHOLE and self._parts is None)
+        if not known:
+            frame = bytes(buffer[:end])
             del buffer[:end]
-            if first == BINARY:
-                return payload
+            return self._through_protocol(frame, checked)
+        payload = apply_mask(buffer[start:end], buffer[start - 4 : start])
+        del buffer[:end]
+        if first == TEXT:
             try:
                 return payload.decode()
             except UnicodeDecodeError as error:
                 self._not_utf8(error)
-                return None
-        if self._parts is not None and first == _CLOSE:
-            return self._close_within(apply_mask(buffer[start:end], buffer[start - 4 : start]))
-        frame = bytes(buffer[:end])
-        del buffer[:end]
-        return self._through_protocol(frame, checked)
+        elif first == BINARY:
+            return payload
+        elif first == _CLOSE:
+            return self._take_close(payload)
+        elif first == _PING:
+            self._protocol.send_pong(payload)
+            self.answers = True
+        return None
 
-    def _close_within(self, payload: bytes) -> Close | None:
-        """A client may close in the middle of a message (RFC 6455 §5.4), which is then dropped.
-
-        The protocol takes that for an error, so it is only told what to answer.
-        """
+    def _take_close(self, payload: bytes) -> Close | None:
+        """The client closes. It may in the middle of a message, which is dropped then."""
         try:
             close = self.close_received = Close.parse(payload)
         except ProtocolError as error:
@@ -221,22 +230,14 @@ class Frames:
             return None
         (frame,) = protocol.events_received()
         assert isinstance(frame, Frame)
-        opcode = frame.opcode
-        if opcode is Opcode.PING:
-            self.answers = True
-        elif opcode is Opcode.CLOSE:
-            self._end()
-            self.close_received = protocol.close_rcvd
-            return self.close_received
-        elif opcode is not Opcode.PONG:
-            if self._parts is None:
-                self._is_text = opcode is Opcode.TEXT
-                self._is_deflated = bool(data[0] & _DEFLATED)
-            try:
-                return self._data(frame, checked)
-            except UnicodeDecodeError as error:
-                self._not_utf8(error)
-        return None
+        if self._parts is None:
+            self._is_text = frame.opcode is Opcode.TEXT
+            self._is_deflated = bool(data[0] & _DEFLATED)
+        try:
+            return self._data(frame, checked)
+        except UnicodeDecodeError as error:
+            self._not_utf8(error)
+            return None
 
     def _data(self, frame: Frame, checked: int) -> str | bytes | None:
         """A fragment, or a whole message that was compressed. Raises `UnicodeDecodeError`."""

@@ -1,0 +1,244 @@
+"""WebSockets for tests: a server in a thread of this process, and a client that sends any frame.
+
+The server is the real one, on a real port; it runs in a thread so that a test can define its app
+and look at what the app was given. The client knows the wire format and none of the rules, so it
+can break all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+from bridge.server.config import Config
+from bridge.server.loop import new_event_loop
+from bridge.server.server import Server
+from bridge.types import Message, Receive, Scope, Send
+from tests.support.raw import Client, Response
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+FINAL, RSV1, RSV2, RSV3 = 0x80, 0x40, 0x20, 0x10
+
+#: The example of RFC 6455 §1.3.
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+_MASK = b"\x12\x34\xab\xcd"
+
+
+# ------------------------------------------------------------- the server
+
+
+class Served:
+    """A server that runs: where it listens, and the thread that runs it."""
+
+    def __init__(self, app: Any, settings: dict[str, Any]) -> None:
+        settings = {"lifespan": "off", "access_log": False, "port": 0, **settings}
+        self.server = Server(Config(app=app, **settings))
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="server")
+
+    def start(self) -> None:
+        """Run it; returns when it listens."""
+        self._thread.start()
+        assert self._ready.wait(20)
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            try:
+                runner.run(self._serve())
+            except BaseException as error:
+                self._failure = error
+                self._ready.set()
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        await self.server.start()
+        self.port: int = self.server._listeners[0].socket.getsockname()[1]
+        self._ready.set()
+        await self._stop.wait()
+        await self.server.stop()
+
+    def ask_to_stop(self) -> None:
+        """Begin to stop, as SIGTERM does."""
+        self.loop.call_soon_threadsafe(self._stop.set)
+
+    def stop(self) -> None:
+        """Stop, and wait for the end; raises what the server has raised."""
+        if self._thread.is_alive():
+            self.ask_to_stop()
+            self._thread.join(20)
+        assert not self._thread.is_alive()
+        if self._failure is not None:
+            raise self._failure
+
+    def call(self, function: Any) -> Any:
+        """What `function` gives on the server's loop."""
+
+        async def called() -> Any:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(called(), self.loop).result(20)
+
+    def open(self, target: str = "/", *fields: str) -> WebSocket:
+        """A WebSocket that is open."""
+        client = self.connect()
+        response = client.shake_hands(target, *fields)
+        assert response.status == 101, response
+        return client
+
+    def connect(self) -> WebSocket:
+        """A connection on which nothing was said yet."""
+        return WebSocket(socket.create_connection(("127.0.0.1", self.port), timeout=20))
+
+    def url(self, path: str = "/", scheme: str = "ws") -> str:
+        """The URL of `path`."""
+        return f"{scheme}://127.0.0.1:{self.port}{path}"
+
+
+@contextmanager
+def served(app: Any, **settings: Any) -> Iterator[Served]:
+    """A server of `app` for a block; `settings` are those of `Config`."""
+    running = Served(app, settings)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+# ------------------------------------------------------------- the client
+
+
+def frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    mask: bytes | None = _MASK,
+    size: int | None = None,
+) -> bytes:
+    """A client's frame (RFC 6455 §5.2); `size` is what its head claims, where that is a lie."""
+    first = (FINAL if fin else 0) | rsv | opcode
+    size = len(payload) if size is None else size
+    bit = 0 if mask is None else 0x80
+    if size < 126:
+        head = bytes((first, bit | size))
+    elif size < 0x10000:
+        head = bytes((first, bit | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((first, bit | 127)) + size.to_bytes(8, "big")
+    if mask is None:
+        return head + payload
+    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A client's close frame."""
+    return frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
+
+
+def handshake(target: str = "/", *fields: str, key: str = KEY, version: str = "13") -> bytes:
+    """The bytes of an opening handshake; `fields` are more lines."""
+    lines = [
+        f"GET {target} HTTP/1.1",
+        "Host: example.com",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}",
+        f"Sec-WebSocket-Version: {version}",
+        *fields,
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+
+class WebSocket(Client):
+    """One connection, from its handshake on; reads are as strict as those of `Client`."""
+
+    def shake_hands(self, target: str = "/", *fields: str) -> Response:
+        """Send the handshake and read the answer to it."""
+        self.send(handshake(target, *fields))
+        return self.response()
+
+    def say(self, *frames: bytes) -> None:
+        """Send frames in one write."""
+        self.send(b"".join(frames))
+
+    def text(self, text: str) -> None:
+        """Send a text message."""
+        self.say(frame(TEXT, text.encode()))
+
+    def read(self) -> tuple[int, bytes]:
+        """The next frame: its first byte, and its payload. Raises `Closed`."""
+        first, second = self.exactly(2)
+        assert not second & 0x80, "a server's frames are not masked"
+        size = second
+        if size == 126:
+            size = int.from_bytes(self.exactly(2), "big")
+        elif size == 127:
+            size = int.from_bytes(self.exactly(8), "big")
+        return first, self.exactly(size)
+
+    def read_text(self) -> str:
+        """The next frame, which is a whole text message."""
+        first, payload = self.read()
+        assert first == FINAL | TEXT, (first, payload)
+        return payload.decode()
+
+    def read_close(self) -> tuple[int, str]:
+        """The next frame, which is a close frame, and after which the server closes too."""
+        code, reason = self.read_close_frame()
+        assert self.is_closed()
+        return code, reason
+
+    def read_close_frame(self) -> tuple[int, str]:
+        """The next frame, which is a close frame: its code (1005 for none) and its reason."""
+        first, payload = self.read()
+        assert first == FINAL | CLOSE, (first, payload)
+        assert len(payload) <= 125
+        if not payload:
+            return 1005, ""
+        return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+
+
+# ------------------------------------------------------------- apps
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept, and send every message back as it came."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
+class Noting:
+    """An app around an app, which notes what is received: `got` is a queue of the messages."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.got: SimpleQueue[Message] = SimpleQueue()
+        self.scopes: SimpleQueue[Scope] = SimpleQueue()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scopes.put(scope)
+
+        async def note() -> Message:
+            message = await receive()
+            self.got.put(message)
+            return message
+
+        await self.app(scope, note, send)
+
+    def next(self) -> Message:
+        """The next message that the app received."""
+        return self.got.get(timeout=20)
