@@ -295,6 +295,7 @@ class ThreadRunner(Runner):
             return waiting.result()
         finally:
             self._waits.discard(waiting)
+            del waiting  # else what it raised holds itself, by way of this frame
 
     # --------------------------------------------------------- from anywhere
 

@@ -217,7 +217,10 @@ class Writing(asyncio.Protocol):
         return any(count)
 
     def reset(self) -> None:
-        """End with RST: the client of a body that ends with the connection can tell (W36, S14)."""
+        """End with RST, and with what the kernel holds for a client that does not take it.
+
+        That is also how the client of a body that ends with the connection can tell (W36, S14).
+        """
         self.wire = None
         raw = self.transport.get_extra_info("socket")
         if raw is not None and raw.family != socket.AF_UNIX:
@@ -226,10 +229,9 @@ class Writing(asyncio.Protocol):
 
     def abort(self) -> None:
         """End at once, whoever is writing."""
-        wire, self.wire = self.wire, None
-        if wire is not None:
-            wire.shutdown()  # a thread may hold it still; the client shall know at once
-        self.transport.abort()
+        if self.wire is not None:
+            self.wire.shutdown()  # a thread may hold it still; the client shall know at once
+        self.reset()
 
     # --------------------------------------------------------- time
 
@@ -251,4 +253,4 @@ class Writing(asyncio.Protocol):
             if size:
                 self._close_at = now + LINGER
             elif now >= self._close_at:
-                self.abort()
+                self.transport.abort()
