@@ -431,4 +431,4 @@ def test_handshakes_count_as_requests_until_they_are_answered() -> None:
                 assert client.read_text() == "still here"
                 client.say(close_frame(1000))
                 assert client.read_close() == (1000, "")
-        assert server.call(lambda: server.server.state.active) == 0
+        assert not server.call(lambda: server.server.state.active)
