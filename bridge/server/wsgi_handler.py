@@ -138,9 +138,9 @@ class WsgiExchange(Exchange):
         if spool is None and self.head.length == CHUNKED and _DJANGO in sys.modules:
             spool = _SPOOL  # Django reads nothing of a body whose length it is not told (W24)
         if spool is not None:
-            from tempfile import SpooledTemporaryFile  # nearly 1 MB, and few requests need it
+            from bridge.server.spool import Spool  # nearly 1 MB, and few requests need it
 
-            self._spooled = SpooledTemporaryFile(spool)  # noqa: SIM115
+            self._spooled = Spool(spool)
 
     def feed(self, data: bytes) -> bool:
         """Take a piece of body."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.server.config import Config
 from bridge.server.handlers import make_handler
@@ -20,6 +20,8 @@ from bridge.server.http import HttpProtocol
 from bridge.server.loop import new_event_loop
 from bridge.server.state import ServerState
 from bridge.server.websocket import WebSocketHandler
+
+T = TypeVar("T")
 
 #: Turns of the loop after which a connection that does nothing is said to hang.
 PATIENCE = 5_000
@@ -47,44 +49,78 @@ class InLoop:
 
     def talk(self, pieces: Iterable[bytes]) -> bytes:
         """One connection: send the pieces, then FIN; all bytes that came back until its end."""
-        answer = self.runner.run(self._talk(pieces))
+        return self.run(self._talk(pieces))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run on the loop; raises `AssertionError` where the loop reports an error meanwhile."""
+        result = self.runner.run(work)
         if self.failures:
             context = self.failures.pop()
             raise AssertionError(f"the loop reported {context!r}") from context.get("exception")
-        return answer
+        return result
 
     async def _talk(self, pieces: Iterable[bytes]) -> bytes:
-        ours, theirs = socket.socketpair()
-        with ours:
-            ours.setblocking(False)
-            transport, protocol = await self.loop.connect_accepted_socket(self._protocol, theirs)
-            answer = bytearray()
+        talk = await self.open()
+        with talk.sock:
             for piece in pieces:
-                while not transport.is_reading() and not transport.is_closing():
-                    await self._turn(ours, answer)
-                if transport.is_closing():
+                if not await talk.send(piece):
                     break
-                protocol.data_received(piece)
-            ours.shutdown(socket.SHUT_WR)
-            for _ in range(PATIENCE):
-                if await self._turn(ours, answer):
-                    return bytes(answer)
-            raise AssertionError(f"the connection hangs after {bytes(answer)!r:.500}")
+            return await talk.end()
+
+    async def open(self) -> Talk:
+        """A new connection."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        transport, protocol = await self.loop.connect_accepted_socket(self._protocol, theirs)
+        return Talk(ours, transport, protocol)
 
     def _protocol(self) -> HttpProtocol:
         return HttpProtocol(self.state, self.handler, self.websocket)
 
-    async def _turn(self, sock: socket.socket, answer: bytearray) -> bool:
-        """Let the loop turn once; True where the connection has ended."""
+
+class Talk:
+    """One connection of an `InLoop`, from its client's side; `answer` is what has come back."""
+
+    def __init__(
+        self, sock: socket.socket, transport: asyncio.Transport, protocol: HttpProtocol
+    ) -> None:
+        self.sock = sock
+        self.transport = transport
+        self.protocol = protocol
+        self.answer = bytearray()
+        self.ended = False
+
+    async def send(self, piece: bytes) -> bool:
+        """Hand over one piece, as soon as the server reads; False where it does not any more."""
+        for _ in range(PATIENCE):
+            if self.transport.is_closing() or self.ended:
+                return False
+            if self.transport.is_reading():
+                self.protocol.data_received(piece)
+                return True
+            await self.turn()
+        raise AssertionError(f"the connection does not read after {bytes(self.answer)!r:.500}")
+
+    async def end(self) -> bytes:
+        """Send FIN, and wait for the end of the connection; everything that has come back."""
+        self.sock.shutdown(socket.SHUT_WR)
+        for _ in range(PATIENCE):
+            if self.ended:
+                return bytes(self.answer)
+            await self.turn()
+        raise AssertionError(f"the connection hangs after {bytes(self.answer)!r:.500}")
+
+    async def turn(self) -> None:
+        """Let the loop turn once, and take what has come."""
         await asyncio.sleep(0)
         try:
-            data = sock.recv(1 << 20)
+            data = self.sock.recv(1 << 20)
         except BlockingIOError:
-            return False
+            return
         except ConnectionError:
-            return True
-        answer += data
-        return not data
+            data = b""
+        self.answer += data
+        self.ended = not data
 
 
 @contextmanager

@@ -1,0 +1,212 @@
+"""Heads and chunked bodies, without a connection: every cut, and any bytes (S2, S3, S4)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.errors import RequestError
+from bridge.server.request import CHUNKED, ChunkedBody, HeadParser, RequestHead
+from tests.support.corpus import cases
+from tests.support.raw import chunked, request
+
+HEADS = sorted({case.data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" for case in cases()})
+
+
+def parser() -> HeadParser:
+    return HeadParser(8192, 65536, 100)
+
+
+def parsed(heads: HeadParser, data: bytes) -> tuple[object, ...]:
+    """What a head comes to: its parts, or the status that refuses it."""
+    try:
+        head = heads.parse(data)
+    except RequestError as error:
+        return ((heads.first_fault(data) or error).status,)
+    return parts(head)
+
+
+def parts(head: RequestHead) -> tuple[object, ...]:
+    return (
+        head.method, head.target, head.headers, head.http11, head.close, head.length,
+        head.expects, head.upgrade, head.forwarded,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------- heads
+
+
+def test_parts_of_a_head() -> None:
+    """S3: names in lower case, values without blanks around them, in order, repeats kept."""
+    head = parser().parse(
+        b"GET /a?b HTTP/1.1\r\nHost: x\r\nX-A:\t1 \r\nx-a: \r\nB: \xe9 y\t\r\nX-A: 3\r\n\r\n"
+    )
+    assert (head.method, head.target) == ("GET", b"/a?b")
+    assert head.headers == [
+        (b"host", b"x"),
+        (b"x-a", b"1"),
+        (b"x-a", b""),
+        (b"b", b"\xe9 y"),
+        (b"x-a", b"3"),
+    ]
+    assert (head.length, head.close, head.expects, head.upgrade) == (0, False, False, b"")
+
+
+@pytest.mark.parametrize(
+    ("fields", "attribute", "value"),
+    [
+        (("Content-Length: 12",), "length", 12),
+        (("Transfer-Encoding: chunked",), "length", CHUNKED),
+        (("Connection: close",), "close", True),
+        (("Connection: foo, Close",), "close", True),
+        (("Expect: 100-Continue", "Content-Length: 1"), "expects", True),
+        (("Connection: Upgrade", "Upgrade: WebSocket"), "upgrade", b"websocket"),
+        (("Upgrade: websocket",), "upgrade", b""),
+        (("X-Forwarded-For: 1.2.3.4",), "forwarded", True),
+        (("Forwarded: for=x",), "forwarded", True),
+    ],
+)
+def test_fields_that_say_something(fields: tuple[str, ...], attribute: str, value: object) -> None:
+    """S3: what a field says is heeded, also when its line was seen before in another head."""
+    heads = parser()
+    for _ in range(3):
+        assert getattr(heads.parse(request("/", *fields)), attribute) == value
+        assert parts(heads.parse(request("/")))[3:] == (True, False, 0, False, b"", False)
+
+
+def test_a_head_s_reading_does_not_depend_on_others() -> None:
+    """S3: every head means the same whatever was read before it, by the same parser."""
+    heads = parser()
+    alone = {data: parsed(parser(), data) for data in HEADS}
+    for before in HEADS[::7]:
+        for data in HEADS:
+            parsed(heads, before)
+            assert parsed(heads, data) == alone[data], (before, data)
+
+
+@given(st.lists(st.sampled_from(HEADS), max_size=8))
+def test_any_sequence_of_heads(sequence: list[bytes]) -> None:
+    """S3: the same for any sequence."""
+    heads = parser()
+    assert [parsed(heads, data) for data in sequence] == [
+        parsed(parser(), data) for data in sequence
+    ]
+
+
+def test_no_part_of_an_accepted_head_is_refused() -> None:
+    """S3: what is refused early could not have become a request."""
+    heads = parser()
+    for data in HEADS:
+        if len(parsed(heads, data)) > 1:
+            assert heads.first_fault(data) is None
+            for at in range(1, len(data), 1 if len(data) < 3000 else 97):
+                heads.look_at_part(data[:at])
+                heads.look_at_part(data[:at], max(at - 3, 0))
+
+
+@given(st.binary(max_size=60), st.sampled_from(HEADS), st.data())
+def test_first_fault_is_the_same_however_looked_at(
+    noise: bytes, head: bytes, data: st.DataObject
+) -> None:
+    """S3: bytes are refused for the same reason, and as early, whatever pieces they came in."""
+    at = data.draw(st.integers(0, min(len(head), 200)))
+    mixed = (head[:at] + noise + head[at:])[:2000]
+    heads = HeadParser(64, 256, 10)
+    whole = heads.first_fault(mixed)
+    found, looked = None, 0
+    for end in range(1, len(mixed) + 1):
+        try:
+            heads.look_at_part(mixed[:end], looked)
+        except RequestError as error:
+            found = error
+            break
+        looked = max(end - 3, 0)
+    assert (found and found.status) == (whole and whole.status)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(noise: bytes) -> None:
+    """S3: a head of any bytes is read or refused; nothing else happens."""
+    heads = parser()
+    for data in (noise + b"\r\n\r\n", b"GET / HTTP/1.1\r\n" + noise + b"\r\n\r\n"):
+        if data.find(b"\r\n\r\n") + 4 == len(data):
+            parsed(heads, data)
+    assert len(parsed(heads, request("/"))) > 1
+
+
+def test_limits() -> None:
+    """S2: each limit is met to the byte."""
+    heads = HeadParser(100, 50, 3)
+    line = b"GET /" + b"a" * 86 + b" HTTP/1.1\r\n"
+    assert heads.parse(line + b"Host: x\r\n\r\n")
+    for data, status in (
+        (line.replace(b"a", b"aa", 1) + b"Host: x\r\n\r\n", 414),
+        (line + b"Host: x\r\nX: " + b"a" * 37 + b"\r\n\r\n", 431),
+        (line + b"Host: x\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", 431),
+    ):
+        with pytest.raises(RequestError) as caught:
+            heads.parse(data)
+        assert caught.value.status == status
+        assert "raise --limit-" in str(caught.value)
+
+
+# ------------------------------------------------------------- chunked bodies
+
+
+def unchunked(pieces: list[bytes]) -> tuple[bytes, bytes, bool]:
+    """The body, what followed it, and whether it ended."""
+    coded = ChunkedBody(65536)
+    body, rest = b"", b""
+    for piece in pieces:
+        if coded.complete:
+            rest += piece
+        else:
+            some, rest = coded.feed(piece)
+            body += some
+    return body, rest, coded.complete
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40) | st.just(b"\r\n\r\n"), max_size=6),
+    st.sampled_from([b"", b"X: 1\r\n", b"X: 1\r\nY: 2\r\n"]),
+    st.sampled_from([b"", b"GET", b"GET / HTTP/1.1\r\n\r\n", b"\r\n\r\n", b"0\r\n\r\n"]),
+    st.data(),
+)
+def test_chunks_in_any_pieces(
+    chunks: list[bytes], trailers: bytes, behind: bytes, data: st.DataObject
+) -> None:
+    """S3: a chunked body and what follows it are told apart, wherever the bytes are cut."""
+    wire = chunked(*chunks, trailers=trailers) + behind
+    places = data.draw(st.lists(st.integers(0, len(wire)), max_size=8).map(sorted))
+    pieces = [wire[a:b] for a, b in zip([0, *places], [*places, len(wire)], strict=True)]
+    expected = (b"".join(chunks), behind, True)
+    assert unchunked([wire]) == expected
+    assert unchunked([piece for piece in pieces if piece]) == expected
+    assert unchunked([wire[i : i + 1] for i in range(len(wire))]) == expected
+
+
+@given(st.binary(max_size=60), st.integers(0, 30))
+def test_malformed_chunks(noise: bytes, at: int) -> None:
+    """S3: any bytes are a body, part of one, or refused, and the same byte by byte."""
+    wire = b"5\r\nhello\r\n0\r\n\r\n"
+    mixed = wire[:at] + noise + wire[at:]
+
+    def outcome(pieces: list[bytes]) -> object:
+        try:
+            return unchunked(pieces)
+        except RequestError as error:
+            return error.status
+
+    assert outcome([mixed]) == outcome([mixed[i : i + 1] for i in range(len(mixed))])
+
+
+def test_overhead_is_bounded() -> None:
+    """S2: sizes, extensions and trailers may be longer than the body, but not without end."""
+    coded = ChunkedBody(1000)
+    for _ in range(1000):
+        assert coded.feed(b"1;abcd\r\nx\r\n") == (b"x", b"")
+    too_much = b"".join(b"1;" + b"a" * 100 + b"\r\nx\r\n" for _ in range(30))
+    with pytest.raises(RequestError) as caught:
+        coded.feed(too_much)
+    assert caught.value.status == 431
