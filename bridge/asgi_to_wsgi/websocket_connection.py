@@ -23,6 +23,8 @@ MOST_MESSAGES = 32
 MOST_BYTES = 65536
 #: How much may wait for the client, in bytes, before `send` waits.
 HIGH_WATER = 65536
+#: What fits into a close frame, its code included (RFC 6455 §5.5).
+LONGEST_CONTROL = 125
 #: Seconds between pings, and for their answer.
 PING_INTERVAL = 20.0
 #: Seconds for the client to answer our close frame.
@@ -92,9 +94,11 @@ class Connection(asyncio.Protocol):
         """Begin the closing handshake; raises `IllegalMessage` for a code that may not be sent."""
         if self._protocol.state is State.OPEN:
             try:
-                Close(code, reason).serialize()
+                data = Close(code, reason).serialize()
             except Exception as error:
                 raise IllegalMessage(f"cannot close with {code} {reason!r}: {error}") from None
+            if len(data) > LONGEST_CONTROL:
+                raise IllegalMessage(f"a close's reason is at most 123 bytes, not {len(data) - 2}")
             self._protocol.send_close(code, reason)
             self._flush()
 

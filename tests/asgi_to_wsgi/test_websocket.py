@@ -1,0 +1,356 @@
+"""WebSockets behind a WSGI host, without a server: the host is a thread with a socket pair."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from bridge.asgi_to_wsgi import AsgiToWsgi
+from bridge.errors import AppError, ClientDisconnected, IllegalMessage
+from tests.asgi_to_wsgi.direct import LIMIT, call, environ
+
+ACCEPT = {"type": "websocket.accept"}
+
+
+class SocketHost:
+    """Reads one handshake from its end of a socket pair, and calls the adapter with it."""
+
+    def __init__(self, adapter: Any) -> None:
+        self.adapter = adapter
+        self.client, self.server = socket.socketpair()
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self.server.recv(65536)
+        lines = head.decode().split("\r\n")[1:-2]
+        fields = {
+            "HTTP_" + name.upper().replace("-", "_"): value
+            for name, value in (line.split(": ", 1) for line in lines)
+        }
+        made = environ(**fields, **{"werkzeug.socket": self.server})
+        sent: list[Any] = []
+        try:
+            body = self.adapter(made, lambda *told: sent.append(told))
+            status, headers = sent[0][:2]
+            lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers), "", ""]
+            self.server.sendall("\r\n".join(lines).encode() + b"".join(body))
+        except BaseException as error:
+            self.error = error
+        assert self.server.getblocking()
+        self.server.close()
+
+    def end(self) -> None:
+        self.thread.join(LIMIT)
+        assert not self.thread.is_alive()
+        self.client.close()
+
+
+@contextmanager
+def opened(app: Any, client: Any = None, **settings: Any) -> Iterator[ClientConnection]:
+    """A client's WebSocket to `app`; at its end the host's thread must have ended, in its way."""
+    adapter = AsgiToWsgi(app, lifespan="off", **settings)
+    host = SocketHost(adapter)
+    try:
+        with connect("ws://host/", sock=host.client, open_timeout=LIMIT, **(client or {})) as ws:
+            yield ws
+        host.end()
+        assert isinstance(host.error, BrokenPipeError)
+    finally:
+        assert adapter.close(LIMIT)
+
+
+def refused(app: Any, **settings: Any) -> tuple[int, bytes, BaseException | None]:
+    """Status and body of a refusal; or what was raised to the host."""
+    adapter = AsgiToWsgi(app, lifespan="off", **settings)
+    host = SocketHost(adapter)
+    status, body = 0, b""
+    try:
+        with connect("ws://host/", sock=host.client, open_timeout=LIMIT):
+            pass
+    except InvalidStatus as error:
+        status, body = error.response.status_code, bytes(error.response.body or b"")
+    except Exception:
+        pass  # the host raised, and its socket was closed
+    host.end()
+    assert adapter.close(LIMIT)
+    return status, body, host.error
+
+
+def closed_with(ws: ClientConnection) -> tuple[int, str]:
+    try:
+        while True:
+            ws.recv(LIMIT)
+    except ConnectionClosed as closed:
+        assert closed.rcvd is not None
+        return closed.rcvd.code, closed.rcvd.reason
+
+
+class TestOpen:
+    def test_echo(self) -> None:
+        """A40: text and bytes go both ways; the close is the client's."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert await receive() == {"type": "websocket.connect"}
+            await send(ACCEPT)
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({**message, "type": "websocket.send"})
+            assert message == {"type": "websocket.disconnect", "code": 1000, "reason": "bye"}
+
+        with opened(app) as ws:
+            for said in ("text", b"bytes", "x" * 300_000):
+                ws.send(said)
+                assert ws.recv(LIMIT) == said
+            ws.close(1000, "bye")
+
+    def test_receive_before_accept(self) -> None:
+        """A40: an app may wait for messages before it has answered the handshake."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            early = asyncio.create_task(receive())
+            await asyncio.sleep(0)
+            await send(ACCEPT)
+            await send({"type": "websocket.send", "text": (await early)["text"]})
+
+        with opened(app) as ws:
+            ws.send("early")
+            assert ws.recv(LIMIT) == "early"
+            assert closed_with(ws) == (1000, "")
+
+    def test_illegal_messages(self) -> None:
+        """A21 A40: what may not be sent raises in the app, which can go on."""
+        wrong = [
+            {"type": "websocket.send"},
+            {"type": "websocket.send", "text": "a", "bytes": b"b"},
+            {"type": "websocket.send", "text": 5},
+            {"type": "websocket.send", "bytes": "text"},
+            {"type": "websocket.accept"},
+            {"type": "websocket.close", "code": 5},
+            {"type": "websocket.close", "code": 1000, "reason": "x" * 200},
+            {"type": "websocket.http.response.start", "status": 200},
+        ]
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for early in (
+                {"type": "websocket.send", "text": "early"},
+                {**ACCEPT, "subprotocol": "not offered"},
+                {**ACCEPT, "headers": [(b"sec-websocket-accept", b"mine")]},
+            ):
+                with pytest.raises(IllegalMessage):
+                    await send(early)
+            await send(ACCEPT)
+            for message in wrong:
+                with pytest.raises(IllegalMessage):
+                    await send(message)
+            await send({"type": "websocket.close", "code": 3000, "reason": "all were refused"})
+            with pytest.raises(IllegalMessage):
+                await send({"type": "websocket.send", "text": "late"})
+
+        with opened(app) as ws:
+            assert closed_with(ws) == (3000, "all were refused")
+
+    def test_send_after_the_client_left(self) -> None:
+        """A40: sending to a client that is gone raises ClientDisconnected, an OSError."""
+        heard: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            heard.extend([await receive(), await receive()])
+            try:
+                await send({"type": "websocket.send", "text": "anybody there?"})
+            except ClientDisconnected as error:
+                heard.append(error)
+                raise
+
+        with opened(app) as ws:
+            ws.socket.shutdown(socket.SHUT_RDWR)
+        assert [message["code"] for message in heard[:2]] == [1006, 1006]
+        assert isinstance(heard[2], OSError)
+
+    def test_fails(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A40: an app that fails is logged, and closes with 1011."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(ACCEPT)
+            raise ValueError("mine")
+
+        with opened(app) as ws:
+            assert closed_with(ws) == (1011, "")
+        assert "the app failed in a WebSocket" in caplog.text
+
+    def test_slow_app(self) -> None:
+        """A40: an app that does not receive stops the client, and loses nothing."""
+        go = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            await asyncio.to_thread(go.wait, LIMIT)
+            total = 0
+            while (message := await receive()).get("text") != "end":
+                total += len(message["bytes"])
+            await send({"type": "websocket.send", "text": str(total)})
+
+        with opened(app, {"compression": None}) as ws:
+            stopped = threading.Event()
+
+            def push() -> None:
+                for _ in range(200):
+                    ws.send(b"x" * 65536)
+                stopped.set()
+                ws.send("end")
+
+            pusher = threading.Thread(target=push)
+            pusher.start()
+            assert not stopped.wait(0.3)
+            go.set()
+            assert ws.recv(LIMIT) == str(200 * 65536)
+            pusher.join()
+
+    def test_message_that_is_too_big(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: a message over the limit ends the connection with 1009, compressed or not."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.MAX_SIZE", 1000)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(ACCEPT)
+            await receive()
+            assert (await receive())["code"] == 1009
+
+        with opened(app) as ws:
+            ws.send("x" * 2000)
+            assert closed_with(ws)[0] == 1009
+
+
+class TestTime:
+    def test_silent_client_is_pinged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: a client that answers pings is kept, however silent it is."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.PING_INTERVAL", 0.02)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(ACCEPT)
+            await asyncio.sleep(0.2)
+            await send({"type": "websocket.send", "text": "still here"})
+
+        with opened(app) as ws:
+            assert ws.recv(LIMIT) == "still here"
+
+    @pytest.mark.parametrize("closes", [False, True])
+    def test_dead_client_is_given_up(self, closes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: a client that answers neither pings nor a close frame does not hold the thread."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.PING_INTERVAL", 0.05)
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
+        heard: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            if closes:
+                await send({"type": "websocket.close"})
+            else:
+                heard.append(await receive())
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        host = SocketHost(adapter)
+        host.client.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        host.end()
+        assert closes or heard[0]["code"] == 1006
+        assert adapter.close(LIMIT)
+
+    def test_shutdown(self) -> None:
+        """A27 A40: at shutdown open WebSockets are closed with 1012."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        host = SocketHost(adapter)
+        with connect("ws://host/", sock=host.client) as ws:
+            closer = threading.Thread(target=adapter.close, args=(LIMIT,))
+            closer.start()
+            assert closed_with(ws) == (1012, "")
+            closer.join(LIMIT)
+        host.end()
+
+
+class TestRefused:
+    def test_by_the_app(self) -> None:
+        """A40: a close instead of an accept is a 403; receive() says that it is over."""
+        heard: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.close"})
+            heard.append(await receive())
+
+        assert refused(app)[:2] == (403, b"")
+        assert heard[0]["type"] == "websocket.disconnect"
+
+    def test_by_an_error(self) -> None:
+        """A23 A40: an app that ends without an answer is an error for the host, with its cause."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise ValueError("mine")
+
+        status, _, error = refused(app)
+        assert status == 0
+        assert isinstance(error, AppError)
+        assert isinstance(error.__cause__, ValueError)
+
+    def test_by_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A22 A40: an app that does not answer the handshake in time is cancelled."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.TICK", 0.02)
+        cancelled = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        error = refused(app, response_timeout=0.05)[2]
+        assert isinstance(error, AppError)
+        assert cancelled.wait(LIMIT)
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_by_the_host(self, tls: bool) -> None:
+        """A40: without a socket, or with TLS on it, the answer is a 501 that says why."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise AssertionError
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        with socket.socket() as plain:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            wrapped = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+            made = environ(
+                HTTP_UPGRADE="websocket",
+                HTTP_CONNECTION="Upgrade",
+                wsgi_url_scheme="https" if tls else "http",
+                **({"gunicorn.socket": wrapped} if tls else {}),
+            )
+            answer = call(adapter, made, validate=False)
+            wrapped.close()
+        assert answer.code == 501
+        assert (b"end TLS" in answer.body) is tls
+        assert (b"gunicorn (gthread" in answer.body) is not tls
+        assert adapter.close(LIMIT)
