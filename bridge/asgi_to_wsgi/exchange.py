@@ -24,7 +24,6 @@ logger = logging.getLogger("bridge.error")
 class HttpExchange(AppSide):
     """A request on its way through the app. Iterated by the host where the response streams."""
 
-    _given = 0
     _flush = False
     _flushed = False
 
@@ -66,20 +65,19 @@ class HttpExchange(AppSide):
         return self
 
     def __next__(self) -> bytes:
-        """The next piece of the body; the one before it has been written by the host."""
+        """The next piece of the body; while the host writes it, the app may send another."""
         if self._flush:
             self._flush, self._flushed = False, True
             return b""  # lets the host send the head
-        self._taken = self._given
-        if self._blocked and self._sent - self._taken <= LOW_WATER:
-            self._blocked = False
-            self._running.thread.submit(self._resume)
         if not self._chunks:
             self._wait(until_head=False)
         ended, failure = self._ended, self._failure
         if self._chunks:
             chunk = self._chunks.popleft()
-            self._given += len(chunk)
+            self._taken += len(chunk)
+            if self._blocked and self._sent - self._taken <= LOW_WATER:
+                self._blocked = False
+                self._running.thread.submit(self._resume)
             return chunk
         if ended:
             return self._read_file()
@@ -155,14 +153,14 @@ class HttpExchange(AppSide):
         it. After that it goes through ``start_response``, which raises it if it is too late.
         """
         able = answers_errors(self._environ)
-        if self._given or (self._status is None and able) or (self._flushed and not able):
+        if self._taken or (self._status is None and able) or (self._flushed and not able):
             raise failure
         body = b"Internal Server Error"
         exc_info = (type(failure), failure, failure.__traceback__) if able else None
         self._start_response("500 Internal Server Error", _plain_text(body), exc_info)
         when = "before" if self._status is None else "after"
         logger.error("the app failed %s it had started its response", when, exc_info=failure)
-        self._given = len(body)
+        self._taken = len(body)
         self._ended = True
         return b"" if self._environ["REQUEST_METHOD"] == "HEAD" else body
 
