@@ -7,10 +7,10 @@ Nothing here is lenient: a response that a careful peer could read in two ways r
 from __future__ import annotations
 
 import re
+import select
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -224,12 +224,15 @@ class Client(Source):
         self.sock.sendall(data)
 
     def send_pieces(self, pieces: Iterable[bytes], pause: float = 0) -> bool:
-        """One call for each piece, `pause` seconds between; False where the server stopped it."""
+        """One call for each piece; False where the server stopped it.
+
+        With `pause` seconds between them, and then not beyond the server's answer.
+        """
         try:
             for piece in pieces:
                 self.sock.sendall(piece)
-                if pause:
-                    time.sleep(pause)
+                if pause and select.select([self.sock], [], [], pause)[0]:
+                    return False
         except ConnectionError:
             return False
         return True
