@@ -42,7 +42,7 @@ from bridge.types import Environ, Message, Scope, TextHeaders
 
 logger = logging.getLogger("bridge.error")
 
-#: How much of a response may wait for the host, in bytes, before `send()` waits (A20).
+#: When more of a response than this waits for the host, in bytes, `send()` waits (A20).
 HIGH_WATER = 65536
 #: The app goes on when no more than this is left of it.
 LOW_WATER = 32768
@@ -236,13 +236,13 @@ class AppSide:
             if more:
                 self._tell()
         if more:
-            return not body or self._no_body or self._sent - self._taken >= HIGH_WATER
+            return not body or self._no_body or self._sent - self._taken > HIGH_WATER
         self._end()
         return False
 
     async def _take_breath(self) -> None:
         """Wait until the host has taken enough; let others run, at least."""
-        if self._sent - self._taken < HIGH_WATER:
+        if self._sent - self._taken <= HIGH_WATER:
             await asyncio.sleep(0)
             return
         self._blocked = True
