@@ -134,7 +134,7 @@ class Config:
         least=0,
     )
     limit_connections: int = setting(
-        0, "The most open connections; more wait to be accepted. 0: any.", _LIMITS, least=0
+        0, "The most open connections; one more gets 503. 0: any.", _LIMITS, least=0
     )
     limit_requests: int = setting(
         0,

@@ -15,7 +15,14 @@ from tests.support.raw import Client
 
 CASES = list(cases())
 TOPICS = sorted({case.topic for case in CASES})
-APPS = ["tests.support.apps.echo:app", "tests.support.apps.echo:wsgi_app"]
+WSGI = "tests.support.apps.echo:wsgi_app"
+SERVERS = {
+    "asgi": bridge("tests.support.apps.echo:app", "--no-access-log"),
+    "thread": bridge(WSGI, "--no-access-log"),
+    "greenlet": bridge(WSGI, "--no-access-log", "--runner=greenlet"),
+    "inline": bridge(WSGI, "--no-access-log", "--runner=inline"),
+}
+on_every_server = pytest.mark.parametrize("kind", sorted(SERVERS))
 
 
 def of(topic: str) -> list[Case]:
@@ -61,10 +68,10 @@ def test_same_answer_however_cut(server: InLoop) -> None:
             assert others == [whole] * len(others), case
 
 
-@pytest.mark.parametrize("target", APPS)
-def test_on_the_wire(shared_host: StartHost, target: str) -> None:
+@on_every_server
+def test_on_the_wire(shared_host: StartHost, kind: str) -> None:
     """S3: each case has its allowed outcome over TCP, for ASGI and for WSGI apps."""
-    host = shared_host(bridge(target, "--no-access-log"))
+    host = shared_host(SERVERS[kind])
     for case in CASES:
         with Client(host.connect()) as client:
             if client.send_pieces([case.data]):
@@ -73,10 +80,10 @@ def test_on_the_wire(shared_host: StartHost, target: str) -> None:
             case.check(client.everything())
 
 
-@pytest.mark.parametrize("target", APPS)
-def test_bytewise_on_the_wire(shared_host: StartHost, target: str) -> None:
+@on_every_server
+def test_bytewise_on_the_wire(shared_host: StartHost, kind: str) -> None:
     """S3: each case that is not long has its allowed outcome over TCP, sent byte by byte."""
-    host = shared_host(bridge(target, "--no-access-log"))
+    host = shared_host(SERVERS[kind])
     for case in CASES:
         if len(case.data) < 1000:
             with Client(host.connect()) as client:
@@ -85,10 +92,10 @@ def test_bytewise_on_the_wire(shared_host: StartHost, target: str) -> None:
                 case.check(client.everything())
 
 
-@pytest.mark.parametrize("target", APPS)
-def test_no_case_harms_another_connection(shared_host: StartHost, target: str) -> None:
+@on_every_server
+def test_no_case_harms_another_connection(shared_host: StartHost, kind: str) -> None:
     """S3: an ordinary request on another connection is answered after each case."""
-    host = shared_host(bridge(target, "--no-access-log"))
+    host = shared_host(SERVERS[kind])
     with Client(host.connect()) as other:
         for case in CASES:
             with Client(host.connect()) as client:

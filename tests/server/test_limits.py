@@ -327,28 +327,33 @@ def threads(shared_host: StartHost) -> Host:
     return shared_host(bridge(WSGI, "--threads=4", *QUIET))
 
 
+@pytest.fixture(params=["thread", "greenlet", "inline"])
+def runner(shared_host: StartHost, request: pytest.FixtureRequest) -> Host:
+    return shared_host(bridge(WSGI, "--threads=4", f"--runner={request.param}", *QUIET))
+
+
 def counted(host: Host, name: str) -> int:
     with Client(host.connect()) as client:
         return int(json.loads(client.get("/events").body).get(name, 0))
 
 
-def test_thousand_aborted_downloads(threads: Host) -> None:
+def test_thousand_aborted_downloads(runner: Host) -> None:
     """S12: after 1,000 downloads that were given up, every one is closed, and all is well (W40)."""
     for _ in range(250):
-        clients = [Client(threads.connect()) for _ in range(4)]
+        clients = [Client(runner.connect()) for _ in range(4)]
         for client in clients:
             client.send(request("/pour"))
         for client in clients:
             client.sock.recv(1000)
             client.reset()
-    with Client(threads.connect()) as client:
+    with Client(runner.connect()) as client:
         assert client.get("/").body == b"hello"
-    eventually(lambda: counted(threads, "closed") == counted(threads, "begun") == 1000)
+    eventually(lambda: counted(runner, "closed") == counted(runner, "begun") == 1000)
 
 
-def test_large_pipelined_responses_are_not_mixed(threads: Host) -> None:
+def test_large_pipelined_responses_are_not_mixed(runner: Host) -> None:
     """S1: responses that do not fit into the socket leave whole and in order, threads or not."""
-    with Client(threads.connect()) as client:
+    with Client(runner.connect()) as client:
         client.send(b"".join(request(f"/numbered?{k}") for k in range(12)))
         for k in range(12):
             assert client.response().body == str(k).zfill(8).encode() * 50_000
@@ -369,22 +374,22 @@ def test_client_leaves_while_its_thread_runs(threads: Host) -> None:
         assert client.get("/").body == b"hello"
 
 
-def test_unread_bodies_and_threads(threads: Host) -> None:
-    """S3: what a thread left unread is taken out of the way before the next request (W26)."""
-    with Client(threads.connect()) as client:
+def test_unread_bodies_of_wsgi_apps(runner: Host) -> None:
+    """S3: what a WSGI app left unread is taken out of the way before the next request (W26)."""
+    with Client(runner.connect()) as client:
         for size in (1, 1000, 60_000):
             client.send(request("/ignore", method="POST", body=b"x" * size) + request("/"))
             assert client.response().body == b"ignored"
             assert client.response().body == b"hello"
 
 
-def test_error_in_a_thread_s_body(threads: Host) -> None:
+def test_error_in_a_wsgi_body(runner: Host) -> None:
     """S14: an error in the middle of a WSGI body: the end never comes, HTTP/1.0 is reset."""
-    with Client(threads.connect()) as client:
+    with Client(runner.connect()) as client:
         client.send(request("/fail"))
         with pytest.raises(ConnectionError):
             client.response()
-    with Client(threads.connect()) as client:
+    with Client(runner.connect()) as client:
         client.send(b"GET /fail HTTP/1.0\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             client.response()

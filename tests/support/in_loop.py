@@ -141,9 +141,9 @@ def bytewise(data: bytes) -> list[bytes]:
 def cuts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """`data` cut in two, at every position where it is not long.
 
-    Beyond 2 KiB only the first and last 300 positions, and every 509th between.
+    Beyond 2 KiB only the first and last 100 positions, and every 1009th between.
     """
     size = len(data)
     for at in range(1, size):
-        if size <= 2048 or at <= 300 or at >= size - 300 or at % 509 == 0:
+        if size <= 2048 or at <= 100 or at >= size - 100 or at % 1009 == 0:
             yield data[:at], data[at:]
