@@ -152,6 +152,9 @@ class Frames:
         elif first & _CONTROL:
             if size > 125:
                 self.fail(CloseCode.PROTOCOL_ERROR, "control frame is too long")
+        elif first & ~_FINAL == _DEFLATED | _CONTINUATION:
+            # Only a message's first frame can say that it is compressed (RFC 7692 §6).
+            self.fail(CloseCode.PROTOCOL_ERROR, "reserved bits must be 0")
         elif self._max_frame and size > self._max_frame:
             text = f"frame has {size} bytes, limit is {self._max_frame}"
             self.fail(CloseCode.MESSAGE_TOO_BIG, text)
