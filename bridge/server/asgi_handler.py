@@ -73,7 +73,7 @@ def make_scope(
 
 
 def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
-    """What the scopes of one connection have in common, with places for the rest."""
+    """What the scopes of requests to one place have in common, with room for the rest."""
     base: Scope = {
         "type": "http",
         "asgi": ASGI.copy(),
@@ -85,7 +85,7 @@ def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
         "query_string": None,
         "root_path": connection.root_path + prefix,
         "headers": None,
-        "client": connection.client,
+        "client": None,
         "server": connection.server,
         "state": None,
         "extensions": None,
@@ -102,6 +102,7 @@ def _complete(
     scope["raw_path"] = line.raw_path
     scope["query_string"] = line.query
     scope["headers"] = head.headers
+    scope["client"] = connection.client
     scope["state"] = state.copy() if state else {}
     scope["extensions"] = EXTENSIONS.copy()
     if connection.special or not head.plain:

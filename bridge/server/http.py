@@ -24,7 +24,6 @@ from bridge.server.request import CHUNKED, ChunkedBody, RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.server.tls import tls_extension
 from bridge.server.writing import Writing
-from bridge.types import Environ
 
 logger = logging.getLogger("bridge.error")
 
@@ -34,7 +33,7 @@ BLANK_LINES = 4
 _LAST_LOOK = 0.01
 #: Seconds after a half-close until the app is told that the client has left.
 HALF_CLOSE_GRACE = 2.0
-#: Seconds after which an idle connection keeps nothing that its next request can make anew.
+#: Seconds after which an idle connection gives back its second descriptor.
 _FORGET = 5.0
 
 
@@ -55,6 +54,11 @@ class HttpProtocol(Writing):
     tls: dict[str, Any] | None = None
     #: Scopes of its requests need more than plain ones do.
     special: bool
+
+    #: What each handler's requests that come in at the same place have in common.
+    bases: dict[object, dict[str, Any]]
+    #: The client's address and port as WSGI has them; None where it has none.
+    remote: tuple[str, str] | None
 
     exchange: Exchange | None
     #: A thread that ends the running exchange shall wake the loop for it.
@@ -84,8 +88,6 @@ class HttpProtocol(Writing):
         self.handler = handler
         self._websocket = websocket
         self._buffer = bytearray()
-        #: What each handler's requests on this connection have in common.
-        self.bases: dict[object, Environ] = {}
         self.since = state.now
         # Attributes that every request looks at have no default in the class (see `Exchange`).
         self.exchange = None
@@ -120,7 +122,13 @@ class HttpProtocol(Writing):
             self.tls = tls_extension(transport.get_extra_info("ssl_object"))
         self.root_path = state.config.root_path
         self.special = self.scheme_is_tls or bool(self.root_path)
-        self.trusted = state.forwarded.trusts(self.client[0] if self.client else None)
+        self.settle_identity()
+
+    def settle_identity(self) -> None:
+        """What follows from who is at both ends."""
+        self.trusted = self.state.forwarded.trusts(self.client[0] if self.client else None)
+        self.bases = self.state.bases((self.scheme, self.server))
+        self.remote = (self.client[0], str(self.client[1])) if self.client else None
 
     def _resolve(self, head: RequestHead) -> None:
         """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""
@@ -509,8 +517,7 @@ class HttpProtocol(Writing):
             elif now - self.since > config.timeout_keep_alive:
                 # A request may have come that the loop has not read yet: look once more first.
                 self.state.loop.call_later(_LAST_LOOK, self._expire, self.since)
-            elif self.bases and now - self.since > _FORGET:
-                self.bases.clear()  # half of the memory that it takes
+            elif self.wire is not None and now - self.since > _FORGET:
                 self.wire = None
             return
         if exchange.over:

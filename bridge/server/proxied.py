@@ -38,7 +38,7 @@ class AnnouncedHttpProtocol(HttpProtocol):
         said = self.said
         if said is not None and (said.client is not None or said.server is not None):
             self.client, self.server = said.client, said.server
-        self.trusted = self.state.forwarded.trusts(self.client[0] if self.client else None)
+        self.settle_identity()
 
 
 class ProxiedHttpProtocol(AnnouncedHttpProtocol):

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from email.utils import formatdate
 from time import time
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from bridge.errors import Overloaded
 from bridge.server.access_log import AccessLog
@@ -18,6 +18,10 @@ from bridge.server.request import HeadParser
 HIGH_WATER = 64 * 1024
 #: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
 DRAIN_LIMIT = 64 * 1024
+
+#: Where a connection came in: its scheme, and our own address.
+Place: TypeAlias = tuple[str, tuple[str, int | None] | None]
+_PLACES = 256
 
 
 class Swept(Protocol):
@@ -60,6 +64,8 @@ class ServerState:
         self.active: set[Counted] = set()
         self.served = 0
         self.retiring = False
+        #: What requests that come in at one place have in common, as the handlers worked it out.
+        self._bases: dict[Place, dict[object, dict[str, Any]]] = {}
         self.now = loop.time()
         #: The fields that the server adds to a response, as lines; made anew each second.
         self.date_line = b""
@@ -68,6 +74,15 @@ class ServerState:
         #: The same with the blank line that ends a head.
         self.default_end = b""
         self.tick()
+
+    def bases(self, place: Place) -> dict[object, dict[str, Any]]:
+        """The bases of scopes and environs for connections to `place`, by handler; shared."""
+        bases = self._bases.get(place)
+        if bases is None:
+            if len(self._bases) >= _PLACES:  # a PROXY header may name any
+                self._bases.clear()
+            bases = self._bases[place] = {}
+        return bases
 
     def use_access_log(self, log: AccessLog | None) -> None:
         """Call `log` with each exchange that is over."""

@@ -331,16 +331,17 @@ class WebSocketConnection(Writing):
     def _sweep_ping(self, now: float) -> None:
         """Whatever comes is a sign of life: a pong cannot come in the middle of a long frame."""
         config = self.state.config
-        if self._full or self._choked:
-            self._heard = True  # we do not listen: it may well have spoken
+        # Where we do not listen, or our ping has not left, it may well be there; if it takes
+        # nothing at all, `sweep_output` ends it.
+        excused = self._full or self._choked or self.transport.get_write_buffer_size() > 0
         silent = now - self._pinged_at
-        if not self._heard:
+        if not (self._heard or excused):
             if config.ws_ping_timeout and silent >= config.ws_ping_timeout:
                 self.frames.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
                 self._answer()
         elif config.ws_ping_interval and silent >= config.ws_ping_interval:
             self._pinged_at = now
-            self._heard = False
+            self._heard = excused
             if not self.write_paused:
                 self.write(self.frames.ping())
 

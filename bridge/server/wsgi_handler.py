@@ -78,11 +78,10 @@ class WsgiHandler:
         return WsgiExchange(self, connection, head)
 
     def base_for(self, connection: HttpProtocol) -> Environ:
-        """What is the same for every request on `connection`; kept there."""
+        """What is the same for every request that comes in where `connection` did."""
         base = _PLACES | self._base
         base["wsgi.url_scheme"] = connection.scheme
         base["SCRIPT_NAME"] = split_path("/", None, connection.root_path + self.prefix)[0]
-        add_client(base, connection.client)
         if connection.server is not None and connection.server[1] is not None:
             name_port = server_name_port(connection.server, None, connection.scheme)
             base["SERVER_NAME"], base["SERVER_PORT"] = name_port
@@ -215,6 +214,8 @@ class WsgiExchange(Exchange):
             )
         scope = environ["asgi.scope"] = LazyScope()
         scope.maker = self
+        if connection.remote is not None:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.remote
         environ["bridge.disconnected"] = self.is_disconnected
         environ["wsgi.early_hints"] = self.early_hints
         environ["wsgi.input"] = self._input() if head.length else BytesIO()
