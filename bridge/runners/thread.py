@@ -124,9 +124,12 @@ class ThreadRunner(Runner):
         self._waking = False
         jobs = self._jobs
         if jobs:
-            if len(jobs) > 1 and self._timer is None:
-                self._watch(jobs[1])
-            self._wake()
+            behind = 1 if self._wake() else 0  # the first is for the one that was woken
+            if len(jobs) > behind and self._timer is None:
+                try:
+                    self._watch(jobs[behind])
+                except IndexError:  # taken just now
+                    pass
 
     def _admit(self, queued: int) -> None:
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
