@@ -45,15 +45,25 @@ def test_a_worker_loads_what_it_uses(kind: str) -> None:
 
 
 @pytest.mark.parametrize("app", [asgi, wsgi])
+def test_connections_share_what_their_requests_have_in_common(app: Any) -> None:
+    """PERFORMANCE, memory: one base for all connections to a place, and yet each has its client."""
+    with served(app) as server, server.connect() as one, server.connect() as other:
+        answers = {one.get().body, other.get().body}
+        first, second = server.server.state.connections
+        assert isinstance(first, HttpProtocol)
+        assert isinstance(second, HttpProtocol)
+        assert first.bases is second.bases
+        assert answers == {repr(first.client).encode(), repr(second.client).encode()}
+
+
+@pytest.mark.parametrize("app", [asgi, wsgi])
 def test_an_idle_connection_forgets_and_answers_again(app: Any) -> None:
     """PERFORMANCE, memory: what an idle connection lets go, its next request makes anew."""
     with served(app) as server, server.connect() as client:
         answers = [client.get().body]
         (connection,) = server.server.state.connections
         assert isinstance(connection, HttpProtocol)
-        assert connection.bases
         _sweep_later(server, connection)
-        assert not connection.bases
         assert connection.wire is None
         answers.append(client.get().body)
         assert answers == [repr(connection.client).encode()] * 2
@@ -64,7 +74,7 @@ def _sweep_later(server: Served, connection: HttpProtocol) -> None:
 
     def busy() -> bool:
         connection.sweep(connection.since + 10)
-        return connection.exchange is not None or bool(connection.bases)
+        return connection.exchange is not None or connection.wire is not None
 
     while server.call(busy):
         pass  # the thread that has answered is about to end its exchange
