@@ -122,14 +122,19 @@ class ThreadRunner(Runner):
     def _wake_first(self) -> None:
         """At the end of the loop's step: every thread sleeps, and jobs have come."""
         self._waking = False
-        jobs = self._jobs
-        if jobs:
-            behind = 1 if self._wake() else 0  # the first is for the one that was woken
-            if len(jobs) > behind and self._timer is None:
-                try:
-                    self._watch(jobs[behind])
-                except IndexError:  # taken just now
-                    pass
+        first, second = self._peek(0), self._peek(1)
+        if first is not None:
+            # Whoever is woken takes the first; where nobody can be, that waits too.
+            waiting = second if self._wake() else first
+            if waiting is not None and self._timer is None:
+                self._watch(waiting)
+
+    def _peek(self, index: int) -> Job | None:
+        """A job that waits, if there are so many; threads may take them meanwhile."""
+        try:
+            return self._jobs[index]
+        except IndexError:
+            return None
 
     def _admit(self, queued: int) -> None:
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
