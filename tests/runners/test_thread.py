@@ -18,7 +18,6 @@ from bridge.runners import Runner
 from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, run_with, until
 
-
 before: set[threading.Thread] = set()
 
 
