@@ -1,7 +1,8 @@
 """Call a WSGI app in this process, over and over: ``python -m bench.calls APP SECONDS THREADS``.
 
-Prints ``{"rate": ..., "cpu_us": ...}``: requests per second, and CPU time per request of all
-threads together, those of the app's own event loop included.
+Prints ``{"rate": ..., "cpu_us": ..., "others_busy": ...}``: requests per second; CPU time per
+request of all threads together, those of the app's own event loop included; and the share of the
+machine that other processes took meanwhile.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
 import sys
 import threading
 import time
+
+from bench import cpu
 
 
 def environ():
@@ -67,14 +71,24 @@ def load(app, seconds, threads):
         counts.append(count)
 
     callers = [threading.Thread(target=caller) for _ in range(threads)]
-    used, began = time.process_time(), time.perf_counter()
+    busy, used, began = machine_busy(), time.process_time(), time.perf_counter()
     end = began + seconds
     for each in callers:
         each.start()
     for each in callers:
         each.join()
     wall, used = time.perf_counter() - began, time.process_time() - used
-    return {"rate": sum(counts) / wall, "cpu_us": used / sum(counts) * 1e6}
+    others = max(machine_busy() - busy - used, 0.0) / (wall * os.cpu_count())
+    return {
+        "rate": sum(counts) / wall,
+        "cpu_us": used / sum(counts) * 1e6,
+        "others_busy": others,
+    }
+
+
+def machine_busy():
+    """Seconds for which all cores together have worked for anyone so far."""
+    return sum(cpu.busy(core) for core in range(os.cpu_count()))
 
 
 def main():
