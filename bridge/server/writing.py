@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 import termios
 from collections.abc import Callable
 
@@ -164,7 +165,7 @@ class Writing(asyncio.Protocol):
         loop = self.state.loop
         room = self._room = asyncio.Event()
         loop.add_writer(wire.fileno(), room.set)
-        self._file_waits, self._stalled_since = True, loop.time()
+        self._file_waits = True
         try:
             await room.wait()
         finally:
@@ -202,19 +203,10 @@ class Writing(asyncio.Protocol):
         """
         if self.gone:
             return
-        if self.transport.get_write_buffer_size() or self._unacknowledged():
+        if self.transport.get_write_buffer_size() or self._in_kernel():
             self.state.loop.call_later(_GOODBYE, self._end_tls)
         else:
             self.transport.abort()
-
-    def _unacknowledged(self) -> bool:
-        """Whether the kernel holds bytes that the client has not acknowledged."""
-        try:
-            descriptor = self.transport.get_extra_info("socket").fileno()
-            count = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
-        except (OSError, ValueError):
-            return False
-        return any(count)
 
     def reset(self) -> None:
         """End with RST, and with what the kernel holds for a client that does not take it.
@@ -239,10 +231,10 @@ class Writing(asyncio.Protocol):
         """End a connection whose client takes nothing, or that has lingered long enough (S2)."""
         limit = self.state.config.timeout_write
         size = self.transport.get_write_buffer_size()
-        if self._file_waits:
-            stalled = True  # since it began to wait
-        else:
-            stalled = size > 0 and size == self._stalled_size
+        waits = size > 0 or self._file_waits
+        if waits:
+            size += self._in_kernel()
+        stalled = waits and size == self._stalled_size
         self._stalled_size = size
         if not stalled:
             self._stalled_since = now
@@ -250,7 +242,19 @@ class Writing(asyncio.Protocol):
             logger.debug("%s takes nothing for %s s: cut", self.client, limit)
             self.abort()
         if self._close_at:
-            if size:
+            if waits:
                 self._close_at = now + LINGER
             elif now >= self._close_at:
                 self.transport.abort()
+
+    def _in_kernel(self) -> int:
+        """Bytes that the kernel holds for the client, who has not acknowledged them.
+
+        They can be megabytes. Where the system does not tell, 0.
+        """
+        try:
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            told = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):
+            return 0
+        return int.from_bytes(told, sys.byteorder)
