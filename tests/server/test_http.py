@@ -1,4 +1,4 @@
-"""HTTP/1.1 over the wire: what goes out, for every way an app answers (S1, S5, S10-S14)."""
+"""HTTP/1.1 over the wire: connections, framing and fields, the scope (S1, S10, S11, S13)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import ast
 import json
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import StartHost
 from tests.support.hosts import Host, bridge
-from tests.support.raw import Client, Closed, chunked, request
+from tests.support.raw import Client, Closed, request
 from tests.support.waiting import eventually
 
 APP = "tests.support.apps.http_rules:app"
@@ -89,45 +88,6 @@ def test_context_is_fresh(client: Client) -> None:
     """S13: each request starts in a fresh context, also when it was pipelined behind another."""
     client.send(request("/context?one") + request("/context?later") + request("/context?three"))
     assert [client.response().body for _ in range(3)] == [b"nothing"] * 3
-
-
-# ------------------------------------------------------------- 100-continue
-
-
-def test_continue_when_the_app_reads(host: Host, client: Client) -> None:
-    """S5: 100 Continue is sent when the app first reads, not before, and only once."""
-    head = request("/late_reader", "Expect: 100-continue", "Content-Length: 5", method="POST")
-    client.send(head)
-    eventually(lambda: event(host, "late_reader") == "waits")
-    client.sock.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        client.line()
-    client.sock.settimeout(10)
-    with Client(host.connect()) as other:
-        other.get("/release")
-    assert client.line() == b"HTTP/1.1 100 Continue"
-    assert client.line() == b""
-    client.send(b"hello")
-    response = client.response()
-    assert (response.body, response.informational) == (b"5", [])
-
-
-def test_no_continue_when_the_app_does_not_read(client: Client) -> None:
-    """S5: an app that does not read gets no body: the answer is final, and closes."""
-    client.send(request("/ignore", "Expect: 100-continue", "Content-Length: 5", method="POST"))
-    response = client.response()
-    assert (response.body, response.informational) == (b"ignored", [])
-    assert response.closes
-    client.end_sending()
-    assert client.is_closed()
-
-
-def test_continue_is_not_sent_for_a_body_that_is_here(client: Client) -> None:
-    """S5: where the body has come already, there is nothing to continue."""
-    head = request("/length", "Expect: 100-continue", "Content-Length: 5", method="POST")
-    client.send(head + b"hello")
-    response = client.response()
-    assert (response.body, response.informational) == (b"5", [])
 
 
 # ------------------------------------------------------------- framing
@@ -222,116 +182,6 @@ def test_shorter_than_declared(host: Host, client: Client, piece: str) -> None:
     assert "and its Content-Length is 9" in host.log(said)
 
 
-# ------------------------------------------------------------- the extensions
-
-
-@pytest.mark.parametrize("query", ["", "?length"])
-def test_trailers(client: Client, query: str) -> None:
-    """S10: trailers follow the chunks; a declared length gives way to them."""
-    response = client.get(f"/trailers{query}")
-    assert (response.framing, response.body) == ("chunked", b"hello")
-    assert response.trailers == [(b"x-sum", b"1"), (b"x-last", b"2")]
-    assert client.get("/").body == b"hello"
-
-
-def test_trailers_without_chunks(client: Client) -> None:
-    """S10: HEAD and HTTP/1.0 have no place for trailers; they are left out, the app not hurt."""
-    assert client.get("/trailers", method="HEAD").status == 200
-    client.send(b"GET /trailers?length HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-    assert client.response().body == b"hello"
-    assert client.get("/trailers").body == b"hello"
-
-
-def test_early_hints(client: Client) -> None:
-    """S10: early hints leave at once as 103, before the response."""
-    response = client.get("/hints")
-    assert [(each.status, len(each.fields)) for each in response.informational] == [
-        (103, 1),
-        (103, 2),
-    ]
-    assert response.informational[0].value(b"link") == b"</style.css>; rel=preload"
-    assert response.body == b"hinted"
-
-
-def test_no_early_hints_for_http10(client: Client) -> None:
-    """S10: HTTP/1.0 knows no 1xx."""
-    client.send(b"GET /hints HTTP/1.0\r\n\r\n")
-    response = client.response()
-    assert (response.informational, response.body) == ([], b"hinted")
-
-
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    path = tmp_path / "large"
-    path.write_bytes(bytes(range(256)) * 20_000)
-    return path
-
-
-def test_pathsend(client: Client, large: Path) -> None:
-    """S10: http.response.pathsend sends a file, with its length where none was declared."""
-    response = client.get(f"/path?{large}")
-    assert response.framing == "length"
-    assert response.body == large.read_bytes()
-    assert client.get("/").body == b"hello"
-
-
-def test_pathsend_to_a_slow_reader(client: Client, large: Path) -> None:
-    """S10: a file goes out whole to a client that reads in small pieces, behind other answers."""
-    client.send(request("/respond?piece=" + "y" * 5000) + request(f"/path?{large}") + request("/"))
-    assert client.response().body == b"y" * 5000
-    assert client.response().body == large.read_bytes()
-    assert client.response().body == b"hello"
-
-
-def test_pathsend_head(client: Client, large: Path) -> None:
-    """S10: HEAD of a file has its length, and no body."""
-    response = client.get(f"/path?{large}", method="HEAD")
-    assert response.value(b"content-length") == b"5120000"
-    assert client.get("/").body == b"hello"
-
-
-def test_pathsend_http10(client: Client, large: Path) -> None:
-    """S10: a file goes to HTTP/1.0 clients with its length."""
-    client.send(f"GET /path?{large} HTTP/1.0\r\n\r\n".encode())
-    assert client.response().body == large.read_bytes()
-
-
-def test_pathsend_with_trailers(client: Client, large: Path) -> None:
-    """S10: a file with trailers behind it is one chunk."""
-    response = client.get(f"/path?{large}&trailers")
-    assert (response.framing, response.body) == ("chunked", large.read_bytes())
-    assert response.trailers == [(b"x-sum", b"1")]
-
-
-def test_pathsend_of_an_empty_file(client: Client, tmp_path: Path) -> None:
-    """S10: an empty file is an empty body."""
-    (tmp_path / "empty").touch()
-    assert client.get(f"/path?{tmp_path / 'empty'}").body == b""
-    assert client.get(f"/path?{tmp_path / 'empty'}&trailers").body == b""
-    assert client.get("/").body == b"hello"
-
-
-def test_pathsend_cut_at_the_length(client: Client, large: Path) -> None:
-    """S10: no more of a file than the declared length; then the connection is closed."""
-    assert client.get(f"/path?{large}&300").body == large.read_bytes()[:300]
-    assert client.is_closed()
-
-
-def test_pathsend_shorter_than_the_length(client: Client, large: Path) -> None:
-    """S10: a file that is shorter than the declared length: the client can tell."""
-    with pytest.raises(Closed):
-        client.get(f"/path?{large}&5120001")
-
-
-@pytest.mark.parametrize("name", ["/no/such/file", "/", "/dev/null", "relative", ""])
-def test_pathsend_of_what_is_no_file(host: Host, client: Client, name: str) -> None:
-    """S10: what cannot be sent raises in the app, before anything has left: 500."""
-    said = host.log_size()
-    assert client.get(f"/path?{name}").status == 500
-    assert client.get("/").body == b"hello"
-    assert "the app raised in GET /path" in host.log(said)
-
-
 # ------------------------------------------------------------- fields
 
 
@@ -391,140 +241,6 @@ def test_neither_date_nor_server(start_host: StartHost) -> None:
             assert response.values(b"date") == response.values(b"server") == []
 
 
-# ------------------------------------------------------------- the app and its client
-
-
-def test_errors_before_anything_left(host: Host, client: Client) -> None:
-    """S14: an exception before the first byte is a 500, logged once; the connection goes on."""
-    for where in ("before", "held", "exit"):
-        said = host.log_size()
-        assert client.get(f"/fail?{where}").status == 500
-        assert host.log(said).count("the app raised in GET /fail") == 1
-    assert client.get("/").body == b"hello"
-
-
-def test_errors_in_the_body(client: Client) -> None:
-    """S14: an exception in the middle of the body: what was sent arrives, and the end does not."""
-    with pytest.raises(Closed) as caught:
-        client.get("/fail?streaming")
-    assert caught.value.rest == b""
-    assert client.is_closed()
-
-
-def test_errors_in_a_body_that_ends_with_the_connection(client: Client) -> None:
-    """S14: where only the end of the connection tells the end of the body, it is reset."""
-    client.send(b"GET /fail?streaming HTTP/1.0\r\n\r\n")
-    with pytest.raises(ConnectionResetError):
-        client.response()
-
-
-def test_errors_behind_the_response(host: Host, client: Client) -> None:
-    """S14: an exception behind the response is only logged."""
-    said = host.log_size()
-    assert client.get("/fail?late").body == b"fine"
-    assert client.get("/").body == b"hello"
-    assert "failed late" in host.log(said)
-
-
-def test_silence(host: Host, client: Client) -> None:
-    """S14: an app that returns without a response, or in the middle of one, is an error."""
-    assert client.get("/silent").status == 500
-    said = host.log_size()
-    with pytest.raises(Closed):
-        client.get("/silent?begun")
-    assert "with its response unfinished" in host.log(said)
-
-
-def test_disconnect_is_told(host: Host, client: Client) -> None:
-    """S12: a client that resets: receive() gives http.disconnect, send() raises OSError."""
-    client.send(request("/watch?reset"))
-    eventually(lambda: event(host, "reset") == "waits")
-    client.reset()
-    eventually(lambda: "waits" not in (event(host, "reset") or "waits"))
-    told = "http.request,http.disconnect then OSError(ClientDisconnected)"
-    assert event(host, "reset") == told
-
-
-def test_closing_is_told(host: Host, client: Client) -> None:
-    """S12: a client that closes: receive() gives http.disconnect within a few seconds."""
-    client.send(request("/watch?close"))
-    eventually(lambda: event(host, "close") == "waits")
-    client.sock.close()
-    eventually(lambda: "http.disconnect" in (event(host, "close") or ""))
-
-
-def test_disconnect_while_sending(host: Host, client: Client) -> None:
-    """S12: send() raises OSError when the client has left in the middle of the response."""
-    client.send(request("/pour?left"))
-    eventually(lambda: (event(host, "left") or "").startswith("sent"))
-    client.reset()
-    eventually(lambda: (event(host, "left") or "").startswith("OSError"))
-
-
-def test_leaving_is_no_error_of_the_app(host: Host, client: Client) -> None:
-    """S12: where an app lets the OSError pass, that is not logged as its error."""
-    said = host.log_size()
-    client.send(request("/pour?quiet"))
-    eventually(lambda: (event(host, "quiet") or "").startswith("sent"))
-    client.reset()
-    eventually(lambda: (event(host, "quiet") or "").startswith("OSError"))
-    assert "Traceback" not in host.log(said)
-
-
-def test_disconnect_in_the_body(host: Host, client: Client) -> None:
-    """S12: a client that leaves in the middle of its body: http.disconnect, not an end."""
-    client.send(request("/watch?upload", "Content-Length: 10", method="POST") + b"12345")
-    eventually(lambda: event(host, "upload") == "waits")
-    client.sock.close()
-    eventually(lambda: "http.disconnect" in (event(host, "upload") or ""))
-    assert (event(host, "upload") or "").startswith("http.request,http.disconnect")
-
-
-def test_send_waits_for_a_slow_client(host: Host, client: Client) -> None:
-    """S12: send() waits while the client does not read, and at most 64 KiB wait for it."""
-    client.send(request("/pour?slow"))
-    eventually(lambda: (event(host, "slow") or "").startswith("sent"))
-    first = eventually_still(host, "slow")
-    assert eventually_still(host, "slow") == first
-    count = int(first.removeprefix("sent "))
-    got = 0
-    while got < (count + 4) * 65536:
-        got += len(client.sock.recv(1 << 20))
-    eventually(lambda: event(host, "slow") != first)
-
-
-def eventually_still(host: Host, name: str) -> str:
-    """The event when it has stopped to change."""
-    seen: list[str | None] = [None]
-
-    def unchanged() -> bool:
-        seen.append(event(host, name))
-        return seen[-1] == seen[-2]
-
-    eventually(unchanged, pause=0.2)
-    return seen[-1] or ""
-
-
-def test_receive_behind_the_response(host: Host, client: Client) -> None:
-    """S12: behind the response, receive() gives http.disconnect."""
-    assert client.get("/after_body").body == b"done"
-    eventually(lambda: event(host, "after_body") == "http.disconnect")
-
-
-def test_half_closed_client_gets_its_answer(client: Client) -> None:
-    """S12: a client that sends FIN behind its requests still gets its answers, then FIN."""
-    client.send(request("/sleep?0.2") + request("/"))
-    client.end_sending()
-    assert [response.body for response in client.responses()] == [b"slept", b"hello"]
-
-
-def test_half_closed_client_gets_a_long_stream(client: Client) -> None:
-    """S12: as long as it takes what is sent, a half-closed client is not said to have left."""
-    client.send(request("/drip?45"))
-    client.end_sending()
-    assert client.response().body == b"." * 45
-
-
 # ------------------------------------------------------------- the scope
 
 
@@ -578,44 +294,3 @@ def test_state_is_a_copy(client: Client) -> None:
     second = json.loads(client.get("/state").body)
     assert first[0] == second[0] == ["shared", "started"]
     assert second[1] == first[1] + 1
-
-
-# ------------------------------------------------------------- bodies that nobody reads
-
-
-def test_unread_body_is_taken_out_of_the_way(client: Client) -> None:
-    """S3: a body that the app did not read is never read as a request; the connection goes on."""
-    smuggled = request("/smuggled")
-    for body in (smuggled, smuggled * 100):
-        client.send(request("/ignore", method="POST", body=body))
-        assert client.response().body == b"ignored"
-    client.send(request("/ignore", "Transfer-Encoding: chunked", method="POST"))
-    client.send(chunked(smuggled, smuggled))
-    assert client.response().body == b"ignored"
-    assert client.get("/").body == b"hello"
-
-
-def test_unread_body_in_pieces(client: Client) -> None:
-    """S3: the same where the body comes after the answer."""
-    client.send(request("/ignore", "Content-Length: 3000", method="POST"))
-    assert client.response().body == b"ignored"
-    for _ in range(3):
-        client.send(b"GET /smuggled HTTP/1.1\r\n\r\n".ljust(1000, b" "))
-    assert client.get("/").body == b"hello"
-
-
-def test_large_unread_body_closes(client: Client) -> None:
-    """S3: more than 64 KiB are not read; the client gets its answer though it is still sending."""
-    size = 50_000_000
-    client.send(request("/ignore", f"Content-Length: {size}", method="POST"))
-    client.send_pieces(b"x" * 65536 for _ in range(size // 65536))
-    response = client.response()
-    assert (response.body, response.closes) == (b"ignored", True)
-
-
-def test_endless_unread_chunks_close(client: Client) -> None:
-    """S3: a chunked body of unknown length that nobody reads is read for 64 KiB, no more."""
-    client.send(request("/ignore", "Transfer-Encoding: chunked", method="POST"))
-    stopped = not client.send_pieces(b"1000\r\n" + b"x" * 4096 + b"\r\n" for _ in range(20_000))
-    assert client.response().body == b"ignored"
-    assert stopped or client.is_closed()

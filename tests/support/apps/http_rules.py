@@ -146,8 +146,11 @@ async def second_start(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-    """``?before``, ``?held``, ``?streaming``, ``?late``, ``?exit``: raise there."""
+    """``?before``, ``?held``, ``?streaming``, ``?late``, ``?exit``, ``?exit_later``: raises."""
     where = scope["query_string"].decode()
+    if where == "exit_later":
+        await asyncio.sleep(0.01)
+        raise SystemExit(7)
     if where == "exit":
         raise SystemExit(7)
     if where == "before":
