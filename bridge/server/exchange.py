@@ -197,7 +197,7 @@ class Exchange:
                 self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def disconnected(self) -> None:
-        """The connection is closed."""
+        """The connection is closed, or the client has left it, as far as we can tell."""
         self.wake()
 
     def input_ended(self) -> None:

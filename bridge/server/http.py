@@ -536,9 +536,9 @@ class HttpProtocol(Writing):
         """
         if exchange.sent != self._eof_sent:
             self._eof_sent, self._eof_since = exchange.sent, now
-        elif now - self._eof_since > HALF_CLOSE_GRACE:
+        elif now - self._eof_since > HALF_CLOSE_GRACE and not self.half_closed:
             self.half_closed = True
-            exchange.wake()
+            exchange.disconnected()
 
     def _expire(self, since: float) -> None:
         """Close after the keep-alive time, unless a request came after all."""

@@ -168,10 +168,13 @@ class WsgiExchange(Exchange):
             self.connection.cut()
 
     def disconnected(self) -> None:
-        """The connection is closed; an app that has not begun never does."""
+        """The client has left; an app that has not begun never does."""
         super().disconnected()
         if not self._submitted:
             self.over = True
+        elif self._call is not None and self.handler.runner.can_wait and not self.over:
+            # A greenlet that waits for something else hears of it there (G4).
+            self.handler.runner.interrupt(self._call, ClientDisconnected("the client is gone"))
 
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: the next read raises; an app that has not begun never does."""
@@ -189,9 +192,9 @@ class WsgiExchange(Exchange):
         except RequestError as error:
             self.refuse(error.status, reason(error.status))
             return
-        if not handler.runner.can_wait:
-            self._call = call  # a circle, but one that may pause and has to be found again
-        if handler.threaded:
+        if not handler.threaded:
+            self._call = call  # a circle, until the end: a call that pauses has to be found again
+        else:
             self._wire = connection.wire or connection.make_wire() or NO_WIRE
             if connection.transport.get_write_buffer_size():
                 self._behind = True  # an earlier response has not quite left
@@ -330,7 +333,7 @@ class WsgiExchange(Exchange):
 
     def room(self) -> None:
         """The client has caught up, or is gone: a paused call goes on (inline runner)."""
-        if self._call is not None and not self.over:
+        if self._call is not None and not self.over and not self.handler.runner.can_wait:
             self.handler.runner.submit(self._call)
 
     def finish(self) -> None:
@@ -348,6 +351,7 @@ class WsgiExchange(Exchange):
         if self.over:
             return
         if self._wire is None:
+            self._call = None
             self.cut()
         else:
             self.close = True

@@ -327,11 +327,14 @@ class GreenletExchange(LoopExchange):
 
     async def run(self) -> None:
         """Run the app as part of this task, and send what is left."""
-        await self.runner.run(self)
+        listening = asyncio.get_running_loop().call_soon(self.listen)  # if it waits that long
         try:
+            await self.runner.run(self)
             await self.send_outbox()
         except ClientDisconnected:
             return
+        finally:
+            listening.cancel()
         self.check_whole()
 
     def write(self, chunk: bytes) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import StartHost
-from tests.contract.wsgi.conftest import WAYS, eventually, happened, told
+from tests.contract.wsgi.conftest import RUNNERS, WAYS, eventually, happened, told
 from tests.support import hosts, raw
 from tests.support.hosts import Host
 
@@ -30,6 +32,20 @@ def test_waiting(client: raw.Client, way: str, how: str) -> None:
         return  # inline cannot; in a greenlet the loop is not hidden yet (G5)
     response = client.get(f"/waits?{how}")
     assert (response.status, response.body) == (200, b"ran in MainThread")
+
+
+@pytest.mark.parametrize("served", ["native-greenlet", "uvicorn-greenlet"])
+@pytest.mark.parametrize("leaves", ["with RST", "with FIN"])
+def test_waiting_for_nobody(served: str, leaves: str, session_host: StartHost, name: str) -> None:
+    """G4: a client that leaves is thrown into a greenlet that waits for something else."""
+    host = session_host(RUNNERS[served]())
+    client = raw.Client(host.connect())
+    client.send(raw.request(f"/waits_long?{name}"))
+    happened(host, name, "waiting")
+    if leaves == "with RST":
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.sock.close()
+    assert happened(host, name, "interrupted") == ["waiting", "interrupted"]
 
 
 @pytest.mark.parametrize("served", [*WAYS])

@@ -367,6 +367,16 @@ def waits(environ: Environ, start_response: StartResponse) -> Any:
     return [how[environ["QUERY_STRING"]]().encode()]
 
 
+def waits_long(environ: Environ, start_response: StartResponse) -> Any:
+    happened(environ, "waiting")
+    start_response("200 OK", TEXT)
+    try:
+        bridge.await_(asyncio.sleep(60))
+    except bridge.ClientDisconnected:
+        happened(environ, "interrupted")
+    return [b"who would read this"]
+
+
 def ask_itself(environ: Environ, start_response: StartResponse) -> Any:
     url = f"http://{environ['HTTP_HOST']}/hello"
     start_response("200 OK", TEXT)
@@ -395,7 +405,7 @@ ROUTES: dict[str, WSGIApp] = {
         environ, echo, lines, echo_stream, upload, unread, hello, large, empty, status, stream,
         write, late, replaced, re_raised, twice, never, wrong, wrong_body, too_long, too_short,
         error, error_in_stream, error_in_close, endless, endless_write, ahead, slowly, next_step,
-        file, hints, context, waits, ask_itself, told,
+        file, hints, context, waits, waits_long, ask_itself, told,
     )
 }  # fmt: skip
 
