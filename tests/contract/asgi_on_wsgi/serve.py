@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -44,9 +45,14 @@ def serve_pywsgi(target: str, port: int) -> None:
     from gevent import monkey
 
     monkey.patch_all()
+    import gevent
     from gevent.pywsgi import WSGIServer
 
-    WSGIServer(("127.0.0.1", port), load(target)).serve_forever()
+    server = WSGIServer(("127.0.0.1", port), load(target))
+    # gevent's own watcher: a Python signal that comes just before its loop sleeps is seen late.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, server.stop)
+    server.serve_forever()
 
 
 class CgiHandler(BaseHTTPRequestHandler):
