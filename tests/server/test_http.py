@@ -288,6 +288,51 @@ def test_scope_of_http10_and_absolute_form(client: Client) -> None:
     assert (b"host", b"other:81") in scope["headers"]
 
 
+@pytest.mark.parametrize("method", ["MUX", "QUERY", "M-SEARCH", "x!y", "get"])
+def test_any_method_is_the_apps(client: Client, method: str) -> None:
+    """S4: any method token reaches the app as it was sent, with its body framed as ever."""
+    for _ in range(2):
+        client.send(request("/scope", method=method, body=b"0123456789"))
+        scope = ast.literal_eval(client.response().body.decode())
+        assert scope["method"] == method
+    assert client.get("/").body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        (b"OPTIONS *", "*"),
+        (b"GET http://other/a?b=c", "/a"),
+        (b"GET https://other", "/"),
+        (b"GET //other/path", "//other/path"),
+        (b"GET /caf%C3%A9", "/caf\xe9"),
+    ],
+)
+def test_targets(client: Client, line: bytes, path: str) -> None:
+    """S4: targets in absolute and asterisk form are understood; two slashes begin a path."""
+    client.send(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    body = client.response().body
+    assert body == b"hello" if path == "/" else ast.literal_eval(body.decode())["path"] == path
+    assert not client.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"CONNECT other:443", 501),
+        (b"GET /caf\xc3\xa9", 400),
+        (b"GET /caf\xe9", 400),
+        (b"G@T /", 400),
+        (b"GET ftp://other/", 400),
+    ],
+)
+def test_wrong_targets(client: Client, line: bytes, status: int) -> None:
+    """S4: CONNECT is refused, and raw bytes beyond ASCII in a path are a 400."""
+    client.send(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert client.response().status == status
+    assert client.is_closed()
+
+
 def test_state_is_a_copy(client: Client) -> None:
     """S13: each request gets a shallow copy of the lifespan's state."""
     first = json.loads(client.get("/state").body)

@@ -341,7 +341,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan(scope, receive, send)
     elif scope["type"] == "http":
-        await ROUTES[scope["path"]](scope, receive, send)
+        await ROUTES.get(scope["path"], scope_of)(scope, receive, send)
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
