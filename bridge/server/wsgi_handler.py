@@ -357,6 +357,9 @@ class WsgiExchange(Exchange):
             self.close = True
             self.over = True
             self._wire = None
+            log = self.connection.state.access_log
+            if log is not None and self.status:
+                log(self)
             self.connection.call_on_loop(self.connection.cut)
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:

@@ -107,6 +107,16 @@ def test_errors_behind_the_response(host: Host, client: Client) -> None:
     assert "failed late" in host.log(said)
 
 
+@pytest.mark.parametrize("target", [APP, "tests.support.apps.wsgi_ways:app"])
+def test_cut_responses_are_in_the_access_log(start_host: StartHost, target: str) -> None:
+    """S50: a response that was cut has its line too, with the bytes that left."""
+    host = start_host(bridge(target, "--access-log-format=%(s)s %(B)s %(U)s"))
+    with Client(host.connect()) as client:
+        client.send(request("/fail", "X: y") if target != APP else request("/fail?streaming"))
+        client.everything()
+    eventually(lambda: "200 5 /fail" in host.log())
+
+
 def test_silence(host: Host, client: Client) -> None:
     """S14: an app that returns without a response, or in the middle of one, is an error."""
     assert client.get("/silent").status == 500

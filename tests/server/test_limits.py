@@ -127,6 +127,14 @@ def test_slow_head(impatient: Host) -> None:
         assert time.monotonic() - begun < 10
 
 
+@pytest.mark.parametrize("begin", [b"\r", b"\r\n\r", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n\r"])
+def test_head_that_does_not_go_on(impatient: Host, begin: bytes) -> None:
+    """S2: the same for a client that sends any part of a head, and then nothing."""
+    with Client(impatient.connect()) as client:
+        client.send(begin)
+        assert client.response().status == 408
+
+
 def test_slow_head_behind_a_request(impatient: Host) -> None:
     """S2: the same for the second request of a connection."""
     with Client(impatient.connect()) as client:
