@@ -313,7 +313,7 @@ def test_targets(client: Client, line: bytes, path: str) -> None:
     client.send(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     body = client.response().body
     assert body == b"hello" if path == "/" else ast.literal_eval(body.decode())["path"] == path
-    assert not client.is_closed()
+    assert client.get("/").body == b"hello"
 
 
 @pytest.mark.parametrize(
