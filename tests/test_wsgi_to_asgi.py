@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import tempfile
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -307,8 +308,10 @@ def test_pulled_on_demand(waiting_runner: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["announced", "counted", "chunked"])
-def test_max_body_size(runner: str, how: str) -> None:
+def test_max_body_size(runner: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """W22: a body above the limit is a 413, before the app runs where Content-Length says so."""
+    # Another test may have loaded Django, and then chunked bodies are taken whole first (W24).
+    monkeypatch.delitem(sys.modules, "django.core.handlers.wsgi", raising=False)
     ran = []
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:

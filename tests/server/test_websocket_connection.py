@@ -356,10 +356,10 @@ def test_a_side_that_is_slow_is_not_taken_for_dead(slow: str) -> None:
             while (await receive())["type"] == "websocket.receive":
                 pass
         else:
-            await send({"type": "websocket.send", "bytes": bytes(20 << 20)})
+            await send({"type": "websocket.send", "bytes": bytes(25 << 20)})
             await receive()
 
-    settings = {"ws_ping_interval": 1, "ws_ping_timeout": 1, "ws_max_queue": 4}
+    settings = {"ws_ping_interval": 1, "ws_ping_timeout": 3, "ws_max_queue": 4}
     app = accepted(talk)
     with served(app, **settings) as server, server.open() as client:
         if slow == "app":
@@ -368,7 +368,7 @@ def test_a_side_that_is_slow_is_not_taken_for_dead(slow: str) -> None:
                 assert client.read() == (FINAL | PING, b"")
             server.call(go.set)
         else:
-            for _ in range(20):  # a slow client: a mebibyte every fifth of a second
+            for _ in range(25):  # a slow client: a mebibyte every fifth of a second
                 client.exactly(1 << 20)
                 time.sleep(0.2)
         client.say(close_frame(1000))
