@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import tempfile
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
