@@ -20,10 +20,12 @@ class Wire:
     __slots__ = ("_fd",)
 
     def __init__(self, descriptor: int) -> None:
+        self._fd = -1  # for `__del__`, where there is no descriptor left to be had
         self._fd = os.dup(descriptor)
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def send(self, data: bytes) -> int:
         """Write what fits now; the number of bytes taken. Raises `ClientDisconnected`."""
