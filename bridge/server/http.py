@@ -247,7 +247,9 @@ class HttpProtocol(Writing):
             if self._blank_lines > BLANK_LINES:
                 self._refuse(RequestError("blank lines where a request line is expected"), b"")
                 return False
-        if buffer == b"\r" and not self._head_since:
+        if not buffer:
+            self._head_since = 0.0  # the CR that began it was a blank line's
+        elif buffer == b"\r" and not self._head_since:
             self._head_since = self.state.loop.time()
         return len(buffer) > 0 and buffer != b"\r"
 

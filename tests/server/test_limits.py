@@ -135,6 +135,13 @@ def test_head_that_does_not_go_on(impatient: Host, begin: bytes) -> None:
         assert client.response().status == 408
 
 
+def test_blank_line_in_two_pieces(impatient: Host) -> None:
+    """S2: a blank line is no beginning of a head, even where its LF comes later (RFC 9112 §2.2)."""
+    with Client(impatient.connect()) as client:
+        client.send_pieces([b"\r", b"\n"], pause=0.1)
+        assert client.is_closed()
+
+
 def test_slow_head_behind_a_request(impatient: Host) -> None:
     """S2: the same for the second request of a connection."""
     with Client(impatient.connect()) as client:
