@@ -348,19 +348,14 @@ class WsgiExchange(Exchange):
 
     def abort(self) -> None:
         """ResponseSink: the response cannot be completed."""
-        if self.over:
-            return
-        if self._wire is None:
+        if not self.handler.threaded:
             self._call = None
             self.cut()
-        else:
-            self.close = True
-            self.over = True
+        elif self._wire is not None:  # else the loop has the rest already
             self._wire = None
-            log = self.connection.state.access_log
-            if log is not None and self.status:
-                log(self)
-            self.connection.call_on_loop(self.connection.cut)
+            # Over when it is cut, not before: the loop would end the connection as after a whole
+            # response, and where only its end tells the end of the body, a client could not tell.
+            self.connection.call_on_loop(self.cut)
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
         """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
