@@ -10,9 +10,7 @@ import asyncio
 import logging
 import os
 import stat
-import sys
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable
 from types import CoroutineType
 from typing import Any
 from urllib.parse import quote
@@ -38,14 +36,6 @@ ASGI = {"version": "3.0", "spec_version": "2.5"}
 # Phases, as small numbers: compared on every message.
 _WAITING, _HELD, _STREAMING, _TRAILING, _OVER = range(5)
 _PHASES = (grammar.WAITING, grammar.STREAMING, grammar.STREAMING, grammar.TRAILING, grammar.OVER)
-
-#: Starts an app: on Python 3.12 and later it runs at once, and mostly to its end.
-_new_task: Callable[..., asyncio.Task[None]] = (
-    partial(asyncio.Task, eager_start=True)  # type: ignore[call-arg, unused-ignore]
-    if sys.version_info >= (3, 12)
-    else asyncio.Task
-)
-
 
 #: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).
 _NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"content-type", b"host"}
@@ -151,7 +141,7 @@ class AsgiExchange(Exchange):
             coroutine = handler.app(scope, self.receive, self.send)
             if type(coroutine) is not CoroutineType:
                 coroutine = _awaiting(coroutine)
-            task = _new_task(coroutine, loop=connection.state.loop)
+            task = connection.state.new_task(coroutine)
         except BaseException as error:  # not in a task: SystemExit, or no coroutine at all
             self._ended_unusually(error)
             return

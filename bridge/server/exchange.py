@@ -166,7 +166,8 @@ class Exchange:
     async def next_body(self) -> bytes:
         """The next piece of body, ``b""`` at its end.
 
-        Raises `ClientDisconnected` where the client left before the end (W23).
+        Raises `ClientDisconnected` where the client left before the end (W23), or where the
+        response is over: what then comes is thrown away (W26).
         """
         if self.complete and not self.head.length:
             return b""
@@ -177,6 +178,8 @@ class Exchange:
                 return b""
             if self.body_error is not None:
                 raise self.body_error
+            if self.over:
+                raise ClientDisconnected("the response is over, and the rest of the body dropped")
             if self.connection.gone or self.half_closed:
                 raise ClientDisconnected(
                     f"the client left after {self.body_size} bytes of the request body"

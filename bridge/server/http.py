@@ -355,7 +355,8 @@ class HttpProtocol(Writing):
                 self._pause_reading()
         if ended:
             self._chunked = None
-            exchange.end_body()
+            # An app that has answered at this very piece has a `_Drain` in its place.
+            (self.exchange or exchange).end_body()
         return rest
 
     def _spoiled(self, exchange: Exchange, error: RequestError) -> None:

@@ -126,11 +126,15 @@ class HeadParser:
     Clients repeat themselves: most lines of most heads were seen before, from the same client or
     another. So the lines that llhttp has accepted are kept with what they came to, and it is
     asked only about a head in which a line is new, or says something to the server: ordinary
-    lines mean the same in every head.
+    lines mean the same in every head. Short runs of such lines are kept as a whole, too: what a
+    client that is a program sends, request after request.
     """
 
     #: Lines that are kept; when there are more, all are learned anew.
     SIZE = 2048
+    #: Runs of lines that are kept, and the longest head whose lines are looked up as one.
+    RUNS = 256
+    SHORT = 320
 
     def __init__(self, line_limit: int, size_limit: int, count_limit: int) -> None:
         self._line_limit = line_limit
@@ -141,6 +145,7 @@ class HeadParser:
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
         self._lines = RequestLines()
         self._known: dict[bytes, tuple[tuple[bytes, bytes], int]] = {}
+        self._runs: dict[bytes, list[tuple[bytes, bytes]]] = {}
         self._renew()
 
     def _renew(self) -> None:
@@ -153,7 +158,12 @@ class HeadParser:
         if len(head) > self._small:
             self._check_sizes(line_end, len(head) - line_end - 4)
         line = self._lines[head[:line_end]]
-        lines = head[line_end + 2 : -4].split(b"\r\n")
+        run = head[line_end + 2 : -4]
+        if len(head) < self.SHORT and line.plain:
+            whole = self._runs.get(run)
+            if whole is not None:
+                return RequestHead(line, whole.copy())
+        lines = run.split(b"\r\n")
         known = self._known
         headers = []
         fresh: list[bytes] | None = None
@@ -176,6 +186,10 @@ class HeadParser:
         request = RequestHead(line, headers)
         if fresh is not None or special or hosts != 1 or not line.plain:
             self._judge(request, head, fresh, special or not line.plain)
+        elif len(head) < self.SHORT:
+            if len(self._runs) >= self.RUNS:
+                self._runs.clear()
+            self._runs[run] = headers.copy()
         return request
 
     def _judge(
