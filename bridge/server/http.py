@@ -351,8 +351,8 @@ class HttpProtocol(Writing):
                     ),
                 )
                 return b""
-            if not exchange.feed(data):
-                self._pause_reading()
+            if not exchange.feed(data) and not (ended or exchange.over):
+                self._pause_reading()  # an app that reads, or its answer, ends the pause
         if ended:
             self._chunked = None
             # An app that has answered at this very piece has a `_Drain` in its place.

@@ -151,7 +151,7 @@ class WsgiExchange(Exchange):
         room = super().feed(data)
         if not room and not self._submitted and not self.over:
             self._submit()  # a greenlet has taken it already when this returns
-            return self.over or self.waiting < HIGH_WATER
+            return self.waiting < HIGH_WATER
         return room
 
     def end_body(self) -> None:

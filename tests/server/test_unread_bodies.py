@@ -1,0 +1,94 @@
+"""Bodies that an app answers before their end, and does not read (W26)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from bridge import WsgiToAsgi
+from bridge.server.http import HttpProtocol
+from bridge.types import Receive, Scope, Send
+from tests.support.raw import request
+from tests.support.websocket import served
+
+
+def deaf(environ: Any, start_response: Any) -> list[bytes]:
+    """Answers, and reads nothing."""
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+@pytest.mark.parametrize("runner", ["thread", "greenlet", "inline"])
+@pytest.mark.parametrize("pieces", [(60_000, 6_000), (66_000, 1_000), (60_000, 6_000, 1_000)])
+def test_an_answer_at_a_piece_of_body(runner: str, pieces: tuple[int, ...]) -> None:
+    """W26: whichever piece of a body an app answers at, its connection takes the next request."""
+    app = WsgiToAsgi(deaf, runner=runner)
+    with served(app) as server, server.connect() as client:
+        client.get()
+        (connection,) = server.server.state.connections
+        assert isinstance(connection, HttpProtocol)
+        head = request("/", f"Content-Length: {sum(pieces)}", method="POST")
+        for piece in (head, *(b"x" * size for size in pieces)):
+            server.call(partial(connection.data_received, piece))
+        assert client.response().body == b"ok"
+        assert client.get().body == b"ok"
+
+
+def test_a_late_answer_to_a_body_that_is_whole() -> None:
+    """W26: as much for an ASGI app that answers when all of the body waits for it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            await answers.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    answers = asyncio.Event()
+    with served(app) as server, server.connect() as client:
+        client.get()
+        (connection,) = server.server.state.connections
+        assert isinstance(connection, HttpProtocol)
+        head = request("/", "Content-Length: 66000", method="POST")
+        server.call(partial(connection.data_received, head + b"x" * 66_000))
+        server.call(answers.set)
+        assert client.response().body == b"ok"
+        assert client.get().body == b"ok"
+
+
+def test_reading_on_after_the_answer() -> None:
+    """ASGI, "Disconnect": after its response an app is told so, though its body is not whole."""
+    told: SimpleQueue[str] = SimpleQueue()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+        told.put((await receive())["type"])
+
+    with served(app) as server, server.connect() as client:
+        client.send(request("/", "Content-Length: 200", method="POST") + b"x" * 100)
+        assert client.response().body == b"ok"
+        assert told.get(timeout=5) == "http.disconnect"
+
+
+def test_reading_on_in_a_thread_after_the_answer() -> None:
+    """W23, W52: a thread that reads on is told so too, and does not wait for ever."""
+    told: SimpleQueue[BaseException] = SimpleQueue()
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        yield b"ok"
+        try:
+            environ["wsgi.input"].read()
+        except OSError as error:
+            told.put(error)
+
+    with served(app) as server, server.connect() as client:
+        client.send(request("/", "Content-Length: 100000", method="POST") + b"x" * 90_000)
+        assert client.response().body == b"ok"
+        assert "the response is over" in str(told.get(timeout=5))
