@@ -355,6 +355,7 @@ class HttpProtocol(Writing):
                 self._pause_reading()  # an app that reads, or its answer, ends the pause
         if ended:
             self._chunked = None
+            self._resume_reading()  # who does not read a whole body would never do so
             # An app that has answered at this very piece has a `_Drain` in its place.
             (self.exchange or exchange).end_body()
         return rest
