@@ -12,7 +12,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -53,6 +53,8 @@ class Runner(abc.ABC):
     multithread: bool
     #: Whether jobs run in other threads than the loop's.
     threaded = False
+    #: The jobs that wait for a thread; only ever empty where none can.
+    queue: Collection[object] = ()
     #: Whether `wait` works; where it does not, a job has all its input before it starts.
     can_wait: bool
 

@@ -77,6 +77,7 @@ class ThreadRunner(Runner):
 
     def _reset(self) -> None:
         self._jobs: deque[Job] = deque()
+        self.queue = self._jobs
         self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
         self._retired = 0  # jobs served by threads that have ended

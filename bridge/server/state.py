@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+from collections import deque
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from functools import partial
@@ -40,6 +41,13 @@ class Swept(Protocol):
         """Finish what is in flight and close; drop even that where `at_once`."""
 
 
+class Finished(Protocol):
+    """An exchange whose whole response a thread has made."""
+
+    def write_whole(self, data: bytes) -> None:
+        """On the loop: write it, and go on after it."""
+
+
 class Counted(Protocol):
     """What `limit_requests` counts: an exchange."""
 
@@ -67,6 +75,9 @@ class ServerState:
         self.access_log: AccessLog | None = None
         #: Whether requests have to be timed for the access log.
         self.timed = False
+        #: Responses that threads have finished and the loop has yet to write.
+        self._finished: deque[tuple[Finished, bytes]] = deque()
+        self._collecting = False
         self.connections: set[Swept] = set()
         #: The most requests at a time; 0: any.
         self.limit_requests = config.limit_requests
@@ -93,6 +104,30 @@ class ServerState:
                 self._bases.clear()
             bases = self._bases[place] = {}
         return bases
+
+    def hand_in(self, exchange: Finished, data: bytes) -> None:
+        """From a thread: `data` is all of a response; the loop writes it, with others.
+
+        A thread that wrote it itself would give the interpreter lock away for that, and get it
+        back only after the loop has had it: two switches for each response. While more requests
+        wait for the thread, it is cheaper to leave the writing to the loop, once for all of them;
+        the loop gets its turn when the thread waits for something, or after a switch interval.
+        """
+        self._finished.append((exchange, data))
+        if not self._collecting:
+            self._collecting = True
+            try:
+                self.loop.call_soon_threadsafe(self._collect)
+            except RuntimeError:
+                pass  # the loop has closed: there is nobody to write to
+
+    def _collect(self) -> None:
+        # The flag goes down first: what is handed in from now on is seen below, or calls again.
+        self._collecting = False
+        finished = self._finished
+        while finished:
+            exchange, data = finished.popleft()
+            exchange.write_whole(data)
 
     def use_access_log(self, log: AccessLog | None) -> None:
         """Call `log` with each exchange that is over."""

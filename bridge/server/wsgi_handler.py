@@ -5,7 +5,8 @@ No scope, no messages, no task in between (DESIGN, the way of a request); the ru
 
 Under the thread runner most of this runs in the pool's threads. A thread writes what is finished
 itself, through a `Wire`, while nothing waits in the transport; what does not fit is left to the
-loop (W25, W39). It tells the loop that the exchange is over by setting `over`, and wakes it only
+loop (W25, W39), and so is a whole response while more requests wait for the thread
+(`ServerState.hand_in`). It tells the loop that the exchange is over by setting `over`, and wakes it only
 where the connection waits for just that:
 
     thread: over = True; look at `wants_end`; set? wake the loop
@@ -298,8 +299,20 @@ class WsgiExchange(Exchange):
     def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
         """ResponseSink: the whole response."""
         self._begin(status, headers)
-        self._put(self.plainly(body) or self.whole(body))
-        self._end()
+        data = self.plainly(body) or self.whole(body)
+        if self._wire is not None and not self._behind and self.handler.runner.queue:
+            self._log()
+            self._wire = None
+            self.connection.state.hand_in(self, data)
+        else:
+            self._put(data)
+            self._end()
+
+    def write_whole(self, data: bytes) -> None:
+        """On the loop: write a response that a thread has made, and go on after it."""
+        if not self.connection.gone:
+            self.connection.write_rest(data)
+        self._end_behind()
 
     def start(self, status: str, headers: TextHeaders) -> None:
         """ResponseSink: the head of a streamed response; held until its first piece."""
@@ -407,9 +420,7 @@ class WsgiExchange(Exchange):
             self.end()
             return
         connection = self.connection
-        log = connection.state.access_log
-        if log is not None:
-            log(self)
+        self._log()
         self._wire = None
         if self._behind:
             # Only when what waits has been taken by the transport may another response follow.
@@ -418,6 +429,11 @@ class WsgiExchange(Exchange):
         self.over = True
         if connection.wants_end or self.close or not self.complete:
             connection.call_on_loop(connection.settle, self)
+
+    def _log(self) -> None:
+        log = self.connection.state.access_log
+        if log is not None:
+            log(self)
 
     def _end_behind(self) -> None:
         """On the loop: what was left to it has been written."""
