@@ -6,8 +6,8 @@ No scope, no messages, no task in between (DESIGN, the way of a request); the ru
 Under the thread runner most of this runs in the pool's threads. A thread writes what is finished
 itself, through a `Wire`, while nothing waits in the transport; what does not fit is left to the
 loop (W25, W39), and so is a whole response while more requests wait for the thread
-(`ServerState.hand_in`). It tells the loop that the exchange is over by setting `over`, and wakes it only
-where the connection waits for just that:
+(`ServerState.hand_in`). It tells the loop that the exchange is over by setting `over`, and wakes
+it only where the connection waits for just that:
 
     thread: over = True; look at `wants_end`; set? wake the loop
     loop:   wants_end = True; look at `over`; set? go on
