@@ -35,7 +35,7 @@ from bridge.asgi_messages import (
 )
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
-from bridge.errors import AppError, ClientDisconnected, IllegalMessage
+from bridge.errors import AppError, ClientDisconnected, IllegalMessage, comes_of_leaving
 from bridge.headers import bodiless, reason
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
@@ -124,7 +124,7 @@ class AppSide:
         if not self._ended and not self._gone:
             self._failure = error if isinstance(error, Exception) else _as_app_error(error)
             self._tell()
-        elif not isinstance(error, (asyncio.CancelledError, ClientDisconnected)):
+        elif not comes_of_leaving(error):
             when = "after its client had gone" if self._gone else "after its response"
             logger.error("the app raised %s", when, exc_info=error)
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
-from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
+from bridge.errors import ClientDisconnected, IllegalMessage, RequestError, comes_of_leaving
 from bridge.headers import HOP_BY_HOP, encode_fields, reason
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.fields import CONTENT_LENGTH, FIELD_LINES, STATUS_LINES
@@ -165,7 +165,7 @@ class AsgiExchange(Exchange):
     def _ended_unusually(self, error: BaseException | None) -> None:
         gone = self.connection.gone or self.connection.half_closed
         if error is not None:
-            if not ((gone or self.abandoned) and _from_disconnect(error)):
+            if not ((gone or self.abandoned) and comes_of_leaving(error)):
                 logger.error("the app raised in %s", self._name(), exc_info=error)
         elif not self.over and not gone:
             logger.error(
@@ -380,13 +380,3 @@ class AsgiExchange(Exchange):
 async def _awaiting(awaitable: Awaitable[None]) -> None:
     """What an app returned that is no coroutine, as one."""
     await awaitable
-
-
-def _from_disconnect(error: BaseException) -> bool:
-    """Whether an error is the app's way of noticing that its client has left."""
-    if isinstance(error, (ClientDisconnected, asyncio.CancelledError)):
-        return True
-    if isinstance(error, BaseExceptionGroup):
-        return all(_from_disconnect(each) for each in error.exceptions)
-    cause = error.__cause__ or error.__context__
-    return cause is not None and _from_disconnect(cause)

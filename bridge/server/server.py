@@ -161,7 +161,7 @@ class Server:
         try:
             return as_asgi(loaded, kind, **settings)
         except ConfigError as error:
-            raise AppLoadError(f"{error}; the option is --interface") from error
+            raise AppLoadError(str(error)) from None
 
     async def _listen(self, listeners: Sequence[Listener]) -> None:
         loop, state = asyncio.get_running_loop(), self.state

@@ -683,6 +683,26 @@ class TestEarlyClose:
         serve(app, on_chunk=leave)
         assert "the app raised after its client had gone" in caplog.text
 
+    def test_a_framework_says_it_in_its_own_words(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A26: an error that a framework makes of our disconnect is no error of the app's."""
+
+        class FrameworkDisconnect(Exception):
+            pass
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            try:
+                while True:
+                    await send(body(b"x" * 65536, True))
+            except OSError:
+                raise FrameworkDisconnect from None
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        serve(app, on_chunk=leave)
+        assert "raised" not in caplog.text
+
     def test_a_host_that_cannot_start_the_response(self) -> None:
         """A26: where start_response raises, the app is told, and the error is the host's."""
         heard = threading.Event()

@@ -178,6 +178,20 @@ def test_mounts_from_the_shell(start_host: StartHost) -> None:
     assert httpx.get(host.url("/new")).status_code == 200
 
 
+def test_kind_not_told() -> None:
+    """D2: an app whose kind cannot be told is named once, with what to do; exit code 3."""
+    result = subprocess.run(
+        [sys.executable, "-m", "bridge", "serve", "tests.support.apps.hello:undecided"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 3
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("Error: cannot tell what kind of app")
+    assert result.stderr.count("--interface") == 1
+
+
 def test_settings_from_file_and_environment(start_host: StartHost, tmp_path: Path) -> None:
     """S11: the file switches one field off, the environment the other."""
     (tmp_path / "settings.toml").write_text(f"app = '{HELLO}'\nserver-header = false\n")

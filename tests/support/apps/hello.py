@@ -17,3 +17,7 @@ def wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
     """WSGI: ``Hello, world!``."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
     return [b"Hello, world!"]
+
+
+def undecided(thing: object) -> None:
+    """No app of any kind."""
