@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
-
 
 class BridgeError(Exception):
     """Base of all errors of the toolkit.
@@ -80,16 +78,3 @@ class ConfigError(BridgeError):
 
 class AppLoadError(BridgeError):
     """The app could not be imported or started. The command line exits with 3."""
-
-
-def comes_of_leaving(error: BaseException) -> bool:
-    """Whether `error` is an app's way of noticing that its client has left.
-
-    Frameworks turn our `ClientDisconnected` into errors of their own: its chain is followed.
-    """
-    if isinstance(error, (ClientDisconnected, CancelledError)):
-        return True
-    if isinstance(error, BaseExceptionGroup):
-        return all(comes_of_leaving(each) for each in error.exceptions)
-    cause = error.__cause__ or error.__context__
-    return cause is not None and comes_of_leaving(cause)

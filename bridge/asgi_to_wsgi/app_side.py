@@ -35,8 +35,9 @@ from bridge.asgi_messages import (
 )
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
-from bridge.errors import AppError, ClientDisconnected, IllegalMessage, comes_of_leaving
+from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.headers import bodiless, reason
+from bridge.leaving import comes_of_leaving
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
 

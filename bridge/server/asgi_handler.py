@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
-from bridge.errors import ClientDisconnected, IllegalMessage, RequestError, comes_of_leaving
+from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.headers import HOP_BY_HOP, encode_fields, reason
+from bridge.leaving import comes_of_leaving
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.fields import CONTENT_LENGTH, FIELD_LINES, STATUS_LINES
 from bridge.server.http import HttpProtocol
