@@ -299,7 +299,7 @@ async def app(scope, receive, send):
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        print("shutdown", await asyncio.to_thread(lambda: "with a thread"), flush=True)
+        print("shutdown", await WORK, flush=True)
         await send({"type": "lifespan.shutdown.complete"})
         return
     await send({"type": "http.response.start", "status": 200})
@@ -313,6 +313,15 @@ MORE
 """
 
 
+#: What the app does in its shutdown. CPython 3.12.0 and 3.12.1 start no thread while a process
+#: ends, wherever that is asked for (gh-113964); there the app does without.
+WORK = (
+    "asyncio.sleep(0, 'with a thread')"
+    if (3, 12) <= sys.version_info < (3, 12, 2)
+    else "asyncio.to_thread(lambda: 'with a thread')"
+)
+
+
 @pytest.mark.parametrize("more", ["", "os.fork() or sys.exit()", "sys.exit(0)"])
 def test_at_exit(more: str) -> None:
     """A27 A31: the end of the process waits for background work, then runs the app's shutdown."""
@@ -322,7 +331,7 @@ def test_at_exit(more: str) -> None:
             "-Werror",
             "-Wignore::DeprecationWarning",
             "-c",
-            EXIT.replace("MORE", more),
+            EXIT.replace("MORE", more).replace("WORK", WORK),
         ],
         capture_output=True,
         text=True,
