@@ -125,7 +125,10 @@ class AppSide:
         if not self._ended and not self._gone:
             self._failure = error if isinstance(error, Exception) else _as_app_error(error)
             self._tell()
-        elif not comes_of_leaving(error):
+        elif not (
+            isinstance(error, (asyncio.CancelledError, ClientDisconnected))
+            or (self._gone and comes_of_leaving(error))
+        ):
             when = "after its client had gone" if self._gone else "after its response"
             logger.error("the app raised %s", when, exc_info=error)
 

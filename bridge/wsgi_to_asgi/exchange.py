@@ -249,6 +249,10 @@ def _is_at(path: str, status: os.stat_result) -> bool:
         return False
 
 
+#: Seconds that an app may wait before its client is listened to.
+_PATIENCE = 0.05
+
+
 class LoopExchange(Exchange):
     """The app runs on the loop's own thread."""
 
@@ -327,7 +331,8 @@ class GreenletExchange(LoopExchange):
 
     async def run(self) -> None:
         """Run the app as part of this task, and send what is left."""
-        listening = asyncio.get_running_loop().call_soon(self.listen)  # if it waits that long
+        loop = asyncio.get_running_loop()
+        listening = loop.call_later(_PATIENCE, self.listen)  # where it waits that long
         try:
             await self.runner.run(self)
             await self.send_outbox()
