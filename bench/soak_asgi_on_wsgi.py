@@ -76,7 +76,7 @@ def _figures_inside(port: int) -> Figures:
 def figures(port: int, pid: int) -> Figures:
     """What the worker holds, once it has noticed that clients are gone (at most `SETTLE` s)."""
     deadline = time.monotonic() + SETTLE
-    while (inside := _figures_inside(port))["tasks"] > 1 and time.monotonic() < deadline:
+    while (inside := _figures_inside(port))["tasks"] and time.monotonic() < deadline:
         time.sleep(0.1)
     status = Path(f"/proc/{pid}/status").read_text()
     memory = next(line for line in status.splitlines() if line.startswith("VmRSS"))

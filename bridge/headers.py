@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from bridge.errors import IllegalMessage, IllegalResponse, RequestError
-from bridge.types import TextHeaders
+from bridge.errors import IllegalMessage, RequestError
 
 Name = TypeVar("Name", bytes, str)
+Key = TypeVar("Key")
 Known = TypeVar("Known")
 
 #: Fields that belong to one connection, not to a message (RFC 9110 §7.6.1). An app may set none.
@@ -31,6 +31,29 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+
+# What a response field says to whoever sends the response; plain numbers, for they are compared on
+# every request.
+NOTHING: Final = 0
+CONTENT_LENGTH: Final = 1
+DATE: Final = 2
+SERVER: Final = 3
+CONNECTION: Final = 4
+DROPPED: Final = 5
+
+#: By lower-case name; every other field says nothing.
+MEANINGS: dict[bytes, int] = {
+    **dict.fromkeys(HOP_BY_HOP, DROPPED),
+    b"content-length": CONTENT_LENGTH,
+    b"date": DATE,
+    b"server": SERVER,
+    b"connection": CONNECTION,
+    # Announces trailers, which the framing then really has.
+    b"trailer": NOTHING,
+}
+
+#: Response fields that hardly come twice with the same value, or are secret: not remembered.
+UNKEPT = frozenset({b"set-cookie", b"etag", b"location", b"last-modified", b"x-request-id"})
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: What could end a line or a string early. (`in` is slow on bytes: it tries for an integer first.)
@@ -54,11 +77,16 @@ class Spellings(dict[Name, Known], Generic[Name, Known]):
 
     def __missing__(self, name: Name) -> Known:
         known = self._learn(name)
-        if len(self) >= self.SIZE:
-            self.clear()
         if len(name) <= self.LONGEST:
-            self[name] = known
+            keep(self, name, known, self.SIZE)
         return known
+
+
+def keep(table: dict[Key, Known], key: Key, known: Known, most: int) -> None:
+    """Remember what is known of `key` in a table of at most so many; a full one starts afresh."""
+    if len(table) >= most:
+        table.clear()
+    table[key] = known
 
 
 def is_token(name: bytes) -> bool:
@@ -136,131 +164,3 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         check_value(name, value)
         lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join(lines)
-
-
-# ------------------------------------------------------------- response fields as text (WSGI)
-
-
-def _learn_text(name: str) -> str:
-    if not isinstance(name, str):
-        raise IllegalResponse(
-            f"header name {name!r} is {type(name).__name__}; PEP 3333 wants a native str"
-        )
-    try:
-        raw = name.encode("ascii")
-    except UnicodeEncodeError:
-        raw = b""
-    if not is_token(raw):
-        raise IllegalResponse(f"header name {name!r} is not a token (RFC 9110 §5.1)")
-    lower = raw.lower()
-    if lower in HOP_BY_HOP:
-        raise IllegalResponse(
-            f"header {name!r} is hop-by-hop: it belongs to the server, an app may not set it "
-            "(PEP 3333, Other HTTP Features)"
-        )
-    return lower.decode()
-
-
-#: Response field names as text -> their lower-case form, checked (W34). Raises `IllegalResponse`.
-TEXT_NAMES: Spellings[str, str] = Spellings(_learn_text)
-
-
-def check_text(what: str, value: Any) -> None:
-    """Raise `IllegalResponse` where `value` is not latin-1 text, or could end its line (W34)."""
-    if not isinstance(value, str):
-        raise IllegalResponse(
-            f"{what} is {type(value).__name__} {value!r}; PEP 3333 wants a native str"
-        )
-    if "\n" in value or "\r" in value or "\0" in value:
-        raise IllegalResponse(f"{what} has a CR, LF or NUL: {value!r}")
-    if not value.isascii():
-        try:
-            value.encode("latin-1")
-        except UnicodeEncodeError:
-            raise IllegalResponse(
-                f"{what} has characters outside latin-1: {value!r} (PEP 3333, Unicode Issues)"
-            ) from None
-
-
-class CheckedFields(dict[tuple[str, str], int]):
-    """``(name, value)`` as WSGI has it, checked (W34) -> the length that a Content-Length names.
-
-    -1 for every other field. Raises `IllegalResponse` that names what is wrong. Fields that are
-    short and ordinary are remembered, so that checking them again is one look-up.
-    """
-
-    SIZE = 4096
-    LONGEST = 200
-
-    def __missing__(self, pair: tuple[str, str]) -> int:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            raise IllegalResponse(
-                f"header {pair!r} is not a pair of name and value (PEP 3333, start_response())"
-            ) from None
-        if type(pair) is not tuple:
-            raise IllegalResponse(f"header {pair!r} is no tuple; PEP 3333 wants (name, value)")
-        lower = TEXT_NAMES[name]
-        check_text(f"value of header {name!r}", value)
-        length = -1
-        if lower == "content-length":
-            if not (value.isascii() and value.isdigit()):
-                raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
-            length = int(value)
-        if len(value) <= self.LONGEST and lower != "set-cookie":
-            if len(self) >= self.SIZE:
-                self.clear()
-            self[pair] = length
-        return length
-
-
-CHECKED_FIELDS = CheckedFields()
-
-
-def _encode_pair(pair: tuple[str, str]) -> tuple[bytes, bytes]:
-    name, value = pair
-    return name.lower().encode("latin-1"), value.encode("latin-1")
-
-
-class _EncodedFields(dict[tuple[str, str], tuple[bytes, bytes]]):
-    """Checked text fields -> their bytes; bounded, and only what is short and may come again."""
-
-    SIZE = 1024
-    LONGEST = 64
-
-    def __missing__(self, pair: tuple[str, str]) -> tuple[bytes, bytes]:
-        encoded = _encode_pair(pair)
-        if len(pair[1]) <= self.LONGEST and encoded[0] != b"set-cookie":
-            if len(self) >= self.SIZE:
-                self.clear()
-            self[pair] = encoded
-        return encoded
-
-
-_ENCODED = _EncodedFields()
-
-
-def encode_text(headers: TextHeaders) -> list[tuple[bytes, bytes]]:
-    """Checked text fields as ASGI wants them: lower-case names, latin-1 values."""
-    return [_ENCODED[pair] for pair in headers]
-
-
-# ------------------------------------------------------------- status as text (WSGI)
-
-
-def _learn_status(status: str) -> tuple[str, bool]:
-    check_text("status", status)
-    code, _, phrase = status.partition(" ")
-    if len(code) != 3 or not (code.isascii() and code.isdigit()) or not 200 <= int(code) <= 999:
-        raise IllegalResponse(
-            f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
-            "like '200 OK' (PEP 3333, The start_response() Callable)"
-        )
-    number = int(code)
-    return (status if phrase.strip() else f"{code} {reason(number)}"), bodiless(number)
-
-
-#: Statuses as apps give them -> (status line text, whether it has no body). Raises
-#: `IllegalResponse` (W34).
-STATUSES: Spellings[str, tuple[str, bool]] = Spellings(_learn_status)

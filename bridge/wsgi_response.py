@@ -17,14 +17,49 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
 from bridge.file_wrapper import FileWrapper
-from bridge.headers import CHECKED_FIELDS, STATUSES, TEXT_NAMES, reason
-from bridge.types import Environ, ExcInfo, ResponseSink, TextHeaders, Write, WSGIApp
+from bridge.headers import CONTENT_LENGTH, reason
+from bridge.response_head import FIELDS, STATUSES, Field, Status
+from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 
 logger = logging.getLogger("bridge.error")
+
+
+class ResponseSink(Protocol):
+    """Where a WSGI response goes; the rules of what may go are `WsgiCall`'s.
+
+    A sink is called from the thread or greenlet in which the app runs. It gets either one
+    ``respond``, or one ``start``, any number of ``write`` and one ``finish`` or ``abort``.
+    """
+
+    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
+        """Take a whole response; nothing follows."""
+
+    def start(self, status: Status, fields: list[Field]) -> None:
+        """Take the head of a response whose body follows in pieces."""
+
+    def write(self, chunk: bytes) -> bool:
+        """Take one piece, never empty, and wait while the client is slow.
+
+        False asks the caller to pause: the sink cannot wait where it is called, and will
+        have the caller go on when the client has caught up (inline runner).
+        Raises ``ClientDisconnected`` when the client is gone.
+        """
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """Take the rest of an open file (at most `count` bytes) as the rest of the body.
+
+        False: not possible here, and nothing was taken; send chunks.
+        """
+
+    def finish(self) -> None:
+        """The body is whole."""
+
+    def abort(self) -> None:
+        """The response cannot be completed: the client must be able to tell."""
 
 
 class WsgiCall:
@@ -38,8 +73,8 @@ class WsgiCall:
         "_app",
         "_bare",
         "_environ",
+        "_fields",
         "_head",
-        "_headers",
         "_iterable",
         "_iterator",
         "_left",
@@ -54,7 +89,7 @@ class WsgiCall:
         self._app = app
         self._environ = environ
         self._sink = sink
-        self._status: str | None = None  # the status line text, once start_response was called
+        self._status: Status | None = None  # once start_response was called
         self._iterator: Iterator[bytes] | None = None
         self._only = False  # whether what the app returned is known to be one piece
         self._started = False
@@ -75,7 +110,7 @@ class WsgiCall:
             body = result[0]
             if type(body) is bytes and self._status is not None:
                 if self._left is None and not self._bare:
-                    self._headers.append(("Content-Length", str(len(body))))
+                    self._add_length(len(body))
                     self._respond(body)
                     return True
                 if self._left == len(body) and not self._bare:
@@ -99,22 +134,27 @@ class WsgiCall:
             raise IllegalResponse("start_response() was called a second time without exc_info")
         if self._started:
             raise IllegalResponse("start_response() was called after the response had started")
-        text, bare = STATUSES[status]
-        checked = CHECKED_FIELDS
+        known = STATUSES[status]
+        checked = FIELDS
+        fields = []
         length = None
         try:
             for pair in headers:
-                declared = checked[pair]
-                if declared >= 0:
-                    length = declared if length is None else _same(declared, length)
+                field = checked[pair]
+                if field.length >= 0:
+                    if length is not None:
+                        _same(field.length, length)
+                        continue
+                    length = field.length
+                fields.append(field)
         except TypeError:
             raise IllegalResponse(
                 f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
             ) from None
-        self._status = text
-        self._headers = list(headers)
+        self._status = known
+        self._fields = fields
         self._left = length
-        self._bare = bare or self._head
+        self._bare = known.bodiless or self._head
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -177,11 +217,11 @@ class WsgiCall:
                 raise IllegalResponse("the app sent a body before it called start_response()")
             if self._bare:
                 if self._head and self._only and self._left is None and not self._bodiless():
-                    self._headers.append(("Content-Length", str(len(chunk))))
+                    self._add_length(len(chunk))
                 self._respond(b"")
                 return True
             if self._only and self._left is None:
-                self._headers.append(("Content-Length", str(len(chunk))))
+                self._add_length(len(chunk))
                 self._respond(chunk)
                 return True
             if self._left is not None and len(chunk) >= self._left:
@@ -191,7 +231,7 @@ class WsgiCall:
                     self._too_much(-self._left)
                 return True
             self._started = True
-            self._sink.start(self._status, self._headers)
+            self._sink.start(self._status, self._fields)
         return self._write(chunk)
 
     def _write(self, chunk: bytes) -> bool:
@@ -224,26 +264,31 @@ class WsgiCall:
             self._respond(b"")
         elif self._left:
             self._started = True
-            self._sink.start(self._status, self._headers)
+            self._sink.start(self._status, self._fields)
             self._too_little()
         else:
             if self._left is None:
-                self._headers.append(("Content-Length", "0"))
+                self._add_length(0)
             self._respond(b"")
 
     def _respond(self, body: bytes) -> None:
         """Hand over a whole response; nothing raised here reaches the app."""
         self._started = self._over = True
-        status = self._status or ""
-        if self._bare and status[:3] == "204":
+        status = self._status
+        assert status is not None
+        if self._bare and status.number == 204:
             # RFC 9110 §8.6: never with 204; a client could wait for a body.
-            self._headers = [f for f in self._headers if TEXT_NAMES[f[0]] != "content-length"]
+            self._fields = [each for each in self._fields if each.meaning != CONTENT_LENGTH]
         try:
-            self._sink.respond(status, self._headers, body)
+            self._sink.respond(status, self._fields, body)
         except ClientDisconnected as error:
             self._gone(error)
         except BaseException:
             logger.exception("could not send the response to %s", self._name())
+
+    def _add_length(self, size: int) -> None:
+        """Say for the app how long its body is (W35)."""
+        self._fields.append(FIELDS["Content-Length", str(size)])
 
     # --------------------------------------------------------- files
 
@@ -256,13 +301,13 @@ class WsgiCall:
             return False
         if not self._started:
             if self._left is None and not self._bodiless():
-                self._headers.append(("Content-Length", str(size)))
+                self._add_length(size)
                 self._left = size
             if self._bare or self._left == 0:
                 self._end()
                 return True
             self._started = True
-            self._sink.start(self._status, self._headers)
+            self._sink.start(self._status, self._fields)
         count = size if self._left is None else min(size, self._left)
         if not wrapper.is_real() or not self._sink.send_file(
             wrapper.file, wrapper.block_size, count
@@ -274,7 +319,7 @@ class WsgiCall:
         return True
 
     def _bodiless(self) -> bool:
-        return STATUSES[self._status or ""][1]
+        return self._status is not None and self._status.bodiless
 
     # --------------------------------------------------------- ways out
 
@@ -320,13 +365,11 @@ class WsgiCall:
     def _answer(self, status: int, text: str) -> None:
         """A small response of our own; what went wrong inside is in the log, not in it."""
         body = (text or reason(status)).encode() + b"\n"
-        self._status, self._bare = f"{status} {reason(status)}", self._head
-        self._headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-        ]
+        self._status, self._bare = STATUSES[f"{status} {reason(status)}"], self._head
+        self._fields = [FIELDS["Content-Type", "text/plain; charset=utf-8"]]
+        self._add_length(len(body))
         if status == 503:
-            self._headers.append(("Retry-After", "1"))
+            self._fields.append(FIELDS["Retry-After", "1"])
         self._respond(b"" if self._head else body)
 
     def _gone(self, error: ClientDisconnected) -> None:
@@ -379,8 +422,7 @@ def _joined(pieces: Iterable[Any]) -> list[bytes]:
     return [body] if body else []
 
 
-def _same(length: int, known: int) -> int:
+def _same(length: int, known: int) -> None:
     """A Content-Length that comes again has to say the same (W36)."""
     if known != length:
         raise IllegalResponse(f"Content-Length is set twice: {known} and {length}")
-    return length

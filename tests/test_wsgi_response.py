@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ClientDisconnected, IllegalResponse, Overloaded, RequestError
 from bridge.file_wrapper import FileWrapper
+from bridge.response_head import Field, Status
 from bridge.types import Environ, StartResponse, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
 
@@ -30,13 +31,13 @@ class Recorder:
         self.pause = pause
         self.takes_files = False
 
-    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
-        self.said.append(("respond", status, headers, body))
+    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
+        self.said.append(("respond", status.text, [field.text for field in fields], body))
         if self.gone_after == 0:
             raise ClientDisconnected("gone")
 
-    def start(self, status: str, headers: TextHeaders) -> None:
-        self.said.append(("start", status, headers))
+    def start(self, status: Status, fields: list[Field]) -> None:
+        self.said.append(("start", status.text, [field.text for field in fields]))
 
     def write(self, chunk: bytes) -> bool:
         if self.gone_after is not None and len(self.chunks) >= self.gone_after:

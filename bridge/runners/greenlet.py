@@ -3,12 +3,13 @@
 A job runs in a greenlet. Where it waits, the greenlet gives the loop what it waits for and goes
 to sleep; the request's task awaits that, and switches back with the result:
 
-    submit/run: switch ->  job ... wait(x) -> switch back with x
-                           task: result = await x
-                switch <- result ... job ends -> switch back, the greenlet is free for the next
+    switch ->  job ... wait(x) -> switch back with x
+               task: result = await x
+    switch <- result ... job ends -> switch back, the greenlet is free for the next
 
-A greenlet is expensive to make, mostly in the kernel, and cheap to switch to. So each one loops
-over jobs, and those that are free wait in a stack.
+A greenlet is expensive to make, mostly in the kernel; switching to one costs less, but more than
+a small app. So those that are free wait in a stack, and what is submitted in one step of the loop
+runs at its end, one job after the other in the same greenlet, until one of them waits.
 
 On a host that has a task for the request, the app runs as a part of it: what it awaits is
 cancelled with it. On one that has none, a task is made when the app first waits.
@@ -23,8 +24,9 @@ import asyncio
 import concurrent.futures
 import logging
 import sys
+from collections import deque
 from collections.abc import Awaitable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -46,9 +48,11 @@ _make_task: Any = asyncio.Task  # `eager_start` is newer than the oldest Python 
 
 
 class _Worker(greenlet):
-    """A greenlet that runs one job after the other; it is switched to for each."""
+    """A greenlet that runs one job after the other, its own or those that are queued."""
 
     job: Job | None = None
+    #: Whether it goes on with the next job in the queue; else whoever drives it is waiting.
+    goes_on = False
     #: The task as part of which the job runs now; None where there is none (yet).
     task: asyncio.Task[Any] | None = None
     #: What it waits for, while it does.
@@ -62,9 +66,10 @@ class _Worker(greenlet):
         self.runner = runner
 
     def run(self, _: object = None) -> None:
-        while self.job is not None:
+        runner = self.runner
+        while self.job is not None or runner.take_next(self):
             try:
-                self.job()
+                self.job()  # type: ignore[misc]
             except GreenletExit:
                 if self.reason is None:  # not by us: the interpreter takes this greenlet down
                     return
@@ -72,8 +77,9 @@ class _Worker(greenlet):
                 logger.exception(
                     "a job of the greenlet runner raised; that is an error of the bridge"
                 )
-            assert self.parent is not None
-            self.parent.switch(_OVER)
+            if not (self.goes_on and runner.take_next(self)):
+                assert self.parent is not None
+                self.parent.switch(_OVER)
 
 
 class GreenletRunner(Runner):
@@ -87,6 +93,7 @@ class GreenletRunner(Runner):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._free: list[_Worker] = []
         self._busy: dict[Job, _Worker] = {}
+        self._queue: deque[tuple[Job, Context]] = deque()
         self._drivers: set[asyncio.Task[None]] = set()
         self._served = 0
         self._rejected = 0
@@ -103,22 +110,46 @@ class GreenletRunner(Runner):
     # --------------------------------------------------------- the loop's side
 
     def submit(self, job: Job) -> None:
-        """Run `job` at once, until it is over or waits; it goes on in a task of its own."""
-        worker = self._take(job)
-        awaited = worker.switch()
-        if awaited is _OVER:
-            self._release(worker)
-            return
-        self._busy[job] = worker
-        assert self._loop is not None
-        driver = self._loop.create_task(self._drive(worker, awaited))
-        self._drivers.add(driver)
-        driver.add_done_callback(self._drivers.discard)
+        """Run `job` at the end of the loop's step, until it is over; where it waits, in a task."""
+        self._admit()
+        queue = self._queue
+        if not queue:
+            assert self._loop is not None
+            self._loop.call_soon(self._run_queued)
+        queue.append((job, copy_context()))
+
+    def _run_queued(self) -> None:
+        while self._queue:
+            worker = self._free.pop() if self._free else _Worker(self)
+            worker.goes_on = True
+            awaited = self._enter(worker)
+            if awaited is _OVER:
+                self._release(worker)
+                continue
+            assert worker.job is not None
+            assert self._loop is not None
+            self._busy[worker.job] = worker
+            driver = self._loop.create_task(self._drive(worker, awaited))
+            self._drivers.add(driver)
+            driver.add_done_callback(self._drivers.discard)
+
+    def take_next(self, worker: _Worker) -> bool:
+        """In `worker`: the next job of the queue is its own; False where there is none."""
+        if not self._queue:
+            return False
+        if worker.job is not None:
+            self._served += 1
+        worker.job, worker.gr_context = self._queue.popleft()
+        return True
 
     async def run(self, job: Job) -> None:
         """Run `job` as a part of the current task."""
-        worker = self._take(job)
-        awaited = worker.switch()
+        self._admit()
+        worker = self._free.pop() if self._free else _Worker(self)
+        worker.job = job
+        worker.gr_context = copy_context()
+        worker.task = asyncio.current_task(self._loop)
+        awaited = self._enter(worker)
         if awaited is _OVER:
             self._release(worker)
             return
@@ -133,23 +164,23 @@ class GreenletRunner(Runner):
             if worker.awaited is not None:
                 worker.awaited.cancel()
 
-    def _take(self, job: Job) -> _Worker:
-        """A free greenlet, ready to be switched to."""
-        if len(self._busy) >= self.queue_limit or self._stopped is not None:
+    def _admit(self) -> None:
+        """Raise `Overloaded` where one job more is one too many."""
+        under_way = len(self._busy) + len(self._queue)
+        if under_way >= self.queue_limit or self._stopped is not None:
             self._rejected += 1
             raise Overloaded(
-                f"{len(self._busy)} requests are under way, which is the limit"
+                f"{under_way} requests are under way, which is the limit"
                 if self._stopped is None
                 else "the server is stopping"
             )
-        worker = self._free.pop() if self._free else _Worker(self)
-        worker.job = job
-        worker.gr_context = copy_context()
-        worker.task = asyncio.current_task(self._loop)
+
+    def _enter(self, worker: _Worker) -> Any:
+        """Switch to a free greenlet; what its app waits for, or `_OVER`."""
         here = getcurrent()
         if worker.parent is not here:
             worker.parent = here  # where it comes back to
-        return worker
+        return worker.switch()
 
     def _resume(
         self, worker: _Worker, value: Any = None, error: BaseException | None = None
@@ -194,6 +225,7 @@ class GreenletRunner(Runner):
     def _release(self, worker: _Worker) -> None:
         self._served += 1
         worker.job = worker.task = None
+        worker.goes_on = False
         if len(self._free) < _KEEP:
             self._free.append(worker)
         else:
@@ -202,6 +234,8 @@ class GreenletRunner(Runner):
     async def stop(self, timeout: float | None = None) -> bool:
         """Wait for what runs; then interrupt it, and it ends at its next wait."""
         self._stopped = asyncio.Event()
+        if self._queue:
+            await asyncio.sleep(0)  # what is queued runs in this step of the loop
         if current.runner is self:
             current.runner = None
         if self._busy:
@@ -244,6 +278,7 @@ class GreenletRunner(Runner):
         future = self._future(awaitable, self._loop)
         if not future.done():
             worker.awaited = future
+            worker.goes_on = False
             assert worker.parent is not None
             try:
                 return worker.parent.switch(future)  # type: ignore[no-any-return]
@@ -267,9 +302,9 @@ class GreenletRunner(Runner):
         return loop.create_task(coroutine)
 
     def stats(self) -> Stats:
-        """The figures of this moment; nothing is queued here."""
+        """The figures of this moment; what is queued runs within the loop's step."""
         busy = len(self._busy)
-        return Stats(busy, len(self._free), 0, 0.0, self._served, self._rejected)
+        return Stats(busy, len(self._free), len(self._queue), 0.0, self._served, self._rejected)
 
 
 def _close(awaitable: Awaitable[Any]) -> None:

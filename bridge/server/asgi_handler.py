@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
-from bridge.headers import HOP_BY_HOP, encode_fields, reason
+from bridge.headers import CONTENT_LENGTH, HOP_BY_HOP, encode_fields, reason
 from bridge.leaving import comes_of_leaving
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
-from bridge.server.fields import CONTENT_LENGTH, FIELD_LINES, STATUS_LINES
+from bridge.server.fields import FIELD_LINES, STATUS_LINES
 from bridge.server.http import HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.types import ASGIApp, Message, Scope
@@ -92,7 +92,7 @@ def _complete(
     scope["path"] = line.path
     scope["raw_path"] = line.raw_path
     scope["query_string"] = line.query
-    scope["headers"] = head.headers
+    scope["headers"] = head.headers.copy()
     scope["client"] = connection.client
     scope["state"] = state.copy() if state else {}
     scope["extensions"] = EXTENSIONS.copy()

@@ -15,8 +15,7 @@ import logging
 from typing import Protocol
 
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
-from bridge.headers import bodiless
-from bridge.server import fields
+from bridge.headers import CONTENT_LENGTH, DATE, DROPPED, SERVER, bodiless
 from bridge.server.request import RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.types import RawHeaders
@@ -220,15 +219,15 @@ class Exchange:
 
     def note(self, meaning: int, length: int) -> None:
         """Heed a field that tells the server something. Raises `IllegalMessage`."""
-        if meaning == fields.CONTENT_LENGTH:
+        if meaning == CONTENT_LENGTH:
             if self.length is not None:
                 raise IllegalMessage(f"content-length is set twice: {self.length}, {length}")
             self.length = length
-        elif meaning != fields.DROPPED:
+        elif meaning != DROPPED:
             self.plain = False
-            if meaning == fields.DATE:
+            if meaning == DATE:
                 self.own_date = True
-            elif meaning == fields.SERVER:
+            elif meaning == SERVER:
                 self.own_server = True
             else:
                 self.close = True

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from bridge.errors import RequestError
-from bridge.headers import Spellings, content_length
+from bridge.headers import Spellings, content_length, keep
 from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
 from bridge.server.request_line import RequestLine, RequestLines, malformed
 
@@ -68,8 +68,11 @@ _SECRET = re.compile(rb"cookie|auth|token|key|secret|session|password")
 def _read_line(line: bytes) -> tuple[tuple[bytes, bytes], int]:
     """A field line as ``(name, value)``, and what it means; llhttp has yet to accept it."""
     name, _, value = line.partition(b":")
-    name = name.lower()
-    return (name, value.strip(b" \t")), int(_FIELDS.get(name, Field.ORDINARY))
+    name, value = name.lower(), value.strip(b" \t")
+    meaning = int(_FIELDS.get(name, Field.ORDINARY))
+    if meaning == Field.CONNECTION and value.lower() == b"keep-alive":
+        meaning = int(Field.ORDINARY)  # what HTTP/1.1 does anyway; 1.0 is never ordinary
+    return (name, value), meaning
 
 
 class RequestHead:
@@ -84,6 +87,10 @@ class RequestHead:
     plain: bool
     #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
     usual: bool
+    #: It will be given again for the same bytes: worth to be worked on.
+    kept: bool
+    #: What a handler has made of a head that is kept, and of which base: the handler's own.
+    template: tuple[dict[str, Any], dict[str, Any]] | None
     #: Bytes of body that follow; `CHUNKED` where the body says so itself.
     length: int
     #: True for HTTP/1.1, False for HTTP/1.0.
@@ -104,7 +111,9 @@ class RequestHead:
         self.method = line.method
         self.headers = headers
         self.plain = self.usual = True
+        self.kept = False
         self.length = 0
+        self.template = None
 
     @property
     def target(self) -> bytes:
@@ -126,15 +135,15 @@ class HeadParser:
     Clients repeat themselves: most lines of most heads were seen before, from the same client or
     another. So the lines that llhttp has accepted are kept with what they came to, and it is
     asked only about a head in which a line is new, or says something to the server: ordinary
-    lines mean the same in every head. Short runs of such lines are kept as a whole, too: what a
-    client that is a program sends, request after request.
+    lines mean the same in every head. A short head of known lines that comes again is kept as a
+    whole: the same bytes are the same request.
     """
 
     #: Lines that are kept; when there are more, all are learned anew.
-    SIZE = 2048
-    #: Runs of lines that are kept, and the longest head whose lines are looked up as one.
-    RUNS = 256
-    SHORT = 320
+    LINES = 2048
+    #: Heads that are kept, and the bytes that none of them has.
+    HEADS = 512
+    SHORT = 512
 
     def __init__(self, line_limit: int, size_limit: int, count_limit: int) -> None:
         self._line_limit = line_limit
@@ -143,9 +152,9 @@ class HeadParser:
         #: A head of so few bytes keeps both limits of size.
         self._small = min(line_limit, size_limit)
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
-        self._lines = RequestLines()
-        self._known: dict[bytes, tuple[tuple[bytes, bytes], int]] = {}
-        self._runs: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        self._request_lines = RequestLines()
+        self._lines: dict[bytes, tuple[tuple[bytes, bytes], int]] = {}
+        self._heads: dict[bytes, RequestHead] = {}
         self._renew()
 
     def _renew(self) -> None:
@@ -153,18 +162,23 @@ class HeadParser:
         self._parser = HttpRequestParser(None)
 
     def parse(self, head: bytes) -> RequestHead:
-        """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4)."""
+        """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4).
+
+        The same object stands for every head of the same bytes: nobody changes it.
+        """
+        if len(head) < self.SHORT:
+            kept = self._heads.get(head)
+            if kept is not None:
+                return kept
+        return self._read(head)
+
+    def _read(self, head: bytes) -> RequestHead:
         line_end = head.find(b"\r\n")
         if len(head) > self._small:
             self._check_sizes(line_end, len(head) - line_end - 4)
-        line = self._lines[head[:line_end]]
-        run = head[line_end + 2 : -4]
-        if len(head) < self.SHORT and line.plain:
-            whole = self._runs.get(run)
-            if whole is not None:
-                return RequestHead(line, whole.copy())
-        lines = run.split(b"\r\n")
-        known = self._known
+        line = self._request_lines[head[:line_end]]
+        lines = head[line_end + 2 : -4].split(b"\r\n")
+        known = self._lines
         headers = []
         fresh: list[bytes] | None = None
         special = hosts = 0
@@ -186,10 +200,11 @@ class HeadParser:
         request = RequestHead(line, headers)
         if fresh is not None or special or hosts != 1 or not line.plain:
             self._judge(request, head, fresh, special or not line.plain)
-        elif len(head) < self.SHORT:
-            if len(self._runs) >= self.RUNS:
-                self._runs.clear()
-            self._runs[run] = headers.copy()
+        if fresh is None:
+            if line.known and len(head) < self.SHORT and not request.forwarded:
+                request.kept = True
+                keep(self._heads, head, request, self.HEADS)
+            line.known = True
         return request
 
     def _judge(
@@ -215,13 +230,10 @@ class HeadParser:
 
     def _keep(self, lines: list[bytes]) -> None:
         """Remember lines of a head that was accepted."""
-        known = self._known
-        if len(known) + len(lines) > self.SIZE:
-            known.clear()
         for line in lines:
             field = _read_line(line)
             if len(line) <= _KEPT_LENGTH and _SECRET.search(field[0][0]) is None:
-                known[line] = field
+                keep(self._lines, line, field, self.LINES)
 
     def _too_many(self, count: int) -> RequestError:
         return RequestError(

@@ -37,6 +37,7 @@ class RequestLine:
     __slots__ = (
         "authority",
         "http11",
+        "known",
         "method",
         "native_path",
         "native_query",
@@ -54,6 +55,8 @@ class RequestLine:
         self.target = target
         #: True for HTTP/1.1, False for HTTP/1.0.
         self.http11 = http11
+        #: It was part of a head of known lines before.
+        self.known = False
         #: The host that an absolute-form target names; it takes the place of the Host field.
         self.authority: bytes | None = None
         #: Nothing about the line asks for anything unusual.

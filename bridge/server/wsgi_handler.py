@@ -26,11 +26,11 @@ from typing import IO, Any
 from bridge.body import HIGH_WATER, WsgiInput, whole_input
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, ClientDisconnected, RequestError, WaitNotPossible
-from bridge.headers import reason
+from bridge.headers import CONTENT_LENGTH, reason
+from bridge.response_head import Field, Status, fields_of
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
-from bridge.server.fields import CONTENT_LENGTH, TEXT_LINES, TEXT_STATUS_LINES
 from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
 from bridge.server.lazy_scope import LazyScope
@@ -206,16 +206,14 @@ class WsgiExchange(Exchange):
 
     def _environ(self) -> Environ:
         connection, head, handler = self.connection, self.head, self.handler
-        environ = (connection.bases.get(handler) or handler.base_for(connection)).copy()
-        line = head.line
-        environ["REQUEST_METHOD"] = line.method
-        environ["RAW_URI"] = environ["REQUEST_URI"] = line.native_target
-        environ["QUERY_STRING"] = line.native_query
-        environ["PATH_INFO"] = path = line.native_path
-        if connection.root_path or handler.prefix or path == "*":
-            environ["SCRIPT_NAME"], environ["PATH_INFO"] = _split(
-                path, connection.root_path, handler.prefix
-            )
+        base = connection.bases.get(handler) or handler.base_for(connection)
+        template = head.template
+        if template is not None and template[0] is base:
+            environ = template[1].copy()
+        else:
+            environ = self._fill(base)
+            if head.kept:
+                head.template = base, environ.copy()
         scope = environ["asgi.scope"] = LazyScope()
         scope.maker = self
         if connection.remote is not None:
@@ -223,9 +221,23 @@ class WsgiExchange(Exchange):
         environ["bridge.disconnected"] = self.is_disconnected
         environ["wsgi.early_hints"] = self.early_hints
         environ["wsgi.input"] = self._input() if head.length else BytesIO()
-        add_headers(environ, head.headers)
         if not head.plain:
             self._adapt(environ)
+        return environ
+
+    def _fill(self, base: Environ) -> Environ:
+        """What follows from the head, and from where it came in."""
+        connection, head, prefix = self.connection, self.head, self.handler.prefix
+        line, environ = head.line, base.copy()
+        environ["REQUEST_METHOD"] = line.method
+        environ["RAW_URI"] = environ["REQUEST_URI"] = line.native_target
+        environ["QUERY_STRING"] = line.native_query
+        environ["PATH_INFO"] = path = line.native_path
+        if connection.root_path or prefix or path == "*":
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = _split(
+                path, connection.root_path, prefix
+            )
+        add_headers(environ, head.headers)
         if "SERVER_NAME" not in environ:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
                 None, environ.get("HTTP_HOST"), environ["wsgi.url_scheme"]
@@ -276,29 +288,28 @@ class WsgiExchange(Exchange):
     def early_hints(self, headers: TextHeaders) -> None:
         """``wsgi.early_hints``: send 103 with these fields, where the head has not left (W42)."""
         if self.framing == UNFRAMED:
-            lines = [TEXT_LINES[pair][0] for pair in headers]
+            lines = [field.line for field in fields_of(headers)]
             self._put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(lines))
 
     # --------------------------------------------------------- the response out, in the runner
 
-    def _begin(self, status: str, headers: TextHeaders) -> None:
-        line, self.status = TEXT_STATUS_LINES[status]
-        lines = [line]
-        for pair in headers:
-            line, meaning, length = TEXT_LINES[pair]
-            lines.append(line)
-            if meaning:
-                if meaning == CONTENT_LENGTH and self.length is None:
-                    self.length = length
+    def _begin(self, status: Status, fields: list[Field]) -> None:
+        self.status = status.number
+        lines = self.lines
+        lines.append(status.line)
+        for field in fields:
+            lines.append(field.line)
+            if field.meaning:
+                if field.meaning == CONTENT_LENGTH and self.length is None:
+                    self.length = field.length
                 else:
-                    self.note(meaning, length)
-        self.lines = lines
-        if self.status == 204 or self.status == 304:
+                    self.note(field.meaning, field.length)
+        if status.bodiless:
             self.plain = False
 
-    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
         """ResponseSink: the whole response."""
-        self._begin(status, headers)
+        self._begin(status, fields)
         data = self.plainly(body) or self.whole(body)
         if self._wire is not None and not self._behind and self.handler.runner.queue:
             self._log()
@@ -314,9 +325,9 @@ class WsgiExchange(Exchange):
             self.connection.write_rest(data)
         self._end_behind()
 
-    def start(self, status: str, headers: TextHeaders) -> None:
+    def start(self, status: Status, fields: list[Field]) -> None:
         """ResponseSink: the head of a streamed response; held until its first piece."""
-        self._begin(status, headers)
+        self._begin(status, fields)
         self.frame(None)
         self.head_waits = True
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from bridge.body import HIGH_WATER, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
-from bridge.headers import TEXT_NAMES, encode_text, reason
+from bridge.headers import reason
+from bridge.response_head import FIELDS, STATUSES, Field, Status, fields_of
 from bridge.runners import Runner
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi_response import WsgiCall, logger
@@ -124,25 +125,25 @@ class Exchange:
 
     # --------------------------------------------------------- the sink
 
-    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
         """ResponseSink: the whole response, as one pair of messages (W35)."""
         self.outbox.append(
             {
                 "type": "http.response.start",
-                "status": int(status[:3]),
-                "headers": encode_text(headers),
+                "status": status.number,
+                "headers": [field.raw for field in fields],
             }
         )
         self.outbox.append({"type": "http.response.body", "body": body})
         self.over = True
 
-    def start(self, status: str, headers: TextHeaders) -> None:
+    def start(self, status: Status, fields: list[Field]) -> None:
         """ResponseSink: the head; a piece of body follows at once, or the end."""
         self.outbox.append(
             {
                 "type": "http.response.start",
-                "status": int(status[:3]),
-                "headers": encode_text(headers),
+                "status": status.number,
+                "headers": [field.raw for field in fields],
             }
         )
 
@@ -162,7 +163,8 @@ class Exchange:
 
     def early_hints(self, headers: TextHeaders) -> None:
         """``wsgi.early_hints``: links that a browser may load while the app works (W42)."""
-        links = [value.encode("latin-1") for name, value in headers if TEXT_NAMES[name] == "link"]
+        fields = [field.raw for field in fields_of(headers)]
+        links = [value for name, value in fields if name == b"link"]
         self.outbox.append({"type": "http.response.early_hint", "links": links})
         self.flush()
 
@@ -230,11 +232,11 @@ class Exchange:
         """Answer a request that is not for the app."""
         logger.info("refused a request: %s", error)
         body = reason(error.status).encode() + b"\n"
-        headers = [
-            ("content-type", "text/plain; charset=utf-8"),
-            ("content-length", str(len(body))),
+        fields = [
+            FIELDS["content-type", "text/plain; charset=utf-8"],
+            FIELDS["content-length", str(len(body))],
         ]
-        self.respond(f"{error.status}", headers, body)
+        self.respond(STATUSES[f"{error.status} {reason(error.status)}"], fields, body)
         try:
             await self.send_outbox()
         except ClientDisconnected:

@@ -19,9 +19,10 @@ from collections.abc import Callable
 
 from bridge.body import HIGH_WATER
 from bridge.errors import BridgeError, ClientDisconnected
+from bridge.response_head import Field, Status
 from bridge.runners import Runner
 from bridge.runners.base import holding
-from bridge.types import Receive, Send, TextHeaders
+from bridge.types import Receive, Send
 from bridge.wsgi_to_asgi.exchange import Exchange
 
 LOW_WATER = HIGH_WATER // 2
@@ -74,9 +75,9 @@ class ThreadExchange(Exchange):
             self._file.close()
         self._ring()
 
-    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
         """The whole response."""
-        super().respond(status, headers, body)
+        super().respond(status, fields, body)
         self._ring()
 
     def write(self, chunk: bytes) -> bool:

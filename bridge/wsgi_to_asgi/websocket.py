@@ -27,10 +27,10 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from bridge.errors import ClientDisconnected
-from bridge.headers import encode_text
+from bridge.response_head import Field, Status
 from bridge.runners.base import current, lend_loop
 from bridge.runners.thread import ThreadRunner
-from bridge.types import Environ, Message, Receive, Scope, Send, TextHeaders, WSGIApp
+from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall, logger
 
 #: Bytes of an app's answer to the handshake, or of its refusal.
@@ -48,17 +48,17 @@ class Refusal:
     """
 
     def __init__(self) -> None:
-        self.head: tuple[str, TextHeaders] | None = None
+        self.head: tuple[Status, list[Field]] | None = None
         self.body = bytearray()
 
-    def respond(self, status: str, headers: TextHeaders, body: bytes) -> None:
+    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
         """ResponseSink: the whole response."""
-        self.start(status, headers)
+        self.start(status, fields)
         self.write(body)
 
-    def start(self, status: str, headers: TextHeaders) -> None:
+    def start(self, status: Status, fields: list[Field]) -> None:
         """ResponseSink: its head."""
-        self.head = status, headers
+        self.head = status, fields
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: a piece of it."""
@@ -177,18 +177,18 @@ class Conversation:
     @staticmethod
     def _acceptance(lines: list[str]) -> Message:
         subprotocol = None
-        headers: TextHeaders = []
+        headers: RawHeaders = []
         for line in lines:
             name, _, value = line.partition(":")
             name, value = name.strip().lower(), value.strip()
             if name == "sec-websocket-protocol":
                 subprotocol = value
             elif name not in ("upgrade", "connection") and not name.startswith("sec-websocket-"):
-                headers.append((name, value))
+                headers.append((name.encode("latin-1"), value.encode("latin-1")))
         return {
             "type": "websocket.accept",
             "subprotocol": subprotocol,
-            "headers": encode_text(headers),
+            "headers": headers,
         }
 
     # --------------------------------------------------------- app -> host
@@ -258,12 +258,12 @@ class Conversation:
         elif self._refusal.head is not None and "websocket.http.response" in (
             self._scope.get("extensions") or ()
         ):
-            status, headers = self._refusal.head
+            status, fields = self._refusal.head
             await self._to_host(
                 {
                     "type": "websocket.http.response.start",
-                    "status": int(status[:3]),
-                    "headers": encode_text(headers),
+                    "status": status.number,
+                    "headers": [field.raw for field in fields],
                 }
             )
             body = bytes(self._refusal.body)
@@ -273,7 +273,7 @@ class Conversation:
 
     def _failed(self) -> bool:
         head = self._refusal.head
-        return head is None or head[0].startswith("5")
+        return head is None or head[0].number >= 500
 
     # --------------------------------------------------------- host -> app
 

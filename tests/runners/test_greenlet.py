@@ -52,6 +52,7 @@ def test_greenlets_are_reused() -> None:
         waiting = [Call(lambda: bridge.await_(asyncio.sleep(0.001))) for _ in range(300)]
         for call in waiting:
             runner.submit(call)
+        await asyncio.sleep(0)
         assert runner.stats().busy == 300
         for call in waiting:
             await call.done
