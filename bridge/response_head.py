@@ -1,31 +1,183 @@
-"""The head of a WSGI response, checked once and known in every form that a host wants (W34).
+"""The head of a response as apps give it: checked once, and known in every form that it takes.
 
-Apps send the same few statuses and fields again and again. So what was checked is kept, by the
-very text that the app gave, as a `Status` or a `Field` that has all that anybody asks of it later:
-checking it again, and encoding it, is one dictionary look-up.
+Apps send the same few statuses and fields again and again. So what was checked is kept by the very
+objects that the app gave: fields one by one (`Field`), and heads that come again as a whole
+(`ResponseHead`). Checking such a head again, and encoding it, is one dictionary look-up.
+
+ASGI gives numbers and bytes, WSGI text; their tables stand below, one after the other.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
-from bridge.errors import IllegalResponse
+from bridge.errors import IllegalMessage, IllegalResponse
 from bridge.headers import (
+    CONNECTION,
     CONTENT_LENGTH,
+    DATE,
+    DROPPED,
+    FIELD_NAMES,
     HOP_BY_HOP,
     MEANINGS,
     NOTHING,
+    SERVER,
     UNKEPT,
     Spellings,
     bodiless,
+    check_value,
     is_token,
     keep,
     reason,
 )
-from bridge.types import TextHeaders
+from bridge.types import RawHeaders, TextHeaders
 
-#: Values that are worth keeping are short, and so are statuses.
+#: Values that are worth keeping are short; heads that are have few fields.
 _LONGEST = 200
+_MOST_FIELDS = 16
+
+Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
+
+
+class Field:
+    """One field of a response, checked: as ASGI has it, as it is sent, and what it says."""
+
+    __slots__ = ("known", "length", "line", "meaning", "raw")
+
+    def __init__(self, name: bytes, lower: bytes, value: bytes) -> None:
+        #: It was part of a head before.
+        self.known = False
+        self.raw = lower, value
+        #: What it says to the server (`headers.MEANINGS`).
+        self.meaning = MEANINGS.get(lower, NOTHING)
+        if self.meaning == CONNECTION and value.lower() != b"close":
+            self.meaning = DROPPED
+        #: Its line on the wire; empty where that is the server's business.
+        self.line = b"" if self.meaning >= CONNECTION else b"%b: %b\r\n" % (name, value)
+        #: The number that a Content-Length names; -1 for every other field.
+        self.length = int(value) if self.meaning == CONTENT_LENGTH else -1
+
+
+class _Fields(dict[Key, Field]):
+    """``(name, value)`` -> `Field`; bounded, and without what hardly comes twice."""
+
+    SIZE = 4096
+
+    def keep(self, pair: Key, field: Field) -> Field:
+        if len(field.raw[1]) <= _LONGEST and field.raw[0] not in UNKEPT:
+            keep(self, pair, field, self.SIZE)
+        return field
+
+
+class ResponseHead:
+    """Status line and fields, ready to be sent, and what they ask of the server besides.
+
+    One object stands for every equal head; nobody changes it.
+    """
+
+    __slots__ = (
+        "bodiless",
+        "close",
+        "data",
+        "given",
+        "length",
+        "number",
+        "own_date",
+        "own_server",
+        "plain",
+        "raw",
+    )
+
+    def __init__(self, given: tuple[Any, ...], number: int, line: bytes, fields: Iterable[Field]):
+        #: The status and the fields as the app gave them.
+        self.given = given
+        #: The status as a number.
+        self.number = number
+        #: Whether a response with this status never has a body.
+        self.bodiless = bodiless(number)
+        lines, self.raw, meanings = [line], RawHeaders(), set()
+        self.length: int | None = None
+        for field in fields:
+            lines.append(field.line)
+            self.raw.append(field.raw)
+            meanings.add(field.meaning)
+            if field.length >= 0:
+                self.length = field.length
+        #: Status line and fields on the wire, without the blank line that ends a head.
+        self.data = b"".join(lines)
+        #: The app sets these fields itself.
+        self.own_date, self.own_server = DATE in meanings, SERVER in meanings
+        #: The app wants the connection closed (ASGI only).
+        self.close = CONNECTION in meanings
+        #: Nothing about it is unusual.
+        self.plain = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.bodiless
+
+
+class _Heads(dict[tuple[Any, ...], ResponseHead]):
+    """``(status, *fields)`` -> `ResponseHead`; bounded, and filled with what comes again."""
+
+    SIZE = 512
+
+    def keep(self, head: ResponseHead, fields: list[Field]) -> ResponseHead:
+        if len(fields) <= _MOST_FIELDS:
+            if all(field.known for field in fields):
+                keep(self, head.given, head, self.SIZE)
+            for field in fields:
+                field.known = True
+        return head
+
+
+# ------------------------------------------------------------- ASGI
+
+
+class _RawFields(_Fields[tuple[bytes, bytes]]):
+    def __missing__(self, pair: tuple[bytes, bytes]) -> Field:
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            raise IllegalMessage(
+                f"header {pair!r} is not a pair of name and value (ASGI, Response Start)"
+            ) from None
+        lower = FIELD_NAMES[name]
+        check_value(name, value)
+        if lower == b"content-length" and not value.isdigit():
+            raise IllegalMessage(f"content-length is {value!r}, and must be a number")
+        return self.keep(pair, Field(name, lower, value))
+
+
+class _RawHeads(_Heads):
+    def __missing__(self, given: tuple[Any, ...]) -> ResponseHead:
+        status, *pairs = given
+        line = _STATUS_LINES[status]
+        fields = [RAW_FIELDS[pair] for pair in pairs]
+        lengths = [field.length for field in fields if field.length >= 0]
+        if len(lengths) > 1:
+            raise IllegalMessage(f"content-length is set twice: {lengths[0]}, {lengths[1]}")
+        return self.keep(ResponseHead(given, int(status), line, fields), fields)
+
+
+class _StatusLines(dict[int, bytes]):
+    def __missing__(self, status: object) -> bytes:
+        if not isinstance(status, int) or not 200 <= status <= 999:
+            raise IllegalMessage(
+                f"status is {status!r}, and must be an integer from 200 to 999 "
+                "(ASGI, Response Start)"
+            )
+        line = b"HTTP/1.1 %d %b\r\n" % (status, reason(status).encode("ascii"))
+        self[int(status)] = line
+        return line
+
+
+_STATUS_LINES = _StatusLines()
+#: Fields of an ASGI response, as pairs of bytes. Raises `IllegalMessage` that names what is wrong;
+#: TypeError for a pair in a list.
+RAW_FIELDS = _RawFields()
+#: Heads of ASGI responses, by the status and the fields in one tuple. Raises as `RAW_FIELDS` does.
+RAW_HEADS = _RawHeads()
+
+
+# ------------------------------------------------------------- WSGI
 
 
 def check_text(what: str, value: Any) -> None:
@@ -45,38 +197,19 @@ def check_text(what: str, value: Any) -> None:
             ) from None
 
 
-# ------------------------------------------------------------- status
+def _learn_status(status: str) -> tuple[int, bytes]:
+    check_text("status", status)
+    code, _, phrase = status.partition(" ")
+    if len(code) != 3 or not (code.isascii() and code.isdigit()) or not 200 <= int(code) <= 999:
+        raise IllegalResponse(
+            f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
+            "like '200 OK' (PEP 3333, The start_response() Callable)"
+        )
+    text = status if phrase.strip() else f"{code} {reason(int(code))}"
+    return int(code), f"HTTP/1.1 {text}\r\n".encode("latin-1")
 
 
-class Status:
-    """A status as an app gave it, checked."""
-
-    __slots__ = ("bodiless", "line", "number", "text")
-
-    def __init__(self, status: str) -> None:
-        check_text("status", status)
-        code, _, phrase = status.partition(" ")
-        if len(code) != 3 or not (code.isascii() and code.isdigit()) or not 200 <= int(code) <= 999:
-            raise IllegalResponse(
-                f"status is {status!r}, and must be three digits from 200 up, a space and a "
-                "reason, like '200 OK' (PEP 3333, The start_response() Callable)"
-            )
-        self.number = int(code)
-        #: Three digits and a reason: the standard one where the app gave none.
-        self.text = status if phrase.strip() else f"{code} {reason(self.number)}"
-        self.line = f"HTTP/1.1 {self.text}\r\n".encode("latin-1")
-        #: Whether a response with it never has a body.
-        self.bodiless = bodiless(self.number)
-
-
-#: Statuses as apps give them -> `Status`. Raises `IllegalResponse` (W34).
-STATUSES: Spellings[str, Status] = Spellings(Status)
-
-
-# ------------------------------------------------------------- fields
-
-
-def _learn_name(name: str) -> bytes:
+def _learn_name(name: str) -> tuple[bytes, bytes]:
     if not isinstance(name, str):
         raise IllegalResponse(
             f"header name {name!r} is {type(name).__name__}; PEP 3333 wants a native str"
@@ -93,19 +226,17 @@ def _learn_name(name: str) -> bytes:
             f"header {name!r} is hop-by-hop: it belongs to the server, an app may not set it "
             "(PEP 3333, Other HTTP Features)"
         )
-    return lower
+    return raw, lower
 
 
-#: Names of response fields -> their lower-case form as bytes. Raises `IllegalResponse` (W34).
-_NAMES: Spellings[str, bytes] = Spellings(_learn_name)
+#: Statuses as text -> number and status line. Raises `IllegalResponse` (W34).
+_STATUSES: Spellings[str, tuple[int, bytes]] = Spellings(_learn_status)
+#: Names as text -> the same in bytes, and in lower case. Raises `IllegalResponse` (W34).
+_NAMES: Spellings[str, tuple[bytes, bytes]] = Spellings(_learn_name)
 
 
-class Field:
-    """One field of a response, checked: as the app gave it, as ASGI has it, and as it is sent."""
-
-    __slots__ = ("length", "line", "meaning", "raw", "text")
-
-    def __init__(self, pair: tuple[str, str]) -> None:
+class _TextFields(_Fields[tuple[str, str]]):
+    def __missing__(self, pair: tuple[str, str]) -> Field:
         try:
             name, value = pair
         except (TypeError, ValueError):
@@ -114,39 +245,60 @@ class Field:
             ) from None
         if type(pair) is not tuple:
             raise IllegalResponse(f"header {pair!r} is no tuple; PEP 3333 wants (name, value)")
-        lower = _NAMES[name]
+        raw, lower = _NAMES[name]
         check_text(f"value of header {name!r}", value)
-        self.text = pair
-        self.raw = lower, value.encode("latin-1")
-        self.line = f"{name}: {value}\r\n".encode("latin-1")
-        #: What it says to the server (`headers.MEANINGS`).
-        self.meaning = MEANINGS.get(lower, NOTHING)
-        #: The number that a Content-Length names; -1 for every other field.
-        self.length = -1
-        if self.meaning == CONTENT_LENGTH:
-            if not (value.isascii() and value.isdigit()):
-                raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
-            self.length = int(value)
+        if lower == b"content-length" and not (value.isascii() and value.isdigit()):
+            raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
+        return self.keep(pair, Field(raw, lower, value.encode("latin-1")))
 
 
-class _Fields(dict[tuple[str, str], Field]):
-    """``(name, value)`` as an app gives it -> `Field`, bounded; what hardly comes twice is let go.
+class _TextHeads(_Heads):
+    def __missing__(self, given: tuple[Any, ...]) -> ResponseHead:
+        status, *pairs = given
+        number, line = _STATUSES[status]
+        fields: list[Field] = []
+        length = -1
+        for pair in pairs:
+            field = TEXT_FIELDS[pair]
+            if field.length >= 0:
+                if length >= 0:
+                    _check_same(field.length, length)
+                    continue
+                length = field.length
+            fields.append(field)
+        return self.keep(ResponseHead(given, number, line, fields), fields)
 
-    Raises `IllegalResponse` that names what is wrong (W34); TypeError for a pair in a list.
-    """
 
-    SIZE = 4096
-
-    def __missing__(self, pair: tuple[str, str]) -> Field:
-        field = Field(pair)
-        if len(field.raw[1]) <= _LONGEST and field.raw[0] not in UNKEPT:
-            keep(self, pair, field, self.SIZE)
-        return field
+def _check_same(length: int, known: int) -> None:
+    """A Content-Length that comes again has to say the same (W36)."""
+    if known != length:
+        raise IllegalResponse(f"Content-Length is set twice: {known} and {length}")
 
 
-FIELDS = _Fields()
+#: Fields of a WSGI response, as pairs of text. Raises `IllegalResponse` that names what is wrong
+#: (W34); TypeError for a pair that cannot be hashed.
+TEXT_FIELDS = _TextFields()
+#: Heads of WSGI responses, by the status and the fields in one tuple. Raises as `TEXT_FIELDS` does.
+TEXT_HEADS = _TextHeads()
 
 
-def fields_of(headers: TextHeaders) -> list[Field]:
-    """The fields of `headers`, each checked (W34). Raises `IllegalResponse`."""
-    return [FIELDS[pair] for pair in headers]
+def text_head(status: str, headers: TextHeaders) -> ResponseHead:
+    """What an app gave to ``start_response``, checked (W34, W36). Raises `IllegalResponse`."""
+    try:
+        return TEXT_HEADS[status, *headers]
+    except TypeError:
+        check_text("status", status)
+        raise IllegalResponse(
+            f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
+        ) from None
+
+
+def with_length(head: ResponseHead, size: int) -> ResponseHead:
+    """The same head, and a Content-Length that the bridge adds for the app (W35)."""
+    return TEXT_HEADS[(*head.given, ("Content-Length", str(size)))]
+
+
+def without_length(head: ResponseHead) -> ResponseHead:
+    """The same head without a Content-Length."""
+    status, *pairs = head.given
+    return TEXT_HEADS[(status, *[pair for pair in pairs if TEXT_FIELDS[pair].length < 0])]

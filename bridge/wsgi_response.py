@@ -21,8 +21,14 @@ from typing import Any, Protocol
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
 from bridge.file_wrapper import FileWrapper
-from bridge.headers import CONTENT_LENGTH, reason
-from bridge.response_head import FIELDS, STATUSES, Field, Status
+from bridge.headers import reason
+from bridge.response_head import (
+    TEXT_HEADS,
+    ResponseHead,
+    text_head,
+    with_length,
+    without_length,
+)
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 
 logger = logging.getLogger("bridge.error")
@@ -35,10 +41,10 @@ class ResponseSink(Protocol):
     ``respond``, or one ``start``, any number of ``write`` and one ``finish`` or ``abort``.
     """
 
-    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
+    def respond(self, head: ResponseHead, body: bytes) -> None:
         """Take a whole response; nothing follows."""
 
-    def start(self, status: Status, fields: list[Field]) -> None:
+    def start(self, head: ResponseHead) -> None:
         """Take the head of a response whose body follows in pieces."""
 
     def write(self, chunk: bytes) -> bool:
@@ -73,8 +79,8 @@ class WsgiCall:
         "_app",
         "_bare",
         "_environ",
-        "_fields",
         "_head",
+        "_is_head",
         "_iterable",
         "_iterator",
         "_left",
@@ -82,14 +88,13 @@ class WsgiCall:
         "_over",
         "_sink",
         "_started",
-        "_status",
     )
 
     def __init__(self, app: WSGIApp, environ: Environ, sink: ResponseSink) -> None:
         self._app = app
         self._environ = environ
         self._sink = sink
-        self._status: Status | None = None  # once start_response was called
+        self._head: ResponseHead | None = None  # once start_response was called
         self._iterator: Iterator[bytes] | None = None
         self._only = False  # whether what the app returned is known to be one piece
         self._started = False
@@ -100,7 +105,7 @@ class WsgiCall:
         if self._iterator is not None:
             return self._go_on()
         environ = self._environ
-        self._head = environ["REQUEST_METHOD"] == "HEAD"
+        self._is_head = environ["REQUEST_METHOD"] == "HEAD"
         try:
             result = self._app(environ, self.start_response)
         except BaseException as error:  # StopIteration and SystemExit are errors like others, W38
@@ -108,7 +113,7 @@ class WsgiCall:
             return True
         if type(result) is list and len(result) == 1 and not self._started:
             body = result[0]
-            if type(body) is bytes and self._status is not None:
+            if type(body) is bytes and self._head is not None:
                 if self._left is None and not self._bare:
                     self._add_length(len(body))
                     self._respond(body)
@@ -130,31 +135,17 @@ class WsgiCall:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # no circle through the traceback's frames
-        elif self._status is not None:
+        elif self._head is not None:
             raise IllegalResponse("start_response() was called a second time without exc_info")
         if self._started:
             raise IllegalResponse("start_response() was called after the response had started")
-        known = STATUSES[status]
-        checked = FIELDS
-        fields = []
-        length = None
         try:
-            for pair in headers:
-                field = checked[pair]
-                if field.length >= 0:
-                    if length is not None:
-                        _same(field.length, length)
-                        continue
-                    length = field.length
-                fields.append(field)
+            head = TEXT_HEADS[status, *headers]
         except TypeError:
-            raise IllegalResponse(
-                f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
-            ) from None
-        self._status = known
-        self._fields = fields
-        self._left = length
-        self._bare = known.bodiless or self._head
+            head = text_head(status, headers)  # says what is wrong
+        self._head = head
+        self._left = head.length
+        self._bare = head.bodiless or self._is_head
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -213,10 +204,10 @@ class WsgiCall:
                 self._too_much(len(chunk))
             return True
         if not self._started:
-            if self._status is None:
+            if self._head is None:
                 raise IllegalResponse("the app sent a body before it called start_response()")
             if self._bare:
-                if self._head and self._only and self._left is None and not self._bodiless():
+                if self._is_head and self._only and self._left is None and not self._bodiless():
                     self._add_length(len(chunk))
                 self._respond(b"")
                 return True
@@ -231,7 +222,7 @@ class WsgiCall:
                     self._too_much(-self._left)
                 return True
             self._started = True
-            self._sink.start(self._status, self._fields)
+            self._sink.start(self._head)
         return self._write(chunk)
 
     def _write(self, chunk: bytes) -> bool:
@@ -252,7 +243,7 @@ class WsgiCall:
         """The iterable has ended: so does the response, unless it is over already."""
         if self._over:
             return
-        if self._status is None:
+        if self._head is None:
             raise IllegalResponse("the app returned without calling start_response()")
         if self._started:
             if self._left:
@@ -264,7 +255,7 @@ class WsgiCall:
             self._respond(b"")
         elif self._left:
             self._started = True
-            self._sink.start(self._status, self._fields)
+            self._sink.start(self._head)
             self._too_little()
         else:
             if self._left is None:
@@ -274,13 +265,12 @@ class WsgiCall:
     def _respond(self, body: bytes) -> None:
         """Hand over a whole response; nothing raised here reaches the app."""
         self._started = self._over = True
-        status = self._status
-        assert status is not None
-        if self._bare and status.number == 204:
-            # RFC 9110 §8.6: never with 204; a client could wait for a body.
-            self._fields = [each for each in self._fields if each.meaning != CONTENT_LENGTH]
+        head = self._head
+        assert head is not None
+        if self._bare and head.number == 204 and head.length is not None:
+            head = without_length(head)  # RFC 9110 §8.6: a client could wait for a body
         try:
-            self._sink.respond(status, self._fields, body)
+            self._sink.respond(head, body)
         except ClientDisconnected as error:
             self._gone(error)
         except BaseException:
@@ -288,13 +278,14 @@ class WsgiCall:
 
     def _add_length(self, size: int) -> None:
         """Say for the app how long its body is (W35)."""
-        self._fields.append(FIELDS["Content-Length", str(size)])
+        assert self._head is not None
+        self._head = with_length(self._head, size)
 
     # --------------------------------------------------------- files
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Have the sink send the file; False: not possible, iterate over it."""
-        if self._status is None or self._over:
+        if self._head is None or self._over:
             return False
         size = wrapper.size()
         if size is None:
@@ -307,7 +298,7 @@ class WsgiCall:
                 self._end()
                 return True
             self._started = True
-            self._sink.start(self._status, self._fields)
+            self._sink.start(self._head)
         count = size if self._left is None else min(size, self._left)
         if not wrapper.is_real() or not self._sink.send_file(
             wrapper.file, wrapper.block_size, count
@@ -319,7 +310,7 @@ class WsgiCall:
         return True
 
     def _bodiless(self) -> bool:
-        return self._status is not None and self._status.bodiless
+        return self._head is not None and self._head.bodiless
 
     # --------------------------------------------------------- ways out
 
@@ -342,7 +333,7 @@ class WsgiCall:
     def refuse(self, error: BridgeError) -> None:
         """Answer with `error`'s status instead of running the app (W52, W53)."""
         logger.warning("refused %s: %s", self._name(), error)
-        self._head = self._environ["REQUEST_METHOD"] == "HEAD"
+        self._is_head = self._environ["REQUEST_METHOD"] == "HEAD"
         self._answer(error.status, str(error))
 
     def _failed(self, error: BaseException) -> None:
@@ -365,12 +356,14 @@ class WsgiCall:
     def _answer(self, status: int, text: str) -> None:
         """A small response of our own; what went wrong inside is in the log, not in it."""
         body = (text or reason(status)).encode() + b"\n"
-        self._status, self._bare = STATUSES[f"{status} {reason(status)}"], self._head
-        self._fields = [FIELDS["Content-Type", "text/plain; charset=utf-8"]]
-        self._add_length(len(body))
+        fields = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+        ]
         if status == 503:
-            self._fields.append(FIELDS["Retry-After", "1"])
-        self._respond(b"" if self._head else body)
+            fields.append(("Retry-After", "1"))
+        self._head, self._bare = text_head(f"{status} {reason(status)}", fields), self._is_head
+        self._respond(b"" if self._is_head else body)
 
     def _gone(self, error: ClientDisconnected) -> None:
         logger.debug("client gone during %s: %s", self._name(), error)
@@ -420,9 +413,3 @@ def _joined(pieces: Iterable[Any]) -> list[bytes]:
     """Pieces that are all there already, as one (W35)."""
     body = b"".join([piece if type(piece) is bytes else _checked(piece) for piece in pieces])
     return [body] if body else []
-
-
-def _same(length: int, known: int) -> None:
-    """A Content-Length that comes again has to say the same (W36)."""
-    if known != length:
-        raise IllegalResponse(f"Content-Length is set twice: {known} and {length}")

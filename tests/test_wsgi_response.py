@@ -15,11 +15,18 @@ from hypothesis import strategies as st
 
 from bridge.errors import ClientDisconnected, IllegalResponse, Overloaded, RequestError
 from bridge.file_wrapper import FileWrapper
-from bridge.response_head import Field, Status
+from bridge.response_head import ResponseHead
 from bridge.types import Environ, StartResponse, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
 
 TEXT = ("Content-Type", "text/plain")
+
+
+def told(head: ResponseHead) -> tuple[str, TextHeaders]:
+    """Status and fields, as they go on the wire."""
+    line, *lines = head.data.decode("latin-1").removesuffix("\r\n").split("\r\n")
+    fields = (each.partition(": ") for each in lines)
+    return line.removeprefix("HTTP/1.1 "), [(name, value) for name, _, value in fields]
 
 
 class Recorder:
@@ -31,13 +38,13 @@ class Recorder:
         self.pause = pause
         self.takes_files = False
 
-    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
-        self.said.append(("respond", status.text, [field.text for field in fields], body))
+    def respond(self, head: ResponseHead, body: bytes) -> None:
+        self.said.append(("respond", *told(head), body))
         if self.gone_after == 0:
             raise ClientDisconnected("gone")
 
-    def start(self, status: Status, fields: list[Field]) -> None:
-        self.said.append(("start", status.text, [field.text for field in fields]))
+    def start(self, head: ResponseHead) -> None:
+        self.said.append(("start", *told(head)))
 
     def write(self, chunk: bytes) -> bool:
         if self.gone_after is not None and len(self.chunks) >= self.gone_after:

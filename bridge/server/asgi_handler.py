@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
-from bridge.headers import CONTENT_LENGTH, HOP_BY_HOP, encode_fields, reason
+from bridge.headers import HOP_BY_HOP, encode_fields, reason
 from bridge.leaving import comes_of_leaving
+from bridge.response_head import RAW_HEADS
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
-from bridge.server.fields import FIELD_LINES, STATUS_LINES
 from bridge.server.http import HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.types import ASGIApp, Message, Scope
@@ -60,7 +60,7 @@ def make_scope(
     connection: HttpProtocol, head: RequestHead, state: dict[str, Any], prefix: str = ""
 ) -> Scope:
     """The HTTP scope of a request (ASGI, "HTTP Connection Scope"; S13)."""
-    return _complete(_scope_base(connection, prefix), connection, head, state)
+    return _complete(_fill(_scope_base(connection, prefix), head), connection, head, state)
 
 
 def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
@@ -84,14 +84,19 @@ def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
     return base
 
 
-def _complete(
-    scope: Scope, connection: HttpProtocol, head: RequestHead, state: dict[str, Any]
-) -> Scope:
-    line = head.line
+def _fill(base: Scope, head: RequestHead) -> Scope:
+    """What follows from the request line, and from where it came in."""
+    line, scope = head.line, base.copy()
     scope["method"] = line.method
     scope["path"] = line.path
     scope["raw_path"] = line.raw_path
     scope["query_string"] = line.query
+    return scope
+
+
+def _complete(
+    scope: Scope, connection: HttpProtocol, head: RequestHead, state: dict[str, Any]
+) -> Scope:
     scope["headers"] = head.headers.copy()
     scope["client"] = connection.client
     scope["state"] = state.copy() if state else {}
@@ -133,11 +138,18 @@ class AsgiExchange(Exchange):
 
     def answer(self) -> None:
         """Call the app, in a task that often ends within this very call."""
-        connection, handler = self.connection, self.handler
+        connection, handler, head = self.connection, self.handler, self.head
         base = connection.bases.get(handler)
         if base is None:
             base = connection.bases[handler] = _scope_base(connection, handler.prefix)
-        scope = _complete(base.copy(), connection, self.head, handler.lifespan_state)
+        template = head.template
+        if template is not None and template[0] is base:
+            scope = template[1].copy()
+        else:
+            scope = _fill(base, head)
+            if head.kept:
+                head.template = base, scope.copy()
+        _complete(scope, connection, head, handler.lifespan_state)
         try:
             coroutine = handler.app(scope, self.receive, self.send)
             if type(coroutine) is not CoroutineType:
@@ -248,28 +260,12 @@ class AsgiExchange(Exchange):
 
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
-        status: int = message.get("status")  # type: ignore[assignment]
-        lines = self.lines = [STATUS_LINES[status]]
         try:
-            for pair in message.get("headers", ()):
-                try:
-                    line, meaning, length = FIELD_LINES[pair]
-                except TypeError:
-                    line, meaning, length = FIELD_LINES[tuple(pair)]
-                lines.append(line)
-                if meaning:
-                    if meaning == CONTENT_LENGTH and self.length is None:
-                        self.length = length
-                    else:
-                        self.note(meaning, length)
-        except BaseException:
-            # The app may try another start, and nothing of this one counts.
-            self.length = None
-            self.own_date = self.own_server = self.close = False
-            raise
-        self.status = status
-        if status == 204 or status == 304:
-            self.plain = False
+            head = RAW_HEADS[message.get("status"), *message.get("headers", ())]
+        except TypeError:  # pairs in lists, perhaps
+            pairs = [tuple(pair) for pair in message.get("headers", ())]
+            head = RAW_HEADS[message.get("status"), *pairs]
+        self.begin(head)
         if message.get("trailers"):
             self._trailers = True
         self._phase = _HELD
@@ -294,7 +290,7 @@ class AsgiExchange(Exchange):
         if self._trailers and self.length is not None and self.head.http11:
             self.drop_length()  # trailers go with chunks only (RFC 9112 §7.1.2)
         self.frame(None)
-        return b"".join(self.lines)
+        return self.head_bytes
 
     def _finish(self, data: bytes) -> None:
         """Write the last of the body, and what ends it; trailers may follow."""
@@ -356,7 +352,7 @@ class AsgiExchange(Exchange):
         connection = self.connection
         if self.length is None and not self._trailers:
             self.length = size
-            self.lines.append(b"content-length: %d\r\n" % size)
+            self.head_bytes += b"content-length: %d\r\n" % size
         head = self._head_out()
         self._phase = _STREAMING
         count = size

@@ -14,8 +14,9 @@ import asyncio
 import logging
 from typing import Protocol
 
-from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
-from bridge.headers import CONTENT_LENGTH, DATE, DROPPED, SERVER, bodiless
+from bridge.errors import ClientDisconnected, RequestError
+from bridge.headers import bodiless
+from bridge.response_head import ResponseHead
 from bridge.server.request import RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.types import RawHeaders
@@ -98,13 +99,15 @@ class Exchange:
     """Bytes of body that left."""
     plain: bool
     """Neither the status nor a field asks for anything unusual."""
+    head_bytes: bytes
+    """The head on the wire, as far as it is settled."""
     own_date = False
     own_server = False
 
     def __init__(self, connection: Connection, head: RequestHead) -> None:
         self.connection = connection
         self.head = head
-        self.lines: list[bytes] = []
+        self.head_bytes = b""
         self.complete = self.plain = True
         self.over = self.close = False
         self.length = self._event = None
@@ -217,19 +220,15 @@ class Exchange:
 
     # --------------------------------------------------------- the head out
 
-    def note(self, meaning: int, length: int) -> None:
-        """Heed a field that tells the server something. Raises `IllegalMessage`."""
-        if meaning == CONTENT_LENGTH:
-            if self.length is not None:
-                raise IllegalMessage(f"content-length is set twice: {self.length}, {length}")
-            self.length = length
-        elif meaning != DROPPED:
+    def begin(self, head: ResponseHead) -> None:
+        """Take the head that the app gave; it leaves with the body, or its first piece."""
+        self.status = head.number
+        self.head_bytes = head.data
+        self.length = head.length
+        if not head.plain:
             self.plain = False
-            if meaning == DATE:
-                self.own_date = True
-            elif meaning == SERVER:
-                self.own_server = True
-            else:
+            self.own_date, self.own_server = head.own_date, head.own_server
+            if head.close:
                 self.close = True
 
     def plainly(self, body: bytes) -> bytes:
@@ -250,20 +249,19 @@ class Exchange:
         ):
             self.framing = BY_LENGTH
             self.sent = size
-            lines = self.lines
-            lines.append(state.default_end)
-            lines.append(body)
-            return b"".join(lines)
+            self.head_bytes = head = self.head_bytes + state.default_end
+            return head + body
         return b""
 
     def frame(self, size: int | None) -> None:
         """Settle how the end of the body is told; `size` is its length where it is known.
 
-        Completes `lines` to the whole head, blank line included.
+        Completes `head_bytes`, blank line included.
         """
         if self.status == 204 and self.length is not None:
             self.drop_length()  # RFC 9110 §8.6: a client could wait for it
-        head, lines = self.head, self.lines
+        head = self.head
+        lines = [self.head_bytes]
         self.settle_connection()
         if bodiless(self.status) or head.method == "HEAD":
             self.framing = NO_BODY
@@ -291,13 +289,15 @@ class Exchange:
         if not self.own_server:
             lines.append(state.server_line)
         lines.append(b"\r\n")
+        self.head_bytes = b"".join(lines)
 
     def drop_length(self) -> None:
         """Take the app's Content-Length out of the head: the end is told in another way."""
         self.length = None
-        self.lines = [
-            line for line in self.lines if not line[:15].lower().startswith(b"content-length:")
-        ]
+        lines = self.head_bytes.split(b"\r\n")
+        self.head_bytes = b"\r\n".join(
+            [line for line in lines if not line[:15].lower().startswith(b"content-length:")]
+        )
 
     def settle_connection(self) -> None:
         """Whether the connection can go on after this response."""
@@ -318,8 +318,10 @@ class Exchange:
     @property
     def response_headers(self) -> RawHeaders:
         """The fields of the response as they left."""
-        lines = b"".join(self.lines).partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
-        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+        lines = self.head_bytes.split(b"\r\n")[1:]
+        return [
+            (name, value) for name, _, value in (line.partition(b": ") for line in lines) if name
+        ]
 
     # --------------------------------------------------------- the body out
 
@@ -371,9 +373,7 @@ class Exchange:
     def whole(self, body: bytes) -> bytes:
         """The rest of the head and all of the body, for one write."""
         self.frame(len(body))
-        self.lines.append(self.piece(body))
-        self.lines.append(self.last_piece())
-        return b"".join(self.lines)
+        return b"".join((self.head_bytes, self.piece(body), self.last_piece()))
 
     # --------------------------------------------------------- the end
 
@@ -385,14 +385,16 @@ class Exchange:
             self.cut()
             return
         text = f"{reason}\n".encode("latin-1", "replace")
-        self.lines = []
         self.length = None
         self.own_date = self.own_server = False
         self.status = status
-        self.lines.append(b"HTTP/1.1 %d %b\r\n" % (status, reason.encode("latin-1", "replace")))
-        self.lines.append(b"content-type: text/plain; charset=utf-8\r\n")
+        lines = [
+            b"HTTP/1.1 %d %b\r\n" % (status, reason.encode("latin-1", "replace")),
+            b"content-type: text/plain; charset=utf-8\r\n",
+        ]
         if retry_after is not None:
-            self.lines.append(b"retry-after: %d\r\n" % retry_after)
+            lines.append(b"retry-after: %d\r\n" % retry_after)
+        self.head_bytes = b"".join(lines)
         self.connection.write(self.whole(text))
         self.end()
 

@@ -96,13 +96,13 @@ class WebSocketExchange(AsgiExchange):
     def accept(self, message: Message) -> tuple[asyncio.Transport, Frames]:
         """Answer 101, and leave the transport to the socket. Raises `IllegalMessage`."""
         connection, state = self.connection, self.state
-        self.lines = self._handshake.answer(message, state.default_lines)
+        self.head_bytes = self._handshake.answer(message, state.default_lines)
         config = state.config
         frames = Frames(
             self._handshake.protocol, config.ws_max_message_size, config.ws_max_frame_size
         )
         transport = connection.transport
-        transport.write(b"".join(self.lines))
+        transport.write(self.head_bytes)
         self.status = 101
         self.over = True
         if state.access_log is not None:

@@ -21,8 +21,8 @@ from websockets.server import ServerProtocol
 from bridge import asgi_messages as grammar
 from bridge.errors import IllegalMessage, RequestError
 from bridge.headers import FIELD_NAMES, is_token
+from bridge.response_head import RAW_FIELDS
 from bridge.server.config import Config
-from bridge.server.fields import FIELD_LINES
 from bridge.server.request import RequestHead
 from bridge.types import Message, RawHeaders
 
@@ -68,8 +68,8 @@ class Handshake:
     extensions: str | None
     subprotocols: list[str]
 
-    def answer(self, message: Message, default_lines: bytes) -> list[bytes]:
-        """The lines of the 101 that a ``websocket.accept`` asks for, blank line included.
+    def answer(self, message: Message, default_lines: bytes) -> bytes:
+        """The head of the 101 that a ``websocket.accept`` asks for, blank line included.
 
         `default_lines` are the server's own fields. Raises `IllegalMessage` for a subprotocol
         that the client did not offer, and for fields that are malformed or not the app's.
@@ -87,7 +87,7 @@ class Handshake:
         lines.append(default_lines)
         lines.extend(own)
         lines.append(b"\r\n")
-        return lines
+        return b"".join(lines)
 
     def _subprotocol_line(self, subprotocol: object) -> bytes:
         if not isinstance(subprotocol, str) or subprotocol not in self.subprotocols:
@@ -109,7 +109,7 @@ def _own_lines(headers: RawHeaders) -> list[bytes]:
         lower = FIELD_NAMES[name]
         if lower in _RESERVED:
             raise IllegalMessage(f"header {name!r} in websocket.accept: {_RESERVED[lower]}")
-        line = FIELD_LINES[name, value][0]
+        line = RAW_FIELDS[name, value].line
         if lower != b"content-length":  # nothing may announce a body here (RFC 9110 §8.6)
             lines.append(line)
     return lines

@@ -26,8 +26,8 @@ from typing import IO, Any
 from bridge.body import HIGH_WATER, WsgiInput, whole_input
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, ClientDisconnected, RequestError, WaitNotPossible
-from bridge.headers import CONTENT_LENGTH, reason
-from bridge.response_head import Field, Status, fields_of
+from bridge.headers import reason
+from bridge.response_head import TEXT_FIELDS, ResponseHead
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
@@ -288,28 +288,14 @@ class WsgiExchange(Exchange):
     def early_hints(self, headers: TextHeaders) -> None:
         """``wsgi.early_hints``: send 103 with these fields, where the head has not left (W42)."""
         if self.framing == UNFRAMED:
-            lines = [field.line for field in fields_of(headers)]
+            lines = [TEXT_FIELDS[pair].line for pair in headers]
             self._put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(lines))
 
     # --------------------------------------------------------- the response out, in the runner
 
-    def _begin(self, status: Status, fields: list[Field]) -> None:
-        self.status = status.number
-        lines = self.lines
-        lines.append(status.line)
-        for field in fields:
-            lines.append(field.line)
-            if field.meaning:
-                if field.meaning == CONTENT_LENGTH and self.length is None:
-                    self.length = field.length
-                else:
-                    self.note(field.meaning, field.length)
-        if status.bodiless:
-            self.plain = False
-
-    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
+    def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
-        self._begin(status, fields)
+        self.begin(head)
         data = self.plainly(body) or self.whole(body)
         if self._wire is not None and not self._behind and self.handler.runner.queue:
             self._log()
@@ -325,9 +311,9 @@ class WsgiExchange(Exchange):
             self.connection.write_rest(data)
         self._end_behind()
 
-    def start(self, status: Status, fields: list[Field]) -> None:
+    def start(self, head: ResponseHead) -> None:
         """ResponseSink: the head of a streamed response; held until its first piece."""
-        self._begin(status, fields)
+        self.begin(head)
         self.frame(None)
         self.head_waits = True
 
@@ -336,7 +322,7 @@ class WsgiExchange(Exchange):
         data = self.piece(chunk)
         if self.head_waits:
             self.head_waits = False
-            data = b"".join(self.lines) + data
+            data = self.head_bytes + data
         if not self._wire:
             return self._write_on_loop(data)
         if data:
@@ -365,7 +351,7 @@ class WsgiExchange(Exchange):
         data = self.last_piece()
         if self.head_waits:
             self.head_waits = False
-            data = b"".join(self.lines) + data
+            data = self.head_bytes + data
         if data:
             self._put(data)
         self._end()
@@ -389,7 +375,7 @@ class WsgiExchange(Exchange):
             return False
         if self.head_waits:
             self.head_waits = False
-            self._put(b"".join(self.lines))
+            self._put(self.head_bytes)
         runner.wait(self.connection.send_file(real, file.tell(), count))
         self._behind = False
         self.sent += count

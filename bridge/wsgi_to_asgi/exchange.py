@@ -19,7 +19,7 @@ from typing import Any
 from bridge.body import HIGH_WATER, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.headers import reason
-from bridge.response_head import FIELDS, STATUSES, Field, Status, fields_of
+from bridge.response_head import TEXT_FIELDS, ResponseHead, text_head
 from bridge.runners import Runner
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi_response import WsgiCall, logger
@@ -125,25 +125,25 @@ class Exchange:
 
     # --------------------------------------------------------- the sink
 
-    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
+    def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response, as one pair of messages (W35)."""
         self.outbox.append(
             {
                 "type": "http.response.start",
-                "status": status.number,
-                "headers": [field.raw for field in fields],
+                "status": head.number,
+                "headers": head.raw.copy(),
             }
         )
         self.outbox.append({"type": "http.response.body", "body": body})
         self.over = True
 
-    def start(self, status: Status, fields: list[Field]) -> None:
+    def start(self, head: ResponseHead) -> None:
         """ResponseSink: the head; a piece of body follows at once, or the end."""
         self.outbox.append(
             {
                 "type": "http.response.start",
-                "status": status.number,
-                "headers": [field.raw for field in fields],
+                "status": head.number,
+                "headers": head.raw.copy(),
             }
         )
 
@@ -163,7 +163,7 @@ class Exchange:
 
     def early_hints(self, headers: TextHeaders) -> None:
         """``wsgi.early_hints``: links that a browser may load while the app works (W42)."""
-        fields = [field.raw for field in fields_of(headers)]
+        fields = [TEXT_FIELDS[pair].raw for pair in headers]
         links = [value for name, value in fields if name == b"link"]
         self.outbox.append({"type": "http.response.early_hint", "links": links})
         self.flush()
@@ -232,11 +232,11 @@ class Exchange:
         """Answer a request that is not for the app."""
         logger.info("refused a request: %s", error)
         body = reason(error.status).encode() + b"\n"
-        fields = [
-            FIELDS["content-type", "text/plain; charset=utf-8"],
-            FIELDS["content-length", str(len(body))],
+        headers = [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-length", str(len(body))),
         ]
-        self.respond(STATUSES[f"{error.status} {reason(error.status)}"], fields, body)
+        self.respond(text_head(f"{error.status} {reason(error.status)}", headers), body)
         try:
             await self.send_outbox()
         except ClientDisconnected:

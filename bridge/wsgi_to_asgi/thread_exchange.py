@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from bridge.body import HIGH_WATER
 from bridge.errors import BridgeError, ClientDisconnected
-from bridge.response_head import Field, Status
+from bridge.response_head import ResponseHead
 from bridge.runners import Runner
 from bridge.runners.base import holding
 from bridge.types import Receive, Send
@@ -75,9 +75,9 @@ class ThreadExchange(Exchange):
             self._file.close()
         self._ring()
 
-    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
+    def respond(self, head: ResponseHead, body: bytes) -> None:
         """The whole response."""
-        super().respond(status, fields, body)
+        super().respond(head, body)
         self._ring()
 
     def write(self, chunk: bytes) -> bool:

@@ -27,7 +27,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from bridge.errors import ClientDisconnected
-from bridge.response_head import Field, Status
+from bridge.response_head import ResponseHead
 from bridge.runners.base import current, lend_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
@@ -48,17 +48,17 @@ class Refusal:
     """
 
     def __init__(self) -> None:
-        self.head: tuple[Status, list[Field]] | None = None
+        self.head: ResponseHead | None = None
         self.body = bytearray()
 
-    def respond(self, status: Status, fields: list[Field], body: bytes) -> None:
+    def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
-        self.start(status, fields)
+        self.start(head)
         self.write(body)
 
-    def start(self, status: Status, fields: list[Field]) -> None:
+    def start(self, head: ResponseHead) -> None:
         """ResponseSink: its head."""
-        self.head = status, fields
+        self.head = head
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: a piece of it."""
@@ -258,12 +258,12 @@ class Conversation:
         elif self._refusal.head is not None and "websocket.http.response" in (
             self._scope.get("extensions") or ()
         ):
-            status, fields = self._refusal.head
+            head = self._refusal.head
             await self._to_host(
                 {
                     "type": "websocket.http.response.start",
-                    "status": status.number,
-                    "headers": [field.raw for field in fields],
+                    "status": head.number,
+                    "headers": head.raw.copy(),
                 }
             )
             body = bytes(self._refusal.body)
@@ -273,7 +273,7 @@ class Conversation:
 
     def _failed(self) -> bool:
         head = self._refusal.head
-        return head is None or head[0].number >= 500
+        return head is None or head.number >= 500
 
     # --------------------------------------------------------- host -> app
 
