@@ -131,7 +131,7 @@ class AsgiExchange(Exchange):
     connection: HttpProtocol
 
     def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
-        Exchange.__init__(self, connection, head)
+        super().__init__(connection, head)
         self.handler = handler
         self._phase = _WAITING
         self._body_given = self._trailers = False

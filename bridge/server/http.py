@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
 from bridge.server.exchange import BY_CLOSE, Exchange
-from bridge.server.request import CHUNKED, ChunkedBody, RequestHead
+from bridge.server.request import CHUNKED, SHORT, ChunkedBody, RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.server.tls import tls_extension
 from bridge.server.writing import Writing
@@ -172,6 +172,11 @@ class HttpProtocol(Writing):
             self.settle(exchange)
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
+            if len(data) < SHORT:
+                head = self.state.heads.known.get(data)
+                if head is not None:
+                    self._begin(head, data)
+                    return
             end = data.find(b"\r\n\r\n") + 4
             if end > 3 and data[0] > 32:
                 if end == len(data):
@@ -255,9 +260,18 @@ class HttpProtocol(Writing):
 
     def _open(self, data: bytes) -> None:
         """Begin the exchange whose head is `data`."""
+        heads = self.state.heads
+        try:
+            head = heads.parse(data)
+        except BridgeError as error:
+            self._refuse(heads.first_fault(data) or error, data)
+        else:
+            self._begin(head, data)
+
+    def _begin(self, head: RequestHead, data: bytes) -> None:
+        """Begin the exchange with `head`, which came as `data`."""
         state, handler = self.state, self.handler
         try:
-            head = state.heads.parse(data)
             if not head.plain:
                 if head.upgrade == b"websocket" and head.method == "GET":
                     handler = self._websocket

@@ -60,6 +60,8 @@ _FIELDS = {
 }
 
 
+#: Heads that are worth keeping have fewer bytes.
+SHORT = 512
 #: Lines that are worth keeping are short, and nobody's secret.
 _KEPT_LENGTH = 200
 _SECRET = re.compile(rb"cookie|auth|token|key|secret|session|password")
@@ -141,9 +143,8 @@ class HeadParser:
 
     #: Lines that are kept; when there are more, all are learned anew.
     LINES = 2048
-    #: Heads that are kept, and the bytes that none of them has.
+    #: Heads that are kept.
     HEADS = 512
-    SHORT = 512
 
     def __init__(self, line_limit: int, size_limit: int, count_limit: int) -> None:
         self._line_limit = line_limit
@@ -154,7 +155,9 @@ class HeadParser:
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
         self._request_lines = RequestLines()
         self._lines: dict[bytes, tuple[tuple[bytes, bytes], int]] = {}
-        self._heads: dict[bytes, RequestHead] = {}
+        #: Heads that came again: the same bytes are the same request. To be asked only about fewer
+        #: bytes than `SHORT`, as more take long to hash.
+        self.known: dict[bytes, RequestHead] = {}
         self._renew()
 
     def _renew(self) -> None:
@@ -164,12 +167,12 @@ class HeadParser:
     def parse(self, head: bytes) -> RequestHead:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4).
 
-        The same object stands for every head of the same bytes: nobody changes it.
+        One object stands for all heads of the same bytes; nobody changes it.
         """
-        if len(head) < self.SHORT:
-            kept = self._heads.get(head)
-            if kept is not None:
-                return kept
+        if len(head) < SHORT:
+            known = self.known.get(head)
+            if known is not None:
+                return known
         return self._read(head)
 
     def _read(self, head: bytes) -> RequestHead:
@@ -201,9 +204,9 @@ class HeadParser:
         if fresh is not None or special or hosts != 1 or not line.plain:
             self._judge(request, head, fresh, special or not line.plain)
         if fresh is None:
-            if line.known and len(head) < self.SHORT and not request.forwarded:
+            if line.known and len(head) < SHORT and not request.forwarded:
                 request.kept = True
-                keep(self._heads, head, request, self.HEADS)
+                keep(self.known, head, request, self.HEADS)
             line.known = True
         return request
 

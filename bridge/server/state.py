@@ -77,7 +77,8 @@ class ServerState:
         self.timed = False
         #: Responses that threads have finished and the loop has yet to write.
         self._finished: deque[tuple[Finished, bytes]] = deque()
-        self._collecting = False
+        #: Whether the loop has been asked to write them.
+        self.collecting = False
         self.connections: set[Swept] = set()
         #: The most requests at a time; 0: any.
         self.limit_requests = config.limit_requests
@@ -110,12 +111,13 @@ class ServerState:
 
         A thread that wrote it itself would give the interpreter lock away for that, and get it
         back only after the loop has had it: two switches for each response. While more requests
-        wait for the thread, it is cheaper to leave the writing to the loop, once for all of them;
-        the loop gets its turn when the thread waits for something, or after a switch interval.
+        wait for the thread, it is cheaper to leave the writing to the loop, once for all of them,
+        and for the last one, too, which finds the loop asked already; it gets its turn when the
+        thread waits for something, or after a switch interval.
         """
         self._finished.append((exchange, data))
-        if not self._collecting:
-            self._collecting = True
+        if not self.collecting:
+            self.collecting = True
             try:
                 self.loop.call_soon_threadsafe(self._collect)
             except RuntimeError:
@@ -123,7 +125,7 @@ class ServerState:
 
     def _collect(self) -> None:
         # The flag goes down first: what is handed in from now on is seen below, or calls again.
-        self._collecting = False
+        self.collecting = False
         finished = self._finished
         while finished:
             exchange, data = finished.popleft()

@@ -40,7 +40,7 @@ class Writing(asyncio.Protocol):
 
     state: ServerState
     transport: asyncio.Transport
-    client: tuple[str, int] | None = None
+    client: tuple[str, int] | None
     scheme_is_tls = False
     #: For threads that write what is finished; made when first wanted, plain sockets only.
     wire: Wire | None
@@ -58,7 +58,7 @@ class Writing(asyncio.Protocol):
     write: Callable[[bytes], None]
 
     def __init__(self) -> None:
-        self.wire = None
+        self.wire = self.client = None
         self.gone = self.write_paused = False
         # Every sweep writes these: an attribute that comes late costs a dictionary, 0.8 kB.
         self._stalled_since, self._stalled_size = 0.0, 0

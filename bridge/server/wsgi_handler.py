@@ -5,7 +5,7 @@ No scope, no messages, no task in between (DESIGN, the way of a request); the ru
 
 Under the thread runner most of this runs in the pool's threads. A thread writes what is finished
 itself, through a `Wire`, while nothing waits in the transport; what does not fit is left to the
-loop (W25, W39), and so is a whole response while more requests wait for the thread
+loop (W25, W39), and so is a whole response while more requests wait for a thread
 (`ServerState.hand_in`). It tells the loop that the exchange is over by setting `over`, and wakes
 it only where the connection waits for just that:
 
@@ -113,7 +113,7 @@ class WsgiExchange(Exchange):
     _spooled: IO[bytes] | None = None
 
     def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
-        Exchange.__init__(self, connection, head)
+        super().__init__(connection, head)
         self.handler = handler
         self._submitted = self._behind = False
         self._call = self._wire = None
@@ -206,7 +206,9 @@ class WsgiExchange(Exchange):
 
     def _environ(self) -> Environ:
         connection, head, handler = self.connection, self.head, self.handler
-        base = connection.bases.get(handler) or handler.base_for(connection)
+        base = connection.bases.get(handler)
+        if base is None:
+            base = handler.base_for(connection)
         template = head.template
         if template is not None and template[0] is base:
             environ = template[1].copy()
@@ -297,13 +299,15 @@ class WsgiExchange(Exchange):
         """ResponseSink: the whole response."""
         self.begin(head)
         data = self.plainly(body) or self.whole(body)
-        if self._wire is not None and not self._behind and self.handler.runner.queue:
-            self._log()
-            self._wire = None
-            self.connection.state.hand_in(self, data)
-        else:
-            self._put(data)
-            self._end()
+        if self._wire is not None and not self._behind:
+            state = self.connection.state
+            if self.handler.runner.queue or state.collecting:
+                self._log()
+                self._wire = None
+                state.hand_in(self, data)
+                return
+        self._put(data)
+        self._end()
 
     def write_whole(self, data: bytes) -> None:
         """On the loop: write a response that a thread has made, and go on after it."""
