@@ -48,7 +48,19 @@ class WsgiInput(io.BufferedReader):
         super().__init__(_Pulled(pull))
 
 
-def whole_input(body: bytes) -> io.BufferedReader:
+class WholeInput(io.BytesIO):
     """``wsgi.input`` over a body that is all there: the same semantics as `WsgiInput`."""
-    # BytesIO alone ends `readlines(hint)` one line earlier.
-    return io.BufferedReader(io.BytesIO(body))
+
+    __slots__ = ()
+
+    def readlines(self, hint: int | None = None, /) -> list[bytes]:
+        """The lines, up to the one that goes beyond `hint` bytes; `BytesIO` stops one earlier."""
+        if hint is None or hint <= 0:
+            return super().readlines()
+        lines, size = [], 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            if size > hint:
+                break
+        return lines

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.body import WsgiInput, whole_input
+from bridge.body import WholeInput, WsgiInput
 from bridge.errors import ClientDisconnected
 
 sizes = st.integers(-1, 12) | st.none()
@@ -49,7 +49,7 @@ def test_like_a_buffered_reader(pieces: list[bytes], points: list[int], calls: A
     chunks = cut(data, points)
     ours = WsgiInput(lambda: next(chunks, b""))
     oracle = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
-    whole = whole_input(data)
+    whole = WholeInput(data)
     for call in calls:
         expected = outcome(oracle, call)
         assert outcome(ours, call) == expected, call

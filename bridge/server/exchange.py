@@ -125,6 +125,11 @@ class Exchange:
         self.chunks: list[bytes] = []
         self.waiting = 0
 
+    def has_body(self, data: bytes) -> None:
+        """The body came with the head, whole."""
+        self.chunks = [data]
+        self.body_size = self.waiting = len(data)
+
     def feed(self, data: bytes) -> bool:
         """Take a piece of body; False asks the connection to pause reading."""
         if self.over:

@@ -315,11 +315,18 @@ class HttpProtocol(Writing):
     # --------------------------------------------------------- the body
 
     def _open_body(self, exchange: Exchange, head: RequestHead) -> None:
-        exchange.expect_body()
         self._blank_lines = 0  # some clients send one behind a body
-        if exchange.body_limit is None:
-            exchange.body_limit = self.state.config.limit_body_size
-        if exchange.body_limit and head.length > exchange.body_limit:
+        limit = exchange.body_limit
+        if limit is None:
+            limit = exchange.body_limit = self.state.config.limit_body_size
+        data = self._behind_head
+        if len(data) == head.length and (not limit or len(data) <= limit):
+            self._behind_head = b""
+            exchange.has_body(data)
+            exchange.answer()
+            return
+        exchange.expect_body()
+        if limit and head.length > limit:
             self._body_left = head.length
             exchange.refuse(413, reason(413))
             return
@@ -328,8 +335,8 @@ class HttpProtocol(Writing):
             self._chunked = ChunkedBody(self.state.config.limit_header_size)
         else:
             self._body_left = head.length
-        if self._behind_head:
-            data, self._behind_head = self._behind_head, b""
+        if data:
+            self._behind_head = b""
             self._behind_head = self._feed(exchange, data)
         elif self._buffer:
             data = bytes(self._buffer)

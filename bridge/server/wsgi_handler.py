@@ -23,7 +23,7 @@ from io import BufferedRandom, BufferedReader, BytesIO, FileIO
 from stat import S_ISREG
 from typing import IO, Any
 
-from bridge.body import HIGH_WATER, WsgiInput, whole_input
+from bridge.body import HIGH_WATER, WholeInput, WsgiInput
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, ClientDisconnected, RequestError, WaitNotPossible
 from bridge.headers import reason
@@ -110,6 +110,9 @@ class WsgiExchange(Exchange):
     head_waits = False
     #: Bytes of this response wait in the transport: what follows must wait behind them.
     _behind: bool
+    #: The app runs when the whole body is here, and not before.
+    _held = False
+    #: Where a body waits for that which may be too large for the memory.
     _spooled: IO[bytes] | None = None
 
     def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
@@ -126,7 +129,7 @@ class WsgiExchange(Exchange):
         """Hand the request to the runner as soon as enough of its body is here."""
         if self._submitted or self.over:
             return
-        if self.complete or (self._spooled is None and self.head.expects):
+        if self.complete or (self.head.expects and not self._held):
             self._submit()
         elif self.head.expects:
             self.ask_for_body()
@@ -137,7 +140,8 @@ class WsgiExchange(Exchange):
         spool = self.handler.spool
         if spool is None and self.head.length == CHUNKED and _DJANGO in sys.modules:
             spool = _SPOOL  # Django reads nothing of a body whose length it is not told (W24)
-        if spool is not None:
+        self._held = spool is not None
+        if spool is not None and not 0 < self.head.length <= spool:
             from bridge.server.spool import Spool  # nearly 1 MB, and few requests need it
 
             self._spooled = Spool(spool)
@@ -149,7 +153,7 @@ class WsgiExchange(Exchange):
                 self._spooled.write(data)
                 self.body_size += len(data)
             return True
-        room = super().feed(data)
+        room = super().feed(data) or self._held
         if not room and not self._submitted and not self.over:
             self._submit()  # a greenlet has taken it already when this returns
             return self.waiting < HIGH_WATER
@@ -277,7 +281,7 @@ class WsgiExchange(Exchange):
             self._spooled.seek(0)
             return self._spooled
         if self.complete:
-            return whole_input(self.take_body())
+            return WholeInput(self.take_body())
         return WsgiInput(self._pull)
 
     def _pull(self) -> bytes:

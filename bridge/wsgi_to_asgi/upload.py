@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from bridge.body import whole_input
+from bridge.body import WholeInput
 from bridge.errors import BridgeError, ClientDisconnected, RequestError
 from bridge.types import Environ, Receive
 
@@ -86,7 +86,7 @@ async def take_whole(upload: Upload, memory: int) -> Any:
         size += len(piece)
         if size > memory:
             return await _take_to_disk(upload, pieces)
-    return whole_input(b"".join(pieces))
+    return WholeInput(b"".join(pieces))
 
 
 async def _take_to_disk(upload: Upload, pieces: list[bytes]) -> Any:
