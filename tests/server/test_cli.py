@@ -44,6 +44,7 @@ def test_help_shows_every_setting_in_its_section() -> None:
     assert "--access-log / --no-access-log" in shown
     assert "-w, --workers N" in shown
     assert "--config FILE" in shown
+    assert "--mount PATH=APP" in shown
 
 
 def test_help_shows_defaults_and_choices() -> None:
@@ -54,6 +55,15 @@ def test_help_shows_defaults_and_choices() -> None:
     assert "thread|greenlet|inline" in shown
     assert "[8000]" in shown
     assert "[666]" in shown
+
+
+def test_help_says_what_is_refused() -> None:
+    """Nobody learns only from an error that an option does nothing yet."""
+    shown = " ".join(
+        CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output.split()
+    )
+    assert "Worker processes. More than 1 is refused for now" in shown
+    assert "Start again when a file changes. Refused for now." in shown
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-V"]])
@@ -78,6 +88,9 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--port", "http"], "--port is 'http'; allowed is a whole number from 0"),
         (["serve", HELLO, "--runner", "fork"], "--runner is 'fork'; allowed is one of thread,"),
         (["serve", HELLO, "--mount", "/=a:b"], "both an app"),
+        (["serve", "--mount", "old:app"], "--mount is 'old:app'; allowed is PATH=APP, such as /="),
+        (["serve", HELLO, "--uds-mode", "999"], "--uds-mode is '999'; allowed is octal permission"),
+        (["serve", HELLO, "--timeout-body=-1"], "a number of seconds, at least 0 (0: never)"),
         (["serve", HELLO, "--workers", "4"], "this version runs one process only"),
         (["serve", HELLO, "--reload"], "this version cannot reload yet"),
         (["serve", HELLO, "--prot", "1"], "No such option"),
