@@ -100,7 +100,7 @@ class Route:
 
 def _detect(name: str, app: object) -> Kind:
     try:
-        return detect(app)
+        return detect(app, 'Mount(app, kind="...")')
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
 

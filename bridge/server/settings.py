@@ -8,7 +8,7 @@ variable, the key in a file, the reference page, and the text of the error when 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass
 from typing import Any, TypeAlias
 
@@ -98,6 +98,13 @@ class _WrongPart(ValueError):
 
 def _log_config(value: object) -> LogConfig:
     return value if isinstance(value, dict) else _text(value)
+
+
+def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Those of `known` that are so close to `name` that one of them was probably meant."""
+    import difflib  # where something is wrong; every worker would carry it along
+
+    return difflib.get_close_matches(name, list(known), count, cutoff=0.75)
 
 
 @dataclass(frozen=True)

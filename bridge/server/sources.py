@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from bridge.errors import ConfigError
 from bridge.server.config import SETTINGS, Config
+from bridge.server.settings import close_names
 
 #: Values by the setting's name, each with a label that names where it was found.
 Layer: TypeAlias = dict[str, tuple[object, str]]
@@ -132,9 +133,7 @@ def _known(key: str, value: object, path: Path) -> str:
 
 def _meant(name: str, known: Mapping[str, str]) -> str | None:
     """The setting of a name in `known` that is so close that it was probably meant."""
-    import difflib  # as with tomllib
-
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    close = close_names(name, known)
     return known[close[0]] if close else None
 
 

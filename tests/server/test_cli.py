@@ -89,6 +89,8 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--runner", "fork"], "--runner is 'fork'; allowed is one of thread,"),
         (["serve", HELLO, "--mount", "/=a:b"], "both an app"),
         (["serve", "--mount", "old:app"], "--mount is 'old:app'; allowed is PATH=APP, such as /="),
+        (["serve", "--mount", "/=wsg:old:app"], "did you mean /=wsgi:old:app?"),
+        (["serve", HELLO, "--app-dir", "nowhere"], "app_dir is 'nowhere', and "),
         (["serve", HELLO, "--uds-mode", "999"], "--uds-mode is '999'; allowed is octal permission"),
         (["serve", HELLO, "--timeout-body=-1"], "a number of seconds, at least 0 (0: never)"),
         (["serve", HELLO, "--workers", "4"], "this version runs one process only"),
@@ -130,6 +132,7 @@ def test_a_variable_that_is_none_of_ours_is_warned_of() -> None:
         ("app = 1/0", "broken:app", "importing broken failed: ZeroDivisionError"),
         ("app = 5", "broken:app", "broken:app is 5, which cannot be called"),
         ("", "broken:app", "broken has no attribute 'app'"),
+        ("def app(): ...", "broken:ap", "broken has no attribute 'ap'"),
         ("", "missing:app", "there is no module 'missing'"),
     ],
 )
@@ -204,6 +207,27 @@ def test_kind_not_told() -> None:
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("Error: cannot tell what kind of app")
     assert result.stderr.count("--interface") == 1
+
+
+def test_kind_of_a_mount_not_told() -> None:
+    """D2: the same for a mount, whose kind is said in another way."""
+    target = "tests.support.apps.hello:undecided"
+    for ended in (
+        run("serve", "--mount", f"/x={target}"),
+        run("serve", BRIDGE_MOUNT=f"/x={target}"),
+    ):
+        assert ended.returncode == 3
+        assert ended.stderr.startswith(f"Error: {target} at /x: cannot tell what kind of app")
+        assert ended.stderr.endswith(f"such as --mount /x=wsgi:{target}\n")
+
+
+def test_a_kind_that_the_app_contradicts(start_host: StartHost) -> None:
+    """D2: it is served as was said, and the log names the remedy before the first request fails."""
+    host = start_host(hosts.bridge(HELLO, "--interface", "asgi3"))
+    warning = host.log().partition("running on")[0]
+    assert f"WARNING: {HELLO} is served as asgi3, as interface says, but it looks like" in warning
+    assert "say --interface wsgi\n" in warning
+    assert httpx.get(host.url("/")).status_code == 500
 
 
 def test_settings_from_file_and_environment(start_host: StartHost, tmp_path: Path) -> None:
