@@ -279,7 +279,7 @@ def test_as_wsgi_wraps_what_needs_it() -> None:
 
 
 def test_a_kind_that_is_plainly_another() -> None:
-    """D2: a kind that was said can be doubted; an app that cannot be seen into gives no reason to."""
+    """D2: a kind that was said is doubted only where the app can be seen into."""
 
     class Shy:
         def __getattr__(self, name: str) -> Any:

@@ -100,6 +100,15 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--bind", "nowhere"], "nowhere"),
         (["serve"], "no app is named; say module:attr"),
         (["server"], "No such command"),
+        (["old:app"], "No such command 'old:app'; say: asgi-bridge serve old:app\n"),
+        (["old.wsgi", "--port=1"], "; say: asgi-bridge serve old.wsgi --port=1\n"),
+        (["run", "old:app"], "No such command 'run'; say: asgi-bridge serve module:attr\n"),
+        (
+            ["--port=1", "old:app"],
+            "--port belongs to serve; say: asgi-bridge serve --port=1 old:app",
+        ),
+        (["--no-access-log", "old:app"], "; say: asgi-bridge serve --no-access-log old:app"),
+        (["--prot=1", "old:app"], "No such option"),
     ],
 )
 def test_wrong_usage_is_told_and_exits_with_2(arguments: list[str], said: str) -> None:
