@@ -428,6 +428,23 @@ def test_a_child_that_takes_no_websocket_refuses(child: Any) -> None:
     assert close["type"] == "websocket.close"
 
 
+def test_one_line_of_the_log_tells_of_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    """D4: an app that takes no such scope is no error; one that raises has its traceback."""
+
+    async def unsupported(scope: Scope, receive: Receive, send: Send) -> None:
+        raise UnsupportedScope("http only")
+
+    for child, path in ((unsupported, "/x/a\nb"), (wsgi, "/x/a\nb"), (raises, "/x")):
+        websocket(Dispatcher({"/x": child}), path)
+    declined, of_wsgi, raised = caplog.records
+    assert (declined.levelname, declined.exc_info) == ("WARNING", None)
+    assert declined.message == (r"refused a WebSocket at '/x/a\nb': app mounted at /x: http only")
+    assert (of_wsgi.levelname, of_wsgi.exc_info) == ("WARNING", None)
+    assert of_wsgi.message.startswith(r"refused a WebSocket at '/x/a\nb': the WSGI app takes none")
+    assert raised.levelname == "ERROR"
+    assert raised.exc_info
+
+
 def test_a_websocket_that_nothing_is_mounted_for_is_refused() -> None:
     """D4: no route, no WebSocket."""
     assert websocket(Dispatcher({"/x": raises}), "/y") == [{"type": "websocket.close"}]
