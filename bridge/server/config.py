@@ -63,7 +63,9 @@ class Config:
         _APP,
         choices=("auto", "asgi3", "asgi2", "asgi1", "wsgi"),
     )
-    factory: bool = setting(False, "The target is a function to call, which returns the app.", _APP)
+    factory: bool = setting(
+        False, "The target is a function to call, which returns the app; so are all mounts.", _APP
+    )
     app_dir: Path = setting(".", "The directory that is put first on the import path.", _APP)
     root_path: str = setting("", "The path under which a proxy mounts the app.", _APP)
     lifespan: str = setting(

@@ -221,4 +221,9 @@ def _call(factory: Any, name: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise AppLoadError(f"calling {name} failed: {type(error).__name__}: {error}") from error
+        hint = ""
+        if isinstance(error, TypeError) and other_kind(factory, "factory"):
+            hint = "; it looks like an app, and --factory has every target called: take it away"
+        raise AppLoadError(
+            f"calling {name} failed: {type(error).__name__}: {error}{hint}"
+        ) from error

@@ -188,6 +188,8 @@ def test_interrupting_is_no_error_of_the_app(write, tmp_path: Path, source: str)
     [
         ("make = 5", "make is 5; a factory is a function"),
         ("def make(needed): ...", "TypeError"),
+        ("def make(environ, start_response): ...", "it looks like an app, and --factory has every"),
+        ("async def make(scope, receive, send): ...", "it looks like an app, and --factory has"),
         ("def make(): raise ValueError('no database')", "ValueError: no database"),
         ("def make(): return None", "is None, which cannot be called"),
     ],
