@@ -49,10 +49,10 @@ _NO_APP = frozenset({"request", "req", "receive", "send", "start_response", "eve
 # ------------------------------------------------------------- what a user calls
 
 
-def detect(app: object) -> Kind:
+def detect(app: object, remedy: str = 'kind="..." or --interface') -> Kind:
     """The kind of `app`, told without calling it.
 
-    Raises `ConfigError` where that cannot be told for sure.
+    Raises `ConfigError` where that cannot be told for sure; `remedy` is how to say the kind there.
     """
     for hint, kind in _HINTS:
         if getattr(app, hint, False) is True:
@@ -63,8 +63,17 @@ def detect(app: object) -> Kind:
             return known
     found = _kind_of_class(app) if inspect.isclass(app) else _kind_of_callable(app)
     if found is None:
-        raise ConfigError(_unsure(app))
+        raise ConfigError(_unsure(app, remedy))
     return found
+
+
+def other_kind(app: object, kind: str) -> Kind | None:
+    """The kind that `app` plainly is, where that is not `kind`; None where there is no doubt."""
+    try:
+        seen = detect(app)
+    except Exception:  # whatever the app does when it is looked at: its kind was said
+        return None
+    return None if seen == kind else seen
 
 
 #: How asgiref marks apps whose signature misleads.
@@ -247,10 +256,10 @@ def _is_async(app: Any) -> bool:
     return inspect.iscoroutinefunction(call)
 
 
-def _unsure(app: Any) -> str:
+def _unsure(app: Any, remedy: str) -> str:
     asks = (
         "; apps are async (scope, receive, send) [asgi3], (scope) [asgi2], (message) [asgi1] or "
-        '(environ, start_response) [wsgi]: say which with kind="..." or --interface'
+        f"(environ, start_response) [wsgi]: say which with {remedy}"
     )
     if isinstance(app, ModuleType):
         return f"{app.__name__} is a module, not an app: name the app in it, as module:attribute"

@@ -100,7 +100,7 @@ class Route:
 
 def _detect(name: str, app: object) -> Kind:
     try:
-        return detect(app)
+        return detect(app, 'Mount(app, kind="...")')
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
 
@@ -349,7 +349,9 @@ async def _websocket(route: Route, scope: Scope, receive: Receive, send: Send) -
     except Exception as error:
         if not silent:
             raise
-        its_own = None if isinstance(error, UnsupportedScope) else error
-        logger.error("%s refused a WebSocket: %s", route.name, error, exc_info=its_own)
+        if isinstance(error, UnsupportedScope):
+            logger.warning("refused a WebSocket at %r: %s: %s", scope["path"], route.name, error)
+        else:
+            logger.error("%s refused a WebSocket: %s", route.name, error, exc_info=error)
     if silent:
         await send({"type": "websocket.close"})

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from bridge.detect import as_asgi
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, UnsupportedScope
 from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -96,10 +96,13 @@ class _Attempt:
         silent_is_no = scope["type"] == "websocket"
         try:
             await app(scope, self._reader.receive, self._pass_on)
-        except Exception:
+        except Exception as error:
             if self._answered or not (self._refused or silent_is_no):
                 raise
-            logger.exception("%r raised; the next app is asked", app)
+            if silent_is_no and isinstance(error, UnsupportedScope):
+                logger.warning("%r takes no WebSocket (%s); the next app is asked", app, error)
+            else:
+                logger.exception("%r raised; the next app is asked", app)
         return self._refused or (silent_is_no and not self._answered)
 
     async def _pass_on(self, message: Message) -> None:

@@ -25,7 +25,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.asgi_versions import from_asgi2
-from bridge.detect import as_asgi, as_wsgi, check_kind, detect
+from bridge.detect import as_asgi, as_wsgi, check_kind, detect, other_kind
 from bridge.errors import ConfigError
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
@@ -276,6 +276,22 @@ def test_as_wsgi_wraps_what_needs_it() -> None:
     assert isinstance(wrapped, AsgiToWsgi)
     assert wrapped.app is asgi
     assert isinstance(as_wsgi(asgi2), AsgiToWsgi)
+
+
+def test_a_kind_that_is_plainly_another() -> None:
+    """D2: a kind that was said is doubted only where the app can be seen into."""
+
+    class Shy:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("not now")
+
+        def __call__(self, environ: Any, start_response: Any) -> None: ...
+
+    assert other_kind(wsgi, "asgi3") == "wsgi"
+    assert other_kind(asgi, "wsgi") == "asgi3"
+    assert other_kind(asgi, "asgi3") is None
+    assert other_kind(anything, "wsgi") is None
+    assert other_kind(Shy(), "asgi3") is None
 
 
 def test_an_explicit_kind_wins() -> None:

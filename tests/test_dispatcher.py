@@ -253,7 +253,7 @@ def test_an_explicit_kind_wins_and_an_unsure_one_names_its_mount() -> None:
         return wsgi(*args)
 
     assert seen(Dispatcher({"/a": Mount(unsure, kind="wsgi")}), "/a/x") == ["/a", "/x"]
-    with pytest.raises(ConfigError, match=r"app mounted at /a: cannot tell"):
+    with pytest.raises(ConfigError, match=r"app mounted at /a: cannot tell .*Mount\(app, kind="):
         Dispatcher({"/a": unsure})
 
 
@@ -426,6 +426,23 @@ def test_a_child_that_takes_no_websocket_refuses(child: Any) -> None:
     """D4: raising, returning and being a WSGI app all come to a closed handshake (403)."""
     (close,) = websocket(Dispatcher({"/x": child}), "/x")
     assert close["type"] == "websocket.close"
+
+
+def test_one_line_of_the_log_tells_of_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    """D4: an app that takes no such scope is no error; one that raises has its traceback."""
+
+    async def unsupported(scope: Scope, receive: Receive, send: Send) -> None:
+        raise UnsupportedScope("http only")
+
+    for child, path in ((unsupported, "/x/a\nb"), (wsgi, "/x/a\nb"), (raises, "/x")):
+        websocket(Dispatcher({"/x": child}), path)
+    declined, of_wsgi, raised = caplog.records
+    assert (declined.levelname, declined.exc_info) == ("WARNING", None)
+    assert declined.message == (r"refused a WebSocket at '/x/a\nb': app mounted at /x: http only")
+    assert (of_wsgi.levelname, of_wsgi.exc_info) == ("WARNING", None)
+    assert of_wsgi.message.startswith(r"refused a WebSocket at '/x/a\nb': the WSGI app takes none")
+    assert raised.levelname == "ERROR"
+    assert raised.exc_info
 
 
 def test_a_websocket_that_nothing_is_mounted_for_is_refused() -> None:

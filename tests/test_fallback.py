@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bridge.dispatcher import Dispatcher
-from bridge.errors import ConfigError, LifespanFailed
+from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
 from bridge.fallback import Fallback
 from bridge.lifespan import Lifespan
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
@@ -259,6 +259,20 @@ def test_a_refused_websocket_goes_to_the_next_app(first: ASGIApp) -> None:
     hello: Message = {"type": "websocket.receive", "text": "hello"}
     accept, echoed = websocket(Fallback([first, echo]), "/", hello)
     assert (accept["type"], echoed["text"]) == ("websocket.accept", "hello")
+
+
+def test_an_app_that_takes_no_websocket_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """D5: in one line of the log; another exception has its traceback there."""
+
+    async def unsupported(scope: Scope, receive: Receive, send: Send) -> None:
+        raise UnsupportedScope("http only")
+
+    for first in (unsupported, raises_on_websocket):
+        websocket(Fallback([first, closes]), "/")
+    declined, raised = caplog.records
+    assert (declined.levelname, declined.exc_info) == ("WARNING", None)
+    assert declined.message.endswith("takes no WebSocket (http only); the next app is asked")
+    assert (raised.levelname, bool(raised.exc_info)) == ("ERROR", True)
 
 
 def test_a_websocket_answer_that_is_no_refusal_stands() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,21 @@ def uses() -> list[Use]:
 def test_there_are_three_uses() -> None:
     """The server with both kinds of app, WSGI as ASGI, and ASGI as WSGI."""
     assert [use.command[0] for use in uses()] == ["asgi-bridge", "uvicorn", "gunicorn"]
+
+
+def test_what_the_uses_need_is_named() -> None:
+    """The line that installs names extras that there are, and brings all that the uses import."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    text = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"'\.\[(\w+)\]'", text)) == {"examples", "gunicorn"}
+    brought = {re.split(r"\W", each)[0] for each in extras["examples"] + extras["gunicorn"]}
+    brought |= {"bridge", "uvicorn", *sys.stdlib_module_names}
+    assert "'.[examples]' uvicorn`" in text
+    for use in uses():
+        assert set(re.findall(r"^(?:from|import) (\w+)", use.code, re.M)) <= brought
+        assert use.command[0] in brought | {"asgi-bridge"}
 
 
 @pytest.mark.parametrize("use", uses(), ids=lambda use: use.title)

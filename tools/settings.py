@@ -34,9 +34,14 @@ where several say something, the higher one wins:
    working directory is read where it has that table.
 4. from Python: `bridge.serve(app, limit_body_size=20 * 1024 * 1024)`
 
+On the command line and in a file, a name that is no setting is an error. A variable that begins
+with `BRIDGE_` and is no setting may be somebody else's: `asgi-bridge serve` warns of it and goes
+on. Tables of others in a `pyproject.toml` are left alone.
+
 `PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are honoured where the variable with `BRIDGE_`
 is not set. A host or port from a higher source replaces a `bind` from a lower one. Sizes are bytes,
 and may end in `K`, `M` or `G`; times are seconds; paths are seen from the working directory.
+Permissions are octal: `660` as text, `0o660` as a number.
 
 Exit codes: 0, told to stop, and stopped; 1, something outside went wrong (the address is in use);
 2, wrong usage or a wrong setting; 3, the app could not be loaded or started.

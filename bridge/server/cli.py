@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,13 +21,41 @@ import bridge
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config import SETTINGS, Config
 from bridge.server.server import Server
-from bridge.server.settings import Setting
+from bridge.server.settings import Setting, close_names
 from bridge.server.sources import Layer, make_config, unknown_variables
 
 FAILED, NOT_STARTED = 1, 3
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """Tells those who leave `serve` out where it belongs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = args.copy()
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            options = self.commands["serve"].params
+            if not any(error.option_name in (*each.opts, *each.secondary_opts) for each in options):
+                raise
+            raise _serve_left_out(ctx, f"{error.option_name} belongs to serve", given) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        known = name in self.commands or close_names(name, self.commands)
+        if known or ctx.resilient_parsing:  # the latter where a shell asks for completions
+            return super().resolve_command(ctx, args)
+        is_app = any(mark in name for mark in ":./")
+        raise _serve_left_out(ctx, f"No such command {name!r}", args if is_app else ["module:attr"])
+
+
+def _serve_left_out(ctx: click.Context, seen: str, given: list[str]) -> click.UsageError:
+    return click.UsageError(f"{seen}; say: {ctx.info_name} serve {shlex.join(given)}", ctx)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bridge.__version__, "-V", "--version", prog_name="asgi-bridge")
 def main() -> None:
     """Serve any Python web app: ASGI 3, 2 and 1, WSGI, and mixtures of them."""

@@ -63,7 +63,9 @@ class Config:
         _APP,
         choices=("auto", "asgi3", "asgi2", "asgi1", "wsgi"),
     )
-    factory: bool = setting(False, "The target is a function to call, which returns the app.", _APP)
+    factory: bool = setting(
+        False, "The target is a function to call, which returns the app; so are all mounts.", _APP
+    )
     app_dir: Path = setting(".", "The directory that is put first on the import path.", _APP)
     root_path: str = setting("", "The path under which a proxy mounts the app.", _APP)
     lifespan: str = setting(
@@ -108,7 +110,7 @@ class Config:
         2048, "Connections that the kernel keeps waiting to be accepted.", _LISTEN, least=1
     )
     uds_mode: Mode = setting(
-        0o666, "Permissions of Unix sockets, in octal.", _LISTEN, least=0, most=0o777
+        0o666, "Permissions of Unix sockets, as octal digits.", _LISTEN, least=0, most=0o777
     )
 
     server_header: bool = setting(True, "Send a `Server` field.", _HTTP)
@@ -124,46 +126,48 @@ class Config:
         100, "The most header fields; beyond it 431.", _LIMITS, least=1
     )
     limit_body_size: Size = setting(
-        0, "The largest request body; beyond it 413. 0: any.", _LIMITS, least=0
+        0, "The largest request body; beyond it 413.", _LIMITS, least=0, zero="any"
     )
     limit_body_pace: Size = setting(
         500,
         "Bytes a second that a request body must come at, once it has taken `timeout_body`; "
-        "below it 408. 0: any.",
+        "below it 408.",
         _LIMITS,
         least=0,
+        zero="any",
     )
     limit_connections: int = setting(
-        0, "The most open connections; one more gets 503. 0: any.", _LIMITS, least=0
+        0, "The most open connections; one more gets 503.", _LIMITS, least=0, zero="any"
     )
     limit_requests: int = setting(
         0,
-        "The most requests at a time; beyond it 503. Idle connections do not count. 0: any.",
+        "The most requests at a time; beyond it 503. Idle connections do not count.",
         _LIMITS,
         aliases=("--limit-concurrency",),
         least=0,
+        zero="any",
     )
     limit_pipeline: int = setting(
         16, "The most pipelined requests that wait on one connection.", _LIMITS, least=1
     )
 
     timeout_header: Seconds = setting(
-        10.0, "For a request head, from its first byte; then 408. 0: any.", _TIMEOUTS, least=0
+        10.0, "For a request head, from its first byte; then 408.", _TIMEOUTS, least=0, zero="any"
     )
     timeout_body: Seconds = setting(
-        30.0, "For a request body, before its pace is judged. 0: never.", _TIMEOUTS, least=0
+        30.0, "For a request body, before its pace is judged.", _TIMEOUTS, least=0, zero="never"
     )
     timeout_keep_alive: Seconds = setting(
         75.0, "For the next request on an idle connection.", _TIMEOUTS, least=0
     )
     timeout_write: Seconds = setting(
-        60.0, "For a client to take anything of what waits for it. 0: any.", _TIMEOUTS, least=0
+        60.0, "For a client to take anything of what waits for it.", _TIMEOUTS, least=0, zero="any"
     )
     timeout_startup: Seconds = setting(
-        60.0, "For the startup of the app's lifespan. 0: any.", _TIMEOUTS, least=0
+        60.0, "For the startup of the app's lifespan.", _TIMEOUTS, least=0, zero="any"
     )
     timeout_shutdown: Seconds = setting(
-        30.0, "For the shutdown of the app's lifespan. 0: any.", _TIMEOUTS, least=0
+        30.0, "For the shutdown of the app's lifespan.", _TIMEOUTS, least=0, zero="any"
     )
     timeout_graceful_shutdown: Seconds = setting(
         30.0, "For requests in flight when the server is told to stop.", _TIMEOUTS, least=0
@@ -177,13 +181,17 @@ class Config:
         least=1,
     )
     ws_max_frame_size: Size = setting(
-        0, "The largest frame; beyond it 1009. 0: any.", _WEBSOCKET, least=0
+        0, "The largest frame; beyond it 1009.", _WEBSOCKET, least=0, zero="any"
     )
     ws_max_queue: int = setting(
         32, "Messages that wait for the app before reading pauses.", _WEBSOCKET, least=1
     )
-    ws_ping_interval: Seconds = setting(20.0, "Between two pings. 0: none.", _WEBSOCKET, least=0)
-    ws_ping_timeout: Seconds = setting(20.0, "For a pong; then 1011. 0: any.", _WEBSOCKET, least=0)
+    ws_ping_interval: Seconds = setting(
+        20.0, "Between two pings.", _WEBSOCKET, least=0, zero="none"
+    )
+    ws_ping_timeout: Seconds = setting(
+        20.0, "For a pong; then 1011.", _WEBSOCKET, least=0, zero="any"
+    )
     ws_per_message_deflate: bool = setting(True, "Offer compression (RFC 7692).", _WEBSOCKET)
 
     ssl_certfile: Path | None = setting(None, "The certificate, with its chain (PEM).", _TLS)
@@ -232,9 +240,14 @@ class Config:
     )
 
     workers: int = setting(
-        1, "Worker processes.", _PROCESS, short="-w", env=("WEB_CONCURRENCY",), least=1
+        1,
+        "Worker processes. More than 1 is refused for now; Gunicorn runs several.",
+        _PROCESS,
+        short="-w",
+        env=("WEB_CONCURRENCY",),
+        least=1,
     )
-    reload: bool = setting(False, "Start again when a file changes.", _PROCESS)
+    reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
     def __post_init__(self) -> None:
         """Read every field through its setting, then look at them together."""

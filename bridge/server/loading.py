@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from bridge.detect import KINDS
+from bridge.detect import KINDS, detect, other_kind
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.server.config import Config
+from bridge.server.settings import close_names
+
+logger = logging.getLogger("bridge.error")
 
 #: What an app is called where only its module is named.
 USUAL_NAMES = ("app", "application")
+
+#: How the names of apps end, and of functions that make one; and how the latter begin.
+_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
+_MAKERS = ("create_", "make_", "get_", "build_")
 
 
 def load(config: Config) -> Any:
     """The app that `config` names: `app` itself, or a `Dispatcher` of its mounts.
 
     Raises `AppLoadError` where an app cannot be had, `ConfigError` where none is named.
+    An explicit kind wins, with a warning where the app looks like another.
     """
     if config.mount:
         return _load_mounts(config)
     if config.app is None:
-        raise ConfigError("no app is named; say module:attr, or --mount PREFIX=module:attr")
-    return load_app(config.app, config.app_dir, config.factory)
+        raise ConfigError("no app is named; say module:attr, or --mount PATH=module:attr")
+    app = load_app(config.app, config.app_dir, config.factory)
+    if config.interface != "auto":
+        name = config.app if isinstance(config.app, str) else repr(app)
+        _warn_of_doubt(app, name, config.interface, "interface", "--interface {}")
+    return app
 
 
 def _load_mounts(config: Config) -> Dispatcher:
@@ -34,10 +48,7 @@ def _load_mounts(config: Config) -> Dispatcher:
         place, _, target = mount.partition("=")
         if place in children:
             raise ConfigError(f"{place} is mounted twice; give each app a place of its own")
-        kind, colon, rest = target.partition(":")
-        if not colon or kind not in KINDS:
-            kind, rest = "auto", target
-        children[place] = Mount(load_app(rest, config.app_dir, config.factory), kind)
+        children[place] = _load_mount(place, target, config)
     return Dispatcher(
         children,
         runner=config.runner,
@@ -47,6 +58,55 @@ def _load_mounts(config: Config) -> Dispatcher:
     )
 
 
+def _load_mount(place: str, target: str, config: Config) -> Mount:
+    kind, name = _split_target(place, target)
+    try:
+        app = load_app(name, config.app_dir, config.factory)
+    except AppLoadError as error:
+        if kind is None or ":" in name:
+            raise
+        raise AppLoadError(
+            f"{error}; {kind}: was read as the kind of the app: where it is the module, say "
+            f"{place}={kind}:{target}"
+        ) from error.__cause__
+    if kind is not None:
+        _warn_of_doubt(app, f"{name} at {place}", kind, "its mount", f"--mount {place}={{}}:{name}")
+        return Mount(app, kind)
+    try:
+        detect(app, f"its kind, such as --mount {place}=wsgi:{name}")
+    except ConfigError as error:
+        raise AppLoadError(f"{name} at {place}: {error}") from None
+    return Mount(app)
+
+
+def _split_target(place: str, target: str) -> tuple[str | None, str]:
+    """The kind, where there is one, and the name of the app."""
+    kind, colon, name = target.partition(":")
+    if colon and kind in KINDS:
+        return kind, name
+    if ":" not in name:
+        return None, target
+    close = close_names(kind.lower(), KINDS)
+    hint = f"did you mean {place}={close[0]}:{name}?" if close else "or none, to have it told"
+    raise ConfigError(
+        f"{kind!r} in the mount {place}={target} is no kind of app; allowed is one of "
+        f"{', '.join(KINDS)}; {hint}"
+    )
+
+
+def _warn_of_doubt(app: object, name: str, kind: str, said_by: str, remedy: str) -> None:
+    seen = other_kind(app, kind)
+    if seen is not None:
+        logger.warning(
+            "%s is served as %s, as %s says, but it looks like %s; if requests fail, say %s",
+            name,
+            kind,
+            said_by,
+            seen,
+            remedy.format(seen),
+        )
+
+
 def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
     """The app that `target` names, or `target` itself where it is no text.
 
@@ -54,7 +114,7 @@ def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
     `application`. With `factory` it is called, and what it returns is the app.
 
     Raises `AppLoadError` that says what is missing; where the app's own code raised, that error is
-    its cause.
+    its cause. Raises `ConfigError` where `app_dir` is no directory.
     """
     found = _find(target, app_dir) if isinstance(target, str) else target
     name = target if isinstance(target, str) else type(target).__name__
@@ -75,6 +135,9 @@ def _find(target: str, app_dir: str) -> Any:
             f"{module_name!r} is a file; name the module instead, such as {stem}:"
             f"{attributes or 'app'} (and its directory with --app-dir)"
         )
+    if ":" in attributes:
+        kind = f", and the kind with --interface {module_name}" if module_name in KINDS else ""
+        raise AppLoadError(f"{target!r} has two colons; say module:attr{kind}")
     if "(" in attributes:
         raise AppLoadError(
             f"{target!r} is a call; name the function and add --factory to have it called"
@@ -88,14 +151,22 @@ def _find(target: str, app_dir: str) -> Any:
             found = getattr(found, attribute)
         except AttributeError:
             raise AppLoadError(
-                f"{module_name} has no attribute {attributes!r}; it is "
-                f"{getattr(module, '__file__', None) or 'no file'}"
+                f"{module_name} has no attribute {attributes!r} (it is "
+                f"{getattr(module, '__file__', None) or 'no file'}); "
+                f"{_advice(module, module_name, attributes.partition('.')[0])}"
             ) from None
     return found
 
 
 def _import(name: str, app_dir: str) -> Any:
-    directory = str(Path(app_dir).resolve())
+    path = Path(app_dir).resolve()
+    if not path.is_dir():
+        wrong = "is a file" if path.exists() else "does not exist"
+        raise ConfigError(
+            f"app_dir is {app_dir!r}, and {path} {wrong}; name the directory that holds "
+            f"{name.partition('.')[0]} with --app-dir"
+        )
+    directory = str(path)
     if directory not in sys.path[:1]:
         sys.path.insert(0, directory)
     try:
@@ -118,9 +189,28 @@ def _usual_app(module: Any, name: str) -> Any:
         if hasattr(module, usual):
             return getattr(module, usual)
     raise AppLoadError(
-        f"{name} has neither {' nor '.join(USUAL_NAMES)}; say which of its attributes is the app: "
-        f"{name}:attr"
+        f"{name} has neither {' nor '.join(USUAL_NAMES)}; {_advice(module, name, 'app')}"
     )
+
+
+def _advice(module: ModuleType, name: str, wanted: str) -> str:
+    """What of `module` may have been meant."""
+    found = [
+        f"{name}:{each}" + (" --factory" if each.startswith(_MAKERS) else "")
+        for each in _candidates(module, wanted)
+    ]
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    return f"say which of its attributes is the app: {name}:attr"
+
+
+def _candidates(module: ModuleType, wanted: str) -> list[str]:
+    """What can be called there and is named like `wanted`, or as apps usually are."""
+    names = [
+        each for each, value in vars(module).items() if callable(value) and not each.startswith("_")
+    ]
+    close = close_names(wanted, names)
+    return list(dict.fromkeys([*close, *(each for each in names if each.endswith(_ENDINGS))]))[:5]
 
 
 def _call(factory: Any, name: str) -> Any:
@@ -131,4 +221,9 @@ def _call(factory: Any, name: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise AppLoadError(f"calling {name} failed: {type(error).__name__}: {error}") from error
+        hint = ""
+        if isinstance(error, TypeError) and other_kind(factory, "factory"):
+            hint = "; it looks like an app, and --factory has every target called: take it away"
+        raise AppLoadError(
+            f"calling {name} failed: {type(error).__name__}: {error}{hint}"
+        ) from error

@@ -8,7 +8,7 @@ variable, the key in a file, the reference page, and the text of the error when 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ Seconds: TypeAlias = float
 Mode: TypeAlias = int
 Path: TypeAlias = str
 Texts: TypeAlias = tuple[str, ...]
-#: ``PREFIX=TARGET`` each; a mapping will do.
+#: ``PATH=APP`` each; a mapping will do.
 Mounts: TypeAlias = tuple[str, ...]
 #: A file, or a ``logging.config`` dictionary.
 LogConfig: TypeAlias = str | dict[str, Any]
@@ -83,17 +83,28 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _mounts(value: object) -> tuple[str, ...]:
     if isinstance(value, Mapping):
-        value = [f"{prefix}={_text(target)}" for prefix, target in value.items()]
+        value = [f"{path}={_text(app)}" for path, app in value.items()]
     mounts = _texts(value)
-    if not all(
-        "/" in prefix and target for prefix, _, target in (m.partition("=") for m in mounts)
-    ):
-        raise ValueError
+    for mount in mounts:
+        path, _, app = mount.partition("=")
+        if "/" not in path or not app:
+            raise _WrongPart(mount)
     return mounts
+
+
+class _WrongPart(ValueError):
+    """It is this part of a list that is wrong."""
 
 
 def _log_config(value: object) -> LogConfig:
     return value if isinstance(value, dict) else _text(value)
+
+
+def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Those of `known` that are so close to `name` that one of them was probably meant."""
+    import difflib  # where something is wrong; every worker would carry it along
+
+    return difflib.get_close_matches(name, list(known), count, cutoff=0.75)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,8 @@ class Kind:
     words: str
     metavar: str
     read: Callable[[Any], Any]
+    example: str = ""
+    show: Callable[[Any], str] = "{:g}".format
 
 
 #: The kind of each annotation in `Config`.
@@ -110,15 +123,21 @@ KINDS = {
     "object": Kind("an app, or module:attr", "MODULE:ATTR", lambda value: value),
     "bool": Kind("true or false", "", _bool),
     "int": Kind("a whole number", "N", _int),
-    "Size": Kind("a number of bytes, such as 65536 or 64K", "BYTES", _size),
+    "Size": Kind("a number of bytes", "BYTES", _size, "65536 or 64K"),
     "Seconds": Kind("a number of seconds", "SECONDS", _seconds),
-    "Mode": Kind("octal permission bits, such as 660", "MODE", _mode),
+    "Mode": Kind(
+        "octal permission bits (digits 0 to 7)",
+        "MODE",
+        _mode,
+        "660 (as a number, 0o660)",
+        "{:o}".format,
+    ),
     "str": Kind("text", "TEXT", _text),
     "Path": Kind("the path of a file or directory", "PATH", _text),
     "Texts": Kind(
         "a list of texts (with commas between them where it is one text)", "TEXT", _texts
     ),
-    "Mounts": Kind("PREFIX=MODULE:ATTR, such as /api=new.asgi:app", "PREFIX=TARGET", _mounts),
+    "Mounts": Kind("PATH=APP", "PATH=APP", _mounts, "/=old:app or /api=new.asgi:app"),
     "LogConfig": Kind("the path of a TOML, JSON or YAML file", "PATH", _log_config),
 }
 
@@ -141,6 +160,7 @@ class Setting:
     choices: tuple[str, ...]
     least: float | None
     most: float | None
+    zero: str
 
     @property
     def flag(self) -> str:
@@ -167,22 +187,25 @@ class Setting:
         """What it may be, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        words, show = self.kind.words, self.kind.show
         if self.most is not None:
-            return f"{self.kind.words} from {self.least:g} to {self.most:g}"
-        if self.least:
-            return f"{self.kind.words}, at least {self.least:g}"
-        return self.kind.words
+            words += f" from {show(self.least)} to {show(self.most)}"
+        elif self.least is not None:
+            words += f", at least {show(self.least)}"
+        if self.zero:
+            words += f" (0: {self.zero})"
+        return f"{words}, such as {self.kind.example}" if self.kind.example else words
 
     @property
     def shown_default(self) -> str:
         """The default as one writes it on the command line; empty where there is none."""
         if self.default in (None, (), ""):
             return ""
-        if self.kind is KINDS["Mode"]:
-            return f"{self.default:o}"
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
-        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+        if isinstance(self.default, float) or self.kind is KINDS["Mode"]:
+            return self.kind.show(self.default)
+        return str(self.default)
 
     def read(self, value: object, label: str) -> Any:
         """`value`, which may be text, as its proper type.
@@ -194,6 +217,8 @@ class Setting:
             return None
         try:
             result = self.kind.read(value)
+        except _WrongPart as error:
+            raise self.wrong(error.args[0], label) from None
         except (TypeError, ValueError, KeyError):
             raise self.wrong(value, label) from None
         if self.choices and result not in self.choices:
@@ -220,11 +245,15 @@ def setting(
     choices: tuple[str, ...] = (),
     least: float | None = None,
     most: float | None = None,
+    zero: str = "",
     secret: bool = False,
 ) -> Any:
-    """A field of `Config`. `aliases` are further flags, `env` further environment variables."""
+    """A field of `Config`. `aliases` are further flags, `env` further environment variables.
+
+    `zero` says what 0 stands for, where that is no number like the others.
+    """
     about = {
-        "help": help,
+        "help": f"{help} 0: {zero}." if zero else help,
         "section": section,
         "short": short,
         "aliases": aliases,
@@ -232,6 +261,7 @@ def setting(
         "choices": choices,
         "least": least,
         "most": most,
+        "zero": zero,
     }
     return dataclasses.field(default=default, repr=not secret, metadata=about)
 

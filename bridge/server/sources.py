@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from bridge.errors import ConfigError
 from bridge.server.config import SETTINGS, Config
+from bridge.server.settings import close_names
 
 #: Values by the setting's name, each with a label that names where it was found.
 Layer: TypeAlias = dict[str, tuple[object, str]]
@@ -16,6 +17,13 @@ Layer: TypeAlias = dict[str, tuple[object, str]]
 _NO_SETTINGS = {"BRIDGE_CONFIG"}
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+#: What a setting may be called by mistake: its name, or that of a flag that says the same.
+_MEANT = {
+    flag.removeprefix("--").replace("-", "_"): setting.name
+    for setting in SETTINGS
+    for flag in (setting.flag, *setting.aliases)
+}
 
 
 def make_config(command_line: Layer, environ: Mapping[str, str], file: str | None) -> Config:
@@ -65,11 +73,13 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
 def unknown_variables(environ: Iterable[str]) -> list[str]:
     """Variables that look like settings of ours and are none, each as a line that says so."""
     known = {variable for setting in SETTINGS for variable in setting.variables} | _NO_SETTINGS
-    return [
-        f"{variable} is not a setting{_suggestion(variable, known)}; it is ignored"
-        for variable in sorted(environ)
-        if variable.startswith("BRIDGE_") and variable not in known
-    ]
+    lines = []
+    for variable in sorted(environ):
+        if variable.startswith("BRIDGE_") and variable not in known:
+            meant = _meant(variable.removeprefix("BRIDGE_").lower(), _MEANT | {"config": "config"})
+            advice = _advice(meant and f"BRIDGE_{meant.upper()}")
+            lines.append(f"{variable} is not a setting and is ignored; {advice}")
+    return lines
 
 
 def from_file(file: str | None) -> Layer:
@@ -79,12 +89,13 @@ def from_file(file: str | None) -> Layer:
     if implicit and not path.exists():
         return {}
     document = _parse(path)
+    _refuse_other_names(document, path)
     match document:
         case {"tool": {"bridge": dict(table)}}:
             pass
         case _:
             table = {} if path.name == "pyproject.toml" else document
-    return {_known(key, path): (value, f"{key} in {path}") for key, value in table.items()}
+    return {_known(key, value, path): (value, f"{key} in {path}") for key, value in table.items()}
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -98,15 +109,33 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
-def _known(key: str, path: Path) -> str:
+#: Where settings stand in a file.
+_PLACES = "settings stand in [tool.bridge] or, in a file of its own, without any table"
+
+
+def _refuse_other_names(document: dict[str, Any], path: Path) -> None:
+    """A table that has the name of the distribution can only be meant for us."""
+    for prefix, tables in (("", document), ("tool.", document.get("tool"))):
+        for name in tables if isinstance(tables, dict) else ():
+            if name.lower().replace("_", "-") == "asgi-bridge":
+                raise ConfigError(f"[{prefix}{name}] in {path} is not read; {_PLACES}")
+
+
+def _known(key: str, value: object, path: Path) -> str:
     name = key.replace("-", "_")
-    if name not in _BY_NAME:
-        raise ConfigError(f"{key} in {path} is not a setting{_suggestion(name, _BY_NAME)}")
-    return name
+    if name in _BY_NAME:
+        return name
+    meant = _meant(name, _MEANT)
+    if meant is None and isinstance(value, dict):
+        raise ConfigError(f"{key} in {path} is a table that is not read; {_PLACES}")
+    raise ConfigError(f"{key} in {path} is not a setting; {_advice(meant)}")
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    import difflib  # as with tomllib
+def _meant(name: str, known: Mapping[str, str]) -> str | None:
+    """The setting of a name in `known` that is so close that it was probably meant."""
+    close = close_names(name, known)
+    return known[close[0]] if close else None
 
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+
+def _advice(meant: str | None) -> str:
+    return f"did you mean {meant}?" if meant else "asgi-bridge serve --help lists them all"

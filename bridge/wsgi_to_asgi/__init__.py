@@ -169,7 +169,7 @@ class WsgiToAsgi:
         """Hand the WebSocket to the app, or refuse its handshake (W60)."""
         if not self.websocket:
             logger.warning(
-                "refused a WebSocket at %s: the WSGI app takes none; "
+                "refused a WebSocket at %r: the WSGI app takes none; "
                 "WsgiToAsgi(app, websocket=True) or --websocket gives them to it",
                 scope["path"],
             )

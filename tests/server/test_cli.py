@@ -44,6 +44,7 @@ def test_help_shows_every_setting_in_its_section() -> None:
     assert "--access-log / --no-access-log" in shown
     assert "-w, --workers N" in shown
     assert "--config FILE" in shown
+    assert "--mount PATH=APP" in shown
 
 
 def test_help_shows_defaults_and_choices() -> None:
@@ -54,6 +55,15 @@ def test_help_shows_defaults_and_choices() -> None:
     assert "thread|greenlet|inline" in shown
     assert "[8000]" in shown
     assert "[666]" in shown
+
+
+def test_help_says_what_is_refused() -> None:
+    """Nobody learns only from an error that an option does nothing yet."""
+    shown = " ".join(
+        CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output.split()
+    )
+    assert "Worker processes. More than 1 is refused for now" in shown
+    assert "Start again when a file changes. Refused for now." in shown
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-V"]])
@@ -78,6 +88,11 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--port", "http"], "--port is 'http'; allowed is a whole number from 0"),
         (["serve", HELLO, "--runner", "fork"], "--runner is 'fork'; allowed is one of thread,"),
         (["serve", HELLO, "--mount", "/=a:b"], "both an app"),
+        (["serve", "--mount", "old:app"], "--mount is 'old:app'; allowed is PATH=APP, such as /="),
+        (["serve", "--mount", "/=wsg:old:app"], "did you mean /=wsgi:old:app?"),
+        (["serve", HELLO, "--app-dir", "nowhere"], "app_dir is 'nowhere', and "),
+        (["serve", HELLO, "--uds-mode", "999"], "--uds-mode is '999'; allowed is octal permission"),
+        (["serve", HELLO, "--timeout-body=-1"], "a number of seconds, at least 0 (0: never)"),
         (["serve", HELLO, "--workers", "4"], "this version runs one process only"),
         (["serve", HELLO, "--reload"], "this version cannot reload yet"),
         (["serve", HELLO, "--prot", "1"], "No such option"),
@@ -85,6 +100,15 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--bind", "nowhere"], "nowhere"),
         (["serve"], "no app is named; say module:attr"),
         (["server"], "No such command"),
+        (["old:app"], "No such command 'old:app'; say: asgi-bridge serve old:app\n"),
+        (["old.wsgi", "--port=1"], "; say: asgi-bridge serve old.wsgi --port=1\n"),
+        (["run", "old:app"], "No such command 'run'; say: asgi-bridge serve module:attr\n"),
+        (
+            ["--port=1", "old:app"],
+            "--port belongs to serve; say: asgi-bridge serve --port=1 old:app",
+        ),
+        (["--no-access-log", "old:app"], "; say: asgi-bridge serve --no-access-log old:app"),
+        (["--prot=1", "old:app"], "No such option"),
     ],
 )
 def test_wrong_usage_is_told_and_exits_with_2(arguments: list[str], said: str) -> None:
@@ -104,7 +128,8 @@ def test_the_environment_is_named_where_it_is_wrong() -> None:
 def test_a_variable_that_is_none_of_ours_is_warned_of() -> None:
     """A typing error in the environment is not silent, and does not stop the server either."""
     ended = run("serve", HELLO, "--port", "http", BRIDGE_THREDS="3")
-    assert "Warning: BRIDGE_THREDS is not a setting; did you mean BRIDGE_THREADS?" in ended.stderr
+    said = "Warning: BRIDGE_THREDS is not a setting and is ignored; did you mean BRIDGE_THREADS?\n"
+    assert said in ended.stderr
 
 
 # ------------------------------------------------------------- exit code 3: the app does not start
@@ -116,6 +141,7 @@ def test_a_variable_that_is_none_of_ours_is_warned_of() -> None:
         ("app = 1/0", "broken:app", "importing broken failed: ZeroDivisionError"),
         ("app = 5", "broken:app", "broken:app is 5, which cannot be called"),
         ("", "broken:app", "broken has no attribute 'app'"),
+        ("def app(): ...", "broken:ap", "broken has no attribute 'ap'"),
         ("", "missing:app", "there is no module 'missing'"),
     ],
 )
@@ -190,6 +216,27 @@ def test_kind_not_told() -> None:
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("Error: cannot tell what kind of app")
     assert result.stderr.count("--interface") == 1
+
+
+def test_kind_of_a_mount_not_told() -> None:
+    """D2: the same for a mount, whose kind is said in another way."""
+    target = "tests.support.apps.hello:undecided"
+    for ended in (
+        run("serve", "--mount", f"/x={target}"),
+        run("serve", BRIDGE_MOUNT=f"/x={target}"),
+    ):
+        assert ended.returncode == 3
+        assert ended.stderr.startswith(f"Error: {target} at /x: cannot tell what kind of app")
+        assert ended.stderr.endswith(f"such as --mount /x=wsgi:{target}\n")
+
+
+def test_a_kind_that_the_app_contradicts(start_host: StartHost) -> None:
+    """D2: it is served as was said, and the log names the remedy before the first request fails."""
+    host = start_host(hosts.bridge(HELLO, "--interface", "asgi3"))
+    warning = host.log().partition("running on")[0]
+    assert f"WARNING: {HELLO} is served as asgi3, as interface says, but it looks like" in warning
+    assert "say --interface wsgi\n" in warning
+    assert httpx.get(host.url("/")).status_code == 500
 
 
 def test_settings_from_file_and_environment(start_host: StartHost, tmp_path: Path) -> None:

@@ -95,18 +95,37 @@ def test_text_is_read_as_what_it_means(name: str, text: object, value: object) -
         ("runner", "fork", "runner is 'fork'; allowed is one of thread, greenlet, inline"),
         ("access_log", "perhaps", "access_log is 'perhaps'; allowed is true or false"),
         ("access_log", 1, "access_log is 1; allowed is true or false"),
-        ("timeout_header", -1, "timeout_header is -1; allowed is a number of seconds"),
+        ("timeout_header", -1, "timeout_header is -1; allowed is a number of seconds, at least 0 "),
+        ("timeout_keep_alive", -1, "timeout_keep_alive is -1; allowed is a number of seconds, at "),
+        ("limit_requests", -1, "limit_requests is -1; allowed is a whole number, at least 0 (0: "),
+        ("ws_max_queue", 0, "ws_max_queue is 0; allowed is a whole number, at least 1"),
         ("timeout_header", "nan", "timeout_header is 'nan'; allowed is a number of seconds"),
         ("limit_body_size", "20 apples", "limit_body_size is '20 apples'; allowed is a number of"),
-        ("uds_mode", "888", "uds_mode is '888'; allowed is octal permission bits"),
+        ("uds_mode", "999", "uds_mode is '999'; allowed is octal permission bits (digits 0 to 7) "),
+        ("uds_mode", 660, "uds_mode is 660; allowed is octal permission bits (digits 0 to 7) from"),
         ("bind", [1], "bind is [1]; allowed is a list of texts"),
-        ("mount", "new:app", "mount is 'new:app'; allowed is PREFIX=MODULE:ATTR"),
+        ("mount", "new:app", "mount is 'new:app'; allowed is PATH=APP, such as /=old:app or /api"),
+        ("mount", ["/=a:b", "new:app"], "mount is 'new:app'; allowed is PATH=APP"),
+        ("mount", ("api=new:app",), "mount is 'api=new:app'; allowed is PATH=APP"),
+        ("mount", ("/api=",), "mount is '/api='; allowed is PATH=APP"),
         ("root_path", 5, "root_path is 5; allowed is text"),
     ],
 )
 def test_a_wrong_value_says_what_is_allowed(name: str, value: object, said: str) -> None:
     """The error has what was seen and what is allowed."""
     assert error(**{name: value}).startswith(said)
+
+
+def test_octal_bounds_are_shown_in_octal() -> None:
+    """Whoever is told how permissions are written reads them written so."""
+    assert error(uds_mode="1777").endswith("from 0 to 777, such as 660 (as a number, 0o660)")
+
+
+def test_what_0_means_is_said_where_it_is_special() -> None:
+    """Who wants no limit, and tries -1, is told what to say."""
+    assert error(limit_body_size=-1).endswith("at least 0 (0: any), such as 65536 or 64K")
+    (ping,) = (each for each in SETTINGS if each.name == "ws_ping_interval")
+    assert ping.help == "Between two pings. 0: none."
 
 
 def test_an_app_and_mounts_contradict() -> None:

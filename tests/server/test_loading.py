@@ -97,8 +97,10 @@ def test_the_app_directory_comes_first(write, tmp_path: Path) -> None:
         ("example_none.deep:app", "there is no module 'example_none'"),
         ("example_bad:nothing", "example_bad has no attribute 'nothing'"),
         ("example_bad:text.nothing", "example_bad has no attribute 'text.nothing'"),
+        ("wsgi:example_bad:app", "has two colons; say module:attr, and the kind with --interface "),
+        ("example_bad:text:app", "'example_bad:text:app' has two colons; say module:attr"),
         ("example_bad:text", "is 'no app', which cannot be called"),
-        ("example_bad", "has neither app nor application"),
+        ("example_bad", "has neither app nor application; say which of its attributes is the app"),
         ("sys:nothing", "sys has no attribute 'nothing'"),
     ],
 )
@@ -108,6 +110,48 @@ def test_a_wrong_name_says_what_to_do(write, tmp_path: Path, target: str, said: 
     error = failure(target, tmp_path)
     assert said in str(error)
     assert error.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("attribute", "meant"),
+    [
+        (":aplication", "example_near:application or example_near:create_app --factory or"),
+        (":create_ap", "example_near:create_app --factory or example_near:application or"),
+        (":nothing", "example_near:application or example_near:create_app --factory or"),
+        (":site_app.nothing", "example_near:site_app or"),
+    ],
+)
+def test_a_missing_attribute_names_what_is_there(
+    write, tmp_path: Path, attribute: str, meant: str
+) -> None:
+    """What is spelled alike comes first, then what is named as apps are; values are no apps."""
+    source = "def application(environ, start_response): ...\ncreate_app = site_app = application\n"
+    write("example_near", source + "my_app = 5\n_app = application\n")
+    said = str(failure(f"example_near{attribute}", tmp_path))
+    assert f"did you mean {meant}" in said
+    assert str(tmp_path / "example_near.py") in said
+    assert "my_app" not in said
+    assert ":_app" not in said
+
+
+def test_a_module_alone_names_what_is_there(write, tmp_path: Path) -> None:
+    """A module without an `app` often has a function that makes one."""
+    write("example_maker", "def make_app(): ...\n")
+    assert "did you mean example_maker:make_app --factory?" in str(
+        failure("example_maker", tmp_path)
+    )
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("nowhere", "does not exist"), ("a.py", "is a file")])
+def test_an_app_directory_that_is_none(write, tmp_path: Path, name: str, wrong: str) -> None:
+    """The directory is named, not the module that was not found in it."""
+    write("a", APP)
+    directory = str(tmp_path / name)
+    with pytest.raises(ConfigError) as caught:
+        load_app("example_site.wsgi:app", directory)
+    said = f"app_dir is {directory!r}, and {directory} {wrong}; name the directory that holds "
+    assert str(caught.value) == f"{said}example_site with --app-dir"
+    assert directory not in sys.path
 
 
 @pytest.mark.parametrize(
@@ -144,6 +188,8 @@ def test_interrupting_is_no_error_of_the_app(write, tmp_path: Path, source: str)
     [
         ("make = 5", "make is 5; a factory is a function"),
         ("def make(needed): ...", "TypeError"),
+        ("def make(environ, start_response): ...", "it looks like an app, and --factory has every"),
+        ("async def make(scope, receive, send): ...", "it looks like an app, and --factory has"),
         ("def make(): raise ValueError('no database')", "ValueError: no database"),
         ("def make(): return None", "is None, which cannot be called"),
     ],
@@ -176,6 +222,75 @@ def test_a_place_is_taken_once(write, tmp_path: Path) -> None:
     mount = ["/=example_twice:app", "/=example_twice:app"]
     with pytest.raises(ConfigError, match="mounted twice"):
         load(Config(mount=mount, app_dir=str(tmp_path)))
+
+
+def failed_mount(target: str, app_dir: Path) -> str:
+    with pytest.raises((AppLoadError, ConfigError)) as caught:
+        load(Config(mount=[f"/x={target}"], app_dir=str(app_dir)))
+    return str(caught.value)
+
+
+def test_a_mount_whose_kind_is_not_told(write, tmp_path: Path) -> None:
+    """D2: the error names the mount, and the way to say its kind there."""
+    write("example_odd", "def app(one, two, three, four): ...\n")
+    said = failed_mount("example_odd:app", tmp_path)
+    assert said.startswith("example_odd:app at /x: cannot tell what kind of app")
+    assert said.endswith("say which with its kind, such as --mount /x=wsgi:example_odd:app")
+    assert "--interface" not in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("wsg", "did you mean /x=wsgi:example_kind:app?"),
+        ("WSGI", "did you mean /x=wsgi:example_kind:app?"),
+        ("asgi", "did you mean /x=asgi3:example_kind:app?"),
+        ("rack", "or none, to have it told"),
+    ],
+)
+def test_a_mount_of_no_kind(tmp_path: Path, kind: str, said: str) -> None:
+    """D2: the kinds are named, and the one that was meant where it is close."""
+    told = failed_mount(f"{kind}:example_kind:app", tmp_path)
+    assert told == (
+        f"'{kind}' in the mount /x={kind}:example_kind:app is no kind of app; allowed is one of "
+        f"asgi3, asgi2, asgi1, wsgi; {said}"
+    )
+
+
+def test_a_module_with_the_name_of_a_kind(write, tmp_path: Path) -> None:
+    """D2: where `wsgi:main` was meant as module and attribute, the error says how to write it."""
+    said = failed_mount("wsgi:main", tmp_path)
+    assert said.startswith("there is no module 'main'")
+    assert said.endswith("where it is the module, say /x=wsgi:wsgi:main")
+    assert "was read as the kind" not in failed_mount("wsgi:main:app", tmp_path)
+
+
+def test_a_kind_that_the_app_contradicts_is_warned_of(
+    write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D2: a kind that was said wins, and the log says at the start what the app looks like."""
+    write("example_doubt", APP + "def unsure(*args): ...\n")
+    target = "example_doubt:app"
+    assert load(Config(app=target, interface="asgi3", app_dir=str(tmp_path))).__name__ == "app"
+    mounts = load(Config(mount=[f"/=asgi2:{target}"], app_dir=str(tmp_path)))
+    assert [route.kind for route in mounts.routes] == ["asgi2"]
+    assert caplog.messages == [
+        f"{target} is served as asgi3, as interface says, but it looks like wsgi; if requests "
+        "fail, say --interface wsgi",
+        f"{target} at / is served as asgi2, as its mount says, but it looks like wsgi; if "
+        f"requests fail, say --mount /=wsgi:{target}",
+    ]
+
+
+def test_a_kind_that_nothing_contradicts_is_not_warned_of(
+    write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D2: not where the app is of that kind, and not where its kind is in doubt."""
+    write("example_sure", APP + "def unsure(*args): ...\n")
+    for name in ("app", "unsure"):
+        load(Config(app=f"example_sure:{name}", interface="wsgi", app_dir=str(tmp_path)))
+        load(Config(mount=[f"/=wsgi:example_sure:{name}"], app_dir=str(tmp_path)))
+    assert caplog.messages == []
 
 
 def test_no_app_at_all() -> None:

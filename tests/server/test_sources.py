@@ -116,7 +116,12 @@ def test_the_environment_can_name_the_file() -> None:
     ("text", "said"),
     [
         ("prot = 5", "prot in bridge.toml is not a setting; did you mean port?"),
-        ("zzzzzz = 5", "zzzzzz in bridge.toml is not a setting"),
+        ("zzzzzz = 5", "zzzzzz in bridge.toml is not a setting; asgi-bridge serve --help lists"),
+        (
+            "limit-concurrency = 5",
+            "limit-concurrency in bridge.toml is not a setting; did you mean",
+        ),
+        ("[mounts]\n'/' = 'a:b'", "mounts in bridge.toml is not a setting; did you mean mount?"),
         ("port = ", "bridge.toml is not TOML: "),
         ("port = 5\ntool = 3", "tool in bridge.toml is not a setting"),
     ],
@@ -126,6 +131,39 @@ def test_a_wrong_file_says_where(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_config({}, {}, toml(text))
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[server]\nport = 5",
+            "server in bridge.toml is a table that is not read; settings stand ",
+        ),
+        ("[tool.bridge.server]\nport = 5", "server in bridge.toml is a table that is not read; "),
+        (
+            "[tool.asgi-bridge]\nport = 5",
+            "[tool.asgi-bridge] in bridge.toml is not read; settings ",
+        ),
+        ("[tool.bridge]\n[tool.asgi_bridge]", "[tool.asgi_bridge] in bridge.toml is not read; "),
+        ("[asgi-bridge]\nport = 5", "[asgi-bridge] in bridge.toml is not read; settings stand in "),
+    ],
+)
+def test_settings_in_a_table_of_another_name(text: str, said: str) -> None:
+    """The error says in which table they would be read."""
+    with pytest.raises(ConfigError) as caught:
+        make_config({}, {}, toml(text))
+    assert str(caught.value).startswith(said)
+    assert "[tool.bridge] or, in a file of its own, without any table" in str(caught.value)
+
+
+def test_a_wrong_table_of_pyproject_is_told() -> None:
+    """One that can only be meant for us is not passed over; others' tables are."""
+    toml("[tool.asgi-bridge]\nport = 5\n", "pyproject.toml")
+    with pytest.raises(ConfigError, match=r"^\[tool\.asgi-bridge\] in pyproject\.toml is not read"):
+        make_config({}, {}, None)
+    toml("[server]\nport = 5\n[tool.other]\nport = 5\n", "pyproject.toml")
+    assert make_config({}, {}, None).port == 8000
 
 
 def test_a_file_that_is_not_there() -> None:
@@ -168,5 +206,23 @@ def test_unknown_variables_are_noticed() -> None:
     """A typing error in the environment is worth a warning; others' variables are not ours."""
     environ = ["BRIDGE_THREDS", "BRIDGE_CONFIG", "BRIDGE_PORT", "PATH", "PORT"]
     assert unknown_variables(environ) == [
-        "BRIDGE_THREDS is not a setting; did you mean BRIDGE_THREADS?; it is ignored"
+        "BRIDGE_THREDS is not a setting and is ignored; did you mean BRIDGE_THREADS?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "advice"),
+    [
+        ("BRIDGE_LOGLEVEL", "did you mean BRIDGE_LOG_LEVEL?"),
+        ("BRIDGE_CONFG", "did you mean BRIDGE_CONFIG?"),
+        ("BRIDGE_WS_MAX_SIZE", "did you mean BRIDGE_WS_MAX_MESSAGE_SIZE?"),
+        ("BRIDGE_FOO", "asgi-bridge serve --help lists them all"),
+        ("BRIDGE_HOME", "asgi-bridge serve --help lists them all"),
+        ("BRIDGE_TOKEN", "asgi-bridge serve --help lists them all"),
+    ],
+)
+def test_only_what_is_close_is_suggested(variable: str, advice: str) -> None:
+    """A name that resembles no setting gets the list of them, and no far-fetched guess."""
+    assert unknown_variables([variable]) == [
+        f"{variable} is not a setting and is ignored; {advice}"
     ]
