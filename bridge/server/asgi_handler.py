@@ -19,7 +19,7 @@ from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.headers import HOP_BY_HOP, encode_fields, reason
 from bridge.leaving import comes_of_leaving
-from bridge.response_head import RAW_HEADS
+from bridge.response_head import RAW_HEADS, ResponseHead
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http import HttpProtocol
 from bridge.server.request import RequestHead
@@ -129,6 +129,8 @@ class AsgiExchange(Exchange):
     """One request answered by an ASGI app."""
 
     connection: HttpProtocol
+    #: The head that the app gave, until it leaves.
+    _start: ResponseHead
 
     def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         super().__init__(connection, head)
@@ -265,14 +267,15 @@ class AsgiExchange(Exchange):
         except TypeError:  # pairs in lists, perhaps
             pairs = [tuple(pair) for pair in message.get("headers", ())]
             head = RAW_HEADS[message.get("status"), *pairs]
-        self.begin(head)
+        self._start = head
+        self.status = head.number
         if message.get("trailers"):
             self._trailers = True
         self._phase = _HELD
 
     def _respond(self, body: bytes) -> None:
         connection = self.connection
-        connection.write(self.plainly(body) or self.whole(body))
+        connection.write(self.whole(self._start, body))
         self.end()
 
     def _stream(self, body: bytes, more: bool) -> None:
@@ -285,8 +288,12 @@ class AsgiExchange(Exchange):
         else:
             self._finish(data)
 
-    def _head_out(self) -> bytes:
-        """The head of a response whose body follows."""
+    def _head_out(self, size: int | None = None) -> bytes:
+        """The head of a response whose body follows; `size` is its length where it is known."""
+        self.begin(self._start)
+        if size is not None and self.length is None and not self._trailers:
+            self.length = size
+            self.head_bytes += b"content-length: %d\r\n" % size
         if self._trailers and self.length is not None and self.head.http11:
             self.drop_length()  # trailers go with chunks only (RFC 9112 §7.1.2)
         self.frame(None)
@@ -350,10 +357,7 @@ class AsgiExchange(Exchange):
 
     async def _send_file(self, file: int, size: int) -> None:
         connection = self.connection
-        if self.length is None and not self._trailers:
-            self.length = size
-            self.head_bytes += b"content-length: %d\r\n" % size
-        head = self._head_out()
+        head = self._head_out(size)
         self._phase = _STREAMING
         count = size
         if self.framing == BY_LENGTH and self.length is not None and size > self.length:

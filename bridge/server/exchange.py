@@ -90,6 +90,8 @@ class Exchange:
     status: int
     over: bool
     """The response has left, or never will; the connection may take the next request."""
+    leaving = False
+    """The last of the response is on its way: for `limit_requests` it is no longer answered."""
     close: bool
     """The connection cannot be used after this response."""
     length: int | None
@@ -97,8 +99,6 @@ class Exchange:
     framing: int
     sent: int
     """Bytes of body that left."""
-    plain: bool
-    """Neither the status nor a field asks for anything unusual."""
     head_bytes: bytes
     """The head on the wire, as far as it is settled."""
     own_date = False
@@ -108,7 +108,7 @@ class Exchange:
         self.connection = connection
         self.head = head
         self.head_bytes = b""
-        self.complete = self.plain = True
+        self.complete = True
         self.over = self.close = False
         self.length = self._event = None
         self.status = self.framing = self.sent = 0
@@ -231,32 +231,9 @@ class Exchange:
         self.head_bytes = head.data
         self.length = head.length
         if not head.plain:
-            self.plain = False
             self.own_date, self.own_server = head.own_date, head.own_server
             if head.close:
                 self.close = True
-
-    def plainly(self, body: bytes) -> bytes:
-        """The whole response where nothing but our own fields is to be added; else ``b""``.
-
-        The common way: what `frame` and `piece` would come to, without asking.
-        """
-        connection = self.connection
-        state = connection.state
-        size = len(body)
-        if (
-            self.length == size
-            and self.plain
-            and self.head.usual
-            and self.complete
-            and not state.retiring
-            and not connection.half_closed
-        ):
-            self.framing = BY_LENGTH
-            self.sent = size
-            self.head_bytes = head = self.head_bytes + state.default_end
-            return head + body
-        return b""
 
     def frame(self, size: int | None) -> None:
         """Settle how the end of the body is told; `size` is its length where it is known.
@@ -375,8 +352,30 @@ class Exchange:
             self.close = True
         return b""
 
-    def whole(self, body: bytes) -> bytes:
-        """The rest of the head and all of the body, for one write."""
+    def whole(self, head: ResponseHead, body: bytes) -> bytes:
+        """All of a response, for one write."""
+        connection = self.connection
+        state = connection.state
+        size = len(body)
+        if (
+            head.length == size
+            and head.plain
+            and self.head.usual
+            and self.complete
+            and not state.retiring
+            and not connection.half_closed
+        ):
+            # The common case: what `begin` and `rest` would come to, without asking.
+            self.status = head.number
+            self.framing = BY_LENGTH
+            self.sent = size
+            self.head_bytes = data = head.data + state.default_end
+            return data + body
+        self.begin(head)
+        return self.rest(body)
+
+    def rest(self, body: bytes) -> bytes:
+        """The rest of the head and all of the body."""
         self.frame(len(body))
         return b"".join((self.head_bytes, self.piece(body), self.last_piece()))
 
@@ -400,7 +399,7 @@ class Exchange:
         if retry_after is not None:
             lines.append(b"retry-after: %d\r\n" % retry_after)
         self.head_bytes = b"".join(lines)
-        self.connection.write(self.whole(text))
+        self.connection.write(self.rest(text))
         self.end()
 
     def cut(self) -> None:

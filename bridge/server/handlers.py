@@ -20,6 +20,8 @@ from bridge.server.exchange import Exchange
 from bridge.server.http import Handler, HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.server.wsgi_handler import WsgiHandler
+from bridge.server.wsgi_in_thread import ThreadExchange
+from bridge.server.wsgi_on_loop import LoopExchange
 from bridge.types import ASGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
@@ -33,6 +35,7 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
             max_body_size=app.max_body_size,
             spool_body=app.spool_body,
             prefix=prefix,
+            exchange=ThreadExchange if app.runner.threaded else LoopExchange,
         )
     if isinstance(app, Dispatcher):
         return DispatchHandler(app, state, prefix)

@@ -52,6 +52,7 @@ class Counted(Protocol):
     """What `limit_requests` counts: an exchange."""
 
     over: bool
+    leaving: bool
 
 
 class ServerState:
@@ -140,7 +141,7 @@ class ServerState:
         """One request more at a time. Raises `Overloaded` where that is one too many (S2)."""
         if len(self.active) >= self.limit_requests:
             # Those that threads have ended are taken out only when somebody looks.
-            self.active = {each for each in self.active if not each.over}
+            self.active = {each for each in self.active if not (each.over or each.leaving)}
             if len(self.active) >= self.limit_requests:
                 raise Overloaded(f"{self.limit_requests} requests are answered now, the limit")
         self.active.add(exchange)

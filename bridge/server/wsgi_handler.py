@@ -3,16 +3,8 @@
 No scope, no messages, no task in between (DESIGN, the way of a request); the rules are those of
 `environ.py` and `wsgi_response.py`, the same as behind `WsgiToAsgi`.
 
-Under the thread runner most of this runs in the pool's threads. A thread writes what is finished
-itself, through a `Wire`, while nothing waits in the transport; what does not fit is left to the
-loop (W25, W39), and so is a whole response while more requests wait for a thread
-(`ServerState.hand_in`). It tells the loop that the exchange is over by setting `over`, and wakes
-it only where the connection waits for just that:
-
-    thread: over = True; look at `wants_end`; set? wake the loop
-    loop:   wants_end = True; look at `over`; set? go on
-
-Whichever comes second sees the other, so no end is missed.
+Here is what all runners share: the request's way in. How a response leaves depends on where the
+app runs: `wsgi_on_loop.py` and `wsgi_in_thread.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +17,7 @@ from typing import IO, Any
 
 from bridge.body import HIGH_WATER, WholeInput, WsgiInput
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
-from bridge.errors import BridgeError, ClientDisconnected, RequestError, WaitNotPossible
+from bridge.errors import BridgeError, RequestError
 from bridge.headers import reason
 from bridge.response_head import TEXT_FIELDS, ResponseHead
 from bridge.runners import Runner
@@ -35,7 +27,6 @@ from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
 from bridge.server.lazy_scope import LazyScope
 from bridge.server.request import CHUNKED, RequestHead
-from bridge.server.wire import NO_WIRE, NoWire, Wire
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
 
@@ -49,6 +40,7 @@ class WsgiHandler:
 
     `spool_body`: take whole bodies before the app runs, this many bytes of each in memory.
     `max_body_size`: bytes; None leaves it to the server's own limit (W22).
+    `exchange`: the class of exchanges that fits the runner.
     """
 
     def __init__(
@@ -60,15 +52,15 @@ class WsgiHandler:
         spool_body: int | None = None,
         multiprocess: bool = False,
         prefix: str = "",
+        exchange: type[WsgiExchange],
     ) -> None:
         self.app = app
         self.runner = runner
+        self._exchange = exchange
         self.max_body_size = max_body_size
         self.spool = spool_body if runner.can_wait else (spool_body or _SPOOL)
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
-        #: Jobs run in other threads than the loop's.
-        self.threaded = runner.threaded
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
         self._base["wsgi.errors"] = sys.stderr
@@ -76,7 +68,7 @@ class WsgiHandler:
 
     def open(self, connection: HttpProtocol, head: RequestHead) -> WsgiExchange:
         """An exchange for this request."""
-        return WsgiExchange(self, connection, head)
+        return self._exchange(self, connection, head)
 
     def base_for(self, connection: HttpProtocol) -> Environ:
         """What is the same for every request that comes in where `connection` did."""
@@ -103,13 +95,10 @@ class WsgiExchange(Exchange):
     """One request answered by a WSGI app; the `ResponseSink` of its `WsgiCall`."""
 
     connection: HttpProtocol
-    #: What a thread writes through; None where the app runs on the loop's thread.
-    _wire: Wire | NoWire | None
+    #: What runs, where a call that pauses or waits has to be found again.
     _call: WsgiCall | None
     #: The head of a streamed response has not left yet.
     head_waits = False
-    #: Bytes of this response wait in the transport: what follows must wait behind them.
-    _behind: bool
     #: The app runs when the whole body is here, and not before.
     _held = False
     #: Where a body waits for that which may be too large for the memory.
@@ -118,16 +107,42 @@ class WsgiExchange(Exchange):
     def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         super().__init__(connection, head)
         self.handler = handler
-        self._submitted = self._behind = False
-        self._call = self._wire = None
+        self.submitted = False
+        self._call = None
         if handler.max_body_size is not None:
             self.body_limit = handler.max_body_size
+
+    # --------------------------------------------------------- what depends on the runner
+
+    def submit(self, call: WsgiCall) -> None:
+        """Hand `call` to the runner. Raises what `Runner.submit` raises."""
+        raise NotImplementedError
+
+    def respond(self, head: ResponseHead, body: bytes) -> None:
+        """ResponseSink: the whole response."""
+        raise NotImplementedError
+
+    def write(self, chunk: bytes) -> bool:
+        """ResponseSink: one piece."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """ResponseSink: the response cannot be completed."""
+        raise NotImplementedError
+
+    def put(self, data: bytes) -> None:
+        """Write, from wherever the app runs. Raises `ClientDisconnected`."""
+        raise NotImplementedError
+
+    def wrote_all(self) -> None:
+        """The response is over, as far as the app is concerned."""
+        raise NotImplementedError
 
     # --------------------------------------------------------- the body in, on the loop (W25)
 
     def answer(self) -> None:
         """Hand the request to the runner as soon as enough of its body is here."""
-        if self._submitted or self.over:
+        if self.submitted or self.over:
             return
         if self.complete or (self.head.expects and not self._held):
             self._submit()
@@ -154,8 +169,8 @@ class WsgiExchange(Exchange):
                 self.body_size += len(data)
             return True
         room = super().feed(data) or self._held
-        if not room and not self._submitted and not self.over:
-            self._submit()  # a greenlet has taken it already when this returns
+        if not room and not self.submitted and not self.over:
+            self._submit()
             return self.waiting < HIGH_WATER
         return room
 
@@ -166,7 +181,7 @@ class WsgiExchange(Exchange):
 
     def input_ended(self) -> None:
         """The client stopped in the middle of its body."""
-        if self._submitted:
+        if self.submitted:
             self.wake()
         else:
             self.over = True
@@ -175,36 +190,26 @@ class WsgiExchange(Exchange):
     def disconnected(self) -> None:
         """The client has left; an app that has not begun never does."""
         super().disconnected()
-        if not self._submitted:
+        if not self.submitted:
             self.over = True
-        elif self._call is not None and self.handler.runner.can_wait and not self.over:
-            # A greenlet that waits for something else hears of it there (G4).
-            self.handler.runner.interrupt(self._call, ClientDisconnected("the client is gone"))
 
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: the next read raises; an app that has not begun never does."""
         super().spoil(error)
-        if not self._submitted:
+        if not self.submitted:
             self.refuse(error.status, reason(error.status))
 
     # --------------------------------------------------------- the environ
 
     def _submit(self) -> None:
-        self._submitted = True
-        handler, connection = self.handler, self.connection
+        self.submitted = True
         try:
-            call = WsgiCall(handler.app, self._environ(), self)
+            call = WsgiCall(self.handler.app, self._environ(), self)
         except RequestError as error:
             self.refuse(error.status, reason(error.status))
             return
-        if not handler.threaded:
-            self._call = call  # a circle, until the end: a call that pauses has to be found again
-        else:
-            self._wire = connection.wire or connection.make_wire() or NO_WIRE
-            if connection.transport.get_write_buffer_size():
-                self._behind = True  # an earlier response has not quite left
         try:
-            handler.runner.submit(call)
+            self.submit(call)
         except BridgeError as error:
             call.refuse(error)
 
@@ -295,29 +300,9 @@ class WsgiExchange(Exchange):
         """``wsgi.early_hints``: send 103 with these fields, where the head has not left (W42)."""
         if self.framing == UNFRAMED:
             lines = [TEXT_FIELDS[pair].line for pair in headers]
-            self._put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(lines))
+            self.put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(lines))
 
     # --------------------------------------------------------- the response out, in the runner
-
-    def respond(self, head: ResponseHead, body: bytes) -> None:
-        """ResponseSink: the whole response."""
-        self.begin(head)
-        data = self.plainly(body) or self.whole(body)
-        if self._wire is not None and not self._behind:
-            state = self.connection.state
-            if self.handler.runner.queue or state.collecting:
-                self._log()
-                self._wire = None
-                state.hand_in(self, data)
-                return
-        self._put(data)
-        self._end()
-
-    def write_whole(self, data: bytes) -> None:
-        """On the loop: write a response that a thread has made, and go on after it."""
-        if not self.connection.gone:
-            self.connection.write_rest(data)
-        self._end_behind()
 
     def start(self, head: ResponseHead) -> None:
         """ResponseSink: the head of a streamed response; held until its first piece."""
@@ -325,55 +310,23 @@ class WsgiExchange(Exchange):
         self.frame(None)
         self.head_waits = True
 
-    def write(self, chunk: bytes) -> bool:
-        """ResponseSink: one piece. Waits while the client is slow, or asks for a pause."""
+    def framed(self, chunk: bytes) -> bytes:
+        """A piece of body as it goes on the wire, behind the head where that still waits."""
         data = self.piece(chunk)
-        if self.head_waits:
-            self.head_waits = False
-            data = self.head_bytes + data
-        if not self._wire:
-            return self._write_on_loop(data)
-        if data:
-            self._put(data)
-        return True
+        return self._with_head(data) if self.head_waits else data
 
-    def _write_on_loop(self, data: bytes) -> bool:
-        connection = self.connection
-        if connection.gone:
-            raise ClientDisconnected("the client is gone")
-        if data:
-            connection.write_now(data)
-        if connection.write_paused:
-            if not self.handler.runner.can_wait:
-                return False
-            self.handler.runner.wait(connection.drained())
-        return True
-
-    def room(self) -> None:
-        """The client has caught up, or is gone: a paused call goes on (inline runner)."""
-        if self._call is not None and not self.over and not self.handler.runner.can_wait:
-            self.handler.runner.submit(self._call)
+    def _with_head(self, data: bytes) -> bytes:
+        self.head_waits = False
+        return self.head_bytes + data
 
     def finish(self) -> None:
         """ResponseSink: the body is whole."""
         data = self.last_piece()
         if self.head_waits:
-            self.head_waits = False
-            data = self.head_bytes + data
+            data = self._with_head(data)
         if data:
-            self._put(data)
-        self._end()
-
-    def abort(self) -> None:
-        """ResponseSink: the response cannot be completed."""
-        if not self.handler.threaded:
-            self._call = None
-            self.cut()
-        elif self._wire is not None:  # else the loop has the rest already
-            self._wire = None
-            # Over when it is cut, not before: the loop would end the connection as after a whole
-            # response, and where only its end tells the end of the body, a client could not tell.
-            self.connection.call_on_loop(self.cut)
+            self.put(data)
+        self.wrote_all()
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
         """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
@@ -382,68 +335,10 @@ class WsgiExchange(Exchange):
         if not runner.can_wait or real is None or count is None or self.framing != BY_LENGTH:
             return False
         if self.head_waits:
-            self.head_waits = False
-            self._put(self.head_bytes)
+            self.put(self._with_head(b""))
         runner.wait(self.connection.send_file(real, file.tell(), count))
-        self._behind = False
         self.sent += count
         return True
-
-    # --------------------------------------------------------- from whatever thread it is
-
-    def _put(self, data: bytes) -> None:
-        """Write: here, if this is a thread of the pool and nothing waits before it."""
-        connection, wire = self.connection, self._wire
-        if wire is None:
-            if connection.gone:
-                raise ClientDisconnected("the client is gone")
-            connection.write(data)
-        elif connection.gone:
-            raise ClientDisconnected("the client is gone")
-        elif not self._behind:
-            sent = wire.send(data)
-            if sent != len(data):
-                self._behind = True
-                connection.call_on_loop(connection.write_rest, data[sent:])
-        else:
-            try:
-                self._behind = self.handler.runner.wait(self._write_behind(data))
-            except WaitNotPossible:  # on the loop: the runner has refused the call
-                connection.write_rest(data)
-
-    async def _write_behind(self, data: bytes) -> bool:
-        """On the loop: write behind what waits there already; whether something still does."""
-        connection = self.connection
-        await connection.drained()
-        connection.write(data)
-        await connection.drained()
-        return connection.transport.get_write_buffer_size() > 0
-
-    def _end(self) -> None:
-        if self._wire is None:
-            self._call = None
-            self.end()
-            return
-        connection = self.connection
-        self._log()
-        self._wire = None
-        if self._behind:
-            # Only when what waits has been taken by the transport may another response follow.
-            connection.call_on_loop(self._end_behind)
-            return
-        self.over = True
-        if connection.wants_end or self.close or not self.complete:
-            connection.call_on_loop(connection.settle, self)
-
-    def _log(self) -> None:
-        log = self.connection.state.access_log
-        if log is not None:
-            log(self)
-
-    def _end_behind(self) -> None:
-        """On the loop: what was left to it has been written."""
-        self.over = True
-        self.connection.settle(self)
 
 
 def _real_file(file: Any) -> int | None:

@@ -1,0 +1,139 @@
+"""WSGI exchanges whose app runs in a thread of the pool.
+
+A thread writes what is finished itself, through a `Wire`, while nothing waits in the transport;
+what does not fit is left to the loop (W25, W39), and so is a whole response while more requests
+wait for a thread (`ServerState.hand_in`). It tells the loop that the exchange is over by setting
+`over`, and wakes it only where the connection waits for just that:
+
+    thread: over = True; look at `wants_end`; set? wake the loop
+    loop:   wants_end = True; look at `over`; set? go on
+
+Whichever comes second sees the other, so no end is missed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.errors import ClientDisconnected, WaitNotPossible
+from bridge.response_head import ResponseHead
+from bridge.server.wire import NO_WIRE, NoWire, Wire
+from bridge.server.wsgi_handler import WsgiExchange
+from bridge.wsgi_response import WsgiCall
+
+
+class ThreadExchange(WsgiExchange):
+    """One request, on the loop's thread until it is submitted, and in a thread of the pool then."""
+
+    #: What the thread writes through; None when the response is over, or left to the loop.
+    _wire: Wire | NoWire | None
+    #: Bytes wait in the transport, or on their way there: what follows must wait behind them.
+    _behind: bool
+    #: Whether the transport was looked at: an earlier response may not quite have left.
+    _looked: bool
+
+    def submit(self, call: WsgiCall) -> None:
+        """Queue `call` for a thread."""
+        connection = self.connection
+        self._behind = self._looked = False
+        self._wire = connection.wire or connection.make_wire() or NO_WIRE
+        self.handler.runner.submit(call)
+
+    # --------------------------------------------------------- the response, in the thread
+
+    def respond(self, head: ResponseHead, body: bytes) -> None:
+        """ResponseSink: the whole response."""
+        data, state = self.whole(head, body), self.connection.state
+        if (self.handler.runner.queue or state.collecting) and not self._behind:
+            self._log()
+            self._wire = None
+            state.hand_in(self, data)
+        else:
+            if state.limit_requests:
+                self.leaving = True  # before a client can have it and come back
+            self.put(data)
+            self.wrote_all()
+
+    def finish(self) -> None:
+        """ResponseSink: the body is whole."""
+        self.leaving = True
+        super().finish()
+
+    def write(self, chunk: bytes) -> bool:
+        """ResponseSink: one piece. Waits while the client is slow."""
+        data = self.framed(chunk)
+        if data:
+            self.put(data)
+        return True
+
+    def abort(self) -> None:
+        """ResponseSink: the response cannot be completed."""
+        if self._wire is not None:  # else the loop has the rest already
+            self._wire = None
+            # Over when it is cut, not before: the loop would end the connection as after a whole
+            # response, and where only its end tells the end of the body, a client could not tell.
+            self.connection.call_on_loop(self.cut)
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
+        sent = super().send_file(file, block_size, count)
+        if sent:
+            self._behind = False
+        return sent
+
+    def put(self, data: bytes) -> None:
+        """Write, if nothing waits before it; else have the loop write, and wait for that."""
+        connection, wire = self.connection, self._wire
+        if connection.gone or wire is None:
+            raise ClientDisconnected("the client is gone")
+        if not self._looked:
+            self._looked = True
+            self._behind = connection.transport.get_write_buffer_size() > 0
+        if not self._behind:
+            sent = wire.send(data)
+            if sent != len(data):
+                self._behind = True
+                connection.call_on_loop(connection.write_rest, data[sent:])
+        else:
+            try:
+                self._behind = self.handler.runner.wait(self._write_behind(data))
+            except WaitNotPossible:  # on the loop: the runner has refused the call
+                connection.write_rest(data)
+
+    async def _write_behind(self, data: bytes) -> bool:
+        """On the loop: write behind what waits there already; whether something still does."""
+        connection = self.connection
+        await connection.drained()
+        connection.write(data)
+        await connection.drained()
+        return connection.transport.get_write_buffer_size() > 0
+
+    # --------------------------------------------------------- the end
+
+    def wrote_all(self) -> None:
+        """In the thread: the response is over; what of it the loop has to write may still wait."""
+        connection = self.connection
+        self._log()
+        self._wire = None
+        if self._behind:
+            # Only when what waits has been taken by the transport may another response follow.
+            connection.call_on_loop(self._is_over)
+            return
+        self.over = True
+        if connection.wants_end or self.close or not self.complete:
+            connection.call_on_loop(connection.settle, self)
+
+    def write_whole(self, data: bytes) -> None:
+        """On the loop: write a response that the thread has made, and go on after it."""
+        if not self.connection.gone:
+            self.connection.write(data)
+        self._is_over()
+
+    def _is_over(self) -> None:
+        self.over = True
+        self.connection.settle(self)
+
+    def _log(self) -> None:
+        log = self.connection.state.access_log
+        if log is not None:
+            log(self)
