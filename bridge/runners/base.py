@@ -132,11 +132,11 @@ def await_(awaitable: Awaitable[T]) -> T:
     return runner.wait(awaitable)
 
 
-def lend_loop(loop: asyncio.AbstractEventLoop) -> bool:
+def lend_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Let asgiref's ``async_to_sync`` and ``anyio.from_thread`` find `loop` from this thread (W51).
 
     Both look in thread-locals that their own worker threads set. What the app has not imported
-    is left alone; True when both are served.
+    is left alone: call it again when there are more modules.
     """
     asgiref, anyio = sys.modules.get("asgiref.sync"), sys.modules.get("anyio.from_thread")
     if asgiref is not None:
@@ -150,4 +150,3 @@ def lend_loop(loop: asyncio.AbstractEventLoop) -> bool:
             local.current_token = anyio.EventLoopToken(backend, loop)
         else:  # before anyio 4.11
             local.current_async_backend, local.loop = backend, loop
-    return asgiref is not None and anyio is not None

@@ -19,6 +19,7 @@ import asyncio
 import concurrent.futures
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable
@@ -239,7 +240,7 @@ class ThreadRunner(Runner):
 
     def _work(self, worker: _Worker) -> None:
         current.runner = self
-        popleft, served_loop, lent = self._jobs.popleft, None, False
+        popleft, served_loop, modules = self._jobs.popleft, None, 0
         while True:
             try:
                 job = popleft()
@@ -247,10 +248,10 @@ class ThreadRunner(Runner):
                 if self._sleep(worker):
                     continue
                 return
-            if served_loop is not self._loop or not lent:
-                served_loop = self._loop
+            if served_loop is not self._loop or len(sys.modules) != modules:
+                served_loop, modules = self._loop, len(sys.modules)
                 if served_loop is not None:
-                    lent = lend_loop(served_loop)
+                    lend_loop(served_loop)
             try:
                 copy_context().run(job)
             except BaseException:

@@ -45,7 +45,8 @@ class ThreadExchange(WsgiExchange):
         """ResponseSink: the whole response."""
         data, state = self.whole(head, body), self.connection.state
         if (self.handler.runner.queue or state.collecting) and not self._behind:
-            self._log()
+            if state.access_log is not None:
+                state.access_log(self)
             self._wire = None
             state.hand_in(self, data)
         else:
@@ -113,7 +114,9 @@ class ThreadExchange(WsgiExchange):
     def wrote_all(self) -> None:
         """In the thread: the response is over; what of it the loop has to write may still wait."""
         connection = self.connection
-        self._log()
+        log = connection.state.access_log
+        if log is not None:
+            log(self)
         self._wire = None
         if self._behind:
             # Only when what waits has been taken by the transport may another response follow.
@@ -132,8 +135,3 @@ class ThreadExchange(WsgiExchange):
     def _is_over(self) -> None:
         self.over = True
         self.connection.settle(self)
-
-    def _log(self) -> None:
-        log = self.connection.state.access_log
-        if log is not None:
-            log(self)
