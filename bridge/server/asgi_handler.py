@@ -22,7 +22,7 @@ from bridge.leaving import comes_of_leaving
 from bridge.response_head import RAW_HEADS, ResponseHead
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http import HttpProtocol
-from bridge.server.request import RequestHead
+from bridge.server.request_head import RequestHead
 from bridge.types import ASGIApp, Message, Scope
 
 logger = logging.getLogger("bridge.error")

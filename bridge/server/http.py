@@ -20,7 +20,8 @@ from typing import Any, Protocol, cast
 from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
 from bridge.server.exchange import BY_CLOSE, Exchange
-from bridge.server.request import CHUNKED, SHORT, ChunkedBody, RequestHead
+from bridge.server.request import SHORT, ChunkedBody
+from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.server.tls import tls_extension
 from bridge.server.writing import Writing

@@ -10,18 +10,13 @@ readings of one message, S3) is checked here.
 from __future__ import annotations
 
 import re
-from enum import IntEnum
-from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from bridge.errors import RequestError
-from bridge.headers import Spellings, content_length, keep
-from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
+from bridge.headers import Spellings, keep
+from bridge.server.request_head import HOST, RequestHead, read_line
 from bridge.server.request_line import RequestLine, RequestLines, malformed
-
-#: `RequestHead.length` of a body whose end the chunks tell.
-CHUNKED: Final = -1
 
 _END = b"\r\n\r\n"
 _HOST = re.compile(
@@ -35,92 +30,11 @@ _LINE_START = re.compile(
     re.DOTALL,
 )
 
-
-class Field(IntEnum):
-    """Fields that say something to the server itself. Zero: none of them."""
-
-    ORDINARY = 0
-    HOST = 1
-    CONTENT_LENGTH = 2
-    TRANSFER_ENCODING = 3
-    CONNECTION = 4
-    UPGRADE = 5
-    EXPECT = 6
-    FORWARDED = 7
-
-
-_FIELDS = {
-    **dict.fromkeys(FORWARDING_HEADERS, Field.FORWARDED),
-    b"host": Field.HOST,
-    b"content-length": Field.CONTENT_LENGTH,
-    b"transfer-encoding": Field.TRANSFER_ENCODING,
-    b"connection": Field.CONNECTION,
-    b"upgrade": Field.UPGRADE,
-    b"expect": Field.EXPECT,
-}
-
-
 #: Heads that are worth keeping have fewer bytes.
 SHORT = 512
 #: Lines that are worth keeping are short, and nobody's secret.
 _KEPT_LENGTH = 200
 _SECRET = re.compile(rb"cookie|auth|token|key|secret|session|password")
-
-
-def _read_line(line: bytes) -> tuple[tuple[bytes, bytes], int]:
-    """A field line as ``(name, value)``, and what it means; llhttp has yet to accept it."""
-    name, _, value = line.partition(b":")
-    name, value = name.lower(), value.strip(b" \t")
-    meaning = int(_FIELDS.get(name, Field.ORDINARY))
-    if meaning == Field.CONNECTION and value.lower() == b"keep-alive":
-        meaning = int(Field.ORDINARY)  # what HTTP/1.1 does anyway; 1.0 is never ordinary
-    return (name, value), meaning
-
-
-class RequestHead:
-    """A request line and its fields, checked.
-
-    Names are lower case, values bytes without blanks around them, in order. Attributes that most
-    requests do not need are class attributes, set only where a field speaks of them; the others
-    are not, which makes them faster (see `Exchange`).
-    """
-
-    #: None of the attributes below this one is set, nor is the method HEAD.
-    plain: bool
-    #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
-    usual: bool
-    #: It will be given again for the same bytes: worth to be worked on.
-    kept: bool
-    #: What a handler has made of a head that is kept, and of which base: the handler's own.
-    template: tuple[dict[str, Any], dict[str, Any]] | None
-    #: Bytes of body that follow; `CHUNKED` where the body says so itself.
-    length: int
-    #: True for HTTP/1.1, False for HTTP/1.0.
-    http11 = True
-    #: The client will not use the connection again.
-    close = False
-    #: The client waits for 100 Continue (RFC 9110 §10.1.1).
-    expects = False
-    #: The lower-case Upgrade field, where the Connection field names it.
-    upgrade = b""
-    #: Some proxy's word on the client is among the fields.
-    forwarded = False
-    #: What that word comes to, where the proxy is trusted (S32).
-    resolved: Resolved | None = None
-
-    def __init__(self, line: RequestLine, headers: list[tuple[bytes, bytes]]) -> None:
-        self.line = line
-        self.method = line.method
-        self.headers = headers
-        self.plain = self.usual = True
-        self.kept = False
-        self.length = 0
-        self.template = None
-
-    @property
-    def target(self) -> bytes:
-        """The target as it was sent, in origin form."""
-        return self.line.target
 
 
 def _learn_host(value: bytes) -> bytes:
@@ -191,10 +105,10 @@ class HeadParser:
                 if fresh is None:
                     fresh = []
                 fresh.append(raw)
-                field = _read_line(raw)
+                field = read_line(raw)
             headers.append(field[0])
             if field[1]:
-                if field[1] == 1:
+                if field[1] == HOST:
                     hosts += 1
                 else:
                     special = 1
@@ -234,7 +148,7 @@ class HeadParser:
     def _keep(self, lines: list[bytes]) -> None:
         """Remember lines of a head that was accepted."""
         for line in lines:
-            field = _read_line(line)
+            field = read_line(line)
             if len(line) <= _KEPT_LENGTH and _SECRET.search(field[0][0]) is None:
                 keep(self._lines, line, field, self.LINES)
 
@@ -285,11 +199,10 @@ class HeadParser:
             request.close = True
         hosts = []
         for name, value in request.headers:
-            meaning = _FIELDS.get(name, Field.ORDINARY)
-            if meaning == Field.HOST:
+            if name == b"host":
                 hosts.append(value)
-            elif meaning:
-                _heed(request, meaning, value)
+            else:
+                request.heed(name, value)
         self._check_host(hosts, line)
         if line.authority is not None:
             # RFC 9112 §3.2.2: the target's authority takes the place of the Host field.
@@ -354,38 +267,6 @@ class HeadParser:
             "raise --limit-header-size to allow more",
             431,
         )
-
-
-def _heed(request: RequestHead, meaning: int, value: bytes) -> None:
-    """Note what a field says to the server. Raises `RequestError`."""
-    if meaning == Field.CONTENT_LENGTH:
-        request.length = content_length(value)
-    elif meaning == Field.TRANSFER_ENCODING:
-        if value.lower() != b"chunked":
-            raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known")
-        if not request.http11:
-            raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
-        request.length = CHUNKED
-    elif meaning == Field.CONNECTION:
-        _heed_connection(request, value)
-    elif meaning == Field.EXPECT:
-        if value.lower() != b"100-continue":
-            raise RequestError(f"Expect is {value[:80]!r}; only 100-continue is known", 417)
-        request.expects = request.http11
-    elif meaning == Field.FORWARDED:
-        request.forwarded = True
-
-
-def _heed_connection(request: RequestHead, value: bytes) -> None:
-    options = {option.strip(b" \t") for option in value.lower().split(b",")}
-    if b"close" in options:
-        request.close = True
-    elif b"keep-alive" in options and not request.http11:
-        # A close in another Connection field wins, wherever it stands.
-        others = b",".join(value for name, value in request.headers if name == b"connection")
-        request.close = b"close" in {o.strip(b" \t") for o in others.lower().split(b",")}
-    if b"upgrade" in options:
-        request.upgrade = b"?"
 
 
 class ChunkedBody:

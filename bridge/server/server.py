@@ -37,7 +37,7 @@ from bridge.server.proxied import (
     AnnouncedHttpProtocol,
     ProxiedHttpProtocol,
 )
-from bridge.server.request import RequestHead
+from bridge.server.request_head import RequestHead
 from bridge.server.state import ServerState
 from bridge.server.tls import make_context, reload_certificates
 from bridge.types import ASGIApp

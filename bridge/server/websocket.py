@@ -16,7 +16,7 @@ from bridge.errors import ClientDisconnected, UnsupportedScope
 from bridge.headers import reason
 from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.http import HttpProtocol
-from bridge.server.request import RequestHead
+from bridge.server.request_head import RequestHead
 from bridge.server.state import ServerState
 from bridge.server.websocket_connection import WebSocketConnection
 from bridge.server.websocket_frames import Frames

@@ -26,7 +26,7 @@ from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
 from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
 from bridge.server.lazy_scope import LazyScope
-from bridge.server.request import CHUNKED, RequestHead
+from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
 

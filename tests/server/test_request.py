@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import RequestError
-from bridge.server.request import CHUNKED, ChunkedBody, HeadParser, RequestHead
+from bridge.server.request import ChunkedBody, HeadParser
+from bridge.server.request_head import CHUNKED, RequestHead
 from tests.support.corpus import cases
 from tests.support.raw import chunked, request
 

@@ -1,0 +1,116 @@
+"""What a request's head says: the request line, the fields, and what of them is the server's.
+
+`request.py` reads bytes; here is what they come to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bridge.errors import RequestError
+from bridge.headers import content_length
+from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
+from bridge.server.request_line import RequestLine
+
+#: `RequestHead.length` of a body whose end the chunks tell.
+CHUNKED: Final = -1
+
+# What a field says to the server; plain numbers, for they are compared for every line.
+ORDINARY: Final = 0
+HOST: Final = 1
+SPECIAL: Final = 2
+
+_SPECIAL = FORWARDING_HEADERS | {
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"upgrade",
+    b"expect",
+}
+
+
+def read_line(line: bytes) -> tuple[tuple[bytes, bytes], int]:
+    """A field line as ``(name, value)``, and what it says; llhttp has yet to accept it."""
+    name, _, value = line.partition(b":")
+    name, value = name.lower(), value.strip(b" \t")
+    if name == b"host":
+        return (name, value), HOST
+    if name not in _SPECIAL or (name == b"connection" and value.lower() == b"keep-alive"):
+        return (name, value), ORDINARY  # HTTP/1.1 keeps alive anyway; 1.0 is never ordinary
+    return (name, value), SPECIAL
+
+
+class RequestHead:
+    """A request line and its fields, checked.
+
+    Names are lower case, values bytes without blanks around them, in order. Attributes that most
+    requests do not need are class attributes, set only where a field speaks of them; the others
+    are not, which makes them faster (see `Exchange`).
+    """
+
+    #: None of the attributes below this one is set, nor is the method HEAD.
+    plain: bool
+    #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
+    usual: bool
+    #: It will be given again for the same bytes: worth to be worked on.
+    kept: bool
+    #: What a handler has made of a head that is kept, and of which base: the handler's own.
+    template: tuple[dict[str, Any], dict[str, Any]] | None
+    #: Bytes of body that follow; `CHUNKED` where the body says so itself.
+    length: int
+    #: True for HTTP/1.1, False for HTTP/1.0.
+    http11 = True
+    #: The client will not use the connection again.
+    close = False
+    #: The client waits for 100 Continue (RFC 9110 §10.1.1).
+    expects = False
+    #: The lower-case Upgrade field, where the Connection field names it.
+    upgrade = b""
+    #: Some proxy's word on the client is among the fields.
+    forwarded = False
+    #: What that word comes to, where the proxy is trusted (S32).
+    resolved: Resolved | None = None
+
+    def __init__(self, line: RequestLine, headers: list[tuple[bytes, bytes]]) -> None:
+        self.line = line
+        self.method = line.method
+        self.headers = headers
+        self.plain = self.usual = True
+        self.kept = False
+        self.length = 0
+        self.template = None
+
+    @property
+    def target(self) -> bytes:
+        """The target as it was sent, in origin form."""
+        return self.line.target
+
+    def heed(self, name: bytes, value: bytes) -> None:
+        """Note what a field says to the server. Raises `RequestError`."""
+        if name == b"content-length":
+            self.length = content_length(value)
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked":
+                raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known")
+            if not self.http11:
+                raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
+            self.length = CHUNKED
+        elif name == b"connection":
+            self._heed_connection(value)
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                raise RequestError(f"Expect is {value[:80]!r}; only 100-continue is known", 417)
+            self.expects = self.http11
+        elif name in FORWARDING_HEADERS:
+            self.forwarded = True
+
+    def _heed_connection(self, value: bytes) -> None:
+        options = {option.strip(b" \t") for option in value.lower().split(b",")}
+        if b"close" in options:
+            self.close = True
+        elif b"keep-alive" in options and not self.http11:
+            # A close in another Connection field wins, wherever it stands.
+            others = b",".join(value for name, value in self.headers if name == b"connection")
+            self.close = b"close" in {o.strip(b" \t") for o in others.lower().split(b",")}
+        if b"upgrade" in options:
+            self.upgrade = b"?"
