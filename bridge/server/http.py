@@ -19,23 +19,19 @@ from typing import Any, Protocol, cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
+from bridge.server.deadlines import Deadlines
+from bridge.server.draining import Drain
 from bridge.server.exchange import BY_CLOSE, Exchange
+from bridge.server.refusals import refusal
 from bridge.server.request import SHORT, ChunkedBody
 from bridge.server.request_head import CHUNKED, RequestHead
-from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
+from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.tls import tls_extension
-from bridge.server.writing import Writing
 
 logger = logging.getLogger("bridge.error")
 
 #: Blank lines before a request line that are ignored (RFC 9112 §2.2).
 BLANK_LINES = 4
-#: Seconds for which a loop that is busy gets to read what has come, before an idle connection ends.
-_LAST_LOOK = 0.01
-#: Seconds after a half-close until the app is told that the client has left.
-HALF_CLOSE_GRACE = 2.0
-#: Seconds after which an idle connection gives back its second descriptor.
-_FORGET = 5.0
 
 
 class Handler(Protocol):
@@ -45,7 +41,7 @@ class Handler(Protocol):
         """An exchange for this request. Raises `RequestError` where it refuses it."""
 
 
-class HttpProtocol(Writing):
+class HttpProtocol(Deadlines):
     """One HTTP/1.1 connection."""
 
     root_path: str
@@ -61,27 +57,16 @@ class HttpProtocol(Writing):
     #: The client's address and port as WSGI has them; None where it has none.
     remote: tuple[str, str] | None
 
-    exchange: Exchange | None
     #: A thread that ends the running exchange shall wake the loop for it.
     wants_end: bool
-    half_closed: bool
-    #: Nothing that comes in is looked at any more.
-    _deaf: bool
     #: What came with a whole head, behind it: its body, mostly.
     _behind_head: bytes
-    _reading_paused = False
     _chunked: ChunkedBody | None = None
     _body_left = 0
     _searched = 0
     #: Blank lines that came where a request line is expected.
     _blank_lines = 0
-    #: When the present phase began: idle, or a head that is coming in, or a body.
-    _head_since = 0.0
-    _body_since = 0.0
     _paused_since = 0.0
-    #: When the client stopped sending, and what had been sent to it at the last look.
-    _eof_since: float
-    _eof_sent = 0
 
     def __init__(self, state: ServerState, handler: Handler, websocket: Handler) -> None:
         super().__init__()
@@ -378,7 +363,7 @@ class HttpProtocol(Writing):
         if ended:
             self._chunked = None
             self._resume_reading()  # who does not read a whole body would never do so
-            # An app that has answered at this very piece has a `_Drain` in its place.
+            # An app that has answered at this very piece has a `Drain` in its place.
             (self.exchange or exchange).end_body()
         return rest
 
@@ -453,7 +438,7 @@ class HttpProtocol(Writing):
             self._close(lingering=not exchange.complete or bool(self._buffer))
             return
         # Not all of the body was read: take it out of the way (W26).
-        self.exchange = _Drain(self, exchange)
+        self.exchange = Drain(self, exchange)
         self.since = self.state.now
         self._resume_reading()
         if self._buffer:
@@ -478,20 +463,7 @@ class HttpProtocol(Writing):
     def _refuse(self, error: BridgeError, begin: bytes) -> None:
         """Answer a request that has no exchange, and close (S6). `begin` is how it began."""
         self._report(error, begin)
-        status, state = error.status, self.state
-        text = _public(error)
-        self.write(
-            b"HTTP/1.1 %d %b\r\n%bconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            b"%bcontent-length: %d\r\n\r\n%b"
-            % (
-                status,
-                reason(status).encode(),
-                state.default_lines,
-                error.fields,
-                len(text),
-                b"" if begin.startswith(b"HEAD ") else text,
-            )
-        )
+        self.write(refusal(error, begin, self.state.default_lines))
         self._close(lingering=True)
 
     def _report(self, error: BridgeError, begin: bytes) -> None:
@@ -522,75 +494,7 @@ class HttpProtocol(Writing):
             self.wire = None
             self.transport.close()
 
-    # --------------------------------------------------------- time
-
-    def sweep(self, now: float) -> None:
-        """Enforce the time limits (S2); called once a second."""
-        self.sweep_output(now)
-        if self._close_at or self.transport.is_closing():
-            return
-        config = self.state.config
-        exchange = self.exchange
-        if exchange is None:
-            if self._head_since:
-                if config.timeout_header and now - self._head_since > config.timeout_header:
-                    self._refuse(
-                        RequestError(
-                            f"the request head was not whole after {config.timeout_header} s; "
-                            "raise --timeout-header to allow more",
-                            408,
-                        ),
-                        bytes(self._buffer[:80]),
-                    )
-            elif now - self.since > config.timeout_keep_alive:
-                # A request may have come that the loop has not read yet: look once more first.
-                self.state.loop.call_later(_LAST_LOOK, self._expire, self.since)
-            elif self.wire is not None and now - self.since > _FORGET:
-                self.wire = None
-            return
-        if exchange.over:
-            self.settle(exchange)
-            return
-        if self._eof_since:
-            self._sweep_half_closed(exchange, now)
-        if not exchange.complete and not self._reading_paused:
-            self._sweep_body(exchange, now)
-
-    def _sweep_half_closed(self, exchange: Exchange, now: float) -> None:
-        """Tell the app that the client has left, unless it still takes what is sent.
-
-        FIN alone does not tell a client that reads on from one that is gone; but one that is gone
-        answers what is sent with RST, and then the connection is lost anyway.
-        """
-        if exchange.sent != self._eof_sent:
-            self._eof_sent, self._eof_since = exchange.sent, now
-        elif now - self._eof_since > HALF_CLOSE_GRACE and not self.half_closed:
-            self.half_closed = True
-            exchange.disconnected()
-
-    def _expire(self, since: float) -> None:
-        """Close after the keep-alive time, unless a request came after all."""
-        if since == self.since and self.exchange is None and not self._buffer and not self._deaf:
-            self._close(lingering=False)
-
-    def _sweep_body(self, exchange: Exchange, now: float) -> None:
-        config = self.state.config
-        if exchange.head.expects and not exchange.continued and not exchange.body_size:
-            self._body_since = now  # it waits for us
-        taken = now - self._body_since
-        if (
-            config.timeout_body
-            and taken > config.timeout_body
-            and exchange.body_size < config.limit_body_pace * (taken - config.timeout_body + 1)
-        ):
-            self._spoiled(
-                exchange,
-                RequestError(
-                    f"read {exchange.body_size} bytes of body in {taken:.0f} s; lower "
-                    "--limit-body-pace to allow that",
-                    408,
-                ),
-            )
+    # --------------------------------------------------------- the server stops
 
     def retire(self, *, at_once: bool) -> None:
         """Close where idle; else after the response in flight, or at once."""
@@ -600,45 +504,10 @@ class HttpProtocol(Writing):
         elif exchange is None:
             if not self._buffer and not self._close_at:
                 self._close(lingering=False)
-        elif isinstance(exchange, _Drain):
+        elif isinstance(exchange, Drain):
             self.drained_body(False)
         else:
             self.wants_end = True
             if exchange.over:
                 self.settle(exchange)
                 self.retire(at_once=False)
-
-
-class _Drain(Exchange):
-    """Stands where an exchange stood while the rest of its body is thrown away."""
-
-    def __init__(self, connection: HttpProtocol, exchange: Exchange) -> None:
-        super().__init__(connection, exchange.head)
-        self.complete = False
-        self._protocol = connection
-
-    def feed(self, data: bytes) -> bool:
-        self.body_size += len(data)
-        if self.body_size > DRAIN_LIMIT:
-            self._protocol.drained_body(False)
-        return True
-
-    def end_body(self) -> None:
-        self.complete = True
-        self._protocol.drained_body(True)
-
-    def spoil(self, error: RequestError) -> None:
-        self._protocol.drained_body(False)
-
-    def input_ended(self) -> None:
-        self._protocol.drained_body(False)
-
-    disconnected = Exchange.wake
-
-
-def _public(error: BridgeError) -> bytes:
-    """What a client is told: what it did wrong, but neither options nor the server's state."""
-    text = reason(error.status)
-    if error.status < 500:
-        text += f": {error}".partition("; raise --")[0].partition("; lower --")[0]
-    return f"{text}\n".encode("utf-8", "replace")

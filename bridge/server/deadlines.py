@@ -1,0 +1,119 @@
+"""The time limits of a connection (S2): what the server looks at once a second.
+
+Nothing is scheduled for each request. A connection notes when its present phase began, and a
+sweep over all connections compares.
+"""
+
+from __future__ import annotations
+
+from bridge.errors import BridgeError, RequestError
+from bridge.server.exchange import Exchange
+from bridge.server.writing import Writing
+
+#: Seconds for which a loop that is busy gets to read what has come, before an idle connection ends.
+_LAST_LOOK = 0.01
+#: Seconds after a half-close until the app is told that the client has left.
+HALF_CLOSE_GRACE = 2.0
+#: Seconds after which an idle connection gives back its second descriptor.
+_FORGET = 5.0
+
+
+class Deadlines(Writing):
+    """What of a connection is about time; `http.HttpProtocol` is the rest."""
+
+    exchange: Exchange | None
+    half_closed: bool
+    #: When the connection became idle.
+    since: float
+    #: When the head, or the body, that is coming in began.
+    _head_since = 0.0
+    _body_since = 0.0
+    #: When the client stopped sending, and what had been sent to it at the last look.
+    _eof_since: float
+    _eof_sent = 0
+    #: What came and was not looked at yet.
+    _buffer: bytearray
+    #: Nothing that comes in is looked at any more.
+    _deaf: bool
+    _reading_paused = False
+
+    def settle(self, exchange: Exchange) -> None:
+        """Go on after an exchange that is over."""
+        raise NotImplementedError
+
+    def _refuse(self, error: BridgeError, begin: bytes) -> None:
+        raise NotImplementedError
+
+    def _spoiled(self, exchange: Exchange, error: RequestError) -> None:
+        raise NotImplementedError
+
+    def _close(self, *, lingering: bool) -> None:
+        raise NotImplementedError
+
+    def sweep(self, now: float) -> None:
+        """Enforce the time limits (S2); called once a second."""
+        self.sweep_output(now)
+        if self._close_at or self.transport.is_closing():
+            return
+        config = self.state.config
+        exchange = self.exchange
+        if exchange is None:
+            if self._head_since:
+                if config.timeout_header and now - self._head_since > config.timeout_header:
+                    self._refuse(
+                        RequestError(
+                            f"the request head was not whole after {config.timeout_header} s; "
+                            "raise --timeout-header to allow more",
+                            408,
+                        ),
+                        bytes(self._buffer[:80]),
+                    )
+            elif now - self.since > config.timeout_keep_alive:
+                # A request may have come that the loop has not read yet: look once more first.
+                self.state.loop.call_later(_LAST_LOOK, self._expire, self.since)
+            elif self.wire is not None and now - self.since > _FORGET:
+                self.wire = None
+            return
+        if exchange.over:
+            self.settle(exchange)
+            return
+        if self._eof_since:
+            self._sweep_half_closed(exchange, now)
+        if not exchange.complete and not self._reading_paused:
+            self._sweep_body(exchange, now)
+
+    def _sweep_half_closed(self, exchange: Exchange, now: float) -> None:
+        """Tell the app that the client has left, unless it still takes what is sent.
+
+        FIN alone does not tell a client that reads on from one that is gone; but one that is gone
+        answers what is sent with RST, and then the connection is lost anyway.
+        """
+        if exchange.sent != self._eof_sent:
+            self._eof_sent, self._eof_since = exchange.sent, now
+        elif now - self._eof_since > HALF_CLOSE_GRACE and not self.half_closed:
+            self.half_closed = True
+            exchange.disconnected()
+
+    def _expire(self, since: float) -> None:
+        """Close after the keep-alive time, unless a request came after all."""
+        if since == self.since and self.exchange is None and not self._buffer and not self._deaf:
+            self._close(lingering=False)
+
+    def _sweep_body(self, exchange: Exchange, now: float) -> None:
+        config = self.state.config
+        if exchange.head.expects and not exchange.continued and not exchange.body_size:
+            self._body_since = now  # it waits for us
+        taken = now - self._body_since
+        if (
+            config.timeout_body
+            and taken > config.timeout_body
+            and exchange.body_size < config.limit_body_pace * (taken - config.timeout_body + 1)
+        ):
+            self._spoiled(
+                exchange,
+                RequestError(
+                    f"read {exchange.body_size} bytes of body in {taken:.0f} s; lower "
+                    "--limit-body-pace to allow that",
+                    408,
+                ),
+            )
