@@ -65,7 +65,7 @@ class HttpProtocol(Deadlines):
     _body_left = 0
     _searched = 0
     #: Blank lines that came where a request line is expected.
-    _blank_lines = 0
+    _blank_lines: int
     _paused_since = 0.0
 
     def __init__(self, state: ServerState, handler: Handler, websocket: Handler) -> None:
@@ -80,6 +80,7 @@ class HttpProtocol(Deadlines):
         self.half_closed = self.wants_end = self._deaf = False
         self._behind_head = b""
         self._eof_since = 0.0
+        self._blank_lines = 0
 
     # --------------------------------------------------------- the connection
 
@@ -223,7 +224,7 @@ class HttpProtocol(Deadlines):
                 self._refuse(error, bytes(buffer[:80]))
             self._searched = max(len(buffer) - 3, 0)
             return None
-        self._searched = self._blank_lines = 0
+        self._searched = 0
         self._head_since = 0.0
         head = bytes(buffer[: end + 4])
         del buffer[: end + 4]
@@ -274,6 +275,7 @@ class HttpProtocol(Deadlines):
             self._refuse(BridgeError("no handler"), data)
             return
         self.exchange = exchange
+        self._blank_lines = 0
         if state.timed:
             exchange.started = perf_counter()
         if head.length:
@@ -301,7 +303,6 @@ class HttpProtocol(Deadlines):
     # --------------------------------------------------------- the body
 
     def _open_body(self, exchange: Exchange, head: RequestHead) -> None:
-        self._blank_lines = 0  # some clients send one behind a body
         limit = exchange.body_limit
         if limit is None:
             limit = exchange.body_limit = self.state.config.limit_body_size
@@ -312,11 +313,11 @@ class HttpProtocol(Deadlines):
             exchange.answer()
             return
         exchange.expect_body()
+        self._body_since = self.state.loop.time()
         if limit and head.length > limit:
             self._body_left = head.length
             exchange.refuse(413, reason(413))
             return
-        self._body_since = self.state.loop.time()
         if head.length == CHUNKED:
             self._chunked = ChunkedBody(self.state.config.limit_header_size)
         else:

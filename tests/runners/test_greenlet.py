@@ -62,6 +62,30 @@ def test_greenlets_are_reused() -> None:
     run_with(GreenletRunner(), main)
 
 
+def test_one_that_waits_holds_up_no_other() -> None:
+    """G2: what came together runs in turn, and a job that waits lets the others go on."""
+
+    async def main(runner: Runner) -> None:
+        ended: list[int] = []
+
+        def job(number: int) -> None:
+            if number % 2:
+                bridge.await_(asyncio.sleep(0.05))
+            ended.append(number)
+
+        calls = [Call(lambda n=n: job(n)) for n in range(6)]
+        for call in calls:
+            runner.submit(call)
+        assert runner.stats().queued == 6
+        for call in calls:
+            await call.done
+        assert ended == [0, 2, 4, 1, 3, 5]
+        await until(lambda: runner.stats().busy == 0)
+        assert runner.stats().served == 6
+
+    run_with(GreenletRunner(), main)
+
+
 def test_context() -> None:
     """G3: the request's context is the greenlet's, before and after it waits, and only its own."""
 

@@ -1,0 +1,125 @@
+"""Heads of responses: what apps give, checked and encoded, and kept where it comes again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.errors import IllegalMessage, IllegalResponse
+from bridge.response_head import (
+    RAW_HEADS,
+    TEXT_FIELDS,
+    TEXT_HEADS,
+    ResponseHead,
+    text_head,
+    with_length,
+    without_length,
+)
+
+TYPE = ("Content-Type", "text/plain")
+
+
+def test_the_forms_of_a_head() -> None:
+    """W34, S10: on the wire as the app spells it, in ASGI's form in lower case."""
+    head = text_head("200 Fine", [("X-One", "\xe9"), ("CONTENT-LENGTH", "7"), ("x-one", "")])
+    assert head.data == b"HTTP/1.1 200 Fine\r\nX-One: \xe9\r\nCONTENT-LENGTH: 7\r\nx-one: \r\n"
+    assert head.raw == [(b"x-one", b"\xe9"), (b"content-length", b"7"), (b"x-one", b"")]
+    assert (head.number, head.length, head.plain, head.bodiless) == (200, 7, True, False)
+
+
+def test_both_kinds_of_apps() -> None:
+    """S10: the same fields of an ASGI app and of a WSGI app come to the same bytes."""
+    raw = RAW_HEADS[404, (b"content-type", b"text/plain"), (b"date", b"now")]
+    text = text_head("404 Not Found", [("content-type", "text/plain"), ("date", "now")])
+    for name in set(ResponseHead.__slots__) - {"given"}:
+        assert getattr(raw, name) == getattr(text, name), name
+    assert raw.own_date
+    assert not raw.own_server
+    assert not raw.plain
+
+
+def test_connection_belongs_to_the_server() -> None:
+    """S10: an ASGI app can ask for a close; of hop-by-hop fields that is all that it can say."""
+    head = RAW_HEADS[200, (b"connection", b"Close"), (b"transfer-encoding", b"chunked")]
+    assert head.data == b"HTTP/1.1 200 OK\r\n"
+    assert head.close
+    kept = RAW_HEADS[200, (b"connection", b"keep-alive")]
+    assert (kept.data, kept.close, kept.plain) == (b"HTTP/1.1 200 OK\r\n", False, True)
+
+
+def test_one_object_for_what_comes_again() -> None:
+    """W34: a head whose fields are all known is kept as a whole."""
+    fields = [("X-Again", "1"), TYPE]
+    first, second, third = (text_head("200 OK", fields) for _ in range(3))
+    assert third is text_head("200 OK", fields)
+    assert first.data == second.data == third.data
+
+
+@pytest.mark.parametrize(
+    "field",
+    [("Set-Cookie", "a=b"), ("ETag", '"1"'), ("Location", "/1"), ("X-Long", 300 * "a")],
+    ids=lambda field: field[0],
+)
+def test_what_is_not_kept(field: tuple[str, str]) -> None:
+    """W34: secrets, and what hardly comes twice, stay nobody's but their response's."""
+    for _ in range(4):
+        text_head("200 OK", [TYPE, field])
+        _ = RAW_HEADS[200, (field[0].encode(), field[1].encode())]
+    assert field not in TEXT_FIELDS
+    assert not any(field in given for given in TEXT_HEADS)
+    assert not any(field[0].encode() in map(first, given[1:]) for given in RAW_HEADS)
+
+
+def first(pair: tuple[bytes, bytes]) -> bytes:
+    return pair[0]
+
+
+def test_so_many_are_kept() -> None:
+    """W34: however many different heads an app sends, only so many are kept."""
+    for number in range(2 * TEXT_HEADS.SIZE):
+        for _ in range(3):
+            text_head("200 OK", [("X-Number", str(number))])
+        assert len(TEXT_HEADS) <= TEXT_HEADS.SIZE
+    assert TEXT_HEADS
+
+
+def test_content_length() -> None:
+    """W35, W36: said twice it must be the same; the bridge adds it, and takes it away."""
+    twice = text_head("200 OK", [("Content-Length", "5"), ("content-length", "5")])
+    assert twice.data == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
+    with pytest.raises(IllegalResponse, match="set twice: 5 and 6"):
+        text_head("200 OK", [("Content-Length", "5"), ("Content-Length", "6")])
+    with pytest.raises(IllegalMessage, match="set twice: 5, 5"):
+        _ = RAW_HEADS[200, (b"content-length", b"5"), (b"content-length", b"5")]
+    plain = text_head("200 OK", [TYPE])
+    assert with_length(plain, 3).length == 3
+    assert without_length(with_length(plain, 3)).data == plain.data
+    assert plain.length is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (200, [], "status is int 200"),
+        (["200 OK"], [], "status is list"),
+        ("200 OK\r\nX: y", [], "status has a CR, LF or NUL"),
+        ("99 Low", [], "three digits from 200 up"),
+        ("200 OK", None, "headers are None, and must be a list"),
+        ("200 OK", [["A", "b"]], "and must be a list of"),
+        ("200 OK", [("A",)], "is not a pair"),
+        ("200 OK", ["ab"], "is no tuple"),
+        ("200 OK", [("A", 1)], "value of header 'A' is int"),
+        ("200 OK", [("A", ["b"])], "and must be a list of"),
+        ("200 OK", [("A b", "c")], "is not a token"),
+        ("200 OK", [("A", "b\nc")], "has a CR, LF or NUL"),
+        ("200 OK", [("A", "\u20ac")], "outside latin-1"),
+        ("200 OK", [("Connection", "close")], "hop-by-hop"),
+        ("200 OK", [("Content-Length", "+1")], "must be digits only"),
+    ],
+)
+def test_what_is_refused(status: Any, headers: Any, said: str) -> None:
+    """W34: each time, with what is wrong, and nothing of it is kept."""
+    for _ in range(3):
+        with pytest.raises(IllegalResponse, match=said):
+            text_head(status, headers)
