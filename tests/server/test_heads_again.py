@@ -1,4 +1,4 @@
-"""Requests and responses that come again: looked up as a whole, and like the first (S3, S10, S13)."""
+"""Requests that come again: looked up as a whole, and answered like the first (S3, S13)."""
 
 from __future__ import annotations
 
