@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-
 import pytest
 
 from tests.conftest import StartHost
+from tests.support.events import event
 from tests.support.hosts import Host, bridge
 from tests.support.raw import Client, Closed, chunked, request
 from tests.support.waiting import eventually
 
 APP = "tests.support.apps.http_rules:app"
-
-
-@pytest.fixture
-def host(shared_host: StartHost) -> Host:
-    return shared_host(bridge(APP, "--no-access-log", "--log-level=debug"))
-
-
-@pytest.fixture
-def client(host: Host) -> Iterator[Client]:
-    with Client(host.connect()) as client:
-        yield client
-
-
-def event(host: Host, name: str) -> str | None:
-    """What the app noted under `name`."""
-    with Client(host.connect()) as client:
-        noted: dict[str, str] = json.loads(client.get("/events").body)
-    return noted.get(name)
 
 
 # ------------------------------------------------------------- 100-continue

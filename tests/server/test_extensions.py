@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartHost
-from tests.support.hosts import Host, bridge
+from tests.support.hosts import Host
 from tests.support.raw import Client, Closed, request
-
-APP = "tests.support.apps.http_rules:app"
-
-
-@pytest.fixture
-def host(shared_host: StartHost) -> Host:
-    return shared_host(bridge(APP, "--no-access-log", "--log-level=debug"))
-
-
-@pytest.fixture
-def client(host: Host) -> Iterator[Client]:
-    with Client(host.connect()) as client:
-        yield client
-
 
 # ------------------------------------------------------------- the extensions
 

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 import pytest
 
 from tests.conftest import StartHost
+from tests.support.events import event
 from tests.support.hosts import Host, bridge
 from tests.support.raw import Client, Closed, request
 from tests.support.waiting import eventually
 
 APP = "tests.support.apps.http_rules:app"
-
-
-@pytest.fixture
-def host(shared_host: StartHost) -> Host:
-    return shared_host(bridge(APP, "--no-access-log", "--log-level=debug"))
-
-
-@pytest.fixture
-def client(host: Host) -> Iterator[Client]:
-    with Client(host.connect()) as client:
-        yield client
-
-
-def event(host: Host, name: str) -> str | None:
-    """What the app noted under `name`."""
-    with Client(host.connect()) as client:
-        noted: dict[str, str] = json.loads(client.get("/events").body)
-    return noted.get(name)
 
 
 # ------------------------------------------------------------- keep-alive and pipelining
