@@ -39,8 +39,9 @@ Generator = Callable[[int, Request, float, int, Tools], Load]
 def wrk(port: int, request: Request, seconds: float, core: int, tools: Tools) -> Load:
     """Keep-alive requests, one at a time on each connection, by wrk."""
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    arguments = [str(request.upload), str(int(request.own_heads))]
     script = ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{port}{request.path}"]
-    return _generate(["wrk", *options, *script, "--", str(request.upload)], seconds, core)
+    return _generate(["wrk", *options, *script, "--", *arguments], seconds, core)
 
 
 def websocket(port: int, request: Request, seconds: float, core: int, tools: Tools) -> Load:

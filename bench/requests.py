@@ -10,11 +10,16 @@ from bench.processes import Failed
 
 @dataclass(frozen=True)
 class Request:
-    """A GET of `path`, or a POST of `upload` bytes of ``x``; the body that must come back."""
+    """A GET of `path`, or a POST of `upload` bytes of ``x``; the body that must come back.
+
+    `own_heads`: under load each request has a head like a browser's, with a target and a cookie
+    that no other has.
+    """
 
     path: str = "/"
     upload: int = 0
     answer: bytes = b"Hello, world!"
+    own_heads: bool = False
 
 
 def check(port: int, request: Request) -> None:

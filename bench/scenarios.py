@@ -166,6 +166,12 @@ SCENARIOS = {
     "plaintext": Scenario("Hello, world! on both interfaces", _PLAIN_ASGI + _PLAIN_WSGI),
     "asgi": Scenario("Hello, world! as an ASGI app", _PLAIN_ASGI),
     "wsgi": Scenario("Hello, world! as a WSGI app, and in Flask", _PLAIN_WSGI + _FLASK),
+    "own-heads": Scenario(
+        "Hello, world!, asked for by browsers: each head has a target and a cookie of its own",
+        tuple(row for row in _PLAIN_ASGI if row.name != "floor")
+        + _python(_WSGI_SERVERS, "bench.apps.plain:wsgi"),
+        Request(own_heads=True),
+    ),
     "echo": Scenario("POST of 10 kB, echoed", _bodies("echo"), _ECHO),
     "large": Scenario(
         "a response of 50 kB", _bodies("large"), Request("/large", answer=large.BODY)
