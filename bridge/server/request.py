@@ -15,7 +15,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from bridge.errors import RequestError
 from bridge.headers import Spellings, keep
-from bridge.server.request_head import HOST, RequestHead, read_line
+from bridge.server.request_head import HOST, Line, RequestHead, read_line
 from bridge.server.request_line import RequestLine, RequestLines, malformed
 
 _END = b"\r\n\r\n"
@@ -30,11 +30,29 @@ _LINE_START = re.compile(
     re.DOTALL,
 )
 
+#: A field that llhttp would accept; that it says nothing to the server is known otherwise.
+_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 #: Heads that are worth keeping have fewer bytes.
 SHORT = 512
 #: Lines that are worth keeping are short, and nobody's secret.
 _KEPT_LENGTH = 200
-_SECRET = re.compile(rb"cookie|auth|token|key|secret|session|password")
+_SECRETS = re.compile(rb"cookie|auth|token|key|secret|session|password")
+
+
+def _is_secret(name: bytes) -> bool:
+    return _SECRETS.search(name) is not None
+
+
+#: Names of fields -> whether they sound like a secret.
+_SECRET: Spellings[bytes, bool] = Spellings(_is_secret)
+
+
+def _ordinary(lines: list[tuple[bytes, Line]]) -> bool:
+    """Whether new lines need no second look: whole fields that say nothing to the server."""
+    for raw, line in lines:  # noqa: SIM110  a generator costs more than the looks
+        if line[1] or _LINE.fullmatch(raw) is None:
+            return False
+    return True
 
 
 def _learn_host(value: bytes) -> bytes:
@@ -48,11 +66,10 @@ class HeadParser:
 
     `line_limit` and `size_limit` are bytes, `count_limit` is a number of fields (S2).
 
-    Clients repeat themselves: most lines of most heads were seen before, from the same client or
-    another. So the lines that llhttp has accepted are kept with what they came to, and it is
-    asked only about a head in which a line is new, or says something to the server: ordinary
-    lines mean the same in every head. A short head of known lines that comes again is kept as a
-    whole: the same bytes are the same request.
+    An ordinary line means the same in every head. So it is read here, and kept with what it came
+    to, for clients repeat themselves; llhttp is asked about heads in which a line says something
+    to the server, or is none. A short head of known lines that comes again is kept as a whole:
+    the same bytes are the same request.
     """
 
     #: Lines that are kept; when there are more, all are learned anew.
@@ -68,7 +85,7 @@ class HeadParser:
         self._small = min(line_limit, size_limit)
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
         self._request_lines = RequestLines()
-        self._lines: dict[bytes, tuple[tuple[bytes, bytes], int]] = {}
+        self._lines: dict[bytes, Line] = {}
         #: Heads that came again: the same bytes are the same request. To be asked only about fewer
         #: bytes than `SHORT`, as more take long to hash.
         self.known: dict[bytes, RequestHead] = {}
@@ -97,15 +114,15 @@ class HeadParser:
         lines = head[line_end + 2 : -4].split(b"\r\n")
         known = self._lines
         headers = []
-        fresh: list[bytes] | None = None
+        fresh: list[tuple[bytes, Line]] | None = None
         special = hosts = 0
         for raw in lines:
             field = known.get(raw)
             if field is None:
                 if fresh is None:
                     fresh = []
-                fresh.append(raw)
                 field = read_line(raw)
+                fresh.append((raw, field))
             headers.append(field[0])
             if field[1]:
                 if field[1] == HOST:
@@ -115,8 +132,10 @@ class HeadParser:
         if len(lines) > self._count_limit:
             raise self._too_many(len(lines))
         request = RequestHead(line, headers)
-        if fresh is not None or special or hosts != 1 or not line.plain:
+        if special or hosts != 1 or not line.plain or (fresh is not None and not _ordinary(fresh)):
             self._judge(request, head, fresh, special or not line.plain)
+        elif fresh is not None:
+            self._keep(fresh)
         if fresh is None:
             if line.known and len(head) < SHORT and not request.forwarded:
                 request.kept = True
@@ -125,7 +144,11 @@ class HeadParser:
         return request
 
     def _judge(
-        self, request: RequestHead, head: bytes, fresh: list[bytes] | None, special: object
+        self,
+        request: RequestHead,
+        head: bytes,
+        fresh: list[tuple[bytes, Line]] | None,
+        special: object,
     ) -> None:
         """Have llhttp look at a head that is not made of known, ordinary lines only."""
         line = request.line
@@ -145,12 +168,11 @@ class HeadParser:
         if fresh is not None:
             self._keep(fresh)
 
-    def _keep(self, lines: list[bytes]) -> None:
+    def _keep(self, lines: list[tuple[bytes, Line]]) -> None:
         """Remember lines of a head that was accepted."""
-        for line in lines:
-            field = read_line(line)
-            if len(line) <= _KEPT_LENGTH and _SECRET.search(field[0][0]) is None:
-                keep(self._lines, line, field, self.LINES)
+        for raw, line in lines:
+            if len(raw) <= _KEPT_LENGTH and not _SECRET[line[0][0]]:
+                keep(self._lines, raw, line, self.LINES)
 
     def _too_many(self, count: int) -> RequestError:
         return RequestError(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from bridge.errors import RequestError
 from bridge.headers import content_length
@@ -29,8 +29,12 @@ _SPECIAL = FORWARDING_HEADERS | {
 }
 
 
-def read_line(line: bytes) -> tuple[tuple[bytes, bytes], int]:
-    """A field line as ``(name, value)``, and what it says; llhttp has yet to accept it."""
+#: A field as ``(name, value)``, and what it says.
+Line: TypeAlias = tuple[tuple[bytes, bytes], int]
+
+
+def read_line(line: bytes) -> Line:
+    """A field line, read; that it is one is not said yet."""
     name, _, value = line.partition(b":")
     name, value = name.lower(), value.strip(b" \t")
     if name == b"host":

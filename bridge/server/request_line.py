@@ -20,14 +20,15 @@ _TARGET: Final = (
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
 #: The methods that llhttp knows, but for CONNECT and those of other protocols.
-_METHODS: Final = frozenset(
-    {
+_METHODS: Final = {
+    method: method.decode("ascii")
+    for method in (
         *(b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"),
         *(b"PROPFIND", b"PROPPATCH", b"MKCOL", b"COPY", b"MOVE", b"LOCK", b"UNLOCK", b"SEARCH"),
         *(b"REPORT", b"MKACTIVITY", b"CHECKOUT", b"MERGE", b"SUBSCRIBE", b"UNSUBSCRIBE"),
         *(b"PURGE", b"LINK", b"UNLINK"),
-    }
-)
+    )
+}
 _LONGEST_METHOD = 64
 
 
@@ -62,9 +63,11 @@ class RequestLine:
         #: Nothing about the line asks for anything unusual.
         self.plain = False
         #: Whether llhttp does not know the method, and has to be fed another.
-        self.stands_in = method.encode("ascii") not in _METHODS
+        self.stands_in = False
         self.raw_path, _, self.query = target.partition(b"?")
-        decoded = unquote_to_bytes(self.raw_path)
+        decoded = self.raw_path
+        if decoded.find(b"%") >= 0:
+            decoded = unquote_to_bytes(decoded)
         #: The path decoded: as UTF-8 (ASGI), and one character for each byte (WSGI).
         self.path = decoded.decode("utf-8", "replace")
         self.native_path = decoded.decode("latin-1")
@@ -92,12 +95,17 @@ def _read(line: bytes) -> RequestLine:
                 f"the protocol is {version!r}; HTTP/1.1 and HTTP/1.0 are spoken here", 505
             )
         raise malformed(line)
-    if method == b"CONNECT":
-        raise RequestError("CONNECT is for proxies, and this is none", 501)
-    if len(method) > _LONGEST_METHOD or not is_token(method):
-        raise malformed(line)
+    name = _METHODS.get(method)
+    known = name is not None
+    if name is None:
+        if method == b"CONNECT":
+            raise RequestError("CONNECT is for proxies, and this is none", 501)
+        if len(method) > _LONGEST_METHOD or not is_token(method):
+            raise malformed(line)
+        name = method.decode("ascii")
     origin, authority = _origin_form(method, target)
-    request = RequestLine(method.decode("ascii"), origin, version == b"HTTP/1.1")
+    request = RequestLine(name, origin, version == b"HTTP/1.1")
+    request.stands_in = not known
     request.authority = authority
     request.plain = request.http11 and authority is None and method != b"HEAD"
     return request
@@ -117,7 +125,8 @@ def _origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
         authority, target = absolute[1], absolute[2]
         if not target.startswith(b"/"):
             target = b"/" + target
-    if target.translate(None, _TARGET) or _BAD_ESCAPE.search(target):
+    escaped = target.find(b"%") >= 0
+    if target.translate(None, _TARGET) or (escaped and _BAD_ESCAPE.search(target)):
         raise RequestError(
             f"the target {target[:80]!r} has characters that must be percent-encoded"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,3 +212,60 @@ def test_overhead_is_bounded() -> None:
     with pytest.raises(RequestError) as caught:
         coded.feed(too_much)
     assert caught.value.status == 431
+
+
+# ------------------------------------------------------------- beside llhttp alone
+
+
+class Reference:
+    """The fields of a head as llhttp alone reads them."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value.strip(b" \t")))
+
+    def read(self, head: bytes) -> list[tuple[bytes, bytes]] | None:
+        """None where it refuses the head."""
+        try:
+            HttpRequestParser(self).feed_data(head)
+        except HttpParserUpgrade:
+            pass
+        except HttpParserError:
+            return None
+        return self.fields
+
+
+odd = st.sampled_from(
+    [bytes([code]) for code in (0, 9, 10, 11, 13, 32, 34, 58, 64, 95, 127, 128, 255)]
+)
+words = st.lists(odd | st.sampled_from([b"a", b"X-B", b"1", b"host", b"te", b" "]), max_size=5)
+odd_lines = st.builds(lambda name, value: b"".join(name) + b":" + b"".join(value), words, words)
+good_lines = st.sampled_from(
+    [b"Accept: */*", b"Cookie: a=b; c", b"X-Empty:", b"Connection: keep-alive"]
+)
+
+
+@given(st.lists(odd_lines | good_lines | words.map(b"".join), max_size=4))
+def test_fields_that_llhttp_is_not_asked_about(lines: list[bytes]) -> None:
+    """S3: what is accepted without llhttp is what it accepts, and comes to the same fields."""
+    head = b"\r\n".join([b"GET / HTTP/1.1", b"Host: x", *lines, b"", b""])
+    if head.find(b"\r\n\r\n") + 4 != len(head):
+        return  # it ends before: the rest would be another request's
+    heads = parser()
+    for _ in range(4):
+        try:
+            fields = heads.parse(head).headers
+        except RequestError:
+            continue
+        assert fields == Reference().read(head)
+
+
+@given(st.lists(good_lines, min_size=1, max_size=4), st.binary(max_size=4))
+def test_every_ordinary_head_is_accepted(lines: list[bytes], value: bytes) -> None:
+    """S3: a head that llhttp accepts, and that says nothing to the server, is no error of ours."""
+    head = b"\r\n".join([b"GET / HTTP/1.1", b"Host: x", *lines, b"X-Any: " + value, b"", b""])
+    reference = Reference().read(head)
+    if reference is not None and head.endswith(value + b"\r\n\r\n") and b"\r\n" not in value:
+        assert parser().parse(head).headers == reference
