@@ -37,6 +37,7 @@ from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.leaving import comes_of_leaving
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
+from bridge.waiting import Waiter
 
 logger = logging.getLogger("bridge.error")
 
@@ -79,7 +80,6 @@ class AppSide:
         self._environ = environ
         self._scope: Scope = scope_from_environ(environ, running.lifespan.state)
         self._context: Context = copy_context()
-        self._waiter = running.waiter()
         self._chunks: deque[bytes] = deque()
 
         # --- written on the loop's side
@@ -103,7 +103,7 @@ class AppSide:
         self._gone = False
 
         # --- raised on one side, taken down on the other: by who waits, and by who has news
-        self._waiting = True
+        self._sleeper: Waiter | None = None
         self._news = False
 
     # --------------------------------------------------------- the app
@@ -135,9 +135,10 @@ class AppSide:
     def _tell(self) -> None:
         """There is news for the WSGI side."""
         self._news = True
-        if self._waiting:
-            self._waiting = False
-            self._waiter.wake()
+        sleeper = self._sleeper
+        if sleeper is not None:
+            self._sleeper = None
+            sleeper.wake()
 
     # --------------------------------------------------------- receive
 
