@@ -213,7 +213,7 @@ class _Bell:
 
     def silence(self) -> None:
         try:
-            os.read(self.descriptor, 4096)
+            os.read(self.descriptor, 8)
         except BlockingIOError:
             pass
 

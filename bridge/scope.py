@@ -8,18 +8,24 @@ here and is never an error of the request.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from bridge.headers import Spellings, content_length
+from bridge.headers import Spellings, content_length, keep
 from bridge.types import Environ, RawHeaders, Scope
 
 #: What ``scope["asgi"]`` says; copied into every scope.
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_MAY_BE_EMPTY = (b"content-type", b"content-length")
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+#: What a host can do, by the key that says so -> the extension that apps know it by.
+_EXTENSIONS = {
+    "wsgi.early_hints": "http.response.early_hint",
+    "wsgi.file_wrapper": "http.response.pathsend",
+}
 _HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2.0": "2", "HTTP/2": "2"}
 #: RFC 3986 §3.3: what stands in a path as it is.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
@@ -36,8 +42,6 @@ def _header_name(key: str) -> bytes:
     return name.replace("_", "-").lower().encode("latin-1", "replace")
 
 
-#: What hosts leave empty where the client sent none.
-_MAY_BE_EMPTY = (b"content-type", b"content-length")
 #: Environ key -> lower-case header name, or ``b""`` for keys that are not header fields.
 _HEADER_NAMES: Spellings[str, bytes] = Spellings(_header_name)
 
@@ -57,26 +61,21 @@ def wire_bytes(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def headers_from_environ(environ: Environ) -> RawHeaders:
+def _headers(environ: Environ, layout: _Layout) -> RawHeaders:
     """The request's fields: names in lower case, in the host's order.
 
     Empty ``CONTENT_TYPE`` and ``CONTENT_LENGTH`` mean that the client sent none (RFC 3875 §4.1).
     """
-    names = _HEADER_NAMES
     try:
-        headers = [
-            (name, value.encode("latin-1"))
-            for key, value in environ.items()
-            if (name := names[key])
-        ]
+        headers = [(name, environ[key].encode("latin-1")) for name, key in layout.fields]
     except UnicodeEncodeError:
-        headers = [(name, wire_bytes(environ[key])) for key in environ if (name := names[key])]
-    if (b"content-type", b"") in headers or (b"content-length", b"") in headers:
+        headers = [(name, wire_bytes(environ[key])) for name, key in layout.fields]
+    if layout.may_be_empty:
         headers = [field for field in headers if field[1] or field[0] not in _MAY_BE_EMPTY]
     return headers
 
 
-def paths_from_environ(environ: Environ) -> tuple[str, bytes, str]:
+def _paths(environ: Environ) -> tuple[str, bytes, str]:
     """``path``, ``raw_path`` and ``root_path`` of the scope.
 
     ``path`` is the whole path, the mount point included; bytes that are not UTF-8 become U+FFFD
@@ -128,6 +127,86 @@ def asks_for_websocket(environ: Environ) -> bool:
     )
 
 
+# ------------------------------------------------------------- what comes again is looked up
+
+#: Beside REQUEST_METHOD, all that `_learn_template` looks at.
+_TEMPLATE_KEYS = (
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "RAW_URI",
+    "REQUEST_URI",
+    "QUERY_STRING",
+    "SERVER_PROTOCOL",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "wsgi.url_scheme",
+)
+#: What is longer than this is not remembered: the keys of an environ, and a request target.
+_LONGEST_KEYS = 4096
+_LONGEST_TARGET = 256
+
+
+class _Layout:
+    """What the keys of an environ say, whatever their values.
+
+    One object stands for all environs with the same keys in the same order; nobody changes it.
+    """
+
+    __slots__ = ("extensions", "fields", "may_be_empty", "values")
+
+    def __init__(self, environ: Environ) -> None:
+        #: The header fields, in the host's order: their names and their keys.
+        self.fields = [(name, key) for key in environ if (name := _HEADER_NAMES[key])]
+        #: Whether there are fields that hosts leave empty where the client sent none.
+        self.may_be_empty = "CONTENT_TYPE" in environ or "CONTENT_LENGTH" in environ
+        #: What this host can do beyond the plain specification (A24).
+        self.extensions = [name for key, name in _EXTENSIONS.items() if key in environ]
+        #: Takes from an environ what a template is made of, and known by.
+        told = [key for key in _TEMPLATE_KEYS if key in environ]
+        self.values = itemgetter("REQUEST_METHOD", "REQUEST_METHOD", *told)  # two make a tuple
+
+
+_LAYOUTS: dict[tuple[str, ...], _Layout] = {}
+_MOST_LAYOUTS = 256
+_TEMPLATES: dict[tuple[_Layout, tuple[object, ...]], Scope] = {}
+_MOST_TEMPLATES = 512
+
+
+def _learn_layout(keys: tuple[str, ...], environ: Environ) -> _Layout:
+    layout = _Layout(environ)
+    if sum(map(len, keys)) <= _LONGEST_KEYS:
+        keep(_LAYOUTS, keys, layout, _MOST_LAYOUTS)
+    return layout
+
+
+def _learn_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ) -> Scope:
+    """A scope without what differs from one request for a target to the next."""
+    path, raw_path, root_path = _paths(environ)
+    query = wire_bytes(environ.get("QUERY_STRING") or "")
+    scheme: str = environ.get("wsgi.url_scheme", "http")
+    template = {
+        "type": "http",
+        "asgi": ASGI_VERSION,
+        "http_version": _HTTP_VERSIONS.get(environ.get("SERVER_PROTOCOL", ""), "1.1"),
+        "method": environ["REQUEST_METHOD"].upper(),
+        "scheme": scheme,
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": root_path,
+        "headers": [],
+        "client": None,
+        "server": _server(environ.get("SERVER_NAME") or "", environ.get("SERVER_PORT"), scheme),
+        "extensions": {},
+    }
+    if len(raw_path) + len(query) <= _LONGEST_TARGET:
+        keep(_TEMPLATES, key, template, _MOST_TEMPLATES)
+    return template
+
+
+# ------------------------------------------------------------- the scope
+
+
 def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) -> Scope:
     """The ``http`` scope of a request that a WSGI host hands over.
 
@@ -135,28 +214,16 @@ def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) ->
     ``wsgi.environ`` (the environ itself, A3), and what this host can do beyond the plain
     specification (A24).
     """
-    path, raw_path, root_path = paths_from_environ(environ)
-    scheme: str = environ.get("wsgi.url_scheme", "http")
-    extensions: dict[str, Any] = {"wsgi.environ": environ}
-    if "wsgi.early_hints" in environ:
-        extensions["http.response.early_hint"] = {}
-    if "wsgi.file_wrapper" in environ:
-        extensions["http.response.pathsend"] = {}
-    scope: Scope = {
-        "type": "http",
-        "asgi": ASGI_VERSION.copy(),
-        "http_version": _HTTP_VERSIONS.get(environ.get("SERVER_PROTOCOL", ""), "1.1"),
-        "method": environ["REQUEST_METHOD"].upper(),
-        "scheme": scheme,
-        "path": path,
-        "raw_path": raw_path,
-        "query_string": wire_bytes(environ.get("QUERY_STRING") or ""),
-        "root_path": root_path,
-        "headers": headers_from_environ(environ),
-        "client": _client(environ),
-        "server": _server(environ.get("SERVER_NAME") or "", environ.get("SERVER_PORT"), scheme),
-        "extensions": extensions,
-    }
+    keys = tuple(environ)
+    layout = _LAYOUTS.get(keys) or _learn_layout(keys, environ)
+    known = layout, layout.values(environ)
+    scope = (_TEMPLATES.get(known) or _learn_template(known, environ)).copy()
+    scope["asgi"] = ASGI_VERSION.copy()
+    scope["headers"] = _headers(environ, layout)
+    scope["client"] = _client(environ)
+    scope["extensions"] = extensions = {"wsgi.environ": environ}
+    for name in layout.extensions:
+        extensions[name] = {}
     if state is not None:
         scope["state"] = state.copy()
     return scope
@@ -177,12 +244,9 @@ def websocket_scope_from_environ(environ: Environ, state: dict[str, Any] | None 
 def _client(environ: Environ) -> tuple[str, int] | None:
     """Who asks; port 0 where the host does not tell it, None where it tells nothing."""
     host: str = environ.get("REMOTE_ADDR") or ""
-    if not host:
-        return None
-    return host, _as_port(environ.get("REMOTE_PORT")) or 0
+    return (host, _as_port(environ.get("REMOTE_PORT")) or 0) if host else None
 
 
-@lru_cache(maxsize=256)
 def _server(name: str, port: object, scheme: str) -> tuple[str, int | None] | None:
     """Who is asked; a Unix socket's path has port None (ASGI, ``server``)."""
     if not name:

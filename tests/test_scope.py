@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import scope
 from bridge.errors import RequestError
 from bridge.scope import (
     asks_for_websocket,
@@ -225,6 +226,82 @@ class TestHeaders:
     def test_value_that_is_not_latin1(self) -> None:
         """A2: a value that the host decoded as UTF-8 is understood."""
         assert scope_from_environ(environ(HTTP_X="日"))["headers"] == [(b"x", "日".encode())]
+
+
+class TestWhatComesAgain:
+    @pytest.fixture(autouse=True)
+    def tables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scope, "_LAYOUTS", {})
+        monkeypatch.setattr(scope, "_TEMPLATES", {})
+
+    def test_same_target_other_client(self) -> None:
+        """A1: what differs between two requests for one target is each request's own."""
+        for number in range(3):
+            made = environ(REMOTE_PORT=str(number), HTTP_X=str(number), wsgi_file_wrapper=list)
+            of_request = scope_from_environ(made)
+            assert of_request["client"] == ("192.0.2.7", number)
+            assert of_request["headers"] == [(b"x", b"%d" % number)]
+            assert of_request["extensions"]["wsgi.environ"] is made
+        assert len(scope._LAYOUTS) == len(scope._TEMPLATES) == 1
+
+    def test_nothing_that_an_app_changes_comes_back(self) -> None:
+        """A1: an app may empty its scope, the headers and the extensions; the next is whole."""
+        made = environ(HTTP_X="1", wsgi_file_wrapper=list)
+        wanted = scope_from_environ(dict(made))
+        del wanted["extensions"]["wsgi.environ"]
+        for _ in range(3):
+            of_request = scope_from_environ(made)
+            del of_request["extensions"]["wsgi.environ"]
+            assert of_request == wanted
+            for part in ("asgi", "headers", "extensions"):
+                of_request[part].clear()
+            of_request.clear()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"REQUEST_METHOD": "POST"},
+            {"SCRIPT_NAME": "/m"},
+            {"PATH_INFO": "/other"},
+            {"QUERY_STRING": "a=1"},
+            {"SERVER_NAME": "other.example"},
+            {"SERVER_PORT": "81"},
+            {"SERVER_PROTOCOL": "HTTP/1.0"},
+            {"wsgi_url_scheme": "https"},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_each_value_counts(self, change: dict[str, str]) -> None:
+        """A1: requests that differ in one value do not get each other's scope."""
+        plain, other = scope_from_environ(environ()), scope_from_environ(environ(**change))
+        del plain["extensions"], other["extensions"]
+        assert plain != other
+
+    def test_keys_in_another_order(self) -> None:
+        """A1: the same keys in another order are told apart, for headers are in order."""
+        one, two = environ(HTTP_A="1", HTTP_B="2"), environ(HTTP_B="2", HTTP_A="1")
+        assert [scope_from_environ(each)["headers"] for each in (one, two, one)] == [
+            [(b"a", b"1"), (b"b", b"2")],
+            [(b"b", b"2"), (b"a", b"1")],
+            [(b"a", b"1"), (b"b", b"2")],
+        ]
+
+    def test_method_alone(self) -> None:
+        """A2: an environ with hardly anything in it is understood."""
+        of_request = scope_from_environ({"REQUEST_METHOD": "GET"})
+        assert (of_request["path"], of_request["server"]) == ("/", None)
+
+    def test_bounded(self) -> None:
+        """However many targets and sets of fields there are, few are kept, and no long ones."""
+        for number in range(600):
+            scope_from_environ(environ(PATH_INFO=f"/{number}", **{f"HTTP_X{number}": "1"}))
+        assert 0 < len(scope._LAYOUTS) <= 256
+        assert 0 < len(scope._TEMPLATES) <= 512
+        scope._LAYOUTS.clear()
+        scope._TEMPLATES.clear()
+        scope_from_environ(environ(PATH_INFO="/" + "x" * 256, **{"HTTP_" + "X" * 4096: "1"}))
+        assert not scope._LAYOUTS
+        assert not scope._TEMPLATES
 
 
 class TestAddresses:

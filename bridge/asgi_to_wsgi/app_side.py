@@ -15,7 +15,6 @@ import io
 import logging
 from collections import deque
 from contextvars import Context, copy_context
-from http import HTTPStatus
 
 from bridge.asgi_messages import (
     BODY,
@@ -27,19 +26,18 @@ from bridge.asgi_messages import (
     STREAMING,
     WAITING,
     as_bytes,
-    check_headers,
-    check_status,
     message_type,
     out_of_order,
     text_headers,
 )
+from bridge.asgi_to_wsgi.heads import head_of
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
-from bridge.headers import bodiless, reason
 from bridge.leaving import comes_of_leaving
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
+from bridge.waiting import Waiter
 
 logger = logging.getLogger("bridge.error")
 
@@ -57,43 +55,22 @@ CANCEL_PAUSE = 30.0
 #: How many early hints may be sent before a response.
 MOST_HINTS = 100
 
-_STATUS_LINES: dict[int, str] = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}
-
 
 class AppSide:
     """A request's app, its `receive` and its `send`."""
 
-    # Most requests need few of these, and what stands in the class costs a request nothing.
+    # What few requests need stands in the class. What every request reads is set in `__init__`:
+    # CPython is fast with an attribute only where it is in the instance alone.
 
     # --- written on the loop's side
-    _phase: str = WAITING
-    _task: asyncio.Task[None] | None = None
-    _status: str | None = None
-    _headers: TextHeaders
-    _no_body = False
-    _add_length = False
-    _length_left: int | None = None
-    _sent = 0
     _blocked = False
-    _ended = False
-    _file: io.FileIO | None = None
-    _failure: Exception | None = None
     _body_received = False
-    _hints: deque[TextHeaders] | None = None
     _hinted = 0
-    _suspended: list[asyncio.Future[None]] | None = None
     _misses = 0
     _cancel_pause = TICK
 
     # --- written on the WSGI side
-    _waiting = True
-    _patient = False
-    _taken = 0
-    _gone = False
     _timed_out = False
-
-    # --- raised on the loop's side, taken down on the WSGI side
-    _news = False
 
     def __init__(self, running: Running, environ: Environ) -> None:
         """Raises `RequestError` where the request's Content-Length is malformed."""
@@ -103,8 +80,31 @@ class AppSide:
         self._environ = environ
         self._scope: Scope = scope_from_environ(environ, running.lifespan.state)
         self._context: Context = copy_context()
-        self._waiter = running.waiter()
         self._chunks: deque[bytes] = deque()
+
+        # --- written on the loop's side
+        self._task: asyncio.Task[None] | None = None
+        self._phase: str = WAITING
+        self._status: str | None = None
+        self._headers: TextHeaders = []
+        self._no_body = False
+        self._add_length = False
+        self._length_left: int | None = None
+        self._sent = 0
+        self._ended = False
+        self._failure: Exception | None = None
+        self._file: io.FileIO | None = None
+        self._hints: deque[TextHeaders] | None = None
+        self._suspended: list[asyncio.Future[None]] | None = None
+
+        # --- written on the WSGI side
+        self._patient = False
+        self._taken = 0
+        self._gone = False
+
+        # --- raised on one side, taken down on the other: by who waits, and by who has news
+        self._sleeper: Waiter | None = None
+        self._news = False
 
     # --------------------------------------------------------- the app
 
@@ -135,9 +135,10 @@ class AppSide:
     def _tell(self) -> None:
         """There is news for the WSGI side."""
         self._news = True
-        if self._waiting:
-            self._waiting = False
-            self._waiter.wake()
+        sleeper = self._sleeper
+        if sleeper is not None:
+            self._sleeper = None
+            sleeper.wake()
 
     # --------------------------------------------------------- receive
 
@@ -178,9 +179,10 @@ class AppSide:
             self._suspended.remove(future)
 
     def _resume(self) -> None:
-        for future in self._suspended or ():
-            if not future.done():
-                future.set_result(None)
+        if self._suspended is not None:
+            for future in self._suspended:
+                if not future.done():
+                    future.set_result(None)
 
     # --------------------------------------------------------- send
 
@@ -206,18 +208,12 @@ class AppSide:
             raise
 
     def _take_start(self, message: Message) -> None:
-        status = check_status(message)
-        headers = text_headers(check_headers(message))
-        self._no_body = bodiless(status) or self._environ["REQUEST_METHOD"] == "HEAD"
-        self._add_length = not bodiless(status)
-        for name, value in headers:
-            if len(name) == 14 and name.lower() == "content-length":
-                self._add_length = False
-                if not self._no_body:
-                    self._length_left = _as_length(value)
-        line = _STATUS_LINES.get(status) or f"{status} {reason(status)}"
-        self._headers = headers
-        self._status = line
+        head = head_of(message)
+        self._no_body = head.bodiless or self._environ["REQUEST_METHOD"] == "HEAD"
+        self._add_length = head.length is None and not head.bodiless
+        self._length_left = None if self._no_body else head.length
+        self._headers = head.fields.copy()
+        self._status = head.line
         self._phase = STREAMING
         if self._patient:  # the WSGI side no longer looks every few milliseconds
             self._running.loop.call_later(HEAD_DELAY, self._tell)
@@ -338,12 +334,6 @@ def _as_app_error(error: BaseException) -> AppError:
 def client_gone() -> ClientDisconnected:
     """The error that hosts know as a broken connection, and do not make much of."""
     return ClientDisconnected(errno.EPIPE, "the client has gone away")
-
-
-def _as_length(value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        raise IllegalMessage(f"Content-Length is {value!r}, and must be digits only")
-    return int(value)
 
 
 def _count_down(left: int, size: int, more: bool) -> int:

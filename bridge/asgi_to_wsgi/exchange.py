@@ -17,6 +17,7 @@ from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import PIECE, Upload
 from bridge.errors import AppError
 from bridge.types import Environ, StartResponse, TextHeaders
+from bridge.waiting import Waiter
 
 logger = logging.getLogger("bridge.error")
 
@@ -31,6 +32,7 @@ class HttpExchange(AppSide):
         """Raises `RequestError` where the request's Content-Length is malformed."""
         super().__init__(running, environ)
         self._start_response = start_response
+        self._waiter: Waiter | None = None
 
     def respond(self) -> Iterable[bytes]:
         """Run the app until its response has begun, and tell the host; gives the body."""
@@ -58,7 +60,8 @@ class HttpExchange(AppSide):
         if self._file is not None:
             body: Iterable[bytes] = self._environ["wsgi.file_wrapper"](self._file, PIECE)
             return body
-        self._running.give_back_waiter(self._waiter)
+        if self._waiter is not None:
+            self._running.give_back_waiter(self._waiter)
         return list(self._chunks)
 
     def __iter__(self) -> HttpExchange:
@@ -123,9 +126,11 @@ class HttpExchange(AppSide):
 
     def _sleep(self, step: float) -> bool:
         """Wait for news, at most `step` s; whether there was some."""
-        self._waiting = True
+        if self._waiter is None:  # on one core, the loop has often answered before we come here
+            self._waiter = self._running.waiter()
+        self._sleeper = self._waiter  # first this, then the look: see _tell
         woken = self._news or self._waiter.wait(step)
-        self._waiting = False
+        self._sleeper = None
         self._news = False
         return woken
 
