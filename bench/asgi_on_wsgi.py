@@ -1,7 +1,8 @@
 """What `AsgiToWsgi` costs: ``scripts/bench asgi-on-wsgi``.
 
 First in process, without a server, beside a2wsgi's adapter: an app is called as a host would call
-it, by one thread and by eight. Then under two hosts, beside a WSGI app that says the same: what the
+it, by one thread and by eight, on one core, and by one thread with both cores to itself: where the
+caller and the loop run on two idle cores, each request pays for waking both. Then under two hosts, beside a WSGI app that says the same: what the
 adapter adds to each request, and its share of the whole.
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, report, rounds, samples, tools
-from bench.machine import Cores
+from bench.machine import Cores, pinned
 from bench.processes import Failed
 from bench.requests import Request
 from bench.samples import Row, Sample, Settings
@@ -31,12 +32,13 @@ PLAIN, HUNDRED = "bench.apps.plain:asgi", "bench.apps.hundred:asgi"
 OURS, THEIRS = "bench.apps.wrapped:bridge_wsgi", "bench.apps.wrapped:a2wsgi_wsgi"
 HOSTS = ("gunicorn gthread", "waitress")
 
-#: name of the work -> the ASGI app, and by how many threads it is called.
+#: name of the work -> the ASGI app, by how many threads it is called, and on how many cores.
 WORK = {
-    "plain": (PLAIN, 1),
-    "plain, 8 threads": (PLAIN, 8),
-    "100 pieces": (HUNDRED, 1),
-    "100 pieces, 8 threads": (HUNDRED, 8),
+    "plain": (PLAIN, 1, 1),
+    "plain, 2 cores": (PLAIN, 1, 2),
+    "plain, 8 threads": (PLAIN, 8, 1),
+    "100 pieces": (HUNDRED, 1, 1),
+    "100 pieces, 8 threads": (HUNDRED, 8, 1),
 }
 TARGETS = tuple(Faster(f"{work}: AsgiToWsgi", 5, (f"{work}: a2wsgi",)) for work in WORK)
 COLUMNS = (
@@ -59,10 +61,13 @@ def _others(sample: Sample) -> float:
 
 
 def _once(row: Row, settings: Settings) -> Sample:
-    """One sample in a new process; `row.server` is the number of calling threads."""
-    command = [settings.tools.python, "-m", "bench.calls", row.app, str(settings.seconds)]
+    """One sample in a new process; `row.server` tells the numbers of calling threads and cores."""
+    threads, cores = row.server.split()
+    command = [settings.tools.python, "-m", "bench.calls", row.app, str(settings.seconds), threads]
+    if cores == "1":
+        command = [*pinned(settings.cores.server), *command]
     done = subprocess.run(
-        [*command, row.server],
+        command,
         env=os.environ | {"BENCH_APP": row.inner},
         cwd=tools.ROOT,
         capture_output=True,
@@ -77,8 +82,8 @@ def _once(row: Row, settings: Settings) -> Sample:
 ADAPTERS = Scenario(
     "an ASGI app called as a WSGI app, in process",
     tuple(
-        Row(f"{work}: {name}", str(threads), adapter, app)
-        for work, (app, threads) in WORK.items()
+        Row(f"{work}: {name}", f"{threads} {cores}", adapter, app)
+        for work, (app, threads, cores) in WORK.items()
         for name, adapter in (("AsgiToWsgi", OURS), ("a2wsgi", THEIRS))
     ),
     measure=in_process,
