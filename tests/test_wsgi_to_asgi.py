@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -838,6 +840,36 @@ def test_errors_stream(capsys: pytest.CaptureFixture[str], runner: str) -> None:
 
     ask(app, runner=runner)
     assert "to the log\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["plain", "streamed", "upload"])
+def test_nothing_is_left_for_the_collector(runner: str, way: str) -> None:
+    """What a request made is gone when it is over: no circle keeps it for the collector."""
+    inputs: list[weakref.ref[Any]] = []
+    environs: list[weakref.ref[Any]] = []
+
+    class Seen:
+        """A dict takes no weak reference; what is in it does."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ["seen"] = seen = Seen()
+        environs.append(weakref.ref(seen))
+        inputs.append(weakref.ref(environ["wsgi.input"]))
+        if way == "upload":
+            return echo(environ, start_response)
+        start_response("200 OK", [])
+        return iter([b"one", b"two"]) if way == "streamed" else [b"one"]
+
+    gc.collect()
+    gc.disable()
+    try:
+        upload: dict[str, Any] = POST | {"body": [b"on", b"e"]} if way == "upload" else {}
+        client = ask(app, runner=runner, **upload)
+        assert client.body == (b"onetwo" if way == "streamed" else b"one")
+        del client
+        assert (environs[0](), inputs[0]()) == (None, None)
+    finally:
+        gc.enable()
 
 
 def test_no_body_is_taken_where_there_is_none(runner: str) -> None:

@@ -76,7 +76,10 @@ class Exchange:
 
     def __call__(self) -> bool:
         """Run the app, in the request's context (W50)."""
-        return self.context.run(self.call)
+        ended = self.context.run(self.call)
+        if ended:
+            del self.call  # it holds this exchange: a circle would wait for the collector
+        return ended
 
     def refuse(self, error: BridgeError) -> None:
         """The runner has no place for it (W52, W53)."""

@@ -70,6 +70,7 @@ class ThreadExchange(Exchange):
         self._end()
 
     def _end(self) -> None:
+        del self.call
         self._done = True
         if self._file is not None:
             self._file.close()
