@@ -20,10 +20,13 @@ import pytest
 
 import bridge
 from bridge.errors import AppError, ConfigError, UnsupportedScope
+from bridge.runners import make_runner
+from bridge.runners.base import holding
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
+from bridge.wsgi_to_asgi.desk import Desk
 from tests.runners.jobs import until
-from tests.support.in_process import http_scope
+from tests.support.in_process import http_scope, websocket_scope
 
 RUNNERS = ["thread", "greenlet", "inline"]
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -374,6 +377,70 @@ def test_cut_off_upload_that_is_spooled(runner: str) -> None:
     assert client.sent == []
 
 
+# ------------------------------------------------------------- the desk
+
+
+class Woken:
+    """An exchange as the desk knows it."""
+
+    def __init__(self, woken: list[Woken]) -> None:
+        self.woken = woken
+
+    def wake_up(self) -> None:
+        self.woken.append(self)
+
+
+def test_many_are_collected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What threads hand in before the loop has its turn wakes it once; what comes later, again."""
+    woken: list[Woken] = []
+    first, second, third = (Woken(woken) for _ in range(3))
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        asked: list[Callable[[], None]] = []
+        monkeypatch.setattr(loop, "call_soon_threadsafe", asked.append)
+        desk = Desk(make_runner("thread"), loop)
+        desk.hand_in(first)
+        desk.hand_in(second)
+        assert (len(asked), woken) == (1, [])
+        asked.pop()()
+        assert woken == [first, second]
+        desk.hand_in(third)
+        asked.pop()()
+        assert woken == [first, second, third]
+
+    asyncio.run(run())
+
+
+def test_nobody_collects_on_a_closed_loop() -> None:
+    """A thread that finishes when the loop has closed keeps nothing, and raises nothing."""
+    woken: list[Woken] = []
+    late = Woken(woken)
+    kept = weakref.ref(late)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    desk = Desk(make_runner("thread"), loop)
+    desk.hand_in(late)
+    desk.hand_in(late)
+    del late
+    assert (kept(), woken) == (None, [])
+
+
+def test_hints_before_a_whole_response(runner: str) -> None:
+    """W30, W42: a response made in one step leaves after what the app had sent before."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
+        return hello(environ, start_response)
+
+    sent = ask(app, runner=runner, extensions={"http.response.early_hint": {}}).sent
+    assert [message["type"] for message in sent] == [
+        "http.response.early_hint",
+        "http.response.start",
+        "http.response.body",
+    ]
+
+
 # ------------------------------------------------------------- clients that go
 
 
@@ -569,6 +636,7 @@ def test_propagate_context(runner: str) -> None:
         await adapter(client.scope, client.receive, client.send)
         assert variable.get() == "set by the app"
         assert other.get() == "set in close"
+        assert holding.get() == ()
 
     serve(app, use, runner=runner, propagate_context=True)
 
@@ -705,6 +773,24 @@ def test_unknown_scope() -> None:
             await adapter({"type": "telnet"}, client.receive, client.send)
 
     serve(hello, use)
+
+
+def test_environ_of_a_websocket() -> None:
+    """W60: nothing in it is empty, and nothing is there that only HTTP requests have."""
+    environs: list[Environ] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environs.append(environ)
+        return hello(environ, start_response)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        client.coming = [{"type": "websocket.connect"}]
+        await adapter(websocket_scope("/"), client.receive, client.send)
+
+    serve(app, use, websocket=True)
+    assert None not in environs[0].values()
+    assert "bridge.disconnected" not in environs[0]
 
 
 def test_wrong_settings() -> None:

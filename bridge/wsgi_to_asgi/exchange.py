@@ -20,36 +20,43 @@ from bridge.body import HIGH_WATER, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.headers import reason
 from bridge.response_head import TEXT_FIELDS, ResponseHead, text_head
-from bridge.runners import Runner
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi_response import WsgiCall, logger
+from bridge.wsgi_to_asgi.desk import Desk
 from bridge.wsgi_to_asgi.upload import Upload, take_whole, too_large
 
 
 class Exchange:
     """A request in, a response out; also the `Job` that the runner runs."""
 
+    # Defaults stand here where plain requests never set them, else in __init__: an attribute that
+    # has a default in its class is slow to read and to write on an instance.
+
     call: WsgiCall
     context: Context
     #: The scope's extensions (ASGI, "Extensions").
     extensions: Any = ()
-    #: The response is complete, as far as the app is concerned.
-    over = False
     #: The response broke off: the host must not end it as if it were whole.
     broken = False
-    #: Nobody takes the response any more.
-    gone = False
-    #: The request announces a body, or may have one.
-    has_body = False
     _upload: Upload | None = None
-    _file: Any = None  # the body, where it was taken whole
     _file_sent = False
 
-    def __init__(self, runner: Runner, receive: Receive, send: Send) -> None:
-        self.runner = runner
-        self.outbox: deque[Message] = deque()
+    def __init__(self, desk: Desk, receive: Receive, send: Send) -> None:
+        self.desk = desk
+        self.runner = desk.runner
         self._receive = receive
         self._send = send
+        #: What waits to be sent, but for a whole response.
+        self.outbox: deque[Message] = deque()
+        #: The whole response, where it was made in one step: it goes after the outbox.
+        self.whole: tuple[ResponseHead, bytes] | None = None
+        #: The response is complete, as far as the app is concerned.
+        self.over = False
+        #: Nobody takes the response any more.
+        self.gone = False
+        #: The request announces a body, or may have one.
+        self.has_body = False
+        self._file: Any = None  # the body, where it was taken whole
 
     @property
     def upload(self) -> Upload:
@@ -129,26 +136,13 @@ class Exchange:
     # --------------------------------------------------------- the sink
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
-        """ResponseSink: the whole response, as one pair of messages (W35)."""
-        self.outbox.append(
-            {
-                "type": "http.response.start",
-                "status": head.number,
-                "headers": head.raw.copy(),
-            }
-        )
-        self.outbox.append({"type": "http.response.body", "body": body})
+        """ResponseSink: the whole response (W35)."""
+        self.whole = head, body
         self.over = True
 
     def start(self, head: ResponseHead) -> None:
         """ResponseSink: the head; a piece of body follows at once, or the end."""
-        self.outbox.append(
-            {
-                "type": "http.response.start",
-                "status": head.number,
-                "headers": head.raw.copy(),
-            }
-        )
+        self.outbox.append(_start(head))
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: one piece."""
@@ -215,13 +209,21 @@ class Exchange:
     async def send_outbox(self) -> None:
         """Send what is there. Raises `ClientDisconnected` where the host says so."""
         outbox = self.outbox
-        while outbox:
-            message = outbox.popleft()
-            try:
-                await self._send(message)
-            except OSError as error:
-                self.gone = True
-                raise ClientDisconnected(f"the client is gone: {error}") from error
+        try:
+            while outbox:
+                await self._send(outbox.popleft())
+            if self.whole is not None:
+                await self.send_whole()
+        except OSError as error:
+            self.gone = True
+            raise ClientDisconnected(f"the client is gone: {error}") from error
+
+    async def send_whole(self) -> None:
+        """Send the whole response. Raises `OSError` where the host says that the client is gone."""
+        assert self.whole is not None
+        head, body = self.whole
+        await self._send(_start(head))
+        await self._send({"type": "http.response.body", "body": body})
 
     def check_whole(self) -> None:
         """Raise where the response broke off, so that the host cuts the connection (W38)."""
@@ -239,11 +241,15 @@ class Exchange:
             ("content-type", "text/plain; charset=utf-8"),
             ("content-length", str(len(body))),
         ]
-        self.respond(text_head(f"{error.status} {reason(error.status)}", headers), body)
+        self.whole = text_head(f"{error.status} {reason(error.status)}", headers), body
         try:
-            await self.send_outbox()
-        except ClientDisconnected:
-            pass
+            await self.send_whole()
+        except OSError:
+            pass  # the client is gone
+
+
+def _start(head: ResponseHead) -> Message:
+    return {"type": "http.response.start", "status": head.number, "headers": head.raw.copy()}
 
 
 def _is_at(path: str, status: os.stat_result) -> bool:
