@@ -27,11 +27,13 @@ class Desk:
     What is appended while "asked" is up is there before the loop takes it down, so it is collected.
     """
 
-    __slots__ = ("_asked", "_finished", "loop", "runner")
+    __slots__ = ("_asked", "_finished", "held", "loop", "runner")
 
     def __init__(self, runner: Runner, loop: asyncio.AbstractEventLoop) -> None:
         self.runner = runner
         self.loop = loop
+        #: What most requests hold: a thread of this runner, and no other (`holding`).
+        self.held = (runner,)
         self._finished: deque[Finished] = deque()
         self._asked = False
 

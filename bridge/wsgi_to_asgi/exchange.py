@@ -1,7 +1,8 @@
 """One HTTP request under `WsgiToAsgi`: the sink of its `WsgiCall`, and the messages that it makes.
 
-`Exchange` is what all runners share: the app's side puts messages into `outbox`, the loop's side
-sends them. Who sends when depends on the runner:
+`Exchange` is what all runners share: the app's side leaves a response that it made in one step in
+`whole`, and puts the messages of every other into `outbox`; the loop's side sends them. Who sends
+when depends on the runner:
 
 - `InlineExchange`: the app runs to its end, or until the outbox is full, then they are sent;
 - `GreenletExchange`: each piece is sent when it is made, and the greenlet waits for it;
@@ -46,8 +47,8 @@ class Exchange:
         self.runner = desk.runner
         self._receive = receive
         self._send = send
-        #: What waits to be sent, but for a whole response.
-        self.outbox: deque[Message] = deque()
+        #: What waits to be sent, but for a whole response; None until there is something.
+        self.outbox: deque[Message] | None = None
         #: The whole response, where it was made in one step: it goes after the outbox.
         self.whole: tuple[ResponseHead, bytes] | None = None
         #: The response is complete, as far as the app is concerned.
@@ -135,6 +136,12 @@ class Exchange:
 
     # --------------------------------------------------------- the sink
 
+    def put(self, message: Message) -> None:
+        """Leave `message` in the outbox."""
+        if self.outbox is None:
+            self.outbox = deque()
+        self.outbox.append(message)
+
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response (W35)."""
         self.whole = head, body
@@ -142,7 +149,7 @@ class Exchange:
 
     def start(self, head: ResponseHead) -> None:
         """ResponseSink: the head; a piece of body follows at once, or the end."""
-        self.outbox.append(_start(head))
+        self.put(_start(head))
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: one piece."""
@@ -151,7 +158,7 @@ class Exchange:
     def finish(self) -> None:
         """ResponseSink: the body is whole."""
         if not self._file_sent:
-            self.outbox.append({"type": "http.response.body", "body": b""})
+            self.put({"type": "http.response.body", "body": b""})
         self.over = True
 
     def abort(self) -> None:
@@ -162,7 +169,7 @@ class Exchange:
         """``wsgi.early_hints``: links that a browser may load while the app works (W42)."""
         fields = [TEXT_FIELDS[pair].raw for pair in headers]
         links = [value for name, value in fields if name == b"link"]
-        self.outbox.append({"type": "http.response.early_hint", "links": links})
+        self.put({"type": "http.response.early_hint", "links": links})
         self.flush()
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
@@ -171,7 +178,7 @@ class Exchange:
         if message is None:
             return False
         self._file_sent = True
-        self.outbox.append(message)
+        self.put(message)
         self.flush()  # before the app closes, or removes, the file
         return True
 
@@ -325,7 +332,7 @@ class InlineExchange(LoopExchange):
 
     def write(self, chunk: bytes) -> bool:
         """One piece; a pause where more than 64 KiB wait (W39)."""
-        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.put({"type": "http.response.body", "body": chunk, "more_body": True})
         self._size += len(chunk)
         return self._size < HIGH_WATER
 
@@ -357,7 +364,7 @@ class GreenletExchange(LoopExchange):
         """One piece; returns when the host has taken it and the loop has had its turn (G1)."""
         if self.gone:
             raise ClientDisconnected("the client is gone")
-        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.put({"type": "http.response.body", "body": chunk, "more_body": True})
         self.listen()
         self.runner.wait(self._send_in_turn())
         return True

@@ -87,7 +87,7 @@ class ThreadExchange(Exchange):
         if self.gone:
             raise ClientDisconnected("the client is gone")
         self._streams = True
-        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.put({"type": "http.response.body", "body": chunk, "more_body": True})
         self._made += len(chunk)
         self._ring()
         if self._made - self._sent > HIGH_WATER:
@@ -167,7 +167,8 @@ class ThreadExchange(Exchange):
     async def run(self) -> None:
         """Have the app run in a thread, and send what it makes, until the response is over."""
         self._bell = self.desk.loop.create_future()
-        self.context.run(holding.set, (*holding.get(), self.runner))
+        held = holding.get()
+        self.context.run(holding.set, (*held, self.runner) if held else self.desk.held)
         try:
             self.runner.submit(self)
         except BridgeError as error:
