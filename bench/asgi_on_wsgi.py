@@ -2,8 +2,8 @@
 
 First in process, without a server, beside a2wsgi's adapter: an app is called as a host would call
 it, by one thread and by eight, on one core, and by one thread with both cores to itself: where the
-caller and the loop run on two idle cores, each request pays for waking both. Then under two hosts, beside a WSGI app that says the same: what the
-adapter adds to each request, and its share of the whole.
+caller and the loop run on two idle cores, each request pays for waking both. Then under two hosts,
+beside a WSGI app that says the same: what the adapter adds to each request, and its share.
 """
 
 from __future__ import annotations

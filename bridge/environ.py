@@ -11,6 +11,7 @@ are no UTF-8 pass unharmed (PEP 3333, "Unicode Issues").
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from bridge.file_wrapper import FileWrapper
@@ -101,8 +102,7 @@ def server_name_port(
     stands in brackets, as in a URL (RFC 3875 §4.1.14).
     """
     if server and server[0] and server[1] is not None:
-        name = str(server[0])
-        return (f"[{name}]" if ":" in name and name[0] != "[" else name), str(server[1])
+        return _address(server[0], server[1])
     port = DEFAULT_PORTS.get(scheme, "80")
     if not host:
         return "localhost", port
@@ -110,6 +110,12 @@ def server_name_port(
     if not colon or tail.endswith("]"):
         return host, port
     return name or "localhost", (tail if tail.isdecimal() and tail.isascii() else port)
+
+
+@lru_cache(256)  # our own addresses are few
+def _address(host: str | int, port: str | int) -> tuple[str, str]:
+    name = str(host)
+    return (f"[{name}]" if ":" in name and name[0] != "[" else name), str(port)
 
 
 # ------------------------------------------------------------- path

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,13 @@ import pytest
 
 import bridge
 from bridge.errors import AppError, ConfigError, UnsupportedScope
+from bridge.runners import make_runner
+from bridge.runners.base import holding
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
+from bridge.wsgi_to_asgi.desk import Desk
 from tests.runners.jobs import until
-from tests.support.in_process import http_scope
+from tests.support.in_process import http_scope, websocket_scope
 
 RUNNERS = ["thread", "greenlet", "inline"]
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -372,6 +377,70 @@ def test_cut_off_upload_that_is_spooled(runner: str) -> None:
     assert client.sent == []
 
 
+# ------------------------------------------------------------- the desk
+
+
+class Woken:
+    """An exchange as the desk knows it."""
+
+    def __init__(self, woken: list[Woken]) -> None:
+        self.woken = woken
+
+    def wake_up(self) -> None:
+        self.woken.append(self)
+
+
+def test_many_are_collected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What threads hand in before the loop has its turn wakes it once; what comes later, again."""
+    woken: list[Woken] = []
+    first, second, third = (Woken(woken) for _ in range(3))
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        asked: list[Callable[[], None]] = []
+        monkeypatch.setattr(loop, "call_soon_threadsafe", asked.append)
+        desk = Desk(make_runner("thread"), loop)
+        desk.hand_in(first)
+        desk.hand_in(second)
+        assert (len(asked), woken) == (1, [])
+        asked.pop()()
+        assert woken == [first, second]
+        desk.hand_in(third)
+        asked.pop()()
+        assert woken == [first, second, third]
+
+    asyncio.run(run())
+
+
+def test_nobody_collects_on_a_closed_loop() -> None:
+    """A thread that finishes when the loop has closed keeps nothing, and raises nothing."""
+    woken: list[Woken] = []
+    late = Woken(woken)
+    kept = weakref.ref(late)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    desk = Desk(make_runner("thread"), loop)
+    desk.hand_in(late)
+    desk.hand_in(late)
+    del late
+    assert (kept(), woken) == (None, [])
+
+
+def test_hints_before_a_whole_response(runner: str) -> None:
+    """W30, W42: a response made in one step leaves after what the app had sent before."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
+        return hello(environ, start_response)
+
+    sent = ask(app, runner=runner, extensions={"http.response.early_hint": {}}).sent
+    assert [message["type"] for message in sent] == [
+        "http.response.early_hint",
+        "http.response.start",
+        "http.response.body",
+    ]
+
+
 # ------------------------------------------------------------- clients that go
 
 
@@ -567,6 +636,7 @@ def test_propagate_context(runner: str) -> None:
         await adapter(client.scope, client.receive, client.send)
         assert variable.get() == "set by the app"
         assert other.get() == "set in close"
+        assert holding.get() == ()
 
     serve(app, use, runner=runner, propagate_context=True)
 
@@ -705,6 +775,24 @@ def test_unknown_scope() -> None:
     serve(hello, use)
 
 
+def test_environ_of_a_websocket() -> None:
+    """W60: nothing in it is empty, and nothing is there that only HTTP requests have."""
+    environs: list[Environ] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environs.append(environ)
+        return hello(environ, start_response)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        client.coming = [{"type": "websocket.connect"}]
+        await adapter(websocket_scope("/"), client.receive, client.send)
+
+    serve(app, use, websocket=True)
+    assert None not in environs[0].values()
+    assert "bridge.disconnected" not in environs[0]
+
+
 def test_wrong_settings() -> None:
     """W52: a wrong setting is refused when the adapter is made."""
     with pytest.raises(ConfigError, match="callable"):
@@ -838,6 +926,36 @@ def test_errors_stream(capsys: pytest.CaptureFixture[str], runner: str) -> None:
 
     ask(app, runner=runner)
     assert "to the log\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["plain", "streamed", "upload"])
+def test_nothing_is_left_for_the_collector(runner: str, way: str) -> None:
+    """What a request made is gone when it is over: no circle keeps it for the collector."""
+    inputs: list[weakref.ref[Any]] = []
+    environs: list[weakref.ref[Any]] = []
+
+    class Seen:
+        """A dict takes no weak reference; what is in it does."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ["seen"] = seen = Seen()
+        environs.append(weakref.ref(seen))
+        inputs.append(weakref.ref(environ["wsgi.input"]))
+        if way == "upload":
+            return echo(environ, start_response)
+        start_response("200 OK", [])
+        return iter([b"one", b"two"]) if way == "streamed" else [b"one"]
+
+    gc.collect()
+    gc.disable()
+    try:
+        upload: dict[str, Any] = POST | {"body": [b"on", b"e"]} if way == "upload" else {}
+        client = ask(app, runner=runner, **upload)
+        assert client.body == (b"onetwo" if way == "streamed" else b"one")
+        del client
+        assert (environs[0](), inputs[0]()) == (None, None)
+    finally:
+        gc.enable()
 
 
 def test_no_body_is_taken_where_there_is_none(runner: str) -> None:

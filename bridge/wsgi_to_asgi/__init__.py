@@ -18,8 +18,10 @@ from typing import Any
 from bridge.environ import base_environ, environ_from_scope
 from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
 from bridge.runners import Runner, Stats, make_runner
+from bridge.runners.base import holding
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall
+from bridge.wsgi_to_asgi.desk import Desk
 from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
 from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange
 from bridge.wsgi_to_asgi.upload import needs_length
@@ -35,6 +37,15 @@ _SPOOL = 1024 * 1024
 # gateways that speak ASGI forget it; both are safe for methods that have none anyway.
 _MOSTLY_BODILESS = frozenset({"GET", "HEAD"})
 _BODY_IS_ANNOUNCED = frozenset({"HTTP/1.0", "HTTP/1.1"})
+
+#: The keys that every request sets: a base that has them is copied with room for them.
+_PLACES: Environ = dict.fromkeys(
+    (
+        *("REQUEST_METHOD", "SERVER_PROTOCOL", "PATH_INFO", "QUERY_STRING"),
+        *("RAW_URI", "REQUEST_URI", "SERVER_NAME", "SERVER_PORT", "asgi.scope"),
+        *("wsgi.input", "wsgi.errors", "bridge.disconnected"),
+    )
+)
 
 
 class WsgiToAsgi:
@@ -79,8 +90,8 @@ class WsgiToAsgi:
         self.spool_body = spool_body if self.runner.can_wait else (spool_body or _SPOOL)
         self.propagate_context = propagate_context
         self.websocket = websocket
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._base = base_environ(multithread=self.runner.multithread, multiprocess=True)
+        self._desk: Desk | None = None  # of the loop that is served
+        self._base = _PLACES | base_environ(multithread=self.runner.multithread, multiprocess=True)
         self._base["bridge.stats"] = self.runner.stats
         self._exchange = (
             ThreadExchange
@@ -98,12 +109,12 @@ class WsgiToAsgi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
         kind = scope["type"]
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop = loop
+        desk, loop = self._desk, asyncio.get_running_loop()
+        if desk is None or desk.loop is not loop:
+            desk = self._desk = Desk(self.runner, loop)
             self.runner.start(loop)
         if kind == "http":
-            await self._http(scope, receive, send)
+            await self._http(self._exchange(desk, receive, send), scope)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         elif kind == "websocket":
@@ -116,8 +127,7 @@ class WsgiToAsgi:
 
     # --------------------------------------------------------- http
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._exchange(self.runner, receive, send)
+    async def _http(self, exchange: Exchange, scope: Scope) -> None:
         try:
             environ = environ_from_scope(scope, self._base)
             length = environ.get("CONTENT_LENGTH")
@@ -127,11 +137,12 @@ class WsgiToAsgi:
             await exchange.refuse_request(error)
             return
         self._fill(environ, exchange, scope)
-        spool = self.spool_body
-        if spool is None and length is None and needs_length(environ):
-            spool = _SPOOL
-        if spool is not None and exchange.has_body and not await exchange.take_body(environ, spool):
-            return
+        if exchange.has_body:
+            spool = self.spool_body
+            if spool is None and length is None and needs_length(environ):
+                spool = _SPOOL
+            if spool is not None and not await exchange.take_body(environ, spool):
+                return
         exchange.call = WsgiCall(self.app, environ, exchange)
         exchange.context = context = copy_context()
         try:
@@ -141,7 +152,7 @@ class WsgiToAsgi:
         if self.propagate_context:
             await exchange.ended()
             for variable, value in context.items():
-                if variable.get(None) is not value:
+                if variable is not holding and variable.get(None) is not value:
                     variable.set(value)
 
     def _fill(self, environ: Environ, exchange: Exchange, scope: Scope) -> None:
@@ -178,6 +189,7 @@ class WsgiToAsgi:
             return
         environ = environ_from_scope(scope, self._base)
         environ["wsgi.errors"] = sys.stderr
+        del environ["bridge.disconnected"]  # a place that only HTTP fills
         # Loaded where it is used: plain HTTP apps do without the library.
         module = import_module("bridge.wsgi_to_asgi.websocket")
         await module.Conversation(scope, receive, send).run(self.app, environ)
@@ -191,7 +203,7 @@ class WsgiToAsgi:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                self._loop = None
+                self._desk = None
                 try:
                     await self.runner.stop(timeout=10)
                 except BridgeError as error:

@@ -1,7 +1,8 @@
 """One HTTP request under `WsgiToAsgi`: the sink of its `WsgiCall`, and the messages that it makes.
 
-`Exchange` is what all runners share: the app's side puts messages into `outbox`, the loop's side
-sends them. Who sends when depends on the runner:
+`Exchange` is what all runners share: the app's side leaves a response that it made in one step in
+`whole`, and puts the messages of every other into `outbox`; the loop's side sends them. Who sends
+when depends on the runner:
 
 - `InlineExchange`: the app runs to its end, or until the outbox is full, then they are sent;
 - `GreenletExchange`: each piece is sent when it is made, and the greenlet waits for it;
@@ -20,36 +21,43 @@ from bridge.body import HIGH_WATER, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.headers import reason
 from bridge.response_head import TEXT_FIELDS, ResponseHead, text_head
-from bridge.runners import Runner
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi_response import WsgiCall, logger
+from bridge.wsgi_to_asgi.desk import Desk
 from bridge.wsgi_to_asgi.upload import Upload, take_whole, too_large
 
 
 class Exchange:
     """A request in, a response out; also the `Job` that the runner runs."""
 
+    # Defaults stand here where plain requests never set them, else in __init__: an attribute that
+    # has a default in its class is slow to read and to write on an instance.
+
     call: WsgiCall
     context: Context
     #: The scope's extensions (ASGI, "Extensions").
     extensions: Any = ()
-    #: The response is complete, as far as the app is concerned.
-    over = False
     #: The response broke off: the host must not end it as if it were whole.
     broken = False
-    #: Nobody takes the response any more.
-    gone = False
-    #: The request announces a body, or may have one.
-    has_body = False
     _upload: Upload | None = None
-    _file: Any = None  # the body, where it was taken whole
     _file_sent = False
 
-    def __init__(self, runner: Runner, receive: Receive, send: Send) -> None:
-        self.runner = runner
-        self.outbox: deque[Message] = deque()
+    def __init__(self, desk: Desk, receive: Receive, send: Send) -> None:
+        self.desk = desk
+        self.runner = desk.runner
         self._receive = receive
         self._send = send
+        #: What waits to be sent, but for a whole response; None until there is something.
+        self.outbox: deque[Message] | None = None
+        #: The whole response, where it was made in one step: it goes after the outbox.
+        self.whole: tuple[ResponseHead, bytes] | None = None
+        #: The response is complete, as far as the app is concerned.
+        self.over = False
+        #: Nobody takes the response any more.
+        self.gone = False
+        #: The request announces a body, or may have one.
+        self.has_body = False
+        self._file: Any = None  # the body, where it was taken whole
 
     @property
     def upload(self) -> Upload:
@@ -76,7 +84,10 @@ class Exchange:
 
     def __call__(self) -> bool:
         """Run the app, in the request's context (W50)."""
-        return self.context.run(self.call)
+        ended = self.context.run(self.call)
+        if ended:
+            del self.call  # it holds this exchange: a circle would wait for the collector
+        return ended
 
     def refuse(self, error: BridgeError) -> None:
         """The runner has no place for it (W52, W53)."""
@@ -125,27 +136,20 @@ class Exchange:
 
     # --------------------------------------------------------- the sink
 
+    def put(self, message: Message) -> None:
+        """Leave `message` in the outbox."""
+        if self.outbox is None:
+            self.outbox = deque()
+        self.outbox.append(message)
+
     def respond(self, head: ResponseHead, body: bytes) -> None:
-        """ResponseSink: the whole response, as one pair of messages (W35)."""
-        self.outbox.append(
-            {
-                "type": "http.response.start",
-                "status": head.number,
-                "headers": head.raw.copy(),
-            }
-        )
-        self.outbox.append({"type": "http.response.body", "body": body})
+        """ResponseSink: the whole response (W35)."""
+        self.whole = head, body
         self.over = True
 
     def start(self, head: ResponseHead) -> None:
         """ResponseSink: the head; a piece of body follows at once, or the end."""
-        self.outbox.append(
-            {
-                "type": "http.response.start",
-                "status": head.number,
-                "headers": head.raw.copy(),
-            }
-        )
+        self.put(_start(head))
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: one piece."""
@@ -154,7 +158,7 @@ class Exchange:
     def finish(self) -> None:
         """ResponseSink: the body is whole."""
         if not self._file_sent:
-            self.outbox.append({"type": "http.response.body", "body": b""})
+            self.put({"type": "http.response.body", "body": b""})
         self.over = True
 
     def abort(self) -> None:
@@ -165,7 +169,7 @@ class Exchange:
         """``wsgi.early_hints``: links that a browser may load while the app works (W42)."""
         fields = [TEXT_FIELDS[pair].raw for pair in headers]
         links = [value for name, value in fields if name == b"link"]
-        self.outbox.append({"type": "http.response.early_hint", "links": links})
+        self.put({"type": "http.response.early_hint", "links": links})
         self.flush()
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
@@ -174,7 +178,7 @@ class Exchange:
         if message is None:
             return False
         self._file_sent = True
-        self.outbox.append(message)
+        self.put(message)
         self.flush()  # before the app closes, or removes, the file
         return True
 
@@ -212,13 +216,21 @@ class Exchange:
     async def send_outbox(self) -> None:
         """Send what is there. Raises `ClientDisconnected` where the host says so."""
         outbox = self.outbox
-        while outbox:
-            message = outbox.popleft()
-            try:
-                await self._send(message)
-            except OSError as error:
-                self.gone = True
-                raise ClientDisconnected(f"the client is gone: {error}") from error
+        try:
+            while outbox:
+                await self._send(outbox.popleft())
+            if self.whole is not None:
+                await self.send_whole()
+        except OSError as error:
+            self.gone = True
+            raise ClientDisconnected(f"the client is gone: {error}") from error
+
+    async def send_whole(self) -> None:
+        """Send the whole response. Raises `OSError` where the host says that the client is gone."""
+        assert self.whole is not None
+        head, body = self.whole
+        await self._send(_start(head))
+        await self._send({"type": "http.response.body", "body": body})
 
     def check_whole(self) -> None:
         """Raise where the response broke off, so that the host cuts the connection (W38)."""
@@ -236,11 +248,15 @@ class Exchange:
             ("content-type", "text/plain; charset=utf-8"),
             ("content-length", str(len(body))),
         ]
-        self.respond(text_head(f"{error.status} {reason(error.status)}", headers), body)
+        self.whole = text_head(f"{error.status} {reason(error.status)}", headers), body
         try:
-            await self.send_outbox()
-        except ClientDisconnected:
-            pass
+            await self.send_whole()
+        except OSError:
+            pass  # the client is gone
+
+
+def _start(head: ResponseHead) -> Message:
+    return {"type": "http.response.start", "status": head.number, "headers": head.raw.copy()}
 
 
 def _is_at(path: str, status: os.stat_result) -> bool:
@@ -316,7 +332,7 @@ class InlineExchange(LoopExchange):
 
     def write(self, chunk: bytes) -> bool:
         """One piece; a pause where more than 64 KiB wait (W39)."""
-        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.put({"type": "http.response.body", "body": chunk, "more_body": True})
         self._size += len(chunk)
         return self._size < HIGH_WATER
 
@@ -348,7 +364,7 @@ class GreenletExchange(LoopExchange):
         """One piece; returns when the host has taken it and the loop has had its turn (G1)."""
         if self.gone:
             raise ClientDisconnected("the client is gone")
-        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.put({"type": "http.response.body", "body": chunk, "more_body": True})
         self.listen()
         self.runner.wait(self._send_in_turn())
         return True

@@ -7,7 +7,8 @@ side writes one.
     thread -> loop   `outbox`   the loop sleeps on a future; `_ring` wakes it, if it sleeps
     loop -> thread   `_inbox`   the thread sleeps on a lock that stands for "look again"
 
-A plain response is one `respond`: one wake-up of the loop, which finds both messages.
+A plain response needs none of that: it is one `respond`, which leaves it in the exchange and hands
+the exchange in at the `Desk`, where the loop collects many at once.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from collections.abc import Callable
 from bridge.body import HIGH_WATER
 from bridge.errors import BridgeError, ClientDisconnected
 from bridge.response_head import ResponseHead
-from bridge.runners import Runner
 from bridge.runners.base import holding
 from bridge.types import Receive, Send
+from bridge.wsgi_to_asgi.desk import Desk
 from bridge.wsgi_to_asgi.exchange import Exchange
 
 LOW_WATER = HIGH_WATER // 2
@@ -31,38 +32,35 @@ LOW_WATER = HIGH_WATER // 2
 class ThreadExchange(Exchange):
     """The app's side runs in a thread of the pool, the other side on the loop."""
 
-    _bell: asyncio.Future[None] | None = None  # what the loop sleeps on
-    _asleep = False  # the loop sleeps, or is about to
-    _again: threading.Lock | None = None  # what the thread sleeps on: held while nothing is new
+    _bell: asyncio.Future[None]  # what the loop sleeps on
     _made = 0  # bytes of body that the thread has put into the outbox
     _sent = 0  # ... and that the loop has sent
-    _done = False  # the call has returned
     _streams = False
 
-    _reader: asyncio.Task[None] | None = None
     _inbox: deque[bytes] | None = None
     _read = 0  # bytes of body that the loop has put into the inbox
     _taken = 0  # ... and that the thread has taken
     _room: asyncio.Future[None] | None = None  # what the reader sleeps on while the inbox is full
     _error: BridgeError | None = None
 
-    def __init__(self, runner: Runner, receive: Receive, send: Send) -> None:
-        super().__init__(runner, receive, send)
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, desk: Desk, receive: Receive, send: Send) -> None:
+        super().__init__(desk, receive, send)
+        #: The loop sleeps, or is about to. Whoever takes this down wakes it.
+        self._asleep = True
+        #: The call has returned.
+        self._done = False
+        #: What the thread sleeps on: held while nothing is new.
+        self._again: threading.Lock | None = None
+        self._reader: asyncio.Task[None] | None = None
 
     # --------------------------------------------------------- the job, in its thread
 
     def __call__(self) -> bool:
         """Run the app, unless nobody waits for it any more."""
         if not self.gone:
-            self.context.run(self._call_in_context)
+            self.context.run(self.call)
         self._end()
         return True
-
-    def _call_in_context(self) -> None:
-        token = holding.set((*holding.get(), self.runner))
-        self.call()
-        holding.reset(token)
 
     def refuse(self, error: BridgeError) -> None:
         """The runner has no place for it; on the loop."""
@@ -70,22 +68,26 @@ class ThreadExchange(Exchange):
         self._end()
 
     def _end(self) -> None:
+        del self.call
         self._done = True
         if self._file is not None:
             self._file.close()
         self._ring()
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
-        """The whole response."""
-        super().respond(head, body)
-        self._ring()
+        """The whole response; the loop comes for it when it comes for others."""
+        self.whole = head, body
+        self.over = True
+        if self._asleep:
+            self._asleep = False
+            self.desk.hand_in(self)
 
     def write(self, chunk: bytes) -> bool:
         """One piece; waits while more than 64 KiB are on their way (W39)."""
         if self.gone:
             raise ClientDisconnected("the client is gone")
         self._streams = True
-        self.outbox.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.put({"type": "http.response.body", "body": chunk, "more_body": True})
         self._made += len(chunk)
         self._ring()
         if self._made - self._sent > HIGH_WATER:
@@ -152,11 +154,11 @@ class ThreadExchange(Exchange):
     def _ring(self) -> None:
         if self._asleep:
             self._asleep = False
-            self._call_on_loop(self._wake_up)
+            self._call_on_loop(self.wake_up)
 
     def _call_on_loop(self, callback: Callable[[], None]) -> None:
         try:
-            self._loop.call_soon_threadsafe(callback)
+            self.desk.loop.call_soon_threadsafe(callback)
         except RuntimeError:  # the loop has closed: nobody waits
             self.gone = True
 
@@ -164,44 +166,47 @@ class ThreadExchange(Exchange):
 
     async def run(self) -> None:
         """Have the app run in a thread, and send what it makes, until the response is over."""
-        self._bell = self._loop.create_future()
-        self._asleep = True
+        self._bell = self.desk.loop.create_future()
+        held = holding.get()
+        self.context.run(holding.set, (*held, self.runner) if held else self.desk.held)
         try:
             self.runner.submit(self)
         except BridgeError as error:
             self.refuse(error)
+        await self._bell
         try:
-            while True:
-                if self._asleep:
-                    await self._bell
-                else:
-                    await asyncio.sleep(0)  # a send() that never waits must not hold the loop
-                await self._send_all()
-                if self.gone:
-                    return
-                if self.over and not self.outbox:
-                    break
-                if self._streams and self._reader is None:
-                    self._listen()
-                self._bell = self._loop.create_future()
-                self._asleep = True
-                if self.outbox or self.over:
-                    self._asleep = False
-                self._look_again()
-        except ClientDisconnected:
-            return
+            # The thread sets `over` last: what it put into the outbox before is there to be seen.
+            if not self.over or self.outbox:
+                await self._send_as_it_comes()
+            if self.whole is not None and not self.gone:
+                await self.send_whole()
+        except OSError:
+            return  # the client is gone
         self.check_whole()
+
+    async def _send_as_it_comes(self) -> None:
+        while True:
+            await self._send_all()
+            if self.gone or (self.over and not self.outbox):
+                return
+            if self._streams and self._reader is None:
+                self._listen()
+            self._bell = self.desk.loop.create_future()
+            self._asleep = True
+            if self.outbox or self.over:
+                self._asleep = False
+            self._look_again()
+            if self._asleep:
+                await self._bell
+            else:
+                await asyncio.sleep(0)  # a send() that never waits must not hold the loop
 
     async def _send_all(self) -> None:
         """Send what is in the outbox, and let the thread know of each piece that has gone."""
         outbox = self.outbox
         while outbox and not self.gone:
             size = len(outbox[0].get("body", b""))
-            message = outbox[0]
-            try:
-                await self._send(message)
-            except OSError as error:
-                raise ClientDisconnected(f"the client is gone: {error}") from error
+            await self._send(outbox[0])
             del outbox[0]
             if size and self._streams:
                 self._sent += size
@@ -210,7 +215,7 @@ class ThreadExchange(Exchange):
     async def ended(self) -> None:
         """Return when the call has returned, ``close()`` included."""
         while not self._done:
-            self._bell = self._loop.create_future()
+            self._bell = self.desk.loop.create_future()
             self._asleep = True
             if not self._done:
                 await self._bell
@@ -222,10 +227,10 @@ class ThreadExchange(Exchange):
             self._reader.cancel()
         self._look_again()
 
-    def _wake_up(self) -> None:
-        bell = self._bell
-        if bell is not None and not bell.done():
-            bell.set_result(None)
+    def wake_up(self) -> None:
+        """Something is there to be sent, or nobody waits for it any more."""
+        if not self._bell.done():
+            self._bell.set_result(None)
 
     def _look_again(self) -> None:
         """Wake the thread, if it sleeps; only the loop's thread releases the lock."""
@@ -238,7 +243,7 @@ class ThreadExchange(Exchange):
     def _listen(self) -> None:
         """Receive from now on: the body into the inbox, then the end of the connection."""
         if self._reader is None and not self.gone:
-            self._reader = self._loop.create_task(self._receive_all())
+            self._reader = self.desk.loop.create_task(self._receive_all())
 
     async def _receive_all(self) -> None:
         try:
@@ -263,10 +268,10 @@ class ThreadExchange(Exchange):
         self.gone = True
         self._look_again()
         self._asleep = False
-        self._wake_up()
+        self.wake_up()
 
     async def _wait_for_room(self) -> None:
-        self._room = self._loop.create_future()
+        self._room = self.desk.loop.create_future()
         if self._read - self._taken > LOW_WATER:
             await self._room
         self._room = None
