@@ -282,6 +282,16 @@ TEXT_FIELDS = _TextFields()
 TEXT_HEADS = _TextHeads()
 
 
+def listed(headers: Any) -> TextHeaders:
+    """Fields that are in no list, as PEP 3333 wants them. Raises `IllegalResponse`."""
+    try:
+        return list(headers)
+    except TypeError:
+        raise IllegalResponse(
+            f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
+        ) from None
+
+
 def text_head(status: str, headers: TextHeaders) -> ResponseHead:
     """What an app gave to ``start_response``, checked (W34, W36). Raises `IllegalResponse`."""
     try:

@@ -25,6 +25,7 @@ from bridge.headers import reason
 from bridge.response_head import (
     TEXT_HEADS,
     ResponseHead,
+    listed,
     text_head,
     with_length,
     without_length,
@@ -139,6 +140,8 @@ class WsgiCall:
             raise IllegalResponse("start_response() was called a second time without exc_info")
         if self._started:
             raise IllegalResponse("start_response() was called after the response had started")
+        if type(headers) is not list:
+            headers = listed(headers)
         try:
             head = TEXT_HEADS[status, *headers]
         except TypeError:

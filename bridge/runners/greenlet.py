@@ -67,7 +67,7 @@ class _Worker(greenlet):
 
     def run(self, _: object = None) -> None:
         runner = self.runner
-        while self.job is not None or runner.take_next(self):
+        while self.job is not None or (self.goes_on and runner.take_next(self)):
             try:
                 self.job()  # type: ignore[misc]
             except GreenletExit:
@@ -103,6 +103,7 @@ class GreenletRunner(Runner):
         """Serve `loop`; greenlets are made with the first jobs."""
         if self._loop is not loop:
             self._free.clear()  # greenlets cannot leave their thread
+            self._queue.clear()
         self._loop = loop
         self._stopped = None
         current.runner = self  # for this thread; `wait` finds the runner of its greenlet
@@ -119,19 +120,27 @@ class GreenletRunner(Runner):
         queue.append((job, copy_context()))
 
     def _run_queued(self) -> None:
-        while self._queue:
-            worker = self._free.pop() if self._free else _Worker(self)
-            worker.goes_on = True
-            awaited = self._enter(worker)
-            if awaited is _OVER:
-                self._release(worker)
-                continue
-            assert worker.job is not None
-            assert self._loop is not None
-            self._busy[worker.job] = worker
-            driver = self._loop.create_task(self._drive(worker, awaited))
-            self._drivers.add(driver)
-            driver.add_done_callback(self._drivers.discard)
+        try:
+            while self._queue:
+                self._run_some()
+        finally:
+            if self._queue and self._loop is not None:
+                self._loop.call_soon(self._run_queued)
+
+    def _run_some(self) -> None:
+        """Run jobs of the queue in one greenlet, until there is none left or one waits."""
+        worker = self._free.pop() if self._free else _Worker(self)
+        worker.goes_on = True
+        awaited = self._enter(worker)
+        if awaited is _OVER:
+            self._release(worker)
+            return
+        assert worker.job is not None
+        assert self._loop is not None
+        self._busy[worker.job] = worker
+        driver = self._loop.create_task(self._drive(worker, awaited))
+        self._drivers.add(driver)
+        driver.add_done_callback(self._drivers.discard)
 
     def take_next(self, worker: _Worker) -> bool:
         """In `worker`: the next job of the queue is its own; False where there is none."""
@@ -236,8 +245,6 @@ class GreenletRunner(Runner):
         self._stopped = asyncio.Event()
         if self._queue:
             await asyncio.sleep(0)  # what is queued runs in this step of the loop
-        if current.runner is self:
-            current.runner = None
         if self._busy:
             try:
                 await asyncio.wait_for(self._stopped.wait(), timeout)
@@ -245,6 +252,8 @@ class GreenletRunner(Runner):
                 for job in tuple(self._busy):
                     self.interrupt(job, RequestCancelled("the server is stopping"))
                 return False
+        if current.runner is self:
+            current.runner = None
         while self._free:
             worker = self._free.pop()
             worker.parent = getcurrent()

@@ -262,10 +262,13 @@ class AsgiExchange(Exchange):
 
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
+        headers = message.get("headers", ())
+        if type(headers) is not list:
+            headers = list(headers)
         try:
-            head = RAW_HEADS[message.get("status"), *message.get("headers", ())]
+            head = RAW_HEADS[message.get("status"), *headers]
         except TypeError:  # pairs in lists, perhaps
-            pairs = [tuple(pair) for pair in message.get("headers", ())]
+            pairs = [tuple(pair) for pair in headers]
             head = RAW_HEADS[message.get("status"), *pairs]
         self._start = head
         self.status = head.number

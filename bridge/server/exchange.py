@@ -359,6 +359,7 @@ class Exchange:
         size = len(body)
         if (
             head.length == size
+            and not self.close
             and head.plain
             and self.head.usual
             and self.complete

@@ -329,6 +329,8 @@ class HttpProtocol(Deadlines):
             data = bytes(self._buffer)
             self._buffer.clear()
             self._buffer += self._feed(exchange, data)
+            if self.exchange is None and self._buffer:
+                self._go_on_soon()  # it was answered at its last piece, when the buffer was empty
         if not self._deaf and not exchange.over:
             exchange.answer()
 
@@ -390,7 +392,7 @@ class HttpProtocol(Deadlines):
             self._reading_paused = False
             # The client could not send meanwhile: that is not its pace.
             self._body_since += self.state.loop.time() - self._paused_since
-            self.transport.resume_reading()
+            self.state.context.copy().run(self.transport.resume_reading)
 
     # --------------------------------------------------------- the end of an exchange
 

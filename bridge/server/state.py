@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,8 @@ from bridge.server.access_log import AccessLog
 from bridge.server.config import Config
 from bridge.server.forwarded import Forwarded
 from bridge.server.request import HeadParser
+
+logger = logging.getLogger("bridge.error")
 
 #: Bytes that may wait on one side of the bridge for the other (S12, W21, W39, A20).
 HIGH_WATER = 64 * 1024
@@ -130,7 +133,10 @@ class ServerState:
         finished = self._finished
         while finished:
             exchange, data = finished.popleft()
-            exchange.write_whole(data)
+            try:
+                exchange.write_whole(data)
+            except Exception:
+                logger.exception("could not write a response that a thread has made")
 
     def use_access_log(self, log: AccessLog | None) -> None:
         """Call `log` with each exchange that is over."""

@@ -101,6 +101,8 @@ class WsgiExchange(Exchange):
     head_waits = False
     #: The app runs when the whole body is here, and not before.
     _held = False
+    #: Where a body waits for that which is small enough.
+    _gathered: bytearray | None = None
     #: Where a body waits for that which may be too large for the memory.
     _spooled: IO[bytes] | None = None
 
@@ -155,20 +157,28 @@ class WsgiExchange(Exchange):
         spool = self.handler.spool
         if spool is None and self.head.length == CHUNKED and _DJANGO in sys.modules:
             spool = _SPOOL  # Django reads nothing of a body whose length it is not told (W24)
-        self._held = spool is not None
-        if spool is not None and not 0 < self.head.length <= spool:
+        if spool is None:
+            return
+        self._held = True
+        if 0 < self.head.length <= spool:
+            self._gathered = bytearray()
+        else:
             from bridge.server.spool import Spool  # nearly 1 MB, and few requests need it
 
             self._spooled = Spool(spool)
 
     def feed(self, data: bytes) -> bool:
         """Take a piece of body."""
-        if self._spooled is not None:
-            if not self.over:
+        if self._held:
+            self.body_size += len(data)
+            if self.over:
+                pass
+            elif self._gathered is not None:
+                self._gathered += data
+            elif self._spooled is not None:
                 self._spooled.write(data)
-                self.body_size += len(data)
             return True
-        room = super().feed(data) or self._held
+        room = super().feed(data)
         if not room and not self.submitted and not self.over:
             self._submit()
             return self.waiting < HIGH_WATER
@@ -285,6 +295,8 @@ class WsgiExchange(Exchange):
         if self._spooled is not None:
             self._spooled.seek(0)
             return self._spooled
+        if self._gathered is not None:
+            return WholeInput(self._gathered)
         if self.complete:
             return WholeInput(self.take_body())
         return WsgiInput(self._pull)

@@ -288,6 +288,77 @@ def test_limit() -> None:
     run_with(GreenletRunner(3), main)
 
 
+def test_more_than_are_kept() -> None:
+    """G2: a greenlet that is one too many ends, and takes no job along that has just come."""
+
+    async def main(runner: Runner) -> None:
+        begin = asyncio.Event()
+        crowd = [Call(lambda: bridge.await_(begin.wait())) for _ in range(140)]
+        for call in crowd:
+            runner.submit(call)
+        await asyncio.sleep(0)
+        begin.set()
+        late = []
+        for _ in range(5):
+            call = Call(lambda: bridge.await_(asyncio.sleep(0.001, "late")))
+            late.append(call)
+            runner.submit(call)
+            await asyncio.sleep(0)
+        assert [await call.done for call in late] == ["late"] * 5
+        for call in crowd:
+            await call.done
+        await until(lambda: runner.stats().busy == 0)
+        assert runner.stats().served == 145
+
+    run_with(GreenletRunner(), main)
+
+
+def test_waits_go_on_while_it_stops() -> None:
+    """W54: what runs when the runner stops can still wait, within the time that it gets."""
+
+    async def main() -> None:
+        runner = GreenletRunner()
+        runner.start(asyncio.get_running_loop())
+
+        def job() -> str:
+            bridge.await_(asyncio.sleep(0.02))
+            return bridge.await_(asyncio.sleep(0.02, "done"))
+
+        call = Call(job)
+        runner.submit(call)
+        await asyncio.sleep(0)
+        assert await runner.stop(5)
+        assert await call.done == "done"
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_ended_with_a_job_in_the_queue() -> None:
+    """W54: what another loop left behind does not hold up this one."""
+    runner = GreenletRunner()
+    ended = asyncio.new_event_loop()
+
+    async def leave_one() -> None:
+        runner.start(ended)
+        runner.submit(Call(int))
+        ended.stop()
+
+    ended.create_task(leave_one())
+    ended.call_soon(ended.stop)
+    ended.run_forever()
+    assert runner.stats().queued == 1
+    ended.close()
+
+    async def main() -> None:
+        runner.start(asyncio.get_running_loop())
+        call = Call(lambda: "ran")
+        runner.submit(call)
+        assert await asyncio.wait_for(call.done, 5) == "ran"
+        await runner.stop(1)
+
+    asyncio.run(main())
+
+
 def test_stopping() -> None:
     """W54: a runner that stops takes no more."""
 

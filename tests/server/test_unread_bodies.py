@@ -92,3 +92,46 @@ def test_reading_on_in_a_thread_after_the_answer() -> None:
         client.send(request("/", "Content-Length: 100000", method="POST") + b"x" * 90_000)
         assert client.response().body == b"ok"
         assert "the response is over" in str(told.get(timeout=5))
+
+
+POST = request("/post", "Content-Length: 5", method="POST") + b"hello"
+CHUNKED = request("/chunked", "Transfer-Encoding: chunked", method="POST")
+CHUNKED += b"5\r\nhello\r\n0\r\n\r\n"
+GET = request("/get")
+
+
+@pytest.mark.parametrize("runner", ["thread", "greenlet", "inline"])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [GET + POST + GET],
+        [POST + POST + POST],
+        [GET + CHUNKED + POST],
+        [POST[:20], POST[20:] + GET + GET],
+        [POST[:-2], POST[-2:] + GET + CHUNKED],
+    ],
+)
+def test_requests_behind_a_body(runner: str, pieces: list[bytes]) -> None:
+    """S1: what follows a body in the same piece is answered, however soon the app answered."""
+    with served(WsgiToAsgi(deaf, runner=runner)) as server, server.connect() as client:
+        client.send_pieces(pieces, pause=0.05)
+        assert [client.response().body for _ in range(3)] == [b"ok"] * 3
+
+
+def test_a_body_that_was_asked_for_and_never_came() -> None:
+    """S2, S5: its client cannot hold the connection for ever once the app has answered."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = asyncio.ensure_future(receive())
+        await asyncio.sleep(0.05)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+        asked.cancel()
+
+    limits = {"timeout_body": 1.0, "timeout_keep_alive": 1.0}
+    with served(app, **limits) as server, server.connect() as client:
+        client.send(request("/", "Content-Length: 5", "Expect: 100-continue", method="POST"))
+        response = client.response()
+        assert [each.status for each in response.informational] == [100]
+        assert response.body == b"ok"
+        assert client.is_closed(10)

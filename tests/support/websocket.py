@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
@@ -36,7 +36,10 @@ _MASK = b"\x12\x34\xab\xcd"
 class Served:
     """A server that runs: where it listens, and the thread that runs it."""
 
-    def __init__(self, app: Any, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, app: Any, settings: dict[str, Any], make_loop: Callable[[], Any] = new_event_loop
+    ) -> None:
+        self._make_loop = make_loop
         settings = {"lifespan": "off", "access_log": False, "port": 0, **settings}
         self.server = Server(Config(app=app, **settings))
         self._ready = threading.Event()
@@ -51,7 +54,7 @@ class Served:
             raise self._failure
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=self._make_loop) as runner:
             try:
                 runner.run(self._serve())
             except BaseException as error:
