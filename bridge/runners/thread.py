@@ -117,12 +117,20 @@ class ThreadRunner(Runner):
         if len(self._idle) == len(self._workers):
             if not self._waking:
                 self._waking = True
-                loop.call_soon(self._wake_first)
+                loop.call_soon(self._wake_soon)
         elif self._timer is None:
             self._watch(job)
 
+    def _wake_soon(self) -> None:
+        """At the end of the loop's step: wake after the next, when what this one wrote has left.
+
+        A thread that is woken before that only waits for the interpreter lock.
+        """
+        if self._loop is not None:
+            self._loop.call_soon(self._wake_first)
+
     def _wake_first(self) -> None:
-        """At the end of the loop's step: every thread sleeps, and jobs have come."""
+        """Every thread sleeps, and jobs have come."""
         self._waking = False
         first, second = self._peek(0), self._peek(1)
         if first is not None:

@@ -343,9 +343,10 @@ def test_a_loop_that_ended_with_a_job_in_the_queue() -> None:
         runner.submit(Call(int))
         ended.stop()
 
-    ended.create_task(leave_one())
+    leaving = ended.create_task(leave_one())
     ended.call_soon(ended.stop)
     ended.run_forever()
+    assert leaving.done()
     assert runner.stats().queued == 1
     ended.close()
 
