@@ -14,6 +14,7 @@ from typing import Any
 from bridge.dispatcher import Dispatcher, Route
 from bridge.environ import environ_from_scope
 from bridge.fallback import Fallback
+from bridge.headers import keep
 from bridge.runners import Runner
 from bridge.server.asgi_handler import AsgiHandler, make_scope
 from bridge.server.exchange import Exchange
@@ -24,6 +25,10 @@ from bridge.server.wsgi_in_thread import ThreadExchange
 from bridge.server.wsgi_on_loop import LoopExchange
 from bridge.types import ASGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
+
+#: Paths that a dispatcher remembers, and the length that none of them has.
+_PATHS = 1024
+_LONGEST = 128
 
 
 def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handler:
@@ -78,11 +83,19 @@ class DispatchHandler:
         }
         #: Answers 404 where nothing is mounted, by the dispatcher's own way.
         self._nowhere = AsgiHandler(dispatcher, state, prefix)
+        #: Only the path counts.
         self._simple = not dispatcher.by_host and not dispatcher.by_request
+        #: Where that is so, the handlers of paths that were asked for; bounded.
+        self._by_path: dict[str, Handler] = {}
 
     def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
         """An exchange of the child's handler."""
-        return self.handler_for(connection, head).open(connection, head)
+        handler = self._by_path.get(head.line.path)
+        if handler is None:
+            handler = self.handler_for(connection, head)
+            if self._simple and len(head.line.path) < _LONGEST:
+                keep(self._by_path, head.line.path, handler, _PATHS)
+        return handler.open(connection, head)
 
     def handler_for(self, connection: HttpProtocol, head: RequestHead) -> Handler:
         """The child's handler, or the one that answers 404."""

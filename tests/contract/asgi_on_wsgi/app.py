@@ -7,6 +7,7 @@ query (``?note=/tmp/x``), and the app writes there what it heard.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import hashlib
 import json
 import os
@@ -57,6 +58,13 @@ async def live(scope: Any, receive: Any, send: Any) -> None:
     if note := os.environ.get("SHUTDOWN_NOTE"):
         Path(note).write_text(f"shutdown in {os.getpid()}")
     await send({"type": "lifespan.shutdown.complete"})
+
+
+@atexit.register
+def _note_exit() -> None:
+    """Tell that this process ended by way of Python's own exit."""
+    if note := os.environ.get("SHUTDOWN_NOTE"):
+        Path(f"{note}.exit.{os.getpid()}").touch()
 
 
 # ------------------------------------------------------------- small words
