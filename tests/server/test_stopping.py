@@ -30,6 +30,8 @@ def refuses(host: Host) -> bool:
         host.connect().close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # the listener was closed in this very moment: look again
     return False
 
 
