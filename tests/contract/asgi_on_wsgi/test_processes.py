@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,21 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def end(host: Host, signal_: int) -> None:
+    """Tell a host to end, and wait until it has.
+
+    wsgiref takes a KeyboardInterrupt that meets it at the end of a response for an error of the
+    app's, and goes on: it is told once more.
+    """
+    host.process.send_signal(signal_)
+    if signal_ == signal.SIGINT:
+        try:
+            host.process.wait(5)
+        except subprocess.TimeoutExpired:
+            host.process.send_signal(signal_)
+    host.process.wait(LIMIT)
+
+
 def has_ended(pid: int) -> bool:
     """Whether there is no such process any more."""
     try:
@@ -98,8 +114,7 @@ def test_lifespan_shutdown(name: str, start_host: StartHost, note: Path) -> None
     for _ in range(5):
         host = start_host(command.with_env(SHUTDOWN_NOTE=str(note)))
         pid = state(host)["pid"]
-        host.process.send_signal(signal_)
-        host.process.wait(LIMIT)
+        end(host, signal_)
         until(lambda: has_ended(pid))  # noqa: B023  a master may end before its worker
         if name != "uwsgi" or note.with_name(f"note.exit.{pid}").exists():
             break
