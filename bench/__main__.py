@@ -26,7 +26,7 @@ IN_PROCESS = "asgi-on-wsgi"
 def main() -> int:
     options, rest = _parser().parse_known_args()
     if options.scenario == IN_PROCESS:
-        return _in_process(options.python, rest)
+        return _in_process(options, rest)
     if rest:
         _parser().error(f"unknown options: {' '.join(rest)}")
     machine.prepare(options.cores)
@@ -96,9 +96,16 @@ def _rows(scenario: Scenario, only: str) -> list[Row]:
     return rows
 
 
-def _in_process(python: str, arguments: list[str]) -> int:
+def _in_process(options: argparse.Namespace, rest: list[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
-        found = tools.prepare(python, Path(temporary))
+        found = tools.prepare(options.python, Path(temporary))
+    arguments = [
+        f"--rounds={options.rounds}",
+        f"--seconds={options.seconds}",
+        f"--cores={options.cores.server},{options.cores.load}",
+        *(["--save"] if options.save else []),
+        *rest,
+    ]
     command = [found.python, "-m", "bench.asgi_on_wsgi", *arguments]
     return subprocess.run(command, cwd=tools.ROOT).returncode
 
