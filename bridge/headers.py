@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from bridge.errors import IllegalMessage, RequestError
+from bridge.types import RawHeaders
 
 Name = TypeVar("Name", bytes, str)
 Key = TypeVar("Key")
@@ -53,7 +54,10 @@ MEANINGS: dict[bytes, int] = {
 }
 
 #: Response fields that hardly come twice with the same value, or are secret: not remembered.
-UNKEPT = frozenset({b"set-cookie", b"etag", b"location", b"last-modified", b"x-request-id"})
+_UNKEPT = frozenset({b"set-cookie", b"etag", b"location", b"last-modified", b"x-request-id"})
+#: Values that are worth keeping are short; heads that are have few fields.
+_LONGEST = 200
+_MOST_FIELDS = 16
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: What could end a line or a string early. (`in` is slow on bytes: it tries for an integer first.)
@@ -89,6 +93,33 @@ def keep(table: dict[Key, Known], key: Key, known: Known, most: int) -> None:
     table[key] = known
 
 
+class Recurring(dict[tuple[Any, ...], Known], Generic[Known]):
+    """What was worked out for a tuple, kept where the tuple comes a second time; bounded.
+
+    `learn` gives what is to be known, and whether it is worth keeping; it may raise. Of tuples that
+    came once only the hash is kept.
+    """
+
+    SIZE = 512
+    MOST_SEEN = 4096
+
+    def __init__(self, learn: Callable[[tuple[Any, ...]], tuple[Known, bool]]) -> None:
+        super().__init__()
+        self._learn = learn
+        self._seen: set[int] = set()
+
+    def __missing__(self, given: tuple[Any, ...]) -> Known:
+        known, worth_keeping = self._learn(given)
+        if worth_keeping:
+            seen, number = self._seen, hash(given)
+            if number in seen:
+                keep(self, given, known, self.SIZE)
+            elif len(seen) >= self.MOST_SEEN:
+                seen.clear()
+            seen.add(number)
+        return known
+
+
 def is_token(name: bytes) -> bool:
     """Whether `name` is a token (RFC 9110 §5.6.2), as field names and methods must be."""
     return _TOKEN.fullmatch(name) is not None
@@ -107,6 +138,16 @@ def content_length(value: bytes) -> int:
     if _DIGITS.fullmatch(length) is None:
         raise RequestError(f"Content-Length is {value[:80]!r}, and must be digits only")
     return int(length)
+
+
+def may_come_again(field: tuple[bytes, bytes]) -> bool:
+    """Whether a response field, its name in lower case, is worth to be remembered."""
+    return len(field[1]) <= _LONGEST and field[0] not in _UNKEPT
+
+
+def may_all_come_again(fields: RawHeaders) -> bool:
+    """The same for the fields of a head."""
+    return len(fields) <= _MOST_FIELDS and all(map(may_come_again, fields))
 
 
 # ------------------------------------------------------------- status

@@ -23,19 +23,17 @@ from bridge.headers import (
     MEANINGS,
     NOTHING,
     SERVER,
-    UNKEPT,
+    Recurring,
     Spellings,
     bodiless,
     check_value,
     is_token,
     keep,
+    may_all_come_again,
+    may_come_again,
     reason,
 )
 from bridge.types import RawHeaders, TextHeaders
-
-#: Values that are worth keeping are short; heads that are have few fields.
-_LONGEST = 200
-_MOST_FIELDS = 16
 
 Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
 
@@ -43,11 +41,9 @@ Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
 class Field:
     """One field of a response, checked: as ASGI has it, as it is sent, and what it says."""
 
-    __slots__ = ("known", "length", "line", "meaning", "raw")
+    __slots__ = ("length", "line", "meaning", "raw")
 
     def __init__(self, name: bytes, lower: bytes, value: bytes) -> None:
-        #: It was part of a head before.
-        self.known = False
         self.raw = lower, value
         #: What it says to the server (`headers.MEANINGS`).
         self.meaning = MEANINGS.get(lower, NOTHING)
@@ -65,7 +61,7 @@ class _Fields(dict[Key, Field]):
     SIZE = 4096
 
     def keep(self, pair: Key, field: Field) -> Field:
-        if len(field.raw[1]) <= _LONGEST and field.raw[0] not in UNKEPT:
+        if may_come_again(field.raw):
             keep(self, pair, field, self.SIZE)
         return field
 
@@ -114,20 +110,6 @@ class ResponseHead:
         self.plain = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.bodiless
 
 
-class _Heads(dict[tuple[Any, ...], ResponseHead]):
-    """``(status, *fields)`` -> `ResponseHead`; bounded, and filled with what comes again."""
-
-    SIZE = 512
-
-    def keep(self, head: ResponseHead, fields: list[Field]) -> ResponseHead:
-        if len(fields) <= _MOST_FIELDS:
-            if all(field.known for field in fields):
-                keep(self, head.given, head, self.SIZE)
-            for field in fields:
-                field.known = True
-        return head
-
-
 # ------------------------------------------------------------- ASGI
 
 
@@ -146,15 +128,15 @@ class _RawFields(_Fields[tuple[bytes, bytes]]):
         return self.keep(pair, Field(name, lower, value))
 
 
-class _RawHeads(_Heads):
-    def __missing__(self, given: tuple[Any, ...]) -> ResponseHead:
-        status, *pairs = given
-        line = _STATUS_LINES[status]
-        fields = [RAW_FIELDS[pair] for pair in pairs]
-        lengths = [field.length for field in fields if field.length >= 0]
-        if len(lengths) > 1:
-            raise IllegalMessage(f"content-length is set twice: {lengths[0]}, {lengths[1]}")
-        return self.keep(ResponseHead(given, int(status), line, fields), fields)
+def _learn_raw_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
+    status, *pairs = given
+    line = _STATUS_LINES[status]
+    fields = [RAW_FIELDS[pair] for pair in pairs]
+    lengths = [field.length for field in fields if field.length >= 0]
+    if len(lengths) > 1:
+        raise IllegalMessage(f"content-length is set twice: {lengths[0]}, {lengths[1]}")
+    head = ResponseHead(given, int(status), line, fields)
+    return head, may_all_come_again(head.raw)
 
 
 class _StatusLines(dict[int, bytes]):
@@ -174,7 +156,7 @@ _STATUS_LINES = _StatusLines()
 #: TypeError for a pair in a list.
 RAW_FIELDS = _RawFields()
 #: Heads of ASGI responses, by the status and the fields in one tuple. Raises as `RAW_FIELDS` does.
-RAW_HEADS = _RawHeads()
+RAW_HEADS: Recurring[ResponseHead] = Recurring(_learn_raw_head)
 
 
 # ------------------------------------------------------------- WSGI
@@ -252,21 +234,21 @@ class _TextFields(_Fields[tuple[str, str]]):
         return self.keep(pair, Field(raw, lower, value.encode("latin-1")))
 
 
-class _TextHeads(_Heads):
-    def __missing__(self, given: tuple[Any, ...]) -> ResponseHead:
-        status, *pairs = given
-        number, line = _STATUSES[status]
-        fields: list[Field] = []
-        length = -1
-        for pair in pairs:
-            field = TEXT_FIELDS[pair]
-            if field.length >= 0:
-                if length >= 0:
-                    _check_same(field.length, length)
-                    continue
-                length = field.length
-            fields.append(field)
-        return self.keep(ResponseHead(given, number, line, fields), fields)
+def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
+    status, *pairs = given
+    number, line = _STATUSES[status]
+    fields: list[Field] = []
+    length = -1
+    for pair in pairs:
+        field = TEXT_FIELDS[pair]
+        if field.length >= 0:
+            if length >= 0:
+                _check_same(field.length, length)
+                continue
+            length = field.length
+        fields.append(field)
+    head = ResponseHead(given, number, line, fields)
+    return head, may_all_come_again(head.raw)
 
 
 def _check_same(length: int, known: int) -> None:
@@ -279,7 +261,7 @@ def _check_same(length: int, known: int) -> None:
 #: (W34); TypeError for a pair that cannot be hashed.
 TEXT_FIELDS = _TextFields()
 #: Heads of WSGI responses, by the status and the fields in one tuple. Raises as `TEXT_FIELDS` does.
-TEXT_HEADS = _TextHeads()
+TEXT_HEADS: Recurring[ResponseHead] = Recurring(_learn_text_head)
 
 
 def listed(headers: Any) -> TextHeaders:

@@ -20,11 +20,9 @@ import pytest
 
 import bridge
 from bridge.errors import AppError, ConfigError, UnsupportedScope
-from bridge.runners import make_runner
 from bridge.runners.base import holding
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from bridge.wsgi_to_asgi.desk import Desk
 from tests.runners.jobs import until
 from tests.support.in_process import http_scope, websocket_scope
 
@@ -375,55 +373,6 @@ def test_cut_off_upload_that_is_spooled(runner: str) -> None:
     """W23, W25: with a spooled body the app does not even run."""
     client = ask(hello, [b"abc"], whole=False, leaves=True, runner=runner, spool_body=10, **POST)
     assert client.sent == []
-
-
-# ------------------------------------------------------------- the desk
-
-
-class Woken:
-    """An exchange as the desk knows it."""
-
-    def __init__(self, woken: list[Woken]) -> None:
-        self.woken = woken
-
-    def wake_up(self) -> None:
-        self.woken.append(self)
-
-
-def test_many_are_collected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What threads hand in before the loop has its turn wakes it once; what comes later, again."""
-    woken: list[Woken] = []
-    first, second, third = (Woken(woken) for _ in range(3))
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        asked: list[Callable[[], None]] = []
-        monkeypatch.setattr(loop, "call_soon_threadsafe", asked.append)
-        desk = Desk(make_runner("thread"), loop)
-        desk.hand_in(first)
-        desk.hand_in(second)
-        assert (len(asked), woken) == (1, [])
-        asked.pop()()
-        assert woken == [first, second]
-        desk.hand_in(third)
-        asked.pop()()
-        assert woken == [first, second, third]
-
-    asyncio.run(run())
-
-
-def test_nobody_collects_on_a_closed_loop() -> None:
-    """A thread that finishes when the loop has closed keeps nothing, and raises nothing."""
-    woken: list[Woken] = []
-    late = Woken(woken)
-    kept = weakref.ref(late)
-    loop = asyncio.new_event_loop()
-    loop.close()
-    desk = Desk(make_runner("thread"), loop)
-    desk.hand_in(late)
-    desk.hand_in(late)
-    del late
-    assert (kept(), woken) == (None, [])
 
 
 def test_hints_before_a_whole_response(runner: str) -> None:

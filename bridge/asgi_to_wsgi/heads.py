@@ -10,12 +10,16 @@ from typing import Any
 
 from bridge.asgi_messages import check_headers, check_status, text_headers
 from bridge.errors import IllegalMessage
-from bridge.headers import CONTENT_LENGTH, FIELD_NAMES, MEANINGS, UNKEPT, bodiless, keep, reason
+from bridge.headers import (
+    CONTENT_LENGTH,
+    FIELD_NAMES,
+    MEANINGS,
+    Recurring,
+    bodiless,
+    may_all_come_again,
+    reason,
+)
 from bridge.types import Message, RawHeaders
-
-#: Heads that are worth keeping have few fields, and short ones.
-_MOST_FIELDS = 16
-_LONGEST = 256
 
 
 class Head:
@@ -44,36 +48,13 @@ def _as_length(value: bytes) -> int:
     return int(value)
 
 
-class _Heads(dict[tuple[Any, ...], Head]):
-    """``(status, *fields)`` -> `Head`; bounded, and filled with what comes again."""
-
-    SIZE = 512
-    #: How many heads that came once are known; of these only the hash is kept.
-    MOST_SEEN = 4096
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: set[int] = set()
-
-    def __missing__(self, given: tuple[Any, ...]) -> Head:
-        status, *headers = given
-        head = Head(status, headers)
-        if len(headers) <= _MOST_FIELDS and all(map(_is_worth_keeping, headers)):
-            seen, number = self._seen, hash(given)
-            if number in seen:
-                keep(self, given, head, self.SIZE)
-            elif len(seen) >= self.MOST_SEEN:
-                seen.clear()
-            seen.add(number)
-        return head
+def _learn(given: tuple[Any, ...]) -> tuple[Head, bool]:
+    status, *headers = given
+    head = Head(status, headers)
+    return head, may_all_come_again([(FIELD_NAMES[name], value) for name, value in headers])
 
 
-def _is_worth_keeping(field: tuple[bytes, bytes]) -> bool:
-    name, value = field
-    return len(value) <= _LONGEST and type(value) is bytes and FIELD_NAMES[name] not in UNKEPT
-
-
-_HEADS = _Heads()
+_HEADS: Recurring[Head] = Recurring(_learn)
 
 
 def head_of(message: Message) -> Head:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import sys
-from collections import deque
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from functools import partial
@@ -14,12 +12,11 @@ from time import time
 from typing import Any, Protocol, TypeAlias
 
 from bridge.errors import Overloaded
+from bridge.runners.desk import Desk
 from bridge.server.access_log import AccessLog
 from bridge.server.config import Config
 from bridge.server.forwarded import Forwarded
 from bridge.server.request import HeadParser
-
-logger = logging.getLogger("bridge.error")
 
 #: Bytes that may wait on one side of the bridge for the other (S12, W21, W39, A20).
 HIGH_WATER = 64 * 1024
@@ -42,13 +39,6 @@ class Swept(Protocol):
 
     def retire(self, *, at_once: bool) -> None:
         """Finish what is in flight and close; drop even that where `at_once`."""
-
-
-class Finished(Protocol):
-    """An exchange whose whole response a thread has made."""
-
-    def write_whole(self, data: bytes) -> None:
-        """On the loop: write it, and go on after it."""
 
 
 class Counted(Protocol):
@@ -79,10 +69,8 @@ class ServerState:
         self.access_log: AccessLog | None = None
         #: Whether requests have to be timed for the access log.
         self.timed = False
-        #: Responses that threads have finished and the loop has yet to write.
-        self._finished: deque[tuple[Finished, bytes]] = deque()
-        #: Whether the loop has been asked to write them.
-        self.collecting = False
+        #: Where threads leave whole responses for the loop to write.
+        self.desk = Desk(loop)
         self.connections: set[Swept] = set()
         #: The most requests at a time; 0: any.
         self.limit_requests = config.limit_requests
@@ -109,34 +97,6 @@ class ServerState:
                 self._bases.clear()
             bases = self._bases[place] = {}
         return bases
-
-    def hand_in(self, exchange: Finished, data: bytes) -> None:
-        """From a thread: `data` is all of a response; the loop writes it, with others.
-
-        A thread that wrote it itself would give the interpreter lock away for that, and get it
-        back only after the loop has had it: two switches for each response. While more requests
-        wait for the thread, it is cheaper to leave the writing to the loop, once for all of them,
-        and for the last one, too, which finds the loop asked already; it gets its turn when the
-        thread waits for something, or after a switch interval.
-        """
-        self._finished.append((exchange, data))
-        if not self.collecting:
-            self.collecting = True
-            try:
-                self.loop.call_soon_threadsafe(self._collect)
-            except RuntimeError:
-                pass  # the loop has closed: there is nobody to write to
-
-    def _collect(self) -> None:
-        # The flag goes down first: what is handed in from now on is seen below, or calls again.
-        self.collecting = False
-        finished = self._finished
-        while finished:
-            exchange, data = finished.popleft()
-            try:
-                exchange.write_whole(data)
-            except Exception:
-                logger.exception("could not write a response that a thread has made")
 
     def use_access_log(self, log: AccessLog | None) -> None:
         """Call `log` with each exchange that is over."""

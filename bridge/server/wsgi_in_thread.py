@@ -2,7 +2,7 @@
 
 A thread writes what is finished itself, through a `Wire`, while nothing waits in the transport;
 what does not fit is left to the loop (W25, W39), and so is a whole response while more requests
-wait for a thread (`ServerState.hand_in`). It tells the loop that the exchange is over by setting
+wait for a thread (`runners/desk.py`). It tells the loop that the exchange is over by setting
 `over`, and wakes it only where the connection waits for just that:
 
     thread: over = True; look at `wants_end`; set? wake the loop
@@ -29,6 +29,8 @@ class ThreadExchange(WsgiExchange):
     _wire: Wire | NoWire | None
     #: Bytes wait in the transport, or on their way there: what follows must wait behind them.
     _behind: bool
+    #: A response that the thread has made, left to the loop.
+    _whole: bytes
     #: Whether the transport was looked at: an earlier response may not quite have left.
     _looked: bool
 
@@ -44,11 +46,13 @@ class ThreadExchange(WsgiExchange):
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
         data, state = self.whole(head, body), self.connection.state
-        if (self.handler.runner.queue or state.collecting) and not self._behind:
+        if (self.handler.runner.queue or state.desk.asked) and not self._behind:
+            # Also the last one, which finds the loop asked already.
             if state.access_log is not None:
                 state.access_log(self)
             self._wire = None
-            state.hand_in(self, data)
+            self._whole = data
+            state.desk.hand_in(self)
         else:
             if state.limit_requests:
                 self.leaving = True  # before a client can have it and come back
@@ -126,10 +130,10 @@ class ThreadExchange(WsgiExchange):
         if connection.wants_end or self.close or not self.complete:
             connection.call_on_loop(connection.settle, self)
 
-    def write_whole(self, data: bytes) -> None:
+    def collected(self) -> None:
         """On the loop: write a response that the thread has made, and go on after it."""
         if not self.connection.gone:
-            self.connection.write(data)
+            self.connection.write(self._whole)
         self._is_over()
 
     def _is_over(self) -> None:

@@ -19,9 +19,9 @@ from bridge.environ import base_environ, environ_from_scope
 from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
+from bridge.runners.desk import Desk
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall
-from bridge.wsgi_to_asgi.desk import Desk
 from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
 from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange
 from bridge.wsgi_to_asgi.upload import needs_length
@@ -111,10 +111,10 @@ class WsgiToAsgi:
         kind = scope["type"]
         desk, loop = self._desk, asyncio.get_running_loop()
         if desk is None or desk.loop is not loop:
-            desk = self._desk = Desk(self.runner, loop)
+            desk = self._desk = Desk(loop)
             self.runner.start(loop)
         if kind == "http":
-            await self._http(self._exchange(desk, receive, send), scope)
+            await self._http(self._exchange(self.runner, desk, receive, send), scope)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         elif kind == "websocket":

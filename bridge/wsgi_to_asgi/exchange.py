@@ -21,9 +21,10 @@ from bridge.body import HIGH_WATER, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.headers import reason
 from bridge.response_head import TEXT_FIELDS, ResponseHead, text_head
+from bridge.runners import Runner
+from bridge.runners.desk import Desk
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi_response import WsgiCall, logger
-from bridge.wsgi_to_asgi.desk import Desk
 from bridge.wsgi_to_asgi.upload import Upload, take_whole, too_large
 
 
@@ -42,9 +43,9 @@ class Exchange:
     _upload: Upload | None = None
     _file_sent = False
 
-    def __init__(self, desk: Desk, receive: Receive, send: Send) -> None:
+    def __init__(self, runner: Runner, desk: Desk, receive: Receive, send: Send) -> None:
+        self.runner = runner
         self.desk = desk
-        self.runner = desk.runner
         self._receive = receive
         self._send = send
         #: What waits to be sent, but for a whole response; None until there is something.

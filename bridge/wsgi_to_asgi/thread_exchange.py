@@ -21,9 +21,9 @@ from collections.abc import Callable
 from bridge.body import HIGH_WATER
 from bridge.errors import BridgeError, ClientDisconnected
 from bridge.response_head import ResponseHead
-from bridge.runners.base import holding
+from bridge.runners.base import Runner, holding
+from bridge.runners.desk import Desk
 from bridge.types import Receive, Send
-from bridge.wsgi_to_asgi.desk import Desk
 from bridge.wsgi_to_asgi.exchange import Exchange
 
 LOW_WATER = HIGH_WATER // 2
@@ -43,8 +43,8 @@ class ThreadExchange(Exchange):
     _room: asyncio.Future[None] | None = None  # what the reader sleeps on while the inbox is full
     _error: BridgeError | None = None
 
-    def __init__(self, desk: Desk, receive: Receive, send: Send) -> None:
-        super().__init__(desk, receive, send)
+    def __init__(self, runner: Runner, desk: Desk, receive: Receive, send: Send) -> None:
+        super().__init__(runner, desk, receive, send)
         #: The loop sleeps, or is about to. Whoever takes this down wakes it.
         self._asleep = True
         #: The call has returned.
@@ -167,8 +167,7 @@ class ThreadExchange(Exchange):
     async def run(self) -> None:
         """Have the app run in a thread, and send what it makes, until the response is over."""
         self._bell = self.desk.loop.create_future()
-        held = holding.get()
-        self.context.run(holding.set, (*held, self.runner) if held else self.desk.held)
+        self.context.run(holding.set, (*holding.get(), self.runner))
         try:
             self.runner.submit(self)
         except BridgeError as error:
@@ -231,6 +230,9 @@ class ThreadExchange(Exchange):
         """Something is there to be sent, or nobody waits for it any more."""
         if not self._bell.done():
             self._bell.set_result(None)
+
+    #: Called by the desk.
+    collected = wake_up
 
     def _look_again(self) -> None:
         """Wake the thread, if it sleeps; only the loop's thread releases the lock."""

@@ -18,6 +18,7 @@ from bridge.server.cli import main
 from bridge.server.config import SETTINGS
 from tests.conftest import StartHost
 from tests.support import hosts
+from tests.support.waiting import eventually
 
 HELLO = "tests.support.apps.hello:wsgi"
 
@@ -233,6 +234,7 @@ def test_kind_of_a_mount_not_told() -> None:
 def test_a_kind_that_the_app_contradicts(start_host: StartHost) -> None:
     """D2: it is served as was said, and the log names the remedy before the first request fails."""
     host = start_host(hosts.bridge(HELLO, "--interface", "asgi3"))
+    eventually(lambda: "running on" in host.log())
     warning = host.log().partition("running on")[0]
     assert f"WARNING: {HELLO} is served as asgi3, as interface says, but it looks like" in warning
     assert "say --interface wsgi\n" in warning

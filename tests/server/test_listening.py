@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import StartHost
 from tests.support.hosts import ROOT, Command, Host, bridge, python
+from tests.support.waiting import eventually
 
 HELLO = "tests.support.apps.hello:asgi"
 CONNECTION = "tests.support.apps.connection"
@@ -37,7 +38,8 @@ def get(transport: httpx.HTTPTransport, path: str = "/") -> httpx.Response:
 def test_banner(start_host: StartHost) -> None:
     """S51: the banner tells where the server runs, once it takes connections."""
     host = start_host(bridge(HELLO))
-    assert f"asgi-bridge running on {host.url('')} (Press CTRL+C to quit)" in host.log()
+    banner = f"asgi-bridge running on {host.url('')} (Press CTRL+C to quit)"
+    eventually(lambda: banner in host.log())
 
 
 @pytest.mark.parametrize("kind", ["asgi", "wsgi"])

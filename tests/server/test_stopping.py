@@ -212,13 +212,6 @@ def caught(status: str, number: signal.Signals) -> bool:
 # ------------------------------------------------------------- what it says
 
 
-def test_banner(start_host: StartHost) -> None:
-    """S51: the banner says where the server listens, and how to stop it."""
-    host = start_host(bridge(ASGI))
-    url = f"http://127.0.0.1:{host.port}"
-    assert f"asgi-bridge running on {url} (Press CTRL+C to quit)" in host.log()
-
-
 @BOTH
 def test_figures(start_host: StartHost, app: str) -> None:
     """W52: SIGUSR2 writes connections, requests and the figures of each pool to the log."""

@@ -31,6 +31,7 @@ from bridge.server.config import Config
 from bridge.server.tls import ServerContext, make_context, reload_certificates, tls_extension
 from tests.conftest import StartHost
 from tests.support.hosts import Host, bridge
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -357,7 +358,7 @@ def shown_certificate(host: Host, files: Files) -> bytes | None:
 def test_https(start_host: StartHost, files: Files) -> None:
     """S31, S13, S51: requests over TLS, on one connection, with all that an app is told."""
     host = serve(start_host, files)
-    assert f"running on https://127.0.0.1:{host.port} " in host.log()
+    eventually(lambda: f"running on https://127.0.0.1:{host.port} " in host.log())
     with httpx.Client(verify=client_context(files)) as client:
         for _ in range(3):
             answer = client.get(host.url("/", "https")).json()
