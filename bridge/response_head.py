@@ -81,13 +81,17 @@ class ResponseHead:
         "number",
         "own_date",
         "own_server",
+        "pairs",
         "plain",
         "raw",
+        "recurs",
+        "status",
     )
 
     def __init__(self, given: tuple[Any, ...], number: int, line: bytes, fields: Iterable[Field]):
-        #: The status and the fields as the app gave them.
+        #: The status and the fields as the app gave them, together and apart.
         self.given = given
+        self.status, *self.pairs = given
         #: The status as a number.
         self.number = number
         #: Whether a response with this status never has a body.
@@ -108,6 +112,8 @@ class ResponseHead:
         self.close = CONNECTION in meanings
         #: Nothing about it is unusual.
         self.plain = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.bodiless
+        #: It may come again, and may be remembered.
+        self.recurs = may_all_come_again(self.raw)
 
 
 # ------------------------------------------------------------- ASGI
@@ -136,7 +142,7 @@ def _learn_raw_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     if len(lengths) > 1:
         raise IllegalMessage(f"content-length is set twice: {lengths[0]}, {lengths[1]}")
     head = ResponseHead(given, int(status), line, fields)
-    return head, may_all_come_again(head.raw)
+    return head, head.recurs
 
 
 class _StatusLines(dict[int, bytes]):
@@ -157,6 +163,26 @@ _STATUS_LINES = _StatusLines()
 RAW_FIELDS = _RawFields()
 #: Heads of ASGI responses, by the status and the fields in one tuple. Raises as `RAW_FIELDS` does.
 RAW_HEADS: Recurring[ResponseHead] = Recurring(_learn_raw_head)
+_last_raw = RAW_HEADS[(200,)]
+
+
+def raw_head(status: Any, headers: Any) -> ResponseHead:
+    """The head of an ASGI response, checked. Raises as `RAW_FIELDS` does.
+
+    Mostly it is the last one's again: to compare costs a third of looking it up.
+    """
+    global _last_raw
+    last = _last_raw
+    if last.pairs == headers and last.status == status:
+        return last
+    headers = list(headers)
+    try:
+        head = RAW_HEADS[status, *headers]
+    except TypeError:  # pairs in lists, perhaps
+        head = RAW_HEADS[status, *map(tuple, headers)]
+    if head.recurs:
+        _last_raw = head
+    return head
 
 
 # ------------------------------------------------------------- WSGI
@@ -248,7 +274,7 @@ def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
             length = field.length
         fields.append(field)
     head = ResponseHead(given, number, line, fields)
-    return head, may_all_come_again(head.raw)
+    return head, head.recurs
 
 
 def _check_same(length: int, known: int) -> None:
@@ -264,25 +290,28 @@ TEXT_FIELDS = _TextFields()
 TEXT_HEADS: Recurring[ResponseHead] = Recurring(_learn_text_head)
 
 
-def listed(headers: Any) -> TextHeaders:
-    """Fields that are in no list, as PEP 3333 wants them. Raises `IllegalResponse`."""
-    try:
-        return list(headers)
-    except TypeError:
-        raise IllegalResponse(
-            f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
-        ) from None
+_last_text = TEXT_HEADS[("200 OK",)]
 
 
 def text_head(status: str, headers: TextHeaders) -> ResponseHead:
-    """What an app gave to ``start_response``, checked (W34, W36). Raises `IllegalResponse`."""
+    """What an app gave to ``start_response``, checked (W34, W36). Raises `IllegalResponse`.
+
+    Mostly it is the last one's again, as with `raw_head`.
+    """
+    global _last_text
+    last = _last_text
+    if last.pairs == headers and last.status == status:
+        return last
     try:
-        return TEXT_HEADS[status, *headers]
+        head = TEXT_HEADS[status, *headers]
     except TypeError:
         check_text("status", status)
         raise IllegalResponse(
             f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
         ) from None
+    if head.recurs:
+        _last_text = head
+    return head
 
 
 def with_length(head: ResponseHead, size: int) -> ResponseHead:

@@ -23,9 +23,7 @@ from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
 from bridge.file_wrapper import FileWrapper
 from bridge.headers import reason
 from bridge.response_head import (
-    TEXT_HEADS,
     ResponseHead,
-    listed,
     text_head,
     with_length,
     without_length,
@@ -75,21 +73,8 @@ class WsgiCall:
     Call, iteration and ``close()`` happen in whatever thread calls it (W37, W50).
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_app",
-        "_bare",
-        "_environ",
-        "_head",
-        "_is_head",
-        "_iterable",
-        "_iterator",
-        "_left",
-        "_only",
-        "_over",
-        "_sink",
-        "_started",
-    )
+    #: Whether what the app returned is known to be one piece.
+    _only = False
 
     def __init__(self, app: WSGIApp, environ: Environ, sink: ResponseSink) -> None:
         self._app = app
@@ -97,9 +82,7 @@ class WsgiCall:
         self._sink = sink
         self._head: ResponseHead | None = None  # once start_response was called
         self._iterator: Iterator[bytes] | None = None
-        self._only = False  # whether what the app returned is known to be one piece
-        self._started = False
-        self._over = False
+        self._started = self._over = False
 
     def __call__(self) -> bool:
         """Run to the end, or to a pause that the sink asked for (False; inline runner only)."""
@@ -112,14 +95,15 @@ class WsgiCall:
         except BaseException as error:  # StopIteration and SystemExit are errors like others, W38
             self._failed(error)
             return True
-        if type(result) is list and len(result) == 1 and not self._started:
+        head = self._head
+        if type(result) is list and len(result) == 1 and head is not None and not self._started:
             body = result[0]
-            if type(body) is bytes and self._head is not None:
-                if self._left is None and not self._bare:
+            if type(body) is bytes and not self._bare:
+                if head.length is None:
                     self._add_length(len(body))
                     self._respond(body)
                     return True
-                if self._left == len(body) and not self._bare:
+                if head.length == len(body):
                     self._respond(body)
                     return True
         return self._iterate(result)
@@ -140,13 +124,7 @@ class WsgiCall:
             raise IllegalResponse("start_response() was called a second time without exc_info")
         if self._started:
             raise IllegalResponse("start_response() was called after the response had started")
-        if type(headers) is not list:
-            headers = listed(headers)
-        try:
-            head = TEXT_HEADS[status, *headers]
-        except TypeError:
-            head = text_head(status, headers)  # says what is wrong
-        self._head = head
+        self._head = head = text_head(status, headers)
         self._left = head.length
         self._bare = head.bodiless or self._is_head
         return self.write

@@ -12,6 +12,7 @@ from bridge.response_head import (
     TEXT_FIELDS,
     TEXT_HEADS,
     ResponseHead,
+    raw_head,
     text_head,
     with_length,
     without_length,
@@ -32,7 +33,7 @@ def test_both_kinds_of_apps() -> None:
     """S10: the same fields of an ASGI app and of a WSGI app come to the same bytes."""
     raw = RAW_HEADS[404, (b"content-type", b"text/plain"), (b"date", b"now")]
     text = text_head("404 Not Found", [("content-type", "text/plain"), ("date", "now")])
-    for name in set(ResponseHead.__slots__) - {"given"}:
+    for name in set(ResponseHead.__slots__) - {"given", "status", "pairs"}:
         assert getattr(raw, name) == getattr(text, name), name
     assert raw.own_date
     assert not raw.own_server
@@ -49,11 +50,48 @@ def test_connection_belongs_to_the_server() -> None:
 
 
 def test_one_object_for_what_comes_again() -> None:
-    """W34: a head whose fields are all known is kept as a whole."""
+    """W34: a head that comes a second time is kept as a whole, whatever came in between."""
     fields = [("X-Again", "1"), TYPE]
-    first, second, third = (text_head("200 OK", fields) for _ in range(3))
-    assert third is text_head("200 OK", fields)
-    assert first.data == second.data == third.data
+    found = []
+    for _ in range(4):
+        found.append(text_head("200 OK", fields))
+        text_head("204 No Content", [])
+    assert found[1] is found[2] is found[3]
+    assert found[0].data == found[3].data
+
+
+@pytest.mark.parametrize("kind", ["text", "raw"])
+def test_the_last_head_again(kind: str) -> None:
+    """W34, S10: the same head twice in a row is one object; one that differs in anything is not.
+
+    What the app does to its own list afterwards changes nothing.
+    """
+    make, status, other = (
+        (text_head, "200 OK", "201 Created") if kind == "text" else (raw_head, 200, 201)
+    )
+    field, more = (TYPE, ("X", "1")) if kind == "text" else ((b"x", b"1"), (b"y", b"2"))
+    given = [field]
+    first = make(status, given)
+    assert make(status, [field]) is first
+    given.append(more)
+    for differing in (
+        make(status, given),
+        make(status, []),
+        make(other, [field]),
+        make(status, [more]),
+    ):
+        assert differing.data != first.data
+    assert make(status, [field]).data == first.data
+
+
+@pytest.mark.parametrize("kind", ["text", "raw"])
+def test_a_secret_is_not_the_last_head(kind: str) -> None:
+    """W34: a head with a cookie is worked out anew each time; nobody else's is ever given."""
+    make, status = (text_head, "200 OK") if kind == "text" else (raw_head, 200)
+    field = ("Set-Cookie", "a=1") if kind == "text" else (b"set-cookie", b"a=1")
+    first, second = make(status, [field]), make(status, [field])
+    assert first is not second
+    assert first.data == second.data
 
 
 @pytest.mark.parametrize(
@@ -80,6 +118,7 @@ def test_so_many_are_kept() -> None:
     for number in range(2 * TEXT_HEADS.SIZE):
         for _ in range(3):
             text_head("200 OK", [("X-Number", str(number))])
+            text_head("200 OK", [TYPE])
         assert len(TEXT_HEADS) <= TEXT_HEADS.SIZE
     assert TEXT_HEADS
 

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import Awaitable
-from types import CoroutineType
+from collections.abc import Awaitable, Generator
+from types import CoroutineType, coroutine
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.headers import HOP_BY_HOP, encode_fields, reason
 from bridge.leaving import comes_of_leaving
-from bridge.response_head import RAW_HEADS, ResponseHead
+from bridge.response_head import ResponseHead, raw_head
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http import HttpProtocol
 from bridge.server.request_head import RequestHead
@@ -34,9 +34,13 @@ EXTENSIONS: dict[str, dict[str, Any]] = {
 }
 ASGI = {"version": "3.0", "spec_version": "2.5"}
 
-# Phases, as small numbers: compared on every message.
-_WAITING, _HELD, _STREAMING, _TRAILING, _OVER = range(5)
-_PHASES = (grammar.WAITING, grammar.STREAMING, grammar.STREAMING, grammar.TRAILING, grammar.OVER)
+# Phases, as small numbers: compared on every message. While the head is held, it matters whether
+# trailers will follow: a body that comes whole is then not all of the response.
+_WAITING, _HELD, _HELD_WITH_TRAILERS, _STREAMING, _TRAILING, _OVER = range(6)
+_PHASES = (grammar.WAITING, *[grammar.STREAMING] * 3, grammar.TRAILING, grammar.OVER)
+
+#: The loop has a turn whenever so many more bytes of a streamed body have left (S12).
+_BURST = 32 * 1024
 
 #: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).
 _NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"content-type", b"host"}
@@ -99,7 +103,7 @@ def _complete(
 ) -> Scope:
     scope["headers"] = head.headers.copy()
     scope["client"] = connection.client
-    scope["state"] = state.copy() if state else {}
+    scope["state"] = state.copy()
     scope["extensions"] = EXTENSIONS.copy()
     if connection.special or not head.plain:
         _adapt(scope, connection, head)
@@ -131,12 +135,14 @@ class AsgiExchange(Exchange):
     connection: HttpProtocol
     #: The head that the app gave, until it leaves.
     _start: ResponseHead
+    #: The app will send trailers.
+    _trailers = False
 
     def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         super().__init__(connection, head)
         self.handler = handler
         self._phase = _WAITING
-        self._body_given = self._trailers = False
+        self._body_given = False
 
     def answer(self) -> None:
         """Call the app, in a task that often ends within this very call."""
@@ -144,13 +150,12 @@ class AsgiExchange(Exchange):
         base = connection.bases.get(handler)
         if base is None:
             base = connection.bases[handler] = _scope_base(connection, handler.prefix)
-        template = head.template
-        if template is not None and template[0] is base:
-            scope = template[1].copy()
+        if head.base is base:
+            scope = head.template.copy()
         else:
             scope = _fill(base, head)
             if head.kept:
-                head.template = base, scope.copy()
+                head.template, head.base = scope.copy(), base
         _complete(scope, connection, head, handler.lifespan_state)
         try:
             coroutine = handler.app(scope, self.receive, self.send)
@@ -161,8 +166,13 @@ class AsgiExchange(Exchange):
             self._ended_unusually(error)
             return
         if task.done():
-            if not self.over or task.cancelled() or task.exception() is not None:
+            try:
+                task.result()
+            except BaseException:
                 self._ended(task)
+            else:
+                if not self.over:
+                    self._ended(task)
         else:
             self._task = task  # the loop itself holds tasks by weak references only
             task.add_done_callback(self._ended)
@@ -235,54 +245,47 @@ class AsgiExchange(Exchange):
         except (KeyError, TypeError):
             kind = grammar.message_type(message)
         phase = self._phase
-        if kind == "http.response.body" and _WAITING < phase < _TRAILING:
+        if kind == "http.response.start" and phase == _WAITING:
+            self._begin(message)
+        elif kind == "http.response.body" and _WAITING < phase < _TRAILING:
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = grammar.as_bytes(body)
-            if phase == _HELD and not self._trailers and not message.get("more_body"):
+            more = message.get("more_body")
+            if phase == _HELD and not more:
                 self._phase = _OVER
-                self._respond(body)
+                connection.write(self.whole(self._start, body))
+                self.end()
             else:
-                more = bool(message.get("more_body"))
-                self._stream(body, more)
+                before = self.sent // _BURST
+                self._stream(body, bool(more))
                 if connection.write_paused:
                     await connection.drained()
-                elif more and connection.transport.is_closing():
-                    await self._hear_of_leaving()
-        elif kind == "http.response.start" and phase == _WAITING:
-            self._begin(message)
+                elif more and (self.sent // _BURST != before or connection.transport.is_closing()):
+                    await self._give_way()
         else:
             await self._send_unusual(kind, message)
 
-    async def _hear_of_leaving(self) -> None:
-        """Let the loop tell that the client is gone: an app that only sends never waits for it."""
-        await asyncio.sleep(0)
+    async def _give_way(self) -> None:
+        """Let the loop have a turn: an app that only sends never waits for one.
+
+        So no stream keeps others from being served, and that the client is gone is heard.
+        """
+        await _turn()
         if self.connection.gone:
             raise ClientDisconnected("the client is gone; nothing more can be sent")
 
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
-        headers = message.get("headers", ())
-        if type(headers) is not list:
-            headers = list(headers)
-        try:
-            head = RAW_HEADS[message.get("status"), *headers]
-        except TypeError:  # pairs in lists, perhaps
-            pairs = [tuple(pair) for pair in headers]
-            head = RAW_HEADS[message.get("status"), *pairs]
-        self._start = head
-        self.status = head.number
+        self._start = raw_head(message.get("status"), message.get("headers", ()))
         if message.get("trailers"):
             self._trailers = True
-        self._phase = _HELD
-
-    def _respond(self, body: bytes) -> None:
-        connection = self.connection
-        connection.write(self.whole(self._start, body))
-        self.end()
+            self._phase = _HELD_WITH_TRAILERS
+        else:
+            self._phase = _HELD
 
     def _stream(self, body: bytes, more: bool) -> None:
-        data = self._head_out() if self._phase == _HELD else b""
+        data = self._head_out() if self._phase < _STREAMING else b""
         data += self.piece(body)
         if more and not self.abandoned:
             self._phase = _STREAMING
@@ -325,7 +328,7 @@ class AsgiExchange(Exchange):
         elif kind == grammar.TRAILERS:
             self._send_trailers(message)
         elif kind == grammar.PATHSEND:
-            if self._phase != _HELD:
+            if self._phase >= _STREAMING:
                 raise grammar.out_of_order(grammar.HTTP, phase, kind)
             await self._send_path(kind, message)
 
@@ -379,6 +382,12 @@ class AsgiExchange(Exchange):
         if self.head.http11 and self.framing == UNFRAMED:
             links = [(b"link", link) for link in message.get("links", ())]
             self.connection.write(b"HTTP/1.1 103 Early Hints\r\n" + encode_fields(links) + b"\r\n")
+
+
+@coroutine
+def _turn() -> Generator[None]:
+    """Let the loop have a turn."""
+    yield
 
 
 async def _awaiting(awaitable: Awaitable[None]) -> None:

@@ -21,7 +21,7 @@ class Drain(Exchange):
 
     def __init__(self, connection: Drained, exchange: Exchange) -> None:
         super().__init__(connection, exchange.head)
-        self.complete = False
+        self.complete = self.usual = False
         self.continued = True
         self._drained = connection.drained_body
 

@@ -92,6 +92,9 @@ class Exchange:
     """The response has left, or never will; the connection may take the next request."""
     leaving = False
     """The last of the response is on its way: for `limit_requests` it is no longer answered."""
+    usual: bool
+    """A response with its length needs no second look: the whole request is here, and what follows
+    it comes on the same connection. Where it is set, `complete` is too, and `close` is not."""
     close: bool
     """The connection cannot be used after this response."""
     length: int | None
@@ -108,6 +111,7 @@ class Exchange:
         self.connection = connection
         self.head = head
         self.head_bytes = b""
+        self.usual = head.usual
         self.complete = True
         self.over = self.close = False
         self.length = self._event = None
@@ -121,7 +125,7 @@ class Exchange:
 
     def expect_body(self) -> None:
         """A body follows: make room for it, before `answer`."""
-        self.complete = False
+        self.complete = self.usual = False
         self.chunks: list[bytes] = []
         self.waiting = 0
 
@@ -223,6 +227,11 @@ class Exchange:
     def room(self) -> None:
         """The client has caught up with what was written."""
 
+    def will_close(self) -> None:
+        """The connection ends with this response."""
+        self.close = True
+        self.usual = False
+
     # --------------------------------------------------------- the head out
 
     def begin(self, head: ResponseHead) -> None:
@@ -233,7 +242,7 @@ class Exchange:
         if not head.plain:
             self.own_date, self.own_server = head.own_date, head.own_server
             if head.close:
-                self.close = True
+                self.will_close()
 
     def frame(self, size: int | None) -> None:
         """Settle how the end of the body is told; `size` is its length where it is known.
@@ -260,7 +269,7 @@ class Exchange:
             lines.append(b"transfer-encoding: chunked\r\n")
         else:
             self.framing = BY_CLOSE
-            self.close = True
+            self.will_close()
         if self.close:
             lines.append(b"connection: close\r\n")
         elif not head.http11:
@@ -284,12 +293,12 @@ class Exchange:
     def settle_connection(self) -> None:
         """Whether the connection can go on after this response."""
         if self.head.close or self.connection.state.retiring or self.connection.half_closed:
-            self.close = True
+            self.will_close()
         elif not self.complete and (
             (self.head.expects and not self.continued and not self.body_size)
             or self.head.length - self.body_size > DRAIN_LIMIT
         ):
-            self.close = True  # more is to come than we care to read and throw away
+            self.will_close()  # more is to come than we care to read and throw away
 
     @property
     def client(self) -> tuple[str, int] | None:
@@ -334,7 +343,7 @@ class Exchange:
             excess,
         )
         self.abandoned = f"the response is longer than its Content-Length of {self.length} bytes"
-        self.close = True
+        self.will_close()
 
     def last_piece(self) -> bytes:
         """What ends the body in its framing; where the body is short, the connection is closed."""
@@ -349,7 +358,7 @@ class Exchange:
                 self.sent,
                 self.length,
             )
-            self.close = True
+            self.will_close()
         return b""
 
     def whole(self, head: ResponseHead, body: bytes) -> bytes:
@@ -358,11 +367,9 @@ class Exchange:
         state = connection.state
         size = len(body)
         if (
-            head.length == size
-            and not self.close
+            self.usual
+            and head.length == size
             and head.plain
-            and self.head.usual
-            and self.complete
             and not state.retiring
             and not connection.half_closed
         ):
@@ -406,7 +413,7 @@ class Exchange:
     def cut(self) -> None:
         """Break the connection off, so that the client can tell that the response is not whole."""
         if not self.over:
-            self.close = True
+            self.will_close()
             self.over = True
             log = self.connection.state.access_log
             if log is not None and self.status:

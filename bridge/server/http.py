@@ -374,7 +374,7 @@ class HttpProtocol(Deadlines):
         """The body of a running exchange breaks a rule: it never becomes whole."""
         self._report(error, b"")
         self._deaf = True
-        exchange.close = True
+        exchange.will_close()
         exchange.spoil(error)
 
     def resume_body(self) -> None:
@@ -404,7 +404,7 @@ class HttpProtocol(Deadlines):
             state.active.discard(exchange)
         if exchange is not self.exchange:
             return
-        if exchange.close or not exchange.complete:
+        if not exchange.usual and (exchange.close or not exchange.complete):
             self._finish_unusual(exchange)
             return
         self.exchange = None

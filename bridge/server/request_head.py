@@ -59,7 +59,8 @@ class RequestHead:
     #: It will be given again for the same bytes: worth to be worked on.
     kept: bool
     #: What a handler has made of a head that is kept, and of which base: the handler's own.
-    template: tuple[dict[str, Any], dict[str, Any]] | None
+    template: dict[str, Any]
+    base: dict[str, Any] | None
     #: Bytes of body that follow; `CHUNKED` where the body says so itself.
     length: int
     #: True for HTTP/1.1, False for HTTP/1.0.
@@ -82,7 +83,7 @@ class RequestHead:
         self.plain = self.usual = True
         self.kept = False
         self.length = 0
-        self.template = None
+        self.base = None
 
     @property
     def target(self) -> bytes:

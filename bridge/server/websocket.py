@@ -69,7 +69,7 @@ class WebSocketExchange(AsgiExchange):
         super().__init__(handler, connection, head)
         self.state = connection.state
         # Where a WebSocket was asked for and refused, nobody knows what the client sends next.
-        self.close = True
+        self.will_close()
         self._handshake = handshake
         self._socket = WebSocketConnection(self)
 

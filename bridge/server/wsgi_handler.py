@@ -228,13 +228,12 @@ class WsgiExchange(Exchange):
         base = connection.bases.get(handler)
         if base is None:
             base = handler.base_for(connection)
-        template = head.template
-        if template is not None and template[0] is base:
-            environ = template[1].copy()
+        if head.base is base:
+            environ = head.template.copy()
         else:
             environ = self._fill(base)
             if head.kept:
-                head.template = base, environ.copy()
+                head.template, head.base = environ.copy(), base
         scope = environ["asgi.scope"] = LazyScope()
         scope.maker = self
         if connection.remote is not None:

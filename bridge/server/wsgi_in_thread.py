@@ -127,7 +127,7 @@ class ThreadExchange(WsgiExchange):
             connection.call_on_loop(self._is_over)
             return
         self.over = True
-        if connection.wants_end or self.close or not self.complete:
+        if connection.wants_end or (not self.usual and (self.close or not self.complete)):
             connection.call_on_loop(connection.settle, self)
 
     def collected(self) -> None:

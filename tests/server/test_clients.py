@@ -164,6 +164,12 @@ def test_send_waits_for_a_slow_client(host: Host, client: Client) -> None:
     eventually(lambda: event(host, "slow") != first)
 
 
+def test_a_stream_lets_others_have_their_turn(client: Client) -> None:
+    """S12: an app that sends without ever waiting does not keep the loop to itself."""
+    turns = client.get("/gush").body.lstrip(b".")
+    assert int(turns) >= 1_000_000 // (32 * 1024) - 1
+
+
 def eventually_still(host: Host, name: str) -> str:
     """The event when it has stopped to change."""
     seen: list[str | None] = [None]

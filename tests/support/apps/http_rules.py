@@ -248,6 +248,24 @@ async def pour(scope: Scope, receive: Receive, send: Send) -> None:
         raise
 
 
+async def gush(scope: Scope, receive: Receive, send: Send) -> None:
+    """1 MB sent without waiting for anything; then how often others had a turn."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await send(start())
+    for _ in range(250):
+        await send(body(b"." * 4000, more=True))
+    task.cancel()
+    await send(body(b"%d" % turns))
+
+
 async def drip(scope: Scope, receive: Receive, send: Send) -> None:
     """``?n``: one byte every 0.1 s, n times; stops where it is told that the client left."""
     gone = asyncio.ensure_future(watch_only(receive))
@@ -331,7 +349,7 @@ ROUTES = {
         "path": path, "inject": inject, "second_start": second_start, "fail": fail,
         "silent": silent, "misuse": misuse, "length": length, "ignore": ignore,
         "late_reader": late_reader, "after_body": after_body, "watch": watch, "pour": pour,
-        "drip": drip, "sleep": sleep, "hold": hold, "release": release, "scope": scope_of,
+        "drip": drip, "gush": gush, "sleep": sleep, "hold": hold, "release": release, "scope": scope_of,
         "state": state, "context": context, "events": events,
     }.items()
 }  # fmt: skip
