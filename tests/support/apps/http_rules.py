@@ -349,8 +349,8 @@ ROUTES = {
         "path": path, "inject": inject, "second_start": second_start, "fail": fail,
         "silent": silent, "misuse": misuse, "length": length, "ignore": ignore,
         "late_reader": late_reader, "after_body": after_body, "watch": watch, "pour": pour,
-        "drip": drip, "gush": gush, "sleep": sleep, "hold": hold, "release": release, "scope": scope_of,
-        "state": state, "context": context, "events": events,
+        "drip": drip, "gush": gush, "sleep": sleep, "hold": hold, "release": release,
+        "scope": scope_of, "state": state, "context": context, "events": events,
     }.items()
 }  # fmt: skip
 
