@@ -31,7 +31,7 @@ def main() -> int:
         _parser().error(f"unknown options: {' '.join(rest)}")
     machine.prepare(options.cores)
     with tempfile.TemporaryDirectory() as temporary:
-        found = tools.prepare(options.python, Path(temporary))
+        found = tools.prepare(options.python, Path(temporary), options.label)
         _run(options, found)
     return 0
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cores", type=Cores.parse, default=Cores(0, 1), help="SERVER,LOAD (0,1)")
     add("--bytes", type=int, default=GIGABYTE, help="size of a transfer, scenario memory (1 GB)")
     add("--save", action="store_true", help="also write docs/benchmarks/SCENARIO.{json,md,png}")
+    add("--label", default="", help="tells this Python from the usual one: SCENARIO-LABEL.md, ...")
     return parser
 
 
@@ -67,8 +68,9 @@ def _run(options: argparse.Namespace, found: tools.Tools) -> None:
         for target in TARGETS.get(options.scenario, ())
         for verdict in target.verdicts(result.figures)
     ]
+    name = "-".join(filter(None, (options.scenario, options.label)))
     full: dict[str, Any] = {
-        "scenario": options.scenario,
+        "scenario": name,
         "about": scenario.about,
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": about,
@@ -79,9 +81,9 @@ def _run(options: argparse.Namespace, found: tools.Tools) -> None:
         "verdicts": verdicts,
     }
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    report.save(full, RESULTS, f"{options.scenario}-{moment}")
+    report.save(full, RESULTS, f"{name}-{moment}")
     if options.save:
-        saved = report.save(full, DOCUMENTS, options.scenario)
+        saved = report.save(full, DOCUMENTS, name)
         chart = [found.python, "-m", "bench.chart", str(saved), str(saved.with_suffix(".png"))]
         subprocess.run(chart, check=True, cwd=tools.ROOT)
     print(report.markdown(full))
@@ -98,7 +100,7 @@ def _rows(scenario: Scenario, only: str) -> list[Row]:
 
 def _in_process(options: argparse.Namespace, rest: list[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
-        found = tools.prepare(options.python, Path(temporary))
+        found = tools.prepare(options.python, Path(temporary), options.label)
     arguments = [
         f"--rounds={options.rounds}",
         f"--seconds={options.seconds}",

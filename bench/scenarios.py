@@ -108,13 +108,13 @@ _PLAIN_WSGI = (
 _FLASK = _python(_FRAMEWORK_WSGI, "bench.apps.flask_app:wsgi", "flask: ")
 
 
-def _bodies(module: str) -> tuple[Row, ...]:
-    """Rows for a scenario whose work is the body, on both interfaces."""
+def _bodies(module: str, *more: str) -> tuple[Row, ...]:
+    """Rows for a scenario whose work is the body, on both interfaces, and `more`."""
     app = f"bench.apps.{module}"
     wsgi = ("bridge thread", "granian wsgi 1", "granian wsgi 8", "gunicorn gthread", "waitress")
     return (
         *_python(_ASGI_SERVERS, f"{app}:asgi"),
-        *_others("go", "node"),
+        *_others("go", "node", *more),
         *_python(wsgi, f"{app}:wsgi"),
         _wrapped("uvicorn + WsgiToAsgi", "uvicorn", "bridge_asgi", f"{app}:wsgi"),
         _wrapped("uvicorn + a2wsgi", "uvicorn", "a2wsgi_asgi", f"{app}:wsgi"),
@@ -174,11 +174,11 @@ SCENARIOS = {
     ),
     "echo": Scenario("POST of 10 kB, echoed", _bodies("echo"), _ECHO),
     "large": Scenario(
-        "a response of 50 kB", _bodies("large"), Request("/large", answer=large.BODY)
+        "a response of 50 kB", _bodies("large", "floor"), Request("/large", answer=large.BODY)
     ),
     "stream": Scenario(
         "1 MB streamed in sixteen pieces",
-        _bodies("stream"),
+        _bodies("stream", "floor"),
         Request("/stream", answer=stream.PIECE * stream.COUNT),
     ),
     "websocket": Scenario(

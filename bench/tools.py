@@ -36,18 +36,22 @@ class Tools:
         return self.places["python"]
 
 
-def prepare(python: str, temporary: Path) -> Tools:
-    """Have everything; slow once (the virtual environments are made), quick afterwards."""
+def prepare(python: str, temporary: Path, label: str = "") -> Tools:
+    """Have everything; slow once (the virtual environments are made), quick afterwards.
+
+    `label` tells two builds of the same version of `python` apart.
+    """
     tools = Tools()
-    _main_venv(tools, python)
+    _main_venv(tools, python, label)
     _meinheld(tools)
     _go(tools, temporary)
     _node(tools)
     return tools
 
 
-def _main_venv(tools: Tools, base: str) -> None:
-    venv = VENVS / _output(base, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+def _main_venv(tools: Tools, base: str, label: str) -> None:
+    version = _output(base, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    venv = VENVS / "-".join(filter(None, (version, label)))
     wanted = HERE / "peers.txt"
     pip = _venv(base, venv)
     absent = _once(venv, [wanted, ROOT / "pyproject.toml"], lambda: _install(pip, wanted))

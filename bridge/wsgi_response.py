@@ -99,12 +99,11 @@ class WsgiCall:
         if type(result) is list and len(result) == 1 and head is not None and not self._started:
             body = result[0]
             if type(body) is bytes and not self._bare:
-                if head.length is None:
-                    self._add_length(len(body))
-                    self._respond(body)
-                    return True
                 if head.length == len(body):
-                    self._respond(body)
+                    self._respond(head, body)
+                    return True
+                if head.length is None:
+                    self._respond(with_length(head, len(body)), body)
                     return True
         return self._iterate(result)
 
@@ -185,25 +184,25 @@ class WsgiCall:
                 self._too_much(len(chunk))
             return True
         if not self._started:
-            if self._head is None:
+            head = self._head
+            if head is None:
                 raise IllegalResponse("the app sent a body before it called start_response()")
             if self._bare:
-                if self._is_head and self._only and self._left is None and not self._bodiless():
-                    self._add_length(len(chunk))
-                self._respond(b"")
+                if self._is_head and self._only and self._left is None and not head.bodiless:
+                    head = with_length(head, len(chunk))
+                self._respond_bare(head)
                 return True
             if self._only and self._left is None:
-                self._add_length(len(chunk))
-                self._respond(chunk)
+                self._respond(with_length(head, len(chunk)), chunk)
                 return True
             if self._left is not None and len(chunk) >= self._left:
-                self._respond(chunk[: self._left])
+                self._respond(head, chunk[: self._left])
                 self._left -= len(chunk)
                 if self._left < 0:
                     self._too_much(-self._left)
                 return True
             self._started = True
-            self._sink.start(self._head)
+            self._sink.start(head)
         return self._write(chunk)
 
     def _write(self, chunk: bytes) -> bool:
@@ -224,7 +223,8 @@ class WsgiCall:
         """The iterable has ended: so does the response, unless it is over already."""
         if self._over:
             return
-        if self._head is None:
+        head = self._head
+        if head is None:
             raise IllegalResponse("the app returned without calling start_response()")
         if self._started:
             if self._left:
@@ -233,23 +233,23 @@ class WsgiCall:
                 self._over = True
                 self._sink.finish()
         elif self._bare:
-            self._respond(b"")
+            self._respond_bare(head)
         elif self._left:
             self._started = True
-            self._sink.start(self._head)
+            self._sink.start(head)
             self._too_little()
         else:
-            if self._left is None:
-                self._add_length(0)
-            self._respond(b"")
+            self._respond(with_length(head, 0) if self._left is None else head, b"")
 
-    def _respond(self, body: bytes) -> None:
+    def _respond_bare(self, head: ResponseHead) -> None:
+        """Hand over a response that has no body."""
+        if head.number == 204 and head.length is not None:
+            head = without_length(head)  # RFC 9110 §8.6: a client could wait for a body
+        self._respond(head, b"")
+
+    def _respond(self, head: ResponseHead, body: bytes) -> None:
         """Hand over a whole response; nothing raised here reaches the app."""
         self._started = self._over = True
-        head = self._head
-        assert head is not None
-        if self._bare and head.number == 204 and head.length is not None:
-            head = without_length(head)  # RFC 9110 §8.6: a client could wait for a body
         try:
             self._sink.respond(head, body)
         except ClientDisconnected as error:
@@ -257,29 +257,25 @@ class WsgiCall:
         except BaseException:
             logger.exception("could not send the response to %s", self._name())
 
-    def _add_length(self, size: int) -> None:
-        """Say for the app how long its body is (W35)."""
-        assert self._head is not None
-        self._head = with_length(self._head, size)
-
     # --------------------------------------------------------- files
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Have the sink send the file; False: not possible, iterate over it."""
-        if self._head is None or self._over:
+        head = self._head
+        if head is None or self._over:
             return False
         size = wrapper.size()
         if size is None:
             return False
         if not self._started:
-            if self._left is None and not self._bodiless():
-                self._add_length(size)
+            if self._left is None and not head.bodiless:
+                self._head = head = with_length(head, size)
                 self._left = size
             if self._bare or self._left == 0:
                 self._end()
                 return True
             self._started = True
-            self._sink.start(self._head)
+            self._sink.start(head)
         count = size if self._left is None else min(size, self._left)
         if not wrapper.is_real() or not self._sink.send_file(
             wrapper.file, wrapper.block_size, count
@@ -289,9 +285,6 @@ class WsgiCall:
             self._left -= count
         self._end()
         return True
-
-    def _bodiless(self) -> bool:
-        return self._head is not None and self._head.bodiless
 
     # --------------------------------------------------------- ways out
 
@@ -343,8 +336,9 @@ class WsgiCall:
         ]
         if status == 503:
             fields.append(("Retry-After", "1"))
-        self._head, self._bare = text_head(f"{status} {reason(status)}", fields), self._is_head
-        self._respond(b"" if self._is_head else body)
+        head = text_head(f"{status} {reason(status)}", fields)
+        self._bare = self._is_head
+        self._respond(head, b"" if self._is_head else body)
 
     def _gone(self, error: ClientDisconnected) -> None:
         logger.debug("client gone during %s: %s", self._name(), error)

@@ -27,7 +27,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -112,8 +112,9 @@ class GreenletRunner(Runner):
 
     def submit(self, job: Job) -> None:
         """Run `job` at the end of the loop's step, until it is over; where it waits, in a task."""
-        self._admit()
         queue = self._queue
+        if len(self._busy) + len(queue) >= self.queue_limit or self._stopped is not None:
+            self._reject()
         if not queue:
             assert self._loop is not None
             self._loop.call_soon(self._run_queued)
@@ -153,7 +154,8 @@ class GreenletRunner(Runner):
 
     async def run(self, job: Job) -> None:
         """Run `job` as a part of the current task."""
-        self._admit()
+        if len(self._busy) + len(self._queue) >= self.queue_limit or self._stopped is not None:
+            self._reject()
         worker = self._free.pop() if self._free else _Worker(self)
         worker.job = job
         worker.gr_context = copy_context()
@@ -173,16 +175,14 @@ class GreenletRunner(Runner):
             if worker.awaited is not None:
                 worker.awaited.cancel()
 
-    def _admit(self) -> None:
-        """Raise `Overloaded` where one job more is one too many."""
-        under_way = len(self._busy) + len(self._queue)
-        if under_way >= self.queue_limit or self._stopped is not None:
-            self._rejected += 1
-            raise Overloaded(
-                f"{under_way} requests are under way, which is the limit"
-                if self._stopped is None
-                else "the server is stopping"
-            )
+    def _reject(self) -> NoReturn:
+        """One job more is one too many."""
+        self._rejected += 1
+        raise Overloaded(
+            f"{len(self._busy) + len(self._queue)} requests are under way, which is the limit"
+            if self._stopped is None
+            else "the server is stopping"
+        )
 
     def _enter(self, worker: _Worker) -> Any:
         """Switch to a free greenlet; what its app waits for, or `_OVER`."""

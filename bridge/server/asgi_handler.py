@@ -254,7 +254,7 @@ class AsgiExchange(Exchange):
             more = message.get("more_body")
             if phase == _HELD and not more:
                 self._phase = _OVER
-                connection.write(self.whole(self._start, body))
+                self.send_whole(self._start, body)
                 self.end()
             else:
                 before = self.sent // _BURST

@@ -23,6 +23,10 @@ from bridge.types import RawHeaders
 
 logger = logging.getLogger("bridge.error")
 
+#: Bytes of body that are not copied to be one piece with their head: to have the system collect
+#: the two costs as much as to copy so many, and more memory is slow to get in other threads.
+LARGE = 16 * 1024
+
 # How the end of a body is told (RFC 9112 §6.3).
 UNFRAMED = 0
 BY_LENGTH = 1
@@ -42,6 +46,7 @@ class Connection(Protocol):
     #: The client sends no more, and has not for a while: mostly it has left.
     half_closed: bool
     client: tuple[str, int] | None
+    transport: asyncio.Transport
 
     def write(self, data: bytes) -> None:
         """Put bytes into the transport."""
@@ -74,8 +79,8 @@ class Exchange:
     """The whole body is here (or there is none)."""
     body_size = 0
     """Bytes of body seen so far."""
-    body_limit: int | None = None
-    """The most bytes of body, where the handler has a limit of its own; 0: any."""
+    body_limit = 0
+    """The most bytes of body that are taken; 0: any."""
     body_error: RequestError | None = None
     abandoned = ""
     """Why nothing more of the response is sent, though the app has more; else empty."""
@@ -122,6 +127,10 @@ class Exchange:
         raise NotImplementedError
 
     # --------------------------------------------------------- the body in
+
+    def most_body(self) -> int:
+        """The most bytes of body that are taken; 0: any."""
+        return self.connection.state.config.limit_body_size
 
     def expect_body(self) -> None:
         """A body follows: make room for it, before `answer`."""
@@ -361,8 +370,8 @@ class Exchange:
             self.will_close()
         return b""
 
-    def whole(self, head: ResponseHead, body: bytes) -> bytes:
-        """All of a response, for one write."""
+    def send_whole(self, head: ResponseHead, body: bytes) -> None:
+        """Write all of a response at once; on the loop's thread."""
         connection = self.connection
         state = connection.state
         size = len(body)
@@ -373,12 +382,20 @@ class Exchange:
             and not state.retiring
             and not connection.half_closed
         ):
-            # The common case: what `begin` and `rest` would come to, without asking.
+            # The common case: what `whole` would come to, without asking.
             self.status = head.number
             self.framing = BY_LENGTH
             self.sent = size
             self.head_bytes = data = head.data + state.default_end
-            return data + body
+            if size < LARGE:
+                connection.write(data + body)
+            else:
+                connection.transport.writelines((data, body))
+        else:
+            connection.write(self.whole(head, body))
+
+    def whole(self, head: ResponseHead, body: bytes) -> bytes:
+        """All of a response, for one write."""
         self.begin(head)
         return self.rest(body)
 

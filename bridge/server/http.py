@@ -17,6 +17,7 @@ import logging
 from time import perf_counter
 from typing import Any, Protocol, cast
 
+from bridge.environ import add_client
 from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
 from bridge.server.deadlines import Deadlines
@@ -27,6 +28,7 @@ from bridge.server.request import SHORT, ChunkedBody
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.tls import tls_extension
+from bridge.types import Environ
 
 logger = logging.getLogger("bridge.error")
 
@@ -54,8 +56,8 @@ class HttpProtocol(Deadlines):
 
     #: What each handler's requests that come in at the same place have in common.
     bases: dict[object, dict[str, Any]]
-    #: The client's address and port as WSGI has them; None where it has none.
-    remote: tuple[str, str] | None
+    #: What the environs of its requests have in common; None until there is one, and at the end.
+    environ: Environ | None
 
     #: A thread that ends the running exchange shall wake the loop for it.
     wants_end: bool
@@ -115,7 +117,17 @@ class HttpProtocol(Deadlines):
         """What follows from who is at both ends."""
         self.trusted = self.state.forwarded.trusts(self.client[0] if self.client else None)
         self.bases = self.state.bases((self.scheme, self.server))
-        self.remote = (self.client[0], str(self.client[1])) if self.client else None
+        self.environ = None
+
+    def make_environ(self) -> Environ:
+        """What an environ says of the connection, kept (W7, W10)."""
+        self.environ = environ = {"bridge.disconnected": self.is_disconnected}
+        add_client(environ, self.client)
+        return environ
+
+    def is_disconnected(self) -> bool:
+        """``bridge.disconnected``: whether the client is gone (W10)."""
+        return self.gone or self.half_closed
 
     def _resolve(self, head: RequestHead) -> None:
         """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""
@@ -126,7 +138,7 @@ class HttpProtocol(Deadlines):
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""
         self.gone = self._deaf = True
-        self.wire = None
+        self.wire = self.environ = None
         self.state.connections.discard(self)
         self._buffer.clear()
         if self._room is not None:
@@ -288,6 +300,7 @@ class HttpProtocol(Deadlines):
         if self.exchange is not None:
             self.state.active.discard(self.exchange)
             self.exchange = None
+        self.environ = None
         early = bytes(self._buffer)
         self._buffer.clear()
         self._deaf = True
@@ -303,9 +316,7 @@ class HttpProtocol(Deadlines):
     # --------------------------------------------------------- the body
 
     def _open_body(self, exchange: Exchange, head: RequestHead) -> None:
-        limit = exchange.body_limit
-        if limit is None:
-            limit = exchange.body_limit = self.state.config.limit_body_size
+        limit = exchange.body_limit = exchange.most_body()
         data = self._behind_head
         if len(data) == head.length and (not limit or len(data) <= limit):
             self._behind_head = b""

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import sys
-from io import BufferedRandom, BufferedReader, BytesIO, FileIO
+from io import BufferedRandom, BufferedReader, FileIO
 from stat import S_ISREG
 from typing import IO, Any
 
-from bridge.body import HIGH_WATER, WholeInput, WsgiInput
+from bridge.body import HIGH_WATER, NoInput, WholeInput, WsgiInput
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, RequestError
 from bridge.headers import reason
@@ -64,6 +64,7 @@ class WsgiHandler:
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
         self._base["wsgi.errors"] = sys.stderr
+        self._base["wsgi.input"] = NoInput()
         self._base["bridge.stats"] = runner.stats
 
     def open(self, connection: HttpProtocol, head: RequestHead) -> WsgiExchange:
@@ -86,7 +87,7 @@ class WsgiHandler:
 _PLACES: Environ = dict.fromkeys(
     (
         *("REQUEST_METHOD", "RAW_URI", "REQUEST_URI", "QUERY_STRING", "PATH_INFO"),
-        *("wsgi.input", "asgi.scope", "bridge.disconnected", "wsgi.early_hints"),
+        *("asgi.scope", "bridge.disconnected", "wsgi.early_hints"),
     )
 )
 
@@ -111,8 +112,6 @@ class WsgiExchange(Exchange):
         self.handler = handler
         self.submitted = False
         self._call = None
-        if handler.max_body_size is not None:
-            self.body_limit = handler.max_body_size
 
     # --------------------------------------------------------- what depends on the runner
 
@@ -150,6 +149,11 @@ class WsgiExchange(Exchange):
             self._submit()
         elif self.head.expects:
             self.ask_for_body()
+
+    def most_body(self) -> int:
+        """The most bytes of body that are taken (W22)."""
+        own = self.handler.max_body_size
+        return super().most_body() if own is None else own
 
     def expect_body(self) -> None:
         """A body follows."""
@@ -229,18 +233,17 @@ class WsgiExchange(Exchange):
         if base is None:
             base = handler.base_for(connection)
         if head.base is base:
-            environ = head.template.copy()
+            template = head.template
         else:
-            environ = self._fill(base)
+            template = self._fill(base)
             if head.kept:
-                head.template, head.base = environ.copy(), base
+                head.template, head.base = template, base
+        environ = template | (connection.environ or connection.make_environ())
         scope = environ["asgi.scope"] = LazyScope()
         scope.maker = self
-        if connection.remote is not None:
-            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.remote
-        environ["bridge.disconnected"] = self.is_disconnected
         environ["wsgi.early_hints"] = self.early_hints
-        environ["wsgi.input"] = self._input() if head.length else BytesIO()
+        if head.length:
+            environ["wsgi.input"] = self._input()
         if not head.plain:
             self._adapt(environ)
         return environ
@@ -302,10 +305,6 @@ class WsgiExchange(Exchange):
 
     def _pull(self) -> bytes:
         return self.handler.runner.wait(self.next_body())
-
-    def is_disconnected(self) -> bool:
-        """``bridge.disconnected``: whether the client is gone (W10)."""
-        return self.connection.gone or self.connection.half_closed
 
     def early_hints(self, headers: TextHeaders) -> None:
         """``wsgi.early_hints``: send 103 with these fields, where the head has not left (W42)."""

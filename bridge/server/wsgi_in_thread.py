@@ -30,7 +30,7 @@ class ThreadExchange(WsgiExchange):
     #: Bytes wait in the transport, or on their way there: what follows must wait behind them.
     _behind: bool
     #: A response that the thread has made, left to the loop.
-    _whole: bytes
+    _whole: tuple[ResponseHead, bytes]
     #: Whether the transport was looked at: an earlier response may not quite have left.
     _looked: bool
 
@@ -45,19 +45,17 @@ class ThreadExchange(WsgiExchange):
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
-        data, state = self.whole(head, body), self.connection.state
+        state = self.connection.state
         if (self.handler.runner.queue or state.desk.asked) and not self._behind:
             # Also the last one, which finds the loop asked already.
-            if state.access_log is not None:
-                state.access_log(self)
             self._wire = None
-            self._whole = data
+            self._whole = head, body
             state.desk.hand_in(self)
-        else:
-            if state.limit_requests:
-                self.leaving = True  # before a client can have it and come back
-            self.put(data)
-            self.wrote_all()
+            return
+        if state.limit_requests:
+            self.leaving = True  # before a client can have it and come back
+        self.put(self.whole(head, body))
+        self.wrote_all()
 
     def finish(self) -> None:
         """ResponseSink: the body is whole."""
@@ -132,8 +130,14 @@ class ThreadExchange(WsgiExchange):
 
     def collected(self) -> None:
         """On the loop: write a response that the thread has made, and go on after it."""
-        if not self.connection.gone:
-            self.connection.write(self._whole)
+        head, body = self._whole
+        if self.connection.gone:
+            self.begin(head)  # for the log
+        else:
+            self.send_whole(head, body)
+        log = self.connection.state.access_log
+        if log is not None:
+            log(self)
         self._is_over()
 
     def _is_over(self) -> None:

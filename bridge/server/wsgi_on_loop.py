@@ -35,10 +35,9 @@ class LoopExchange(WsgiExchange):
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
-        connection = self.connection
-        if connection.gone:
+        if self.connection.gone:
             raise ClientDisconnected("the client is gone")
-        connection.write(self.whole(head, body))
+        self.send_whole(head, body)
         self._call = None
         self.end()
 

@@ -11,6 +11,7 @@ import pytest
 from bridge.errors import ClientDisconnected
 from bridge.server.http import HttpProtocol
 from bridge.server.writing import Writing
+from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request
 from tests.support.websocket import served
 
@@ -63,3 +64,51 @@ def test_an_error_behind_a_response_that_waits(monkeypatch: pytest.MonkeyPatch) 
         assert tried.wait(20)
         assert client.response().body == body[:1] + body
         assert cutters == []
+
+
+@pytest.mark.parametrize("size", [16 * 1024 - 1, 16 * 1024, 50_000, 3_000_000])
+@pytest.mark.parametrize("runner", ["thread", "greenlet", "inline"])
+def test_large_bodies_in_one_piece(size: int, runner: str) -> None:
+    """W35, S10: a body that is not copied to its head is whole, and the connection goes on."""
+    body = bytes(range(256)) * (size // 256 + 1)
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(size))])
+        return [body[:size]]
+
+    with served(WsgiToAsgi(app, runner=runner)) as server, server.connect() as client:
+        for _ in range(3):
+            assert client.get("/").body == body[:size]
+        client.send(request("/") * 3)
+        for _ in range(3):
+            assert client.response().body == body[:size]
+
+
+def test_a_closed_input_is_nobody_elses() -> None:
+    """W20: an app that closes the input of a request does not close that of the next."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read()
+        environ["wsgi.input"].close()
+        start_response("200 OK", [])
+        return [b"read %d" % len(body)]
+
+    with served(app) as server, server.connect() as client:
+        for _ in range(3):
+            assert client.get("/").body == b"read 0"
+
+
+def test_an_environ_is_its_own_requests() -> None:
+    """W7, W10: what an app does to its environ, no other request on the connection sees."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        found = [environ.get(key) for key in ("REMOTE_ADDR", "x.mine")]
+        gone = environ["bridge.disconnected"]()
+        environ["x.mine"] = "here"
+        del environ["REMOTE_ADDR"]
+        start_response("200 OK", [])
+        return [repr((found, gone)).encode()]
+
+    with served(app) as server, server.connect() as client:
+        for _ in range(4):
+            assert client.get("/").body == b"(['127.0.0.1', None], False)"
