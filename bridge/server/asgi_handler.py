@@ -262,18 +262,13 @@ class AsgiExchange(Exchange):
                 if connection.write_paused:
                     await connection.drained()
                 elif more and (self.sent // _BURST != before or connection.transport.is_closing()):
-                    await self._give_way()
+                    # An app that only sends never waits for a turn of the loop: without one, others
+                    # are not served, and nobody hears that the client is gone.
+                    await _turn()
+                    if connection.gone:
+                        raise ClientDisconnected("the client is gone; nothing more can be sent")
         else:
             await self._send_unusual(kind, message)
-
-    async def _give_way(self) -> None:
-        """Let the loop have a turn: an app that only sends never waits for one.
-
-        So no stream keeps others from being served, and that the client is gone is heard.
-        """
-        await _turn()
-        if self.connection.gone:
-            raise ClientDisconnected("the client is gone; nothing more can be sent")
 
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
@@ -285,14 +280,14 @@ class AsgiExchange(Exchange):
             self._phase = _HELD
 
     def _stream(self, body: bytes, more: bool) -> None:
-        data = self._head_out() if self._phase < _STREAMING else b""
-        data += self.piece(body)
+        parts = [self._head_out()] if self._phase < _STREAMING else []
+        parts += self.parts(body)
         if more and not self.abandoned:
             self._phase = _STREAMING
-            if data:
-                self.connection.write(data)
+            if parts:
+                self.send_parts(parts)
         else:
-            self._finish(data)
+            self._finish(parts)
 
     def _head_out(self, size: int | None = None) -> bytes:
         """The head of a response whose body follows; `size` is its length where it is known."""
@@ -305,16 +300,18 @@ class AsgiExchange(Exchange):
         self.frame(None)
         return self.head_bytes
 
-    def _finish(self, data: bytes) -> None:
+    def _finish(self, parts: list[bytes]) -> None:
         """Write the last of the body, and what ends it; trailers may follow."""
         if self._trailers and not self.abandoned:
             self._phase = _TRAILING
-            data += b"0\r\n" if self.framing == BY_CHUNKS else self.last_piece()
+            end = b"0\r\n" if self.framing == BY_CHUNKS else self.last_piece()
         else:
             self._phase = _OVER
-            data += self.last_piece()
-        if data:
-            self.connection.write(data)
+            end = self.last_piece()
+        if end:
+            parts.append(end)
+        if parts:
+            self.send_parts(parts)
         if self._phase == _OVER:
             self.end()
 
@@ -376,7 +373,7 @@ class AsgiExchange(Exchange):
         if count:
             await connection.send_file(file, 0, count)
         self.sent = count
-        self._finish(b"\r\n" if chunk else b"")
+        self._finish([b"\r\n"] if chunk else [])
 
     def _early_hint(self, message: Message) -> None:
         if self.head.http11 and self.framing == UNFRAMED:

@@ -325,21 +325,21 @@ class Exchange:
 
     # --------------------------------------------------------- the body out
 
-    def piece(self, data: bytes) -> bytes:
-        """A piece of body in its framing, cut at the declared length."""
+    def parts(self, data: bytes) -> list[bytes]:
+        """A piece of body in its framing, cut at the declared length: to be sent in this order."""
         framing = self.framing
         if framing == BY_CHUNKS:
             self.sent += len(data)
-            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            return [b"%x\r\n" % len(data), data, b"\r\n"] if data else []
         if framing == NO_BODY:
-            return b""
+            return []
         if framing == BY_LENGTH and self.length is not None:
             room = self.length - self.sent
             if len(data) > room:
                 self.overrun(len(data) - room)
                 data = data[:room]
         self.sent += len(data)
-        return data
+        return [data] if data else []
 
     def overrun(self, excess: int) -> None:
         """The app sent more than it declared."""
@@ -402,7 +402,16 @@ class Exchange:
     def rest(self, body: bytes) -> bytes:
         """The rest of the head and all of the body."""
         self.frame(len(body))
-        return b"".join((self.head_bytes, self.piece(body), self.last_piece()))
+        return b"".join((self.head_bytes, *self.parts(body), self.last_piece()))
+
+    def send_parts(self, parts: list[bytes]) -> None:
+        """Write these behind one another, large ones without a copy; on the loop's thread."""
+        if len(parts) == 1:
+            self.connection.write(parts[0])
+        elif sum(map(len, parts)) < LARGE:
+            self.connection.write(b"".join(parts))
+        else:
+            self.connection.transport.writelines(parts)
 
     # --------------------------------------------------------- the end
 

@@ -322,7 +322,7 @@ class WsgiExchange(Exchange):
 
     def framed(self, chunk: bytes) -> bytes:
         """A piece of body as it goes on the wire, behind the head where that still waits."""
-        data = self.piece(chunk)
+        data = b"".join(self.parts(chunk))
         return self._with_head(data) if self.head_waits else data
 
     def _with_head(self, data: bytes) -> bytes:
