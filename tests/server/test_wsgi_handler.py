@@ -112,3 +112,21 @@ def test_an_environ_is_its_own_requests() -> None:
     with served(app) as server, server.connect() as client:
         for _ in range(4):
             assert client.get("/").body == b"(['127.0.0.1', None], False)"
+
+
+def test_early_hints_say_nothing_of_the_response() -> None:
+    """W42: fields that speak of the response itself are not sent with 103 (RFC 9110 §8.6)."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        link = ("Link", "</style.css>; rel=preload")
+        environ["wsgi.early_hints"]([("Content-Length", "5"), link, ("Date", "now"), ("X-A", "1")])
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+
+    with served(app) as server, server.connect() as client:
+        client.send(request("/"))
+        lines = [client.line() for _ in range(4)]
+        assert lines == [
+            b"HTTP/1.1 103 Early Hints", b"Link: </style.css>; rel=preload", b"X-A: 1", b"",
+        ]  # fmt: skip
+        assert client.response().body == b"hello"
