@@ -64,6 +64,14 @@ class NoInput(io.BufferedIOBase):
 
     read1 = readline = read
 
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """There is one place to be."""
+        return 0
+
     def close(self) -> None:
         """Others read it too."""
 

@@ -97,7 +97,7 @@ class Recurring(dict[tuple[Any, ...], Known], Generic[Known]):
     """What was worked out for a tuple, kept where the tuple comes a second time; bounded.
 
     `learn` gives what is to be known, and whether it is worth keeping; it may raise. Of tuples that
-    came once only the hash is kept.
+    came once only the hash is kept here.
     """
 
     SIZE = 512

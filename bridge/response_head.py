@@ -2,7 +2,8 @@
 
 Apps send the same few statuses and fields again and again. So what was checked is kept by the very
 objects that the app gave: fields one by one (`Field`), and heads that come again as a whole
-(`ResponseHead`). Checking such a head again, and encoding it, is one dictionary look-up.
+(`ResponseHead`). Checking such a head again, and encoding it, is one dictionary look-up; where it
+is the very last one's again, which it mostly is, one comparison.
 
 ASGI gives numbers and bytes, WSGI text; their tables stand below, one after the other.
 """

@@ -65,7 +65,9 @@ def test_like_a_buffered_reader_of_nothing(calls: Any) -> None:
         assert outcome(ours, call) == outcome(oracle, call), call
     assert ours.readinto(bytearray(5)) == oracle.readinto(bytearray(5)) == 0
     assert ours.read1(5) == oracle.read1(5) == b""
+    assert ours.seek(5) == oracle.seek(0) == ours.tell() == 0
     assert ours.readable()
+    assert ours.seekable()
     assert not ours.writable()
 
 

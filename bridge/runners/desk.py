@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextvars import Context
 from typing import Protocol
 
 logger = logging.getLogger("bridge.error")
@@ -24,7 +25,7 @@ class Finished(Protocol):
 
 
 class Desk:
-    """What all exchanges of one loop share.
+    """What all exchanges of one server, or of one adapter on one loop, share.
 
         thread: append; asked already? else ask the loop to collect
         loop:   take "asked" down; collect until there is nothing
@@ -32,13 +33,15 @@ class Desk:
     What is appended while "asked" is up is there before the loop takes it down, so it is collected.
     """
 
-    __slots__ = ("_finished", "asked", "loop")
+    __slots__ = ("_context", "_finished", "asked", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         #: The loop will come.
         self.asked = False
         self._finished: deque[Finished] = deque()
+        #: No request's: many are collected at once.
+        self._context = Context()
 
     def hand_in(self, exchange: Finished) -> None:
         """From any thread: have the loop collect `exchange`, with others."""
@@ -46,7 +49,7 @@ class Desk:
         if not self.asked:
             self.asked = True
             try:
-                self.loop.call_soon_threadsafe(self._collect)
+                self.loop.call_soon_threadsafe(self._collect, context=self._context)
             except RuntimeError:  # the loop has closed: nobody waits
                 self.asked = False
                 self._finished.clear()

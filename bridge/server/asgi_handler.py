@@ -39,8 +39,10 @@ ASGI = {"version": "3.0", "spec_version": "2.5"}
 _WAITING, _HELD, _HELD_WITH_TRAILERS, _STREAMING, _TRAILING, _OVER = range(6)
 _PHASES = (grammar.WAITING, *[grammar.STREAMING] * 3, grammar.TRAILING, grammar.OVER)
 
-#: The loop has a turn whenever so many more bytes of a streamed body have left (S12).
+#: The loop has a turn whenever an app has given so many more bytes of a streamed body (S12), and
+#: what a message counts beside its bytes: one can be empty, or for HEAD.
 _BURST = 32 * 1024
+_MESSAGE = 256
 
 #: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).
 _NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"content-type", b"host"}
@@ -135,6 +137,8 @@ class AsgiExchange(Exchange):
     connection: HttpProtocol
     #: The head that the app gave, until it leaves.
     _start: ResponseHead
+    #: Bytes of a streamed body since the loop last had a turn.
+    _given: int
     #: The app will send trailers.
     _trailers = False
 
@@ -166,13 +170,8 @@ class AsgiExchange(Exchange):
             self._ended_unusually(error)
             return
         if task.done():
-            try:
-                task.result()
-            except BaseException:
+            if not self.over or task.cancelled() or task.exception() is not None:
                 self._ended(task)
-            else:
-                if not self.over:
-                    self._ended(task)
         else:
             self._task = task  # the loop itself holds tasks by weak references only
             task.add_done_callback(self._ended)
@@ -257,11 +256,12 @@ class AsgiExchange(Exchange):
                 self.send_whole(self._start, body)
                 self.end()
             else:
-                before = self.sent // _BURST
                 self._stream(body, bool(more))
+                self._given += len(body) + _MESSAGE
                 if connection.write_paused:
                     await connection.drained()
-                elif more and (self.sent // _BURST != before or connection.transport.is_closing()):
+                elif more and (self._given >= _BURST or connection.transport.is_closing()):
+                    self._given = 0
                     # An app that only sends never waits for a turn of the loop: without one, others
                     # are not served, and nobody hears that the client is gone.
                     await _turn()
@@ -272,7 +272,8 @@ class AsgiExchange(Exchange):
 
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
-        self._start = raw_head(message.get("status"), message.get("headers", ()))
+        self._start = head = raw_head(message.get("status"), message.get("headers", ()))
+        self.status = head.number
         if message.get("trailers"):
             self._trailers = True
             self._phase = _HELD_WITH_TRAILERS
@@ -291,6 +292,7 @@ class AsgiExchange(Exchange):
 
     def _head_out(self, size: int | None = None) -> bytes:
         """The head of a response whose body follows; `size` is its length where it is known."""
+        self._given = 0
         self.begin(self._start)
         if size is not None and self.length is None and not self._trailers:
             self.length = size

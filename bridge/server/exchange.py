@@ -2,8 +2,8 @@
 
 A handler makes one exchange for each request; what is common to ASGI and WSGI apps stands here.
 The way of a response is always the same: lines of the head are collected and held, the framing
-is settled when the first bytes of body or the end are known, and then it leaves in one write
-(RFC 9112 §6, S10).
+is settled when the first bytes of body or the end are known, and then it leaves with them, in one
+write (RFC 9112 §6, S10).
 
 Times and threads: everything here runs on the loop's thread unless a method says otherwise.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from bridge.errors import ClientDisconnected, RequestError
@@ -46,10 +47,12 @@ class Connection(Protocol):
     #: The client sends no more, and has not for a while: mostly it has left.
     half_closed: bool
     client: tuple[str, int] | None
-    transport: asyncio.Transport
 
     def write(self, data: bytes) -> None:
         """Put bytes into the transport."""
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Put several into it, to leave behind one another."""
 
     async def drained(self) -> None:
         """Wait until there is room to write. Raises `ClientDisconnected`."""
@@ -390,7 +393,7 @@ class Exchange:
             if size < LARGE:
                 connection.write(data + body)
             else:
-                connection.transport.writelines((data, body))
+                connection.write_parts((data, body))
         else:
             connection.write(self.whole(head, body))
 
@@ -411,7 +414,7 @@ class Exchange:
         elif sum(map(len, parts)) < LARGE:
             self.connection.write(b"".join(parts))
         else:
-            self.connection.transport.writelines(parts)
+            self.connection.write_parts(parts)
 
     # --------------------------------------------------------- the end
 

@@ -52,7 +52,7 @@ class RequestHead:
     are not, which makes them faster (see `Exchange`).
     """
 
-    #: None of the attributes below this one is set, nor is the method HEAD.
+    #: None of the attributes that stand in the class is set, nor is the method HEAD.
     plain: bool
     #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
     usual: bool

@@ -54,6 +54,9 @@ class ServerState:
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         self.config = config
         self.loop = loop
+        #: Whether transports can be given several buffers at once. asyncio's own cannot in all of
+        #: our Pythons: they do not pause the protocol then (gh-127655), nor see a lost connection.
+        self.gathers = not isinstance(loop, asyncio.SelectorEventLoop)
         #: Starts an app; made whole here, as each keyword costs on every request.
         self.new_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = partial(
             asyncio.Task, loop=loop, **_EAGER

@@ -241,7 +241,7 @@ class WebSocketConnection(Writing):
         elif len(payload) < _WORTH_COPYING:
             self.write(head_of(first, len(payload)) + payload)
         else:
-            self.transport.writelines((head_of(first, len(payload)), payload))
+            self.write_parts((head_of(first, len(payload)), payload))
         if self.write_paused:
             await self.drained()
         elif self.transport.is_closing():

@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bridge.errors import ClientDisconnected
 from bridge.server.state import HIGH_WATER, ServerState
@@ -92,6 +92,13 @@ class Writing(asyncio.Protocol):
             data = data[wire.send(data) :]
         if data:
             self.write(data)
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Write these behind one another, without a copy where the loop can do that."""
+        if self.state.gathers:
+            self.transport.writelines(parts)
+        else:
+            self.write(b"".join(parts))
 
     def write_rest(self, data: bytes) -> None:
         """Write what a thread could not, if there is still somebody to read it."""

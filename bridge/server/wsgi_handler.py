@@ -18,7 +18,7 @@ from typing import IO, Any
 from bridge.body import HIGH_WATER, NoInput, WholeInput, WsgiInput
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, RequestError
-from bridge.headers import reason
+from bridge.headers import NOTHING, reason
 from bridge.response_head import TEXT_FIELDS, ResponseHead
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
@@ -307,10 +307,15 @@ class WsgiExchange(Exchange):
         return self.handler.runner.wait(self.next_body())
 
     def early_hints(self, headers: TextHeaders) -> None:
-        """``wsgi.early_hints``: send 103 with these fields, where the head has not left (W42)."""
+        """``wsgi.early_hints``: send 103 with these fields, where the head has not left (W42).
+
+        What speaks of the response itself is left out: Content-Length must not be in a 103
+        (RFC 9110 §8.6), and the server's own fields come with the head.
+        """
         if self.framing == UNFRAMED:
-            lines = [TEXT_FIELDS[pair].line for pair in headers]
-            self.put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(lines))
+            fields = [TEXT_FIELDS[pair] for pair in headers]
+            lines = b"".join([field.line for field in fields if field.meaning == NOTHING])
+            self.put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
 
     # --------------------------------------------------------- the response out, in the runner
 

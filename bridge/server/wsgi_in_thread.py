@@ -13,12 +13,14 @@ Whichever comes second sees the other, so no end is missed.
 
 from __future__ import annotations
 
+from contextvars import Context, copy_context
 from typing import Any
 
 from bridge.errors import ClientDisconnected, WaitNotPossible
 from bridge.response_head import ResponseHead
 from bridge.server.wire import NO_WIRE, NoWire, Wire
 from bridge.server.wsgi_handler import WsgiExchange
+from bridge.types import TextHeaders
 from bridge.wsgi_response import WsgiCall
 
 
@@ -31,6 +33,8 @@ class ThreadExchange(WsgiExchange):
     _behind: bool
     #: A response that the thread has made, left to the loop.
     _whole: tuple[ResponseHead, bytes]
+    #: Where its line of the access log is made, where there is one: the request's own.
+    _log_context: Context | None = None
     #: Whether the transport was looked at: an earlier response may not quite have left.
     _looked: bool
 
@@ -50,6 +54,8 @@ class ThreadExchange(WsgiExchange):
             # Also the last one, which finds the loop asked already.
             self._wire = None
             self._whole = head, body
+            if state.access_log is not None:
+                self._log_context = copy_context()
             state.desk.hand_in(self)
             return
         if state.limit_requests:
@@ -83,6 +89,11 @@ class ThreadExchange(WsgiExchange):
         if sent:
             self._behind = False
         return sent
+
+    def early_hints(self, headers: TextHeaders) -> None:
+        """``wsgi.early_hints``: too late where the loop has the response."""
+        if self._wire is not None:
+            super().early_hints(headers)
 
     def put(self, data: bytes) -> None:
         """Write, if nothing waits before it; else have the loop write, and wait for that."""
@@ -131,14 +142,17 @@ class ThreadExchange(WsgiExchange):
     def collected(self) -> None:
         """On the loop: write a response that the thread has made, and go on after it."""
         head, body = self._whole
-        if self.connection.gone:
-            self.begin(head)  # for the log
-        else:
-            self.send_whole(head, body)
-        log = self.connection.state.access_log
-        if log is not None:
-            log(self)
-        self._is_over()
+        del self._whole
+        try:
+            if self.connection.gone:
+                self.begin(head)  # for the log
+            else:
+                self.send_whole(head, body)
+            log = self.connection.state.access_log
+            if log is not None and self._log_context is not None:
+                self._log_context.run(log, self)
+        finally:
+            self._is_over()
 
     def _is_over(self) -> None:
         self.over = True

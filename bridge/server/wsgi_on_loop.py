@@ -37,8 +37,8 @@ class LoopExchange(WsgiExchange):
         """ResponseSink: the whole response."""
         if self.connection.gone:
             raise ClientDisconnected("the client is gone")
+        self._call = None  # first: to write can tell that there is room, and nothing is to go on
         self.send_whole(head, body)
-        self._call = None
         self.end()
 
     def write(self, chunk: bytes) -> bool:

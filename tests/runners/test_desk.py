@@ -29,7 +29,7 @@ def test_many_are_collected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         asked: list[Callable[[], None]] = []
-        monkeypatch.setattr(loop, "call_soon_threadsafe", asked.append)
+        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda call, context: asked.append(call))
         desk = Desk(loop)
         desk.hand_in(first)
         desk.hand_in(second)

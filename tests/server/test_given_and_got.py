@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from bridge import WsgiToAsgi, await_
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import request
+from tests.support.waiting import eventually
 from tests.support.websocket import Served, handshake, served
 
 seen: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nothing")
@@ -88,6 +90,40 @@ def test_contexts_of_one_connection(app: Any, kind: str) -> None:
             assert client.response().body == b"nothing"
             assert client.get("/second").body == b"nothing"
             assert client.get("/third").body == b"nothing"
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("kind", ["uvloop", "asyncio"])
+def test_large_pieces_wait_for_a_slow_client(kind: str) -> None:
+    """S12: pieces that leave without a copy wait as others do, on any event loop."""
+    sent = 0
+    stopped = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send({"type": "http.response.start", "status": 200})
+        try:
+            for _ in range(2000):
+                await send({"type": "http.response.body", "body": bytes(50_000), "more_body": True})
+                sent += 1
+        finally:
+            stopped.set()
+
+    server = Served(app, {}) if kind == "uvloop" else Served(app, {}, asyncio.SelectorEventLoop)
+    server.start()
+    try:
+        with server.connect() as client:
+            client.send(request("/"))
+            still: list[int] = []
+
+            def waits() -> bool:
+                still.append(sent)
+                return len(still) > 1 and still[-1] == still[-2] > 0
+
+            eventually(waits, pause=0.2)
+            assert sent < 2000
+        assert stopped.wait(10)
     finally:
         server.stop()
 

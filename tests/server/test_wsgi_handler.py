@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bridge.server.http import HttpProtocol
 from bridge.server.writing import Writing
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request
+from tests.support.waiting import eventually
 from tests.support.websocket import served
 
 
@@ -98,6 +100,41 @@ def test_a_closed_input_is_nobody_elses() -> None:
             assert client.get("/").body == b"read 0"
 
 
+def test_a_line_of_the_log_is_made_in_its_own_context() -> None:
+    """S50, W50: what logs a request sees that request's variables, whoever writes the response."""
+    request_id: ContextVar[str] = ContextVar("request_id", default="none")
+    seen: list[tuple[str, str]] = []
+    release = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        request_id.set(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/first":
+            assert release.wait(10)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    class Log:
+        timed = False
+
+        def __call__(self, record: Any) -> None:
+            seen.append((record.head.line.path, request_id.get()))
+
+    wrapped = WsgiToAsgi(app, threads=1)
+    with served(wrapped) as server:
+        server.call(lambda: server.server.state.use_access_log(Log()))
+        clients = [server.connect() for _ in range(4)]
+        names = ["/first", "/second", "/third", "/fourth"]
+        for number, (client, name) in enumerate(zip(clients, names, strict=True)):
+            client.send(request(name))
+            eventually(lambda number=number: wrapped.runner.stats().queued == number)
+        release.set()  # what waits has the loop write what comes before it
+        for client in clients:
+            assert client.response().body == b"ok"
+            client.sock.close()
+        eventually(lambda: len(seen) == 4)
+    assert seen == [(name, name) for name in names]
+
+
 def test_an_environ_is_its_own_requests() -> None:
     """W7, W10: what an app does to its environ, no other request on the connection sees."""
 
@@ -112,3 +149,21 @@ def test_an_environ_is_its_own_requests() -> None:
     with served(app) as server, server.connect() as client:
         for _ in range(4):
             assert client.get("/").body == b"(['127.0.0.1', None], False)"
+
+
+def test_early_hints_say_nothing_of_the_response() -> None:
+    """W42: fields that speak of the response itself are not sent with 103 (RFC 9110 §8.6)."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        link = ("Link", "</style.css>; rel=preload")
+        environ["wsgi.early_hints"]([("Content-Length", "5"), link, ("Date", "now"), ("X-A", "1")])
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+
+    with served(app) as server, server.connect() as client:
+        client.send(request("/"))
+        lines = [client.line() for _ in range(4)]
+        assert lines == [
+            b"HTTP/1.1 103 Early Hints", b"Link: </style.css>; rel=preload", b"X-A: 1", b"",
+        ]  # fmt: skip
+        assert client.response().body == b"hello"

@@ -249,7 +249,7 @@ async def pour(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def gush(scope: Scope, receive: Receive, send: Send) -> None:
-    """1 MB sent without waiting for anything; then how often others had a turn."""
+    """``?size``: 250 pieces sent without waiting for anything; then how often others had a turn."""
     turns = 0
 
     async def others() -> None:
@@ -261,9 +261,10 @@ async def gush(scope: Scope, receive: Receive, send: Send) -> None:
     task = asyncio.create_task(others())
     await send(start())
     for _ in range(250):
-        await send(body(b"." * 4000, more=True))
+        await send(body(b"." * int(scope["query_string"]), more=True))
     task.cancel()
-    await send(body(b"%d" % turns))
+    EVENTS["gush"] = str(turns)
+    await send(body())
 
 
 async def drip(scope: Scope, receive: Receive, send: Send) -> None:
