@@ -180,6 +180,15 @@ def test_a_stream_lets_others_have_their_turn(
     assert int(turns) >= least
 
 
+@pytest.mark.parametrize("size", [16_250, 16_500, 50_000, 5_000_000])
+def test_a_large_body_in_one_piece(client: Client, size: int) -> None:
+    """S10: a body that leaves beside its head is whole, and the next response follows it."""
+    client.send(request(f"/sized?{size}") * 2 + request("/"))
+    for _ in range(2):
+        assert client.response().body == bytes(range(250)) * (size // 250)
+    assert client.response().body == b"hello"
+
+
 def eventually_still(host: Host, name: str) -> str:
     """The event when it has stopped to change."""
     seen: list[str | None] = [None]

@@ -97,6 +97,15 @@ def test_large_responses_of_threads_on_tls(threads: Host, certified: Certified) 
             assert client.response().body == str(k).zfill(8).encode() * 50_000
 
 
+def test_large_responses_of_the_loop_on_tls(client: Client) -> None:
+    """S10: on TLS, too, large pieces and bodies in one piece leave whole, in order."""
+    client.send(request("/gush?30000") + request("/sized?300000") * 2 + request("/"))
+    assert client.response().body == b"." * 30_000 * 250
+    for _ in range(2):
+        assert client.response().body == bytes(range(250)) * 1200
+    assert client.response().body == b"hello"
+
+
 def test_aborted_downloads_on_tls(threads: Host, certified: Certified) -> None:
     """S12: downloads that are given up on TLS free their threads (W40)."""
     for _ in range(40):

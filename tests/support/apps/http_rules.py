@@ -248,6 +248,11 @@ async def pour(scope: Scope, receive: Receive, send: Send) -> None:
         raise
 
 
+async def sized(scope: Scope, receive: Receive, send: Send) -> None:
+    """``?size``: so many bytes in one piece."""
+    await answer(send, bytes(range(250)) * (int(scope["query_string"]) // 250))
+
+
 async def gush(scope: Scope, receive: Receive, send: Send) -> None:
     """``?size``: 250 pieces sent without waiting for anything; then how often others had a turn."""
     turns = 0
@@ -350,8 +355,8 @@ ROUTES = {
         "path": path, "inject": inject, "second_start": second_start, "fail": fail,
         "silent": silent, "misuse": misuse, "length": length, "ignore": ignore,
         "late_reader": late_reader, "after_body": after_body, "watch": watch, "pour": pour,
-        "drip": drip, "gush": gush, "sleep": sleep, "hold": hold, "release": release,
-        "scope": scope_of, "state": state, "context": context, "events": events,
+        "drip": drip, "gush": gush, "sized": sized, "sleep": sleep, "hold": hold,
+        "release": release, "scope": scope_of, "state": state, "context": context, "events": events,
     }.items()
 }  # fmt: skip
 
