@@ -27,6 +27,10 @@ CLIENTS = 8
 FIRST = 1_000
 #: One request in so many is broken off.
 BROKEN_OFF = 10
+#: Threads of the host's pool, which it starts one by one, when all it has are busy; and the most that
+#: its process has with them: its main thread, and the one of our loop.
+POOL = 16
+MOST_THREADS = POOL + 2
 #: Seconds for the last broken-off requests to be noticed before figures are read.
 SETTLE = 10.0
 
@@ -39,10 +43,13 @@ def server() -> Iterator[tuple[int, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads=16", "--keep-alive=30"]
+    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--keep-alive=30"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [*command, f"--bind=127.0.0.1:{port}", "bench.apps.soaked:application"],
+            [
+                *(*command, f"--threads={POOL}", f"--bind=127.0.0.1:{port}"),
+                "bench.apps.soaked:application",
+            ],
             cwd=ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,
