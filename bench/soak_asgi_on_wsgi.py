@@ -27,8 +27,8 @@ CLIENTS = 8
 FIRST = 1_000
 #: One request in so many is broken off.
 BROKEN_OFF = 10
-#: Threads of the host's pool, which it starts one by one, when all it has are busy; and the most that
-#: its process has with them: its main thread, and the one of our loop.
+#: Threads of the host's pool, which it starts one by one, when all it has are busy; and the most
+#: that its process has with them: its main thread, and the one of our loop.
 POOL = 16
 MOST_THREADS = POOL + 2
 #: Seconds for the last broken-off requests to be noticed before figures are read.
