@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
 from bridge.file_wrapper import FileWrapper
@@ -31,6 +31,9 @@ from bridge.response_head import (
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 
 logger = logging.getLogger("bridge.error")
+
+#: Iterators over what is all there: nothing that they give has yet to be made.
+_OVER_PIECES: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))
 
 
 class ResponseSink(Protocol):
@@ -152,7 +155,13 @@ class WsgiCall:
                 )
             elif hasattr(result, "__len__"):
                 self._only = len(result) == 1
-            self._iterator = iter(result)
+            iterator = iter(result)
+            if iterator is not result and type(iterator) in _OVER_PIECES:
+                # A response object that has all its pieces, as Django's do, and tells no length.
+                pieces = _joined(iterator)
+                self._only = len(pieces) == 1
+                iterator = iter(pieces)
+            self._iterator = iterator
         except BaseException as error:
             self._failed(error)
             self._close()
