@@ -89,18 +89,15 @@ class Forwarded:
         self._hosts = {
             str(network.network_address) for network in self._networks if network.num_addresses == 1
         }
-        self._unix = "unix" in names or self.trusts("127.0.0.1") or self.trusts("::1")
+        #: Whether peers on Unix sockets may speak for others.
+        self.trusts_unix = "unix" in names or self.trusts("127.0.0.1") or self.trusts("::1")
 
-    def trusts(self, peer: str | None) -> bool:
-        """Whether `peer` may speak for others; None (or "") is a peer on a Unix socket.
+    def trusts(self, peer: str) -> bool:
+        """Whether the peer with the address `peer` may speak for others.
 
         Ask once per connection: this may parse the address.
         """
-        if self._everyone:
-            return True
-        if not peer:
-            return self._unix
-        return peer in self._hosts or self._in_network(peer)
+        return self._everyone or peer in self._hosts or self._in_network(peer)
 
     def resolve(
         self,

@@ -15,20 +15,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
-from bridge.environ import add_client
 from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
-from bridge.server.deadlines import Deadlines
 from bridge.server.draining import Drain
 from bridge.server.exchange import BY_CLOSE, Exchange
+from bridge.server.identity import Identity
 from bridge.server.refusals import refusal
 from bridge.server.request import SHORT, ChunkedBody
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.server.state import HIGH_WATER, ServerState
-from bridge.server.tls import tls_extension
-from bridge.types import Environ
 
 logger = logging.getLogger("bridge.error")
 
@@ -43,21 +40,8 @@ class Handler(Protocol):
         """An exchange for this request. Raises `RequestError` where it refuses it."""
 
 
-class HttpProtocol(Deadlines):
+class HttpProtocol(Identity):
     """One HTTP/1.1 connection."""
-
-    root_path: str
-    server: tuple[str, int | None] | None
-    scheme: str
-    trusted: bool
-    tls: dict[str, Any] | None = None
-    #: Scopes of its requests need more than plain ones do.
-    special: bool
-
-    #: What each handler's requests that come in at the same place have in common.
-    bases: dict[object, dict[str, Any]]
-    #: What the environs of its requests have in common; None until there is one, and at the end.
-    environ: Environ | None
 
     #: A thread that ends the running exchange shall wake the loop for it.
     wants_end: bool
@@ -92,48 +76,15 @@ class HttpProtocol(Deadlines):
         self.write = transport.write
         self.state.connections.add(self)
         self.identify()
+        if self.is_anonymous:
+            logger.debug("a client has reset its connection before it was looked at")
+            self.gone = self._deaf = True
+            transport.abort()
+            return
         transport.set_write_buffer_limits(HIGH_WATER)
         limit = self.state.config.limit_connections
         if limit and len(self.state.connections) > limit:
             self._refuse(Overloaded(f"{limit} connections are open, which is the limit"), b"")
-
-    def identify(self) -> None:
-        """Who is at both ends; decided once per connection."""
-        transport, state = self.transport, self.state
-        peer, name = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
-        self.server = (
-            (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name or ""), None)
-        )
-        self.scheme_is_tls = transport.get_extra_info("sslcontext") is not None
-        self.scheme = "https" if self.scheme_is_tls else "http"
-        if self.scheme_is_tls:
-            self.tls = tls_extension(transport.get_extra_info("ssl_object"))
-        self.root_path = state.config.root_path
-        self.special = self.scheme_is_tls or bool(self.root_path)
-        self.settle_identity()
-
-    def settle_identity(self) -> None:
-        """What follows from who is at both ends."""
-        self.trusted = self.state.forwarded.trusts(self.client[0] if self.client else None)
-        self.bases = self.state.bases((self.scheme, self.server))
-        self.environ = None
-
-    def make_environ(self) -> Environ:
-        """What an environ says of the connection, kept (W7, W10)."""
-        self.environ = environ = {"bridge.disconnected": self.is_disconnected}
-        add_client(environ, self.client)
-        return environ
-
-    def is_disconnected(self) -> bool:
-        """``bridge.disconnected``: whether the client is gone (W10)."""
-        return self.gone or self.half_closed
-
-    def _resolve(self, head: RequestHead) -> None:
-        """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""
-        head.resolved = self.state.forwarded.resolve(
-            head.headers, self.client, self.scheme, self.server
-        )
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""

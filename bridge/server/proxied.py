@@ -36,9 +36,13 @@ class AnnouncedHttpProtocol(HttpProtocol):
         """Who is at both ends, as the proxy has it."""
         super().identify()
         said = self.said
-        if said is not None and (said.client is not None or said.server is not None):
+        if said is None:
+            return
+        if said.client is not None or said.server is not None:
             self.client, self.server = said.client, said.server
-        self.settle_identity()
+            self.settle_identity()
+        # The proxy is not who sends what follows: a client that it does not name is nobody.
+        self.trusted = self.state.forwarded.trusts(said.client[0] if said.client else "")
 
 
 class ProxiedHttpProtocol(AnnouncedHttpProtocol):

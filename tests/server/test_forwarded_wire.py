@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.conftest import StartHost
-from tests.support.hosts import Host, bridge, python
+from tests.support.hosts import BRIDGE_WORKER, ROOT, Command, Host, bridge, gunicorn, python
+from tests.support.raw import Client
 
 CONNECTION = "tests.support.apps.connection"
 HEADERS = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
@@ -110,3 +116,55 @@ def test_a_proxy_on_a_unix_socket(start_host: StartHost, tmp_path: Path) -> None
         answer = client.get("http://localhost/", headers=HEADERS).json()
     assert answer["client"] == ["203.0.113.9", 0]
     assert answer["scheme"] == "https"
+
+
+def test_a_proxy_on_an_inherited_unix_socket(tmp_path: Path) -> None:
+    """S32: an inherited socket's own family tells that its peers are on a Unix socket."""
+    path = tmp_path / "app.sock"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        sock.listen()
+        command = [sys.executable, "-m", "bridge", "serve", f"{CONNECTION}:asgi"]
+        process = subprocess.Popen(
+            [*command, "-b", f"fd://{sock.fileno()}"], pass_fds=(sock.fileno(),), cwd=ROOT
+        )
+        try:
+            with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=30) as client:
+                answer = client.get("http://localhost/", headers=HEADERS).json()
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+    assert (answer["client"], answer["scheme"]) == (["203.0.113.9", 0], "https")
+
+
+BLOCKING = f"{CONNECTION}:blocking"
+FORGED = b"GET /forged HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        bridge(BLOCKING),
+        gunicorn(BLOCKING, "--forwarded-allow-ips=10.0.0.1", worker=BRIDGE_WORKER),
+    ],
+    ids=["bridge", "gunicorn"],
+)
+def test_a_client_that_has_reset_is_nobody(
+    start_host: StartHost, command: Command, tmp_path: Path
+) -> None:
+    """S32: a TCP client whose address is gone before it is accepted is not served at all."""
+    host = start_host(command)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with Client(host.connect()) as busy:
+        busy.send(b"GET /block?%b HTTP/1.1\r\nHost: x\r\n\r\n" % bytes(fifo))
+        with open(fifo, "w"):  # the loop waits from here on, till this is closed
+            for _ in range(10):
+                client = host.connect()
+                client.sendall(FORGED)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+        busy.response()
+        for _ in range(3):
+            with Client(host.connect()) as other:
+                assert b"203.0.113.9" not in other.get("/seen").body

@@ -199,6 +199,16 @@ def test_the_named_client_is_not_trusted_as_the_proxy_is(proxied: Host) -> None:
     assert answered(talk(proxied, V1 + request))["client"][0] == "203.0.113.9"
 
 
+UNIX = b"\r\n\r\n\x00\r\nQUIT\n\x21\x31" + struct.pack("!H", 216) + bytes(216)
+
+
+@pytest.mark.parametrize("header", [UNIX, b"PROXY UNKNOWN\r\n"], ids=["unix", "unknown"])
+def test_a_client_that_is_not_named_is_not_trusted(proxied: Host, header: bytes) -> None:
+    """S30, S32: who has no address behind a proxy is on no Unix socket of ours."""
+    request = REQUEST.replace(b"Host", b"X-Forwarded-For: 192.0.2.1\r\nHost")
+    assert b"192.0.2.1" not in talk(proxied, header + request)
+
+
 @pytest.mark.parametrize("start", [REQUEST, b"PROXY TCP4 x\r\n" + REQUEST, b"\x16\x03\x01\x02"])
 def test_a_connection_without_the_header(proxied: Host, start: bytes) -> None:
     """S30: without a right PROXY header nothing is served, and the connection is closed."""

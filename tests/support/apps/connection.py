@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 
@@ -31,6 +32,21 @@ def wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
     body = json.dumps({name: environ.get(name) for name in names}).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("X-Note", "noted")])
     return [body]
+
+
+#: The clients of every request to `blocking`, but for those of its own two paths.
+_seen: list[Any] = []
+
+
+async def blocking(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI 3: ``/block?FIFO`` holds the loop while the FIFO is open; ``/seen`` lists clients."""
+    assert scope["type"] == "http"
+    if scope["path"] == "/block":
+        with open(unquote(scope["query_string"].decode())) as fifo:
+            fifo.read()
+    elif scope["path"] != "/seen":
+        _seen.append([scope["client"], scope["scheme"]])
+    await _send(send, {"seen": _seen})
 
 
 async def _send(send: Send, answer: dict[str, Any]) -> None:

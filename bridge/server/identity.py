@@ -1,0 +1,100 @@
+"""Who is at both ends of a connection, and who among them is believed (S13, S32).
+
+Decided once per connection, from its socket: a TCP client has an address, a client on a Unix
+socket has none. Only the socket's family says which it is. A TCP client that has reset the
+connection before it was looked at has no address any more either, and is nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from bridge.environ import add_client
+from bridge.server.deadlines import Deadlines
+from bridge.server.request_head import RequestHead
+from bridge.server.tls import tls_extension
+from bridge.types import Environ
+
+
+def is_unix(transport: asyncio.BaseTransport) -> bool:
+    """Whether the client came over a Unix socket; False where the transport has no socket."""
+    sock = transport.get_extra_info("socket")
+    return sock is not None and sock.family == socket.AF_UNIX
+
+
+def _address(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
+    try:
+        peer = transport.get_extra_info("peername")
+    except OSError:  # macOS has words of its own for a client that has reset the connection
+        return None
+    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+
+
+class Identity(Deadlines):
+    """What of a connection is about who is at its ends; `http.HttpProtocol` is the rest."""
+
+    root_path: str
+    server: tuple[str, int | None] | None
+    scheme: str
+    #: What the client says of others, in `Forwarded` and its like, is believed.
+    trusted: bool
+    tls: dict[str, Any] | None = None
+    #: Scopes of its requests need more than plain ones do.
+    special: bool
+    #: The client came over a Unix socket.
+    is_unix: bool
+
+    #: What each handler's requests that come in at the same place have in common.
+    bases: dict[object, dict[str, Any]]
+    #: What the environs of its requests have in common; None until there is one, and at the end.
+    environ: Environ | None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """It is a TCP connection whose client has no address: it was reset already."""
+        return self.client is None and not self.is_unix
+
+    def identify(self) -> None:
+        """Who is at both ends; decided once per connection."""
+        transport, state = self.transport, self.state
+        self.is_unix = is_unix(transport)
+        self.client = _address(transport)
+        name = transport.get_extra_info("sockname")
+        self.server = (
+            (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name or ""), None)
+        )
+        self.scheme_is_tls = transport.get_extra_info("sslcontext") is not None
+        self.scheme = "https" if self.scheme_is_tls else "http"
+        if self.scheme_is_tls:
+            self.tls = tls_extension(transport.get_extra_info("ssl_object"))
+        self.root_path = state.config.root_path
+        self.special = self.scheme_is_tls or bool(self.root_path)
+        self.trusted = state.forwarded.trusts_unix if self.is_unix else self.is_trusted()
+        self.settle_identity()
+
+    def is_trusted(self) -> bool:
+        """Whether the client's address is one to believe; none is not, unless everyone is."""
+        return self.state.forwarded.trusts(self.client[0] if self.client else "")
+
+    def settle_identity(self) -> None:
+        """What follows from who is at both ends."""
+        self.bases = self.state.bases((self.scheme, self.server))
+        self.environ = None
+
+    def make_environ(self) -> Environ:
+        """What an environ says of the connection, kept (W7, W10)."""
+        self.environ = environ = {"bridge.disconnected": self.is_disconnected}
+        add_client(environ, self.client)
+        return environ
+
+    def is_disconnected(self) -> bool:
+        """``bridge.disconnected``: whether the client is gone (W10)."""
+        return self.gone or self.half_closed
+
+    def _resolve(self, head: RequestHead) -> None:
+        """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""
+        head.resolved = self.state.forwarded.resolve(
+            head.headers, self.client, self.scheme, self.server
+        )
