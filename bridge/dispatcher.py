@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bridge.detect import Kind, as_asgi, check_kind, detect
+from bridge.detect import as_asgi
 from bridge.environ import environ_from_scope
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
 from bridge.headers import Spellings
+from bridge.kinds import Kind, check_kind, detect
 from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bridge.detect import KINDS, detect, other_kind
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
+from bridge.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.server.config import Config
 from bridge.server.settings import close_names
 
@@ -19,10 +20,6 @@ logger = logging.getLogger("bridge.error")
 
 #: What an app is called where only its module is named.
 USUAL_NAMES = ("app", "application")
-
-#: How the names of apps end, and of functions that make one; and how the latter begin.
-_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
-_MAKERS = ("create_", "make_", "get_", "build_")
 
 
 def load(config: Config) -> Any:
@@ -196,7 +193,7 @@ def _usual_app(module: Any, name: str) -> Any:
 def _advice(module: ModuleType, name: str, wanted: str) -> str:
     """What of `module` may have been meant."""
     found = [
-        f"{name}:{each}" + (" --factory" if each.startswith(_MAKERS) else "")
+        f"{name}:{each}" + (" --factory" if each.startswith(MAKERS) else "")
         for each in _candidates(module, wanted)
     ]
     if found:
@@ -210,14 +207,16 @@ def _candidates(module: ModuleType, wanted: str) -> list[str]:
         each for each, value in vars(module).items() if callable(value) and not each.startswith("_")
     ]
     close = close_names(wanted, names)
-    return list(dict.fromkeys([*close, *(each for each in names if each.endswith(_ENDINGS))]))[:5]
+    return list(dict.fromkeys([*close, *(each for each in names if each.endswith(APP_ENDINGS))]))[
+        :5
+    ]
 
 
 def _call(factory: Any, name: str) -> Any:
     if not callable(factory):
         raise AppLoadError(f"{name} is {factory!r:.60}; a factory is a function")
     try:
-        return factory()
+        made = factory()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -227,3 +226,11 @@ def _call(factory: Any, name: str) -> Any:
         raise AppLoadError(
             f"calling {name} failed: {type(error).__name__}: {error}{hint}"
         ) from error
+    if inspect.isawaitable(made):
+        if inspect.iscoroutine(made):
+            made.close()  # or Python complains that it was never awaited
+        raise AppLoadError(
+            f"{name} is an async factory, and a factory must be a plain function: the app is made "
+            "before there is an event loop; put what it awaits into the app's lifespan"
+        )
+    return made

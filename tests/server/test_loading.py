@@ -192,6 +192,7 @@ def test_interrupting_is_no_error_of_the_app(write, tmp_path: Path, source: str)
         ("async def make(scope, receive, send): ...", "it looks like an app, and --factory has"),
         ("def make(): raise ValueError('no database')", "ValueError: no database"),
         ("def make(): return None", "is None, which cannot be called"),
+        ("async def make(): ...", "example_fails:make is an async factory, and a factory must be"),
     ],
 )
 def test_a_factory_that_fails(write, tmp_path: Path, source: str, said: str) -> None:

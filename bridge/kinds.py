@@ -1,0 +1,383 @@
+"""Of what kind an app is, told from its signature.
+
+An app is never called to find out, and no error text is read: both call apps in ways that they
+do not expect, and have wrapped good apps wrongly elsewhere. What counts is whether it is async,
+how many positional arguments it takes, and what the first one is called:
+
+=====================  ===========  ===============================================
+first argument         takes        kind
+=====================  ===========  ===============================================
+``scope``              3            ``asgi3``
+``scope``              1            ``asgi2``
+``environ``, ``env``   2, not async ``wsgi``
+``message``            1            ``asgi1``
+``message``            2, async     ``asgi1``
+any other name         3            ``asgi3``; no other kind takes three
+any other name         2, not async ``wsgi``
+``*args`` alone        any, async   ``asgi3``
+=====================  ===========  ===============================================
+
+The signature is that of what a call runs: of a method, of what a slot or a descriptor gives. If
+it says nothing (``*args``, or none to be read), the kind is that of what the app passes the call
+on to: what a decorator wraps, the ``__call__`` of a base class, the app in an attribute or in a
+closure.
+
+A function that is named as one that makes an app (``create_app``) is no app unless its first
+argument says so. All else is a `ConfigError` that asks for an explicit kind, which always wins.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, Literal, TypeAlias, get_args
+
+from bridge.errors import ConfigError
+
+Kind: TypeAlias = Literal["asgi3", "asgi2", "asgi1", "wsgi"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: Classes whose instances do not show their kind in their signature.
+_KNOWN: dict[str, Kind] = {"webob.dec.wsgify": "wsgi"}
+
+#: First arguments of callables that are no apps, though they take as many arguments as one.
+_NO_APP = frozenset({"request", "req", "receive", "send", "start_response", "event"})
+
+#: How the names of functions that make an app begin, and how those of apps end.
+MAKERS = ("create_", "make_", "get_", "build_")
+APP_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
+
+#: The attributes in which wrappers keep the app that they pass calls on to.
+_WRAPPED_IN = (
+    *("wsgi_app", "asgi_app", "app", "application", "server", "wrapped", "wsgi", "asgi"),
+    *("_app", "_wrapped", "_wsgi_app", "_asgi_app", "_application"),
+)
+
+#: How many wrappers are looked into, one in another.
+_DEEPEST = 8
+
+
+# ------------------------------------------------------------- what a user calls
+
+
+def detect(app: object, remedy: str = 'kind="..." or --interface') -> Kind:
+    """The kind of `app`, told without calling it.
+
+    Raises `ConfigError` if that cannot be told for sure; `remedy` is how to say the kind there.
+    """
+    found = _kind_of(app)
+    if found is None:
+        raise ConfigError(_unsure(app, remedy))
+    return found
+
+
+def other_kind(app: object, kind: str) -> Kind | None:
+    """The kind that `app` plainly is, if that is not `kind`; None if there is no doubt."""
+    try:
+        seen = _kind_of(app)
+    except Exception:  # whatever the app does when it is looked at: its kind was said
+        return None
+    return None if seen == kind else seen
+
+
+def check_kind(kind: str | None) -> Kind | None:
+    """`kind` if it is one (None and ``auto``: None, to be detected), else `ConfigError`."""
+    if kind is None or kind == "auto":
+        return None
+    for known in KINDS:
+        if kind == known:
+            return known
+    raise ConfigError(f"kind is {kind!r}, and must be one of auto, {', '.join(KINDS)}")
+
+
+# ------------------------------------------------------------- how it is told
+
+#: How asgiref marks apps whose signature misleads.
+_HINTS: tuple[tuple[str, Kind], ...] = (
+    ("_asgi_single_callable", "asgi3"),
+    ("_asgi_double_callable", "asgi2"),
+)
+
+
+def _kind_of(app: object, depth: int = 0, *, sure: bool = False) -> Kind | None:
+    """`sure`: by the name of the first argument alone, not by how many arguments there are."""
+    for hint, kind in _HINTS:
+        if getattr(app, hint, False) is True:
+            return kind
+    for base in type(app).__mro__:
+        known = _KNOWN.get(f"{base.__module__}.{base.__qualname__}")
+        if known is not None:
+            return known
+    if inspect.isclass(app):
+        return None if sure else _kind_of_class(app)
+    if depth > _DEEPEST or not callable(app):
+        return None
+    call = _called(app)
+    if call is not app and not isinstance(call, FunctionType | MethodType):
+        found = _kind_of(call, depth + 1, sure=sure)
+        if found is not None:
+            return found
+    shape = _shape(app)
+    if shape is not None and (shape.names or not shape.open):
+        return _kind_by_names(app, shape, sure)
+    if shape is not None and shape.is_async and not sure and not _is_named_as_maker(app):
+        return "asgi3"
+    return _kind_of_wrapped(app, call, depth, sure)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a callable takes, and whether calling it gives an awaitable."""
+
+    is_async: bool
+    names: tuple[str, ...]
+    required: int
+    open: bool
+
+    def takes(self, count: int) -> bool:
+        """Whether a call with `count` positional arguments fits."""
+        return self.required <= count and (count <= len(self.names) or self.open)
+
+    def __str__(self) -> str:
+        shown = [*self.names, *(["*args"] if self.open else [])]
+        article = "an async" if self.is_async else "a"
+        return f"{article} callable that takes ({', '.join(shown)})"
+
+
+def _kind_by_names(app: object, shape: _Shape, sure: bool) -> Kind | None:
+    if not shape.names:
+        return None
+    first = shape.names[0].lstrip("_")
+    if sure:
+        found = _BY_NAME[first](shape) if first in ("scope", "environ", "env") else None
+        return found if found in ("asgi3", "wsgi") else None
+    if first in _NO_APP or (first not in _BY_NAME and _is_named_as_maker(app)):
+        return None
+    return _BY_NAME.get(first, _kind_by_count)(shape)
+
+
+def _kind_by_count(shape: _Shape) -> Kind | None:
+    if shape.required == 3 and shape.takes(3):
+        return "asgi3"
+    if shape.required == 2 and shape.takes(2) and not shape.is_async:
+        return "wsgi"
+    return None
+
+
+def _kind_by_scope(shape: _Shape) -> Kind | None:
+    if shape.takes(3):
+        return "asgi3"
+    return "asgi2" if shape.takes(1) and not shape.is_async else None
+
+
+def _kind_by_environ(shape: _Shape) -> Kind | None:
+    return "wsgi" if shape.takes(2) and not shape.is_async else None
+
+
+def _kind_by_message(shape: _Shape) -> Kind | None:
+    return "asgi1" if shape.takes(1) or (shape.takes(2) and shape.is_async) else None
+
+
+_BY_NAME: dict[str, Callable[[_Shape], Kind | None]] = {
+    "scope": _kind_by_scope,
+    "environ": _kind_by_environ,
+    "env": _kind_by_environ,
+    "message": _kind_by_message,
+}
+
+
+def _kind_of_class(app: Any) -> Kind | None:
+    """A class is an app where making an instance is the call: PEP 3333 and ASGI 2 both do that."""
+    made = _shape(app)
+    if made is None:
+        return None
+    if made.takes(3) and hasattr(app, "__await__"):
+        return "asgi3"
+    if made.takes(2) and hasattr(app, "__iter__"):
+        return "wsgi"
+    call = inspect.getattr_static(app, "__call__", None)
+    if made.takes(1) and inspect.iscoroutinefunction(call):
+        instance = _shape(call)
+        return "asgi2" if instance is not None and instance.takes(3) else None  # self, too
+    return None
+
+
+# ------------------------------------------------------------- what a call runs
+
+
+def _called(app: Any) -> Any:
+    """What calling `app` runs: itself if it is a function, else what its class has for that.
+
+    A slot and a descriptor (WebOb's ``wsgify``) are asked as a call asks them; None: they raise.
+    """
+    if isinstance(app, FunctionType | MethodType | functools.partial | type):
+        return app
+    return next(_calls(app), None)
+
+
+def _calls(app: Any) -> Iterator[Any]:
+    """The ``__call__`` of the class of `app` and of its bases, each bound to it."""
+    for base in type(app).__mro__:
+        call = vars(base).get("__call__")
+        if call is None:
+            continue
+        bind = getattr(type(call), "__get__", None)
+        try:
+            yield call if bind is None else bind(call, app, type(app))
+        except Exception:
+            yield None
+
+
+def _shape(app: object) -> _Shape | None:
+    """The shape of a callable; None if Python cannot tell."""
+    if not callable(app):
+        return None
+    call = _called(app)
+    for asked in (app, call):
+        try:
+            seen = inspect.signature(asked, follow_wrapped=False)
+        except Exception:  # it has none, or what it asks of the app fails
+            continue
+        is_async = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
+        return _shape_of(seen, is_async)
+    return None
+
+
+def _shape_of(signature: inspect.Signature, is_async: bool) -> _Shape:
+    kinds = inspect.Parameter
+    names, required, is_open = [], 0, False
+    for parameter in signature.parameters.values():
+        if parameter.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
+            required += parameter.default is kinds.empty
+        elif parameter.kind is kinds.VAR_POSITIONAL:
+            is_open = True
+        elif parameter.kind is kinds.KEYWORD_ONLY and parameter.default is kinds.empty:
+            required = 99  # nobody passes it: not an app
+    return _Shape(is_async, tuple(names), required, is_open)
+
+
+# ------------------------------------------------------------- what it passes the call on to
+
+
+def _kind_of_wrapped(app: object, call: object, depth: int, sure: bool) -> Kind | None:
+    """The kind of what `app`, whose own signature says nothing, passes calls on to."""
+    for wrapped in _decorated(app, call):
+        found = _kind_of(wrapped, depth + 1, sure=sure)
+        if found is not None:
+            return found
+    held = {_kind_of(each, depth + 1, sure=True) for each in _in_closure(call)} - {None}
+    if len(held) == 1:
+        return held.pop()
+    for name in _WRAPPED_IN:
+        found = _kind_of(_attribute(app, name), depth + 1, sure=True)
+        if found is not None:
+            return found
+    return None
+
+
+def _attribute(thing: object, name: str) -> Any:
+    """An attribute that is there without ``__getattr__``; None if not, or if it is not ready."""
+    if inspect.getattr_static(thing, name, None) is None:
+        return None
+    try:
+        return getattr(thing, name)
+    except Exception:
+        return None
+
+
+def _decorated(app: object, call: object) -> Iterator[object]:
+    """What `functools.wraps` says is wrapped, what a partial calls, what a base class would run."""
+    for each in (app, call):
+        if isinstance(each, functools.partial):
+            yield from each.args or (each.func,)
+        if isinstance(each, MethodType):
+            wrapped = _attribute(each.__func__, "__wrapped__")
+            if wrapped is not None:
+                yield MethodType(wrapped, each.__self__)
+            if each.__self__ is not app:  # a proxy's
+                yield each.__self__
+        else:
+            yield _attribute(each, "__wrapped__")
+    if call is not app:
+        overridden = _calls(app)
+        next(overridden, None)
+        yield from overridden
+
+
+def _in_closure(call: object) -> Iterator[object]:
+    """What a function holds of the function around it: a plain decorator holds the app."""
+    function = getattr(call, "__func__", call)
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+
+
+# ------------------------------------------------------------- what is said if it cannot be told
+
+
+def _is_named_as_maker(app: object) -> bool:
+    """Whether it is a function called ``create_app``, ``make_wsgi`` and the like."""
+    name = getattr(app, "__name__", "") if isinstance(app, FunctionType | MethodType) else ""
+    return name.startswith(MAKERS) and name.endswith(APP_ENDINGS)
+
+
+def looks_like_factory(app: object) -> bool:
+    """Whether `app`, which shows no kind, is probably a function that makes one."""
+    if inspect.isclass(app):
+        return False
+    shape = _shape(app)
+    return _is_named_as_maker(app) or (
+        shape is not None and not shape.required and (bool(shape.names) or not shape.open)
+    )
+
+
+def a_type(thing: object) -> str:
+    """The type of `thing` with its article: ``an int``, ``a Flask``."""
+    name = type(thing).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _unsure(app: Any, remedy: str) -> str:
+    asks = (
+        "; apps are async (scope, receive, send) [asgi3], (scope) [asgi2], (message) [asgi1] or "
+        f"(environ, start_response) [wsgi]: say which with {remedy}"
+    )
+    if isinstance(app, ModuleType):
+        return f"{app.__name__} is a module, not an app: name the app in it, as module:attribute"
+    if not callable(app):
+        return f"{app!r} is no app: it is {a_type(app)}, and cannot be called"
+    shape = _shape(app)
+    if looks_like_factory(app):
+        return _factory_named(app, shape, remedy)
+    if shape is not None and not shape.names and not shape.open:
+        return f"{app!r} takes no arguments: if it makes the app, call it, or use --factory"
+    seen = "its signature cannot be read" if shape is None else f"it is {shape}"
+    if inspect.isclass(app):
+        seen = "it is a class whose instances may be apps: make one, or use --factory"
+    return f"cannot tell what kind of app {app!r} is: {seen}{asks}"
+
+
+def _factory_named(app: Any, shape: _Shape | None, remedy: str) -> str:
+    name = getattr(app, "__name__", "")
+    given = '"..."' if shape is not None and shape.required else ""
+    call = f"{name if name.isidentifier() else 'function'}({given})"
+    takes = (
+        "takes no arguments" if shape is None or not (shape.names or shape.open) else f"is {shape}"
+    )
+    if shape is not None and shape.is_async:
+        return (
+            f"{app!r} {takes}, and looks like an async factory: make it a plain function (what it "
+            f"awaits belongs into the app's lifespan), or say with {remedy} what kind of app it is"
+        )
+    flag = "" if given else "--factory, or "
+    return (
+        f"{app!r} {takes}, and looks like a factory: if it makes the app, call it; on the command "
+        f"line, say {flag}module:{call}. If it is the app, say its kind with {remedy}"
+    )
