@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
@@ -16,6 +17,17 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 StartHost = Callable[[Command], Host]
+
+
+def pytest_configure() -> None:
+    """Take away ignored signals, as a shell starts what runs in the background (``&``, nohup).
+
+    Servers inherit an ignored signal, and tests send them some. A function of ours ignores it as
+    well here, and is not inherited.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

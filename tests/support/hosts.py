@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,16 +47,21 @@ class HostError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """How to start a server: `argv`, in which ``{port}`` stands for the port to listen on."""
+    """How to start a server: `argv`, in which ``{port}`` stands for the port to listen on.
+
+    `files`, by name, are written into a folder that lasts as long as the server; ``{folder}`` in
+    `argv` and in the files stands for it.
+    """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     cwd: Path = ROOT
+    files: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def with_env(self, **env: str) -> Command:
         """The same command with more environment variables."""
-        return Command(self.name, self.argv, {**self.env, **env}, self.cwd)
+        return replace(self, env={**self.env, **env})
 
 
 def python(name: str, *args: str) -> Command:
@@ -207,7 +212,11 @@ def free_port() -> int:
 @contextmanager
 def start(command: Command, *, timeout: float = 30) -> Iterator[Host]:
     """Run the server for as long as the block lasts; `timeout` bounds its start, in seconds."""
-    with tempfile.TemporaryDirectory(prefix="bridge-host-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bridge-host-", ignore_cleanup_errors=True) as folder:
+        if command.files:
+            os.chmod(folder, 0o755)  # a server that was started by root may not be root itself
+        for name, text in command.files.items():
+            Path(folder, name).write_text(text.replace("{folder}", folder))
         host = _start(command, Path(folder), timeout)
         RUNNING.append(host)
         try:
@@ -245,7 +254,10 @@ def _start(command: Command, folder: Path, timeout: float) -> Host:
 
 def _spawn(command: Command, log: Path) -> Host:
     port = free_port()
-    argv = [word.replace("{port}", str(port)) for word in command.argv]
+    argv = [
+        word.replace("{port}", str(port)).replace("{folder}", str(log.parent))
+        for word in command.argv
+    ]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "PYTHONPATH": path, **ENV, **command.env}
     with log.open("wb") as output:

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import sysconfig
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +24,16 @@ PidFile {folder}/pid
 Mutex file:{folder}
 ErrorLog /dev/stderr
 LogLevel warn
-User {user}
-Group {group}
-LoadModule mpm_event_module {modules}/mod_mpm_event.so
-LoadModule authz_core_module {modules}/mod_authz_core.so
-LoadModule wsgi_module {modules}/mod_wsgi.so
+User %(user)s
+Group %(group)s
+LoadModule mpm_event_module %(modules)s/mod_mpm_event.so
+LoadModule authz_core_module %(modules)s/mod_authz_core.so
+LoadModule wsgi_module %(modules)s/mod_wsgi.so
 WSGISocketPrefix {folder}/wsgi
 WSGIChunkedRequest On
-WSGIDaemonProcess contract processes=1 threads=8 python-path={path}
+WSGIDaemonProcess contract processes=1 threads=8 python-path=%(path)s
 WSGIProcessGroup contract
-WSGIApplicationGroup %{{GLOBAL}}
+WSGIApplicationGroup %%{GLOBAL}
 WSGIScriptAlias / {folder}/app.wsgi
 <Directory />
   Require all granted
@@ -92,18 +91,18 @@ def mod_wsgi(target: str = APP) -> Command:
     The pure parts of what is installed here serve that Python too; uvloop, which is compiled for
     ours, is not found there, and asyncio's own loop is used.
     """
-    folder = Path(tempfile.mkdtemp(prefix="bridge-apache-"))
-    folder.chmod(0o755)
     module, _, name = target.partition(":")
-    (folder / "app.wsgi").write_text(f"from {module} import {name} as application\n")
     path = f"{ROOT}:{sysconfig.get_path('purelib')}"
     user, group = ("www-data", "www-data") if os.getuid() == 0 else ("#-1", "#-1")
-    text = APACHE.format(folder=folder, modules=MODULES, path=path, user=user, group=group)
-    (folder / "apache.conf").write_text(text)
     listen = f"Listen {hosts.ADDRESS}:{{port}}"
     return Command(
         "mod_wsgi",
-        (apache() or "", "-f", f"{folder}/apache.conf", "-c", listen, "-DFOREGROUND"),
+        (apache() or "", "-f", "{folder}/apache.conf", "-c", listen, "-DFOREGROUND"),
+        files={
+            "app.wsgi": f"from {module} import {name} as application\n",
+            "apache.conf": APACHE
+            % {"modules": MODULES, "path": path, "user": user, "group": group},
+        },
     )
 
 

@@ -13,6 +13,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,10 +25,21 @@ def load(target: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def serve_until_interrupted(server: BaseServer) -> None:
+    """Serve until SIGINT; then finish the request that is being answered, and return.
+
+    Left to itself, a KeyboardInterrupt strikes anywhere: in wsgiref it passes for an error of the
+    app's if it comes at the end of a response, and the server goes on.
+    """
+    stop = threading.Thread(target=server.shutdown)
+    signal.signal(signal.SIGINT, lambda *_: stop.start())
+    server.serve_forever()
+
+
 def serve_wsgiref(target: str, port: int) -> None:
     from wsgiref.simple_server import make_server
 
-    make_server("127.0.0.1", port, load(target)).serve_forever()
+    serve_until_interrupted(make_server("127.0.0.1", port, load(target)))
 
 
 def serve_werkzeug(target: str, port: int) -> None:
@@ -36,9 +48,9 @@ def serve_werkzeug(target: str, port: int) -> None:
     class Handler(WSGIRequestHandler):
         protocol_version = "HTTP/1.1"
 
-    make_server(
-        "127.0.0.1", port, load(target), threaded=True, request_handler=Handler
-    ).serve_forever()
+    serve_until_interrupted(
+        make_server("127.0.0.1", port, load(target), threaded=True, request_handler=Handler)
+    )
 
 
 def serve_pywsgi(target: str, port: int) -> None:

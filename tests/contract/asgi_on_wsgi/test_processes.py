@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -56,17 +56,8 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def end(host: Host, signal_: int) -> None:
-    """Tell a host to end, and wait until it has.
-
-    wsgiref takes a KeyboardInterrupt that meets it at the end of a response for an error of the
-    app's, and goes on: it is told once more.
-    """
+    """Tell a host to end, and wait until it has."""
     host.process.send_signal(signal_)
-    if signal_ == signal.SIGINT:
-        try:
-            host.process.wait(5)
-        except subprocess.TimeoutExpired:
-            host.process.send_signal(signal_)
     host.process.wait(LIMIT)
 
 
@@ -136,10 +127,8 @@ def test_mod_wsgi_shutdown(note: Path) -> None:
 
 def noting(command: Command, note: Path) -> Command:
     """Apache hands no environment on to its daemons, so the script itself sets it."""
-    script = Path(command.argv[2]).with_name("app.wsgi")
     line = f"import os\nos.environ['SHUTDOWN_NOTE'] = {str(note)!r}\n"
-    script.write_text(line + script.read_text())
-    return command
+    return replace(command, files={**command.files, "app.wsgi": line + command.files["app.wsgi"]})
 
 
 def test_gunicorn_recycles_workers(start_host: StartHost) -> None:

@@ -1,0 +1,84 @@
+"""scripts/test's runner: a test that fails by chance is named, one that fails is red."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.hosts import ROOT
+from tools import suite
+
+PASSES = "def test_passes(): pass\n"
+FAILS = "def test_fails(): assert 1 == 2\n"
+#: Fails as long as it leaves no note: the first time.
+BY_CHANCE = (
+    "from pathlib import Path\n"
+    "def test_by_chance():\n"
+    "    note = Path(__file__).with_name('note')\n"
+    "    if not note.exists():\n"
+    "        note.touch()\n"
+    "        assert False, 'this time'\n"
+)
+CRASHES_ONCE = BY_CHANCE.replace("assert False, 'this time'", "import os; os._exit(1)")
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of the runner, in a project of its own."""
+    env = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.suite", *arguments],
+        cwd=folder,
+        env={**env, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tests", "code", "said"),
+    [
+        ([PASSES], 0, ["1 passed"]),
+        ([PASSES, BY_CHANCE], 0, ["1 flaky", "0 failed twice", "FLAKY test_1.py::test_by_chance"]),
+        ([PASSES, CRASHES_ONCE], 0, ["1 flaky", "FLAKY test_1.py::test_by_chance"]),
+        ([FAILS, PASSES], 1, ["0 flaky", "1 failed twice", "RED   test_0.py::test_fails"]),
+        ([FAILS, BY_CHANCE], 1, ["1 flaky", "1 failed twice"]),
+        (["import no_such_module"], 1, []),
+    ],
+    ids=["green", "flaky", "crashed once", "red", "both", "does not load"],
+)
+def test_what_fails_is_run_once_more(
+    tmp_path: Path, tests: list[str], code: int, said: list[str]
+) -> None:
+    """What passes alone is flaky, named and counted; what fails twice makes the run red."""
+    for number, text in enumerate(tests):
+        (tmp_path / f"test_{number}.py").write_text(text)
+    given, output = run(tmp_path)
+    assert bool(given) == bool(code), output
+    for words in said:
+        assert words in output
+
+
+def test_what_is_named_runs_once(tmp_path: Path) -> None:
+    """With arguments the runner is pytest: a failure is red at once."""
+    (tmp_path / "test_0.py").write_text(BY_CHANCE)
+    given, output = run(tmp_path, "test_0.py")
+    assert given == 1
+    assert "flaky" not in output
+
+
+def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While tests run, a line says how many are done, and which was the last."""
+    monkeypatch.setattr(suite, "PACE", 0.01)
+    reader, writer = os.pipe()
+    progress = suite.Progress(tmp_path / "failed", writer)
+    progress.pytest_xdist_node_collection_finished(["a", "b"])
+    progress.pytest_sessionstart()
+    line = os.read(reader, 1000).decode()
+    progress.pytest_sessionfinish()
+    assert "0 of 2 tests, 0 failed" in line

@@ -1,0 +1,151 @@
+"""Run the tests in parallel, say how far they are, and run what failed once more, alone.
+
+A test that fails beside others and passes alone is *flaky*: it is named and counted at the end, and
+does not make the run red. What fails twice does. ``python -m tools.suite`` runs everything in
+parallel; with arguments it runs what they name, as pytest takes them, in one process and once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+#: Seconds between two lines that say how far the run is.
+PACE = 15.0
+#: More processes than that are no faster: the tests wait for servers more than they compute.
+MOST_PROCESSES = 4
+
+#: When more fail than that, they are not flaky: running them alone would only take long.
+MOST_FLAKY = 40
+
+#: pytest's exit code when tests have failed, and nothing worse has happened.
+FAILED = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tests. Returns pytest's exit code; 0 if all that failed passed alone."""
+    pytest = [sys.executable, "-m", "pytest"]
+    if arguments:
+        return subprocess.call([*pytest, *arguments], stdin=subprocess.DEVNULL)
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    with TemporaryDirectory(prefix="bridge-suite-") as folder:
+        record = Path(folder) / "failed"
+        # Whole files go to one process each: what a file starts is started once.
+        parallel = ["-q", "-n", str(processes), "--dist", "loadfile"]
+        code = _run([*pytest, *parallel, "-p", "tools.suite"], record)
+        failed = _lines(record)
+        if code != FAILED or not failed:
+            return code
+        if len(failed) > MOST_FLAKY:
+            print(f"\n{len(failed)} failed: too many to be by chance", flush=True)
+            return code
+        print(f"\n{len(failed)} failed; each once more, alone:", flush=True)
+        again = Path(folder) / "again"
+        code = _run([*pytest, "-q", "-p", "tools.suite", *failed], again)
+        red = _lines(again)
+        flaky = [test for test in failed if test not in red]
+        if code in (0, FAILED):
+            print("\n".join(summary(flaky, red)), flush=True)
+        return code
+
+
+def summary(flaky: list[str], red: list[str]) -> list[str]:
+    """What is said at the end of a run in which tests have failed."""
+    return [
+        f"{len(flaky)} flaky (failed beside others, passed alone), {len(red)} failed twice",
+        *(f"FLAKY {test}" for test in flaky),
+        *(f"RED   {test}" for test in red),
+    ]
+
+
+def _run(command: list[str], record: Path) -> int:
+    # pytest captures its own output: the plugin says how far it is on a copy of ours.
+    output = os.dup(sys.stdout.fileno())
+    environment = {
+        **os.environ,
+        "BRIDGE_SUITE_RECORD": str(record),
+        "BRIDGE_SUITE_OUTPUT": str(output),
+    }
+    try:
+        return subprocess.call(
+            command, stdin=subprocess.DEVNULL, env=environment, pass_fds=[output]
+        )
+    finally:
+        os.close(output)
+
+
+def _lines(record: Path) -> list[str]:
+    return record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+
+
+# ------------------------------------------------------------- inside pytest
+
+
+class Progress:
+    """The pytest plugin: how far the run is, every `PACE` seconds, and which tests failed."""
+
+    def __init__(self, record: Path, output: int) -> None:
+        self._record = record
+        self._output = output
+        self._begun = time.monotonic()
+        self._total = 0
+        self._done = 0
+        self._failed: dict[str, None] = {}  # in order, each once
+        self._last = ""
+        self._over = threading.Event()
+
+    def pytest_sessionstart(self) -> None:
+        """Begin to tell the time."""
+        threading.Thread(target=self._tell, daemon=True).start()
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        """How many tests there are, in a run of one process."""
+        self._total = len(session.items)
+
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """How many tests there are, in a run of several processes."""
+        self._total = len(ids)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """A test has passed a stage: its setup, itself, or its end."""
+        self._done += report.when == "teardown"
+        self._last = report.nodeid
+        if report.failed:
+            self._failed[report.nodeid] = None
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """A file has been read."""
+        if report.failed:
+            self._failed[report.nodeid] = None
+
+    def pytest_sessionfinish(self) -> None:
+        """The run is over."""
+        self._over.set()
+        self._record.write_text("".join(f"{test}\n" for test in self._failed), encoding="utf-8")
+
+    def _tell(self) -> None:
+        while not self._over.wait(PACE):
+            seconds = time.monotonic() - self._begun
+            line = (
+                f"\n[{seconds:.0f} s] {self._done} of {self._total} tests, "
+                f"{len(self._failed)} failed; last: {self._last}\n"
+            )
+            os.write(self._output, line.encode())
+
+
+def pytest_configure(config: Any) -> None:
+    """pytest: this module is a plugin of the process that was started here, not of its workers."""
+    record = os.environ.get("BRIDGE_SUITE_RECORD")
+    output = os.environ.get("BRIDGE_SUITE_OUTPUT")
+    if record and output and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Progress(Path(record), int(output)), "bridge-progress")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
