@@ -18,10 +18,11 @@ from typing import Any, NoReturn
 import click
 
 import bridge
+from bridge.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config import SETTINGS, Config
 from bridge.server.server import Server
-from bridge.server.settings import Setting, close_names
+from bridge.server.settings import Setting
 from bridge.server.sources import Layer, make_config, unknown_variables
 
 FAILED, NOT_STARTED = 1, 3

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.errors import ConfigError
-from bridge.server.settings import (
+from bridge.checks import (
+    RUNNING,
+    RUNNING_DEFAULTS,
     LogConfig,
     Mode,
     Mounts,
     Path,
     Seconds,
-    Setting,
     Size,
     Texts,
-    setting,
-    settings_of,
 )
+from bridge.errors import ConfigError
+from bridge.server.settings import Setting, setting, settings_of
 
 _APP = "The app"
 _RUNNER = "How WSGI apps run"
@@ -75,24 +75,31 @@ class Config:
         choices=("auto", "on", "off"),
     )
 
+    # Where the app says something of these four itself, that holds.
     runner: str = setting(
-        "thread",
+        RUNNING_DEFAULTS["runner"],
         "How WSGI apps run: in threads, in greenlets on the event loop, or called right there.",
         _RUNNER,
         short="-k",
-        choices=("thread", "greenlet", "inline"),
+        check=RUNNING["runner"],
     )
     threads: int = setting(
-        8, "The most threads of one WSGI app; they start when needed.", _RUNNER, least=1
+        RUNNING_DEFAULTS["threads"],
+        "The most threads of one WSGI app; they start when needed.",
+        _RUNNER,
+        check=RUNNING["threads"],
     )
     queue_limit: int = setting(
-        1024,
+        RUNNING_DEFAULTS["queue_limit"],
         "The most requests that wait for a thread; beyond it the answer is 503.",
         _RUNNER,
-        least=1,
+        check=RUNNING["queue_limit"],
     )
     websocket: bool = setting(
-        False, "Give WSGI apps WebSockets, as `werkzeug.socket` (flask-sock).", _RUNNER
+        RUNNING_DEFAULTS["websocket"],
+        "Give WSGI apps WebSockets, as `werkzeug.socket` (flask-sock).",
+        _RUNNER,
+        check=RUNNING["websocket"],
     )
 
     host: str = setting("127.0.0.1", "The address to listen at.", _LISTEN)

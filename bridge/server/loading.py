@@ -10,11 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bridge.checks import close_names
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.server.config import Config
-from bridge.server.settings import close_names
 
 logger = logging.getLogger("bridge.error")
 

@@ -1,4 +1,4 @@
-"""What a setting is: its kind, its bounds, and the names it goes by.
+"""What a setting of the server is: a value that is checked, and the names it goes by.
 
 `config.Config` is the only list of settings. Each is a dataclass field made by `setting`, and
 everything that an outsider sees of it follows from that one row: the flag, the environment
@@ -8,159 +8,26 @@ variable, the key in a file, the reference page, and the text of the error when 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import Field, dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from bridge.errors import ConfigError
-
-#: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
-Size: TypeAlias = int
-Seconds: TypeAlias = float
-#: Permission bits; text is octal.
-Mode: TypeAlias = int
-Path: TypeAlias = str
-Texts: TypeAlias = tuple[str, ...]
-#: ``PATH=APP`` each; a mapping will do.
-Mounts: TypeAlias = tuple[str, ...]
-#: A file, or a ``logging.config`` dictionary.
-LogConfig: TypeAlias = str | dict[str, Any]
-
-
-# ------------------------------------------------------------- from text to values
-
-_TRUTH = {
-    **dict.fromkeys(("1", "true", "yes", "on"), True),
-    **dict.fromkeys(("0", "false", "no", "off"), False),
-}
-_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
-
-
-def _bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    return _TRUTH[_text(value).lower()]
-
-
-def _int(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError
-    return int(value)
-
-
-def _size(value: object) -> int:
-    if isinstance(value, str) and value[-1:].upper() in _UNITS:
-        return int(value[:-1]) * _UNITS[value[-1].upper()]
-    return _int(value)
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    seconds = float(value)
-    if not seconds < float("inf"):
-        raise ValueError
-    return seconds
-
-
-def _mode(value: object) -> int:
-    return int(value, 8) if isinstance(value, str) else _int(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple):
-        raise TypeError
-    return tuple(_text(part) for part in value)
-
-
-def _mounts(value: object) -> tuple[str, ...]:
-    if isinstance(value, Mapping):
-        value = [f"{path}={_text(app)}" for path, app in value.items()]
-    mounts = _texts(value)
-    for mount in mounts:
-        path, _, app = mount.partition("=")
-        if "/" not in path or not app:
-            raise _WrongPart(mount)
-    return mounts
-
-
-class _WrongPart(ValueError):
-    """It is this part of a list that is wrong."""
-
-
-def _log_config(value: object) -> LogConfig:
-    return value if isinstance(value, dict) else _text(value)
-
-
-def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Those of `known` that are so close to `name` that one of them was probably meant."""
-    import difflib  # where something is wrong; every worker would carry it along
-
-    return difflib.get_close_matches(name, list(known), count, cutoff=0.75)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How values of one type are read, and how they are spoken of."""
-
-    words: str
-    metavar: str
-    read: Callable[[Any], Any]
-    example: str = ""
-    show: Callable[[Any], str] = "{:g}".format
-
-
-#: The kind of each annotation in `Config`.
-KINDS = {
-    "object": Kind("an app, or module:attr", "MODULE:ATTR", lambda value: value),
-    "bool": Kind("true or false", "", _bool),
-    "int": Kind("a whole number", "N", _int),
-    "Size": Kind("a number of bytes", "BYTES", _size, "65536 or 64K"),
-    "Seconds": Kind("a number of seconds", "SECONDS", _seconds),
-    "Mode": Kind(
-        "octal permission bits (digits 0 to 7)",
-        "MODE",
-        _mode,
-        "660 (as a number, 0o660)",
-        "{:o}".format,
-    ),
-    "str": Kind("text", "TEXT", _text),
-    "Path": Kind("the path of a file or directory", "PATH", _text),
-    "Texts": Kind(
-        "a list of texts (with commas between them where it is one text)", "TEXT", _texts
-    ),
-    "Mounts": Kind("PATH=APP", "PATH=APP", _mounts, "/=old:app or /api=new.asgi:app"),
-    "LogConfig": Kind("the path of a TOML, JSON or YAML file", "PATH", _log_config),
-}
-
+from bridge.checks import KINDS, Check, Kind
 
 # ------------------------------------------------------------- one setting
 
 
-@dataclass(frozen=True)
-class Setting:
+@dataclass(frozen=True, kw_only=True)
+class Setting(Check):
     """One row of `Config`, with everything that can be said of it."""
 
     name: str
     default: Any
-    kind: Kind
     help: str
     section: str
     short: str | None
     aliases: tuple[str, ...]
     env: tuple[str, ...]
-    choices: tuple[str, ...]
-    least: float | None
-    most: float | None
-    zero: str
 
     @property
     def flag(self) -> str:
@@ -183,20 +50,6 @@ class Setting:
         return isinstance(self.default, tuple)
 
     @property
-    def allowed(self) -> str:
-        """What it may be, in words."""
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        words, show = self.kind.words, self.kind.show
-        if self.most is not None:
-            words += f" from {show(self.least)} to {show(self.most)}"
-        elif self.least is not None:
-            words += f", at least {show(self.least)}"
-        if self.zero:
-            words += f" (0: {self.zero})"
-        return f"{words}, such as {self.kind.example}" if self.kind.example else words
-
-    @property
     def shown_default(self) -> str:
         """The default as one writes it on the command line; empty where there is none."""
         if self.default in (None, (), ""):
@@ -206,32 +59,6 @@ class Setting:
         if isinstance(self.default, float) or self.kind is KINDS["Mode"]:
             return self.kind.show(self.default)
         return str(self.default)
-
-    def read(self, value: object, label: str) -> Any:
-        """`value`, which may be text, as its proper type.
-
-        `label` names where it came from. Raises `ConfigError` that says what was seen there, and
-        what is allowed.
-        """
-        if self.default is None and (value is None or (isinstance(value, str) and not value)):
-            return None
-        try:
-            result = self.kind.read(value)
-        except _WrongPart as error:
-            raise self.wrong(error.args[0], label) from None
-        except (TypeError, ValueError, KeyError):
-            raise self.wrong(value, label) from None
-        if self.choices and result not in self.choices:
-            raise self.wrong(value, label)
-        if (self.least is not None and result < self.least) or (
-            self.most is not None and result > self.most
-        ):
-            raise self.wrong(value, label)
-        return result
-
-    def wrong(self, value: object, label: str) -> ConfigError:
-        """The error for a value that is not allowed."""
-        return ConfigError(f"{label} is {value!r}; allowed is {self.allowed}")
 
 
 def setting(
@@ -247,11 +74,15 @@ def setting(
     most: float | None = None,
     zero: str = "",
     secret: bool = False,
+    check: Check | None = None,
 ) -> Any:
     """A field of `Config`. `aliases` are further flags, `env` further environment variables.
 
-    `zero` says what 0 stands for, where that is no number like the others.
+    `zero` says what 0 stands for, if that is no number like the others. `check`, which the Python
+    side has too, says what is allowed instead of `choices`, `least`, `most` and `zero`.
     """
+    if check is not None:
+        choices, least, most, zero = check.choices, check.least, check.most, check.zero
     about = {
         "help": f"{help} 0: {zero}." if zero else help,
         "section": section,
@@ -269,7 +100,14 @@ def setting(
 def settings_of(config: type[Any]) -> Iterator[Setting]:
     """The settings of a dataclass whose fields were made by `setting`, in order."""
     for field in dataclasses.fields(config):
-        yield Setting(field.name, field.default, _kind(field), **field.metadata)
+        if field.metadata:
+            yield Setting(
+                name=field.name,
+                default=field.default,
+                kind=_kind(field),
+                optional=field.default is None,
+                **field.metadata,
+            )
 
 
 def _kind(field: Field[Any]) -> Kind:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bridge.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.config import SETTINGS, Config
-from bridge.server.settings import close_names
 
 #: Values by the setting's name, each with a label that names where it was found.
 Layer: TypeAlias = dict[str, tuple[object, str]]

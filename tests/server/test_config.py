@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.checks import KINDS
 from bridge.errors import ConfigError
 from bridge.server.config import SETTINGS, Config
-from bridge.server.settings import KINDS
 
 
 def error(**settings: object) -> str:
