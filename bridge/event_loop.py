@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from bridge.errors import Overloaded
 from bridge.waiting import NativeThread, native, threads_are_greenlets
 
 _make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
@@ -98,6 +99,7 @@ class LoopThread:
         self._stopping = False
         self._exiting: asyncio.Task[None] | None = None
         self._ready = native("allocate_lock")()
+        self._failure: Exception | None = None  # why there is no loop
         self._thread = NativeThread(self._run, "bridge-event-loop")
 
     def submit(self, job: Job) -> None:
@@ -146,10 +148,12 @@ class LoopThread:
     # --------------------------------------------------------- life
 
     def start(self) -> None:
-        """Start the thread; returns when the loop exists."""
+        """Start the thread; returns when the loop exists. Raises what kept it from that."""
         self._ready.acquire()
         self._thread.start()
         self._ready.acquire()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """End the loop, and with it the thread; from any thread, and at once."""
@@ -158,10 +162,15 @@ class LoopThread:
             self.submit(self.loop.stop)
 
     def _run(self) -> None:
-        loop = self.loop = new_event_loop()
-        asyncio.set_event_loop(loop)
-        loop.add_reader(self._bell.descriptor, self._run_jobs)
-        self._ready.release()
+        try:
+            loop = self.loop = new_event_loop()
+            asyncio.set_event_loop(loop)
+            loop.add_reader(self._bell.descriptor, self._run_jobs)
+        except Exception as error:  # no descriptor or no memory is left
+            self._failure = error
+            return
+        finally:
+            self._ready.release()
         try:
             loop.run_forever()
             loop.run_until_complete(_end_tasks())
@@ -218,7 +227,7 @@ class _Bell:
             pass
 
     def __del__(self) -> None:
-        for descriptor in {self.descriptor, self._other}:
+        for descriptor in {*vars(self).values()}:  # none where there was none to be had
             os.close(descriptor)
 
 
@@ -250,12 +259,18 @@ def _lock() -> Any:
 
 
 def lease() -> LoopThread:
-    """The process's loop, started if there is none; to be given back with `release`."""
+    """The process's loop, started if there is none; to be given back with `release`.
+
+    Raises `Overloaded` while the system has no thread, descriptor or memory for it.
+    """
     with _lock():
         thread = _threads.get(os.getpid())
         if thread is None:
-            thread = LoopThread()
-            thread.start()
+            try:
+                thread = LoopThread()
+                thread.start()
+            except (RuntimeError, MemoryError, OSError) as error:
+                raise Overloaded(f"the event loop cannot be started now: {error!r}") from error
             _threads[thread.pid] = thread
             _end_at_exit()
         thread.leases += 1

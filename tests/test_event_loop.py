@@ -13,6 +13,7 @@ from concurrent.futures import Future
 import pytest
 
 from bridge import event_loop
+from bridge.errors import Overloaded
 from bridge.event_loop import LoopThread, current, lease, release
 
 
@@ -38,6 +39,24 @@ class TestLease:
         assert second is thread is current()
         release(second)
         assert current() is thread
+
+    @pytest.mark.parametrize("missing", ["threading.Thread.start", "bridge.event_loop._make_loop"])
+    def test_a_shortage_passes(self, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A30: with no thread or descriptor left for the loop that is said; later it starts."""
+
+        def fail(*_: object) -> None:
+            raise OSError("none left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(missing, fail)
+            for _ in range(3):
+                with pytest.raises(Overloaded, match="none left"):
+                    lease()
+        assert current() is None
+        taken = lease()
+        assert run(taken, taken.inside) is True
+        release(taken)
+        assert taken.join(10)
 
     def test_runs_in_a_thread_of_its_own(self, thread: LoopThread) -> None:
         """A30: the loop runs in a daemon thread, and knows when it is asked from inside."""

@@ -17,6 +17,7 @@ only where it waits.
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Iterable
@@ -24,12 +25,15 @@ from collections.abc import Iterable
 from bridge.asgi_to_wsgi.exchange import HttpExchange
 from bridge.asgi_to_wsgi.running import Running, Settings
 from bridge.asgi_to_wsgi.websocket import WebSocketExchange
-from bridge.errors import RequestError, SelfRequest
+from bridge.errors import Overloaded, RequestError, SelfRequest
+from bridge.headers import reason
 from bridge.lifespan import Mode
 from bridge.scope import asks_for_websocket
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]
+
+logger = logging.getLogger("bridge.error")
 
 
 class AsgiToWsgi:
@@ -83,7 +87,11 @@ class AsgiToWsgi:
         """Answer one request (PEP 3333)."""
         running = self._running
         if running is None or not running.ready or running.pid != os.getpid():
-            running = self._started()
+            try:
+                running = self._started()
+            except Overloaded as error:
+                logger.error("refused a request: %s", error)
+                return _refuse(error, start_response)
         if running.thread.inside():
             raise SelfRequest(
                 "this WSGI app was called on the event loop that its ASGI app needs; call it "
@@ -125,11 +133,14 @@ class AsgiToWsgi:
         return winner
 
 
-def _refuse(error: RequestError, start_response: StartResponse) -> list[bytes]:
-    """Answer a request that the host should not have let through (A2)."""
-    body = str(error).encode()
-    start_response(
-        f"{error.status} Bad Request",
-        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
-    )
+def _refuse(error: RequestError | Overloaded, start_response: StartResponse) -> list[bytes]:
+    """Answer a request that the host should not have let through (A2), or that has no place now."""
+    head = [("Content-Type", "text/plain; charset=utf-8")]
+    if isinstance(error, Overloaded):
+        body = b"Service Unavailable"
+        head.append(("Retry-After", "1"))
+    else:
+        body = str(error).encode()
+    head.append(("Content-Length", str(len(body))))
+    start_response(f"{error.status} {reason(error.status)}", head)
     return [body]

@@ -11,6 +11,9 @@ the bound when none sleeps, and end after some idle seconds.
     worker: popleft -> run -> ... -> empty: put itself among the idle, look once more, sleep
 
 Either the loop sees the worker among the idle, or the worker sees the job: no wake-up is lost.
+
+Where the system gives no more threads, jobs wait for those that there are, and are refused if
+there are none; each look at the queue tries again.
 """
 
 from __future__ import annotations
@@ -89,6 +92,7 @@ class ThreadRunner(Runner):
         self._head_since = 0.0
         self._stopping: asyncio.Event | None = None
         self._waking = False  # whether `_wake_first` is to be called
+        self._shortage: Exception | None = None  # why no thread can be started, if so
 
     # --------------------------------------------------------- on the loop's thread
 
@@ -136,6 +140,8 @@ class ThreadRunner(Runner):
         if first is not None:
             # Whoever is woken takes the first; where nobody can be, that waits too.
             waiting = second if self._wake() else first
+            if self._nobody_can_run():
+                return
             if waiting is not None and self._timer is None:
                 self._watch(waiting)
 
@@ -165,14 +171,43 @@ class ThreadRunner(Runner):
         except IndexError:
             if len(self._workers) >= self.threads or self._pid != os.getpid():
                 return False
-            worker = _Worker()
-            with self._lock:
-                self._workers.add(worker)
-            name = f"bridge-{len(self._workers)}"
+            return self._start_thread()
+        return True
+
+    def _start_thread(self) -> bool:
+        """Start one thread more; False if the system has none left."""
+        worker = _Worker()
+        with self._lock:
+            self._workers.add(worker)
+        name = f"bridge-{len(self._workers)}"
+        try:
             context: Context = self._context.copy()
             threading.Thread(
                 target=context.run, args=(self._work, worker), name=name, daemon=True
             ).start()
+        except Exception as error:  # RuntimeError, MemoryError
+            with self._lock:
+                self._workers.discard(worker)
+            if self._shortage is None:
+                logger.error(
+                    "no thread can be started (%r): requests wait for the %d that there are, and "
+                    "get a 503 if there are none; the limits of processes and memory say how many "
+                    "there can be",
+                    error,
+                    len(self._workers),
+                )
+            self._shortage = error
+            return False
+        if self._shortage is not None:
+            self._shortage = None
+            logger.warning("threads can be started again")
+        return True
+
+    def _nobody_can_run(self) -> bool:
+        """Whether there is no thread and none can be started; then all that wait are refused."""
+        if self._workers or self._shortage is None:
+            return False
+        self._refuse_all(Overloaded(f"no thread can be started: {self._shortage!r}"))
         return True
 
     def _watch(self, head: Job) -> None:
@@ -194,6 +229,8 @@ class ThreadRunner(Runner):
         assert self._loop is not None
         woken = sum(self._wake() for _ in range(min(self._step, len(self._jobs))))
         self._step *= 2
+        if self._nobody_can_run():
+            return
         if not woken and self._loop.time() - self._head_since > self._stall_timeout:
             self._refuse_all(
                 SelfRequest(
@@ -210,13 +247,16 @@ class ThreadRunner(Runner):
                 job = self._jobs.popleft()
             except IndexError:  # a thread came free just now
                 return
-            self._rejected += 1
-            try:
-                job.refuse(error)
-            except ClientDisconnected:
-                pass
-            except Exception:
-                logger.exception("could not refuse a request")
+            self._refuse(job, error)
+
+    def _refuse(self, job: Job, error: BridgeError) -> None:
+        self._rejected += 1
+        try:
+            job.refuse(error)
+        except ClientDisconnected:
+            pass
+        except Exception:
+            logger.exception("could not refuse a request")
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Refuse what waits, then wait for the threads to end."""
@@ -247,7 +287,18 @@ class ThreadRunner(Runner):
     # --------------------------------------------------------- in the pool's threads
 
     def _work(self, worker: _Worker) -> None:
+        """The life of a thread: however it ends, it is counted out."""
         current.runner = self
+        with self._lock:
+            self._workers.add(worker)  # also where whoever started it met an error after that
+        try:
+            self._take_jobs(worker)
+        except BaseException:
+            logger.exception("a thread of the pool has ended; that is an error of the bridge")
+        finally:
+            self._retire(worker)
+
+    def _take_jobs(self, worker: _Worker) -> None:
         popleft, served_loop, modules = self._jobs.popleft, None, 0
         while True:
             try:
@@ -256,18 +307,32 @@ class ThreadRunner(Runner):
                 if self._sleep(worker):
                     continue
                 return
-            if served_loop is not self._loop or len(sys.modules) != modules:
-                served_loop, modules = self._loop, len(sys.modules)
-                if served_loop is not None:
-                    lend_loop(served_loop)
+            context = None
             try:
-                copy_context().run(job)
-            except BaseException:
-                logger.exception(
-                    "a job of the thread runner raised; that is an error of the bridge"
-                )
+                if served_loop is not self._loop or len(sys.modules) != modules:
+                    served_loop, modules = self._loop, len(sys.modules)
+                    if served_loop is not None and not lend_loop(served_loop):
+                        modules = 0  # one is just being imported: look again
+                context = copy_context()
+                context.run(job)
+            except BaseException as error:
+                self._raised(job, error, begun=context is not None)
             worker.served += 1
-            del job  # or it lives until the next one
+            del job, context  # or they live until the next one
+
+    def _raised(self, job: Job, error: BaseException, *, begun: bool) -> None:
+        """A job raised, which none should, or could not be begun: then it is refused."""
+        if not begun and self._loop is not None:
+            refusal = Overloaded(f"the request could not be begun: {error!r}")
+            try:
+                self._loop.call_soon_threadsafe(self._refuse, job, refusal)
+            except RuntimeError:  # the loop has closed: nobody waits
+                pass
+        logger.error(
+            "a job of the thread runner %s; that is an error of the bridge",
+            "raised" if begun else "could not be begun",
+            exc_info=error,
+        )
 
     def _sleep(self, worker: _Worker) -> bool:
         """Sleep until there is work; False: there was none for long, and the thread ends."""
@@ -280,16 +345,20 @@ class ThreadRunner(Runner):
             if not self._withdraw(worker):  # woken in this very moment
                 worker.wake.acquire()
                 return True
+        return False
+
+    def _retire(self, worker: _Worker) -> None:
+        """The thread ends: it is not counted any more, and what waits does not wait for it."""
         with self._lock:
             self._workers.discard(worker)
             self._retired += worker.served
             stopping = self._stopping if not self._workers else None
-        if stopping is not None and self._loop is not None:
-            try:
-                self._loop.call_soon_threadsafe(stopping.set)
-            except RuntimeError:  # the loop has closed without waiting
-                pass
-        return False
+        if self._loop is None or (stopping is None and not self._jobs):
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._wake_first if stopping is None else stopping.set)
+        except RuntimeError:  # the loop has closed without waiting
+            pass
 
     def _withdraw(self, worker: _Worker) -> bool:
         """Take `worker` off the idle; False: somebody else has, and wakes it."""

@@ -15,16 +15,8 @@ from io import BufferedRandom, BufferedReader, FileIO
 from stat import S_ISREG
 from typing import IO, Any
 
-from bridge.body import HIGH_WATER, SPOOL, NoInput, WholeInput, WsgiInput, needs_length
-from bridge.descriptors import Duplicate
-from bridge.environ import (
-    add_client,
-    add_headers,
-    base_environ,
-    server_name_port,
-    split_path,
-    take_coding,
-)
+from bridge.body import HIGH_WATER, NoInput, WholeInput, WsgiInput
+from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, RequestError
 from bridge.headers import NOTHING, reason
 from bridge.response_head import TEXT_FIELDS, ResponseHead
@@ -37,6 +29,10 @@ from bridge.server.lazy_scope import LazyScope
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
+
+#: Bytes of a body that an inline app's input keeps in memory; more goes to a temporary file.
+_SPOOL = 1024 * 1024
+_DJANGO = "django.core.handlers.wsgi"
 
 
 class WsgiHandler:
@@ -62,7 +58,7 @@ class WsgiHandler:
         self.runner = runner
         self._exchange = exchange
         self.max_body_size = max_body_size
-        self.spool = spool_body if runner.can_wait else (spool_body or SPOOL)
+        self.spool = spool_body if runner.can_wait else (spool_body or _SPOOL)
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
@@ -163,8 +159,8 @@ class WsgiExchange(Exchange):
         """A body follows."""
         super().expect_body()
         spool = self.handler.spool
-        if spool is None and self.head.length == CHUNKED and needs_length():
-            spool = SPOOL
+        if spool is None and self.head.length == CHUNKED and _DJANGO in sys.modules:
+            spool = _SPOOL  # Django reads nothing of a body whose length it is not told (W24)
         if spool is None:
             return
         self._held = True
@@ -248,8 +244,6 @@ class WsgiExchange(Exchange):
         environ["wsgi.early_hints"] = self.early_hints
         if head.length:
             environ["wsgi.input"] = self._input()
-            if head.length == CHUNKED and self.complete:
-                environ["CONTENT_LENGTH"] = str(self.body_size)
         if not head.plain:
             self._adapt(environ)
         return environ
@@ -267,7 +261,6 @@ class WsgiExchange(Exchange):
                 path, connection.root_path, prefix
             )
         add_headers(environ, head.headers)
-        take_coding(environ)
         if "SERVER_NAME" not in environ:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
                 None, environ.get("HTTP_HOST"), environ["wsgi.url_scheme"]
@@ -277,6 +270,8 @@ class WsgiExchange(Exchange):
     def _adapt(self, environ: Environ) -> None:
         """What hardly any request needs."""
         head = self.head
+        if self._spooled is not None:
+            environ["CONTENT_LENGTH"] = str(self.body_size)
         if not head.http11:
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
             del environ["wsgi.early_hints"]
@@ -356,20 +351,9 @@ class WsgiExchange(Exchange):
             return False
         if self.head_waits:
             self.put(self._with_head(b""))
-        # The app may close its file as soon as it is told to stop, while the loop still reads.
-        twin = Duplicate(real)
-        runner.wait(self._send_twin(twin, file.tell(), count))
+        runner.wait(self.connection.send_file(real, file.tell(), count))
         self.sent += count
         return True
-
-    async def _send_twin(self, twin: Duplicate, offset: int, count: int) -> None:
-        """On the loop: send a part of a file whose descriptor is ours."""
-        descriptor = twin.take()
-        assert descriptor is not None
-        try:
-            await self.connection.send_file(descriptor, offset, count)
-        finally:
-            os.close(descriptor)
 
 
 def _real_file(file: Any) -> int | None:

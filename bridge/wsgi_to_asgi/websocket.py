@@ -27,7 +27,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from bridge.errors import ClientDisconnected
-from bridge.response_head import ResponseHead
+from bridge.response_head import ResponseHead, text_head
 from bridge.runners.base import current, lend_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
@@ -100,18 +100,16 @@ class Conversation:
         """From the handshake to the end of the app's thread."""
         if (await self._receive())["type"] != "websocket.connect":
             return
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self._pair = ours
-        call = WsgiCall(app, self._environ(environ, theirs), self._refusal)
-        context = copy_context()
-        thread = threading.Thread(
-            target=context.run,
-            args=(self._run_app, call, theirs),
-            name="bridge-websocket",
-            daemon=True,
-        )
-        thread.start()
+        try:
+            ours = self._begin(app, environ)
+        except (RuntimeError, MemoryError, OSError) as error:  # no thread, or no descriptor
+            logger.error("refused the WebSocket at %r: %r", self._scope["path"], error)
+            self._refusal.head = text_head("503 Service Unavailable", [("Retry-After", "1")])
+            try:
+                await self._end()
+            except ClientDisconnected:
+                pass
+            return
         listening: asyncio.Task[None] | None = None
         try:
             if await self._handshake():
@@ -125,6 +123,25 @@ class Conversation:
             if listening is not None:
                 listening.cancel()
             ours.close()
+
+    def _begin(self, app: WSGIApp, environ: Environ) -> socket.socket:
+        """Start the app in a thread; our end of the pair. Raises where the system has no more."""
+        ours, theirs = socket.socketpair()
+        try:
+            ours.setblocking(False)
+            call = WsgiCall(app, self._environ(environ, theirs), self._refusal)
+            threading.Thread(
+                target=copy_context().run,
+                args=(self._run_app, call, theirs),
+                name="bridge-websocket",
+                daemon=True,
+            ).start()
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        self._pair = ours
+        return ours
 
     @staticmethod
     def _environ(environ: Environ, theirs: socket.socket) -> Environ:
@@ -142,11 +159,11 @@ class Conversation:
 
     def _run_app(self, call: WsgiCall, theirs: socket.socket) -> None:
         """Run the app; `bridge.await_` and its like work here as in the pool."""
-        waiting = ThreadRunner(0)
-        waiting.start(self._loop)
-        current.runner = waiting
-        lend_loop(self._loop)
         try:
+            waiting = ThreadRunner(0)
+            waiting.start(self._loop)
+            current.runner = waiting
+            lend_loop(self._loop)
             call()
         finally:
             theirs.close()

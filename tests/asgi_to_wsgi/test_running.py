@@ -250,6 +250,21 @@ class TestNothingIsLeft:
         for adapter in [first, *adapters]:
             assert adapter.close()
 
+    def test_no_thread_for_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A30: while no thread can be started for the loop a request gets a 503; then it serves."""
+
+        def fail(thread: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        adapter = AsgiToWsgi(hello)
+        with monkeypatch.context() as patch:
+            patch.setattr("bridge.waiting.NativeThread.start", fail)
+            answer = call(adapter)
+        assert (answer.code, answer.body) == (503, b"Service Unavailable")
+        assert ("Retry-After", "1") in answer.headers
+        assert call(adapter).body == b"hello"
+        assert adapter.close()
+
     def test_dropping_one_shuts_its_app_down(self) -> None:
         """A31: an adapter that is dropped has its app's shutdown run."""
         app = WithLifespan()

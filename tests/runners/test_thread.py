@@ -9,6 +9,8 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 
@@ -199,6 +201,136 @@ def test_request_to_itself_from_afar() -> None:
         assert await again.done == "fine"
 
     run_with(ThreadRunner(1, stall_timeout=0.05), main)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_no_thread_can_be_started(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """W52: while no thread can be started requests are refused; after that the pool serves."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        raise error
+
+    async def main(runner: Runner) -> None:
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        for _ in range(5):
+            call = Call(int)
+            runner.submit(call)
+            with pytest.raises(Overloaded, match="no thread"):
+                await call.done
+        assert runner.stats()[:3] == (0, 0, 0)
+        assert runner.stats().rejected == 5
+        monkeypatch.setattr(threading.Thread, "start", start)
+        calls = [Call(lambda: "ran") for _ in range(10)]
+        for call in calls:
+            runner.submit(call)
+        assert [await call.done for call in calls] == ["ran"] * 10
+        told = [record.getMessage() for record in caplog.records]
+        assert sum("no thread can be started" in line for line in told) == 1
+        assert "threads can be started again" in told
+
+    run_with(ThreadRunner(2), main)
+
+
+def test_no_more_threads_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W52: where there are fewer threads than `threads` allows, jobs wait for those there are."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main(runner: Runner) -> None:
+        gate = threading.Event()
+        (stuck,) = blocked(runner, 1, gate)
+        await until(lambda: runner.stats().queued == 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            behind = Call(lambda: "ran")
+            runner.submit(behind)
+            await asyncio.sleep(0.02)
+            assert runner.stats()[:3] == (1, 0, 1)
+            gate.set()
+            assert await behind.done == "ran"
+        await stuck.done
+        assert runner.stats().rejected == 0
+
+    run_with(ThreadRunner(4), main)
+
+
+def test_while_a_module_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W52: a job that begins while another thread imports asgiref or anyio runs all the same."""
+    for name in ("asgiref.sync", "anyio.from_thread"):
+        half = ModuleType(name)
+        half.__spec__ = ModuleSpec(name, None)
+        half.__spec__._initializing = True  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, half)
+
+    async def main(runner: Runner) -> None:
+        call = Call(lambda: "ran")
+        runner.submit(call)
+        assert await call.done == "ran"
+
+    run_with(ThreadRunner(1), main)
+
+
+def test_a_module_of_an_unknown_kind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """W51, W52: where the loop cannot be lent to a library, that is said, and the app runs."""
+    strange = ModuleType("asgiref.sync")
+    strange.__spec__ = ModuleSpec("asgiref.sync", None)
+    monkeypatch.setitem(sys.modules, "asgiref.sync", strange)
+    monkeypatch.setattr("bridge.runners.base._strange", set())
+
+    async def main(runner: Runner) -> None:
+        for _ in range(3):
+            call = Call(lambda: "ran")
+            runner.submit(call)
+            assert await call.done == "ran"
+        assert sum("asgiref.sync" in record.getMessage() for record in caplog.records) == 1
+
+    run_with(ThreadRunner(1), main)
+
+
+def test_a_job_that_cannot_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W52: whatever goes wrong before a job begins, it is refused, and its thread is free."""
+
+    async def main(runner: Runner) -> None:
+        for _ in range(3):
+            with monkeypatch.context() as patch:
+                patch.setattr("bridge.runners.thread.copy_context", _no_memory)
+                call = Call(int)
+                runner.submit(call)
+                with pytest.raises(Overloaded, match="MemoryError"):
+                    await call.done
+        call = Call(lambda: "ran")
+        runner.submit(call)
+        assert await call.done == "ran"
+        await until(lambda: runner.stats()[:3] == (0, 1, 0))
+        assert runner.stats().rejected == 3
+
+    run_with(ThreadRunner(1, idle_timeout=60), main)
+
+
+def _no_memory() -> None:
+    raise MemoryError
+
+
+def test_a_thread_that_ends_by_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W52: a thread that an error ends is counted out, and another one takes what waits."""
+
+    async def main(runner: ThreadRunner) -> None:
+        take_jobs = runner._take_jobs
+        for _ in range(3):
+            monkeypatch.setattr(runner, "_take_jobs", lambda worker: _no_memory())
+            call = Call(lambda: "ran")
+            runner.submit(call)
+            await until(lambda: runner.stats().queued == 1 and bool(runner._workers))
+            monkeypatch.setattr(runner, "_take_jobs", take_jobs)
+            assert await call.done == "ran"
+
+    run_with(ThreadRunner(1, idle_timeout=0.01), main)  # type: ignore[arg-type]
 
 
 def test_pools_of_their_own() -> None:
