@@ -20,6 +20,7 @@ from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.headers import HOP_BY_HOP, encode_fields, reason
 from bridge.leaving import comes_of_leaving
 from bridge.response_head import ResponseHead, raw_head
+from bridge.server.calling import in_own_task
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http import HttpProtocol
 from bridge.server.request_head import RequestHead
@@ -52,7 +53,7 @@ class AsgiHandler:
     """Answers requests with an ASGI 3 app. One per app."""
 
     def __init__(self, app: ASGIApp, lifespan_state: dict[str, Any], prefix: str = "") -> None:
-        self.app = app
+        self.app = in_own_task(app)
         self.lifespan_state = lifespan_state
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix

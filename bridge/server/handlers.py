@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 from bridge.dispatcher import Dispatcher, Route
@@ -107,7 +108,9 @@ class DispatchHandler:
             route = self.dispatcher.match(path)
         else:
             host = next((value for name, value in head.headers if name == b"host"), b"")
-            route = self.dispatcher.match(
+            # Predicates are code of the app's: no other request may see what they set.
+            route = copy_context().run(
+                self.dispatcher.match,
                 path,
                 host.decode("latin-1"),
                 lambda: environ_from_scope(make_scope(connection, head, {}, self.prefix)),

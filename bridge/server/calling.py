@@ -1,0 +1,36 @@
+"""How an ASGI app is called: all of its own code runs in the request's task, and in its context."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from types import FunctionType, MethodType
+
+from bridge.types import ASGIApp, Receive, Scope, Send
+
+
+def in_own_task(app: ASGIApp) -> ASGIApp:
+    """`app` so that a call of it runs nothing yet, and a task of what it returns runs everything.
+
+    A coroutine function is like that by nature. A plain callable that returns an awaitable (a
+    middleware whose ``__call__`` is a plain method, a class) runs code at once: called outside the
+    request's task, it would set context variables for the requests of other clients.
+    """
+    if _is_coroutine_function(app):
+        return app
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return call
+
+
+def _is_coroutine_function(app: object) -> bool:
+    """Whether ``async def`` made what a call of `app` runs; to be marked so is no proof."""
+    while isinstance(app, functools.partial):
+        app = app.func
+    if not isinstance(app, FunctionType | MethodType):
+        app = inspect.getattr_static(type(app), "__call__", None)
+    if isinstance(app, MethodType):
+        app = app.__func__
+    return isinstance(app, FunctionType) and bool(app.__code__.co_flags & inspect.CO_COROUTINE)

@@ -1,0 +1,194 @@
+"""Context variables belong to one request, however an ASGI app is written (S13)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Awaitable, Generator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from bridge import AsgiToWsgi, Dispatcher
+from bridge.dispatcher import Mount
+from bridge.server.calling import in_own_task
+from bridge.types import Receive, Scope, Send
+from tests.asgi_to_wsgi.direct import LIMIT, call, environ
+from tests.support.raw import request
+from tests.support.websocket import served
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+async def say(seen: str, send: Send, token: Any = None) -> None:
+    """Answer with `seen`; what was set in the call can be taken back here."""
+    body = seen.encode()
+    fields = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+    if token is not None:
+        user.reset(token)
+
+
+def plain(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    """A plain function: it has set the variable before there is anything to await."""
+    seen = user.get()
+    user.set(dict(scope["headers"]).get(b"x-user", b"somebody").decode())
+    return say(seen, send)
+
+
+def with_token(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    """Sets in the call, and takes back in the coroutine: one context for both."""
+    seen = user.get()
+    return say(seen, send, user.set("somebody"))
+
+
+class Middleware:
+    """The usual way to write one, with a plain ``__call__``."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self.app(scope, receive, send)  # type: ignore[no-any-return]
+
+
+class Instance:
+    """A class whose instances are awaitable."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.seen, self.send = user.get(), send
+        user.set("somebody")
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return say(self.seen, self.send).__await__()
+
+
+def marked(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    return plain(scope, receive, send)
+
+
+if sys.version_info >= (3, 12):
+    inspect.markcoroutinefunction(marked)
+
+
+async def proper(scope: Scope, receive: Receive, send: Send) -> None:
+    await plain(scope, receive, send)
+
+
+APPS: dict[str, Any] = {
+    "function": plain,
+    "partial": functools.partial(plain),
+    "middleware": Middleware(plain),
+    "method": Middleware(plain).__call__,
+    "class": Instance,
+    "token": with_token,
+    "marked": marked,
+    "coroutine function": proper,
+}
+
+
+@pytest.mark.parametrize("kind", APPS)
+@pytest.mark.parametrize("mounted", [False, True])
+def test_requests_are_apart(kind: str, mounted: bool) -> None:
+    """S13: no request sees what another one has set, pipelined, kept alive, or of others."""
+    app = Dispatcher({"/": APPS[kind]}) if mounted else APPS[kind]
+    with served(app, interface="asgi3") as server:
+        with server.connect() as first, server.connect() as second:
+            first.send(request("/", "X-User: alice") * 3)
+            seen = [first.response().body for _ in range(3)]
+            for client in (first, second, first):
+                client.send(request())
+                seen.append(client.response().body)
+            first.send(request(method="POST", body=b"x") + request())
+            seen += [first.response().body for _ in range(2)]
+    assert set(seen) == {b"nobody"}
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_adapter(kind: str) -> None:
+    """A32: behind a WSGI host, too, each request has a context of its own."""
+    adapter = AsgiToWsgi(APPS[kind], lifespan="off")
+    answers = [call(adapter, environ(HTTP_X_USER="alice")) for _ in range(3)]
+    assert [answer.body for answer in answers] == [b"nobody"] * 3
+    assert adapter.close(LIMIT)
+
+
+def test_websockets_are_apart() -> None:
+    """S13: nor does a WebSocket, nor a request after one."""
+
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            return plain(scope, receive, send)
+        seen = user.get()
+        user.set("somebody")
+        return talk(seen, send)
+
+    async def talk(seen: str, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": seen})
+
+    with served(app, interface="asgi3") as server:
+        for _ in range(2):
+            with server.open() as socket:
+                assert socket.read_text() == "nobody"
+            with server.connect() as client:
+                client.send(request())
+                assert client.response().body == b"nobody"
+
+
+@pytest.mark.parametrize("runner", ["thread", "inline", "greenlet"])
+def test_predicates(runner: Any) -> None:
+    """D1: what a predicate sets is not there for other requests, of whatever kind their app is."""
+
+    def told(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [user.get().encode()]
+
+    seen: list[str] = []
+
+    def predicate(_: Any) -> bool:
+        seen.append(user.get())
+        user.set("somebody")
+        return True
+
+    mount = Mount(told, when=predicate, settings={"runner": runner})
+    with served(Dispatcher({"/": mount})) as server:
+        with server.connect() as first, server.connect() as second:
+            first.send(request() * 3)
+            answers = [first.response().body for _ in range(3)]
+            second.send(request())
+            answers.append(second.response().body)
+    assert set(answers) == {b"nobody"}
+    assert set(seen) == {"nobody"}
+
+
+def test_what_a_call_raises_or_returns(caplog: pytest.LogCaptureFixture) -> None:
+    """S14: a plain function that raises, or returns nothing to await, is a 500."""
+
+    def raises(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        raise ValueError("mine")
+
+    def nothing(scope: Scope, receive: Receive, send: Send) -> Any:
+        return None
+
+    with served(Dispatcher({"/a": raises, "/b": nothing}), interface="asgi3") as server:
+        for path in ("/a", "/b"):
+            with server.connect() as client:
+                client.send(request(path))
+                assert client.response().status == 500
+    assert "mine" in caplog.text
+
+
+def test_coroutine_functions_are_called_as_they_are() -> None:
+    """S13: what ``async def`` made needs nothing around it."""
+
+    class App:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    app = App()
+    for each in (proper, functools.partial(proper), app, app.__call__):
+        assert in_own_task(each) is each
+    assert in_own_task(plain) is not plain
