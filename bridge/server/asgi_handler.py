@@ -205,7 +205,7 @@ class AsgiExchange(Exchange):
             self.refuse(500, "Internal Server Error")
 
     def _name(self) -> str:
-        return f"{self.head.method} {self.head.target.decode('latin-1')}"
+        return self.head.shown
 
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: answer so where nothing has left yet; the app sees the end."""

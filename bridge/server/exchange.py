@@ -347,10 +347,9 @@ class Exchange:
     def overrun(self, excess: int) -> None:
         """The app sent more than it declared."""
         logger.error(
-            "the response to %s %s is longer than its Content-Length of %s bytes (by %s or more); "
+            "the response to %s is longer than its Content-Length of %s bytes (by %s or more); "
             "it was cut there, and the connection is closed",
-            self.head.method,
-            self.head.target.decode("latin-1"),
+            self.head.shown,
             self.length,
             excess,
         )
@@ -363,10 +362,9 @@ class Exchange:
             return b"0\r\n\r\n"
         if self.framing == BY_LENGTH and self.length is not None and self.sent < self.length:
             logger.error(
-                "the response to %s %s has %s bytes, and its Content-Length is %s; "
+                "the response to %s has %s bytes, and its Content-Length is %s; "
                 "the connection is closed",
-                self.head.method,
-                self.head.target.decode("latin-1"),
+                self.head.shown,
                 self.sent,
                 self.length,
             )

@@ -278,7 +278,8 @@ def _as_gunicorn_has_it(record: Record) -> tuple[Any, Any, dict[str, Any], timed
     """The arguments of `Logger.access`: response, request, environ and the time taken."""
     head = record.head
     client = record.client or record.connection.client or ("", 0)
-    path, _, query = head.target.decode("latin-1").partition("?")
+    target = head.target.decode("ascii", "backslashreplace")
+    path, _, query = target.partition("?")
     fields = [(name.decode().upper(), value.decode("latin-1")) for name, value in head.headers]
     response = SimpleNamespace(
         status=str(record.status),
@@ -292,7 +293,7 @@ def _as_gunicorn_has_it(record: Record) -> tuple[Any, Any, dict[str, Any], timed
     environ = {
         "REMOTE_ADDR": client[0],
         "REQUEST_METHOD": head.method,
-        "RAW_URI": head.target.decode("latin-1"),
+        "RAW_URI": target,
         "PATH_INFO": path,
         "QUERY_STRING": query,
         "SERVER_PROTOCOL": "HTTP/1.1" if head.http11 else "HTTP/1.0",

@@ -25,8 +25,8 @@ _HOST = re.compile(
 )
 #: The beginning of a request line, as far as it is here; a first look before its end has come.
 _LINE_START = re.compile(
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}(?: [^\x00-\x20\x7f-\xff]*(?: (?:H(?:T(?:T(?:P(?:/(?:[0-9]"
-    rb"(?:\.(?:[0-9](?:\r(?:\n.*)?)?)?)?)?)?)?)?)?)?)?)?",
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}(?: [^\x00-\x20\x7f-\xff?]*(?:\?[^\x00-\x20\x7f]*)?"
+    rb"(?: (?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9](?:\r(?:\n.*)?)?)?)?)?)?)?)?)?)?)?)?",
     re.DOTALL,
 )
 
@@ -152,7 +152,10 @@ class HeadParser:
     ) -> None:
         """Have llhttp look at a head that is not made of known, ordinary lines only."""
         line = request.line
-        fed = b"POST" + head[len(line.method) :] if line.stands_in else head
+        fed = head
+        if line.stands_in:
+            version = b"1.1" if line.http11 else b"1.0"
+            fed = b"POST / HTTP/" + version + head[head.find(b"\r\n") :]
         try:
             self._parser.feed_data(fed)
         except HttpParserUpgrade:

@@ -90,6 +90,11 @@ class RequestHead:
         """The target as it was sent, in origin form."""
         return self.line.target
 
+    @property
+    def shown(self) -> str:
+        """Method and target for a line of a log, with what is beyond ASCII as ``\\xff`` (S50)."""
+        return f"{self.method} {self.line.target.decode('ascii', 'backslashreplace')}"
+
     def heed(self, name: bytes, value: bytes) -> None:
         """Note what a field says to the server. Raises `RequestError`."""
         if name == b"content-length":

@@ -1,5 +1,7 @@
 """Request lines: ``GET /path?query HTTP/1.1`` taken apart, checked and decoded (S3, S4).
 
+What passes reaches the app as it came: nothing is encoded, and only the path is decoded.
+
 Most requests to a site are for a few targets, so what a line comes to is kept, by its bytes, in a
 bounded table: a line that was seen before costs one look-up. Heads are never kept, only lines.
 """
@@ -13,11 +15,13 @@ from urllib.parse import unquote_to_bytes
 from bridge.errors import RequestError
 from bridge.headers import Spellings, is_token
 
-#: What an origin-form target may hold (RFC 3986 §3.3, §3.4), as `bytes.translate` deletes it.
-_TARGET: Final = (
-    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?@!$&'()*+,;=%[]"
+#: What the path and the query of a target may hold, as `bytes.translate` deletes it: what RFC 3986
+#: §3.3 and §3.4 allow, and what browsers send as it is (URL standard, "percent-encode sets"): a `%`
+#: that begins no escape, too.
+_PATH: Final = (
+    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/@!$&'()*+,;=%[]|"
 )
-_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_QUERY: Final = _PATH + b'?{}^\\`"' + bytes(range(0x80, 0x100))
 _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
 #: The methods that llhttp knows, but for CONNECT and those of other protocols.
 _METHODS: Final = {
@@ -62,7 +66,7 @@ class RequestLine:
         self.authority: bytes | None = None
         #: Nothing about the line asks for anything unusual.
         self.plain = False
-        #: Whether llhttp does not know the method, and has to be fed another.
+        #: Whether llhttp does not know the method or the target, and has to be fed another line.
         self.stands_in = False
         self.raw_path, _, self.query = target.partition(b"?")
         decoded = self.raw_path
@@ -105,7 +109,7 @@ def _read(line: bytes) -> RequestLine:
         name = method.decode("ascii")
     origin, authority = _origin_form(method, target)
     request = RequestLine(name, origin, version == b"HTTP/1.1")
-    request.stands_in = not known
+    request.stands_in = not known or not origin.isascii()
     request.authority = authority
     request.plain = request.http11 and authority is None and method != b"HEAD"
     return request
@@ -125,8 +129,8 @@ def _origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
         authority, target = absolute[1], absolute[2]
         if not target.startswith(b"/"):
             target = b"/" + target
-    escaped = target.find(b"%") >= 0
-    if target.translate(None, _TARGET) or (escaped and _BAD_ESCAPE.search(target)):
+    path, _, query = target.partition(b"?")
+    if path.translate(None, _PATH) or query.translate(None, _QUERY):
         raise RequestError(
             f"the target {target[:80]!r} has characters that must be percent-encoded"
         )

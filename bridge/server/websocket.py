@@ -132,13 +132,13 @@ class WebSocketExchange(AsgiExchange):
             return
         expected = cancelled or (isinstance(error, ClientDisconnected) and not socket.is_open)
         if error is not None and not expected:
-            target = self.head.target.decode("latin-1")
+            target = self.head.shown.removeprefix("GET ")
             logger.error("the app raised in the WebSocket %s", target, exc_info=error)
         socket.ended(error)
 
     def _ended_unaccepted(self, error: BaseException | None) -> None:
         if isinstance(error, UnsupportedScope) and not self.over:
-            target = self.head.target.decode("latin-1")
+            target = self.head.shown.removeprefix("GET ")
             logger.warning("refused a WebSocket at %s: %s", target, error)
             self.forbid()
         elif error is not None or not self.over:

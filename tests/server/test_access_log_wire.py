@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import StartHost
 from tests.support.hosts import Host, bridge
+from tests.support.raw import Client
 
 HELLO = "tests.support.apps.hello"
 CONNECTION = "tests.support.apps.connection"
@@ -165,3 +166,13 @@ def test_nothing_is_lost_at_the_end(start_host: StartHost) -> None:
             client.get(host.url("/last"))
         host.stop()
     assert host.log().count('"GET /last ') == 50
+
+
+def test_what_browsers_do_not_encode(start_host: StartHost) -> None:
+    """S4, S50: quotes, backslashes and raw bytes in a query do not end a line or its quotes."""
+    host = start_host(bridge(f"{HELLO}:asgi"))
+    with Client(host.connect()) as client:
+        client.send(b'GET /a|b%?"\\\x85\x9b" HTTP/1.1\r\nHost: x\r\n\r\n')
+        assert client.response().status == 200
+    (line,) = lines(host, 1)
+    assert '"GET /a|b%?\\x22\\x5c\\x85\\x9b\\x22 HTTP/1.1"' in line

@@ -22,6 +22,7 @@ import trustme
 from tests.conftest import StartHost
 from tests.support.hosts import ROOT, Host, gunicorn
 from tests.support.load import Load, long_pauses, short_pauses
+from tests.support.raw import Client
 
 WORKER = "bridge.server.gunicorn.BridgeWorker"
 APPS = "tests.support.apps.worker"
@@ -85,6 +86,17 @@ def test_settings_of_our_own(start_host: StartHost) -> None:
     response = httpx.get(host.url("/"))
     assert response.status_code == 200
     assert "server" not in response.headers
+
+
+@pytest.mark.parametrize("app", ["app", "wsgi_app"])
+def test_targets_that_browsers_send(start_host: StartHost, app: str) -> None:
+    """P10, S4: what browsers do not encode reaches apps of both kinds as it came."""
+    host = serve(start_host, f"tests.support.apps.echo:{app}", "--access-logfile=-")
+    target = b'/a|b%?{"q":"100%"}&x^y`z`\\d=\xe9'
+    with Client(host.connect()) as client:
+        client.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.response().body == b"GET " + target + b" "
+    wait_for(lambda: "GET /a|b%?{\\x22q\\x22:" in host.log(), "the line of the access log")
 
 
 def test_script_name(start_host: StartHost) -> None:

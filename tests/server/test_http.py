@@ -309,10 +309,52 @@ def test_targets(client: Client, line: bytes, path: str) -> None:
     ],
 )
 def test_wrong_targets(client: Client, line: bytes, status: int) -> None:
-    """S4: CONNECT is refused, and raw bytes beyond ASCII in a path are a 400."""
+    """S4: CONNECT is refused; raw bytes beyond ASCII in a path, and other schemes, are a 400."""
     client.send(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     assert client.response().status == status
     assert client.is_closed()
+
+
+#: What browsers and others send as it is (URL standard), and what an app is to get.
+UNENCODED = b'/a|b%?{"q":"100%"}&x^y`z`\\d=\xe9\x85'
+
+
+@pytest.mark.parametrize("form", [b"", b"http://other"])
+def test_what_browsers_do_not_encode(client: Client, form: bytes) -> None:
+    """S4: what RFC 3986 leaves out and browsers send is passed on as it came."""
+    target = UNENCODED.replace(b"/a", b"/scope/a")
+    client.send(b"GET " + form + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    scope = ast.literal_eval(client.response().body.decode())
+    assert (scope["path"], scope["raw_path"]) == ("/scope/a|b%", b"/scope/a|b%")
+    assert scope["query_string"] == UNENCODED.partition(b"?")[2]
+
+
+@pytest.mark.parametrize("place", [b"/wsgi|", b"/asgi"])
+def test_what_browsers_do_not_encode_in_mounts(shared_host: StartHost, place: bytes) -> None:
+    """S4, D6: the same behind a Dispatcher, in prefixes too."""
+    echo = "tests.support.apps.echo"
+    mounts = f"--mount=/wsgi|={echo}:wsgi_app", f"--mount=/asgi={echo}:app"
+    with Client(shared_host(bridge(*mounts)).connect()) as client:
+        client.send(b"GET " + place + UNENCODED + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.response().body == b"GET " + place + UNENCODED + b" "
+
+
+@pytest.mark.parametrize(
+    "target", [b"/a{b", b"/a}b", b"/a^b", b"/a`b", b"/a\\b", b"/?a<b", b"/?a\x7f", b"/?a#b"]
+)
+def test_what_nobody_sends_unencoded(client: Client, target: bytes) -> None:
+    """S4: what neither RFC 3986 nor the URL standard leaves as it is, is a 400."""
+    client.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert client.response().status == 400
+    assert client.is_closed()
+
+
+def test_raw_bytes_in_the_error_log(host: Host, client: Client) -> None:
+    """S4, S50: bytes that a client put into its query come escaped into the log."""
+    said = host.log_size()
+    client.send(b"GET /fail?\x9b2J\x85 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert client.response().status == 500
+    eventually(lambda: "the app raised in GET /fail?\\x9b2J\\x85\n" in host.log(said))
 
 
 def test_state_is_a_copy(client: Client) -> None:

@@ -224,6 +224,15 @@ def test_the_scope() -> None:
         }
 
 
+def test_a_target_that_browsers_do_not_encode() -> None:
+    """S4, S20: what browsers leave as it is reaches the app of a WebSocket as it came."""
+    app = Noting(echo)
+    with served(app) as server, server.connect() as client:
+        client.shake_hands('/a|b?{"q":"100%"}\\\xe9')
+        scope = app.scopes.get(timeout=20)
+        assert (scope["raw_path"], scope["query_string"]) == (b"/a|b", b'{"q":"100%"}\\\xe9')
+
+
 def test_the_scope_behind_a_trusted_proxy() -> None:
     """S20 S32: client and scheme are those that the proxy tells."""
     app = Noting(echo)

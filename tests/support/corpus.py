@@ -13,10 +13,10 @@ A case is a name, the bytes of one connection, and what the server may do about 
 
 The ends of the lines in the file mean nothing: what is sent is written with Python's escapes, and
 ``{a*300}`` is 300 times ``a``. The bytes are followed by FIN. Then each ``=>`` is one answer, in
-order: ``=> 200 POST /up hello`` is what an echo app saw (method, target, body), any other is a
-status, with ``|`` between those that are allowed. After the last one the connection is closed
-without another byte. No ``=>`` at all: closed without an answer. Lines that begin with ``#`` are
-comments.
+order: ``=> 200 POST /up hello`` is what an echo app saw (method, target, body; what is beyond ASCII
+in the target as ``\\xff``), any other is a status, with ``|`` between those that are allowed. After
+the last one the connection is closed without another byte. No ``=>`` at all: closed without an
+answer. Lines that begin with ``#`` are comments.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Case:
 def outcome(response: Response) -> str:
     """A response in the words of the corpus."""
     saw = response.value(b"x-saw")
-    return str(response.status) if saw is None else f"{response.status} {saw.decode('latin-1')}"
+    if saw is None:
+        return str(response.status)
+    return f"{response.status} {saw.decode('ascii', 'backslashreplace')}"
 
 
 def cases() -> Iterator[Case]:
