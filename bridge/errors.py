@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+def counted(number: int, what: str) -> str:
+    """``1 request``, ``2 requests``: for what people read."""
+    if number == 1:
+        return f"1 {what}"
+    thing, of, rest = what.partition(" of ")
+    return f"{number} {thing}s{of}{rest}"
+
+
 class BridgeError(Exception):
     """Base of all errors of the toolkit.
 

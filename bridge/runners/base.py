@@ -24,6 +24,9 @@ from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
 T = TypeVar("T")
 logger = logging.getLogger("bridge.error")
 
+#: Seconds that jobs which are interrupted at the end have to clean up.
+CANCEL_GRACE = 1.0
+
 
 class Job(Protocol):
     """What a runner runs: called once, or again after a pause that its sink asked for.
@@ -85,10 +88,10 @@ class Runner(abc.ABC):
 
     @abc.abstractmethod
     async def stop(self, timeout: float | None = None) -> bool:
-        """Refuse what is queued, and wait for what runs; False if some of it still does.
+        """Refuse what is queued, and wait for what runs; False if some of it did not end in time.
 
-        `timeout` is in seconds; None: wait as long as it takes. A stopped runner can be started
-        again.
+        `timeout` is in seconds; None: wait as long as it takes. Jobs that wait for the loop then
+        are interrupted, and have `CANCEL_GRACE` to end. A stopped runner can be started again.
         """
 
     @abc.abstractmethod

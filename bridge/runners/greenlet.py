@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import sys
 from collections import deque
@@ -32,7 +33,7 @@ from typing import Any, NoReturn
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
-from bridge.runners.base import Job, Runner, Stats, T, current
+from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current
 
 logger = logging.getLogger("bridge.error")
 
@@ -251,6 +252,8 @@ class GreenletRunner(Runner):
             except TimeoutError:
                 for job in tuple(self._busy):
                     self.interrupt(job, RequestCancelled("the server is stopping"))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped.wait(), CANCEL_GRACE)
                 return False
         if current.runner is self:
             current.runner = None

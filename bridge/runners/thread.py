@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import os
 import sys
@@ -29,7 +30,7 @@ from collections.abc import Awaitable
 from contextvars import Context, copy_context
 
 from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
-from bridge.runners.base import Job, Runner, Stats, T, current, holding, lend_loop
+from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, holding, lend_loop
 
 logger = logging.getLogger("bridge.error")
 
@@ -277,12 +278,20 @@ class ThreadRunner(Runner):
             try:
                 await asyncio.wait_for(self._stopping.wait(), timeout)
             except TimeoutError:
-                for waiting in tuple(self._waits):
-                    waiting.cancel()
+                await self._cancel_waits()
                 with self._lock:
                     self._workers.clear()  # given up: nobody waits for them a second time
                 return False
         return True
+
+    async def _cancel_waits(self) -> None:
+        """End the jobs that wait for the loop; they have a moment to clean up."""
+        waits = tuple(self._waits)
+        for waiting in waits:
+            waiting.cancel()
+        if waits and self._stopping is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), CANCEL_GRACE)
 
     # --------------------------------------------------------- in the pool's threads
 

@@ -142,6 +142,8 @@ class AsgiExchange(Exchange):
     _given: int
     #: The app will send trailers.
     _trailers = False
+    #: The call of the app, where it did not end at once.
+    task: asyncio.Task[None] | None = None
 
     def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         super().__init__(connection, head)
@@ -174,12 +176,19 @@ class AsgiExchange(Exchange):
             if not self.over or task.cancelled() or task.exception() is not None:
                 self._ended(task)
         else:
-            self._task = task  # the loop itself holds tasks by weak references only
+            # The loop itself holds tasks by weak references only; and a server that stops waits for
+            # what an app does after its response.
+            self.task = task
+            connection.state.tasks.add(task)
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         """The app has returned or raised (S14)."""
+        state = self.connection.state
+        state.tasks.discard(task)
         if task.cancelled():
+            if state.cut:
+                return
             error: BaseException | None = asyncio.CancelledError("the app was cancelled")
         else:
             error = task.exception()

@@ -145,6 +145,8 @@ class BridgeWorker(Worker):  # type: ignore[misc]
 class _WorkerServer(Server):
     """The server as a worker runs it: it listens where Gunicorn does, and lingers."""
 
+    cut_by = ""
+
     def __init__(self, config: Config, worker: BridgeWorker) -> None:
         super().__init__(config)
         self._worker = worker

@@ -16,12 +16,12 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 from bridge.detect import as_asgi
-from bridge.errors import AppLoadError, ConfigError
+from bridge.errors import AppLoadError, ConfigError, counted
 from bridge.lifespan import Lifespan
 from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.config import Config
@@ -39,13 +39,11 @@ from bridge.server.proxied import (
 )
 from bridge.server.request_head import RequestHead
 from bridge.server.state import ServerState
+from bridge.server.stopping import Draining, unless
 from bridge.server.tls import make_context, reload_certificates
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
-
-#: Seconds between two looks at a server that is stopping.
-_STOP_TICK = 0.02
 
 #: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
 #: is somebody else's. The listener knows better which to remove (S30).
@@ -57,6 +55,9 @@ class Server:
 
     From Python: ``await Server(config).serve()`` on a running loop, or ``Server(config).run()``.
     """
+
+    #: How a user cuts what a stopping server waits for, for the log.
+    cut_by = "CTRL+C again cuts"
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -84,25 +85,13 @@ class Server:
     async def serve(self) -> None:
         """Start, serve until a signal or `request_stop`, stop. Raises as `run` does."""
         with _Signals(self):
-            if not await self._unless(self._stop.is_set, self.start()):
+            if not await unless(self._stop.is_set, self.start()):
                 logger.info("told to stop before the app had started")
                 return
             try:
                 await self._stop.wait()
             finally:
                 await self.stop()
-
-    async def _unless(self, told: Callable[[], bool], work: Coroutine[Any, Any, object]) -> bool:
-        """Do `work`, or give it up as soon as `told`; whether it was done. Raises as it does."""
-        task = asyncio.ensure_future(work)
-        while not task.done() and not told():
-            await asyncio.wait([task], timeout=_STOP_TICK)
-        if task.done():
-            task.result()
-            return True
-        task.cancel()
-        await asyncio.wait([task])
-        return False
 
     def request_stop(self) -> None:
         """Stop gracefully; asked a second time, at once. On the loop's thread."""
@@ -223,7 +212,8 @@ class Server:
         """Write the figures of each mount's runner to the log (SIGUSR2)."""
         state = self.state
         state.sweep()  # counts what threads have ended
-        logger.info("%d connections, %d requests served", len(state.connections), state.served)
+        connections = counted(len(state.connections), "connection")
+        logger.info("%s, %s served", connections, counted(state.served, "request"))
         for name, runner in runners_of(self._app):
             logger.info("%s: %s", name, runner.stats())
 
@@ -249,20 +239,10 @@ class Server:
         if grace is None:
             grace = self.config.timeout_graceful_shutdown
         deadline = loop.time() + grace
-        await asyncio.sleep(_STOP_TICK)  # for connections and requests that came and are not read
-        while state.connections and not self._cut and loop.time() < deadline:
-            for connection in list(state.connections):
-                connection.retire(at_once=False)
-            await asyncio.sleep(_STOP_TICK)
-        if state.connections:
-            logger.warning("cut %d connections that were still busy", len(state.connections))
-            for connection in list(state.connections):
-                connection.retire(at_once=True)
-            await asyncio.sleep(0)
-        grace = max(deadline - loop.time(), 1.0)
         try:
-            await self._unless(self._is_cut, stop_runners(self._app, grace))
-            await self._unless(self._is_cut, self._lifespan.shutdown())
+            await Draining(state, self._app, self._is_cut, self.cut_by).run(deadline)
+            await unless(self._is_cut, self._lifespan.shutdown())
+            logger.info("stopped")
         finally:
             if self._sweeper is not None:
                 self._sweeper.cancel()

@@ -80,7 +80,12 @@ class ServerState:
         #: Requests taken and not yet over, where `limit_requests` wants them counted.
         self.active: set[Counted] = set()
         self.served = 0
+        #: Calls of ASGI apps that did not end at once: some go on after their response.
+        self.tasks: set[asyncio.Task[None]] = set()
+        #: The server is stopping: each answer is its connection's last.
         self.retiring = False
+        #: What was still busy at the end is being cut.
+        self.cut = False
         #: What requests that come in at one place have in common, as the handlers worked it out.
         self._bases: dict[Place, dict[object, dict[str, Any]]] = {}
         self.now = loop.time()

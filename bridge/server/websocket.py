@@ -75,7 +75,8 @@ class WebSocketExchange(AsgiExchange):
 
     def answer(self) -> None:
         """Call the app, in a task of its own."""
-        self._socket.task = task = self.state.loop.create_task(self._run())
+        self.task = self._socket.task = task = self.state.loop.create_task(self._run())
+        self.state.tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def _run(self) -> None:
@@ -124,6 +125,7 @@ class WebSocketExchange(AsgiExchange):
     def _ended(self, task: asyncio.Task[Any]) -> None:
         """The app has returned or raised, before its answer or when the socket was closed."""
         socket = self._socket
+        self.state.tasks.discard(task)
         cancelled = task.cancelled()
         error = asyncio.CancelledError() if cancelled else task.exception()
         if not socket.accepted:

@@ -392,7 +392,7 @@ def test_idle_connections_do_not_hold_up_the_end_for_long(start_host: StartHost)
             sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             sock.recv(1000)
         assert host.stop(timeout=10) == 0
-    assert "still busy" not in host.log()
+    assert "cut " not in host.log()
 
 
 def test_graceful_timeout(start_host: StartHost) -> None:
@@ -404,7 +404,19 @@ def test_graceful_timeout(start_host: StartHost) -> None:
         assert host.stop(timeout=15) == 0
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(100) == b""
-    assert "cut 1 connections" in host.log()
+    assert "cut 1 request that was still busy" in host.log()
+
+
+@pytest.mark.parametrize("options", [(), ("--max-requests", "1")], ids=["HUP", "max-requests"])
+def test_work_after_the_response(start_host: StartHost, options: tuple[str, ...]) -> None:
+    """P10 P2: a worker that retires finishes what handlers do after their responses."""
+    host = serve(start_host, "tests.support.apps.stopping:asgi", *options)
+    assert httpx.get(host.url("/work")).text == "taken"
+    if not options:
+        host.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: bool(exited(host)), "the exit of the old worker")
+    assert "done: the pool is open" in host.log()
+    assert "cleaned: the pool is open" in host.log()
 
 
 def test_quick_stop(start_host: StartHost) -> None:
@@ -488,7 +500,7 @@ def test_reload_loses_no_request(start_host: StartHost, pauses: Callable[[], flo
     assert load.told_to_close > 0
     assert len(booted(host)) >= 12
     assert "Traceback" not in host.log()
-    assert "still busy" not in host.log()
+    assert "cut " not in host.log()
 
 
 @pytest.mark.parametrize("path", ["/", "/wsgi-echo"])
@@ -510,7 +522,7 @@ def test_reload_with_websockets(start_host: StartHost, path: str) -> None:
     assert load.failed == []
     assert load.restarted >= 5
     assert "Traceback" not in host.log()
-    assert "still busy" not in host.log()
+    assert "cut " not in host.log()
 
 
 def test_max_requests_loses_no_request(start_host: StartHost) -> None:

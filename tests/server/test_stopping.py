@@ -13,6 +13,7 @@ from tests.conftest import StartHost
 from tests.support.hosts import Host, bridge, free_port
 from tests.support.raw import Client, Closed, request
 from tests.support.waiting import eventually
+from tests.support.websocket import WebSocket
 
 ASGI = "tests.support.apps.http_rules:app"
 WSGI = "tests.support.apps.wsgi_ways:app"
@@ -114,7 +115,7 @@ def test_grace_has_an_end(start_host: StartHost, app: str) -> None:
         with pytest.raises((Closed, ConnectionResetError)):
             client.response()
     assert host.process.wait(10) == 0
-    assert "cut 1 connections" in host.log()
+    assert "cut 1 request that was still busy" in host.log()
 
 
 @BOTH
@@ -144,6 +145,81 @@ def test_shutdown_of_the_lifespan(start_host: StartHost) -> None:
         assert client.response().body == b"slept"
     assert host.process.wait(10) == 0
     assert "lifespan shutdown ran" in host.log()
+
+
+# ------------------------------------------------------------- work after the response
+
+WORK = "tests.support.apps.stopping"
+PLACES = pytest.mark.parametrize(
+    ("app", "place"),
+    [("asgi", ""), ("both", "/wsgi"), ("greenlets", "/wsgi")],
+    ids=["asgi", "thread", "greenlet"],
+)
+
+
+@PLACES
+def test_work_after_the_response_is_finished(start_host: StartHost, app: str, place: str) -> None:
+    """P2: what a handler does after its response is waited for, and lifespan ends after it."""
+    host = start_host(bridge(f"{WORK}:{app}", "--no-access-log"))
+    with Client(host.connect()) as client:
+        assert client.get(f"{place}/work").body == b"taken"
+    tell(host, signal.SIGTERM)
+    assert host.process.wait(15) == 0
+    assert "done: the pool is open\n" in host.log()
+    assert "cleaned: the pool is open\n" in host.log()
+    assert "Traceback" not in host.log()
+
+
+@PLACES
+def test_work_after_the_response_is_cut(start_host: StartHost, app: str, place: str) -> None:
+    """P2: after the grace it is cancelled, cleans up, and only then lifespan ends."""
+    grace = "--timeout-graceful-shutdown=0.4"
+    host = start_host(bridge(f"{WORK}:{app}", "--no-access-log", grace))
+    with Client(host.connect()) as client:
+        assert client.get(f"{place}/hang").body == b"taken"
+    tell(host, signal.SIGTERM)
+    assert host.process.wait(15) == 0
+    assert "cleaned: the pool is open\n" in host.log()
+    assert "done" not in host.log()
+    assert "is still busy (at most 0.4 s; CTRL+C again cuts it)" in host.log()
+    if not place:  # what a WSGI app raises is told as ever
+        assert "Traceback" not in host.log()
+
+
+def test_streams_are_cut_before_the_lifespan_ends(start_host: StartHost) -> None:
+    """P2: the handlers of connections that are cut have ended when lifespan's shutdown runs."""
+    grace = "--timeout-graceful-shutdown=0.3"
+    host = start_host(bridge(f"{WORK}:asgi", "--no-access-log", grace))
+    with Client(host.connect()) as client:
+        client.send(request("/stream"))
+        client.sock.recv(1)
+        tell(host, signal.SIGTERM)
+        assert host.process.wait(15) == 0
+    assert "cleaned: the pool is open\n" in host.log()
+    assert "cut 1 request that was still busy" in host.log()
+
+
+def test_work_after_a_websocket_is_finished(start_host: StartHost) -> None:
+    """P2: a WebSocket is told 1012, and what its handler does then is waited for."""
+    host = start_host(bridge(f"{WORK}:asgi", "--no-access-log"))
+    with WebSocket(host.connect()) as client:
+        assert client.shake_hands("/").status == 101
+        tell(host, signal.SIGTERM)
+        assert client.read_close_frame()[0] == 1012
+    assert host.process.wait(15) == 0
+    for said in ("told 1012", "done", "cleaned"):
+        assert f"{said}: the pool is open\n" in host.log()
+
+
+def test_a_head_that_is_half_sent(start_host: StartHost) -> None:
+    """P2: whoever has sent half a request head holds the stop for two seconds, not for ten."""
+    host = start_host(bridge(ASGI, "--no-access-log", "--timeout-header=60"))
+    with Client(host.connect()) as client:
+        client.send(b"GET / HTTP/1.1\r\nHo")
+        with Client(host.connect()) as other:
+            other.get("/")  # so that the half has been read
+        tell(host, signal.SIGTERM)
+        assert host.process.wait(15) == 0
 
 
 # ------------------------------------------------------------- lifespan

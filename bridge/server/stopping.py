@@ -1,0 +1,171 @@
+"""How a server stops without losing what is in flight (P2): on its own and as a Gunicorn worker.
+
+first      connections are closed where they are idle, the others after their answer; and
+           everything that belongs to a request is waited for: WebSockets, work after the
+           response, threads and greenlets
+then       what is left after the grace, or when somebody says so, is cut: connections are
+           reset, tasks are cancelled and awaited
+at last    nothing of a request runs any more, and the app's lifespan may shut down
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from bridge.errors import counted
+from bridge.server.asgi_handler import AsgiExchange
+from bridge.server.draining import Drain
+from bridge.server.handlers import runners_of, stop_runners
+from bridge.server.http import HttpProtocol
+from bridge.server.state import ServerState
+from bridge.types import ASGIApp
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds between two looks at a server that is stopping.
+TICK = 0.02
+#: Seconds that a client has to finish a request head, or to read a refusal, at the end.
+HEAD_GRACE = 2.0
+#: Seconds that what is cancelled has to clean up; and how long when somebody is impatient.
+CANCEL_GRACE = 1.0
+CUT_GRACE = 0.2
+
+
+async def unless(told: Callable[[], bool], work: Coroutine[Any, Any, object]) -> bool:
+    """Do `work`, or give it up as soon as `told`; whether it was done. Raises as it does."""
+    task = asyncio.ensure_future(work)
+    while not task.done() and not told():
+        await asyncio.wait([task], timeout=TICK)
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    await asyncio.wait([task], timeout=CANCEL_GRACE)
+    return False
+
+
+class Draining:
+    """The requests of one server, and their end.
+
+    `is_cut`: whether somebody wants it to end at once. `remedy`: how one can say so, for the log.
+    """
+
+    def __init__(
+        self, state: ServerState, app: ASGIApp, is_cut: Callable[[], bool], remedy: str = ""
+    ) -> None:
+        self._state = state
+        self._app = app
+        self._is_cut = is_cut
+        self._remedy = remedy
+
+    async def run(self, deadline: float) -> None:
+        """Let everything of a request end, until `deadline` (the loop's time); then cut it."""
+        loop = self._state.loop
+        begun = loop.time()
+        heads_until = begun + HEAD_GRACE
+        told = False
+        await asyncio.sleep(TICK)  # for connections and requests that came and are not read
+        while True:
+            self._retire(late=loop.time() > heads_until)
+            await asyncio.sleep(0)  # those that are closed leave
+            if not self._is_busy() or self._is_cut() or loop.time() >= deadline:
+                break
+            if not told:
+                told = self._tell(deadline - begun)
+            await asyncio.sleep(TICK)
+        await self._cut()
+        await unless(self._is_cut, stop_runners(self._app, max(deadline - loop.time(), TICK)))
+        if self._is_cut():
+            await stop_runners(self._app, TICK)
+
+    def _retire(self, *, late: bool) -> None:
+        """Close what is idle; where it is `late`, also who does not come to the point."""
+        for connection in list(self._state.connections):
+            idle = isinstance(connection, HttpProtocol) and connection.exchange is None
+            connection.retire(at_once=late and idle)
+
+    async def _cut(self) -> None:
+        """End what is left of connections and tasks."""
+        state = self._state
+        left = self._busy()
+        if not left:
+            return
+        logger.warning("cut %s that %s still busy", _words(left), _be(left, "was", "were"))
+        state.cut = True
+        for connection in list(state.connections):
+            connection.retire(at_once=True)
+        await asyncio.sleep(0)  # apps hear of their clients before they are cancelled
+        tasks = set(state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CUT_GRACE if self._is_cut() else CANCEL_GRACE)
+        stubborn = sum(not task.done() for task in tasks)
+        if stubborn:
+            logger.error("%s went on after being cancelled: left behind", counted(stubborn, "task"))
+
+    # --------------------------------------------------------- what is in flight
+
+    def _is_busy(self) -> bool:
+        return bool(self._state.connections or self._state.tasks or self._jobs())
+
+    def _jobs(self) -> int:
+        """Calls of WSGI apps that run: also those that close what they have answered with."""
+        return sum(runner.stats().busy for _, runner in runners_of(self._app))
+
+    def _busy(self) -> dict[str, int]:
+        """How many of what are in flight, none left out."""
+        state = self._state
+        requests = sockets = others = calls = 0
+        in_flight: set[asyncio.Task[None] | None] = set()
+        for connection in state.connections:
+            if not isinstance(connection, HttpProtocol):
+                sockets += 1
+                in_flight.add(getattr(connection, "task", None))
+            elif _is_answering(connection):
+                requests += 1
+                if isinstance(connection.exchange, AsgiExchange):
+                    in_flight.add(connection.exchange.task)
+                else:
+                    calls += 1
+            else:
+                others += 1
+        found = {
+            "request": requests,
+            "WebSocket": sockets,
+            "connection": others,
+            "background task": len(state.tasks - in_flight),  # work after a response
+            "call of a WSGI app": max(self._jobs() - calls, 0) if not requests else 0,
+        }
+        return {what: number for what, number in found.items() if number}
+
+    def _tell(self, seconds: float) -> bool:
+        """Say what keeps the server, which has `seconds` for it; False: nothing worth a word."""
+        busy = self._busy()
+        busy.pop("connection", None)  # idle, and about to close
+        if not busy:
+            return False
+        remedy = f"; {self._remedy} {_be(busy, 'it', 'them')}" if self._remedy else ""
+        logger.info(
+            "stopping: %s %s still busy (at most %.3g s%s)",
+            *(_words(busy), _be(busy, "is", "are"), seconds, remedy),
+        )
+        return True
+
+
+def _is_answering(connection: HttpProtocol) -> bool:
+    exchange = connection.exchange
+    return exchange is not None and not isinstance(exchange, Drain)
+
+
+def _words(busy: dict[str, int]) -> str:
+    """``2 requests and 1 WebSocket``."""
+    words = [counted(number, what) for what, number in busy.items()]
+    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
+
+
+def _be(busy: dict[str, int], one: str, several: str) -> str:
+    return one if sum(busy.values()) == 1 else several
