@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from bridge.errors import IllegalMessage
-from bridge.headers import FIELD_NAMES, HOP_BY_HOP, Spellings, check_value
+from bridge.headers import FIELD_NAMES, HOP_BY_HOP, Spellings, clean_value
 from bridge.types import Message, RawHeaders, TextHeaders
 
 # ------------------------------------------------------------- types of message
@@ -171,8 +171,7 @@ class _TextPairs(dict[tuple[bytes, bytes], tuple[str, str]]):
     def __missing__(self, pair: tuple[bytes, bytes]) -> tuple[str, str]:
         name, value = pair
         known = _TEXT_NAMES[name]
-        check_value(name, value)
-        text = known, value.decode("latin-1")
+        text = known, clean_value(name, value).decode("latin-1")
         if len(value) <= self.LONGEST and type(value) is bytes:
             if len(self) >= self.SIZE:
                 self.clear()

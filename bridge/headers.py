@@ -62,6 +62,8 @@ _MOST_FIELDS = 16
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: What could end a line or a string early. (`in` is slow on bytes: it tries for an integer first.)
 _BREAKS = b"\r\n\0"
+#: What may stand around a field value (RFC 9110 §5.6.3).
+BLANKS: Final = b" \t"
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 
 
@@ -183,14 +185,18 @@ def _learn_bytes(name: bytes) -> bytes:
 FIELD_NAMES: Spellings[bytes, bytes] = Spellings(_learn_bytes)
 
 
-def check_value(name: bytes, value: bytes) -> None:
-    """Raise `IllegalMessage` where a field value could end its line (CR, LF, NUL)."""
+def clean_value(name: bytes, value: bytes) -> bytes:
+    """A field value without the blanks around it, which are no part of it (RFC 9110 §5.5).
+
+    Raises `IllegalMessage` for one that could end its line (CR, LF, NUL).
+    """
     if not isinstance(value, bytes):
         raise IllegalMessage(
             f"value of header {name!r} is {type(value).__name__} {value!r}; ASGI wants bytes"
         )
     if len(value.translate(None, _BREAKS)) != len(value):
         raise IllegalMessage(f"value of header {name!r} has a CR, LF or NUL: {value!r}")
+    return value.strip(BLANKS)
 
 
 def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -202,6 +208,5 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     lines = []
     for name, value in headers:
         known[name]
-        check_value(name, value)
-        lines.append(b"%b: %b\r\n" % (name, value))
+        lines.append(b"%b: %b\r\n" % (name, clean_value(name, value)))
     return b"".join(lines)

@@ -10,7 +10,7 @@ ASGI gives numbers and bytes, WSGI text; their tables stand below, one after the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from bridge.errors import IllegalMessage, IllegalResponse
@@ -20,20 +20,20 @@ from bridge.headers import (
     DATE,
     DROPPED,
     FIELD_NAMES,
-    HOP_BY_HOP,
     MEANINGS,
     NOTHING,
     SERVER,
     Recurring,
     Spellings,
     bodiless,
-    check_value,
+    clean_value,
     is_token,
     keep,
     may_all_come_again,
     may_come_again,
     reason,
 )
+from bridge.leniency import LENIENT, Leniency
 from bridge.types import RawHeaders, TextHeaders
 
 Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
@@ -77,6 +77,7 @@ class ResponseHead:
         "bodiless",
         "close",
         "data",
+        "dropped",
         "given",
         "length",
         "number",
@@ -99,17 +100,22 @@ class ResponseHead:
         self.bodiless = bodiless(number)
         lines, self.raw, meanings = [line], RawHeaders(), set()
         self.length: int | None = None
+        #: Names of hop-by-hop fields, which are left out.
+        self.dropped: list[bytes] = []
         for field in fields:
+            meanings.add(field.meaning)
+            if field.meaning == DROPPED:
+                self.dropped.append(field.raw[0])
+                continue
             lines.append(field.line)
             self.raw.append(field.raw)
-            meanings.add(field.meaning)
             if field.length >= 0:
                 self.length = field.length
         #: Status line and fields on the wire, without the blank line that ends a head.
         self.data = b"".join(lines)
         #: The app sets these fields itself.
         self.own_date, self.own_server = DATE in meanings, SERVER in meanings
-        #: The app wants the connection closed (ASGI only).
+        #: The app wants the connection closed.
         self.close = CONNECTION in meanings
         #: Nothing about it is unusual.
         self.plain = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.bodiless
@@ -129,7 +135,7 @@ class _RawFields(_Fields[tuple[bytes, bytes]]):
                 f"header {pair!r} is not a pair of name and value (ASGI, Response Start)"
             ) from None
         lower = FIELD_NAMES[name]
-        check_value(name, value)
+        value = clean_value(name, value)
         if lower == b"content-length" and not value.isdigit():
             raise IllegalMessage(f"content-length is {value!r}, and must be a number")
         return self.keep(pair, Field(name, lower, value))
@@ -230,11 +236,6 @@ def _learn_name(name: str) -> tuple[bytes, bytes]:
     if not is_token(raw):
         raise IllegalResponse(f"header name {name!r} is not a token (RFC 9110 §5.1)")
     lower = raw.lower()
-    if lower in HOP_BY_HOP:
-        raise IllegalResponse(
-            f"header {name!r} is hop-by-hop: it belongs to the server, an app may not set it "
-            "(PEP 3333, Other HTTP Features)"
-        )
     return raw, lower
 
 
@@ -252,13 +253,17 @@ class _TextFields(_Fields[tuple[str, str]]):
             raise IllegalResponse(
                 f"header {pair!r} is not a pair of name and value (PEP 3333, start_response())"
             ) from None
-        if type(pair) is not tuple:
+        if not isinstance(pair, tuple):
             raise IllegalResponse(f"header {pair!r} is no tuple; PEP 3333 wants (name, value)")
         raw, lower = _NAMES[name]
         check_text(f"value of header {name!r}", value)
+        value = value.strip(" \t")
         if lower == b"content-length" and not (value.isascii() and value.isdigit()):
             raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
-        return self.keep(pair, Field(raw, lower, value.encode("latin-1")))
+        field = Field(raw, lower, value.encode("latin-1"))
+        if lower == b"trailer":  # WSGI has none
+            field.meaning, field.line = DROPPED, b""
+        return self.keep(pair, field)
 
 
 def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
@@ -289,30 +294,75 @@ def _check_same(length: int, known: int) -> None:
 TEXT_FIELDS = _TextFields()
 #: Heads of WSGI responses, by the status and the fields in one tuple. Raises as `TEXT_FIELDS` does.
 TEXT_HEADS: Recurring[ResponseHead] = Recurring(_learn_text_head)
-
-
 _last_text = TEXT_HEADS[("200 OK",)]
 
 
-def text_head(status: str, headers: TextHeaders) -> ResponseHead:
-    """What an app gave to ``start_response``, checked (W34, W36). Raises `IllegalResponse`.
+def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -> ResponseHead:
+    """What an app gave to ``start_response``, checked (W34, W36).
 
-    Mostly it is the last one's again, as with `raw_head`.
+    Raises `IllegalResponse` for what `leniency` does not forgive. Mostly it is the last one's
+    again, as with `raw_head`.
     """
     global _last_text
     last = _last_text
     if last.pairs == headers and last.status == status:
         return last
+    if type(headers) is not list:
+        headers = _as_list(headers, leniency)
     try:
         head = TEXT_HEADS[status, *headers]
     except TypeError:
         check_text("status", status)
-        raise IllegalResponse(
-            f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
-        ) from None
-    if head.recurs:
+        head = TEXT_HEADS[status, *_as_tuples(headers, leniency)]
+    if head.dropped or head.close:
+        _judge_hop_by_hop(head, leniency)
+    elif head.recurs:
         _last_text = head
     return head
+
+
+def _as_list(headers: Any, leniency: Leniency) -> TextHeaders:
+    """Fields that are not in a list, in one: tuples, iterators and the like are understood."""
+    if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes, Mapping)):
+        raise _no_fields(headers)
+    if not isinstance(headers, list):
+        leniency.forgive(
+            f"it gives its header fields as {type(headers).__name__}, not as a list",
+            "they are sent as they are",
+        )
+    return list(headers)
+
+
+def _as_tuples(headers: list[Any], leniency: Leniency) -> TextHeaders:
+    """Fields of which some are lists, or are no fields at all."""
+    if not any(isinstance(pair, list) for pair in headers):
+        raise _no_fields(headers)
+    pairs = [tuple(pair) if isinstance(pair, list) else pair for pair in headers]
+    try:
+        hash((*pairs,))
+    except TypeError:
+        raise _no_fields(headers) from None
+    leniency.forgive(
+        "it gives a header field as a list, not as a tuple (name, value)", "it is sent as it is"
+    )
+    return pairs
+
+
+def _no_fields(headers: object) -> IllegalResponse:
+    return IllegalResponse(
+        f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
+    )
+
+
+def _judge_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
+    """An app that says ``Connection: close`` gets it; other fields of this kind are left out."""
+    if head.close and leniency.strict:
+        leniency.forgive("it sets connection, a hop-by-hop field, which belongs to the server", "")
+    for name in head.dropped:
+        leniency.forgive(
+            f"it sets {name.decode()}, a hop-by-hop field, which belongs to the server",
+            "the field is left out",
+        )
 
 
 def with_length(head: ResponseHead, size: int) -> ResponseHead:

@@ -17,57 +17,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
 from bridge.file_wrapper import FileWrapper
 from bridge.headers import reason
+from bridge.leniency import LENIENT, Leniency
 from bridge.response_head import (
     ResponseHead,
     text_head,
     with_length,
     without_length,
 )
+from bridge.response_sink import ResponseSink
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 
 logger = logging.getLogger("bridge.error")
 
 #: Iterators over what is all there: nothing that they give has yet to be made.
 _OVER_PIECES: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))
-
-
-class ResponseSink(Protocol):
-    """Where a WSGI response goes; the rules of what may go are `WsgiCall`'s.
-
-    A sink is called from the thread or greenlet in which the app runs. It gets either one
-    ``respond``, or one ``start``, any number of ``write`` and one ``finish`` or ``abort``.
-    """
-
-    def respond(self, head: ResponseHead, body: bytes) -> None:
-        """Take a whole response; nothing follows."""
-
-    def start(self, head: ResponseHead) -> None:
-        """Take the head of a response whose body follows in pieces."""
-
-    def write(self, chunk: bytes) -> bool:
-        """Take one piece, never empty, and wait while the client is slow.
-
-        False asks the caller to pause: the sink cannot wait where it is called, and will
-        have the caller go on when the client has caught up (inline runner).
-        Raises ``ClientDisconnected`` when the client is gone.
-        """
-
-    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
-        """Take the rest of an open file (at most `count` bytes) as the rest of the body.
-
-        False: not possible here, and nothing was taken; send chunks.
-        """
-
-    def finish(self) -> None:
-        """The body is whole."""
-
-    def abort(self) -> None:
-        """The response cannot be completed: the client must be able to tell."""
 
 
 class WsgiCall:
@@ -79,10 +47,13 @@ class WsgiCall:
     #: Whether what the app returned is known to be one piece.
     _only = False
 
-    def __init__(self, app: WSGIApp, environ: Environ, sink: ResponseSink) -> None:
+    def __init__(
+        self, app: WSGIApp, environ: Environ, sink: ResponseSink, leniency: Leniency = LENIENT
+    ) -> None:
         self._app = app
         self._environ = environ
         self._sink = sink
+        self._leniency = leniency
         self._head: ResponseHead | None = None  # once start_response was called
         self._iterator: Iterator[bytes] | None = None
         self._started = self._over = False
@@ -113,9 +84,12 @@ class WsgiCall:
     # --------------------------------------------------------- what the app calls
 
     def start_response(
-        self, status: str, headers: TextHeaders, exc_info: ExcInfo | None = None, /
+        self, status: str, headers: TextHeaders, exc_info: ExcInfo | None = None
     ) -> Write:
-        """PEP 3333's ``start_response``; raises `IllegalResponse` where it is called wrongly."""
+        """PEP 3333's ``start_response``; raises `IllegalResponse` where it is called wrongly.
+
+        Its arguments may be named, as most servers have it.
+        """
         if exc_info is not None:
             try:
                 if self._started and exc_info[1] is not None:
@@ -126,7 +100,7 @@ class WsgiCall:
             raise IllegalResponse("start_response() was called a second time without exc_info")
         if self._started:
             raise IllegalResponse("start_response() was called after the response had started")
-        self._head = head = text_head(status, headers)
+        self._head = head = text_head(status, headers, self._leniency)
         self._left = head.length
         self._bare = head.bodiless or self._is_head
         return self.write

@@ -181,6 +181,11 @@ class TestHeaders:
                 ("X-Latin", "ü"),
             ]
 
+    def test_blanks_around_a_value(self) -> None:
+        """A25: they are no part of it (RFC 9110 §5.5), and do not leave."""
+        fields = [(b"a", b" \tb c\t "), (b"d", b" "), (b"content-length", b" 5")]
+        assert text_headers(fields) == [("a", "b c"), ("d", ""), ("content-length", "5")]
+
     def test_pairs_may_be_lists(self) -> None:
         """A20: a pair may be a list, as it is after a trip through JSON or msgpack."""
         assert text_headers([[b"a", b"b"]]) == [("a", "b")]  # type: ignore[list-item]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import IllegalMessage, IllegalResponse
+from bridge.leniency import Leniency
 from bridge.response_head import (
     RAW_HEADS,
     TEXT_FIELDS,
@@ -137,6 +138,56 @@ def test_content_length() -> None:
     assert plain.length is None
 
 
+BESIDE_PEP_3333: dict[str, tuple[Any, str]] = {
+    "lists": ([["A", "b"], ("C", "d")], "header field as a list"),
+    "tuple": ((("A", "b"), ("C", "d")), "as tuple, not as a list"),
+    "iterator": (lambda: iter([["A", "b"], ["C", "d"]]), "iterator, not as a list"),
+    "items": ({"A": "b", "C": "d"}.items(), "as dict_items, not as a list"),
+    "hop-by-hop": ([("Connection", "keep-alive"), ("A", "b"), ("C", "d")], "sets connection"),
+    "coding": ([("Transfer-Encoding", "chunked"), ("A", "b"), ("C", "d")], "sets transfer-enc"),
+    "trailer": ([("A", "b"), ("C", "d"), ("Trailer", "E")], "sets trailer"),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE_PEP_3333)
+def test_what_is_forgiven(case: str, caplog: pytest.LogCaptureFixture) -> None:
+    """W34: what most servers take is taken, and warned of once; strict says that it is an error."""
+    given, said = BESIDE_PEP_3333[case]
+    make = given if case == "iterator" else lambda: given
+    leniency = Leniency("the app")
+    for _ in range(3):
+        head = text_head("200 OK", make(), leniency)
+        assert head.data == b"HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n"
+        assert head.raw == [(b"a", b"b"), (b"c", b"d")]
+    warnings = [record.getMessage() for record in caplog.records if said in record.getMessage()]
+    assert len(warnings) == 1
+    assert "'the app'" in warnings[0]
+    with pytest.raises(IllegalResponse, match=said):
+        text_head("200 OK", make(), Leniency("the app", strict=True))
+
+
+def test_an_app_can_ask_for_a_close(caplog: pytest.LogCaptureFixture) -> None:
+    """W34: `Connection: close` is obeyed without a word; strict says that it is an error."""
+    close = [("Connection", "close")]
+    assert text_head("200 OK", close).close
+    assert not caplog.records
+    with pytest.raises(IllegalResponse, match="sets connection"):
+        text_head("200 OK", close, Leniency("the app", strict=True))
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", " \t "])
+def test_blanks_around_a_value(blank: str) -> None:
+    """S10, W34: they are no part of it, and do not leave."""
+    for value in ("", "a", "a b"):
+        text = text_head("200 OK", [("A", f"{blank}{value}{blank}")])
+        raw = RAW_HEADS[200, (b"a", f"{blank}{value}{blank}".encode())]
+        assert text.data == f"HTTP/1.1 200 OK\r\nA: {value}\r\n".encode()
+        assert raw.data == text.data.replace(b"A:", b"a:")
+        assert text.raw == raw.raw == [(b"a", value.encode())]
+    assert text_head("200 OK", [("Content-Length", f"{blank}5{blank}")]).length == 5
+    assert RAW_HEADS[200, (b"content-length", f"{blank}5{blank}".encode())].length == 5
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "said"),
     [
@@ -145,7 +196,9 @@ def test_content_length() -> None:
         ("200 OK\r\nX: y", [], "status has a CR, LF or NUL"),
         ("99 Low", [], "three digits from 200 up"),
         ("200 OK", None, "headers are None, and must be a list"),
-        ("200 OK", [["A", "b"]], "and must be a list of"),
+        ("200 OK", [["A"]], "is not a pair"),
+        ("200 OK", {"A": "b"}, "and must be a list of"),
+        ("200 OK", "ab", "and must be a list of"),
         ("200 OK", [("A",)], "is not a pair"),
         ("200 OK", ["ab"], "is no tuple"),
         ("200 OK", [("A", 1)], "value of header 'A' is int"),
@@ -153,7 +206,6 @@ def test_content_length() -> None:
         ("200 OK", [("A b", "c")], "is not a token"),
         ("200 OK", [("A", "b\nc")], "has a CR, LF or NUL"),
         ("200 OK", [("A", "\u20ac")], "outside latin-1"),
-        ("200 OK", [("Connection", "close")], "hop-by-hop"),
         ("200 OK", [("Content-Length", "+1")], "must be digits only"),
     ],
 )

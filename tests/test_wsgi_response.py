@@ -388,10 +388,6 @@ def test_wrong_status(status: Any, errors: Callable[[], list[logging.LogRecord]]
         ("X-A:", "x"),
         ("", "x"),
         ("X-\xe9", "x"),
-        ("Connection", "close"),
-        ("transfer-ENCODING", "chunked"),
-        ("Keep-Alive", "timeout=5"),
-        ("Upgrade", "h2c"),
         ("Content-Length", "five"),
         ("Content-Length", "-5"),
         ("Content-Length", "\xb2"),
@@ -407,6 +403,31 @@ def test_wrong_header(field: Any, errors: Callable[[], list[logging.LogRecord]])
     assert record.exc_info is not None
     name = field[0] if len(field) == 2 else ""
     assert not isinstance(name, str) or name in str(record.exc_info[1])
+
+
+@pytest.mark.parametrize(
+    "field",
+    [("Connection", "keep-alive"), ("transfer-ENCODING", "chunked"), ("Keep-Alive", "timeout=5"),
+     ("Upgrade", "h2c")],
+)  # fmt: skip
+def test_hop_by_hop_fields(field: tuple[str, str]) -> None:
+    """W34: what belongs to the server is left out, and the response is served."""
+    ran = run(answering([b"x"], headers=[TEXT, field]))
+    assert (ran.status, ran.headers) == (
+        "200 OK",
+        {"Content-Type": "text/plain", "Content-Length": "1"},
+    )
+
+
+def test_named_arguments() -> None:
+    """W34: start_response() takes its arguments by name, too."""
+
+    def app(environ: Environ, start_response: Any) -> list[bytes]:
+        start_response(status="200 OK", headers=[TEXT])
+        start_response("404 Not Found", [TEXT], exc_info=(None, None, None))
+        return [b"x"]
+
+    assert run(app).status == "404 Not Found"
 
 
 def test_values_that_are_allowed() -> None:

@@ -16,6 +16,7 @@ from bridge.headers import (
     MEANINGS,
     Recurring,
     bodiless,
+    clean_value,
     may_all_come_again,
     reason,
 )
@@ -39,7 +40,7 @@ class Head:
         self.length: int | None = None
         for name, value in headers:
             if MEANINGS.get(FIELD_NAMES[name]) == CONTENT_LENGTH:
-                self.length = _as_length(value)
+                self.length = _as_length(clean_value(name, value))
 
 
 def _as_length(value: bytes) -> int:

@@ -41,6 +41,7 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
             max_body_size=app.max_body_size,
             spool_body=app.spool_body,
             prefix=prefix,
+            leniency=app.leniency,
             exchange=ThreadExchange if app.runner.threaded else LoopExchange,
         )
     if isinstance(app, Dispatcher):

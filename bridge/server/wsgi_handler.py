@@ -19,6 +19,7 @@ from bridge.body import HIGH_WATER, NoInput, WholeInput, WsgiInput
 from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
 from bridge.errors import BridgeError, RequestError
 from bridge.headers import NOTHING, reason
+from bridge.leniency import LENIENT, Leniency
 from bridge.response_head import TEXT_FIELDS, ResponseHead
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
@@ -40,6 +41,7 @@ class WsgiHandler:
 
     `spool_body`: take whole bodies before the app runs, this many bytes of each in memory.
     `max_body_size`: bytes; None leaves it to the server's own limit (W22).
+    `leniency`: how far responses that break PEP 3333 are taken.
     `exchange`: the class of exchanges that fits the runner.
     """
 
@@ -52,10 +54,12 @@ class WsgiHandler:
         spool_body: int | None = None,
         multiprocess: bool = False,
         prefix: str = "",
+        leniency: Leniency = LENIENT,
         exchange: type[WsgiExchange],
     ) -> None:
         self.app = app
         self.runner = runner
+        self.leniency = leniency
         self._exchange = exchange
         self.max_body_size = max_body_size
         self.spool = spool_body if runner.can_wait else (spool_body or _SPOOL)
@@ -218,7 +222,8 @@ class WsgiExchange(Exchange):
     def _submit(self) -> None:
         self.submitted = True
         try:
-            call = WsgiCall(self.handler.app, self._environ(), self)
+            handler = self.handler
+            call = WsgiCall(handler.app, self._environ(), self, handler.leniency)
         except RequestError as error:
             self.refuse(error.status, reason(error.status))
             return
@@ -313,7 +318,7 @@ class WsgiExchange(Exchange):
         (RFC 9110 §8.6), and the server's own fields come with the head.
         """
         if self.framing == UNFRAMED:
-            fields = [TEXT_FIELDS[pair] for pair in headers]
+            fields = [TEXT_FIELDS[name, value] for name, value in headers]
             lines = b"".join([field.line for field in fields if field.meaning == NOTHING])
             self.put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
 

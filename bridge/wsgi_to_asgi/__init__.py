@@ -17,6 +17,7 @@ from typing import Any
 
 from bridge.environ import base_environ, environ_from_scope
 from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
+from bridge.leniency import Leniency
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
 from bridge.runners.desk import Desk
@@ -83,6 +84,8 @@ class WsgiToAsgi:
         if not callable(app):
             raise ConfigError(f"a WSGI app is a callable, and this is {app!r}")
         self.app = app
+        #: How far responses that break PEP 3333 are taken as they are meant (W34).
+        self.leniency = Leniency(app)
         self.runner = make_runner(
             runner, threads=threads, queue_limit=queue_limit, **runner_settings
         )
@@ -143,7 +146,7 @@ class WsgiToAsgi:
                 spool = _SPOOL
             if spool is not None and not await exchange.take_body(environ, spool):
                 return
-        exchange.call = WsgiCall(self.app, environ, exchange)
+        exchange.call = WsgiCall(self.app, environ, exchange, self.leniency)
         exchange.context = context = copy_context()
         try:
             await exchange.run()

@@ -168,7 +168,7 @@ class Exchange:
 
     def early_hints(self, headers: TextHeaders) -> None:
         """``wsgi.early_hints``: links that a browser may load while the app works (W42)."""
-        fields = [TEXT_FIELDS[pair].raw for pair in headers]
+        fields = [TEXT_FIELDS[name, value].raw for name, value in headers]
         links = [value for name, value in fields if name == b"link"]
         self.put({"type": "http.response.early_hint", "links": links})
         self.flush()

@@ -32,6 +32,11 @@ class TestWhatIsKnown:
         assert head.line == "404 Not Found"
         assert head.fields == [("Content-Type", "text/plain"), ("x", "\xe9")]
 
+    def test_blanks_around_a_length(self) -> None:
+        """A25: they are no part of a value, also of one that the adapter reads."""
+        head = head_of(start(200, [(b"content-length", b" 5 ")]))
+        assert (head.length, head.fields) == (5, [("content-length", "5")])
+
     def test_unknown_status(self) -> None:
         """A25: a status without a standard reason gets one all the same (PEP 3333)."""
         assert head_of(start(799)).line == "799 Unknown"

@@ -193,6 +193,14 @@ def test_hop_by_hop_fields_are_ours(client: Client) -> None:
     assert client.is_closed()
 
 
+def test_blanks_around_a_value(client: Client) -> None:
+    """S10: they are no part of a field, and do not leave."""
+    response = client.get(
+        "/respond?piece=hello&header=X-A:%20%09a%20b%09&header=Content-Length:%205"
+    )
+    assert (response.values(b"x-a"), response.values(b"content-length")) == ([b"a b"], [b"5"])
+
+
 def test_misuse(client: Client) -> None:
     """S10: messages that are malformed or out of order raise in the app, and harm nothing."""
     assert client.get("/misuse").body == b",".join([b"IllegalMessage"] * 6)

@@ -61,6 +61,22 @@ def test_wrong_start(client: raw.Client, host: Host, wrong: str) -> None:
     assert "IllegalResponse" in host.log(said)
 
 
+@pytest.mark.parametrize("kind", ["whole", "stream"])
+@pytest.mark.parametrize("case", wsgi_rules.BESIDE)
+def test_beside_pep_3333(host: Host, case: str, kind: str) -> None:
+    """W34, S10: what servers take is taken, hop-by-hop fields left out; a close is obeyed."""
+    with raw.Client(host.connect()) as client:
+        response = client.get(f"/beside?{case}&{kind}")
+        assert response.status == 200
+        assert response.value(b"x-a") == b"a"
+        assert response.body in (b"in one!", b"streams")
+        assert response.closes == (case == "close")
+        if case == "close":
+            assert client.is_closed(10)
+        else:
+            assert client.get("/hello").body == b"Hello, world!"
+
+
 @pytest.mark.parametrize("wrong", wsgi_rules.CHUNKS)
 def test_wrong_body(client: raw.Client, host: Host, wrong: str) -> None:
     """W34: a body that is no iterable of bytes is a 500, and a TypeError in the log."""

@@ -195,7 +195,6 @@ WRONG: dict[str, Callable[[StartResponse], Any]] = {
     "name": lambda start: start("200 OK", [("X A", "a")]),
     "bytes": lambda start: start("200 OK", [("X-A", b"a")]),  # type: ignore[list-item]
     "unicode": lambda start: start("200 OK", [("X-A", "\u20ac")]),
-    "hop": lambda start: start("200 OK", [("Connection", "close")]),
     "length": lambda start: start("200 OK", [("Content-Length", "x")]),
 }
 
@@ -203,6 +202,25 @@ WRONG: dict[str, Callable[[StartResponse], Any]] = {
 def wrong(environ: Environ, start_response: StartResponse) -> Any:
     WRONG[environ["QUERY_STRING"]](start_response)
     return [b"body"]
+
+
+BESIDE: dict[str, Callable[[Any], Any]] = {
+    "hop": lambda start: start("200 OK", [("Connection", "keep-alive"), ("X-A", "a")]),
+    "close": lambda start: start("200 OK", [("Connection", "close"), ("X-A", "a")]),
+    "coding": lambda start: start("200 OK", [("Transfer-Encoding", "chunked"), ("X-A", "a")]),
+    "lists": lambda start: start("200 OK", [["X-A", "a"]]),
+    "tuple": lambda start: start("200 OK", (("X-A", "a"),)),
+    "iterator": lambda start: start("200 OK", iter([["X-A", "a"]])),
+    "named": lambda start: start(status="200 OK", headers=[("X-A", "a")], exc_info=None),
+    "blanks": lambda start: start("200 OK", [("X-A", " \ta\t "), ("Content-Length", " 7 ")]),
+}
+
+
+def beside(environ: Environ, start_response: StartResponse) -> Any:
+    """What PEP 3333 does not allow, and servers take."""
+    case, _, kind = environ["QUERY_STRING"].partition("&")
+    BESIDE[case](start_response)
+    return iter([b"str", b"eams"]) if kind == "stream" and case != "blanks" else [b"in one!"]
 
 
 CHUNKS: dict[str, Any] = {"text": ["text"], "number": [b"x", 5], "none": None, "bytes": b"bytes"}
@@ -403,9 +421,9 @@ ROUTES: dict[str, WSGIApp] = {
     f"/{route.__name__}": route
     for route in (
         environ, echo, lines, echo_stream, upload, unread, hello, large, empty, status, stream,
-        write, late, replaced, re_raised, twice, never, wrong, wrong_body, too_long, too_short,
-        error, error_in_stream, error_in_close, endless, endless_write, ahead, slowly, next_step,
-        file, hints, context, waits, waits_long, ask_itself, told,
+        write, late, replaced, re_raised, twice, never, wrong, wrong_body, beside, too_long,
+        too_short, error, error_in_stream, error_in_close, endless, endless_write, ahead, slowly,
+        next_step, file, hints, context, waits, waits_long, ask_itself, told,
     )
 }  # fmt: skip
 

@@ -1,0 +1,45 @@
+"""What PEP 3333 does not allow in a response, and most servers take all the same (W34).
+
+Such a response is served, and the app's log says so: once, for each kind of thing that it does.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from bridge.errors import IllegalResponse
+
+logger = logging.getLogger("bridge.error")
+
+
+class Leniency:
+    """How far the responses of one app are taken as they are meant.
+
+    `strict`: not at all; what PEP 3333 does not allow is then an `IllegalResponse`.
+    """
+
+    def __init__(self, app: Any, *, strict: bool = False) -> None:
+        self._app = app
+        self.strict = strict
+        self._told: dict[str, object] = {}
+
+    def forgive(self, what: str, done: str) -> None:
+        """The app did `what`; it is `done` instead. Warns of it once, from any thread.
+
+        `what` is one of few texts, without values that an app or a client chooses.
+        """
+        if self.strict:
+            raise IllegalResponse(f"{what} (PEP 3333, The start_response() Callable)")
+        mine = object()
+        if self._told.setdefault(what, mine) is mine:
+            logger.warning(
+                "%.200r: %s, which PEP 3333 does not allow; %s. This is said once for this app",
+                self._app,
+                what,
+                done,
+            )
+
+
+#: For responses of our own.
+LENIENT = Leniency("asgi-bridge")
