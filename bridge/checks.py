@@ -221,11 +221,13 @@ RUNNING: dict[str, Check] = {
     "runner": Check(kind=KINDS["str"], choices=("thread", "greenlet", "inline")),
     "threads": Check(kind=KINDS["int"], least=1),
     "queue_limit": Check(kind=KINDS["int"], least=1),
+    "queue_timeout": Check(kind=KINDS["Seconds"], least=0, zero="any"),
     "websocket": Check(kind=KINDS["bool"]),
 }
 RUNNING_DEFAULTS: dict[str, Any] = {
     "runner": "thread",
     "threads": 8,
     "queue_limit": 1024,
+    "queue_timeout": 0.0,
     "websocket": False,
 }

@@ -46,6 +46,8 @@ class WsgiCall:
 
     #: Whether what the app returned is known to be one piece.
     _only = False
+    #: For the runner: when it was queued.
+    since: float
 
     def __init__(
         self, app: WSGIApp, environ: Environ, sink: ResponseSink, leniency: Leniency = LENIENT
@@ -280,6 +282,23 @@ class WsgiCall:
                 close()
             except BaseException:
                 logger.exception("close() of the response to %s raised", self._name())
+
+    @property
+    def sink(self) -> ResponseSink:
+        """Where the response goes."""
+        return self._sink
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address and port, where the environ has both."""
+        environ = self._environ
+        try:
+            return environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"])
+        except (KeyError, TypeError, ValueError):  # not known; or the app has put words there
+            return None
+
+    def waits(self) -> None:
+        """It waits for a thread; the server hears by itself when the client leaves."""
 
     def cancel(self) -> None:
         """Give up a paused call: the client is gone. For the thread or context that ran it."""

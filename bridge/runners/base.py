@@ -34,6 +34,16 @@ class Job(Protocol):
     It never raises, and answers False when it pauses, which only the inline runner's jobs do.
     """
 
+    #: When it was queued, in the loop's time (thread runner).
+    since: float
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The address and port at which its client is connected; None where they are not known."""
+
+    def waits(self) -> None:
+        """It waits for a thread, and has done so for long: listen whether its client leaves."""
+
     def __call__(self) -> bool:
         """Run: in one thread or greenlet, and in one context, from beginning to end."""
 
@@ -49,7 +59,7 @@ class Stats(NamedTuple):
     queued: int  #: jobs that wait
     oldest_wait: float  #: seconds that the first of these has waited, to the millisecond
     served: int  #: jobs run so far
-    rejected: int  #: jobs refused because the queue was full or did not move
+    rejected: int  #: jobs refused: the queue was full, they waited too long, or for themselves
 
 
 class Runner(abc.ABC):
@@ -60,7 +70,7 @@ class Runner(abc.ABC):
     #: Whether jobs run in other threads than the loop's.
     threaded = False
     #: The jobs that wait for a thread; only ever empty where none can.
-    queue: Collection[object] = ()
+    queue: Collection[Any] = ()
     #: Whether `wait` works; where it does not, a job has all its input before it starts.
     can_wait: bool
 
@@ -101,6 +111,10 @@ class Runner(abc.ABC):
     def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
         """Raise `reason` in `job` where it waits, if the runner can do that (G4)."""
         return
+
+    def withdraw(self, job: Job) -> bool:
+        """Take back a `job` that has not begun: its client has left. False if it has begun."""
+        return False
 
     def cancel(self, job: Any) -> None:
         """Give up a `job` that has paused (inline runner): it closes what it has open."""

@@ -3,9 +3,9 @@
 Waking a thread costs more than running a small app. So the loop puts jobs in a deque, and wakes a
 thread only if every one of them sleeps: a thread that is awake takes job after job until there are
 none. That alone would let a job wait behind one that blocks, so while jobs wait, one timer of the
-loop looks at the head of the queue every millisecond: the same job there twice means that nobody
-takes jobs, and then more threads are woken, twice as many at each look. Threads are started up to
-the bound when none sleeps, and end after some idle seconds.
+loop looks at the queue every millisecond, and wakes more threads if it does not move
+(`queue_watch.py`). Threads are started up to the bound when none sleeps, and end after some idle
+seconds.
 
     submit: append(job) -> all asleep? wake one when the loop has read all there is : arm the timer
     worker: popleft -> run -> ... -> empty: put itself among the idle, look once more, sleep
@@ -31,31 +31,28 @@ from contextvars import Context, copy_context
 
 from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, holding, lend_loop
+from bridge.runners.queue_watch import QueueWatch
 
 logger = logging.getLogger("bridge.error")
-
-#: Seconds between two looks at the head of the queue: while more threads can be woken ...
-TICK = 0.001
-#: ... and while they cannot.
-SLOW_TICK = 0.05
 
 
 class _Worker:
     """One thread of the pool. Its lock is held while it sleeps; releasing it wakes the thread."""
 
-    __slots__ = ("served", "wake")
+    __slots__ = ("job", "served", "wake")
 
     def __init__(self) -> None:
         self.wake = threading.Lock()
         self.wake.acquire()
         self.served = 0
+        self.job: Job | None = None  # what it runs now
 
 
 class ThreadRunner(Runner):
     """A pool of at most `threads` threads with at most `queue_limit` jobs waiting.
 
-    `idle_timeout`: seconds after which a thread without work ends. `stall_timeout`: seconds after
-    which jobs that wait are refused when not one of the threads came free in that time.
+    `queue_timeout`: seconds that a job may wait before it is refused; 0: any time.
+    `idle_timeout`: seconds after which a thread without work ends.
     """
 
     multithread = True
@@ -66,15 +63,15 @@ class ThreadRunner(Runner):
         self,
         threads: int = 8,
         queue_limit: int = 1024,
+        queue_timeout: float = 0.0,
         *,
         idle_timeout: float = 10.0,
-        stall_timeout: float = 10.0,
     ) -> None:
         self.threads = threads
         self.queue_limit = queue_limit
         self.multithread = threads > 1
         self._idle_timeout = idle_timeout
-        self._stall_timeout = stall_timeout
+        self._queue_timeout = queue_timeout
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
         self._rejected = 0
@@ -88,9 +85,7 @@ class ThreadRunner(Runner):
         self._retired = 0  # jobs served by threads that have ended
         self._lock = threading.Lock()  # for _workers and _retired, which change rarely
         self._waits: set[concurrent.futures.Future[object]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._head: Job | None = None
-        self._head_since = 0.0
+        self._watch: QueueWatch | None = None
         self._stopping: asyncio.Event | None = None
         self._waking = False  # whether `_wake_first` is to be called
         self._shortage: Exception | None = None  # why no thread can be started, if so
@@ -103,9 +98,9 @@ class ThreadRunner(Runner):
             self._pid = os.getpid()
             self._reset()
         self._stopping = None
-        if self._loop is not loop:
+        if self._loop is not loop or self._watch is None:
             self._loop = loop
-            self._timer = None
+            self._watch = QueueWatch(self, self._jobs, loop, self._queue_timeout)
             self._waking = False
         self._context = copy_context()
         self._context.run(holding.set, (*holding.get(), self))
@@ -113,18 +108,19 @@ class ThreadRunner(Runner):
     def submit(self, job: Job) -> None:
         """Queue `job` and see to it that a thread takes it."""
         jobs = self._jobs
-        if not self._idle and len(self._workers) >= self.threads:
+        if not self._idle and (len(self._workers) >= self.threads or self._shortage is not None):
             self._admit(len(jobs))
-        loop = self._loop
-        if self._stopping is not None or loop is None:
+        loop, watch = self._loop, self._watch
+        if self._stopping is not None or loop is None or watch is None:
             raise Overloaded("the thread runner is not running")
+        job.since = loop.time()
         jobs.append(job)
         if len(self._idle) == len(self._workers):
             if not self._waking:
                 self._waking = True
                 loop.call_soon(self._wake_soon)
-        elif self._timer is None:
-            self._watch(job)
+        else:
+            watch.begin()
 
     def _wake_soon(self) -> None:
         """At the end of the loop's step: wake after the next, when what this one wrote has left.
@@ -137,21 +133,12 @@ class ThreadRunner(Runner):
     def _wake_first(self) -> None:
         """Every thread sleeps, and jobs have come."""
         self._waking = False
-        first, second = self._peek(0), self._peek(1)
-        if first is not None:
-            # Whoever is woken takes the first; where nobody can be, that waits too.
-            waiting = second if self._wake() else first
-            if self._nobody_can_run():
-                return
-            if waiting is not None and self._timer is None:
-                self._watch(waiting)
-
-    def _peek(self, index: int) -> Job | None:
-        """A job that waits, if there are so many; threads may take them meanwhile."""
-        try:
-            return self._jobs[index]
-        except IndexError:
-            return None
+        if not self._jobs or self._watch is None:
+            return
+        # Whoever is woken takes the first; where nobody can be, that waits too.
+        still_waiting = len(self._jobs) > self.wake()
+        if still_waiting and not self.nobody_can_run():
+            self._watch.begin()
 
     def _admit(self, queued: int) -> None:
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
@@ -165,7 +152,7 @@ class ThreadRunner(Runner):
                 "busy: one of them would have to answer it; raise `threads`"
             )
 
-    def _wake(self) -> bool:
+    def wake(self) -> bool:
         """Wake or start one thread; False if that cannot be."""
         try:
             self._idle.pop().wake.release()
@@ -204,43 +191,25 @@ class ThreadRunner(Runner):
             logger.warning("threads can be started again")
         return True
 
-    def _nobody_can_run(self) -> bool:
+    def nobody_can_run(self) -> bool:
         """Whether there is no thread and none can be started; then all that wait are refused."""
         if self._workers or self._shortage is None:
             return False
         self._refuse_all(Overloaded(f"no thread can be started: {self._shortage!r}"))
         return True
 
-    def _watch(self, head: Job) -> None:
-        if self._loop is not None:
-            self._head, self._head_since, self._step = head, self._loop.time(), 1
-            self._timer = self._loop.call_later(TICK, self._look)
+    def running(self) -> list[Job]:
+        """The jobs that run now, one for each busy thread."""
+        with self._lock:
+            return [worker.job for worker in self._workers if worker.job is not None]
 
-    def _look(self) -> None:
-        """Is the first job that waits still the one of the last look? (Runs while jobs wait.)"""
-        self._timer = None
+    def withdraw(self, job: Job) -> bool:
+        """Take `job` out of the queue, where it still is."""
         try:
-            head = self._jobs[0]
-        except IndexError:
-            self._head = None
-            return
-        if head is not self._head:
-            self._watch(head)
-            return
-        assert self._loop is not None
-        woken = sum(self._wake() for _ in range(min(self._step, len(self._jobs))))
-        self._step *= 2
-        if self._nobody_can_run():
-            return
-        if not woken and self._loop.time() - self._head_since > self._stall_timeout:
-            self._refuse_all(
-                SelfRequest(
-                    f"none of the {self.threads} threads came free for {self._stall_timeout:g} s; "
-                    "does the app wait for a request to itself? Raise `threads` if it does"
-                )
-            )
-            return
-        self._timer = self._loop.call_later(TICK if woken else SLOW_TICK, self._look)
+            self._jobs.remove(job)
+        except (ValueError, IndexError):  # a thread has it, or takes another just now
+            return False
+        return True
 
     def _refuse_all(self, error: BridgeError) -> None:
         while self._jobs:
@@ -248,9 +217,10 @@ class ThreadRunner(Runner):
                 job = self._jobs.popleft()
             except IndexError:  # a thread came free just now
                 return
-            self._refuse(job, error)
+            self.refuse(job, error)
 
-    def _refuse(self, job: Job, error: BridgeError) -> None:
+    def refuse(self, job: Job, error: BridgeError) -> None:
+        """Answer `job`, which is out of the queue, with `error`."""
         self._rejected += 1
         try:
             job.refuse(error)
@@ -266,9 +236,8 @@ class ThreadRunner(Runner):
         self._loop = asyncio.get_running_loop()  # not always the one that was served
         self._stopping = asyncio.Event()
         self._refuse_all(Overloaded("the server is stopping"))
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._head = None
+        if self._watch is not None:
+            self._watch.stop()
         while self._idle:
             try:
                 self._idle.pop().wake.release()
@@ -316,7 +285,7 @@ class ThreadRunner(Runner):
                 if self._sleep(worker):
                     continue
                 return
-            context = None
+            worker.job, context = job, None
             try:
                 if served_loop is not self._loop or len(sys.modules) != modules:
                     served_loop, modules = self._loop, len(sys.modules)
@@ -327,6 +296,7 @@ class ThreadRunner(Runner):
             except BaseException as error:
                 self._raised(job, error, begun=context is not None)
             worker.served += 1
+            worker.job = None
             del job, context  # or they live until the next one
 
     def _raised(self, job: Job, error: BaseException, *, begun: bool) -> None:
@@ -334,7 +304,7 @@ class ThreadRunner(Runner):
         if not begun and self._loop is not None:
             refusal = Overloaded(f"the request could not be begun: {error!r}")
             try:
-                self._loop.call_soon_threadsafe(self._refuse, job, refusal)
+                self._loop.call_soon_threadsafe(self.refuse, job, refusal)
             except RuntimeError:  # the loop has closed: nobody waits
                 pass
         logger.error(
@@ -402,8 +372,11 @@ class ThreadRunner(Runner):
             served += sum(worker.served for worker in self._workers)
         idle, queued = min(len(self._idle), total), len(self._jobs)
         oldest = 0.0
-        if queued and self._head is not None and self._loop is not None:
-            oldest = self._loop.time() - self._head_since
+        try:
+            if queued and self._loop is not None:
+                oldest = max(0.0, self._loop.time() - self._jobs[0].since)
+        except IndexError:  # just taken
+            pass
         return Stats(total - idle, idle, queued, oldest, served, self._rejected)
 
 

@@ -95,6 +95,12 @@ class Config:
         _RUNNER,
         check=RUNNING["queue_limit"],
     )
+    queue_timeout: Seconds = setting(
+        RUNNING_DEFAULTS["queue_timeout"],
+        "For a request to get a thread; then 503. It gives its place back if its client leaves.",
+        _RUNNER,
+        check=RUNNING["queue_timeout"],
+    )
     websocket: bool = setting(
         RUNNING_DEFAULTS["websocket"],
         "Give WSGI apps WebSockets, as `werkzeug.socket` (flask-sock).",

@@ -51,6 +51,7 @@ def _load_mounts(config: Config) -> Dispatcher:
         runner=config.runner,
         threads=config.threads,
         queue_limit=config.queue_limit,
+        queue_timeout=config.queue_timeout,
         websocket=config.websocket,
     )
 

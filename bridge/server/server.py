@@ -145,6 +145,7 @@ class Server:
             "runner": config.runner,
             "threads": config.threads,
             "queue_limit": config.queue_limit,
+            "queue_timeout": config.queue_timeout,
             "websocket": config.websocket,
         }
         try:

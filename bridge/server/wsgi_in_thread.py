@@ -45,6 +45,15 @@ class ThreadExchange(WsgiExchange):
         self._wire = connection.wire or connection.make_wire() or NO_WIRE
         self.handler.runner.submit(call)
 
+    def disconnected(self) -> None:
+        """The client has left: a request that waits for a thread gives its place back (W52)."""
+        super().disconnected()
+        if not self.over:
+            runner = self.handler.runner
+            for call in tuple(runner.queue):
+                if call.sink is self and runner.withdraw(call):
+                    self.over = True
+
     # --------------------------------------------------------- the response, in the thread
 
     def respond(self, head: ResponseHead, body: bytes) -> None:

@@ -54,7 +54,8 @@ class WsgiToAsgi:
 
     `runner`: ``"thread"`` (default), ``"greenlet"``, ``"inline"``, or a `Runner`.
     `threads`: the most threads that run the app at once. `queue_limit`: the most requests that
-    wait for one; those beyond get a 503 with Retry-After.
+    wait for one; those beyond get a 503 with Retry-After, and so do those that wait for longer than
+    `queue_timeout` seconds (0: they wait for any time, in their turn).
     `max_body_size`: bytes of a request body; more is a 413. None: no limit of ours.
     `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
     more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
@@ -75,6 +76,7 @@ class WsgiToAsgi:
         runner: str | Runner = "thread",
         threads: int = 8,
         queue_limit: int = 1024,
+        queue_timeout: float = 0.0,
         max_body_size: int | None = None,
         spool_body: int | None = None,
         propagate_context: bool = False,
@@ -87,7 +89,11 @@ class WsgiToAsgi:
         #: How far responses that break PEP 3333 are taken as they are meant (W34).
         self.leniency = Leniency(app)
         self.runner = make_runner(
-            runner, threads=threads, queue_limit=queue_limit, **runner_settings
+            runner,
+            threads=threads,
+            queue_limit=queue_limit,
+            queue_timeout=queue_timeout,
+            **runner_settings,
         )
         self.max_body_size = max_body_size
         self.spool_body = spool_body if self.runner.can_wait else (spool_body or _SPOOL)

@@ -36,6 +36,7 @@ class Exchange:
 
     call: WsgiCall
     context: Context
+    since: float  # for the runner: when it was queued
     #: The scope's extensions (ASGI, "Extensions").
     extensions: Any = ()
     #: The response broke off: the host must not end it as if it were whole.
@@ -93,6 +94,15 @@ class Exchange:
     def refuse(self, error: BridgeError) -> None:
         """The runner has no place for it (W52, W53)."""
         self.call.refuse(error)
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address and port, while the call is not over."""
+        call: WsgiCall | None = getattr(self, "call", None)
+        return None if call is None else call.peer
+
+    def waits(self) -> None:
+        """It waits for a thread."""
 
     def cancel(self) -> None:
         """Give up a paused call."""

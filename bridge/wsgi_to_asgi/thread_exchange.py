@@ -67,6 +67,11 @@ class ThreadExchange(Exchange):
         super().refuse(error)
         self._end()
 
+    def waits(self) -> None:
+        """It waits for a thread: listen for its client, unless that would bring the body (W21)."""
+        if not self.has_body or self.upload.ended:
+            self._listen()
+
     def _end(self) -> None:
         del self.call
         self._done = True
@@ -220,8 +225,10 @@ class ThreadExchange(Exchange):
                 await self._bell
 
     def leave(self) -> None:
-        """Whatever the thread still does, it does alone."""
+        """Whatever the thread still does, it does alone; what has no thread yet gets none."""
         self.gone = True
+        if not self.over and self.runner.queue and self.runner.withdraw(self):
+            self._end()
         if self._reader is not None:
             self._reader.cancel()
         self._look_again()

@@ -13,8 +13,12 @@ from bridge.runners import Runner
 class Call:
     """A `Job` that calls `function`; awaiting `done` gives what it returned, or raised."""
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    since: float
+    waited = False
+
+    def __init__(self, function: Callable[[], Any], peer: tuple[str, int] | None = None) -> None:
         self.function = function
+        self.peer = peer
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[Any] = self.loop.create_future()
 
@@ -26,6 +30,9 @@ class Call:
         else:
             self._tell(self.done.set_result, result)
         return True
+
+    def waits(self) -> None:
+        self.waited = True
 
     def refuse(self, error: BridgeError) -> None:
         self.done.set_exception(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 from pathlib import Path
@@ -63,6 +64,33 @@ def test_full_pool(served: str, session_host: StartHost, name: str) -> None:
     for client in clients:
         client.sock.close()
     eventually(lambda: _is_free(host))
+
+
+@pytest.mark.parametrize("served", [*WAYS])
+def test_a_queued_client_leaves(served: str, session_host: StartHost, name: str) -> None:
+    """W52: a request that waits for a thread gives its place back if its client leaves."""
+    host = session_host(WAYS[served]("one_thread"))
+    running = raw.Client(host.connect())
+    running.send(raw.request(f"/slowly?{name}"))
+    running.line()
+    leavers = [raw.Client(host.connect()) for _ in range(2)]
+    for client in leavers:
+        client.send(raw.request("/hello"))
+    probe = raw.Client(host.connect())
+    eventually(lambda: _refused(probe))  # the queue is full of them
+    for client in leavers:
+        client.sock.close()
+    eventually(lambda: _queued(probe))
+    running.sock.close()
+    assert probe.response().body == b"Hello, world!"
+    probe.sock.close()
+
+
+def _queued(client: raw.Client) -> bool:
+    """Ask; whether that waits for a thread. A 503 comes at once."""
+    client.send(raw.request("/hello"))
+    readable, _, _ = select.select([client.sock], [], [], 1)
+    return not readable or client.response().status != 503
 
 
 def _refused(client: raw.Client) -> raw.Response | None:

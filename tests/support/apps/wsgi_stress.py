@@ -63,4 +63,4 @@ def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return [number.encode()]
 
 
-asgi = WsgiToAsgi(wsgi, threads=8, queue_limit=10_000, stall_timeout=60)
+asgi = WsgiToAsgi(wsgi, threads=8, queue_limit=10_000)

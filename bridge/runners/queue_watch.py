@@ -1,0 +1,157 @@
+"""What looks at a pool's queue while jobs wait in it: wakes threads, and finds who waits in vain.
+
+One timer of the loop looks at the head of the queue. The same job there at two looks means that
+nobody takes jobs: threads are woken, twice as many at each look. Where none can be woken, what
+waits keeps its place (W52), but for three things:
+
+- with `queue_timeout`, a job that has waited longer than that is refused;
+- a job that waits for long is told so, and looks whether its client is still there;
+- requests that the app sends to itself are refused if they would wait for each other (W53).
+
+A thread that waits for a request of its own app needs another thread for it. So the pool stands
+still for ever if each of its threads waits for such a request, be that one in the queue or in
+another thread. Then there are at least as many of these as threads: the newest are refused, until
+there are fewer. `own_requests` tells which they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from bridge.errors import BridgeError, Overloaded, SelfRequest
+from bridge.runners.base import Job
+from bridge.runners.own_requests import own_connections
+
+#: Seconds between two looks at the head of the queue: while more threads can be woken ...
+TICK = 0.001
+#: ... and while they cannot.
+SLOW_TICK = 0.05
+#: Seconds that the head of the queue has not moved before it is asked who waits in vain.
+PATIENCE = 0.25
+#: A search for own requests takes at most this part of the loop's time.
+SHARE = 0.01
+
+
+class Pool(Protocol):
+    """What is watched."""
+
+    def wake(self) -> bool:
+        """Wake or start one thread; False if that cannot be."""
+
+    def nobody_can_run(self) -> bool:
+        """Whether there is no thread and none can be started; then all that wait are refused."""
+
+    def running(self) -> list[Job]:
+        """The jobs that run now, one for each busy thread."""
+
+    def withdraw(self, job: Job) -> bool:
+        """Take `job` out of the queue; False if it is not there any more."""
+
+    def refuse(self, job: Job, error: BridgeError) -> None:
+        """Answer `job`, which is out of the queue, with `error`."""
+
+
+class QueueWatch:
+    """Watches the queue `jobs` of `pool` on `loop`; `timeout`: seconds in the queue, 0 for any."""
+
+    def __init__(
+        self, pool: Pool, jobs: deque[Job], loop: asyncio.AbstractEventLoop, timeout: float
+    ) -> None:
+        self._pool = pool
+        self._jobs = jobs
+        self._loop = loop
+        self._timeout = timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._head: Job | None = None
+        self._step = 1  # threads to wake at the next look
+        self._ask_at = 0.0  # when to ask who waits in vain
+        self._search_at = 0.0  # not to search for own requests before
+
+    def begin(self) -> None:
+        """Jobs wait: look, if that is not under way."""
+        if self._timer is None:
+            self._look_from_now()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._head = None
+
+    def _look_from_now(self) -> None:
+        """Begin with the job that is the head now."""
+        try:
+            self._head = self._jobs[0]
+        except IndexError:
+            self._head = None
+            return
+        self._step = 1
+        self._ask_at = self._loop.time() + PATIENCE
+        self._timer = self._loop.call_later(TICK, self._look)
+
+    def _look(self) -> None:
+        """Is the first job that waits still the one of the last look? (Runs while jobs wait.)"""
+        self._timer = None
+        now = self._loop.time()
+        if self._timeout:
+            self._refuse_since(now - self._timeout)
+        try:
+            head = self._jobs[0]
+        except IndexError:
+            self._head = None
+            return
+        if head is not self._head:
+            self._look_from_now()
+            return
+        woken = sum(self._pool.wake() for _ in range(min(self._step, len(self._jobs))))
+        self._step *= 2
+        if self._pool.nobody_can_run():
+            return
+        if not woken and now >= self._ask_at:
+            self._ask_at = now + PATIENCE
+            self._ask()
+        self._timer = self._loop.call_later(TICK if woken else SLOW_TICK, self._look)
+
+    def _refuse_since(self, last: float) -> None:
+        """Refuse what was queued before `last`, a time of the loop."""
+        for job in tuple(self._jobs):
+            if job.since >= last:
+                return
+            if self._pool.withdraw(job):
+                error = f"no thread came free within {self._timeout:g} s, which is queue_timeout"
+                self._pool.refuse(job, Overloaded(error))
+
+    def _ask(self) -> None:
+        """The queue does not move, and nobody can be woken: who waits in vain?"""
+        queued = tuple(self._jobs)
+        for job in queued:
+            job.waits()
+        now = self._loop.time()
+        if now >= self._search_at:
+            begin = time.perf_counter()
+            self._refuse_own(queued)
+            self._search_at = now + (time.perf_counter() - begin) / SHARE
+
+    def _refuse_own(self, queued: Iterable[Job]) -> None:
+        """Refuse the newest requests of the app to itself while they could hold every thread."""
+        running = self._pool.running()
+        peers = {job: job.peer for job in (*queued, *running)}
+        own = own_connections({peer for peer in peers.values() if peer is not None})
+        if not own:
+            return
+        waiting = [job for job in queued if peers[job] in own]
+        others = sum(peers[job] in own for job in running)
+        while waiting and len(waiting) + others >= len(running):
+            job = waiting.pop()
+            if self._pool.withdraw(job):
+                self._pool.refuse(
+                    job,
+                    SelfRequest(
+                        f"the app waits for a request to itself, and so do all its {len(running)} "
+                        "threads: one of them would have to answer it; raise `threads`"
+                    ),
+                )

@@ -1,0 +1,72 @@
+"""Which connections this process has with itself, over whatever sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from bridge.runners.own_requests import own_connections
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def connect(stack: ExitStack, family: int, address: str, to: str) -> tuple[socket.socket, ...]:
+    listener = stack.enter_context(socket.socket(family))
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    listener.bind((address, 0))
+    listener.listen()
+    client = socket.create_connection((to, listener.getsockname()[1]))
+    return stack.enter_context(client), stack.enter_context(listener.accept()[0])
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "to"),
+    [
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        (socket.AF_INET, "0.0.0.0", "127.0.0.2"),
+        (socket.AF_INET6, "::1", "::1"),
+        (socket.AF_INET6, "::", "127.0.0.1"),
+    ],
+)
+def test_both_ends_are_ours(stack: ExitStack, family: int, address: str, to: str) -> None:
+    """W53: a client that is this process is told, over IPv4, IPv6, and the one over the other."""
+    _, served = connect(stack, family, address, to)
+    peer = served.getpeername()[:2]
+    assert own_connections({peer}) == {peer}
+
+
+def test_one_end_is_not(stack: ExitStack) -> None:
+    """W53: another process is not this one, even if it has its address and port from here."""
+    client, served = connect(stack, socket.AF_INET, "127.0.0.1", "127.0.0.1")
+    peer = served.getpeername()[:2]
+    fork = os.dup(client.fileno())  # as a child would hold it
+    client.close()
+    assert own_connections({peer}) == {peer}
+    os.close(fork)
+    assert own_connections({peer}) == set()
+    assert own_connections({("192.0.2.1", 80)}) == set()
+    assert own_connections(set()) == set()
+
+
+def test_nothing_is_touched(stack: ExitStack) -> None:
+    """W53: looking closes no descriptor and changes no socket."""
+    client, served = connect(stack, socket.AF_INET, "127.0.0.1", "127.0.0.1")
+    client.settimeout(5)
+    read, write = os.pipe()
+    own_connections({served.getpeername()[:2]})
+    os.write(write, b"x")
+    assert os.read(read, 1) == b"x"
+    os.close(read)
+    os.close(write)
+    served.sendall(b"still open")
+    assert client.recv(100) == b"still open"
+    assert client.gettimeout() == 5
