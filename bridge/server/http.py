@@ -19,11 +19,12 @@ from typing import Protocol, cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
+from bridge.server.chunked import ChunkedBody
 from bridge.server.draining import Drain
 from bridge.server.exchange import BY_CLOSE, Exchange
 from bridge.server.identity import Identity
 from bridge.server.refusals import refusal
-from bridge.server.request import SHORT, ChunkedBody
+from bridge.server.request import SHORT
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.server.state import HIGH_WATER, ServerState
 

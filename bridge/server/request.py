@@ -1,4 +1,4 @@
-"""Bytes to requests: heads and chunked bodies, by llhttp and by the rules that it leaves to us.
+"""Bytes to requests: whole heads, by llhttp and by the rules that it leaves to us.
 
 The only file that knows httptools. It never sees a connection: the protocol object cuts the
 stream at the blank line that ends a head (RFC 9112 §2.1), hands over the whole head, and gets a
@@ -292,71 +292,3 @@ class HeadParser:
             "raise --limit-header-size to allow more",
             431,
         )
-
-
-class ChunkedBody:
-    """The bytes of one chunked body (RFC 9112 §7.1), taken out of their chunks by llhttp.
-
-    Feed it what comes; it says how much of that belonged to the body. Trailer fields are read,
-    counted and dropped: they never mix with the fields of the head.
-    """
-
-    #: Overhead (sizes, extensions, trailers) that is allowed for each byte of body, beside the
-    #: header limit once: a chunk of one byte has five bytes around it.
-    OVERHEAD = 16
-    _HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-    def __init__(self, size_limit: int) -> None:
-        self._limit = size_limit
-        self._overhead = 0
-        self._chunks: list[bytes] = []
-        self._tail = b""
-        self.complete = False
-        self._parser = HttpRequestParser(self)
-        self._parser.feed_data(self._HEAD)
-
-    def on_body(self, data: bytes) -> None:
-        """httptools: a part of the body."""
-        self._chunks.append(data)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: a trailer field."""
-
-    def on_message_complete(self) -> None:
-        """httptools: the body is over."""
-        self.complete = True
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take `data` in; give the body bytes in it, and what follows the body.
-
-        A chunked body ends with CR LF CR LF, so it is fed in pieces that end there: the end of
-        the message is then always the end of a piece. Raises `RequestError`.
-        """
-        start = 0
-        chunks = self._chunks = []
-        try:
-            while start < len(data) and not self.complete:
-                end = self._piece_end(data, start)
-                self._parser.feed_data(memoryview(data)[start:end])
-                start = end
-        except HttpParserError as error:
-            raise RequestError(f"malformed chunked body: {error}") from None
-        self._tail = data[-3:] if len(data) >= 3 else (self._tail + data)[-3:]
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._overhead += start - len(body) - self.OVERHEAD * len(body)
-        if self._overhead > self._limit:
-            raise RequestError(
-                f"the chunk sizes, extensions and trailers of the body are longer than "
-                f"{self._limit} bytes; raise --limit-header-size to allow more",
-                431,
-            )
-        self._overhead = max(self._overhead, 0)
-        return body, data[start:]
-
-    def _piece_end(self, data: bytes, start: int) -> int:
-        if start == 0 and self._tail:
-            split = (self._tail + data[:3]).find(_END)
-            if split >= 0:
-                return split + 4 - len(self._tail)
-        end = data.find(_END, start)
-        return len(data) if end < 0 else end + 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import RequestError
-from bridge.headers import content_length
+from bridge.headers import content_length, is_token
 from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
 from bridge.server.request_line import RequestLine
 
@@ -42,6 +42,12 @@ def read_line(line: bytes) -> Line:
     if name not in _SPECIAL or (name == b"connection" and value.lower() == b"keep-alive"):
         return (name, value), ORDINARY  # HTTP/1.1 keeps alive anyway; 1.0 is never ordinary
     return (name, value), SPECIAL
+
+
+def _is_coding(text: bytes) -> bool:
+    """Whether `text` is a coding that may stand before ``chunked`` (RFC 9112 §7)."""
+    name = text.partition(b";")[0].rstrip(b" \t")
+    return is_token(name) and name != b"chunked"
 
 
 class RequestHead:
@@ -100,11 +106,7 @@ class RequestHead:
         if name == b"content-length":
             self.length = content_length(value)
         elif name == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known")
-            if not self.http11:
-                raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
-            self.length = CHUNKED
+            self._heed_codings()
         elif name == b"connection":
             self._heed_connection(value)
         elif name == b"expect":
@@ -113,6 +115,18 @@ class RequestHead:
             self.expects = self.http11
         elif name in FORWARDING_HEADERS:
             self.forwarded = True
+
+    def _heed_codings(self) -> None:
+        """Take the body for chunked, or refuse what it is coded in (RFC 9112 §6.1, §6.3)."""
+        if not self.http11:
+            raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
+        value = b",".join(value for name, value in self.headers if name == b"transfer-encoding")
+        *others, last = (coding.strip(b" \t") for coding in value.lower().split(b","))
+        if last != b"chunked" or not all(map(_is_coding, others)):
+            raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known")
+        if others:
+            raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known", 501)
+        self.length = CHUNKED
 
     def _heed_connection(self, value: bytes) -> None:
         options = {option.strip(b" \t") for option in value.lower().split(b",")}

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import RequestError
-from bridge.server.request import ChunkedBody, HeadParser
+from bridge.server.request import HeadParser
 from bridge.server.request_head import CHUNKED, RequestHead
 from tests.support.corpus import cases
-from tests.support.raw import chunked, request
+from tests.support.raw import request
 
 HEADS = sorted({case.data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" for case in cases()})
 
@@ -151,67 +151,6 @@ def test_limits() -> None:
             heads.parse(data)
         assert caught.value.status == status
         assert "raise --limit-" in str(caught.value)
-
-
-# ------------------------------------------------------------- chunked bodies
-
-
-def unchunked(pieces: list[bytes]) -> tuple[bytes, bytes, bool]:
-    """The body, what followed it, and whether it ended."""
-    coded = ChunkedBody(65536)
-    body, rest = b"", b""
-    for piece in pieces:
-        if coded.complete:
-            rest += piece
-        else:
-            some, rest = coded.feed(piece)
-            body += some
-    return body, rest, coded.complete
-
-
-@given(
-    st.lists(st.binary(min_size=1, max_size=40) | st.just(b"\r\n\r\n"), max_size=6),
-    st.sampled_from([b"", b"X: 1\r\n", b"X: 1\r\nY: 2\r\n"]),
-    st.sampled_from([b"", b"GET", b"GET / HTTP/1.1\r\n\r\n", b"\r\n\r\n", b"0\r\n\r\n"]),
-    st.data(),
-)
-def test_chunks_in_any_pieces(
-    chunks: list[bytes], trailers: bytes, behind: bytes, data: st.DataObject
-) -> None:
-    """S3: a chunked body and what follows it are told apart, wherever the bytes are cut."""
-    wire = chunked(*chunks, trailers=trailers) + behind
-    places = data.draw(st.lists(st.integers(0, len(wire)), max_size=8).map(sorted))
-    pieces = [wire[a:b] for a, b in zip([0, *places], [*places, len(wire)], strict=True)]
-    expected = (b"".join(chunks), behind, True)
-    assert unchunked([wire]) == expected
-    assert unchunked([piece for piece in pieces if piece]) == expected
-    assert unchunked([wire[i : i + 1] for i in range(len(wire))]) == expected
-
-
-@given(st.binary(max_size=60), st.integers(0, 30))
-def test_malformed_chunks(noise: bytes, at: int) -> None:
-    """S3: any bytes are a body, part of one, or refused, and the same byte by byte."""
-    wire = b"5\r\nhello\r\n0\r\n\r\n"
-    mixed = wire[:at] + noise + wire[at:]
-
-    def outcome(pieces: list[bytes]) -> object:
-        try:
-            return unchunked(pieces)
-        except RequestError as error:
-            return error.status
-
-    assert outcome([mixed]) == outcome([mixed[i : i + 1] for i in range(len(mixed))])
-
-
-def test_overhead_is_bounded() -> None:
-    """S2: sizes, extensions and trailers may be longer than the body, but not without end."""
-    coded = ChunkedBody(1000)
-    for _ in range(1000):
-        assert coded.feed(b"1;abcd\r\nx\r\n") == (b"x", b"")
-    too_much = b"".join(b"1;" + b"a" * 100 + b"\r\nx\r\n" for _ in range(30))
-    with pytest.raises(RequestError) as caught:
-        coded.feed(too_much)
-    assert caught.value.status == 431
 
 
 # ------------------------------------------------------------- beside llhttp alone
