@@ -207,6 +207,15 @@ def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> Non
         _join(environ, repeated)
 
 
+def take_coding(environ: Environ) -> bool:
+    """Take Transfer-Encoding out of `environ` (W8); whether it was there.
+
+    A host decodes the body that it hands on. An app that found the field would decode it again
+    (PEP 3333, "Other HTTP Features"; RFC 3875 §4.2).
+    """
+    return environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
+
+
 def _join(environ: Environ, repeated: dict[str, list[str]]) -> None:
     for key, values in repeated.items():
         if key == "CONTENT_LENGTH":

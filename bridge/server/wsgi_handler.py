@@ -15,8 +15,15 @@ from io import BufferedRandom, BufferedReader, FileIO
 from stat import S_ISREG
 from typing import IO, Any
 
-from bridge.body import HIGH_WATER, NoInput, WholeInput, WsgiInput
-from bridge.environ import add_client, add_headers, base_environ, server_name_port, split_path
+from bridge.body import HIGH_WATER, SPOOL, NoInput, WholeInput, WsgiInput, needs_length
+from bridge.environ import (
+    add_client,
+    add_headers,
+    base_environ,
+    server_name_port,
+    split_path,
+    take_coding,
+)
 from bridge.errors import BridgeError, RequestError
 from bridge.headers import NOTHING, reason
 from bridge.leniency import LENIENT, Leniency
@@ -30,10 +37,6 @@ from bridge.server.lazy_scope import LazyScope
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
-
-#: Bytes of a body that an inline app's input keeps in memory; more goes to a temporary file.
-_SPOOL = 1024 * 1024
-_DJANGO = "django.core.handlers.wsgi"
 
 
 class WsgiHandler:
@@ -62,7 +65,7 @@ class WsgiHandler:
         self.leniency = leniency
         self._exchange = exchange
         self.max_body_size = max_body_size
-        self.spool = spool_body if runner.can_wait else (spool_body or _SPOOL)
+        self.spool = spool_body if runner.can_wait else (spool_body or SPOOL)
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
@@ -163,8 +166,8 @@ class WsgiExchange(Exchange):
         """A body follows."""
         super().expect_body()
         spool = self.handler.spool
-        if spool is None and self.head.length == CHUNKED and _DJANGO in sys.modules:
-            spool = _SPOOL  # Django reads nothing of a body whose length it is not told (W24)
+        if spool is None and self.head.length == CHUNKED and needs_length():
+            spool = SPOOL
         if spool is None:
             return
         self._held = True
@@ -249,6 +252,8 @@ class WsgiExchange(Exchange):
         environ["wsgi.early_hints"] = self.early_hints
         if head.length:
             environ["wsgi.input"] = self._input()
+            if head.length == CHUNKED and self.complete:
+                environ["CONTENT_LENGTH"] = str(self.body_size)
         if not head.plain:
             self._adapt(environ)
         return environ
@@ -266,6 +271,7 @@ class WsgiExchange(Exchange):
                 path, connection.root_path, prefix
             )
         add_headers(environ, head.headers)
+        take_coding(environ)
         if "SERVER_NAME" not in environ:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
                 None, environ.get("HTTP_HOST"), environ["wsgi.url_scheme"]
@@ -275,8 +281,6 @@ class WsgiExchange(Exchange):
     def _adapt(self, environ: Environ) -> None:
         """What hardly any request needs."""
         head = self.head
-        if self._spooled is not None:
-            environ["CONTENT_LENGTH"] = str(self.body_size)
         if not head.http11:
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
             del environ["wsgi.early_hints"]

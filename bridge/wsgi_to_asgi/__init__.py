@@ -15,7 +15,8 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any
 
-from bridge.environ import base_environ, environ_from_scope
+from bridge.body import SPOOL, needs_length
+from bridge.environ import base_environ, environ_from_scope, take_coding
 from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
 from bridge.leniency import Leniency
 from bridge.runners import Runner, Stats, make_runner
@@ -25,14 +26,10 @@ from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall
 from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
 from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange
-from bridge.wsgi_to_asgi.upload import needs_length
 
 __all__ = ["WsgiToAsgi"]
 
 logger = logging.getLogger("bridge.error")
-
-#: Bytes of a body in memory where it must be whole before the app runs; more goes to a file.
-_SPOOL = 1024 * 1024
 
 # A request has no body if it announces none (RFC 9112 §6.3). HTTP/2 announces none, and some
 # gateways that speak ASGI forget it; both are safe for methods that have none anyway.
@@ -59,8 +56,8 @@ class WsgiToAsgi:
     `max_body_size`: bytes of a request body; more is a 413. None: no limit of ours.
     `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
     more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
-    comes. (Django does not see a chunked body unless it knows its length, so where Django is
-    loaded these are taken whole in any case.)
+    comes. (Some frameworks, Django and Bottle among them, see no body whose length they are not
+    told: if one of these is loaded, bodies without a length are taken whole in any case.)
     `propagate_context`: hand changes that the app makes to context variables back to the ASGI
     middleware around it; the call then ends when the app's ``close()`` has returned.
     `websocket`: give WebSockets to the app, as ``werkzeug.socket`` in its environ.
@@ -96,7 +93,7 @@ class WsgiToAsgi:
             **runner_settings,
         )
         self.max_body_size = max_body_size
-        self.spool_body = spool_body if self.runner.can_wait else (spool_body or _SPOOL)
+        self.spool_body = spool_body if self.runner.can_wait else (spool_body or SPOOL)
         self.propagate_context = propagate_context
         self.websocket = websocket
         self._desk: Desk | None = None  # of the loop that is served
@@ -139,19 +136,16 @@ class WsgiToAsgi:
     async def _http(self, exchange: Exchange, scope: Scope) -> None:
         try:
             environ = environ_from_scope(scope, self._base)
+            coded = take_coding(environ)
             length = environ.get("CONTENT_LENGTH")
             if self.max_body_size is not None:
                 exchange.limit_body(length, self.max_body_size)
         except RequestError as error:
             await exchange.refuse_request(error)
             return
-        self._fill(environ, exchange, scope)
-        if exchange.has_body:
-            spool = self.spool_body
-            if spool is None and length is None and needs_length(environ):
-                spool = _SPOOL
-            if spool is not None and not await exchange.take_body(environ, spool):
-                return
+        self._fill(environ, exchange, scope, coded)
+        if exchange.has_body and not await self._take_body(environ, exchange, coded):
+            return
         exchange.call = WsgiCall(self.app, environ, exchange, self.leniency)
         exchange.context = context = copy_context()
         try:
@@ -164,13 +158,26 @@ class WsgiToAsgi:
                 if variable is not holding and variable.get(None) is not value:
                     variable.set(value)
 
-    def _fill(self, environ: Environ, exchange: Exchange, scope: Scope) -> None:
+    async def _take_body(self, environ: Environ, exchange: Exchange, coded: bool) -> bool:
+        """Take what has to be here before the app runs; False: the request ended with that."""
+        spool = self.spool_body
+        if spool is None:
+            announced = environ["SERVER_PROTOCOL"] in _BODY_IS_ANNOUNCED
+            if "CONTENT_LENGTH" in environ or (announced and not coded):
+                return True
+            if needs_length():
+                spool = SPOOL
+            elif "HTTP_EXPECT" in environ:
+                return True  # it is asked for when the app reads (W21)
+        return await exchange.take_body(environ, spool)
+
+    def _fill(self, environ: Environ, exchange: Exchange, scope: Scope, coded: bool) -> None:
         """What of the environ is of this host, not of the scope."""
         environ["wsgi.errors"] = sys.stderr
         environ["bridge.disconnected"] = exchange.is_disconnected
         if (
             "CONTENT_LENGTH" in environ
-            or "HTTP_TRANSFER_ENCODING" in environ
+            or coded
             or environ["REQUEST_METHOD"] not in _MOSTLY_BODILESS
             or environ["SERVER_PROTOCOL"] not in _BODY_IS_ANNOUNCED
         ):

@@ -17,7 +17,7 @@ from collections import deque
 from contextvars import Context
 from typing import Any
 
-from bridge.body import HIGH_WATER, WsgiInput
+from bridge.body import HIGH_WATER, WholeInput, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.headers import reason
 from bridge.response_head import TEXT_FIELDS, ResponseHead, text_head
@@ -127,18 +127,28 @@ class Exchange:
         """The next piece of the body, for the app's side; b"" at the end."""
         return self.runner.wait(self.upload.next())
 
-    async def take_body(self, environ: Environ, memory: int) -> bool:
-        """Take the whole body before the app runs; False: the request ended with that (W25)."""
+    async def take_body(self, environ: Environ, memory: int | None) -> bool:
+        """Take the whole body before the app runs, `memory` bytes of it in memory (W25).
+
+        None: take it if it is small, so that the app gets its length (W8). Returns False if the
+        request ended with that.
+        """
+        upload = self.upload
         try:
-            body = await take_whole(self.upload, memory)
+            body: Any = None
+            if memory is not None:
+                body = await take_whole(upload, memory)
+            elif (small := await upload.gather(HIGH_WATER)) is not None:
+                body = WholeInput(small)
         except ClientDisconnected as error:
             logger.debug("client gone: %s", error)
             return False
         except RequestError as error:
             await self.refuse_request(error)
             return False
-        self._file = environ["wsgi.input"] = body
-        environ["CONTENT_LENGTH"] = str(self.upload.received)
+        if body is not None:
+            self._file = environ["wsgi.input"] = body
+            environ["CONTENT_LENGTH"] = str(upload.received)
         return True
 
     def is_disconnected(self) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from bridge.body import WholeInput
 from bridge.errors import BridgeError, ClientDisconnected, RequestError
-from bridge.types import Environ, Receive
+from bridge.types import Receive
 
 
 class Upload:
@@ -16,11 +15,12 @@ class Upload:
     `length`: its Content-Length, if it has one. `limit`: bytes after which it is a 413.
     """
 
-    __slots__ = ("_error", "_receive", "ended", "length", "limit", "received")
+    __slots__ = ("_begin", "_error", "_receive", "ended", "length", "limit", "received")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._error: BridgeError | None = None
+        self._begin = b""  # what was gathered
         self.length: int | None = None
         self.limit: int | None = None
         self.received = 0
@@ -32,6 +32,31 @@ class Upload:
         Raises, from then on at every call: `ClientDisconnected` where the client went away in
         mid-body (W23), `RequestError` (413) where there is more than `limit` (W22).
         """
+        if self._begin:
+            begin, self._begin = self._begin, b""
+            return begin
+        return await self._next()
+
+    async def gather(self, most: int) -> bytes | None:
+        """The whole body, if it ends before more than `most` bytes had to be awaited.
+
+        Else None, and `next` gives all of it. Raises what `next` raises.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        while size <= most:
+            piece = await self._next()
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+            size += len(piece)
+        begin = b"".join(pieces)
+        if self.ended:
+            return begin
+        self._begin = begin
+        return None
+
+    async def _next(self) -> bytes:
         while self._error is None and not self.ended:
             message = await self._receive()
             if message["type"] != "http.request":
@@ -65,14 +90,6 @@ def too_large(limit: int) -> RequestError:
     return RequestError(
         f"the request's body has more than {limit} bytes; raise max_body_size to allow it", 413
     )
-
-
-def needs_length(environ: Environ) -> bool:
-    """Whether a body of unknown length has to be measured before the app can read it (W24).
-
-    Django reads no more of a body than Content-Length says, and nothing without it.
-    """
-    return "HTTP_TRANSFER_ENCODING" in environ and "django.core.handlers.wsgi" in sys.modules
 
 
 async def take_whole(upload: Upload, memory: int) -> Any:

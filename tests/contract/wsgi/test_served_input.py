@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.conftest import StartHost
-from tests.contract.wsgi.conftest import WAYS, eventually, happened, told
-from tests.support import raw
-from tests.support.hosts import Host
+from tests.contract.wsgi.conftest import APPS, WAYS, eventually, happened, told
+from tests.support import hosts, raw
+from tests.support.hosts import BRIDGE_WORKER, Host
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -32,6 +34,44 @@ def test_echo(client: raw.Client, chunked: bool) -> None:
     """W20, W24: a body arrives whole, sized or chunked, small or large, again and again."""
     for pieces in ([b"abc"], [b"one", b"two", b"three"], [b"x" * 70_000] * 5):
         assert body_of(client, "/echo", *pieces, chunked=chunked) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("adapter", ["asgi", "spooled"])
+@pytest.mark.parametrize("served", [*WAYS, "gunicorn"])
+def test_decoded(served: str, adapter: str, session_host: StartHost) -> None:
+    """W8: a body is not marked as coded once it is decoded; one that is here has its length."""
+    start = WAYS.get(served, lambda name: hosts.gunicorn(f"{APPS}:{name}", worker=BRIDGE_WORKER))
+    host = session_host(start(adapter))
+    with raw.Client(host.connect()) as client:
+        for pieces in ([b"abc"], [b"a"] * 500, []):
+            told = json.loads(body_of(client, "/environ", *pieces, chunked=True))
+            assert "HTTP_TRANSFER_ENCODING" not in told
+            assert told["CONTENT_LENGTH"] == str(sum(map(len, pieces)))
+            assert told["terminated"]
+        told = json.loads(body_of(client, "/environ", b"x" * 60_000, b"y" * 60_000, chunked=True))
+        assert "HTTP_TRANSFER_ENCODING" not in told
+        assert told.get("CONTENT_LENGTH") in ("120000", None if adapter == "asgi" else "120000")
+        assert "CONTENT_LENGTH" not in json.loads(client.get("/environ").body)
+
+
+@pytest.mark.parametrize("framework", ["bottle", "falcon"])
+@pytest.mark.parametrize("served", [*WAYS])
+def test_frameworks_that_need_a_length(
+    served: str, framework: str, session_host: StartHost
+) -> None:
+    """W24: Bottle and Falcon see a chunked body, small and large; they need its length for that."""
+    name = f"tests.support.apps.length_readers:by_{framework}"
+    adapter = name.replace(":", ":asgi_")
+    command = {
+        "native": lambda: hosts.bridge(name),
+        "bridge-asgi": lambda: hosts.bridge(adapter, "--interface", "asgi3"),
+        "uvicorn": lambda: hosts.uvicorn(adapter),
+    }[served]
+    with raw.Client(session_host(command()).connect()) as client:
+        for size in (1, 100_000, 3_000_000):
+            body = raw.chunked(b"x" * size, b"y")
+            client.send(raw.request("/", CHUNKED, method="POST") + body)
+            assert json.loads(client.response().body) == {"size": size + 1}
 
 
 def test_calls(client: raw.Client) -> None:
