@@ -47,11 +47,8 @@ HIGH_WATER = 65536
 LOW_WATER = 32768
 #: Seconds that the head of a response is held back for the first piece of body.
 HEAD_DELAY = 0.02
-#: Seconds between two looks at the client and the time, while nothing comes from the app; and
-#: between the first two cancellations of an app that swallows them.
+#: Seconds between two looks at the client and the time, while nothing comes from the app.
 TICK = 1.0
-#: The longest pause between two such cancellations, in seconds.
-CANCEL_PAUSE = 30.0
 #: How many early hints may be sent before a response.
 MOST_HINTS = 100
 
@@ -67,7 +64,6 @@ class AppSide:
     _body_received = False
     _hinted = 0
     _misses = 0
-    _cancel_pause = TICK
 
     # --- written on the WSGI side
     _timed_out = False
@@ -303,19 +299,9 @@ class AppSide:
 
     def _hear_of_leaving(self) -> None:
         self._stop_listening()
-        if self._timed_out:
-            self._cancel()
-        else:
-            self._running.loop.call_later(self._running.settings.disconnect_grace, self._cancel)
-
-    def _cancel(self) -> None:
-        """Cancel the app, again and again where it swallows that, so that no task stays (A26)."""
-        task = self._task
-        if task is None or task.done():
-            return
-        task.cancel()
-        self._running.loop.call_later(self._cancel_pause, self._cancel)
-        self._cancel_pause = min(2 * self._cancel_pause, CANCEL_PAUSE)
+        if self._task is not None and not self._task.done():
+            grace = 0.0 if self._timed_out else self._running.settings.disconnect_grace
+            self._running.cancel_later(self._task, grace)
 
 
 _UNFINISHED = {

@@ -71,11 +71,15 @@ def client_is_gone(environ: Environ) -> bool:
     if ask is not None:
         return bool(ask())
     given = plain_socket(environ)
-    return given is not None and _at_end(given.fileno())
+    return given is not None and at_end(given)
 
 
-def _at_end(descriptor: int) -> bool:
-    """Whether a socket has nothing to read but its end. Does not wait, and takes nothing."""
+def at_end(given: Any) -> bool:
+    """Whether a host's socket has nothing to read but its end. Does not wait, and takes nothing.
+
+    On the WSGI side only, where the host has not closed it.
+    """
+    descriptor: int = given.fileno()
     if descriptor < 0:
         return True
     peek = RawSocket(fileno=os.dup(descriptor))

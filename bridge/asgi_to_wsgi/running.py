@@ -29,6 +29,9 @@ logger = logging.getLogger("bridge.error")
 CANCEL_GRACE = 1.0
 #: The code that closes WebSockets at shutdown (RFC 6455 registry, "Service Restart").
 SERVICE_RESTART = 1012
+#: Seconds between the first two cancellations of an app that swallows them, and at most.
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
 #: Seconds beyond `startup_timeout` after which a silent loop counts as blocked.
 LOOP_GRACE = 5.0
 
@@ -146,6 +149,22 @@ class Running:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         return task
+
+    def cancel_later(
+        self, task: asyncio.Task[None], seconds: float, pause: float | None = None
+    ) -> None:
+        """Cancel `task` in `seconds`, and again and again if it swallows that (A26)."""
+        after = FIRST_PAUSE if pause is None else pause
+
+        def cancel() -> None:
+            if not task.done():
+                task.cancel()
+                self.cancel_later(task, after, min(2 * after, LONGEST_PAUSE))
+
+        if seconds > 0:
+            self.loop.call_later(seconds, cancel)
+        else:
+            cancel()
 
     # --------------------------------------------------------- the end
 

@@ -1,9 +1,14 @@
 """One WebSocket behind a WSGI host that gives its socket away (A40).
 
-The host has read the opening handshake as a request like any other. The app decides: where it
-refuses, that is an ordinary response; where it accepts, the event loop takes a duplicate of the
-socket over, and the host's thread only waits until the WebSocket is over. Then it ends as if the
-client had broken the connection off, which makes every host close it without writing anything.
+The host has read the opening handshake as a request like any other, and its thread duplicates the
+socket before anything else, while that is certainly open. The app decides: where it refuses, that
+is an ordinary response; where it accepts, the event loop takes the duplicate over, and the host's
+thread only waits until the connection is over. Then it ends as if the client had broken the
+connection off, which makes every host close it without writing anything.
+
+There is one duplicate, and whoever takes it has decided: the loop, that the WebSocket opens; the
+host's thread, when the time is up or the client has left, that it never will. An app that goes on
+after the end of its connection is cancelled when the grace is over, as for HTTP (A26).
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -39,11 +45,13 @@ from bridge.asgi_messages import (
     following,
     text_headers,
 )
-from bridge.asgi_to_wsgi.hosts import giving_hosts, websocket_socket
+from bridge.asgi_to_wsgi.hosts import at_end, giving_hosts, websocket_socket
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.websocket_connection import Connection
+from bridge.descriptors import Duplicate
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.headers import reason
+from bridge.leaving import comes_of_leaving
 from bridge.scope import websocket_scope_from_environ
 from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders
 from bridge.waiting import waiter
@@ -75,50 +83,70 @@ class WebSocketExchange:
         self._decided = False
         self._over = False
         self._failure: BaseException | None = None
+        self._duplicate: Duplicate
+        #: Written on the WSGI side: it no longer waits; because the time was up.
+        self._left = False
+        self._timed_out = False
         self._task: asyncio.Task[None] | None = None
 
     # --------------------------------------------------------- the WSGI side
 
     def respond(self) -> Iterable[bytes]:
         """Serve the WebSocket; gives a body where there is none, else raises at its end."""
-        if self._socket is None:
+        given = self._socket
+        if given is None:
             return self._refuse(501, _TEXT, [giving_hosts(self._environ).encode()])
         response = _handshake(self._environ).accept(_request(self._environ))
         if response.status_code != 101:
             headers = [pair for pair in response.headers.raw_items() if pair[0] != "Connection"]
             return self._refuse(response.status_code, headers, [bytes(response.body or b"")])
-        descriptor = self._socket.fileno()
-        blocking = os.get_blocking(descriptor)
-        self._descriptor = descriptor
+        self._duplicate = Duplicate(given.fileno())
+        self._blocking = os.get_blocking(given.fileno())
         self._scope: Scope = websocket_scope_from_environ(
             self._environ, self._running.lifespan.state
         )
-        self._running.thread.submit(self._begin)
         try:
-            self._wait()
+            self._running.thread.submit(self._begin)
+            self._wait(given)
         except BaseException:  # the host's greenlet or thread is ended
-            self._running.thread.submit(self._leave)
+            self._let_go()
             raise
         finally:
-            os.set_blocking(descriptor, blocking)  # shared with the duplicate
+            self._duplicate.close()
+            if self._connection is not None and self._connection.gone.done():
+                with suppress(OSError):  # the host has closed it
+                    os.set_blocking(given.fileno(), self._blocking)  # shared with the duplicate
         return self._end()
 
-    def _wait(self) -> None:
-        """Return when the app has refused, or when the WebSocket is over."""
+    def _wait(self, given: Any) -> None:
+        """Return when the app has refused, or when the connection is over."""
         waited = 0.0
         limit = self._running.settings.response_timeout
         while not self._over:
-            if self._waiter.wait(TICK):
+            if self._waiter.wait(TICK) or self._decided:
                 continue
             waited += TICK
-            if waited >= limit and not self._decided:
-                self._failure = AppError(f"the app did not answer a WebSocket within {limit} s")
-                self._running.thread.submit(self._leave)
+            self._timed_out = waited >= limit
+            if (self._timed_out or at_end(given)) and self._duplicate.close():
+                self._failure = (
+                    AppError(f"the app did not answer a WebSocket within {limit} s")
+                    if self._timed_out
+                    else _client_gone()
+                )
+                self._let_go()
                 return
+
+    def _let_go(self) -> None:
+        """Nobody waits for the app any more: nothing of it may be sent from now on."""
+        self._left = True
+        try:
+            self._running.thread.submit(self._hear_of_leaving)
+        except RuntimeError:
+            pass  # the loop has ended, and the app with it
 
     def _end(self) -> Iterable[bytes]:
         if self._connection is not None:
-            raise BrokenPipeError(errno.EPIPE, "the WebSocket is over")
+            raise _client_gone()
         if self._failure is not None:
             raise self._failure
         status, headers = self._refusal
@@ -144,31 +172,65 @@ class WebSocketExchange:
 
     async def _finish(self, error: BaseException | None) -> None:
         """The app has ended: close what it left open, and let the host's thread go."""
-        quiet = isinstance(error, (asyncio.CancelledError, ClientDisconnected))
-        if self._connection is not None:
-            if error is not None and not quiet:
+        connection = self._connection
+        if connection is None:
+            if self._decided or self._left:
+                self._log_late(error)
+            else:
+                self._failure = AppError("the app ended without answering the WebSocket")
+                self._failure.__cause__ = error
+        else:
+            gone = connection.gone.done()
+            quiet = isinstance(error, (asyncio.CancelledError, ClientDisconnected))
+            if gone:
+                self._log_late(error)
+            elif error is not None and not quiet:
                 logger.error("the app failed in a WebSocket", exc_info=error)
-            if not self._connection.gone.done():
-                self._connection.close(1000 if error is None else 1011, "")
-                await asyncio.wait([self._connection.gone], timeout=CLOSE_TIMEOUT)
-        elif not self._decided:
-            self._failure = AppError("the app ended without answering the WebSocket")
-            self._failure.__cause__ = error
+            if not gone:
+                connection.close(1000 if error is None else 1011, "")
+                await asyncio.wait([connection.gone], timeout=CLOSE_TIMEOUT)
+                connection.abort()
         self._decide(over=True)
 
+    def _log_late(self, error: BaseException | None) -> None:
+        """Log what the app raised when there was nobody left to tell it to."""
+        if error is not None and not comes_of_leaving(error):
+            logger.error("the app raised after its WebSocket was over", exc_info=error)
+
     def _decide(self, *, over: bool) -> None:
-        if not self._decided:
-            self._decided = True
-            self._answered.set_result(None)
+        self._decided = True
+        self._answer_receive()
         self._over = self._over or over
         self._waiter.wake()
 
-    def _leave(self) -> None:
+    def _answer_receive(self) -> None:
+        """Wake a `receive` that came before the handshake had its answer."""
+        if not self._answered.done():
+            self._answered.set_result(None)
+
+    # --------------------------------------------------------- the loop's side: the end
+
+    def _hear_of_leaving(self) -> None:
         """The host gives the request up."""
         if self._connection is not None:
             self._connection.close(1001, "")
-        elif self._task is not None:
-            self._task.cancel()
+            return
+        self._answer_receive()
+        self._cancel_soon(0.0 if self._timed_out else self._running.settings.disconnect_grace)
+
+    def _hear_of_end(self, _: object) -> None:
+        """The connection is over: the host's thread goes, and the app has the grace to end."""
+        if self._connection is not None:
+            self._running.open.discard(self._connection)
+        self._decide(over=True)
+        self._cancel_soon(self._running.settings.disconnect_grace)
+
+    def _cancel_soon(self, seconds: float) -> None:
+        """Cancel the app in `seconds`, and again where it swallows that (A26)."""
+        if self._task is not None and not self._task.done():
+            self._running.cancel_later(self._task, seconds)
+
+    # --------------------------------------------------------- the loop's side: messages
 
     async def receive(self) -> Message:
         """``websocket.connect``, then what the client sends, then ``websocket.disconnect``."""
@@ -183,7 +245,7 @@ class WebSocketExchange:
 
     async def send(self, message: Message) -> None:
         """Accept, refuse, send or close (ASGI, "WebSocket"). Raises `IllegalMessage`."""
-        if self._connection is not None and self._connection.gone.done():
+        if self._left or (self._connection is not None and self._connection.gone.done()):
             raise ClientDisconnected("the WebSocket is closed")
         before = self._phase
         after = following(WEBSOCKET, before, message)
@@ -201,17 +263,35 @@ class WebSocketExchange:
             if name.lower().startswith("sec-websocket-"):
                 raise IllegalMessage(f"{name} belongs to the handshake; an app may not set it")
             response.headers[name] = value
-        # The duplicate is ours to close; the original stays the host's.
-        client = socket.socket(fileno=os.dup(self._descriptor))
-        client.setblocking(False)
         protocol = ServerProtocol(state=State.OPEN, max_size=MAX_SIZE)
         protocol.extensions = handshake.extensions
         connection = Connection(protocol, response.serialize())
-        await self._running.loop.connect_accepted_socket(lambda: connection, client)
+        descriptor = self._duplicate.take()
+        if descriptor is None:
+            raise ClientDisconnected("the WebSocket is closed")
+        try:
+            await self._open(connection, descriptor)
+        except BaseException as error:
+            self._failure = error
+            self._decide(over=True)
+            raise
         self._connection = connection
         self._running.open.add(connection)
-        connection.gone.add_done_callback(lambda _: self._running.open.discard(connection))
+        connection.gone.add_done_callback(self._hear_of_end)
+        if self._left:
+            connection.close(1001, "")
         self._decide(over=False)
+
+    async def _open(self, connection: Connection, descriptor: int) -> None:
+        """Give the connection its socket, which is closed where that fails."""
+        client = socket.socket(fileno=descriptor)
+        try:
+            client.setblocking(False)
+            await self._running.loop.connect_accepted_socket(lambda: connection, client)
+        except BaseException:
+            client.setblocking(self._blocking)
+            client.close()
+            raise
 
     async def _send(self, message: Message, _: bool) -> None:
         assert self._connection is not None
@@ -257,3 +337,8 @@ def _handshake(environ: Environ, subprotocol: str | None = None) -> ServerProtoc
         extensions=[ServerPerMessageDeflateFactory()],
         select_subprotocol=lambda *_: subprotocol,  # type: ignore[arg-type]
     )
+
+
+def _client_gone() -> BrokenPipeError:
+    """What ends the host's call: it closes the connection, and writes nothing."""
+    return BrokenPipeError(errno.EPIPE, "the WebSocket is over")

@@ -102,6 +102,11 @@ class Connection(asyncio.Protocol):
             self._protocol.send_close(code, reason)
             self._flush()
 
+    def abort(self) -> None:
+        """End the connection at once, whatever still waits in it."""
+        if not self.gone.done():
+            self._transport.abort()
+
     def _disconnect(self) -> Message:
         code = self._protocol.close_code
         return {

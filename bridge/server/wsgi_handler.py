@@ -16,6 +16,7 @@ from stat import S_ISREG
 from typing import IO, Any
 
 from bridge.body import HIGH_WATER, SPOOL, NoInput, WholeInput, WsgiInput, needs_length
+from bridge.descriptors import Duplicate
 from bridge.environ import (
     add_client,
     add_headers,
@@ -360,9 +361,20 @@ class WsgiExchange(Exchange):
             return False
         if self.head_waits:
             self.put(self._with_head(b""))
-        runner.wait(self.connection.send_file(real, file.tell(), count))
+        # The app may close its file as soon as it is told to stop, while the loop still reads.
+        twin = Duplicate(real)
+        runner.wait(self._send_twin(twin, file.tell(), count))
         self.sent += count
         return True
+
+    async def _send_twin(self, twin: Duplicate, offset: int, count: int) -> None:
+        """On the loop: send a part of a file whose descriptor is ours."""
+        descriptor = twin.take()
+        assert descriptor is not None
+        try:
+            await self.connection.send_file(descriptor, offset, count)
+        finally:
+            os.close(descriptor)
 
 
 def _real_file(file: Any) -> int | None:

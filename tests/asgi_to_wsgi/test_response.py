@@ -599,7 +599,7 @@ class TestMisbehaviour:
 
     def test_swallowing_cancellation(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A26: an app that swallows its cancellation is cancelled again, until it ends."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.app_side.AppSide._cancel_pause", 0.01)
+        monkeypatch.setattr("bridge.asgi_to_wsgi.running.FIRST_PAUSE", 0.01)
         swallowed = 0
         ended = threading.Event()
 

@@ -236,6 +236,156 @@ class TestOpen:
             assert closed_with(ws)[0] == 1009
 
 
+class TestEndOfTheConnection:
+    """Where the app goes on, the host's thread does not."""
+
+    @pytest.mark.parametrize("swallowed", [0, 3])
+    def test_app_that_does_not_notice(
+        self, swallowed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A26 A40: the thread goes when the connection does; the app is cancelled after that."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.running.FIRST_PAUSE", 0.01)
+        cancelled = 0
+        ended = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal cancelled
+            await receive()
+            await send(ACCEPT)
+            while cancelled <= swallowed:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    cancelled += 1
+            with pytest.raises(ClientDisconnected):
+                await send({"type": "websocket.send", "text": "late"})
+            ended.set()
+
+        with opened(app, disconnect_grace=0.05) as ws:
+            ws.socket.shutdown(socket.SHUT_RDWR)
+        assert ended.wait(LIMIT)
+
+    def test_thread_does_not_wait_for_the_grace(self) -> None:
+        """A40: the thread is free before the app has ended."""
+        go = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            await asyncio.to_thread(go.wait, LIMIT)
+
+        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=LIMIT)
+        host = SocketHost(adapter)
+        with connect("ws://host/", sock=host.client) as ws:
+            ws.socket.shutdown(socket.SHUT_RDWR)
+        host.end()  # while the app still waits
+        go.set()
+        assert adapter.close(LIMIT)
+
+    def test_error_after_the_end(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A26 A40: what an app raises later is logged, if it does not come of the leaving."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            assert (await receive())["type"] == "websocket.disconnect"
+            raise ValueError("mine")
+
+        with opened(app) as ws:
+            ws.socket.shutdown(socket.SHUT_RDWR)
+        assert "the app raised after its WebSocket was over" in caplog.text
+        assert "mine" in caplog.text
+
+
+class TestLeftBeforeTheAnswer:
+    HANDSHAKE = (
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+
+    def test_client(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A26 A40: a client that leaves before the app has answered frees the thread."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.TICK", 0.02)
+        heard: list[Any] = []
+        cancelled = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            heard.append(await receive())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        adapter = AsgiToWsgi(app, lifespan="off", response_timeout=None, disconnect_grace=0.02)
+        host = SocketHost(adapter)
+        host.client.sendall(self.HANDSHAKE)
+        host.client.shutdown(socket.SHUT_WR)
+        host.thread.join(LIMIT)
+        assert isinstance(host.error, BrokenPipeError)
+        assert cancelled.wait(LIMIT)
+        assert [message["type"] for message in heard] == ["websocket.disconnect"]
+        assert adapter.close(LIMIT)
+        host.end()
+
+    def test_late_accept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: a WebSocket accepted when the host has let go never opens, on nobody's socket."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.TICK", 0.02)
+        raised: list[BaseException] = []
+        go, done = threading.Event(), threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await asyncio.to_thread(go.wait, LIMIT)
+            for late in (ACCEPT, {"type": "websocket.send", "text": "secret"}):
+                try:
+                    await send(late)
+                except OSError as error:
+                    raised.append(error)
+            done.set()
+
+        adapter = AsgiToWsgi(app, lifespan="off", response_timeout=0.02)
+        host = SocketHost(adapter)
+        number = host.server.fileno()
+        host.client.sendall(self.HANDSHAKE)
+        host.thread.join(LIMIT)
+        pairs = [socket.socketpair() for _ in range(8)]  # the next clients get the number
+        assert number in [end.fileno() for pair in pairs for end in pair]
+        go.set()
+        assert done.wait(LIMIT)
+        assert [type(error) for error in raised] == [ClientDisconnected] * 2
+        ends = [end for pair in pairs for end in pair]
+        for end in ends:
+            end.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                end.recv(1)
+        for end in ends:
+            end.close()
+        assert adapter.close(LIMIT)
+        host.end()
+
+    def test_socket_that_cannot_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: where the loop cannot take the socket, the app and the host hear of it."""
+        raised: list[BaseException] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await send(ACCEPT)
+            except OSError as error:
+                raised.append(error)
+                await asyncio.Event().wait()
+
+        class Failing(asyncio.SelectorEventLoop):
+            async def connect_accepted_socket(self, *_: Any, **__: Any) -> Any:
+                raise OSError("no room")
+
+        monkeypatch.setattr("bridge.event_loop._make_loop", Failing)
+        assert isinstance(refused(app, disconnect_grace=0.01, shutdown_timeout=0.1)[2], OSError)
+        assert str(raised[0]) == "no room"
+
+
 class TestTime:
     def test_silent_client_is_pinged(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A40: a client that answers pings is kept, however silent it is."""
@@ -271,8 +421,8 @@ class TestTime:
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
         host.end()
-        assert closes or heard[0]["code"] == 1006
         assert adapter.close(LIMIT)
+        assert closes or heard[0]["code"] == 1006
 
     def test_shutdown(self) -> None:
         """A27 A40: at shutdown open WebSockets are closed with 1012."""

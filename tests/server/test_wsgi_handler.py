@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,28 @@ def test_early_hints_say_nothing_of_the_response() -> None:
             b"HTTP/1.1 103 Early Hints", b"Link: </style.css>; rel=preload", b"X-A: 1", b"",
         ]  # fmt: skip
         assert client.response().body == b"hello"
+
+
+@pytest.mark.parametrize("runner", ["thread", "greenlet"])
+def test_a_file_that_is_closed_while_it_is_sent(runner: Any, tmp_path: Path) -> None:
+    """W41: nothing but the app's file is sent, whatever is opened under its number meanwhile."""
+    size = 30_000_000
+    (tmp_path / "public").write_bytes(b"p" * size)
+    (tmp_path / "secret").write_bytes(b"s" * size)
+    files: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        files.append((tmp_path / "public").open("rb"))
+        start_response("200 OK", [("Content-Length", str(size))])
+        return environ["wsgi.file_wrapper"](files[0])
+
+    with served(WsgiToAsgi(app, runner=runner)) as server, server.connect() as client:
+        client.send(request())
+        first = client.exactly(100_000)
+        number = files[0].fileno()
+        files[0].close()
+        with open(tmp_path / "secret", "rb") as secret:
+            assert secret.fileno() == number
+            body = first.partition(b"\r\n\r\n")[2]
+            body += client.exactly(size - len(body))
+    assert body.count(b"p") == size

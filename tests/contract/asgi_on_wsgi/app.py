@@ -430,8 +430,34 @@ async def ws_flood(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.send", "text": str(sent)})
 
 
+async def ws_news(scope: Any, receive: Any, send: Any) -> None:
+    """Tells news, of which there are none, and never asks whether its client is still there."""
+    await accept(receive, send)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        note(scope, "cancelled")
+
+
+async def ws_late(scope: Any, receive: Any, send: Any) -> None:
+    """Accepts when its time is long up, and the client shows that the next ones are here."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        async with asyncio.timeout(LIMIT):
+            while not os.path.exists(asked(scope, "note") + ".go"):
+                await asyncio.sleep(0.005)
+    try:
+        await send({"type": "websocket.accept"})
+    except OSError as error:
+        note(scope, type(error).__name__)
+        raise
+
+
 SOCKETS.update(
     {
+        "/late": ws_late,
+        "/news": ws_news,
         "/echo": ws_echo,
         "/scope": ws_scope,
         "/refuse": ws_refuse,

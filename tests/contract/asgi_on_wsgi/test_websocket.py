@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import socket
+import struct
 import tempfile
 import time
 from collections.abc import Iterator
@@ -129,6 +130,41 @@ def test_client_vanishes(host: Host, note: Path) -> None:
     with open_(host, f"/echo?note={note}") as ws:
         ws.socket.shutdown(socket.SHUT_RDWR)
         assert read(note) == "1006 "
+
+
+def test_clients_that_vanish_hold_no_thread(host: Host, tmp_path: Path) -> None:
+    """A26 A40: more clients than the host has threads come and go; the app never notices."""
+    for number in range(9):
+        with open_(host, f"/news?note={tmp_path}/{number}") as ws:
+            ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            ws.socket.shutdown(socket.SHUT_RD)
+            ws.socket.close()
+    for number in range(9):
+        assert read(tmp_path / str(number)) == "cancelled"
+    with open_(host, "/echo") as ws:
+        ws.send("still served")
+        assert ws.recv(LIMIT) == "still served"
+
+
+def test_accepted_too_late(host: Host, note: Path) -> None:
+    """A40: an app that accepts after its time opens no WebSocket, on no other client's socket."""
+    with pytest.raises(InvalidStatus) as caught:
+        open_(host, f"/late?note={note}")
+    assert caught.value.response.status_code == 500
+    with ExitStack() as opened:
+        others = [opened.enter_context(host.connect()) for _ in range(4)]
+        for other in others[: 4 if ALL[host.name].parallel else 1]:
+            other.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert other.recv(65536).startswith(b"HTTP/1.1 200")
+        Path(f"{note}.go").touch()
+        assert read(note) == "ClientDisconnected"
+        for other in others:
+            other.settimeout(0.2)
+            try:
+                said = other.recv(65536)
+            except TimeoutError:
+                said = b""
+            assert b" 101 " not in said
 
 
 def test_protocol_errors(host: Host) -> None:

@@ -1,0 +1,79 @@
+"""Duplicates of descriptors."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from bridge.descriptors import Duplicate
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> int:
+    (tmp_path / "file").write_bytes(b"text")
+    return os.open(tmp_path / "file", os.O_RDONLY)
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def test_outlives_the_original(descriptor: int) -> None:
+    """A40: what was duplicated can be used when its owner has closed the original."""
+    twin = Duplicate(descriptor)
+    os.close(descriptor)
+    taken = twin.take()
+    assert taken is not None
+    assert os.pread(taken, 4, 0) == b"text"
+    os.close(taken)
+
+
+def test_one_taker(descriptor: int) -> None:
+    """A40: one caller gets the descriptor, and what was taken is never closed here."""
+    twin = Duplicate(descriptor)
+    taken: list[int] = []
+    barrier = threading.Barrier(8)
+
+    def take() -> None:
+        barrier.wait()
+        if (mine := twin.take()) is not None:
+            taken.append(mine)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1
+    assert not twin.close()
+    twin.__del__()
+    assert is_open(taken[0])
+    os.close(taken[0])
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("explicitly", [True, False])
+def test_closed(explicitly: bool, descriptor: int) -> None:
+    """A40: a descriptor that nobody took is closed, at the latest with its object."""
+    twin = Duplicate(descriptor)
+    (number,) = twin._owned
+    if explicitly:
+        assert twin.close()
+        assert twin.take() is None
+    else:
+        del twin
+    assert not is_open(number)
+    os.close(descriptor)
+
+
+def test_closed_original() -> None:
+    """A40: there is nothing to duplicate in a socket that is closed: an OSError says so."""
+    with pytest.raises(OSError):
+        Duplicate(-1)
