@@ -69,8 +69,8 @@ def _run(command: list[str], record: Path) -> int:
     output = os.dup(sys.stdout.fileno())
     environment = {
         **os.environ,
-        "BRIDGE_SUITE_RECORD": str(record),
-        "BRIDGE_SUITE_OUTPUT": str(output),
+        "SUITE_RECORD": str(record),
+        "SUITE_OUTPUT": str(output),
     }
     try:
         return subprocess.call(
@@ -118,6 +118,7 @@ class Progress:
         self._last = report.nodeid
         if report.failed:
             self._failed[report.nodeid] = None
+            self._say(f"failed: {report.nodeid}")
 
     def pytest_collectreport(self, report: Any) -> None:
         """A file has been read."""
@@ -132,17 +133,19 @@ class Progress:
     def _tell(self) -> None:
         while not self._over.wait(PACE):
             seconds = time.monotonic() - self._begun
-            line = (
-                f"\n[{seconds:.0f} s] {self._done} of {self._total} tests, "
-                f"{len(self._failed)} failed; last: {self._last}\n"
+            self._say(
+                f"[{seconds:.0f} s] {self._done} of {self._total} tests, "
+                f"{len(self._failed)} failed; last: {self._last}"
             )
-            os.write(self._output, line.encode())
+
+    def _say(self, line: str) -> None:
+        os.write(self._output, f"\n{line}\n".encode())
 
 
 def pytest_configure(config: Any) -> None:
     """pytest: this module is a plugin of the process that was started here, not of its workers."""
-    record = os.environ.get("BRIDGE_SUITE_RECORD")
-    output = os.environ.get("BRIDGE_SUITE_OUTPUT")
+    record = os.environ.get("SUITE_RECORD")
+    output = os.environ.get("SUITE_OUTPUT")
     if record and output and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Progress(Path(record), int(output)), "bridge-progress")
 
