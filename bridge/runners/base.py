@@ -138,8 +138,10 @@ def await_(awaitable: Awaitable[T]) -> T:
     """Run `awaitable` on the server's event loop, from synchronous code that runs under the bridge.
 
     Gives its result, or raises what it raises. The awaitable may be a coroutine, a future or a
-    task of that loop; a coroutine runs in a copy of the caller's context. Raises
-    `WaitNotPossible` in code that no thread or greenlet runner runs.
+    task of that loop; a coroutine runs in a copy of the caller's context. If the wait is given up
+    (the client leaves a greenlet, the server stops), a coroutine is cancelled; a future or task is
+    the app's own, and goes on. Raises `WaitNotPossible` in code that no thread or greenlet runner
+    runs.
     """
     runner = current.runner
     if runner is None:

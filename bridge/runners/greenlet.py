@@ -304,9 +304,13 @@ class GreenletRunner(Runner):
     def _future(
         self, awaitable: Awaitable[T], loop: asyncio.AbstractEventLoop
     ) -> asyncio.Future[T]:
-        """What to await; a coroutine's first step is taken here, and often it is the only one."""
+        """What to await; a coroutine's first step is taken here, and often it is the only one.
+
+        A client that leaves cancels it. What the app made itself is shielded from that: others
+        may wait for it too.
+        """
         if asyncio.isfuture(awaitable):
-            return awaitable
+            return asyncio.shield(awaitable)
         coroutine: Any = awaitable if asyncio.iscoroutine(awaitable) else _awaiting(awaitable)
         if _EAGER:
             task: asyncio.Task[T] = _make_task(coroutine, loop=loop, eager_start=True)

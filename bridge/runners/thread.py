@@ -381,4 +381,7 @@ class ThreadRunner(Runner):
 
 
 async def _awaiting(awaitable: Awaitable[T]) -> T:
+    """Await what the app made; when the pool gives up waiting, others may still want it."""
+    if asyncio.isfuture(awaitable):
+        return await asyncio.shield(awaitable)
     return await awaitable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import threading
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import bridge
-from bridge.errors import ConfigError, WaitNotPossible
+from bridge.errors import ConfigError, RequestCancelled, WaitNotPossible
 from bridge.runners import Runner, make_runner
 from tests.runners.jobs import Call, run_with, until
 
@@ -198,6 +199,67 @@ def test_wait_for_what_is_cancelled(waiting_runner: Runner) -> None:
             assert await call.done == "CancelledError"
 
     run_with(waiting_runner, main)
+
+
+@pytest.mark.parametrize("kind", ["future", "task"])
+def test_what_others_wait_for_too(waiting_runner: Runner, kind: str) -> None:
+    """G4, W51: a wait that is given up cancels no future or task of the app; others get it."""
+
+    def leaver(shared: Any) -> str:
+        try:
+            return bridge.await_(shared)
+        except Exception as error:
+            return type(error).__name__
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        filled: asyncio.Future[str] = loop.create_future()
+
+        async def fill() -> str:
+            return await filled
+
+        shared: Any = filled if kind == "future" else loop.create_task(fill())
+        waiting_runner.start(loop)
+        left = Call(lambda: leaver(shared))
+        waiting_runner.submit(left)
+        await until(lambda: waiting_runner.stats().busy == 1)
+        await asyncio.sleep(0.01)  # it waits
+        await waiting_runner.stop(0.01)
+        assert await left.done in ("CancelledError", "RequestCancelled")
+        assert not shared.done()
+        filled.set_result("filled")
+        waiting_runner.start(loop)
+        stays = Call(lambda: bridge.await_(shared))
+        waiting_runner.submit(stays)
+        assert await stays.done == "filled"
+        assert await waiting_runner.stop(10)
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_goes_with_its_wait(waiting_runner: Runner) -> None:
+    """G4, W51: a wait that is given up cancels the coroutine that was made for it."""
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async def main() -> None:
+        waiting_runner.start(asyncio.get_running_loop())
+        call = Call(lambda: bridge.await_(work()))
+        waiting_runner.submit(call)
+        await until(lambda: waiting_runner.stats().busy == 1)
+        await asyncio.sleep(0.01)  # it waits
+        await waiting_runner.stop(0.01)
+        with pytest.raises((concurrent.futures.CancelledError, RequestCancelled)):
+            await call.done
+        await until(lambda: bool(ended))
+        assert await waiting_runner.stop(10)
+
+    asyncio.run(main())
 
 
 def test_many_wait_at_once(waiting_runner: Runner) -> None:
