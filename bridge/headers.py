@@ -127,6 +127,12 @@ def is_token(name: bytes) -> bool:
     return _TOKEN.fullmatch(name) is not None
 
 
+def members(value: bytes) -> list[bytes]:
+    """The members of a list field, in lower case; empty ones do not count (RFC 9110 §5.6.1)."""
+    found = [member.strip(b" \t") for member in value.lower().split(b",")]
+    return [member for member in found if member]
+
+
 def content_length(value: bytes) -> int:
     """The number of bytes that a Content-Length names.
 

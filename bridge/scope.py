@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from bridge.headers import Spellings, content_length, keep
+from bridge.headers import Spellings, content_length, keep, members
 from bridge.types import Environ, RawHeaders, Scope
 
 #: What ``scope["asgi"]`` says; copied into every scope.
@@ -118,12 +118,10 @@ def body_length(environ: Environ) -> int | None:
 
 def asks_for_websocket(environ: Environ) -> bool:
     """Whether the request is the opening handshake of a WebSocket (RFC 6455 §4.2.1)."""
-    upgrade: str | None = environ.get("HTTP_UPGRADE")
     return (
-        upgrade is not None
-        and upgrade.strip().lower() == "websocket"
-        and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
-        and environ.get("REQUEST_METHOD") == "GET"
+        environ.get("REQUEST_METHOD") == "GET"
+        and b"websocket" in members(wire_bytes(environ.get("HTTP_UPGRADE", "")))
+        and b"upgrade" in members(wire_bytes(environ.get("HTTP_CONNECTION", "")))
     )
 
 

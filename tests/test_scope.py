@@ -379,6 +379,12 @@ class TestWebSocket:
     def test_is_told_by_its_handshake(self) -> None:
         """A40: a GET that asks for an upgrade to websocket, and nothing else."""
         assert asks_for_websocket(environ(**self.HANDSHAKE))
+        for listed in ("websocket,websocket", "h2c, WebSocket", " , websocket ,"):
+            assert asks_for_websocket(environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": listed}))
+        assert not asks_for_websocket(environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": "websockets"}))
+        assert not asks_for_websocket(
+            environ(**{**self.HANDSHAKE, "HTTP_CONNECTION": "no-upgrade, close"})
+        )
         assert not asks_for_websocket(environ())
         assert not asks_for_websocket(environ(HTTP_UPGRADE="websocket"))
         assert not asks_for_websocket(environ(**self.HANDSHAKE, REQUEST_METHOD="POST"))

@@ -321,9 +321,10 @@ _TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 
 def _request(environ: Environ) -> Request:
     """The handshake as `websockets` wants it; the host has parsed it already."""
-    headers = Headers()
+    # Whatever else is in these lists: the protocol wants this alone.
+    headers = Headers(connection="Upgrade", upgrade="websocket")
     for key, value in environ.items():
-        if key.startswith("HTTP_"):
+        if key.startswith("HTTP_") and key not in ("HTTP_CONNECTION", "HTTP_UPGRADE"):
             headers[key[5:].replace("_", "-")] = value
     return Request(environ.get("PATH_INFO", "/"), headers)
 

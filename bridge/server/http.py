@@ -224,7 +224,7 @@ class HttpProtocol(Identity):
         state, handler = self.state, self.handler
         try:
             if not head.plain:
-                if head.upgrade == b"websocket" and head.method == "GET":
+                if head.websocket:
                     handler = self._websocket
                 if head.forwarded and self.trusted:
                     self._resolve(head)

@@ -238,8 +238,7 @@ class HeadParser:
         if request.close or not line.http11 or line.method == "HEAD":
             request.usual = False
         if request.upgrade:
-            named = [value for name, value in request.headers if name == b"upgrade"]
-            request.upgrade = b",".join(named).lower() if request.http11 else b""
+            request.heed_upgrade()
 
     # --------------------------------------------------------- heads that are not whole yet
 

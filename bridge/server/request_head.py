@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import RequestError
-from bridge.headers import content_length, is_token
+from bridge.headers import content_length, is_token, members
 from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
 from bridge.server.request_line import RequestLine
 
@@ -75,8 +75,10 @@ class RequestHead:
     close = False
     #: The client waits for 100 Continue (RFC 9110 §10.1.1).
     expects = False
-    #: The lower-case Upgrade field, where the Connection field names it.
-    upgrade = b""
+    #: The Connection field names Upgrade, which HTTP/1.0 does not have.
+    upgrade = False
+    #: It asks for a WebSocket (RFC 6455 §4.2.1).
+    websocket = False
     #: Some proxy's word on the client is among the fields.
     forwarded = False
     #: What that word comes to, where the proxy is trusted (S32).
@@ -129,12 +131,20 @@ class RequestHead:
         self.length = CHUNKED
 
     def _heed_connection(self, value: bytes) -> None:
-        options = {option.strip(b" \t") for option in value.lower().split(b",")}
+        options = members(value)
         if b"close" in options:
             self.close = True
         elif b"keep-alive" in options and not self.http11:
             # A close in another Connection field wins, wherever it stands.
             others = b",".join(value for name, value in self.headers if name == b"connection")
-            self.close = b"close" in {o.strip(b" \t") for o in others.lower().split(b",")}
+            self.close = b"close" in members(others)
         if b"upgrade" in options:
-            self.upgrade = b"?"
+            self.upgrade = self.http11
+
+    def heed_upgrade(self) -> None:
+        """Note which protocol is asked for; of several we take the one that we know.
+
+        Upgrade is a list (RFC 9110 §7.8), and may come in several fields.
+        """
+        named = b",".join(value for name, value in self.headers if name == b"upgrade")
+        self.websocket = self.method == "GET" and b"websocket" in members(named)

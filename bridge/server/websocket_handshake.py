@@ -32,8 +32,6 @@ logger = logging.getLogger("bridge.websocket")
 #: The fields that the protocol looks at.
 _CONCERNED = frozenset(
     {
-        b"connection",
-        b"upgrade",
         b"origin",
         b"sec-websocket-key",
         b"sec-websocket-version",
@@ -132,10 +130,14 @@ class Handshakes:
             )
 
     def check(self, head: RequestHead) -> Handshake:
-        """Read a request that asks for a WebSocket. Raises `RequestError` (400, 426; S21)."""
+        """Read a request that asks for a WebSocket (`RequestHead.websocket`).
+
+        Raises `RequestError` (400, 426; S21).
+        """
         if head.length:
             raise RequestError("a WebSocket handshake has no body")
-        fields = Headers()
+        # Whatever else is in these lists: the protocol wants this alone.
+        fields = Headers(connection="Upgrade", upgrade="websocket")
         for name, value in head.headers:
             if name in _CONCERNED:
                 fields[name.decode("ascii")] = value.decode("latin-1")

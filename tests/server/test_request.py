@@ -32,7 +32,7 @@ def parsed(heads: HeadParser, data: bytes) -> tuple[object, ...]:
 def parts(head: RequestHead) -> tuple[object, ...]:
     return (
         head.method, head.target, head.headers, head.http11, head.close, head.length,
-        head.expects, head.upgrade, head.forwarded,
+        head.expects, head.websocket, head.forwarded,
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_parts_of_a_head() -> None:
         (b"b", b"\xe9 y"),
         (b"x-a", b"3"),
     ]
-    assert (head.length, head.close, head.expects, head.upgrade) == (0, False, False, b"")
+    assert (head.length, head.close, head.expects, head.websocket) == (0, False, False, False)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,10 @@ def test_parts_of_a_head() -> None:
         (("Connection: close",), "close", True),
         (("Connection: foo, Close",), "close", True),
         (("Expect: 100-Continue", "Content-Length: 1"), "expects", True),
-        (("Connection: Upgrade", "Upgrade: WebSocket"), "upgrade", b"websocket"),
-        (("Upgrade: websocket",), "upgrade", b""),
+        (("Connection: Upgrade", "Upgrade: WebSocket"), "websocket", True),
+        (("Connection: Upgrade", "Upgrade: h2c, websocket"), "websocket", True),
+        (("Connection: Upgrade", "Upgrade: h2c"), "websocket", False),
+        (("Upgrade: websocket",), "websocket", False),
         (("X-Forwarded-For: 1.2.3.4",), "forwarded", True),
         (("Forwarded: for=x",), "forwarded", True),
     ],
@@ -74,7 +76,7 @@ def test_fields_that_say_something(fields: tuple[str, ...], attribute: str, valu
     heads = parser()
     for _ in range(3):
         assert getattr(heads.parse(request("/", *fields)), attribute) == value
-        assert parts(heads.parse(request("/")))[3:] == (True, False, 0, False, b"", False)
+        assert parts(heads.parse(request("/")))[3:] == (True, False, 0, False, False, False)
 
 
 def test_a_head_s_reading_does_not_depend_on_others() -> None:

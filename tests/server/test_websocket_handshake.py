@@ -100,6 +100,8 @@ def test_a_handshake_that_is_wrong(wrong: str) -> None:
         altered("connection"),
         altered("upgrade"),
         altered("upgrade", more=("Upgrade: h2c",)),
+        altered("upgrade", more=("Upgrade: h2c, websocket/13", "Upgrade: websockets")),
+        altered("connection", more=("Connection: no-upgrade",)),
         handshake().replace(b"GET", b"POST"),
         handshake().replace(b"HTTP/1.1", b"HTTP/1.0"),
     ],
@@ -122,10 +124,15 @@ def test_what_asks_for_no_websocket_is_an_ordinary_request(data: bytes) -> None:
     [
         ("Connection: keep-alive, Upgrade", "Upgrade: WebSocket"),
         ("Connection: keep-alive", "Connection: upgrade", "Upgrade: websocket"),
+        ("Connection:Keep-Alive,UPGRADE", "Upgrade: websocket, websocket"),
+        ("Connection: , upgrade ,", "Upgrade: websocket", "Upgrade: websocket"),
+        ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c, websocket", "HTTP2-Settings: AA"),
+        ("Connection: Upgrade", "Upgrade: websocket,h2c"),
+        ("Connection: Upgrade", "Upgrade: foo/2", "Upgrade: ,WebSocket,"),
     ],
 )
 def test_spellings_of_the_upgrade(fields: tuple[str, ...]) -> None:
-    """S20: browsers' and proxies' ways to write it are understood."""
+    """S20: browsers' and proxies' ways to write it are understood: both fields are lists."""
     with served(echo) as server, server.connect() as client:
         client.send(altered("connection", "upgrade", more=fields))
         assert client.response().status == 101

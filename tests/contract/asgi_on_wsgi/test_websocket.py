@@ -57,6 +57,18 @@ def open_(host: Host, path: str, **more: Any) -> ClientConnection:
     return connect(host.url(path, "ws"), open_timeout=LIMIT, close_timeout=LIMIT, **more)
 
 
+@pytest.mark.parametrize("upgrade", ["websocket, websocket", "h2c, WebSocket"])
+def test_upgrade_is_a_list(host: Host, upgrade: str) -> None:
+    """A40: a WebSocket is asked for where it is one of several protocols (RFC 9110 §7.8)."""
+    with host.connect() as client:
+        client.sendall(
+            f"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n"
+            f"Upgrade: {upgrade}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        assert client.recv(12) == b"HTTP/1.1 101"
+
+
 @pytest.mark.parametrize("compression", [None, "deflate"])
 def test_echo(host: Host, compression: str | None) -> None:
     """A40: text and bytes of every size both ways, with and without permessage-deflate."""
