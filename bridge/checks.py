@@ -213,6 +213,20 @@ def read_all(checks: Mapping[str, Check], given: Mapping[str, Any], owner: str) 
     return read
 
 
+def check_mounting(mounts: object, fallback: object) -> None:
+    """Raise `ConfigError` if a `Dispatcher` is given something else than what it takes."""
+    if mounts is not None and not isinstance(mounts, Mapping):
+        raise ConfigError(
+            f"a Dispatcher takes a dictionary of places and apps, and not {mounts!r:.80}: write "
+            'Dispatcher({"/prefix": app}), or Dispatcher(fallback=[new, old])'
+        )
+    if fallback is not None and not isinstance(fallback, list | tuple):
+        raise ConfigError(
+            f"fallback is {fallback!r:.80}; allowed is a list of apps, which are asked in order: "
+            "fallback=[new, old]"
+        )
+
+
 # ------------------------------------------------------------- how a WSGI app runs
 
 #: Settings of the server, of `WsgiToAsgi` and of a mount: where the app says nothing itself, the

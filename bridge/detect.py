@@ -10,6 +10,7 @@ from bridge.asgi_versions import from_asgi1, from_asgi2
 from bridge.kinds import Kind, check_kind, detect
 from bridge.types import ASGIApp, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
+from bridge.wsgi_to_asgi.settings import read_settings
 
 
 def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:
@@ -17,14 +18,14 @@ def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:
 
     An explicit `kind` (``asgi3``, ``asgi2``, ``asgi1``, ``wsgi``) wins over detection. A WSGI app
     is wrapped in `WsgiToAsgi` with `settings`; an app that `AsgiToWsgi` wraps is taken out again.
-    Raises `ConfigError` where the kind cannot be told or is none.
+    Raises `ConfigError` where the kind cannot be told or is none, or for a wrong setting.
     """
     # `AsgiToWsgi` and what it needs is for hosts that speak WSGI: no server of ASGI loads it here.
     loaded = sys.modules.get("bridge.asgi_to_wsgi")
     if kind is None and loaded is not None and isinstance(app, loaded.AsgiToWsgi):
         return cast("ASGIApp", app.app)
     wrap = _AS_ASGI[check_kind(kind) or detect(app)]
-    return wrap(app, settings)
+    return wrap(app, read_settings(settings, "as_asgi"))
 
 
 _AS_ASGI: dict[Kind, Callable[[Any, dict[str, Any]], ASGIApp]] = {
@@ -48,4 +49,4 @@ def as_wsgi(app: Any, kind: str | None = None, **settings: Any) -> WSGIApp:
         return cast("WSGIApp", app)
     from bridge.asgi_to_wsgi import AsgiToWsgi  # see `as_asgi`
 
-    return AsgiToWsgi(as_asgi(app, known), **settings)
+    return AsgiToWsgi(as_asgi(app, known), kind="asgi3", **settings)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bridge.checks import KINDS, Check, check_mounting
 from bridge.detect import as_asgi
 from bridge.environ import environ_from_scope
 from bridge.errors import ConfigError, UnsupportedScope
@@ -25,6 +26,7 @@ from bridge.headers import Spellings
 from bridge.kinds import Kind, check_kind, detect
 from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
+from bridge.wsgi_to_asgi.settings import read_settings
 
 # WebOb takes 2.5 MB, so it is loaded for the first predicate or 404, and not by every server.
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Mount:
     `kind` as for `as_asgi`; `when`, asked with the `webob.Request` (without its body), says
     whether this mount takes it, else the next one at the same prefix is asked, then shorter
     prefixes; `keep_prefix` overrides the dispatcher's; `settings` are those of `WsgiToAsgi`.
+    Raises `ConfigError` for a value that is not allowed.
     """
 
     app: Any
@@ -55,6 +58,21 @@ class Mount:
     when: Predicate | None = None
     keep_prefix: bool | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what is not allowed, in the words of the command line."""
+        _KEEP_PREFIX.read(self.keep_prefix, "keep_prefix")
+        if self.when is not None and not callable(self.when):
+            raise ConfigError(
+                f"when is {self.when!r}; allowed is a function that takes the request and says "
+                "whether this app is for it"
+            )
+        if not isinstance(self.settings, Mapping):
+            raise ConfigError(f"settings is {self.settings!r}; allowed is a dictionary")
+        read_settings(self.settings, "Mount")
+
+
+_KEEP_PREFIX = Check(kind=KINDS["bool"], optional=True)
 
 
 class Route:
@@ -108,6 +126,8 @@ def _detect(name: str, app: object) -> Kind:
 
 def _split_key(key: str) -> tuple[str, str]:
     """The host and the prefix of a mount's key, ``/prefix`` or ``host/prefix``."""
+    if not isinstance(key, str):
+        raise ConfigError(f"{key!r} is no place to mount an app: write /prefix, as text")
     host, slash, prefix = key.partition("/")
     if not slash:
         raise ConfigError(
@@ -179,7 +199,8 @@ class Dispatcher:
     are. `fallback=[new, old]` takes what no mount does: see `Fallback`. Other keyword arguments
     are the settings of `WsgiToAsgi`, of which each WSGI child gets one of its own.
 
-    Raises `ConfigError` for a place or an app that is none.
+    Raises `ConfigError` for a place or an app that is none, and for a setting's value that is not
+    allowed.
     """
 
     def __init__(
@@ -187,9 +208,12 @@ class Dispatcher:
         mounts: Mapping[str, Any] | None = None,
         *,
         keep_prefix: bool = False,
-        fallback: Sequence[Any] = (),
+        fallback: Sequence[Any] | None = None,
         **settings: Any,
     ) -> None:
+        check_mounting(mounts, fallback)
+        _KEEP_PREFIX.read(keep_prefix, "keep_prefix")
+        settings = read_settings(settings, "Dispatcher")
         self.routes: list[Route] = [
             Route(key, mount, keep_prefix, settings) for key, mount in _each(mounts or {})
         ]

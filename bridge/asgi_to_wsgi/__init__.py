@@ -23,7 +23,8 @@ import weakref
 from collections.abc import Iterable
 
 from bridge.asgi_to_wsgi.exchange import HttpExchange
-from bridge.asgi_to_wsgi.running import Running, Settings
+from bridge.asgi_to_wsgi.running import Running
+from bridge.asgi_to_wsgi.settings import check_app, make_settings
 from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import Overloaded, RequestError, SelfRequest
 from bridge.headers import reason
@@ -39,12 +40,15 @@ logger = logging.getLogger("bridge.error")
 class AsgiToWsgi:
     """Serves `app`, an ASGI 3 application, on any WSGI host.
 
+    An app that plainly is of another kind is refused, with the name of what serves it; `kind`
+    (``"asgi3"``) says that it is none.
+
     `lifespan`: ``auto`` runs the app's lifespan where it has one, ``on`` insists on it, ``off``
     leaves it out. Startup happens before the first request in each process; with `eager` when
     the adapter is made, so that a failure is raised there (`LifespanFailed`). Shutdown happens
     at the end of the process, or at `close`.
 
-    Times in seconds; None or 0: no limit.
+    Times in seconds; None or 0: no limit. Raises `ConfigError` for a value that is not allowed.
 
     - `startup_timeout`, `shutdown_timeout`: for the app's lifespan. The second also bounds how
       long work after the response (background tasks) is waited for at the end.
@@ -61,6 +65,7 @@ class AsgiToWsgi:
         self,
         app: ASGIApp,
         *,
+        kind: str | None = None,
         lifespan: Mode = "auto",
         eager: bool = False,
         startup_timeout: float | None = 60.0,
@@ -69,13 +74,14 @@ class AsgiToWsgi:
         stream_timeout: float | None = 300.0,
         disconnect_grace: float = 5.0,
     ) -> None:
+        check_app(app, kind)
         self.app = app
-        self.settings = Settings(
+        self.settings = make_settings(
             lifespan=lifespan,
-            startup_timeout=startup_timeout or None,
-            shutdown_timeout=shutdown_timeout or None,
-            response_timeout=response_timeout or float("inf"),
-            stream_timeout=stream_timeout or float("inf"),
+            startup_timeout=startup_timeout,
+            shutdown_timeout=shutdown_timeout,
+            response_timeout=response_timeout,
+            stream_timeout=stream_timeout,
             disconnect_grace=disconnect_grace,
         )
         self._running: Running | None = None

@@ -6,7 +6,8 @@ The command line, the environment, the file format and docs/reference/settings.m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bridge.checks import (
     RUNNING,
@@ -75,7 +76,7 @@ class Config:
         choices=("auto", "on", "off"),
     )
 
-    # Where the app says something of these four itself, that holds.
+    # Where the app says something of these itself, that holds.
     runner: str = setting(
         RUNNING_DEFAULTS["runner"],
         "How WSGI apps run: in threads, in greenlets on the event loop, or called right there.",
@@ -262,12 +263,22 @@ class Config:
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
+    #: What said each setting that was given, by its name: `--port`, `PORT`, `port in bridge.toml`.
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
     def __post_init__(self) -> None:
         """Read every field through its setting, then look at them together."""
         for each in SETTINGS:
             object.__setattr__(self, each.name, each.read(getattr(self, each.name), each.name))
         for check in _CHECKS:
             check(self)
+
+    def source(self, name: str) -> str | None:
+        """What said the setting `name`; None if nobody did, and its default holds."""
+        if name in self.sources:
+            return self.sources[name]
+        default = next(each.default for each in SETTINGS if each.name == name)
+        return name if getattr(self, name) != default else None
 
 
 #: Every setting, in the order of the reference page.

@@ -49,24 +49,25 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
     return AsgiHandler(app, state, prefix)
 
 
+def wsgi_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, WsgiToAsgi]]:
+    """The WSGI apps in `app` that can be seen, each with a name; some may come twice."""
+    if isinstance(app, WsgiToAsgi):
+        yield name, app
+    elif isinstance(app, Dispatcher):
+        for route in app.routes:
+            yield from wsgi_apps(route.asgi, route.name)
+    elif isinstance(app, Fallback):
+        for each in app.apps:
+            yield from wsgi_apps(each, f"a fallback of {name}")
+
+
 def runners_of(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, Runner]]:
     """The runners of all WSGI apps in `app`, with the app's name, each runner once."""
     seen: set[int] = set()
-    for where, runner in _runners(app, name):
-        if id(runner) not in seen:
-            seen.add(id(runner))
-            yield where, runner
-
-
-def _runners(app: ASGIApp, name: str) -> Iterator[tuple[str, Runner]]:
-    if isinstance(app, WsgiToAsgi):
-        yield name, app.runner
-    elif isinstance(app, Dispatcher):
-        for route in app.routes:
-            yield from _runners(route.asgi, route.name)
-    elif isinstance(app, Fallback):
-        for each in app.apps:
-            yield from _runners(each, f"a fallback of {name}")
+    for where, wsgi in wsgi_apps(app, name):
+        if id(wsgi.runner) not in seen:
+            seen.add(id(wsgi.runner))
+            yield where, wsgi.runner
 
 
 class DispatchHandler:

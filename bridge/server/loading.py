@@ -46,14 +46,7 @@ def _load_mounts(config: Config) -> Dispatcher:
         if place in children:
             raise ConfigError(f"{place} is mounted twice; give each app a place of its own")
         children[place] = _load_mount(place, target, config)
-    return Dispatcher(
-        children,
-        runner=config.runner,
-        threads=config.threads,
-        queue_limit=config.queue_limit,
-        queue_timeout=config.queue_timeout,
-        websocket=config.websocket,
-    )
+    return Dispatcher(children)
 
 
 def _load_mount(place: str, target: str, config: Config) -> Mount:

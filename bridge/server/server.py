@@ -38,6 +38,8 @@ from bridge.server.proxied import (
     ProxiedHttpProtocol,
 )
 from bridge.server.request_head import RequestHead
+from bridge.server.running import hand_on
+from bridge.server.sources import from_python
 from bridge.server.state import ServerState
 from bridge.server.stopping import Draining, unless
 from bridge.server.tls import make_context, reload_certificates
@@ -141,17 +143,12 @@ class Server:
         config = self.config
         loaded = load(config)
         kind = None if config.interface == "auto" else config.interface
-        settings: dict[str, Any] = {
-            "runner": config.runner,
-            "threads": config.threads,
-            "queue_limit": config.queue_limit,
-            "queue_timeout": config.queue_timeout,
-            "websocket": config.websocket,
-        }
         try:
-            return as_asgi(loaded, kind, **settings)
+            app = as_asgi(loaded, kind)
         except ConfigError as error:
             raise AppLoadError(str(error)) from None
+        hand_on(config, app)
+        return app
 
     async def _listen(self, listeners: Sequence[Listener]) -> None:
         loop, state = asyncio.get_running_loop(), self.state
@@ -299,4 +296,12 @@ def serve(app: Any, **settings: Any) -> None:
 
     `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`.
     """
-    Server(Config(app=app, **settings)).run()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        Server(from_python(app, settings)).run()
+    else:
+        raise ConfigError(
+            "serve() runs an event loop of its own, and one runs here already; there, say: "
+            "from bridge.server import Config, Server; await Server(Config(app=app)).serve()"
+        )

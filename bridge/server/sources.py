@@ -42,7 +42,18 @@ def make_config(command_line: Layer, environ: Mapping[str, str], file: str | Non
     for layer in layers:
         _let_go_of_hidden(chosen, layer)
         chosen.update(layer)
-    return Config(**{name: _BY_NAME[name].read(*found) for name, found in chosen.items()})
+    values = {name: _BY_NAME[name].read(*found) for name, found in chosen.items()}
+    return Config(**values, sources={name: label for name, (_, label) in chosen.items()})
+
+
+def from_python(app: object, settings: Mapping[str, Any]) -> Config:
+    """The settings of `bridge.serve`. Raises `ConfigError` for a name that is none, too."""
+    for name in settings:
+        if name not in _BY_NAME or name == "app":
+            meant = _meant(name, _MEANT)
+            raise ConfigError(f"serve() has no setting {name}; {_advice(meant)}")
+    sources = {name: f"serve({name}=...)" for name in settings}
+    return Config(app=app, **settings, sources=sources)
 
 
 def _let_go_of_hidden(chosen: Layer, stronger: Layer) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Mapping
 from contextvars import copy_context
 from importlib import import_module
 from io import BytesIO
 from typing import Any
 
 from bridge.body import SPOOL, needs_length
+from bridge.checks import RUNNING, RUNNING_DEFAULTS
 from bridge.environ import base_environ, environ_from_scope, take_coding
 from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
 from bridge.leniency import Leniency
@@ -25,6 +27,7 @@ from bridge.runners.desk import Desk
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall
 from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
+from bridge.wsgi_to_asgi.settings import OF_THREADS, read_settings
 from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange
 
 __all__ = ["WsgiToAsgi"]
@@ -49,10 +52,12 @@ _PLACES: Environ = dict.fromkeys(
 class WsgiToAsgi:
     """A WSGI app as an ASGI 3 app: ``asgi_app = WsgiToAsgi(wsgi_app)``.
 
-    `runner`: ``"thread"`` (default), ``"greenlet"``, ``"inline"``, or a `Runner`.
+    `runner`: ``"thread"``, ``"greenlet"``, ``"inline"``, or a `Runner`.
     `threads`: the most threads that run the app at once. `queue_limit`: the most requests that
     wait for one; those beyond get a 503 with Retry-After, and so do those that wait for longer than
-    `queue_timeout` seconds (0: they wait for any time, in their turn).
+    `queue_timeout` seconds (0: they wait for any time, in their turn). None, for these and for
+    `websocket`: as our server is told (``--threads`` and so on); elsewhere ``"thread"``, 8, 1024,
+    0 and False.
     `max_body_size`: bytes of a request body; more is a 413. None: no limit of ours.
     `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
     more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
@@ -63,40 +68,55 @@ class WsgiToAsgi:
     `websocket`: give WebSockets to the app, as ``werkzeug.socket`` in its environ.
 
     Lifespan is answered: the pool starts and stops with it. Other scopes raise
-    `UnsupportedScope`.
+    `UnsupportedScope`. Raises `ConfigError` for a value that is not allowed.
     """
 
     def __init__(
         self,
         app: WSGIApp,
         *,
-        runner: str | Runner = "thread",
-        threads: int = 8,
-        queue_limit: int = 1024,
-        queue_timeout: float = 0.0,
+        runner: str | Runner | None = None,
+        threads: int | None = None,
+        queue_limit: int | None = None,
+        queue_timeout: float | None = None,
         max_body_size: int | None = None,
         spool_body: int | None = None,
         propagate_context: bool = False,
-        websocket: bool = False,
-        **runner_settings: Any,
+        websocket: bool | None = None,
+        **of_threads: Any,
     ) -> None:
         if not callable(app):
             raise ConfigError(f"a WSGI app is a callable, and this is {app!r}")
         self.app = app
         #: How far responses that break PEP 3333 are taken as they are meant (W34).
         self.leniency = Leniency(app)
-        self.runner = make_runner(
-            runner,
-            threads=threads,
-            queue_limit=queue_limit,
-            queue_timeout=queue_timeout,
-            **runner_settings,
-        )
-        self.max_body_size = max_body_size
-        self.spool_body = spool_body if self.runner.can_wait else (spool_body or SPOOL)
-        self.propagate_context = propagate_context
-        self.websocket = websocket
+        given = {
+            "runner": runner,
+            "threads": threads,
+            "queue_limit": queue_limit,
+            "queue_timeout": queue_timeout,
+            "max_body_size": max_body_size,
+            "spool_body": spool_body,
+            "propagate_context": propagate_context,
+            "websocket": websocket,
+        }
+        self._said = said = read_settings({**given, **of_threads})
+        self.max_body_size: int | None = said.get("max_body_size")
+        self.propagate_context: bool = said["propagate_context"]
         self._desk: Desk | None = None  # of the loop that is served
+        #: Whether a server has said how the app runs.
+        self._adopted = False
+        self._run_as(RUNNING_DEFAULTS)
+
+    def _run_as(self, values: Mapping[str, Any]) -> None:
+        """Run the app as was said when this was made, and else as `values` say."""
+        said = self._said
+        how = {name: said.get(name, values[name]) for name in RUNNING}
+        self.websocket: bool = how.pop("websocket")
+        of_threads = {name: said[name] for name in OF_THREADS if name in said}
+        self.runner = make_runner(how.pop("runner"), **how, **of_threads)
+        spool: int | None = said.get("spool_body")
+        self.spool_body = spool if self.runner.can_wait else (spool or SPOOL)
         self._base = _PLACES | base_environ(multithread=self.runner.multithread, multiprocess=True)
         self._base["bridge.stats"] = self.runner.stats
         self._exchange = (
@@ -104,6 +124,16 @@ class WsgiToAsgi:
             if self.runner.threaded
             else (GreenletExchange if self.runner.can_wait else InlineExchange)
         )
+
+    def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """For a server, before it starts the app: how to run it, unless it was said here.
+
+        `values`: each of `checks.RUNNING`. Returns what was said here and is otherwise than there.
+        """
+        own = {name: self._said[name] for name in RUNNING if name in self._said}
+        self._adopted = True
+        self._run_as(values)
+        return {name: value for name, value in own.items() if value != values[name]}
 
     def __repr__(self) -> str:
         return f"<WsgiToAsgi {self.app!r}>"
@@ -195,10 +225,11 @@ class WsgiToAsgi:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the WebSocket to the app, or refuse its handshake (W60)."""
         if not self.websocket:
+            ours = self._adopted and "websocket" not in self._said
             logger.warning(
-                "refused a WebSocket at %r: the WSGI app takes none; "
-                "WsgiToAsgi(app, websocket=True) or --websocket gives them to it",
+                "refused a WebSocket at %r: the WSGI app takes none; %s gives them to it",
                 scope["path"],
+                ("--websocket, or " if ours else "") + "WsgiToAsgi(app, websocket=True)",
             )
             if (await receive())["type"] == "websocket.connect":
                 await send({"type": "websocket.close", "code": 1000})

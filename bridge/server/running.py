@@ -1,0 +1,56 @@
+"""The settings of how WSGI apps run, handed to the apps (S60).
+
+They hold for every WSGI app that the server finds (the app itself, in a `WsgiToAsgi`, mounted,
+nested or a fallback) and that says nothing itself. What an app says itself stays, and one that is
+inside somebody else's middleware is out of reach: both are told at the start, in a line each.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from bridge.runners import Runner
+from bridge.server.config import Config
+from bridge.server.handlers import wsgi_apps
+from bridge.types import ASGIApp
+
+logger = logging.getLogger("bridge.error")
+
+
+def hand_on(config: Config, app: ASGIApp) -> None:
+    """Have all WSGI apps in `app` run as `config` says, and log what cannot be."""
+    values = {
+        "runner": config.runner,
+        "threads": config.threads,
+        "queue_limit": config.queue_limit,
+        "queue_timeout": config.queue_timeout,
+        "websocket": config.websocket,
+    }
+    given = {name: source for name in values if (source := config.source(name))}
+    found = False
+    keeping: dict[tuple[str, ...], list[str]] = {}
+    for where, wsgi in wsgi_apps(app):
+        found = True
+        own = wsgi.adopt(values)
+        if kept := [name for name in given if name in own]:
+            said = " and ".join(f"{name}={_shown(own[name])}" for name in kept)
+            keeping.setdefault((said, *kept), []).append(where)
+    for (said, *kept), apps in keeping.items():
+        logger.warning(
+            "%s: %s was said in Python, and is not changed by %s",
+            ", ".join(dict.fromkeys(apps)),
+            said,
+            " and ".join(f"{given[name]} ({_shown(values[name])})" for name in kept),
+        )
+    if given and not found:
+        logger.warning(
+            "%s changes nothing: no WSGI app here is run by the server itself; one inside a "
+            "middleware or a framework is told in Python: WsgiToAsgi(app, %s)",
+            " and ".join(given.values()),
+            ", ".join(f"{name}={values[name]!r}" for name in given),
+        )
+
+
+def _shown(value: Any) -> str:
+    return type(value).__name__ if isinstance(value, Runner) else repr(value)

@@ -1,0 +1,33 @@
+"""What a `WsgiToAsgi` can be told, and which of it a server may still say (S60)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.checks import KINDS, RUNNING, Check, read_all
+from bridge.runners import Runner
+
+#: The settings of `WsgiToAsgi`, and of each mount and each dispatcher.
+SETTINGS: dict[str, Check] = {
+    **RUNNING,
+    "max_body_size": Check(kind=KINDS["Size"], least=0),
+    "spool_body": Check(kind=KINDS["Size"], least=0),
+    "propagate_context": Check(kind=KINDS["bool"]),
+    "idle_timeout": Check(kind=KINDS["Seconds"], least=0),
+}
+
+#: Those of them that `ThreadRunner` alone heeds.
+OF_THREADS = ("idle_timeout",)
+
+
+def read_settings(given: Mapping[str, Any], owner: str = "WsgiToAsgi") -> dict[str, Any]:
+    """The settings `given` to `owner`, checked; those that are None are left out.
+
+    Raises `ConfigError` in the words of the server's command line.
+    """
+    runner = given.get("runner")
+    if isinstance(runner, Runner):
+        rest = {name: value for name, value in given.items() if name != "runner"}
+        return {"runner": runner, **read_all(SETTINGS, rest, owner)}
+    return read_all(SETTINGS, given, owner)

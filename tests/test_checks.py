@@ -1,0 +1,187 @@
+"""What is refused on the command line is refused in Python, in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import pytest
+from fastapi import FastAPI
+
+from bridge.asgi_to_wsgi import AsgiToWsgi
+from bridge.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, read_all
+from bridge.detect import as_asgi, as_wsgi
+from bridge.dispatcher import Dispatcher, Mount
+from bridge.errors import ConfigError
+from bridge.runners import InlineRunner
+from bridge.server.config import Config
+from bridge.wsgi_to_asgi import WsgiToAsgi
+
+
+def wsgi(environ: Any, start_response: Any) -> Any: ...
+async def asgi(scope: Any, receive: Any, send: Any) -> None: ...
+def asgi2(scope: Any) -> Any: ...
+
+
+def said(make: Callable[..., object], *given: Any, **settings: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        make(*given, **settings)
+    return str(caught.value)
+
+
+#: Every way to say in Python how a WSGI app runs.
+WAYS: dict[str, Callable[..., object]] = {
+    "WsgiToAsgi": lambda **settings: WsgiToAsgi(wsgi, **settings),
+    "as_asgi of WSGI": lambda **settings: as_asgi(wsgi, **settings),
+    "as_asgi of ASGI": lambda **settings: as_asgi(asgi, **settings),
+    "Dispatcher": lambda **settings: Dispatcher({"/": wsgi}, **settings),
+    "Dispatcher of ASGI": lambda **settings: Dispatcher({"/": asgi}, **settings),
+    "Dispatcher with a fallback": lambda **settings: Dispatcher(fallback=[asgi], **settings),
+    "Mount": lambda **settings: Mount(wsgi, settings=settings),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("threads", 0),
+        ("threads", -1),
+        ("threads", "many"),
+        ("threads", 2.5),
+        ("threads", True),
+        ("queue_limit", 0),
+        ("queue_timeout", -1),
+        ("runner", "fork"),
+        ("runner", 5),
+        ("websocket", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_the_same_words(way: str, name: str, value: object) -> None:
+    """S61: what was seen and what is allowed, as the command line says it."""
+    words = said(Config, **{name: value})
+    assert words.startswith(f"{name} is {value!r}; allowed is ")
+    assert said(WAYS[way], **{name: value}) == words
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_name_that_is_none_is_told(way: str) -> None:
+    """S61: what was probably meant is named, or all that there is."""
+    assert "; did you mean threads?" in said(WAYS[way], thread=4)
+    assert "it has runner, threads, queue_limit, " in said(WAYS[way], workers=10)
+    assert said(WAYS[way], workers=10).startswith("workers is no setting of ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"max_body_size": -1}, "max_body_size is -1; allowed is a number of bytes, at least 0"),
+        ({"spool_body": "big"}, "spool_body is 'big'; allowed is a number of bytes, at least 0"),
+        ({"propagate_context": 1}, "propagate_context is 1; allowed is true or false"),
+        ({"idle_timeout": -1}, "idle_timeout is -1; allowed is a number of seconds, at least 0"),
+    ],
+)
+def test_settings_of_the_adapter_alone(settings: dict[str, Any], words: str) -> None:
+    """S61: they have no option, and the same kind of words."""
+    assert said(WsgiToAsgi, wsgi, **settings).startswith(words)
+
+
+def test_values_may_be_text_and_none_says_nothing() -> None:
+    """S61: as everywhere, text is read as what it means; a runner may be one that was made."""
+    assert WsgiToAsgi(wsgi, threads="3", websocket="on").runner.threads == 3  # type: ignore[arg-type]
+    assert WsgiToAsgi(wsgi, max_body_size="1K").max_body_size == 1024  # type: ignore[arg-type]
+    assert WsgiToAsgi(wsgi, threads=None, runner=None).runner.threads == 8
+    runner = InlineRunner()
+    assert WsgiToAsgi(wsgi, runner=runner).runner is runner
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Dispatcher([("/", wsgi)]), 'write Dispatcher({"/prefix": app})'),
+        (lambda: Dispatcher(asgi), 'write Dispatcher({"/prefix": app})'),
+        (lambda: Dispatcher(fallback=asgi), "fallback=[new, old]"),
+        (lambda: Dispatcher(fallback="module:app"), "fallback=[new, old]"),
+        (lambda: Dispatcher(fallback={asgi, wsgi}), "fallback=[new, old]"),
+        (lambda: Dispatcher({}), 'pass {"/prefix": app}'),
+        (lambda: Dispatcher({5: asgi}), "5 is no place to mount an app"),
+        (lambda: Dispatcher({"/": asgi}, keep_prefix="x"), "keep_prefix is 'x'; allowed is true"),
+        (lambda: Dispatcher({"/": None}), "None is no app: it is a NoneType"),
+        (lambda: Mount(asgi, keep_prefix=1), "keep_prefix is 1; allowed is true or false"),
+        (lambda: Mount(asgi, when="/api"), "when is '/api'; allowed is a function"),
+        (lambda: Mount(asgi, settings=["threads"]), "settings is ['threads']; allowed is a dict"),
+    ],
+)
+def test_a_dispatcher_says_what_it_takes(make: Callable[[], object], words: str) -> None:
+    """S61: something else than places and apps is no riddle of Python's."""
+    assert words in said(make)
+
+
+# ------------------------------------------------------------- AsgiToWsgi
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        (flask.Flask("app"), "is a WSGI app, which every WSGI host takes as it is; AsgiToWsgi is "),
+        (WsgiToAsgi, "cannot be told"),
+        (asgi2, "is an ASGI 2 app; say AsgiToWsgi(from_asgi2(app)), or as_wsgi(app)"),
+        ("module:app", "an ASGI app is a callable, and 'module:app' is a str"),
+        (None, "an ASGI app is a callable, and None is a NoneType"),
+    ],
+)
+def test_an_app_of_another_kind_is_refused_when_it_is_wrapped(app: object, words: str) -> None:
+    """A41: not at the first request; and the right one is named."""
+    if app is WsgiToAsgi:  # in doubt, nothing is refused
+        assert AsgiToWsgi(lambda *args: None).app
+        return
+    assert words in said(AsgiToWsgi, app)
+
+
+def test_a_kind_that_is_said_is_believed() -> None:
+    """A41: who knows better says so; `as_wsgi` does."""
+    assert AsgiToWsgi(wsgi, kind="asgi3").app is wsgi  # type: ignore[arg-type]
+    assert isinstance(as_wsgi(wsgi, kind="asgi3"), AsgiToWsgi)
+    assert AsgiToWsgi(FastAPI()).app
+    assert "'asgi4'" in said(AsgiToWsgi, asgi, kind="asgi4")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lifespan": "of"}, "lifespan is 'of'; allowed is one of auto, on, off"),
+        ({"response_timeout": -1}, "response_timeout is -1; allowed is a number of seconds, at "),
+        ({"stream_timeout": "long"}, "stream_timeout is 'long'; allowed is a number of seconds"),
+        ({"disconnect_grace": -5}, "disconnect_grace is -5; allowed is a number of seconds"),
+    ],
+)
+def test_settings_of_asgi_to_wsgi(settings: dict[str, Any], words: str) -> None:
+    """S61: the same words as for the server's `lifespan` and times."""
+    assert said(AsgiToWsgi, asgi, **settings).startswith(words)
+    if "lifespan" in settings:
+        assert said(Config, **settings) == said(AsgiToWsgi, asgi, **settings)
+
+
+def test_no_limit_is_none_or_0() -> None:
+    """A41: times that are None or 0 never come."""
+    for nothing in (None, 0):
+        made = AsgiToWsgi(asgi, response_timeout=nothing, startup_timeout=nothing).settings
+        assert (made.response_timeout, made.startup_timeout) == (float("inf"), None)
+
+
+# ------------------------------------------------------------- the table itself
+
+
+def test_the_server_and_the_adapters_have_the_same_defaults() -> None:
+    """S61: each setting of how apps run has a default, which is that of the server."""
+    assert RUNNING.keys() == RUNNING_DEFAULTS.keys()
+    config = Config()
+    assert {name: getattr(config, name) for name in RUNNING} == RUNNING_DEFAULTS
+
+
+def test_none_is_left_out() -> None:
+    """S61: what was not said is not there."""
+    checks = {"size": Check(kind=KINDS["Size"])}
+    assert read_all(checks, {"size": None}, "owner") == {}
+    assert read_all(checks, {"size": "1K"}, "owner") == {"size": 1024}
