@@ -1,4 +1,4 @@
-"""A second descriptor of what is open already, which nobody else can close (A40, W41).
+"""Descriptors: regular files opened without waiting, and duplicates that nobody else can close.
 
 A descriptor is a bare number. When its owner closes it, the system gives the same number to what
 is opened next: another client's connection, say. So whoever uses one later, or in another thread,
@@ -8,6 +8,30 @@ takes a duplicate first, at a time when the original is certainly open.
 from __future__ import annotations
 
 import os
+import stat
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
+
+def open_file(path: str, flags: int = _FLAGS) -> int:
+    """Open a regular file for reading (A24, S10); links are followed. Raises `OSError`.
+
+    Never waits: to open a FIFO would stop the process until somebody writes to it, and to open a
+    device can do anything. So it is looked at before, and again when it is open.
+    """
+    _check_regular(path, os.stat(path))
+    descriptor = os.open(path, flags | _FLAGS)
+    try:
+        _check_regular(path, os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(path: str, about: os.stat_result) -> None:
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(f"{path!r} is not a regular file; only these can be sent")
 
 
 class Duplicate:

@@ -1,4 +1,4 @@
-"""Duplicates of descriptors."""
+"""Files that are opened, and duplicates of descriptors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,42 @@ from pathlib import Path
 
 import pytest
 
-from bridge.descriptors import Duplicate
+from bridge.descriptors import Duplicate, open_file
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    """A24 S10: a FIFO, a device, a folder and nothing at all are errors, at once."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "to the fifo").symlink_to("fifo")
+    (tmp_path / "to nothing").symlink_to("nothing")
+    for path in (tmp_path / "fifo", tmp_path / "to the fifo", tmp_path, Path("/dev/null")):
+        with pytest.raises(OSError, match="not a regular file"):
+            open_file(str(path))
+    for path in (tmp_path / "nothing", tmp_path / "to nothing"):
+        with pytest.raises(FileNotFoundError):
+            open_file(str(path))
+
+
+def test_changed_between_the_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A24 S10: what was put in the place of the file meanwhile is closed again, and is no file."""
+    os.mkfifo(tmp_path / "fifo")
+    regular = os.stat(__file__)
+    opened: list[int] = []
+    really = os.open
+    monkeypatch.setattr(os, "stat", lambda _: regular)
+    monkeypatch.setattr(os, "open", lambda *given: opened.append(really(*given)) or opened[0])
+    with pytest.raises(OSError, match="not a regular file"):
+        open_file(str(tmp_path / "fifo"))
+    assert not is_open(opened[0])
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    """A24 S10: a link to a regular file is as good as the file."""
+    (tmp_path / "file").write_bytes(b"text")
+    (tmp_path / "link").symlink_to("file")
+    descriptor = open_file(str(tmp_path / "link"))
+    assert os.read(descriptor, 9) == b"text"
+    os.close(descriptor)
 
 
 @pytest.fixture

@@ -854,6 +854,16 @@ def test_part_of_a_file(runner: str, file: Path, how: dict[str, int]) -> None:
     assert client.headers[b"content-length"] == str(len(client.body)).encode()
 
 
+@pytest.mark.parametrize("extensions", [PATHSEND, ZEROCOPY])
+def test_a_device_is_no_file(waiting_runner: str, extensions: Any) -> None:
+    """W41: a host is asked to send regular files only; others are read by us."""
+    client = ask(file_app(Path("/dev/null")), runner=waiting_runner, **extensions)
+    assert [message["type"] for message in client.sent] == [
+        "http.response.start",
+        "http.response.body",
+    ]
+
+
 def test_zero_copy(waiting_runner: str, file: Path) -> None:
     """W41: a part of a file goes out without copying, where the host offers that."""
     how = {"position": 7, "length": 1000}

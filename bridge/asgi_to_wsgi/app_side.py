@@ -33,6 +33,7 @@ from bridge.asgi_messages import (
 from bridge.asgi_to_wsgi.heads import head_of
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
+from bridge.descriptors import open_file
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.leaving import comes_of_leaving
 from bridge.scope import body_length, scope_from_environ
@@ -288,7 +289,7 @@ class AppSide:
         path = message.get("path")
         if not isinstance(path, str):
             raise IllegalMessage(f"path is {path!r}, and must be a str")
-        file = io.FileIO(path)  # closed by the host
+        file = io.FileIO(path, opener=open_file)  # closed by the host
         if self._no_body:
             file.close()
         else:

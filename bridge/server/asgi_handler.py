@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import stat
 from collections.abc import Awaitable, Generator
 from types import CoroutineType, coroutine
 from typing import Any
 from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
+from bridge.descriptors import open_file
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.headers import HOP_BY_HOP, encode_fields, reason
 from bridge.leaving import comes_of_leaving
@@ -361,12 +361,9 @@ class AsgiExchange(Exchange):
             raise IllegalMessage(
                 f"the path of {grammar.PATHSEND} is {path!r}, and must be absolute"
             )
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        file = open_file(path)
         try:
-            about = os.fstat(file)
-            if not stat.S_ISREG(about.st_mode):
-                raise OSError(f"{path} is no regular file")
-            await self._send_file(file, about.st_size)
+            await self._send_file(file, os.fstat(file).st_size)
         finally:
             os.close(file)
 

@@ -15,6 +15,7 @@ import asyncio
 import os
 from collections import deque
 from contextvars import Context
+from stat import S_ISREG
 from typing import Any
 
 from bridge.body import HIGH_WATER, WholeInput, WsgiInput
@@ -208,6 +209,8 @@ class Exchange:
             descriptor, position = file.fileno(), file.tell()
             status = os.fstat(descriptor)
         except (AttributeError, OSError, ValueError):
+            return None
+        if not S_ISREG(status.st_mode):
             return None
         if count is None:
             count = status.st_size - position

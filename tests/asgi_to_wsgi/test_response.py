@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -870,6 +871,30 @@ class TestExtensions:
                 await send(body(b"none"))
 
         assert serve(app, environ(wsgi_file_wrapper=FileWrapper)).body == b"none"
+
+    @pytest.mark.parametrize("kind", ["fifo", "device", "folder", "link to a fifo"])
+    def test_pathsend_of_no_regular_file(self, kind: str, tmp_path: Path) -> None:
+        """A24: only regular files are sent, and to look at others holds up nobody."""
+        os.mkfifo(tmp_path / "fifo")
+        (tmp_path / "link to a fifo").symlink_to(tmp_path / "fifo")
+        (tmp_path / "folder").mkdir()
+        path = "/dev/tty" if kind == "device" else str(tmp_path / kind)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            with pytest.raises(OSError, match="not a regular file"):
+                await send({"type": "http.response.pathsend", "path": path})
+            await send(body(b"none"))
+
+        assert serve(app, environ(wsgi_file_wrapper=FileWrapper)).body == b"none"
+
+    def test_pathsend_of_a_link(self, tmp_path: Path) -> None:
+        """A24: a link to a regular file is followed."""
+        (tmp_path / "file").write_bytes(b"content")
+        (tmp_path / "link").symlink_to("file")
+        message = {"type": "http.response.pathsend", "path": str(tmp_path / "link")}
+        answer = serve(sending(START, message), environ(wsgi_file_wrapper=FileWrapper))
+        assert answer.body == b"content"
 
     def test_early_hints(self) -> None:
         """A24: early hints go through the host, before the response."""

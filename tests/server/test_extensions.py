@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,21 @@ def test_pathsend_shorter_than_the_length(client: Client, large: Path) -> None:
     """S10: a file that is shorter than the declared length: the client can tell."""
     with pytest.raises(Closed):
         client.get(f"/path?{large}&5120001")
+
+
+@pytest.mark.parametrize("how", ["fifo", "link"])
+def test_pathsend_of_a_fifo(host: Host, client: Client, tmp_path: Path, how: str) -> None:
+    """S10: a FIFO stops nobody: an error in the app, and the server goes on."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    assert client.get(f"/path?{tmp_path / how}").status == 500
+    assert client.get("/").body == b"hello"
+
+
+def test_pathsend_of_a_link(client: Client, large: Path, tmp_path: Path) -> None:
+    """S10: a link to a regular file is followed."""
+    (tmp_path / "link").symlink_to(large)
+    assert client.get(f"/path?{tmp_path / 'link'}").body == large.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["/no/such/file", "/", "/dev/null", "relative", ""])

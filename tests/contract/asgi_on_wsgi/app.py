@@ -260,6 +260,18 @@ async def file(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.pathsend", "path": path})
 
 
+@handles("/fifo")
+async def fifo(scope: Any, receive: Any, send: Any) -> None:
+    if "http.response.pathsend" not in scope["extensions"]:
+        await answer(send, b"not offered")
+        return
+    await start(send)
+    try:
+        await send({"type": "http.response.pathsend", "path": asked(scope, "path")})
+    except OSError as error:
+        await body(send, type(error).__name__.encode())
+
+
 # ------------------------------------------------------------- misbehaviour
 
 

@@ -289,6 +289,15 @@ def test_pathsend(client: Client) -> None:
     assert answer.status == 200
 
 
+def test_pathsend_of_a_fifo(client: Client) -> None:
+    """A24: what is no regular file is an error in the app, and stops no process."""
+    (client.folder / "fifo").unlink(missing_ok=True)
+    os.mkfifo(client.folder / "fifo")
+    answer = client(f"/fifo?path={quote(str(client.folder / 'fifo'))}")
+    assert answer.body in (b"OSError", b"not offered")
+    assert client("/hello").status == 200
+
+
 # ------------------------------------------------------------- misbehaviour, under a time limit
 
 
