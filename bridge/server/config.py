@@ -116,7 +116,7 @@ class Config:
     bind: Texts = setting(
         (),
         "Listen here instead of at host and port: `host:port`, `[::1]:port`, `unix:path` or "
-        "`fd://N`. Repeatable.",
+        "`fd://N`. Repeatable. The sockets that systemd passes are served as well.",
         _LISTEN,
         short="-b",
     )

@@ -7,7 +7,8 @@
     unix:path       a Unix socket; unix:@name an abstract one (Linux)
     fd://N          a socket that this process inherited as descriptor N, ours from then on
 
-systemd's sockets (`LISTEN_FDS`) come first, then each `bind`; with neither, `host` and `port`.
+systemd's sockets (`LISTEN_FDS`) come first, then each `bind`; with neither, `host` and `port`. A
+descriptor that is named twice, or by systemd and as ``fd://3``, is listened on once.
 Everything here runs at start-up, blocks, and fails with a `ConfigError` that says what to do.
 """
 
@@ -97,6 +98,7 @@ def _sockets(config: Config) -> Iterator[_Opened]:
     inherited = _systemd_descriptors()
     for fd in inherited:
         yield _inherit(fd, f"LISTEN_FDS descriptor {fd}", config.backlog), None
+    taken = set(inherited)
     specs = config.bind
     if not specs and not inherited:
         host = f"[{config.host}]" if ":" in config.host else config.host
@@ -107,7 +109,10 @@ def _sockets(config: Config) -> Iterator[_Opened]:
         if spec.startswith("unix:"):
             yield _open_unix(spec, config)
         elif spec.startswith("fd://"):
-            yield _inherit(_descriptor(spec), spec, config.backlog), None
+            fd = _descriptor(spec)
+            if fd not in taken:  # a descriptor is one listener, however often it is named
+                taken.add(fd)
+                yield _inherit(fd, spec, config.backlog), None
         else:
             for sock in _open_tcp(tcp[spec], resolved, config.backlog):
                 yield sock, None

@@ -416,6 +416,21 @@ def test_systemd_sockets_beside_others() -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.parametrize(
+    "bind", [["fd://3"], ["fd://4", "fd://3"], ["fd://3", "fd://3"]], ids=" ".join
+)
+def test_systemd_sockets_that_are_bound_once_more(bind: list[str]) -> None:
+    """S30: a descriptor that systemd passed and that `bind` names too is one listener."""
+    lines, (one, two) = systemd(0, *bind)
+    assert lines == [f"http://127.0.0.1:{one} 3 False", f"http://127.0.0.1:{two} 4 False"]
+
+
+def test_a_descriptor_that_is_named_twice() -> None:
+    """S30: without systemd's word, too: it is listened on once."""
+    lines, (one, _) = systemd(1, "fd://3", "fd://3")
+    assert lines == [f"http://127.0.0.1:{one} 3 False"]
+
+
 def test_systemd_sockets_of_another_process() -> None:
     """S30: LISTEN_FDS with another process's LISTEN_PID is not for us."""
     lines, ports = systemd(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import stat
@@ -116,16 +118,28 @@ SYSTEMD = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
-os.execv(sys.executable, [sys.executable, "-m", "bridge", "serve", sys.argv[2]])
+os.execv(sys.executable, [sys.executable, "-m", "bridge", "serve", *sys.argv[2:]])
 """
 
 
-def test_systemd_socket() -> None:
-    """S30: a socket passed as systemd does it is served in place of host and port."""
+def options_of_the_unit() -> list[str]:
+    """What the service of the how-to gives the server, behind the app."""
+    page = (ROOT / "docs" / "howto" / "start-by-systemd.md").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", page, re.M)
+    program, serve, app, *options = shlex.split(command)
+    assert (Path(program).name, serve, app) == ("asgi-bridge", "serve", "shop:app")
+    return options
+
+
+@pytest.mark.parametrize(
+    "options", [options_of_the_unit(), ["--bind", "fd://3"], ["-b", "fd://3", "-b", "fd://3"]]
+)
+def test_systemd_socket(options: list[str]) -> None:
+    """S30: a socket passed as systemd does it is served in place of host and port, and once."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         process = run_with_sockets(
-            [sys.executable, "-c", SYSTEMD, str(sock.fileno()), HELLO], (sock.fileno(),)
+            [sys.executable, "-c", SYSTEMD, str(sock.fileno()), HELLO, *options], (sock.fileno(),)
         )
         try:
             assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "Hello, world!"
