@@ -37,9 +37,13 @@ def main(arguments: list[str]) -> int:
     with TemporaryDirectory(prefix="bridge-suite-") as folder:
         record = Path(folder) / "failed"
         # Whole files go to one process each: what a file starts is started once.
-        parallel = ["-q", "-n", str(processes), "--dist", "loadfile"]
+        # A process that crashes ends the run: pytest-xdist can wait for ever for its successor.
+        parallel = ["-q", "-n", str(processes), "--dist", "loadfile", "--max-worker-restart=0"]
         code = _run([*pytest, *parallel, "-p", "tools.suite"], record)
-        failed = _lines(record)
+        left, *failed = _lines(record) or ["all"]
+        if left != "0":
+            print(f"\nthe run ended before its end: {left} tests were not run", flush=True)
+            return code or FAILED
         if code != FAILED or not failed:
             return code
         if len(failed) > MOST_FLAKY:
@@ -48,7 +52,7 @@ def main(arguments: list[str]) -> int:
         print(f"\n{len(failed)} failed; each once more, alone:", flush=True)
         again = Path(folder) / "again"
         code = _run([*pytest, "-q", "-p", "tools.suite", *failed], again)
-        red = _lines(again)
+        _, *red = _lines(again) or ["all"]
         flaky = [test for test in failed if test not in red]
         if code in (0, FAILED):
             print("\n".join(summary(flaky, red)), flush=True)
@@ -128,7 +132,9 @@ class Progress:
     def pytest_sessionfinish(self) -> None:
         """The run is over."""
         self._over.set()
-        self._record.write_text("".join(f"{test}\n" for test in self._failed), encoding="utf-8")
+        left = self._total - self._done
+        lines = [str(left), *self._failed]
+        self._record.write_text("\n".join(lines), encoding="utf-8")
 
     def _tell(self) -> None:
         while not self._over.wait(PACE):
