@@ -21,6 +21,7 @@ from bridge.checks import (
     Texts,
 )
 from bridge.errors import ConfigError
+from bridge.server.forwarded import FAMILIES
 from bridge.server.settings import Setting, setting, settings_of
 
 _APP = "The app"
@@ -232,6 +233,13 @@ class Config:
         "The proxies to trust: addresses and networks with commas between them, or `*`.",
         _PROXY,
         env=("FORWARDED_ALLOW_IPS",),
+    )
+    forwarded_headers: str = setting(
+        "auto",
+        "The fields that the trusted proxies write; the others are not read. `auto` takes "
+        "`X-Forwarded-*` if there is one, else `Forwarded`.",
+        _PROXY,
+        choices=FAMILIES,
     )
     proxy_protocol: bool = setting(
         False, "Every connection begins with a PROXY protocol header, v1 or v2.", _PROXY

@@ -8,9 +8,13 @@ address is the client; whatever stands left of it is hearsay.
     peer (trusted) <- entry n (trusted proxy) <- entry n-1 (the client) <- entry n-2 (anything)
 
 Two families of fields can be there at once, and a proxy that writes one seldom removes the other.
-So the client's address is taken from `X-Forwarded-For` wherever there is one, and from `Forwarded`
-otherwise; a proxy must remove the one that it does not write. What all of them say of the scheme
-must agree, or the request is refused: taking http for https has security consequences.
+So one of them is read and the other is not: `X-Forwarded-*` where any of these is there, because
+most proxies write them, and `Forwarded` otherwise; or the one that the operator names. What the
+fields of the family say of the scheme must agree, or the request is refused: taking http for https
+has security consequences.
+
+A chain has at most `MOST_HOPS` entries that are read: what is left of these is hearsay too, and a
+client that sends thousands would have the loop look at each.
 
 The host is left alone: `X-Forwarded-Host` passes most proxies unchecked, and would let any client
 choose the host in the links an app makes. A proxy should pass the `Host` itself on.
@@ -41,6 +45,12 @@ FORWARDING_HEADERS = frozenset(
     }
 )
 
+#: Which family is read: `Forwarded.__init__`.
+FAMILIES = ("auto", "x-forwarded", "forwarded")
+#: The most entries of a chain that are read, from the right, and the most parameters of all.
+MOST_HOPS = 50
+MOST_PARAMETERS = 500
+
 #: What the values of `X-Forwarded-Proto` and ``proto=`` mean.
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -56,6 +66,9 @@ _PARAMETER = re.compile(
     re.VERBOSE,
 )
 _QUOTED_PAIR = re.compile(r"\\(.)")
+#: A line in which every quote ends, and an element of such a line with its comma.
+_WELL_QUOTED = re.compile(r'[^"]*+(?:"(?:[^"\\]|\\.)*+"[^"]*+)*+')
+_ELEMENT = re.compile(r'[^",]*+(?:"(?:[^"\\]|\\.)*+"[^",]*+)*+(?:,|\Z)')
 
 # An address with or without a port: `1.2.3.4:56`, `[2001:db8::1]:56`, `2001:db8::1`.
 _NODE = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[^:\[\]]*))(?::(?P<port>[0-9]{1,5}))?")
@@ -79,9 +92,13 @@ class Forwarded:
     `trusted`: addresses and networks (``10.0.0.0/8``), as one comma-separated string or a
     sequence; ``*`` trusts everyone, ``unix`` the peers on Unix sockets, who are also trusted
     where loopback is. Raises `ConfigError` for anything else.
+
+    `family`: ``x-forwarded`` or ``forwarded``, the fields that the proxy writes; ``auto`` takes
+    `X-Forwarded-*` where there is one, and `Forwarded` otherwise.
     """
 
-    def __init__(self, trusted: str | Iterable[str]) -> None:
+    def __init__(self, trusted: str | Iterable[str], family: str = "auto") -> None:
+        self._family = family
         entries = trusted.split(",") if isinstance(trusted, str) else list(trusted)
         names = {entry.strip() for entry in entries} - {""}
         self._everyone = "*" in names
@@ -112,25 +129,44 @@ class Forwarded:
         Raises `RequestError` (400) where the fields are malformed or name different schemes.
         """
         fields = _collect(headers)
-        elements = _elements(fields.get(b"forwarded", ()))
-        standard = [element.get("for", "unknown") for element in elements]
-        customary = _members(fields.get(b"x-forwarded-for", ()))
-        outermost = self._outermost(standard)
-        at = self._outermost(customary)
-        if customary:
-            client = _node(customary[at])
-        elif standard:
-            client = _node(standard[outermost])
-        told = _standard_schemes(elements[outermost:])
-        told |= _customary_schemes(fields, at, len(customary))
+        standard = fields.pop(b"forwarded", [])
+        if self._family == "forwarded" or (self._family == "auto" and not fields):
+            return self._standard(standard, client, scheme, server)
+        return self._customary(fields, client, scheme, server)
+
+    def _standard(
+        self, lines: list[str], client: Address | None, scheme: str, server: Server | None
+    ) -> Resolved:
+        """What `Forwarded` says."""
+        elements = _elements(lines)
+        hops = [element.get("for", "unknown") for element in elements]
+        at = self._outermost(hops)
+        # The scheme at the outermost trusted hop, or at the next hop inwards that names one.
+        for element in elements[at:]:
+            if "proto" in element:
+                scheme = _scheme(element["proto"])
+                break
+        return Resolved(_node(hops[at]) if hops else client, scheme, server)
+
+    def _customary(
+        self,
+        fields: dict[bytes, list[str]],
+        client: Address | None,
+        scheme: str,
+        server: Server | None,
+    ) -> Resolved:
+        """What `X-Forwarded-*` say. Raises `RequestError` where they contradict each other."""
+        hops = _members(fields.get(b"x-forwarded-for", ()))
+        at = self._outermost(hops)
+        told = _customary_schemes(fields, at, len(hops))
         if len(told) > 1:
             raise RequestError(
                 "forwarding headers name both http and https for one request; have each proxy "
                 "overwrite or remove what it is sent"
             )
         if server is not None and server[1] is not None:
-            server = server[0], _port(fields, at, len(customary), server[1])
-        return Resolved(client, told.pop() if told else scheme, server)
+            server = server[0], _port(fields, at, len(hops), server[1])
+        return Resolved(_node(hops[at]) if hops else client, told.pop() if told else scheme, server)
 
     def _outermost(self, hops: Sequence[str]) -> int:
         """The index of the right-most hop that is not trusted; 0, the left-most, if all are."""
@@ -196,19 +232,41 @@ def _collect(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[str]]:
     return fields
 
 
-def _members(lines: Iterable[str]) -> list[str]:
-    """The members of a list field, over all its lines; empty ones do not count."""
-    members = [member.strip(" \t") for line in lines for member in line.split(",")]
-    return [member for member in members if member]
+def _members(lines: Sequence[str]) -> list[str]:
+    """The last members of a list field, over all its lines; empty ones do not count."""
+    members: list[str] = []
+    for line in reversed(lines):
+        members[:0] = line.rsplit(",", MOST_HOPS)[-MOST_HOPS:]
+        if len(members) >= MOST_HOPS:
+            break
+    return [member for text in members[-MOST_HOPS:] if (member := text.strip(" \t"))]
 
 
-def _elements(lines: Iterable[str]) -> list[dict[str, str]]:
-    """The elements of `Forwarded`, left to right: parameter names in lower case -> values."""
-    return [element for line in lines for element in _parse(line) if element]
+def _elements(lines: list[str]) -> list[dict[str, str]]:
+    """The last elements of `Forwarded`, left to right: names in lower case -> values.
+
+    Raises `RequestError` where a line has a quote without an end, or one of these elements breaks
+    the grammar.
+    """
+    if sum(line.count(";") for line in lines) > MOST_PARAMETERS:
+        raise RequestError(f"Forwarded has more than {MOST_PARAMETERS} parameters")
+    texts: list[str] = []
+    for line in reversed(lines):
+        if '"' not in line:
+            texts[:0] = line.rsplit(",", MOST_HOPS)[-MOST_HOPS:]
+        elif _WELL_QUOTED.fullmatch(line):
+            texts[:0] = [text.removesuffix(",") for text in _ELEMENT.findall(line)[-MOST_HOPS:]]
+        else:
+            raise _malformed(line)
+    return [element for text in texts[-MOST_HOPS:] for element in _parse(text) if element]
+
+
+def _malformed(line: str) -> RequestError:
+    return RequestError(f"Forwarded is {line[:80]!r}, which RFC 7239 §4 does not allow")
 
 
 def _parse(line: str) -> list[dict[str, str]]:
-    """One `Forwarded` line (RFC 7239 §4). Raises `RequestError` where it breaks the grammar.
+    """A part of a `Forwarded` line. Raises `RequestError` where it breaks the grammar.
 
     A quote that a client leaves open could otherwise swallow what a proxy appends.
     """
@@ -219,7 +277,7 @@ def _parse(line: str) -> list[dict[str, str]]:
         match = _PARAMETER.match(line, at)
         name = match["name"].lower() if match and match["name"] else None
         if match is None or name in element:
-            raise RequestError(f"Forwarded is {line[:80]!r}, which RFC 7239 §4 does not allow")
+            raise _malformed(line)
         if name is not None:
             quoted = match["quoted"]
             element[name] = match["token"] if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
@@ -233,14 +291,6 @@ def _parse(line: str) -> list[dict[str, str]]:
 def _at_hop(members: list[str], at: int, hops: int) -> list[str]:
     """The member that belongs to hop `at`, where there is one for each; all of them otherwise."""
     return [members[at]] if len(members) == hops > 0 else members
-
-
-def _standard_schemes(elements: Iterable[dict[str, str]]) -> set[str]:
-    """The scheme at the outermost trusted hop, or at the next hop inwards that names one."""
-    for element in elements:
-        if "proto" in element:
-            return {_scheme(element["proto"])}
-    return set()
 
 
 def _customary_schemes(fields: dict[bytes, list[str]], at: int, hops: int) -> set[str]:

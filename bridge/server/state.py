@@ -67,7 +67,9 @@ class ServerState:
             config.limit_request_line, config.limit_header_size, config.limit_header_count
         )
         self.forwarded = (
-            Forwarded(config.forwarded_allow_ips) if config.proxy_headers else Forwarded("")
+            Forwarded(config.forwarded_allow_ips, config.forwarded_headers)
+            if config.proxy_headers
+            else Forwarded("")
         )
         self.access_log: AccessLog | None = None
         #: Whether requests have to be timed for the access log.

@@ -188,17 +188,60 @@ def test_an_open_quote_cannot_hide_what_a_proxy_adds() -> None:
         resolve(("Forwarded", 'for="1.2.3.4'), ("Forwarded", 'for=203.0.113.9;a=""'))
 
 
-def test_the_customary_field_names_the_client_where_both_are_there() -> None:
-    """S32: a `Forwarded` that passed a proxy which writes only X-Forwarded-For is not believed."""
-    headers = [("Forwarded", "for=1.2.3.4"), ("X-Forwarded-For", "203.0.113.9")]
-    assert client(*headers) == ("203.0.113.9", 0)
-    assert client(*reversed(headers)) == ("203.0.113.9", 0)
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded"])
+@pytest.mark.parametrize("trusted", ["10.0.0.0/8", "*"])
+def test_a_long_list(name: str, trusted: str) -> None:
+    """S32: of a list that fills a whole header section the right-most 50 hops are read."""
+    key = "for=" if name == "Forwarded" else ""
+    for count, expected in ((49, "203.0.113.9"), (50, "10.0.0.1"), (6500, "10.0.0.1")):
+        hops = [f"{key}203.0.113.9"] + [f"{key}10.0.0.1"] * count
+        assert client((name, ", ".join(hops)), trusted=trusted) == (expected, 0)
+        assert client(*[(name, hop) for hop in hops], trusted=trusted) == (expected, 0)
 
 
-def test_a_long_list() -> None:
-    """S32: a list that fills a whole header section is read to its end."""
-    headers = ("X-Forwarded-For", ", ".join(["203.0.113.9"] + ["10.0.0.1"] * 6500))
-    assert client(headers) == ("203.0.113.9", 0)
+def test_a_long_list_with_quotes() -> None:
+    """S32: commas in quotes do not count as hops, however many there are."""
+    long = ", ".join(['for=198.51.100.1;a=",,\\","'] * 60 + ["for=203.0.113.9", 'for="10.0.0.1"'])
+    assert client(("Forwarded", long)) == ("203.0.113.9", 0)
+
+
+@pytest.mark.parametrize("value", [";" * 60000, ";".join(f"a{n}=b" for n in range(6000))])
+def test_too_many_parameters(value: str) -> None:
+    """S32: a `Forwarded` that takes long to read is a 400."""
+    with pytest.raises(RequestError, match="500 parameters"):
+        resolve(("Forwarded", value))
+
+
+FAMILY = [
+    ("Forwarded", "for=198.51.100.1;proto=https"),
+    ("X-Forwarded-For", "203.0.113.9"),
+    ("X-Forwarded-Port", "444"),
+]
+THEIRS = Resolved(("203.0.113.9", 0), "http", (SERVER[0], 444))
+STANDARD = Resolved(("198.51.100.1", 0), "https", SERVER)
+
+
+@pytest.mark.parametrize(
+    ("family", "headers", "expected"),
+    [
+        ("auto", FAMILY, THEIRS),
+        ("auto", FAMILY[:1], STANDARD),
+        ("auto", FAMILY[1:], THEIRS),
+        ("x-forwarded", FAMILY, THEIRS),
+        ("x-forwarded", FAMILY[:1], Resolved(PEER, "http", SERVER)),
+        ("forwarded", FAMILY, STANDARD),
+        ("forwarded", FAMILY[1:], Resolved(PEER, "http", SERVER)),
+        ("auto", [("Forwarded", 'proto="'), *FAMILY[1:]], THEIRS),
+        ("forwarded", [*FAMILY[:1], ("X-Forwarded-Proto", "gopher")], STANDARD),
+    ],
+)
+def test_one_family_is_read(
+    family: str, headers: list[tuple[str, str]], expected: Resolved
+) -> None:
+    """S32: a client's own `Forwarded` says nothing where the proxy writes the others, and back."""
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers]
+    for order in (raw, raw[::-1]):
+        assert Forwarded("10.0.0.0/8", family).resolve(order, PEER, "http", SERVER) == expected
 
 
 # ------------------------------------------------------------- the scheme
@@ -254,7 +297,6 @@ def test_a_proxy_before_tls() -> None:
         [("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")],
         [("X-Forwarded-Proto", "http"), ("X-Forwarded-Ssl", "on")],
         [("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "off")],
-        [("X-Forwarded-Proto", "https"), ("Forwarded", "for=1.2.3.4;proto=http")],
         [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-Proto", "http, https")],
         [("X-Forwarded-For", "a, b, c"), ("X-Forwarded-Proto", "http, https")],
     ],

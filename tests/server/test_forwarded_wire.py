@@ -77,6 +77,16 @@ def test_contradictions(shared_host: StartHost, kind: str, headers: dict[str, st
     assert httpx.get(host.url("/")).status_code == 200
 
 
+def test_a_client_s_own_forwarded_is_not_read(start_host: StartHost, trusting: Host) -> None:
+    """S32: `Forwarded` says nothing behind a proxy that writes X-Forwarded-For."""
+    headers = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=192.0.2.1;proto=https"}
+    answer = httpx.get(trusting.url("/"), headers=headers).json()
+    assert (answer["client"], answer["scheme"]) == (["203.0.113.9", 0], "http")
+    host = start_host(bridge(f"{CONNECTION}:asgi", "--forwarded-headers=forwarded"))
+    answer = httpx.get(host.url("/"), headers=headers).json()
+    assert (answer["client"], answer["scheme"]) == (["192.0.2.1", 0], "https")
+
+
 def test_wsgi(start_host: StartHost) -> None:
     """S32: a WSGI app's environ says the same."""
     host = start_host(bridge(f"{CONNECTION}:wsgi"))
