@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Iterable
 
 from bridge.asgi_to_wsgi.exchange import HttpExchange
+from bridge.asgi_to_wsgi.hosts import only_loads
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.settings import check_app, make_settings
 from bridge.asgi_to_wsgi.websocket import WebSocketExchange
@@ -45,8 +46,10 @@ class AsgiToWsgi:
 
     `lifespan`: ``auto`` runs the app's lifespan where it has one, ``on`` insists on it, ``off``
     leaves it out. Startup happens before the first request in each process; with `eager` when
-    the adapter is made, so that a failure is raised there (`LifespanFailed`). Shutdown happens
-    at the end of the process, or at `close`.
+    the adapter is made, so that a failure is raised there (`LifespanFailed`). If that is in a
+    process that only loads the app for its workers (``gunicorn --preload``, uWSGI's master), it
+    is left to each worker: to its first request, or to `start`. Shutdown happens at the end of
+    the process, or at `close`.
 
     Times in seconds; None or 0: no limit. Raises `ConfigError` for a value that is not allowed.
 
@@ -86,7 +89,7 @@ class AsgiToWsgi:
         )
         self._running: Running | None = None
         self._by_process: dict[int, Running] = {}
-        if eager:
+        if eager and not only_loads():
             self._started()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -110,6 +113,14 @@ class AsgiToWsgi:
         except RequestError as error:
             return _refuse(error, start_response)
         return exchange.respond()
+
+    def start(self) -> None:
+        """Run the app's startup now, if that has not happened in this process.
+
+        For what a host calls in each worker (Gunicorn's ``post_worker_init``, uWSGI's
+        ``postfork``). Raises `LifespanFailed`.
+        """
+        self._started()
 
     def close(self, timeout: float = 60.0) -> bool:
         """Shut the app down and give the event loop back; whether that was done in `timeout` s.

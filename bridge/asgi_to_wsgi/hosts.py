@@ -7,8 +7,10 @@ treats all hosts alike.
 from __future__ import annotations
 
 import os
+import sys
 from _socket import socket as RawSocket  # not replaced by gevent: it never switches
 from socket import MSG_DONTWAIT, MSG_PEEK
+from types import FrameType
 from typing import Any
 
 from bridge.types import Environ
@@ -52,6 +54,26 @@ def giving_hosts(environ: Environ) -> str:
         "Those that do: gunicorn (gthread, gevent and gevent_pywsgi workers), gevent.pywsgi, "
         "werkzeug's development server. Or serve this ASGI app with an ASGI server.\n"
     )
+
+
+def only_loads() -> bool:
+    """Whether this process loads the app for others to serve: a master that forks its workers.
+
+    Gunicorn's loads it there with ``--preload`` (or to check its configuration, or from a script
+    that is the server), uWSGI's without ``--lazy-apps``. A worker of Gunicorn's is told by the
+    code that runs there, since nothing else is set when it loads the app.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        return not uwsgi.worker_id()
+    if "gunicorn.app.base" not in sys.modules:
+        return False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("gunicorn.workers."):
+            return False
+        frame = frame.f_back
+    return True
 
 
 def answers_errors(environ: Environ) -> bool:

@@ -86,6 +86,17 @@ class TestLifespan:
         assert app.life == ["startup"]
         assert adapter.close()
 
+    def test_start(self) -> None:
+        """A31: `start` runs the startup, once in a process."""
+        app = WithLifespan()
+        adapter = AsgiToWsgi(app)
+        adapter.start()
+        adapter.start()
+        assert app.life == ["startup"]
+        assert adapter.close()
+        with pytest.raises(LifespanFailed, match="no database"):
+            AsgiToWsgi(WithLifespan(fails="startup")).start()
+
     def test_off(self) -> None:
         """A31: with lifespan="off" the app never sees a lifespan scope."""
         app = WithLifespan()

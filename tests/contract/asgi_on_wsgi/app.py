@@ -52,6 +52,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 async def live(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     STATE["startups"] = STATE.get("startups", 0) + 1
+    if folder := os.environ.get("STARTUP_NOTES"):
+        (Path(folder) / str(os.getpid())).write_text(str(STATE["startups"]))
     scope["state"].update(pid=os.getpid(), startups=STATE["startups"])
     await send({"type": "lifespan.startup.complete"})
     await receive()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -77,21 +78,80 @@ def note() -> Iterator[Path]:
         yield Path(folder) / "note"
 
 
+@pytest.fixture
+def startups() -> Iterator[Path]:
+    """A folder with a file for each process in which the app has started, named after it."""
+    with tempfile.TemporaryDirectory(prefix="bridge-startups-") as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
+
+
+def started(startups: Path) -> dict[int, str]:
+    """How often the app has started, by process."""
+    return {int(note.name): note.read_text() for note in startups.iterdir()}
+
+
 @pytest.mark.parametrize("eager", ["", "1"])
 @pytest.mark.parametrize("name", list(FORKING))
-def test_prefork(name: str, eager: str, start_host: StartHost) -> None:
-    """A30 A31: an app loaded before the fork, started there or not, runs in each worker anew."""
-    host = start_host(FORKING[name].with_env(EAGER=eager))
+def test_prefork(name: str, eager: str, start_host: StartHost, startups: Path) -> None:
+    """A30 A31: an app loaded before the fork starts once in each worker, never in the master."""
+    host = start_host(FORKING[name].with_env(EAGER=eager, STARTUP_NOTES=str(startups)))
     pids = set()
 
     def both() -> bool:
         told = state(host)
         pids.add(told["pid"])
-        assert told["startups"] == (2 if eager else 1)
+        assert told["startups"] == 1
         return len(pids) == 2
 
     until(both)
+    assert started(startups) == dict.fromkeys(pids, "1")
     assert host.process.pid not in pids
+
+
+@pytest.mark.parametrize("name", ["gthread", "sync", "gevent"])
+def test_eager_without_preload(name: str, start_host: StartHost, startups: Path) -> None:
+    """A31: an app that each worker loads for itself starts there, before any request."""
+    command = hosts.gunicorn(APP, "--workers=2", worker=name)
+    host = start_host(command.with_env(EAGER="1", STARTUP_NOTES=str(startups)))
+    until(lambda: len(started(startups)) == 2)
+    assert set(started(startups).values()) == {"1"}
+    assert host.process.pid not in started(startups)
+
+
+def test_started_by_a_hook(start_host: StartHost, startups: Path, tmp_path: Path) -> None:
+    """A31: with `start` in a hook each worker starts a preloaded app before its first request."""
+    conf = tmp_path / "conf.py"
+    conf.write_text("def post_worker_init(worker):\n    worker.wsgi.start()\n")
+    command = hosts.gunicorn(APP, "--preload", "--workers=2", f"--config={conf}")
+    host = start_host(command.with_env(EAGER="1", STARTUP_NOTES=str(startups)))
+    until(lambda: len(started(startups)) == 2)
+    pid = state(host)["pid"]
+    assert started(startups)[pid] == "1"
+    assert host.process.pid not in started(startups)
+
+
+def test_lazy_apps(start_host: StartHost, startups: Path) -> None:
+    """A31: with uWSGI's --lazy-apps each worker loads and starts the app, before any request."""
+    command = uwsgi(APP, "--processes=2", "--lazy-apps")
+    host = start_host(command.with_env(EAGER="1", STARTUP_NOTES=str(startups)))
+    until(lambda: len(started(startups)) == 2)
+    assert set(started(startups).values()) == {"1"}
+    assert host.process.pid not in started(startups)
+
+
+def test_configuration_that_is_only_checked(startups: Path) -> None:
+    """A31: a process that loads the app only to check it never starts it."""
+    command = hosts.gunicorn(APP, "--check-config")
+    env = {
+        **os.environ,
+        "EAGER": "1",
+        "STARTUP_NOTES": str(startups),
+        "PYTHONPATH": str(hosts.ROOT),
+    }
+    argv = [word.format(port=hosts.free_port()) for word in command.argv]
+    subprocess.run(argv, env=env, cwd=hosts.ROOT, check=True, timeout=LIMIT)
+    assert started(startups) == {}
 
 
 @pytest.mark.parametrize("name", list(ENDING))
