@@ -151,6 +151,14 @@ class Config:
         least=0,
         zero="any",
     )
+    limit_write_pace: Size = setting(
+        240,
+        "Bytes a second that a client must take of what waits for it, over each `timeout_write`; "
+        "below it the connection is cut. On Unix sockets, taking anything is enough.",
+        _LIMITS,
+        least=0,
+        zero="any",
+    )
     limit_connections: int = setting(
         0, "The most open connections; one more gets 503.", _LIMITS, least=0, zero="any"
     )

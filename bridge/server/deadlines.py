@@ -10,8 +10,6 @@ from bridge.errors import BridgeError, RequestError
 from bridge.server.exchange import Exchange
 from bridge.server.writing import Writing
 
-#: Seconds for which a loop that is busy gets to read what has come, before an idle connection ends.
-_LAST_LOOK = 0.01
 #: Seconds after a half-close until the app is told that the client has left.
 HALF_CLOSE_GRACE = 2.0
 #: Seconds after which an idle connection gives back its second descriptor.
@@ -36,6 +34,7 @@ class Deadlines(Writing):
     #: Nothing that comes in is looked at any more.
     _deaf: bool
     _reading_paused = False
+    _paused_since = 0.0
 
     def settle(self, exchange: Exchange) -> None:
         """Go on after an exchange that is over."""
@@ -49,6 +48,37 @@ class Deadlines(Writing):
 
     def _close(self, *, lingering: bool) -> None:
         raise NotImplementedError
+
+    # --------------------------------------------------------- reading pauses
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused and not self.gone:
+            self._reading_paused = True
+            self._paused_since = self.state.clock()
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and not self.gone:
+            self._reading_paused = False
+            # The client could not send meanwhile: that is not its pace.
+            self._body_since += self.state.clock() - self._paused_since
+            self.state.context.copy().run(self.transport.resume_reading)
+
+    # --------------------------------------------------------- once a second
+
+    def given(self) -> object:
+        """What changes whenever more of a response is written."""
+        exchange = self.exchange
+        return exchange and (id(exchange), exchange.sent)
+
+    def name(self) -> str:
+        """Which response is written now, and to whom, for the log."""
+        exchange = self.exchange
+        if exchange is None:
+            return f"a response to {self.client}"
+        head = exchange.head
+        target = head.target.decode("latin-1")
+        return f"the response to {head.method} {target} for {self.client}"
 
     def sweep(self, now: float) -> None:
         """Enforce the time limits (S2); called once a second."""
@@ -69,8 +99,7 @@ class Deadlines(Writing):
                         bytes(self._buffer[:80]),
                     )
             elif now - self.since > config.timeout_keep_alive:
-                # A request may have come that the loop has not read yet: look once more first.
-                self.state.loop.call_later(_LAST_LOOK, self._expire, self.since)
+                self._close(lingering=False)
             elif self.wire is not None and now - self.since > _FORGET:
                 self.wire = None
             return
@@ -93,11 +122,6 @@ class Deadlines(Writing):
         elif now - self._eof_since > HALF_CLOSE_GRACE and not self.half_closed:
             self.half_closed = True
             exchange.disconnected()
-
-    def _expire(self, since: float) -> None:
-        """Close after the keep-alive time, unless a request came after all."""
-        if since == self.since and self.exchange is None and not self._buffer and not self._deaf:
-            self._close(lingering=False)
 
     def _sweep_body(self, exchange: Exchange, now: float) -> None:
         config = self.state.config

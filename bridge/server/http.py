@@ -21,7 +21,7 @@ from bridge.errors import BridgeError, Overloaded, RequestError
 from bridge.headers import reason
 from bridge.server.chunked import ChunkedBody
 from bridge.server.draining import Drain
-from bridge.server.exchange import BY_CLOSE, Exchange
+from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
 from bridge.server.identity import Identity
 from bridge.server.refusals import refusal
 from bridge.server.request import SHORT
@@ -53,7 +53,6 @@ class HttpProtocol(Identity):
     _searched = 0
     #: Blank lines that came where a request line is expected.
     _blank_lines: int
-    _paused_since = 0.0
 
     def __init__(self, state: ServerState, handler: Handler, websocket: Handler) -> None:
         super().__init__()
@@ -102,7 +101,7 @@ class HttpProtocol(Identity):
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""
-        self._eof_since = self.state.loop.time()
+        self._eof_since = self.state.clock()
         self.wants_end = True
         if self.exchange is not None and self.exchange.over:
             self.settle(self.exchange)
@@ -181,7 +180,7 @@ class HttpProtocol(Identity):
         end = buffer.find(b"\r\n\r\n", self._searched)
         if end < 0:
             if not self._head_since:
-                self._head_since = self.state.loop.time()
+                self._head_since = self.state.clock()
             try:
                 self.state.heads.look_at_part(buffer, self._searched)
             except RequestError as error:
@@ -206,7 +205,7 @@ class HttpProtocol(Identity):
         if not buffer:
             self._head_since = 0.0  # the CR that began it was a blank line's
         elif buffer == b"\r" and not self._head_since:
-            self._head_since = self.state.loop.time()
+            self._head_since = self.state.clock()
         return len(buffer) > 0 and buffer != b"\r"
 
     def _open(self, data: bytes) -> None:
@@ -276,7 +275,7 @@ class HttpProtocol(Identity):
             exchange.answer()
             return
         exchange.expect_body()
-        self._body_since = self.state.loop.time()
+        self._body_since = self.state.clock()
         if limit and head.length > limit:
             self._body_left = head.length
             exchange.refuse(413, reason(413))
@@ -335,7 +334,10 @@ class HttpProtocol(Identity):
 
     def _spoiled(self, exchange: Exchange, error: RequestError) -> None:
         """The body of a running exchange breaks a rule: it never becomes whole."""
-        self._report(error, b"")
+        if exchange.framing == UNFRAMED:
+            self._report(error, b"")
+        else:
+            logger.warning("cut %s after %d bytes: %s", self.name(), exchange.sent, error)
         self._deaf = True
         exchange.will_close()
         exchange.spoil(error)
@@ -343,19 +345,6 @@ class HttpProtocol(Identity):
     def resume_body(self) -> None:
         """The exchange has room for more body."""
         self._resume_reading()
-
-    def _pause_reading(self) -> None:
-        if not self._reading_paused and not self.gone:
-            self._reading_paused = True
-            self._paused_since = self.state.loop.time()
-            self.transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._reading_paused and not self.gone:
-            self._reading_paused = False
-            # The client could not send meanwhile: that is not its pace.
-            self._body_since += self.state.loop.time() - self._paused_since
-            self.state.context.copy().run(self.transport.resume_reading)
 
     # --------------------------------------------------------- the end of an exchange
 
@@ -406,6 +395,7 @@ class HttpProtocol(Identity):
         # Not all of the body was read: take it out of the way (W26).
         self.exchange = Drain(self, exchange)
         self.since = self.state.now
+        self._body_since = self.state.clock()  # a drain counts afresh
         self._resume_reading()
         if self._buffer:
             self.state.loop.call_soon(self.advance, context=self.state.context)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
 from bridge.server.proxy_protocol import Proxied, ProxyHeader
+from bridge.server.tls import SHUTDOWN_TIMEOUT
 
 logger = logging.getLogger("bridge.error")
 
@@ -54,7 +55,7 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is open."""
-        self._head_since = self.state.loop.time()
+        self._head_since = self.state.clock()
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -131,7 +132,11 @@ class AcceptBeforeTls:
             async with asyncio.timeout(self._timeout):
                 protocol.said = await self._header(sock)
             await self._loop.connect_accepted_socket(
-                lambda: protocol, sock, ssl=self._context, ssl_handshake_timeout=self._timeout
+                lambda: protocol,
+                sock,
+                ssl=self._context,
+                ssl_handshake_timeout=self._timeout,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
             )
         except (RequestError, OSError, TimeoutError) as error:
             logger.debug("closed a connection before TLS began: %r", error)

@@ -40,9 +40,9 @@ from bridge.server.proxied import (
 from bridge.server.request_head import RequestHead
 from bridge.server.running import hand_on
 from bridge.server.sources import from_python
-from bridge.server.state import ServerState
+from bridge.server.state import TICK, ServerState
 from bridge.server.stopping import Draining, unless
-from bridge.server.tls import make_context, reload_certificates
+from bridge.server.tls import SHUTDOWN_TIMEOUT, make_context, reload_certificates
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
@@ -174,8 +174,10 @@ class Server:
         for listener in listeners:
             make = loop.create_unix_server if listener.is_unix else loop.create_server
             more = dict(_KEEP_PATH) if listener.is_unix else {}
-            if self._tls is not None and self.config.timeout_header:
-                more["ssl_handshake_timeout"] = self.config.timeout_header
+            if self._tls is not None:
+                more["ssl_shutdown_timeout"] = SHUTDOWN_TIMEOUT
+                if self.config.timeout_header:
+                    more["ssl_handshake_timeout"] = self.config.timeout_header
             self._servers.append(
                 await make(
                     connection,
@@ -187,10 +189,14 @@ class Server:
             )
 
     def _sweep(self) -> None:
-        """Once a second: the clock, and every connection's time limits."""
-        self._sweeper = self.state.loop.call_later(1.0, self._sweep)
-        self.state.tick()
-        self.state.sweep()
+        """Once a second: the clock, and every connection's time limits.
+
+        Those are looked at behind the loop's next turn: what has come by now is read first.
+        """
+        state, loop = self.state, self.state.loop
+        self._sweeper = loop.call_later(TICK, self._sweep)
+        state.tick()
+        loop.call_soon(loop.call_soon, state.sweep)
 
     # --------------------------------------------------------- while it runs
 

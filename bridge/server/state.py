@@ -23,6 +23,9 @@ HIGH_WATER = 64 * 1024
 #: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
 DRAIN_LIMIT = 64 * 1024
 
+#: Seconds between two looks at the time limits.
+TICK = 1.0
+
 #: Where a connection came in: its scheme, and our own address.
 Place: TypeAlias = tuple[str, tuple[str, int | None] | None]
 _PLACES = 256
@@ -35,7 +38,7 @@ class Swept(Protocol):
     """What the server looks at once a second: a connection."""
 
     def sweep(self, now: float) -> None:
-        """Enforce the time limits; `now` is in seconds of the loop's clock."""
+        """Enforce the time limits; `now` is in seconds of `ServerState.clock`."""
 
     def retire(self, *, at_once: bool) -> None:
         """Finish what is in flight and close; drop even that where `at_once`."""
@@ -90,7 +93,10 @@ class ServerState:
         self.cut = False
         #: What requests that come in at one place have in common, as the handlers worked it out.
         self._bases: dict[Place, dict[object, dict[str, Any]]] = {}
-        self.now = loop.time()
+        #: The clock at the last tick, in seconds.
+        self.now = self._due = loop.time()
+        #: When the next tick is due by the loop's own clock, and how late ticks were in all.
+        self._late = 0.0
         #: The fields that the server adds to a response, as lines; made anew each second.
         self.date_line = b""
         self.server_line = b"server: asgi-bridge\r\n" if config.server_header else b""
@@ -122,9 +128,20 @@ class ServerState:
                 raise Overloaded(f"{self.limit_requests} requests are answered now, the limit")
         self.active.add(exchange)
 
+    def clock(self) -> float:
+        """The time, in seconds, by which clients are judged: it stands while the loop is late.
+
+        A loop that was kept busy for a minute has not listened for a minute: no client pays for
+        that.
+        """
+        return min(self.loop.time(), self._due) - self._late
+
     def tick(self) -> None:
         """Take the time, once a second, for everything that needs no better."""
-        self.now = self.loop.time()
+        now = self.loop.time()
+        self._late += max(0.0, now - self._due)
+        self._due = now + TICK
+        self.now = now - self._late
         if self.config.date_header:
             self.date_line = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode("ascii")
         self.default_lines = self.date_line + self.server_line

@@ -21,6 +21,10 @@ _VERIFY: Final = {
 }
 _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
+#: Seconds for which the loop may go on writing to a TLS client when its connection is to end: a
+#: day. How slow a client may be, `Writing` knows; the loop's own limit cuts whole downloads.
+SHUTDOWN_TIMEOUT: Final = 86400.0
+
 #: OpenSSL's long names of attributes -> the short ones of RFC 4514 §3.
 _ATTRIBUTES: Final = {
     "commonName": "CN",

@@ -109,6 +109,8 @@ class WebSocketExchange(AsgiExchange):
         if state.access_log is not None:
             state.access_log(self)
         state.served += 1
+        self._socket.client = connection.client
+        self._socket.scheme_is_tls = connection.scheme_is_tls
         frames.feed(connection.hand_over(self._socket))
         return transport, frames
 

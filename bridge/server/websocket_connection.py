@@ -278,7 +278,7 @@ class WebSocketConnection(Writing):
         self.write(frame)
         self._queue.clear()
         self.end(code, reason)
-        self._close_at = self._loop.time() + CLOSE_TIMEOUT
+        self._close_at = self.state.clock() + CLOSE_TIMEOUT
         self._make_room()
 
     # --------------------------------------------------------- the transport
@@ -319,6 +319,10 @@ class WebSocketConnection(Writing):
         self._leave()
 
     # --------------------------------------------------------- time
+
+    def name(self) -> str:
+        """What is written here, and to whom, for the log."""
+        return f"a WebSocket with {self.client}"
 
     def sweep(self, now: float) -> None:
         """Send pings and enforce the time limits; called once a second."""

@@ -10,16 +10,14 @@ response is not whole; or aborted, when nobody cares any more.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import socket
 import struct
-import sys
-import termios
 from collections.abc import Callable, Sequence
 
 from bridge.errors import ClientDisconnected
+from bridge.server.backlog import Backlog, acknowledged, in_kernel
 from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.wire import Wire
 
@@ -29,6 +27,8 @@ logger = logging.getLogger("bridge.error")
 LINGER = 2.0
 #: Seconds between two looks at a TLS connection that is closing.
 _GOODBYE = 0.05
+#: How many of them, in a row, have to find that the client has everything.
+_QUIET_LOOKS = 3
 #: Bytes that one call of sendfile may take, so that the loop is not held by a fast client.
 FILE_BLOCK = 1024 * 1024
 #: For SO_LINGER: on, zero seconds. The socket is reset when it is closed.
@@ -48,11 +48,15 @@ class Writing(asyncio.Protocol):
     write_paused: bool
     #: When the connection is to end, while it lingers.
     _close_at = 0.0
-    #: Since when the client takes nothing of what waits for it, and how much that is.
-    _stalled_since: float
-    _stalled_size: int
+    #: What waits for the client; None where nothing did at the last look.
+    _backlog: Backlog | None
     #: A file is being sent, and there is no room for more of it.
     _file_waits = False
+    #: Bytes of files sent so far.
+    _file_sent = 0
+    #: A TLS connection is closed as soon as nothing is on its way, as so many looks found.
+    _closing_tls = False
+    _quiet_looks = 0
     _room: asyncio.Event | None = None
     #: The transport's own method.
     write: Callable[[bytes], None]
@@ -60,8 +64,7 @@ class Writing(asyncio.Protocol):
     def __init__(self) -> None:
         self.wire = self.client = None
         self.gone = self.write_paused = False
-        # Every sweep writes these: an attribute that comes late costs a dictionary, 0.8 kB.
-        self._stalled_since, self._stalled_size = 0.0, 0
+        self._backlog = None
 
     def room(self) -> None:
         """The client has caught up."""
@@ -148,6 +151,7 @@ class Writing(asyncio.Protocol):
                 await asyncio.sleep(0)  # a client that is fast does not hold the loop
             if not sent:
                 raise OSError(f"the file ended {count} bytes before its time")
+            self._file_sent += sent
             offset += sent
             count -= sent
 
@@ -196,24 +200,39 @@ class Writing(asyncio.Protocol):
         if not lingering:
             self.transport.close()
             if self.scheme_is_tls:
-                self.state.loop.call_later(_GOODBYE, self._end_tls)
+                self._look_for_the_end()
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._close_at = self.state.loop.time() + LINGER
+        self._close_at = self.state.clock() + LINGER
 
     def _end_tls(self) -> None:
         """End a TLS connection as soon as the client has all that was written.
 
-        The transport would wait half a minute for the client to say goodbye too, and a client
-        that keeps an idle connection never looks at it. TLS does not ask for it (RFC 8446 §6.1).
+        The transport would wait long for the client to say goodbye too, and a client that keeps
+        an idle connection never looks at it. TLS does not ask for it (RFC 8446 §6.1).
         """
         if self.gone:
             return
-        if self.transport.get_write_buffer_size() or self._in_kernel():
-            self.state.loop.call_later(_GOODBYE, self._end_tls)
+        sock = self.transport.get_extra_info("socket")
+        if self.transport.get_write_buffer_size() or (sock is not None and in_kernel(sock)):
+            self._quiet_looks = 0
+        else:
+            self._quiet_looks += 1
+        if self._quiet_looks < _QUIET_LOOKS:
+            self._look_for_the_end()
         else:
             self.transport.abort()
+
+    def _look_for_the_end(self) -> None:
+        """Have `_end_tls` look, just behind a turn in which the loop could write.
+
+        Below TLS there is a transport whose buffer cannot be seen: while the kernel has room, it
+        is emptied at each turn.
+        """
+        self._closing_tls = True
+        loop = self.state.loop
+        loop.call_later(_GOODBYE, loop.call_soon, loop.call_soon, self._end_tls)
 
     def reset(self) -> None:
         """End with RST, and with what the kernel holds for a client that does not take it.
@@ -235,33 +254,44 @@ class Writing(asyncio.Protocol):
     # --------------------------------------------------------- time
 
     def sweep_output(self, now: float) -> None:
-        """End a connection whose client takes nothing, or that has lingered long enough (S2)."""
-        limit = self.state.config.timeout_write
+        """End a connection whose client is too slow, or that has lingered long enough (S2)."""
         size = self.transport.get_write_buffer_size()
         waits = size > 0 or self._file_waits
-        if waits:
-            size += self._in_kernel()
-        stalled = waits and size == self._stalled_size
-        self._stalled_size = size
-        if not stalled:
-            self._stalled_since = now
-        elif limit and now - self._stalled_since > limit:
-            logger.debug("%s takes nothing for %s s: cut", self.client, limit)
-            self.abort()
+        closing = self.scheme_is_tls and self.transport.is_closing()
+        if closing and not self._closing_tls:
+            self._look_for_the_end()  # whoever closed it
+        if waits or closing:
+            self._look_at_backlog(now, size)
+        elif self._backlog is not None:
+            self._backlog = None
         if self._close_at:
             if waits:
                 self._close_at = now + LINGER
             elif now >= self._close_at:
                 self.transport.abort()
 
-    def _in_kernel(self) -> int:
-        """Bytes that the kernel holds for the client, who has not acknowledged them.
+    def _look_at_backlog(self, now: float, size: int) -> None:
+        sock = self.transport.get_extra_info("socket")
+        held = None if sock is None else in_kernel(sock)
+        if sock is None or held == 0:
+            self._backlog = None  # the client has all that it could take: it is our turn
+            return
+        taken: object = acknowledged(sock)
+        if taken is None:
+            taken = size + (held or 0), self._file_sent, self.given()
+        if self._backlog is None:
+            self._backlog = Backlog(now, taken)
+            return
+        why = self._backlog.look(now, taken, self.state.config)
+        if why:
+            size += held or 0
+            logger.warning("cut %s: %d bytes waited for the client, and %s", self.name(), size, why)
+            self.abort()
 
-        They can be megabytes. Where the system does not tell, 0.
-        """
-        try:
-            descriptor = self.transport.get_extra_info("socket").fileno()
-            told = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
-        except (OSError, ValueError):
-            return 0
-        return int.from_bytes(told, sys.byteorder)
+    def given(self) -> object:
+        """What changes whenever more is written, as far as that can be known."""
+        return None
+
+    def name(self) -> str:
+        """What is written now, and to whom, for the log."""
+        return f"a connection from {self.client}"

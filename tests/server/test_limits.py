@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -223,8 +224,14 @@ def test_stalled_reader(impatient: Host) -> None:
     with Client(impatient.connect()) as client:
         client.send(request("/pour?stalled"))
         port = client.sock.getsockname()[1]
-        eventually(lambda: "takes nothing for 1.0 s: cut" in impatient.log(), timeout=20)
-        assert f"('127.0.0.1', {port})" in impatient.log()
+        told = f"WARNING: cut the response to GET /pour?stalled for ('127.0.0.1', {port}): "
+        eventually(lambda: told in impatient.log(), timeout=20)
+        (line,) = [line for line in impatient.log().splitlines() if told in line]
+        assert re.search(
+            r": [0-9]+ bytes waited for the client, and it took nothing for [0-9]+ s; "
+            r"raise --timeout-write to allow that$",
+            line,
+        )
         assert len(client.everything()) < 20_000_000
 
 
@@ -237,6 +244,22 @@ def test_slow_reader(impatient: Host) -> None:
             time.sleep(0.1)  # a slow client: that is what is tested
 
 
+@pytest.mark.parametrize("app", [ASGI, WSGI])
+def test_pace_of_a_reader(shared_host: StartHost, app: str) -> None:
+    """S2: a client that takes a little, again and again, is cut off below the minimum pace."""
+    host = shared_host(bridge(app, *IMPATIENT, "--limit-write-pace=1G"))
+    with Client(host.connect()) as client:
+        client.send(request("/pour?slowly"))
+        port = client.sock.getsockname()[1]
+        told = f"WARNING: cut the response to GET /pour?slowly for ('127.0.0.1', {port}): "
+        deadline = time.monotonic() + 30
+        while told not in host.log() and time.monotonic() < deadline:
+            client.exactly(1_000_000)
+            time.sleep(0.2)  # a slow client: that is what is tested
+        (line,) = [line for line in host.log().splitlines() if told in line]
+        assert re.search(r"took [0-9]+ bytes in [0-9]+ s; lower --limit-write-pace ", line)
+
+
 def test_stalled_file(shared_host: StartHost, tmp_path_factory: pytest.TempPathFactory) -> None:
     """S2: the same for a client that takes nothing of a file."""
     host = shared_host(bridge(ASGI, *IMPATIENT))
@@ -246,8 +269,34 @@ def test_stalled_file(shared_host: StartHost, tmp_path_factory: pytest.TempPathF
     with Client(host.connect()) as client:
         said = host.log_size()
         client.send(request(f"/path?{path}"))
-        eventually(lambda: "takes nothing for 1.0 s: cut" in host.log(said), timeout=20)
+        eventually(lambda: "it took nothing for " in host.log(said), timeout=20)
         assert len(client.everything()) < 50_000_000
+
+
+@pytest.mark.parametrize("app", ["asgi", "wsgi"])
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (b"", request("/small?3")),
+        (b"GET /small?3 HTTP/1.1\r\n", b"Host: x\r\n\r\n"),
+        (request("/small?3", "Content-Length: 9", method="POST") + b"x", b"y" * 8),
+        (request("/small?9"), request("/small?3")),
+    ],
+    ids=["fresh", "head", "body", "idle"],
+)
+def test_late_loop(shared_host: StartHost, app: str, first: bytes, rest: bytes) -> None:
+    """S2: the time in which the loop itself was busy is not held against a client."""
+    host = shared_host(bridge(f"tests.support.apps.files:{app}", *IMPATIENT))
+    with Client(host.connect()) as client, Client(host.connect()) as other:
+        client.send(first)
+        if b"\r\n\r\n" in first and rest.startswith(b"GET"):
+            client.response()
+        other.get("/small?1")  # what came before this has been read
+        said = host.log_size()
+        other.send(request("/hold?4000"))
+        eventually(lambda: "held" in host.log(said))
+        client.send(rest)
+        assert client.response().status == 200
 
 
 # ------------------------------------------------------------- how many at a time
