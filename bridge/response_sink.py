@@ -37,5 +37,12 @@ class ResponseSink(Protocol):
     def finish(self) -> None:
         """The body is whole."""
 
+    def failed(self, error: BaseException) -> bool:
+        """The app raised `error`, or broke a rule, before its response was over.
+
+        True: the host is told, and what it does with that is its own affair. False: it is to be
+        logged here.
+        """
+
     def abort(self) -> None:
         """The response cannot be completed: the client must be able to tell."""

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse
+from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse, SelfRequest
 from bridge.file_wrapper import FileWrapper
 from bridge.headers import reason
 from bridge.leniency import LENIENT, Leniency
@@ -310,7 +310,8 @@ class WsgiCall:
         """Answer with `error`'s status instead of running the app (W52, W53)."""
         logger.warning("refused %s: %s", self._name(), error)
         self._is_head = self._environ["REQUEST_METHOD"] == "HEAD"
-        self._answer(error.status, str(error))
+        # An app that asks itself is told why; all others, what they need to know.
+        self._answer(error.status, str(error) if isinstance(error, SelfRequest) else "")
 
     def _failed(self, error: BaseException) -> None:
         """The app raised, or broke a rule: a 500, or a response that is visibly cut (W38)."""
@@ -318,10 +319,10 @@ class WsgiCall:
             self._gone(error)
             return
         status = error.status if isinstance(error, BridgeError) else 500
-        if status >= 500:
-            logger.error("error in the WSGI app at %s", self._name(), exc_info=error)
-        else:
+        if status < 500:
             logger.info("%s: %s", self._name(), error)
+        elif self._over or not self._sink.failed(error):
+            logger.error("error in the WSGI app at %s", self._name(), exc_info=error)
         if self._over:
             return
         if self._started:
@@ -365,12 +366,12 @@ class WsgiCall:
         )
 
     def _too_little(self) -> None:
-        logger.error(
-            "the response to %s is %s bytes shorter than its Content-Length says; "
-            "the connection is closed",
-            self._name(),
-            self._left,
+        error = IllegalResponse(
+            f"the response to {self._name()} is {self._left} bytes shorter than its "
+            "Content-Length says; the connection is closed"
         )
+        if not self._sink.failed(error):
+            logger.error("%s", error)
         self._abort()
 
     def _name(self) -> str:

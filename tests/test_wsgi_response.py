@@ -37,6 +37,8 @@ class Recorder:
         self.gone_after = gone_after
         self.pause = pause
         self.takes_files = False
+        self.raises_on = False
+        self.failures: list[BaseException] = []
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
         self.said.append(("respond", *told(head), body))
@@ -60,6 +62,10 @@ class Recorder:
 
     def finish(self) -> None:
         self.said.append(("finish",))
+
+    def failed(self, error: BaseException) -> bool:
+        self.failures.append(error)
+        return self.raises_on
 
     def abort(self) -> None:
         self.said.append(("abort",))
@@ -600,6 +606,48 @@ def test_error_before_start(
     assert record.exc_info[0] is error
 
 
+@pytest.mark.parametrize("case", ["before", "after", "short", "over", "in close"])
+def test_an_error_that_is_raised_on(
+    case: str, errors: Callable[[], list[logging.LogRecord]]
+) -> None:
+    """W38: what the sink takes is not logged; what comes after the end of a response is."""
+
+    class Body(Closing):
+        def close(self) -> None:
+            if case == "in close":
+                raise ValueError
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+
+        def chunks() -> Iterator[bytes]:
+            if case == "before":
+                raise ValueError
+            yield b"x"
+            if case == "after":
+                raise ValueError
+            if case != "short":
+                yield b"y"
+            if case == "over":
+                raise ValueError
+
+        return Body(chunks())
+
+    sink = Recorder()
+    sink.raises_on = True
+    WsgiCall(app, environ_of("GET"), sink)()
+    assert sink.verbs == {
+        "before": "respond",
+        "after": "start write abort",
+        "short": "start write abort",
+    }.get(case, "start write write finish")
+    logged = case in ("over", "in close")
+    assert [type(error) for error in sink.failures] == (
+        [] if logged else [IllegalResponse if case == "short" else ValueError]
+    )
+    assert len(errors()) == logged
+
+
 @pytest.mark.parametrize("error", [error for error in ENDS if error is not StopIteration])
 @pytest.mark.parametrize("started", [False, True])
 def test_error_in_the_iterable(
@@ -700,12 +748,12 @@ def test_client_error_of_the_input(errors: Callable[[], list[logging.LogRecord]]
 
 
 def test_refused() -> None:
-    """W52: a call that cannot run is answered with a 503 that names a time to come back."""
+    """W52: a call that cannot run is a 503 that names a time to come back, and nothing inside."""
     sink = Recorder()
-    WsgiCall(answering([b"never"]), environ_of("GET"), sink).refuse(Overloaded("full house"))
+    WsgiCall(answering([b"never"]), environ_of("GET"), sink).refuse(Overloaded("9 of 9 wait"))
     assert sink.status == "503 Service Unavailable"
     assert sink.headers["Retry-After"] == "1"
-    assert b"full house" in sink.said[0][3]
+    assert sink.said[0][3] == b"Service Unavailable\n"
 
 
 def test_pause() -> None:

@@ -10,6 +10,7 @@ import contextvars
 import gc
 import tempfile
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 import bridge
-from bridge.errors import AppError, ConfigError, UnsupportedScope
+from bridge.errors import ClientDisconnected, ConfigError, UnsupportedScope
 from bridge.runners.base import holding
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
@@ -223,34 +224,115 @@ def test_runs_ahead_of_a_slow_client_only_so_far(runner: str) -> None:
 
 
 def test_error_after_start(runner: str) -> None:
-    """W38: a response that broke off is never ended: the host learns by an exception."""
+    """W38: a response that broke off is never ended: the host gets the app's own exception."""
 
     def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         start_response("200 OK", [])
         yield b"one"
-        raise ValueError("secret")
+        raise ValueError("mine")
 
     async def use(adapter: WsgiToAsgi) -> None:
         client = Client()
-        with pytest.raises(AppError, match="must be cut off") as caught:
+        with pytest.raises(ValueError, match="mine"):
             await client.ask(adapter)
-        assert "secret" not in str(caught.value)
         assert client.body == b"one"
         assert not client.is_whole
 
     serve(app, use, runner=runner)
 
 
-def test_error_before_start(runner: str, caplog: pytest.LogCaptureFixture) -> None:
-    """W38: an error before anything left is a 500, in the log once, and none to the host."""
+@pytest.mark.parametrize(
+    ("raised", "caught"),
+    [
+        (ValueError, ValueError),
+        (StopIteration, RuntimeError),  # a coroutine cannot raise it
+        (SystemExit, None),  # would end the host
+        (asyncio.CancelledError, None),
+        (ClientDisconnected, None),  # the app gave up for a reason that it need not tell
+    ],
+)
+def test_error_before_start(
+    runner: str,
+    raised: type[BaseException],
+    caught: type[Exception] | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """W38: an error before anything left is a 500, and raised on; or it is logged, once."""
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        raise StopIteration
+        raise raised("mine")
 
-    client = ask(app, runner=runner)
-    assert client.status == 500
-    assert client.is_whole
-    assert len([record for record in caplog.records if record.exc_info]) == 1
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        if caught is None:
+            task = client.ask(adapter)
+            await asyncio.wait([task])
+            assert (task.exception() is None) == (raised is not ClientDisconnected)
+        else:
+            with pytest.raises(caught) as error:
+                await client.ask(adapter)
+            assert "mine" in str(error.value.__cause__ or error.value)
+        if raised is not ClientDisconnected:
+            assert client.status == 500
+            assert client.is_whole
+
+    serve(app, use, runner=runner)
+    logged = [record for record in caplog.records if record.exc_info]
+    assert len(logged) == (raised in (SystemExit, asyncio.CancelledError))
+
+
+def test_error_whose_client_left(runner: str, caplog: pytest.LogCaptureFixture) -> None:
+    """W38, W40: an error is told once, also if the host has cancelled the request meanwhile."""
+    asked, left = threading.Event(), threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        asked.set()
+        if runner == "thread":
+            assert left.wait(20)
+        raise ValueError("mine")
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        client.slow = asyncio.Event()  # the 500 never leaves
+        task = client.ask(adapter)
+        await until(asked.is_set)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        left.set()
+        await until(lambda: bool(caplog.records))
+
+    serve(app, use, runner=runner)
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "mine"
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_error_middleware_around(runner: str, mounted: bool) -> None:
+    """W38: the ASGI middleware around sees the app's own exception, with the app's traceback."""
+
+    def broken(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        raise LookupError("mine")
+
+    seen: list[BaseException] = []
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        inner: Any = bridge.Dispatcher({"/": adapter}) if mounted else adapter
+
+        async def middleware(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await inner(scope, receive, send)
+            except LookupError as error:
+                seen.append(error)
+
+        client = Client()
+        await middleware(client.scope, client.receive, client.send)
+        assert client.status == 500
+
+    serve(broken, use, runner=runner)
+    names = [frame.name for frame in traceback.extract_tb(seen[0].__traceback__)]
+    assert names[-1] == "broken"
 
 
 # ------------------------------------------------------------- the request's body
@@ -766,6 +848,23 @@ def test_environ_of_a_websocket() -> None:
     serve(app, use, websocket=True)
     assert None not in environs[0].values()
     assert "bridge.disconnected" not in environs[0]
+
+
+def test_error_of_a_websocket_app(caplog: pytest.LogCaptureFixture) -> None:
+    """W38, W60: a WebSocket app's exception is raised on, after the refusal or the end."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        raise ValueError("mine")
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        client.coming = [{"type": "websocket.connect"}]
+        with pytest.raises(ValueError, match="mine"):
+            await adapter(websocket_scope("/"), client.receive, client.send)
+        assert client.sent[0]["type"] == "websocket.close"
+
+    serve(app, use, websocket=True)
+    assert not caplog.records
 
 
 def test_no_thread_for_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,10 @@ class WsgiExchange(Exchange):
         """ResponseSink: one piece."""
         raise NotImplementedError
 
+    def failed(self, error: BaseException) -> bool:
+        """ResponseSink: nobody else is told."""
+        return False
+
     def abort(self) -> None:
         """ResponseSink: the response cannot be completed."""
         raise NotImplementedError

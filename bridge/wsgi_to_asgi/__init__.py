@@ -180,13 +180,18 @@ class WsgiToAsgi:
         exchange.context = context = copy_context()
         try:
             await exchange.run()
-        finally:
+        except BaseException:  # some hosts cancel the request of a client that leaves
             exchange.leave()
+            exchange.log_failure()
+            raise
+        client_left = exchange.gone
+        exchange.leave()
         if self.propagate_context:
             await exchange.ended()
             for variable, value in context.items():
                 if variable is not holding and variable.get(None) is not value:
                     variable.set(value)
+        exchange.raise_failure(client_left=client_left)
 
     async def _take_body(self, environ: Environ, exchange: Exchange, coded: bool) -> bool:
         """Take what has to be here before the app runs; False: the request ended with that."""

@@ -26,10 +26,11 @@ from bridge.runners import Runner
 from bridge.runners.desk import Desk
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi_response import WsgiCall, logger
+from bridge.wsgi_to_asgi.failure import RaisesOn
 from bridge.wsgi_to_asgi.upload import Upload, take_whole, too_large
 
 
-class Exchange:
+class Exchange(RaisesOn):
     """A request in, a response out; also the `Job` that the runner runs."""
 
     # Defaults stand here where plain requests never set them, else in __init__: an attribute that
@@ -256,9 +257,12 @@ class Exchange:
         await self._send(_start(head))
         await self._send({"type": "http.response.body", "body": body})
 
-    def check_whole(self) -> None:
-        """Raise where the response broke off, so that the host cuts the connection (W38)."""
-        if self.broken and not self.gone:
+    def raise_failure(self, *, client_left: bool) -> None:
+        """Raise what the app raised; the host cuts a response that broke off (W38)."""
+        failure = self.take_failure()
+        if failure is not None:
+            raise failure
+        if self.broken and not client_left:
             raise AppError(
                 "the WSGI app failed after its response had started; the log of bridge.error says "
                 "how, and the response must be cut off"
@@ -352,7 +356,6 @@ class InlineExchange(LoopExchange):
         finally:
             if not self.over:
                 self.runner.cancel(self)
-        self.check_whole()
 
     def write(self, chunk: bytes) -> bool:
         """One piece; a pause where more than 64 KiB wait (W39)."""
@@ -382,7 +385,6 @@ class GreenletExchange(LoopExchange):
             return
         finally:
             listening.cancel()
-        self.check_whole()
 
     def write(self, chunk: bytes) -> bool:
         """One piece; returns when the host has taken it and the loop has had its turn (G1)."""

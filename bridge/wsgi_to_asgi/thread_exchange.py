@@ -185,8 +185,7 @@ class ThreadExchange(Exchange):
             if self.whole is not None and not self.gone:
                 await self.send_whole()
         except OSError:
-            return  # the client is gone
-        self.check_whole()
+            self.gone = True  # the client is
 
     async def _send_as_it_comes(self) -> None:
         while True:

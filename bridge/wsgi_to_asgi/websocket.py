@@ -32,6 +32,7 @@ from bridge.runners.base import current, lend_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall, logger
+from bridge.wsgi_to_asgi.failure import RaisesOn
 
 #: Bytes of an app's answer to the handshake, or of its refusal.
 _HEAD_LIMIT = 65536
@@ -41,7 +42,7 @@ _PATIENCE = 1
 _UNSPOKEN = frozenset({1005, 1006, 1015})
 
 
-class Refusal:
+class Refusal(RaisesOn):
     """The sink of a handshake: the response of an app that does not want the WebSocket.
 
     An app that did take it also returns a response, for no one: that is forgotten.
@@ -49,6 +50,7 @@ class Refusal:
 
     def __init__(self) -> None:
         self.head: ResponseHead | None = None
+        self.gone = False
         self.body = bytearray()
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
@@ -123,6 +125,10 @@ class Conversation:
             if listening is not None:
                 listening.cancel()
             ours.close()
+            self._refusal.gone = True
+            failure = self._refusal.take_failure()
+            if failure is not None:
+                raise failure
 
     def _begin(self, app: WSGIApp, environ: Environ) -> socket.socket:
         """Start the app in a thread; our end of the pair. Raises where the system has no more."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartHost
-from tests.contract.wsgi.conftest import WAYS, happened, told
+from tests.contract.wsgi.conftest import WAYS, eventually, happened, told
 from tests.support import raw
 from tests.support.apps import wsgi_rules
 from tests.support.hosts import Host
@@ -58,7 +58,7 @@ def test_wrong_start(client: raw.Client, host: Host, wrong: str) -> None:
     response = client.get(f"/wrong?{wrong}")
     assert response.status == 500
     assert response.value(b"x-b") is None
-    assert "IllegalResponse" in host.log(said)
+    assert eventually(lambda: "IllegalResponse" in host.log(said))
 
 
 @pytest.mark.parametrize("kind", ["whole", "stream"])
@@ -82,7 +82,7 @@ def test_wrong_body(client: raw.Client, host: Host, wrong: str) -> None:
     """W34: a body that is no iterable of bytes is a 500, and a TypeError in the log."""
     said = host.log_size()
     assert client.get(f"/wrong_body?{wrong}").status == 500
-    assert "TypeError" in host.log(said)
+    assert eventually(lambda: "TypeError" in host.log(said))
 
 
 def test_stream(client: raw.Client, host: Host, name: str) -> None:
@@ -164,14 +164,18 @@ def test_too_short(client: raw.Client, host: Host, name: str) -> None:
 
 @pytest.mark.parametrize("error", wsgi_rules.ERRORS)
 def test_error(client: raw.Client, host: Host, error: str) -> None:
-    """W38: any exception is a 500 that tells nothing, one traceback, and the server goes on."""
+    """W38: any exception is a 500 that tells nothing, logged once, and the server goes on."""
     said = host.log_size()
     response = client.get(f"/error?{error}")
     assert response.status == 500
     assert response.value(b"x-secret") is None
     assert b"secret" not in response.body
-    assert client.get("/hello").status == 200
-    assert host.log(said).count("Traceback") == 1
+    if host.name == "uvicorn":  # closes after an exception
+        client = raw.Client(host.connect())
+    with client:
+        assert client.get("/hello").status == 200
+    eventually(lambda: f"{error}: secret" in host.log(said))
+    assert host.log(said).count(f"{error}: secret") == 1
 
 
 def test_error_in_stream(client: raw.Client, host: Host, name: str) -> None:
