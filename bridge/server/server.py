@@ -24,6 +24,7 @@ from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
 from bridge.lifespan import Lifespan
 from bridge.server.access_log import AccessLog, make_access_logger, on_loop
+from bridge.server.announcement import announcement
 from bridge.server.config import Config
 from bridge.server.exchange import Exchange
 from bridge.server.handlers import make_handler, runners_of, stop_runners
@@ -137,7 +138,8 @@ class Server:
             raise
         self._sweep()
         if not listeners:
-            logger.info(banner(own))
+            for line in (*announcement(config, self._app), banner(own)):
+                logger.info(line)
 
     def _load(self) -> ASGIApp:
         config = self.config

@@ -1,0 +1,101 @@
+"""What the log says at the start, before the address: the app, its kind, how it runs (S51)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bridge.asgi_versions import Asgi2AsAsgi3
+from bridge.dispatcher import Dispatcher, Route
+from bridge.fallback import Fallback
+from bridge.runners import Runner
+from bridge.runners.inline import InlineRunner
+from bridge.runners.thread import ThreadRunner
+from bridge.server.config import SETTINGS, Config
+from bridge.types import ASGIApp
+from bridge.wsgi_to_asgi import WsgiToAsgi
+
+#: The most mounts that are listed.
+_MOST = 20
+
+
+def announcement(config: Config, app: ASGIApp) -> Iterator[str]:
+    """The lines for `app`, which the server has made of what `config` names."""
+    name = config.app if isinstance(config.app, str) else _name(app)
+    if not isinstance(app, Dispatcher):
+        yield f"serving {name} ({_kind(app)})"
+    else:
+        targets = dict(mount.partition("=")[::2] for mount in config.mount)
+        rows = list(_rows(app, targets))
+        yield f"serving {'mounts' if targets else name}:"
+        width = max(len(place) for place, _ in rows[:_MOST])
+        for place, about in rows[:_MOST]:
+            yield f"  {place:{width}}  {about}"
+        if len(rows) > _MOST:
+            yield f"  and {len(rows) - _MOST} more"
+    if sources := "; ".join(_sources(config)):
+        yield f"settings {sources}"
+
+
+def _rows(
+    app: Dispatcher, targets: dict[str, str], host: str = "", prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Each mount: its place, and what is there; of a dispatcher in it, its mounts."""
+    for route in app.routes:
+        place = (route.host or host) + (prefix + route.prefix or "/")
+        if isinstance(route.asgi, Dispatcher):
+            below = prefix if route.keep_prefix else prefix + route.prefix
+            yield from _rows(route.asgi, {}, route.host or host, below)
+        elif isinstance(route.asgi, Fallback):
+            asked = ", then ".join(f"{_name(each)} ({_kind(each)})" for each in route.asgi.apps)
+            yield place, asked
+        else:
+            name = targets.get(_key(route)) or _name(route.asgi)
+            condition = ", if its when() says so" if route.when else ""
+            yield place, f"{name} ({_kind(route.asgi)}){condition}"
+
+
+def _key(route: Route) -> str:
+    """The place as the command line writes it."""
+    return route.host + (route.prefix or "/")
+
+
+def _kind(app: object) -> str:
+    if isinstance(app, WsgiToAsgi):
+        sockets = ", WebSockets" if app.websocket else ""
+        return f"WSGI, {_runner(app.runner)}{sockets}"
+    if isinstance(app, Dispatcher):
+        return "mounts"
+    return "ASGI 2" if isinstance(app, Asgi2AsAsgi3) else "ASGI"
+
+
+def _runner(runner: Runner) -> str:
+    if isinstance(runner, ThreadRunner):
+        return f"{runner.threads} thread{'s' if runner.threads > 1 else ''}"
+    if isinstance(runner, InlineRunner):
+        return "inline"
+    # The greenlet runner is loaded only if it is used.
+    return "greenlets" if type(runner).__name__ == "GreenletRunner" else type(runner).__name__
+
+
+def _name(app: Any) -> str:
+    """How to speak of an app that has no target: its function, or its class."""
+    while isinstance(app, WsgiToAsgi | Asgi2AsAsgi3):
+        app = app.app
+    named = app if hasattr(app, "__qualname__") else type(app)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _sources(config: Config) -> Iterator[str]:
+    """Where settings came from that nobody sees in the command: variables and files."""
+    variables = {variable for setting in SETTINGS for variable in setting.variables}
+    given = [label for label in config.sources.values() if label in variables]
+    if given:
+        yield f"from the environment: {', '.join(given)}"
+    files: dict[str, list[str]] = {}
+    for label in config.sources.values():
+        key, found, file = label.partition(" in ")
+        if found:
+            files.setdefault(file, []).append(key)
+    for file, keys in files.items():
+        yield f"from {file}: {', '.join(keys)}"

@@ -1,0 +1,127 @@
+"""What the log says at the start: the app, its kind, its mounts, and where settings came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi2
+from bridge.runners import InlineRunner
+from bridge.server.announcement import announcement
+from bridge.server.config import Config
+from bridge.server.running import hand_on
+from tests.conftest import StartHost
+from tests.support import hosts
+from tests.support.apps.hello import asgi, wsgi
+from tests.support.waiting import eventually
+
+HELLO = "tests.support.apps.hello"
+
+
+def asgi2(scope: Any) -> Any: ...
+
+
+class Site:
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
+class OwnRunner(InlineRunner):
+    """Not one of ours."""
+
+
+def said(app: Any, /, **settings: Any) -> list[str]:
+    config = Config(**settings)
+    hand_on(config, app)
+    return list(announcement(config, app))
+
+
+@pytest.mark.parametrize(
+    ("app", "settings", "line"),
+    [
+        (asgi, {}, f"serving {HELLO}.asgi (ASGI)"),
+        (asgi, {"app": "new:app"}, "serving new:app (ASGI)"),
+        (from_asgi2(asgi2), {}, f"serving {__name__}.asgi2 (ASGI 2)"),
+        (WsgiToAsgi(wsgi), {}, f"serving {HELLO}.wsgi (WSGI, 8 threads)"),
+        (WsgiToAsgi(wsgi), {"threads": 1}, f"serving {HELLO}.wsgi (WSGI, 1 thread)"),
+        (WsgiToAsgi(Site()), {"runner": "inline"}, f"serving {__name__}.Site (WSGI, inline)"),
+        (
+            WsgiToAsgi(wsgi),
+            {"runner": "greenlet", "websocket": True},
+            f"serving {HELLO}.wsgi (WSGI, greenlets, WebSockets)",
+        ),
+    ],
+)
+def test_one_app(app: Any, settings: dict[str, Any], line: str) -> None:
+    """S51: its name, its kind, and how it runs."""
+    assert said(app, **settings) == [line]
+
+
+def test_mounts() -> None:
+    """S51: each mount has a line; nested ones stand at their whole place."""
+    inner = Dispatcher({"/old": wsgi, "/new": asgi})
+    app = Dispatcher(
+        {
+            "/": [Mount(wsgi, when=bool), Mount(asgi)],
+            "/shop": Mount(inner, keep_prefix=False),
+            "x.test/": Mount(wsgi, settings={"threads": 2}),
+        }
+    )
+    assert said(app, app="shop:app") == [
+        "serving shop:app:",
+        f"  /          {HELLO}.wsgi (WSGI, 8 threads), if its when() says so",
+        f"  /          {HELLO}.asgi (ASGI)",
+        f"  /shop/old  {HELLO}.wsgi (WSGI, 8 threads)",
+        f"  /shop/new  {HELLO}.asgi (ASGI)",
+        f"  x.test/    {HELLO}.wsgi (WSGI, 2 threads)",
+    ]
+
+
+def test_a_fallback() -> None:
+    """S51: the apps in the order in which they are asked."""
+    app = Dispatcher(fallback=[asgi, wsgi])
+    assert said(app, app="shop:app")[1] == (
+        f"  /  {HELLO}.asgi (ASGI), then {HELLO}.wsgi (WSGI, 8 threads)"
+    )
+    nested = Dispatcher(fallback=[Dispatcher({"/a": asgi}), AsgiToWsgi(asgi)])
+    assert (
+        said(nested)[1] == f"  /  bridge.dispatcher.Dispatcher (mounts), then {HELLO}.asgi (ASGI)"
+    )
+
+
+def test_many_mounts_are_not_all_listed() -> None:
+    """S51: the start stays readable."""
+    lines = said(Dispatcher({f"/{number}": asgi for number in range(100)}))
+    assert len(lines) == 22
+    assert lines[-1] == "  and 80 more"
+
+
+def test_a_runner_of_somebody_else() -> None:
+    """S51: it is called by its class."""
+
+    class Other:
+        pass
+
+    app = WsgiToAsgi(wsgi, runner=OwnRunner())
+    assert said(app) == [f"serving {HELLO}.wsgi (WSGI, inline)"]
+
+
+def test_the_start_tells_the_app_and_where_settings_came_from(
+    start_host: StartHost, tmp_path: Path
+) -> None:
+    """S51: variables and files, which nobody sees in the command; no values, and so no secrets."""
+    file = tmp_path / "bridge.toml"
+    file.write_text("backlog = 100\nserver-header = false\n")
+    mounts = (f"--mount=/={HELLO}:wsgi", f"--mount=/api={HELLO}:asgi", "-c", str(file))
+    host = start_host(hosts.bridge(*mounts).with_env(BRIDGE_THREADS="4", FORWARDED_ALLOW_IPS="::1"))
+    eventually(lambda: "Press CTRL+C" in host.log())
+    lines = [line.partition("INFO: ")[2] for line in host.log().splitlines()]
+    assert lines[:4] == [
+        "serving mounts:",
+        f"  /     {HELLO}:wsgi (WSGI, 4 threads)",
+        f"  /api  {HELLO}:asgi (ASGI)",
+        "settings from the environment: BRIDGE_THREADS, FORWARDED_ALLOW_IPS; "
+        f"from {file}: backlog, server-header",
+    ]
+    assert lines[4].startswith("asgi-bridge running on http://127.0.0.1:")
