@@ -20,7 +20,7 @@ from bridge.server.asgi_handler import AsgiExchange
 from bridge.server.draining import Drain
 from bridge.server.handlers import runners_of, stop_runners
 from bridge.server.http import HttpProtocol
-from bridge.server.state import ServerState
+from bridge.server.state import ServerState, Swept
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
@@ -84,8 +84,7 @@ class Draining:
     def _retire(self, *, late: bool) -> None:
         """Close what is idle; where it is `late`, also who does not come to the point."""
         for connection in list(self._state.connections):
-            idle = isinstance(connection, HttpProtocol) and connection.exchange is None
-            connection.retire(at_once=late and idle)
+            connection.retire(at_once=late and _is_done(connection))
 
     async def _cut(self) -> None:
         """End what is left of connections and tasks."""
@@ -154,6 +153,15 @@ class Draining:
             *(_words(busy), _be(busy, "is", "are"), seconds, remedy),
         )
         return True
+
+
+def _is_done(connection: Swept) -> bool:
+    """Nobody answers there, and the client has all that was answered."""
+    return (
+        isinstance(connection, HttpProtocol)
+        and connection.exchange is None
+        and connection.delivered()
+    )
 
 
 def _is_answering(connection: HttpProtocol) -> bool:

@@ -214,15 +214,16 @@ class Writing(asyncio.Protocol):
         """
         if self.gone:
             return
-        sock = self.transport.get_extra_info("socket")
-        if self.transport.get_write_buffer_size() or (sock is not None and in_kernel(sock)):
-            self._quiet_looks = 0
-        else:
-            self._quiet_looks += 1
+        self._quiet_looks = self._quiet_looks + 1 if self.delivered() else 0
         if self._quiet_looks < _QUIET_LOOKS:
             self._look_for_the_end()
         else:
             self.transport.abort()
+
+    def delivered(self) -> bool:
+        """Whether the client has all that was written, as far as that can be seen."""
+        sock = self.transport.get_extra_info("socket")
+        return not (self.transport.get_write_buffer_size() or (sock and in_kernel(sock)))
 
     def _look_for_the_end(self) -> None:
         """Have `_end_tls` look, just behind a turn in which the loop could write.
