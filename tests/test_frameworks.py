@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -68,3 +69,38 @@ def test_django_runs_as_asgi(start_host: StartHost, tmp_path: Path) -> None:
         assert browser.post("/raw", content=b"x" * 300_000).json()["size"] == 300_000
         assert browser.get("/error").status_code == 500
     assert "lifespan" not in host.log().lower()
+
+
+@pytest.mark.parametrize("runner", ["thread", "greenlet"])
+def test_async_views_of_flask(runner: str, start_host: StartHost) -> None:
+    """W51: async views run on the server's loop, the very first of them too."""
+    host = start_host(hosts.bridge(f"--runner={runner}", "tests.support.apps.flask_async:app"))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: httpx.get(host.url("/async")).text, range(32)))
+    assert set(answers) == {"1 MainThread here"}
+    assert "Traceback" not in host.log()
+
+
+def test_async_views_of_flask_inline(start_host: StartHost) -> None:
+    """G5: where nothing can wait, async views run on a loop of their own, while the others wait."""
+    host = start_host(hosts.bridge("--runner=inline", "tests.support.apps.flask_async:app"))
+    for _ in range(2):
+        assert httpx.get(host.url("/async")).text.endswith(" here")
+        assert httpx.get(host.url("/plain")).text == "plain"
+
+
+@pytest.mark.parametrize("runner", ["greenlet", "inline"])
+def test_django_on_the_loop(runner: str, start_host: StartHost, tmp_path: Path) -> None:
+    """G5: Django's ORM, which refuses to run inside a loop, works on the loop's own thread."""
+    database = tmp_path / "db.sqlite3"
+    hosts.migrate(database)
+    command = hosts.bridge(
+        f"--runner={runner}", "--app-dir=examples/django_on_bridge", "mysite.wsgi:application"
+    )
+    host = start_host(command.with_env(EXAMPLE_DATABASE=str(database)))
+    with httpx.Client(base_url=host.url(""), follow_redirects=True, timeout=30) as browser:
+        assert browser.get("/").status_code == 200
+        form = {"text": "a note", "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        assert "a note" in browser.post("/add", data=form).text
+        assert browser.get("/notes.json").json() == {"notes": ["a note"]}
+        assert browser.get("/error").status_code == 500

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import logging
-import os
-import sys
 import threading
 from collections.abc import Awaitable, Collection
 from contextvars import ContextVar
-from importlib import import_module
-from types import ModuleType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
 
 T = TypeVar("T")
-logger = logging.getLogger("bridge.error")
 
 #: Seconds that jobs which are interrupted at the end have to clean up.
 CANCEL_GRACE = 1.0
@@ -96,6 +90,14 @@ class Runner(abc.ABC):
         Raises `WaitNotPossible` where that cannot be.
         """
 
+    def lends(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that a job which runs in this thread may use; None if there is no such job."""
+        return None
+
+    def switches(self) -> bool:
+        """Whether this is a job that waits by letting its own thread's loop go on (greenlets)."""
+        return False
+
     @abc.abstractmethod
     async def stop(self, timeout: float | None = None) -> bool:
         """Refuse what is queued, and wait for what runs; False if some of it did not end in time.
@@ -152,47 +154,3 @@ def await_(awaitable: Awaitable[T]) -> T:
             "thread that runs it; use `await` in async code, and --runner thread instead of inline"
         )
     return runner.wait(awaitable)
-
-
-def lend_loop(loop: asyncio.AbstractEventLoop) -> bool:
-    """Let asgiref's ``async_to_sync`` and ``anyio.from_thread`` find `loop` from this thread (W51).
-
-    Both look in thread-locals that their own worker threads set. What the app has not imported
-    is left alone: call it again when there are more modules, or if it says False, which means
-    that another thread is just importing one of them.
-    """
-    complete = True
-    for name, lend in _BORROWERS.items():
-        module = sys.modules.get(name)
-        if module is None:
-            continue
-        if getattr(module.__spec__, "_initializing", False):
-            complete = False
-            continue
-        try:
-            lend(module, loop)
-        except Exception as error:  # a version whose inside is another: the app runs without
-            if name not in _strange:
-                _strange.add(name)
-                logger.warning("%s in WSGI apps does not find the server's loop: %r", name, error)
-    return complete
-
-
-def _lend_to_asgiref(sync: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
-    local = sync.SyncToAsync.threadlocal
-    local.main_event_loop, local.main_event_loop_pid = loop, os.getpid()
-
-
-def _lend_to_anyio(from_thread: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
-    backend = import_module("anyio._backends._asyncio").AsyncIOBackend
-    local = from_thread.threadlocals
-    local.current_cancel_scope = None
-    if hasattr(from_thread, "EventLoopToken"):
-        local.current_token = from_thread.EventLoopToken(backend, loop)
-    else:  # before anyio 4.11
-        local.current_async_backend, local.loop = backend, loop
-
-
-_BORROWERS = {"asgiref.sync": _lend_to_asgiref, "anyio.from_thread": _lend_to_anyio}
-#: Those of them that could not be lent to, which is said once.
-_strange: set[str] = set()

@@ -14,8 +14,9 @@ runs at its end, one job after the other in the same greenlet, until one of them
 On a host that has a task for the request, the app runs as a part of it: what it awaits is
 cancelled with it. On one that has none, a task is made when the app first waits.
 
-The loop is not hidden while the app runs, and no blocking call is made cooperative: places for
-that (G5-G9) are `_resume`, which every switch to an app goes through, and `wait`, its way back.
+While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
+(Django's ORM, `asyncio.run`) hears that there is none. `_switch` hides it, and it is back when the
+greenlet has switched back. No blocking call is made cooperative (G6-G9).
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import concurrent.futures
 import contextlib
 import logging
 import sys
+from asyncio import events
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
@@ -34,6 +36,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current
+from bridge.runners.lending import switch_calls, watch_imports
 
 logger = logging.getLogger("bridge.error")
 
@@ -107,6 +110,8 @@ class GreenletRunner(Runner):
             self._queue.clear()
         self._loop = loop
         self._stopped = None
+        watch_imports()
+        switch_calls(loop)
         current.runner = self  # for this thread; `wait` finds the runner of its greenlet
 
     # --------------------------------------------------------- the loop's side
@@ -190,7 +195,15 @@ class GreenletRunner(Runner):
         here = getcurrent()
         if worker.parent is not here:
             worker.parent = here  # where it comes back to
-        return worker.switch()
+        return self._switch(worker.switch)
+
+    def _switch(self, switch: Callable[..., Any], *args: Any) -> Any:
+        """Switch to an app, from which the loop is hidden until it switches back."""
+        events._set_running_loop(None)
+        try:
+            return switch(*args)
+        finally:
+            events._set_running_loop(self._loop)
 
     def _resume(
         self, worker: _Worker, value: Any = None, error: BaseException | None = None
@@ -199,9 +212,9 @@ class GreenletRunner(Runner):
         worker.parent = getcurrent()
         worker.task = asyncio.current_task(self._loop)
         if error is None:
-            awaited = worker.switch(value)
+            awaited = self._switch(worker.switch, value)
         else:
-            awaited = worker.throw(type(error), error, error.__traceback__)
+            awaited = self._switch(worker.throw, type(error), error, error.__traceback__)
         if awaited is _OVER:
             assert worker.job is not None
             del self._busy[worker.job]
@@ -278,7 +291,16 @@ class GreenletRunner(Runner):
 
     def has(self, worker: _Worker) -> bool:
         """Whether it is the app's own code that runs in `worker` now, and no coroutine."""
-        return self._loop is not None and asyncio.current_task(self._loop) is worker.task
+        return self._loop is not None and events._get_running_loop() is None
+
+    def switches(self) -> bool:
+        """Whether the caller is the app's own code, in a greenlet."""
+        worker = getcurrent()
+        return isinstance(worker, _Worker) and worker.runner.has(worker)
+
+    def lends(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, in the app's own code."""
+        return self._loop if self.switches() else None
 
     def wait_in(self, worker: _Worker, awaitable: Awaitable[T]) -> T:
         """`wait`, in a greenlet of this runner."""
@@ -287,7 +309,11 @@ class GreenletRunner(Runner):
             worker.refusals += 1
             raise worker.reason if worker.refusals <= _PATIENCE else GreenletExit()
         assert self._loop is not None
-        future = self._future(awaitable, self._loop)
+        events._set_running_loop(self._loop)
+        try:
+            future = self._future(awaitable, self._loop)
+        finally:
+            events._set_running_loop(None)
         if not future.done():
             worker.awaited = future
             worker.goes_on = False

@@ -2,12 +2,16 @@
 
 For apps that never block. Its jobs have all their input before they start, cannot wait, and pause
 where their client is slow.
+
+While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
+(Django's ORM, `asyncio.run`) hears that there is none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import events
 from collections.abc import Awaitable
 from contextvars import Context, copy_context
 from typing import Any
@@ -34,6 +38,8 @@ class InlineRunner(Runner):
     def submit(self, job: Job) -> None:
         """Run `job` to its end, or to its pause."""
         context = (self._paused.pop(job, None) if self._paused else None) or copy_context()
+        loop = events._get_running_loop()
+        events._set_running_loop(None)
         try:
             if context.run(job) is False:
                 self._paused[job] = context
@@ -41,12 +47,19 @@ class InlineRunner(Runner):
                 self._served += 1
         except BaseException:
             logger.exception("a job of the inline runner raised; that is an error of the bridge")
+        finally:
+            events._set_running_loop(loop)
 
     def cancel(self, job: Any) -> None:
         """Give up a paused job, in its context."""
         context = self._paused.pop(job, None)
         if context is not None:
-            context.run(job.cancel)
+            loop = events._get_running_loop()
+            events._set_running_loop(None)
+            try:
+                context.run(job.cancel)
+            finally:
+                events._set_running_loop(loop)
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         """Not here: the loop stands still while the app runs."""

@@ -30,7 +30,8 @@ from collections.abc import Awaitable
 from contextvars import Context, copy_context
 
 from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
-from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, holding, lend_loop
+from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, holding
+from bridge.runners.lending import lend_loop, watch_imports
 from bridge.runners.queue_watch import QueueWatch
 
 logger = logging.getLogger("bridge.error")
@@ -98,6 +99,7 @@ class ThreadRunner(Runner):
             self._pid = os.getpid()
             self._reset()
         self._stopping = None
+        watch_imports()
         if self._loop is not loop or self._watch is None:
             self._loop = loop
             self._watch = QueueWatch(self, self._jobs, loop, self._queue_timeout)
@@ -362,6 +364,10 @@ class ThreadRunner(Runner):
         finally:
             self._waits.discard(waiting)
             del waiting  # else what it raised holds itself, by way of this frame
+
+    def lends(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, in a thread of the pool."""
+        return self._loop
 
     # --------------------------------------------------------- from anywhere
 

@@ -312,7 +312,7 @@ class LoopExchange(Exchange):
         """
         upload = self.upload
         if self._listener is None and (upload.ended or not self.has_body):
-            self._listener = asyncio.get_running_loop().create_task(self._listen())
+            self._listener = self.desk.loop.create_task(self._listen())
 
     async def _listen(self) -> None:
         try:

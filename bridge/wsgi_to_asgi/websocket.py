@@ -28,7 +28,8 @@ from websockets.protocol import Protocol, Side, State
 
 from bridge.errors import ClientDisconnected
 from bridge.response_head import ResponseHead, text_head
-from bridge.runners.base import current, lend_loop
+from bridge.runners.base import current
+from bridge.runners.lending import lend_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall, logger

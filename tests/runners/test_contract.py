@@ -8,6 +8,8 @@ import contextvars
 import threading
 from typing import Any
 
+import anyio.from_thread
+import asgiref.sync
 import pytest
 
 import bridge
@@ -279,6 +281,109 @@ def test_many_wait_at_once(waiting_runner: Runner) -> None:
         for number in (2, 0, 3, 1):
             gates[number].set()
             assert await calls[number].done == number
+
+    run_with(waiting_runner, main)
+
+
+def test_the_loop_is_hidden(runner: Runner) -> None:
+    """G5: the app's own code sees no running loop, whatever it has waited for, and may run one."""
+
+    async def work() -> bool:
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop() is not None
+
+    def job() -> list[Any]:
+        seen: list[Any] = [asyncio._get_running_loop()]
+        if runner.can_wait:
+            seen.append(bridge.await_(work()))
+            seen.append(asyncio._get_running_loop())
+        if not runner.threaded:  # in a thread it is not forbidden, and waits for nobody else
+            seen.append(asyncio.run(work()))
+        seen.append(asyncio._get_running_loop())
+        return seen
+
+    async def main(runner: Runner) -> None:
+        loop = asyncio.get_running_loop()
+        call = Call(job)
+        runner.submit(call)
+        assert asyncio.get_running_loop() is loop
+        seen = await call.done
+        assert asyncio.get_running_loop() is loop
+        assert set(seen) == ({None, True} if len(seen) > 2 else {None})
+
+    run_with(runner, main)
+
+
+@pytest.mark.parametrize("how", ["async_to_sync", "anyio.run", "anyio.run_sync"])
+def test_other_libraries(waiting_runner: Runner, how: str) -> None:
+    """W51: asgiref's and anyio's ways to the loop lead to the server's, and carry the context."""
+
+    async def work(value: str) -> tuple[str, str, Any]:
+        seen = variable.get()
+        await asyncio.sleep(0.001)
+        variable.set("set in the coroutine")
+        return value, seen, asyncio.get_running_loop()
+
+    def plain(value: str) -> tuple[str, str, Any]:
+        return value, variable.get(), asyncio.get_running_loop()
+
+    def job() -> tuple[Any, ...]:
+        variable.set("set by the app")
+        calls: dict[str, Any] = {
+            "async_to_sync": asgiref.sync.async_to_sync(work),
+            "anyio.run": lambda value: anyio.from_thread.run(work, value),
+            "anyio.run_sync": lambda value: anyio.from_thread.run_sync(plain, value),
+        }
+        return (*calls[how]("result"), variable.get())
+
+    async def main(runner: Runner) -> None:
+        after = "set in the coroutine" if how == "async_to_sync" else "set by the app"
+        for _ in range(2):
+            call = Call(job)
+            runner.submit(call)
+            expected = ("result", "set by the app", asyncio.get_running_loop(), after)
+            assert await call.done == expected
+
+    run_with(waiting_runner, main)
+
+
+def test_other_libraries_raise(waiting_runner: Runner) -> None:
+    """W51: what a coroutine raises comes out of asgiref's and anyio's calls too."""
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("from the coroutine")
+
+    async def main(runner: Runner) -> None:
+        for function in (
+            asgiref.sync.async_to_sync(work),
+            lambda: anyio.from_thread.run(work),
+        ):
+            call = Call(function)
+            runner.submit(call)
+            with pytest.raises(LookupError, match="from the coroutine"):
+                await call.done
+
+    run_with(waiting_runner, main)
+
+
+def test_sync_in_async_in_sync(waiting_runner: Runner) -> None:
+    """W51: an async view that calls synchronous code, and that async code again, gets through."""
+
+    async def innermost() -> str:
+        await asyncio.sleep(0)
+        return "innermost"
+
+    async def view() -> str:
+        inner: str = await asgiref.sync.sync_to_async(
+            lambda: asgiref.sync.async_to_sync(innermost)()
+        )()
+        return inner
+
+    async def main(runner: Runner) -> None:
+        call = Call(asgiref.sync.async_to_sync(view))
+        runner.submit(call)
+        assert await call.done == "innermost"
 
     run_with(waiting_runner, main)
 

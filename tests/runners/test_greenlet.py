@@ -109,15 +109,16 @@ def test_context() -> None:
 
 
 def test_current_task() -> None:
-    """G3: `asyncio.current_task()` inside is the request's task, where the host has one."""
+    """G3: the loop's current task inside is the request's, where the host has one."""
 
-    def job() -> list[Any]:
-        tasks = [asyncio.current_task()]
+    def job(loop: asyncio.AbstractEventLoop) -> list[Any]:
+        tasks = [asyncio.current_task(loop)]
         bridge.await_(asyncio.sleep(0.001))
-        return [*tasks, asyncio.current_task()]
+        return [*tasks, asyncio.current_task(loop)]
 
     async def main(runner: Runner) -> None:
-        call = Call(job)
+        loop = asyncio.get_running_loop()
+        call = Call(lambda: job(loop))
         await runner.run(call)
         assert await call.done == [asyncio.current_task()] * 2
 
@@ -127,15 +128,16 @@ def test_current_task() -> None:
 def test_without_a_task() -> None:
     """G1, G3: a job that starts from a bare callback has a task of its own once it has waited."""
 
-    def job() -> list[Any]:
-        tasks = [asyncio.current_task()]
+    def job(loop: asyncio.AbstractEventLoop) -> list[Any]:
+        tasks = [asyncio.current_task(loop)]
         for _ in range(2):
             bridge.await_(asyncio.sleep(0.001))
-            tasks.append(asyncio.current_task())
+            tasks.append(asyncio.current_task(loop))
         return tasks
 
     async def main(runner: Runner) -> None:
-        call = Call(job)
+        loop = asyncio.get_running_loop()
+        call = Call(lambda: job(loop))
         asyncio.get_running_loop().call_soon(runner.submit, call)
         first, second, third = await call.done
         assert first is None
@@ -245,6 +247,23 @@ def test_interrupted() -> None:
         assert await call.done == "ended"
         assert seen == [reason]
         runner.interrupt(call, reason)  # over already: nothing happens
+
+    run_with(GreenletRunner(), main)  # type: ignore[arg-type]
+
+
+def test_interrupted_while_others_wait_too() -> None:
+    """G4: a client that leaves cancels nothing that the requests of others wait for."""
+
+    async def main(runner: GreenletRunner) -> None:
+        shared = asyncio.ensure_future(asyncio.sleep(0.05, "filled"))
+        leaver, stays = (Call(lambda: bridge.await_(shared)) for _ in range(2))
+        runner.submit(leaver)
+        runner.submit(stays)
+        await until(lambda: runner.stats().busy == 2)
+        runner.interrupt(leaver, ClientDisconnected("gone"))
+        with pytest.raises(ClientDisconnected):
+            await leaver.done
+        assert await stays.done == "filled"
 
     run_with(GreenletRunner(), main)  # type: ignore[arg-type]
 

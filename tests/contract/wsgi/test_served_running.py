@@ -29,8 +29,8 @@ def test_context(client: raw.Client, host: Host, name: str) -> None:
 @pytest.mark.parametrize("how", ["await_", "async_to_sync", "anyio"])
 def test_waiting(client: raw.Client, way: str, how: str) -> None:
     """W51: an app awaits something on the server's own loop."""
-    if way.endswith("inline") or (way.endswith("greenlet") and how != "await_"):
-        return  # inline cannot; in a greenlet the loop is not hidden yet (G5)
+    if way.endswith("inline"):
+        return  # inline cannot: the loop stands still while the app runs
     response = client.get(f"/waits?{how}")
     assert (response.status, response.body) == (200, b"ran in MainThread")
 
