@@ -83,12 +83,31 @@ def _texts(value: object) -> tuple[str, ...]:
 def _mounts(value: object) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         value = [f"{path}={_text(app)}" for path, app in value.items()]
+    elif isinstance(value, str):
+        value = _split(value)
     mounts = _texts(value)
     for mount in mounts:
         path, _, app = mount.partition("=")
         if "/" not in path or not app:
             raise _WrongPart(mount)
     return mounts
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that are not in parentheses or quotes: targets may be calls."""
+    parts, depth, quote = [""], 0, ""
+    for at, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote and text[at - 1] != "\\" else quote
+        elif character in "'\"" and depth:
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+            if character == "," and depth <= 0:
+                parts.append("")
+                continue
+        parts[-1] += character
+    return [stripped for part in parts if (stripped := part.strip())]
 
 
 class _WrongPart(ValueError):

@@ -50,7 +50,8 @@ class Config:
 
     app: object = setting(
         None,
-        "The app: `module:attr`, or the module alone where it is `app` or `application`.",
+        "The app: `module:attr`, the module alone if that is `app` or `application`, or a call of "
+        'what makes it: `module:create_app()`, `module:create_app("production")`.',
         _APP,
     )
     mount: Mounts = setting(
@@ -66,7 +67,10 @@ class Config:
         choices=("auto", "asgi3", "asgi2", "asgi1", "wsgi"),
     )
     factory: bool = setting(
-        False, "The target is a function to call, which returns the app; so are all mounts.", _APP
+        False,
+        "The target is a function to call, which returns the app; so are all mounts that are not "
+        "written as a call.",
+        _APP,
     )
     app_dir: Path = setting(".", "The directory that is put first on the import path.", _APP)
     root_path: str = setting("", "The path under which a proxy mounts the app.", _APP)

@@ -15,6 +15,7 @@ from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.server.config import Config
+from bridge.server.targets import Call, Target, parse_target
 
 logger = logging.getLogger("bridge.error")
 
@@ -54,7 +55,7 @@ def _load_mount(place: str, target: str, config: Config) -> Mount:
     try:
         app = load_app(name, config.app_dir, config.factory)
     except AppLoadError as error:
-        if kind is None or ":" in name:
+        if kind is None or ":" in name.partition("(")[0]:
             raise
         raise AppLoadError(
             f"{error}; {kind}: was read as the kind of the app: where it is the module, say "
@@ -75,7 +76,7 @@ def _split_target(place: str, target: str) -> tuple[str | None, str]:
     kind, colon, name = target.partition(":")
     if colon and kind in KINDS:
         return kind, name
-    if ":" not in name:
+    if ":" not in name.partition("(")[0]:
         return None, target
     close = close_names(kind.lower(), KINDS)
     hint = f"did you mean {place}={close[0]}:{name}?" if close else "or none, to have it told"
@@ -102,49 +103,37 @@ def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
     """The app that `target` names, or `target` itself where it is no text.
 
     A name is ``module:attr`` or ``module:attr.attr``, or a module alone that has an `app` or an
-    `application`. With `factory` it is called, and what it returns is the app.
+    `application`. With `factory` it is called, and what it returns is the app; so is
+    ``module:function("argument")``, with these arguments, whatever `factory` says.
 
     Raises `AppLoadError` that says what is missing; where the app's own code raised, that error is
     its cause. Raises `ConfigError` where `app_dir` is no directory.
     """
-    found = _find(target, app_dir) if isinstance(target, str) else target
-    name = target if isinstance(target, str) else type(target).__name__
-    if factory:
-        found = _call(found, name)
+    name, call = type(target).__name__, Call((), {}) if factory else None
+    found = target
+    if isinstance(target, str):
+        parsed = parse_target(target)
+        name, found, call = target, _find(parsed, app_dir), parsed.call or call
+    if call is not None:
+        found = _called(found, name, call)
     if not callable(found):
         raise AppLoadError(f"{name} is {found!r:.60}, which cannot be called; an app is callable")
     return found
 
 
-def _find(target: str, app_dir: str) -> Any:
-    module_name, colon, attributes = target.partition(":")
-    if not module_name or (colon and not attributes):
-        raise AppLoadError(f"{target!r} names no app; say module:attr, such as main:app")
-    if module_name.endswith(".py") or "/" in module_name:
-        stem = Path(module_name).stem
-        raise AppLoadError(
-            f"{module_name!r} is a file; name the module instead, such as {stem}:"
-            f"{attributes or 'app'} (and its directory with --app-dir)"
-        )
-    if ":" in attributes:
-        kind = f", and the kind with --interface {module_name}" if module_name in KINDS else ""
-        raise AppLoadError(f"{target!r} has two colons; say module:attr{kind}")
-    if "(" in attributes:
-        raise AppLoadError(
-            f"{target!r} is a call; name the function and add --factory to have it called"
-        )
-    module = _import(module_name, app_dir)
-    if not colon:
-        return _usual_app(module, module_name)
+def _find(target: Target, app_dir: str) -> Any:
+    module = _import(target.module, app_dir)
+    if not target.attributes:
+        return _usual_app(module, target.module)
     found: Any = module
-    for attribute in attributes.split("."):
+    for attribute in target.attributes.split("."):
         try:
             found = getattr(found, attribute)
         except AttributeError:
             raise AppLoadError(
-                f"{module_name} has no attribute {attributes!r} (it is "
+                f"{target.module} has no attribute {target.attributes!r} (it is "
                 f"{getattr(module, '__file__', None) or 'no file'}); "
-                f"{_advice(module, module_name, attributes.partition('.')[0])}"
+                f"{_advice(module, target.module, target.attributes.partition('.')[0])}"
             ) from None
     return found
 
@@ -206,17 +195,17 @@ def _candidates(module: ModuleType, wanted: str) -> list[str]:
     ]
 
 
-def _call(factory: Any, name: str) -> Any:
+def _called(factory: Any, name: str, call: Call) -> Any:
     if not callable(factory):
         raise AppLoadError(f"{name} is {factory!r:.60}; a factory is a function")
     try:
-        made = factory()
+        made = factory(*call.args, **call.kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         hint = ""
         if isinstance(error, TypeError) and other_kind(factory, "factory"):
-            hint = "; it looks like an app, and --factory has every target called: take it away"
+            hint = "; it looks like an app, and is called: take --factory or the parentheses away"
         raise AppLoadError(
             f"calling {name} failed: {type(error).__name__}: {error}{hint}"
         ) from error

@@ -205,6 +205,30 @@ def test_mounts_from_the_shell(start_host: StartHost) -> None:
     assert httpx.get(host.url("/new")).status_code == 200
 
 
+def test_an_app_and_a_factory_from_the_shell(start_host: StartHost, tmp_path: Path) -> None:
+    """S62: mounted together, the factory with its argument."""
+    (tmp_path / "made.py").write_text(
+        "def create_app(name=None):\n"
+        "    def app(environ, start_response):\n"
+        "        start_response('200 OK', [])\n"
+        "        return [repr(name).encode()]\n"
+        "    return app\n"
+    )
+    calls = ("--mount", "/a=made:create_app()", "--mount", '/b=made:create_app("production")')
+    host = start_host(hosts.bridge("--mount", f"/={HELLO}", *calls, "--app-dir", str(tmp_path)))
+    answers = {path: httpx.get(host.url(path)).text for path in ("/", "/a", "/b")}
+    assert answers == {"/": "Hello, world!", "/a": "None", "/b": "'production'"}
+
+
+def test_a_forgotten_factory_is_named(tmp_path: Path) -> None:
+    """D2: `create_app(test_config=None)`, as Flask's tutorial has it."""
+    (tmp_path / "forgot.py").write_text("def create_app(test_config=None): ...\n")
+    for target in (["forgot:create_app"], ["--mount", "/=forgot:create_app"]):
+        ended = run("serve", *target, "--app-dir", str(tmp_path), "--port=0")
+        assert ended.returncode == 3
+        assert "say --factory, or module:create_app()" in ended.stderr
+
+
 def test_kind_not_told() -> None:
     """D2: an app whose kind cannot be told is named once, with what to do; exit code 3."""
     result = subprocess.run(

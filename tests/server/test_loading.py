@@ -74,6 +74,65 @@ def test_a_factory_is_called(write, tmp_path: Path) -> None:
     assert load_app(lambda: print, factory=True) is print
 
 
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        ("make()", ((), {})),
+        ("make( )", ((), {})),
+        ("make('a:b, c', 2)", (("a:b, c", 2), {})),
+        ('make("production", debug=False)', (("production",), {"debug": False})),
+        ("make({'a': [1, (2.5, None)]}, b=-1)", (({"a": [1, (2.5, None)]},), {"b": -1})),
+        ("site.make('x')", (("x",), {})),
+    ],
+)
+@pytest.mark.parametrize("factory", [False, True])
+def test_a_call_makes_the_app(
+    write, tmp_path: Path, call: str, given: tuple[object, object], factory: bool
+) -> None:
+    """S62: with its literal arguments, and once, whether --factory is said or not."""
+    write(
+        "example_called",
+        "def make(*args, **kwargs):\n"
+        "    def app(environ, start_response): ...\n"
+        "    app.given = args, kwargs\n"
+        "    return app\n"
+        "class site: make = make\n",
+    )
+    assert load_app(f"example_called:{call}", str(tmp_path), factory).given == given
+
+
+def test_calls_and_apps_are_mounted_together(write, tmp_path: Path) -> None:
+    """S62: a factory beside an app, from every source, with and without its kind."""
+    write(
+        "example_both",
+        APP + "async def new(scope, receive, send): ...\n"
+        "def make(*args): return app if args else new\n",
+    )
+    targets = [
+        "/=example_both:app",
+        "/a=example_both:make()",
+        "/b=example_both:make('x:y', 2)",
+        "/c=wsgi:example_both:make('(', \"a, b\")",
+    ]
+    given: list[object] = [targets, ", ".join(targets)]
+    given.append(dict(target.split("=", 1) for target in targets))
+    for mount in given:
+        app = load(Config(mount=mount, app_dir=str(tmp_path)))
+        assert [(route.prefix, route.kind) for route in app.routes] == [
+            ("", "wsgi"),
+            ("/a", "asgi3"),
+            ("/b", "wsgi"),
+            ("/c", "wsgi"),
+        ]
+
+
+def test_a_factory_that_wants_arguments_is_told_so(write, tmp_path: Path) -> None:
+    """S62: the app's own error, with the call as it was written."""
+    write("example_wants", "def make(name): ...\n")
+    said = str(failure("example_wants:make()", tmp_path))
+    assert said.startswith("calling example_wants:make() failed: TypeError: ")
+
+
 def test_the_app_directory_comes_first(write, tmp_path: Path) -> None:
     """One's own module is found before an installed one of that name."""
     write("example_three", APP)
@@ -92,7 +151,16 @@ def test_the_app_directory_comes_first(write, tmp_path: Path) -> None:
         ("main:", "names no app; say module:attr"),
         ("main.py:app", "is a file; name the module instead, such as main:app"),
         ("src/main:app", "is a file; name the module instead, such as main:app"),
-        ("main:make()", "is a call; name the function and add --factory"),
+        ("make()", "'make()' names no module; say module:function()"),
+        ("main:make(", "is no call that can be read; say module:function() or module:function("),
+        ("main:make(name)", "with text, numbers and other literals only"),
+        ("main:make(*[1])", "with text, numbers and other literals only"),
+        ("main:make(**{})", "with text, numbers and other literals only"),
+        ("main:make()()", "is no call that can be read"),
+        ("main:make().app", "is no call that can be read"),
+        ("main:make(open('x'))", "with text, numbers and other literals only"),
+        ("example_bad:nothing()", "example_bad has no attribute 'nothing'"),
+        ("example_bad:text()", "example_bad:text() is 'no app'; a factory is a function"),
         ("example_none:app", "there is no module 'example_none'"),
         ("example_none.deep:app", "there is no module 'example_none'"),
         ("example_bad:nothing", "example_bad has no attribute 'nothing'"),
@@ -188,8 +256,8 @@ def test_interrupting_is_no_error_of_the_app(write, tmp_path: Path, source: str)
     [
         ("make = 5", "make is 5; a factory is a function"),
         ("def make(needed): ...", "TypeError"),
-        ("def make(environ, start_response): ...", "it looks like an app, and --factory has every"),
-        ("async def make(scope, receive, send): ...", "it looks like an app, and --factory has"),
+        ("def make(environ, start_response): ...", "it looks like an app, and is called: take "),
+        ("async def make(scope, receive, send): ...", "it looks like an app, and is called: take"),
         ("def make(): raise ValueError('no database')", "ValueError: no database"),
         ("def make(): return None", "is None, which cannot be called"),
         ("async def make(): ...", "example_fails:make is an async factory, and a factory must be"),

@@ -1,0 +1,72 @@
+"""The name of an app, taken apart: ``module:attr``, or ``module:function("argument")`` (S62).
+
+A call has literal arguments only, as with Gunicorn: text, numbers, True, None, and lists and the
+like of them. Nothing here imports or calls anything.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import AppLoadError
+from bridge.kinds import KINDS
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments with which the named function is to be called."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a text names: `attributes` (dots between them; empty: the module alone), `call`."""
+
+    module: str
+    attributes: str
+    call: Call | None
+
+
+def parse_target(text: str) -> Target:
+    """Take `text` apart. Raises `AppLoadError` that says how it is written."""
+    named, parenthesis, _ = text.partition("(")
+    module, colon, attributes = named.partition(":")
+    if not module or (colon and not attributes):
+        raise AppLoadError(f"{text!r} names no app; say module:attr, such as main:app")
+    if module.endswith(".py") or "/" in module:
+        raise AppLoadError(
+            f"{module!r} is a file; name the module instead, such as {Path(module).stem}:"
+            f"{attributes or 'app'} (and its directory with --app-dir)"
+        )
+    if ":" in attributes:
+        kind = f", and the kind with --interface {module}" if module in KINDS else ""
+        raise AppLoadError(f"{text!r} has two colons; say module:attr{kind}")
+    if parenthesis and not colon:
+        raise AppLoadError(f"{text!r} names no module; say module:function()")
+    return Target(module, attributes, _call(text, module) if parenthesis else None)
+
+
+def _call(text: str, module: str) -> Call:
+    wrong = AppLoadError(
+        f"{text!r} is no call that can be read; say module:function() or "
+        'module:function("argument", number=1), with text, numbers and other literals only'
+    )
+    try:
+        node = ast.parse(text[len(module) + 1 :].strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        raise wrong from None
+    if not isinstance(node, ast.Call) or any(each.arg is None for each in node.keywords):
+        raise wrong
+    try:
+        args = tuple(ast.literal_eval(each) for each in node.args)
+        kwargs = {str(each.arg): ast.literal_eval(each.value) for each in node.keywords}
+    except (ValueError, TypeError, SyntaxError):
+        raise wrong from None
+    if "(" in ast.unparse(node.func):  # a call of what a call gives
+        raise wrong
+    return Call(args, kwargs)
