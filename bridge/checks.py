@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bridge.errors import ConfigError
+from bridge.paths import place
 
 #: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
 Size: TypeAlias = int
 Seconds: TypeAlias = float
 #: Permission bits; text is octal.
 Mode: TypeAlias = int
+#: The path under which an app is mounted: ``/api``, or empty; a slash more or less is the same.
+Place: TypeAlias = str
 Path: TypeAlias = str
 Texts: TypeAlias = tuple[str, ...]
 #: ``PATH=APP`` each; a mapping will do.
@@ -70,6 +73,14 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _place(value: object) -> str:
+    if any(character in "?#" or not character.isprintable() for character in _text(value)):
+        raise ValueError
+    if "://" in _text(value):
+        raise ValueError
+    return place(_text(value))
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -151,6 +162,7 @@ KINDS = {
         "{:o}".format,
     ),
     "str": Kind("text", "TEXT", _text),
+    "Place": Kind("the path of a URL", "PATH", _place, "/api"),
     "Path": Kind("the path of a file or directory", "PATH", _text),
     "Texts": Kind(
         "a list of texts (with commas between them where it is one text)", "TEXT", _texts

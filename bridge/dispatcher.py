@@ -25,6 +25,7 @@ from bridge.fallback import Fallback
 from bridge.headers import Spellings
 from bridge.kinds import Kind, check_kind, detect
 from bridge.lifespan import Lifespan, answer_for_all
+from bridge.paths import place, split
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 from bridge.wsgi_to_asgi.settings import read_settings
 
@@ -100,10 +101,8 @@ class Route:
         """
         if self.keep_prefix:
             return path, root_path
-        root = root_path.rstrip("/")
-        if root and below(path, root) is None:
-            path = root + path
-        return path, root + self.prefix
+        root, rest = split(path, root_path)
+        return root + rest, root + self.prefix
 
     def child_scope(self, scope: Scope) -> Scope:
         """A scope of the child's own: a copy with its place and its state (D1, D3)."""
@@ -138,7 +137,7 @@ def _split_key(key: str) -> tuple[str, str]:
             f"{host!r} in {key!r} is no host name to mount an app at: write name or *.name, "
             "without a port"
         )
-    return host.lower(), (slash + prefix).rstrip("/")
+    return host.lower(), place(slash + prefix)
 
 
 def _host_name(host: str) -> str:
@@ -147,13 +146,6 @@ def _host_name(host: str) -> str:
     if not colon or port.endswith("]"):
         name = host.lower()
     return name.removesuffix(".")
-
-
-def below(path: str, root: str) -> str | None:
-    """What is left of `path` below `root`, which has no slash at its end; None: it is elsewhere."""
-    if path.startswith(root) and (len(path) == len(root) or path[len(root)] == "/"):
-        return path[len(root) :]
-    return None
 
 
 class _Table:
@@ -274,11 +266,9 @@ class Dispatcher:
             raise UnsupportedScope(
                 f"a Dispatcher takes http, websocket and lifespan scopes, not {scope['type']!r}"
             )
-        path = scope["path"]
-        root = scope.get("root_path", "").rstrip("/")
-        rest = below(path, root)
+        rest = split(scope["path"], scope.get("root_path", ""))[1]
         host = _field(scope, b"host") if self.by_host else ""
-        return self.match(path if rest is None else rest, host, lambda: environ_from_scope(scope))
+        return self.match(rest, host, lambda: environ_from_scope(scope))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Each app's own lifespan, once also where it is mounted twice, with its own state (D3)."""

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from bridge.file_wrapper import FileWrapper
 from bridge.headers import Spellings, content_length
+from bridge.paths import place, split
 from bridge.types import Environ, Scope
 
 DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
@@ -127,20 +128,15 @@ def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, 
     `path` is the decoded path, `raw_path` the same as sent (percent-encoded) if it is known,
     `root_path` where the app is mounted. A path outside `root_path` is passed on whole.
     """
-    root = native(root_path).rstrip("/") if root_path else ""
-    if root and root[0] != "/":
-        root = "/" + root
+    given = native(root_path) if root_path else ""
+    root = place(given)
     if path == "*":  # `OPTIONS *` asks for the server as a whole, not for a path (RFC 9110 §7.1)
         return root, ""
     if path.isascii():
         info = path
     else:
         info = _unharmed(path, raw_path, root) if raw_path else native(path)
-    if root and info.startswith(root):
-        rest = info[len(root) :]
-        if not rest or rest[0] == "/":
-            info = rest
-    return root, info
+    return split(info, given) if given else ("", info)
 
 
 def native(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from bridge.headers import Spellings, content_length, keep, members
+from bridge.paths import place
 from bridge.types import Environ, RawHeaders, Scope
 
 #: What ``scope["asgi"]`` says; copied into every scope.
@@ -83,7 +84,8 @@ def _paths(environ: Environ) -> tuple[str, bytes, str]:
     """
     script_name: str = environ.get("SCRIPT_NAME") or ""
     path_info: str = environ.get("PATH_INFO") or ""
-    script_name = script_name.rstrip("/")
+    if script_name:
+        script_name = place(script_name)
     whole = script_name + path_info or "/"
     target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if whole.isascii():

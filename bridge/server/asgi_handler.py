@@ -19,6 +19,7 @@ from bridge.descriptors import open_file
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.headers import HOP_BY_HOP, encode_fields, reason
 from bridge.leaving import comes_of_leaving
+from bridge.paths import split
 from bridge.response_head import ResponseHead, raw_head
 from bridge.server.calling import in_own_task
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
@@ -127,9 +128,11 @@ def _adapt(scope: Scope, connection: HttpProtocol, head: RequestHead) -> None:
 
 def _below_root(scope: Scope, root_path: str) -> None:
     """What the proxy before us took off the path, an app finds in it (ASGI, "root_path")."""
-    if not (scope["path"] + "/").startswith(root_path + "/"):
-        scope["path"] = root_path + scope["path"]
-        scope["raw_path"] = quote(root_path).encode("ascii") + scope["raw_path"]
+    path = scope["path"]
+    root, rest = split(path, root_path)
+    if rest == path != "*":  # `OPTIONS *` asks for no path
+        scope["path"] = root + path
+        scope["raw_path"] = quote(root).encode("ascii") + scope["raw_path"]
 
 
 class AsgiExchange(Exchange):

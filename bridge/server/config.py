@@ -16,6 +16,7 @@ from bridge.checks import (
     Mode,
     Mounts,
     Path,
+    Place,
     Seconds,
     Size,
     Texts,
@@ -73,7 +74,7 @@ class Config:
         _APP,
     )
     app_dir: Path = setting(".", "The directory that is put first on the import path.", _APP)
-    root_path: str = setting("", "The path under which a proxy mounts the app.", _APP)
+    root_path: Place = setting("", "The path under which a proxy mounts the app.", _APP)
     lifespan: str = setting(
         "auto",
         "Startup and shutdown of ASGI apps; `auto` tolerates apps that do not know them.",

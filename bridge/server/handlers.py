@@ -16,6 +16,7 @@ from bridge.dispatcher import Dispatcher, Route
 from bridge.environ import environ_from_scope
 from bridge.fallback import Fallback
 from bridge.headers import keep
+from bridge.paths import split
 from bridge.runners import Runner
 from bridge.server.asgi_handler import AsgiHandler, make_scope
 from bridge.server.exchange import Exchange
@@ -102,10 +103,7 @@ class DispatchHandler:
 
     def handler_for(self, connection: HttpProtocol, head: RequestHead) -> Handler:
         """The child's handler, or the one that answers 404."""
-        path = head.line.path
-        root = connection.root_path + self.prefix
-        if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-            path = path[len(root) :]
+        path = split(split(head.line.path, connection.root_path)[1], self.prefix)[1]
         if self._simple:
             route = self.dispatcher.match(path)
         else:

@@ -28,6 +28,7 @@ from bridge.environ import (
 from bridge.errors import BridgeError, RequestError
 from bridge.headers import NOTHING, reason
 from bridge.leniency import LENIENT, Leniency
+from bridge.paths import split
 from bridge.response_head import TEXT_FIELDS, ResponseHead
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
@@ -394,6 +395,6 @@ def _real_file(file: Any) -> int | None:
 def _split(path: str, root_path: str, prefix: str) -> tuple[str, str]:
     """`split_path` for native text; what the proxy before us took off the path is put back."""
     raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
-    if root_path and path != "*" and not (raw + "/").startswith(root_path + "/"):
-        raw = root_path + raw
+    if path != "*":
+        raw = "".join(split(raw, root_path))
     return split_path(raw, None, root_path + prefix)

@@ -108,7 +108,8 @@ def test_text_is_read_as_what_it_means(name: str, text: object, value: object) -
         ("mount", ["/=a:b", "new:app"], "mount is 'new:app'; allowed is PATH=APP"),
         ("mount", ("api=new:app",), "mount is 'api=new:app'; allowed is PATH=APP"),
         ("mount", ("/api=",), "mount is '/api='; allowed is PATH=APP"),
-        ("root_path", 5, "root_path is 5; allowed is text"),
+        ("root_path", 5, "root_path is 5; allowed is the path of a URL"),
+        ("server_header", "maybe", "server_header is 'maybe'; allowed is true or false"),
     ],
 )
 def test_a_wrong_value_says_what_is_allowed(name: str, value: object, said: str) -> None:
