@@ -1,7 +1,8 @@
-"""docs/reference/settings.md, made from `Config`; and whether each setting does something.
+"""settings.md and equivalents.md, made from the code; and whether each setting does something.
 
-``python -m tools.settings --write`` writes the page; without it, this exits with 1 where the page
-is not what `Config` says. It exits with 1, too, where a setting is listed that no code reads.
+``python -m tools.settings --write`` writes the pages in docs/reference; without it, this exits with
+1 where one of them is not what the code says. It exits with 1, too, where a setting is listed that
+no code reads.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from itertools import groupby
 from pathlib import Path
 
 from bridge.server.config import SETTINGS
+from bridge.server.equivalents import GUNICORN, UVICORN
 from bridge.server.settings import Setting
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "settings.md"
+EQUIVALENTS = ROOT / "docs" / "reference" / "equivalents.md"
 CODE = ROOT / "bridge"
 
 HEAD = """\
@@ -49,6 +52,35 @@ Exit codes: 0, told to stop, and stopped; 1, something outside went wrong (the a
 `--workers` above 1 and `--reload` are refused for now. For several processes, use
 [Gunicorn](../howto/run-under-gunicorn.md).
 """
+
+
+ABOVE_EQUIVALENTS = """\
+# Coming from uvicorn or Gunicorn
+
+<!-- Made from bridge/server/equivalents.py by scripts/fix. -->
+
+Most options of `uvicorn` (0.54) and `gunicorn` (27) are options of `asgi-bridge serve`, by the same
+name ([settings](settings.md) has all, with their aliases). These are not; typed all the same, they
+are answered with what stands here.
+"""
+
+
+def render_equivalents() -> str:
+    """The page of other programs' options."""
+    parts = [ABOVE_EQUIVALENTS]
+    for program, table in (("uvicorn", UVICORN), ("Gunicorn", GUNICORN)):
+        options: dict[str, list[str]] = {}
+        for option, instead in table.items():
+            options.setdefault(instead, []).append(f"`{option}`")
+        rows = "\n".join(
+            f"| {', '.join(names)} | {_escaped(instead)} |" for instead, names in options.items()
+        )
+        parts.append(f"\n## {program}\n\n| option | here |\n| --- | --- |\n{rows}\n")
+    return "".join(parts)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def render() -> str:
@@ -85,12 +117,12 @@ def unread(code: Path) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Check the page, or with ``--write`` write it. Returns the exit code."""
-    page = render()
-    if "--write" in arguments:
-        PAGE.write_text(page, encoding="utf-8")
     problems = [f"{name} is a setting, and no code reads it" for name in unread(CODE)]
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-        problems.append(f"{PAGE.name} is not what bridge/server/config.py says; run scripts/fix")
+    for path, page in ((PAGE, render()), (EQUIVALENTS, render_equivalents())):
+        if "--write" in arguments:
+            path.write_text(page, encoding="utf-8")
+        if not path.exists() or path.read_text(encoding="utf-8") != page:
+            problems.append(f"{path.name} is not what the code says; run scripts/fix")
     print("\n".join(problems) or f"{len(SETTINGS)} settings")
     return 1 if problems else 0
 

@@ -21,6 +21,7 @@ import bridge
 from bridge.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config import SETTINGS, Config
+from bridge.server.equivalents import equivalent
 from bridge.server.server import Server
 from bridge.server.settings import Setting
 from bridge.server.sources import Layer, make_config, unknown_variables
@@ -36,6 +37,7 @@ class _Group(click.Group):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
+            _tell_equivalent(error, ctx)
             options = self.commands["serve"].params
             if not any(error.option_name in (*each.opts, *each.secondary_opts) for each in options):
                 raise
@@ -52,6 +54,13 @@ class _Group(click.Group):
         raise _serve_left_out(ctx, f"No such command {name!r}", args if is_app else ["module:attr"])
 
 
+def _tell_equivalent(error: click.NoSuchOption, ctx: click.Context) -> None:
+    """Raise with what to write instead, if the option is one of uvicorn's or Gunicorn's (S63)."""
+    instead = equivalent(error.option_name)
+    if instead is not None:
+        raise click.UsageError(instead, ctx) from None
+
+
 def _serve_left_out(ctx: click.Context, seen: str, given: list[str]) -> click.UsageError:
     return click.UsageError(f"{seen}; say: {ctx.info_name} serve {shlex.join(given)}", ctx)
 
@@ -64,6 +73,13 @@ def main() -> None:
 
 class _SettingsCommand(click.Command):
     """A command whose options are the settings, in the sections of the reference page."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            _tell_equivalent(error, ctx)
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_name = {option.name: option for option in self.get_params(ctx)}

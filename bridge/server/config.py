@@ -143,7 +143,11 @@ class Config:
         64 * KiB, "The largest header section; beyond it 431.", _LIMITS, least=256
     )
     limit_header_count: int = setting(
-        100, "The most header fields; beyond it 431.", _LIMITS, least=1
+        100,
+        "The most header fields; beyond it 431.",
+        _LIMITS,
+        aliases=("--limit-request-fields",),
+        least=1,
     )
     limit_body_size: Size = setting(
         0, "The largest request body; beyond it 413.", _LIMITS, least=0, zero="any"
@@ -186,7 +190,11 @@ class Config:
         30.0, "For a request body, before its pace is judged.", _TIMEOUTS, least=0, zero="never"
     )
     timeout_keep_alive: Seconds = setting(
-        75.0, "For the next request on an idle connection.", _TIMEOUTS, least=0
+        75.0,
+        "For the next request on an idle connection.",
+        _TIMEOUTS,
+        aliases=("--keep-alive",),
+        least=0,
     )
     timeout_write: Seconds = setting(
         60.0, "For a client to take anything of what waits for it.", _TIMEOUTS, least=0, zero="any"
@@ -198,14 +206,18 @@ class Config:
         30.0, "For the shutdown of the app's lifespan.", _TIMEOUTS, least=0, zero="any"
     )
     timeout_graceful_shutdown: Seconds = setting(
-        30.0, "For requests in flight when the server is told to stop.", _TIMEOUTS, least=0
+        30.0,
+        "For requests in flight when the server is told to stop.",
+        _TIMEOUTS,
+        aliases=("--graceful-timeout",),
+        least=0,
     )
 
     ws_max_message_size: Size = setting(
         16 * MiB,
         "The largest message, inflated; beyond it 1009.",
         _WEBSOCKET,
-        aliases=("--ws-max-size",),
+        aliases=("--ws-max-size", "--websocket-max-message-size"),
         least=1,
     )
     ws_max_frame_size: Size = setting(
@@ -222,13 +234,21 @@ class Config:
     )
     ws_per_message_deflate: bool = setting(True, "Offer compression (RFC 7692).", _WEBSOCKET)
 
-    ssl_certfile: Path | None = setting(None, "The certificate, with its chain (PEM).", _TLS)
+    ssl_certfile: Path | None = setting(
+        None, "The certificate, with its chain (PEM).", _TLS, aliases=("--certfile",)
+    )
     ssl_keyfile: Path | None = setting(
-        None, "The private key, where the certificate's file does not hold it.", _TLS
+        None,
+        "The private key, where the certificate's file does not hold it.",
+        _TLS,
+        aliases=("--keyfile",),
     )
     ssl_keyfile_password: str | None = setting(None, "The password of the key.", _TLS, secret=True)
     ssl_ca_certs: Path | None = setting(
-        None, "The authorities that client certificates are checked against.", _TLS
+        None,
+        "The authorities that client certificates are checked against.",
+        _TLS,
+        aliases=("--ca-certs",),
     )
     ssl_cert_reqs: str = setting(
         "none",
@@ -236,7 +256,9 @@ class Config:
         _TLS,
         choices=("none", "optional", "required"),
     )
-    ssl_ciphers: str | None = setting(None, "The ciphers of TLS 1.2, as OpenSSL names them.", _TLS)
+    ssl_ciphers: str | None = setting(
+        None, "The ciphers of TLS 1.2, as OpenSSL names them.", _TLS, aliases=("--ciphers",)
+    )
 
     proxy_headers: bool = setting(
         True, "Believe `Forwarded` and `X-Forwarded-*` of trusted proxies.", _PROXY
@@ -263,6 +285,7 @@ class Config:
         "default",
         "`default`, `common`, `combined`, `json`, or a format of Gunicorn's atoms.",
         _LOGS,
+        aliases=("--access-logformat",),
     )
     log_level: str = setting(
         "info",

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from bridge.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.config import SETTINGS, Config
+from bridge.server.equivalents import equivalent
 
 #: Values by the setting's name, each with a label that names where it was found.
 Layer: TypeAlias = dict[str, tuple[object, str]]
@@ -51,7 +52,7 @@ def from_python(app: object, settings: Mapping[str, Any]) -> Config:
     for name in settings:
         if name not in _BY_NAME or name == "app":
             meant = _meant(name, _MEANT)
-            raise ConfigError(f"serve() has no setting {name}; {_advice(meant)}")
+            raise ConfigError(f"serve() has no setting {name}; {_instead(name) or _advice(meant)}")
     sources = {name: f"serve({name}=...)" for name in settings}
     return Config(app=app, **settings, sources=sources)
 
@@ -87,8 +88,9 @@ def unknown_variables(environ: Iterable[str]) -> list[str]:
     lines = []
     for variable in sorted(environ):
         if variable.startswith("BRIDGE_") and variable not in known:
-            meant = _meant(variable.removeprefix("BRIDGE_").lower(), _MEANT | {"config": "config"})
-            advice = _advice(meant and f"BRIDGE_{meant.upper()}")
+            name = variable.removeprefix("BRIDGE_").lower()
+            meant = _meant(name, _MEANT | {"config": "config"})
+            advice = _instead(name) or _advice(meant and f"BRIDGE_{meant.upper()}")
             lines.append(f"{variable} is not a setting and is ignored; {advice}")
     return lines
 
@@ -139,13 +141,18 @@ def _known(key: str, value: object, path: Path) -> str:
     meant = _meant(name, _MEANT)
     if meant is None and isinstance(value, dict):
         raise ConfigError(f"{key} in {path} is a table that is not read; {_PLACES}")
-    raise ConfigError(f"{key} in {path} is not a setting; {_advice(meant)}")
+    raise ConfigError(f"{key} in {path} is not a setting; {_instead(name) or _advice(meant)}")
 
 
 def _meant(name: str, known: Mapping[str, str]) -> str | None:
     """The setting of a name in `known` that is so close that it was probably meant."""
     close = close_names(name, known)
     return known[close[0]] if close else None
+
+
+def _instead(name: str) -> str | None:
+    """What uvicorn or Gunicorn calls so, and what that is here."""
+    return equivalent("--" + name.replace("_", "-")) if len(name) > 1 else None
 
 
 def _advice(meant: str | None) -> str:

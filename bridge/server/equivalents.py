@@ -1,0 +1,150 @@
+"""What to write instead of the options of uvicorn and Gunicorn that have another name here (S63).
+
+Options that mean the same are aliases of settings, in `config`. The rest stand here: each either
+has an equivalent, or is told why there is none.
+"""
+
+from __future__ import annotations
+
+_WORKER = "for several processes, run: gunicorn -w N -k bridge.server.gunicorn.BridgeWorker app"
+_UNDER_GUNICORN = f"one process has no use for it; {_WORKER}"
+_SYSTEMD = "have systemd or your container do it"
+_LOGGING = "say --log-config FILE, which configures Python's logging"
+_NO_RELOAD = "this version cannot reload yet; restart it by hand"
+_NO_HTTP2 = "this server speaks HTTP/1.1; let the proxy in front of it speak HTTP/2"
+_STRICT = "it is always strict, because lenient parsing lets requests be smuggled"
+_DIRTY = "there are no dirty workers; use a task queue"
+_ONE_LOOP = "there is nothing to choose: uvloop if it is installed, else asyncio"
+_STATSD = "there are no figures for statsd yet; the access log can be read instead"
+
+#: uvicorn's, by option.
+UVICORN: dict[str, str] = {
+    "--uds": "say --bind unix:PATH",
+    "--fd": "say --bind fd://N",
+    "--reload-dir": _NO_RELOAD,
+    "--reload-include": _NO_RELOAD,
+    "--reload-exclude": _NO_RELOAD,
+    "--reload-delay": _NO_RELOAD,
+    "--loop": _ONE_LOOP,
+    "--http": "there is nothing to choose: httptools parses, and our own code checks",
+    "--http2": _NO_HTTP2,
+    "--ws": "there is nothing to choose: WebSockets always work",
+    "--env-file": "set the variables before the start (set -a; . FILE), or name a TOML file with "
+    "--config",
+    "--use-colors": "there are colours on a terminal, unless NO_COLOR is set",
+    "--no-use-colors": "set NO_COLOR=1 in the environment",
+    "--limit-max-requests": _UNDER_GUNICORN + " --max-requests N",
+    "--limit-max-requests-jitter": _UNDER_GUNICORN + " --max-requests-jitter N",
+    "--timeout-worker-healthcheck": _UNDER_GUNICORN + " --timeout SECONDS",
+    "--ssl-version": "TLS 1.2 and 1.3 are spoken; say --ssl-ciphers for those of 1.2",
+    "--header": "set the field in the app, in a middleware or in the proxy; --no-server-header "
+    "takes away `Server`",
+    "--h11-max-incomplete-event-size": "say --limit-header-size BYTES",
+    "--reset-contextvars": "it is always so: each request has a context of its own",
+}
+
+#: Gunicorn's, by option.
+GUNICORN: dict[str, str] = {
+    "--access-logfile": "the access log is on and goes to standard output: send that to a file "
+    "(> FILE), or say --log-config FILE; --no-access-log switches it off",
+    "--asgi-disconnect-grace-period": "an app that waits is told at once that its client has left",
+    "--asgi-lifespan": "say --lifespan auto|on|off",
+    "--asgi-loop": _ONE_LOOP,
+    "--capture-output": "standard output and standard error are left as they are",
+    "--casefold-http-method": _STRICT,
+    "--cert-reqs": "say --ssl-cert-reqs none|optional|required",
+    "--chdir": "change the directory before the start (cd PATH), or say --app-dir PATH, which is "
+    "put first on the import path",
+    "--check-config": "an app or a setting that is wrong stops the start, with 2 or 3",
+    "--control-socket": _UNDER_GUNICORN,
+    "--no-control-socket": "there is no control socket",
+    "--control-socket-mode": _UNDER_GUNICORN,
+    "-D": f"it stays in the foreground; {_SYSTEMD}",
+    "--daemon": f"it stays in the foreground; {_SYSTEMD}",
+    "--dirty-app": _DIRTY,
+    "--dirty-graceful-timeout": _DIRTY,
+    "--dirty-threads": _DIRTY,
+    "--dirty-timeout": _DIRTY,
+    "--dirty-workers": _DIRTY,
+    "--disable-redirect-access-to-syslog": _LOGGING,
+    "--do-handshake-on-connect": "there is nothing to choose: handshakes hold up nobody else",
+    "--dogstatsd-tags": _STATSD,
+    "--enable-backlog-metric": _STATSD,
+    "-R": "standard output and standard error are left as they are",
+    "--enable-stdio-inheritance": "standard output and standard error are left as they are",
+    "--error-logfile": "the log goes to standard error: send that to a file (2> FILE), or say "
+    "--log-config FILE",
+    "--log-file": "the log goes to standard error: send that to a file (2> FILE), or say "
+    "--log-config FILE",
+    "--forwarder-headers": "no field of a request changes the environ but X-Forwarded-* and "
+    "Forwarded, of --forwarded-allow-ips",
+    "-g": _SYSTEMD,
+    "--group": _SYSTEMD,
+    "--header-map": "names with an underscore never reach a WSGI app",
+    "--http2-cleartext": _NO_HTTP2,
+    "--http2-initial-window-size": _NO_HTTP2,
+    "--http2-max-concurrent-streams": _NO_HTTP2,
+    "--http2-max-frame-size": _NO_HTTP2,
+    "--http2-max-header-list-size": _NO_HTTP2,
+    "--http-parser": "there is nothing to choose: httptools parses, and our own code checks",
+    "--http-protocols": _NO_HTTP2,
+    "--initgroups": _SYSTEMD,
+    "--limit-request-field_size": "say --limit-header-size BYTES, for all fields together",
+    "--log-config-json": "say --log-config FILE, which may be JSON",
+    "--logger-class": _LOGGING,
+    "--max-requests": _UNDER_GUNICORN + " --max-requests N",
+    "--max-requests-jitter": _UNDER_GUNICORN + " --max-requests-jitter N",
+    "--paste": "name what makes the app: module:function()",
+    "--paster": "name what makes the app: module:function()",
+    "--paste-global": "name what makes the app, with its arguments: module:function(key='value')",
+    "--permit-obsolete-folding": _STRICT,
+    "--permit-unconventional-http-method": "every method that is a token reaches the app",
+    "--permit-unconventional-http-version": _STRICT,
+    "-p": f"there is no file for the pid; {_SYSTEMD}",
+    "--pid": f"there is no file for the pid; {_SYSTEMD}",
+    "--preload": _UNDER_GUNICORN + " --preload",
+    "--print-config": "the start says where settings came from",
+    "-n": _SYSTEMD,
+    "--name": _SYSTEMD,
+    "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",
+    "--proxy-allow-from": "say --proxy-protocol where every connection begins with its header, and "
+    "let nobody but the proxy reach the port",
+    "--pythonpath": "say --app-dir PATH for the app's directory, and PYTHONPATH=... for more",
+    "-e": "set the variable before the start: NAME=VALUE asgi-bridge serve ...",
+    "--env": "set the variable before the start: NAME=VALUE asgi-bridge serve ...",
+    "--reload-engine": _NO_RELOAD,
+    "--reload-extra-file": _NO_RELOAD,
+    "--reuse-port": _UNDER_GUNICORN + " --reuse-port",
+    "--no-sendfile": "files are sent by the system only if the app asks for that",
+    "--spew": "use a debugger",
+    "--ssl-version": UVICORN["--ssl-version"],
+    "--statsd-host": _STATSD,
+    "--statsd-prefix": _STATSD,
+    "--strip-header-spaces": _STRICT,
+    "--suppress-ragged-eofs": "there is nothing to choose",
+    "--log-syslog": _LOGGING,
+    "--log-syslog-to": _LOGGING,
+    "--log-syslog-facility": _LOGGING,
+    "--log-syslog-prefix": _LOGGING,
+    "-t": "one process has nobody who would end it; a request may take as long as it likes. "
+    f"{_WORKER[:1].upper()}{_WORKER[1:]} --timeout SECONDS",
+    "--timeout": "one process has nobody who would end it; a request may take as long as it likes. "
+    f"{_WORKER[:1].upper()}{_WORKER[1:]} --timeout SECONDS",
+    "-m": _SYSTEMD + "; --uds-mode sets the permissions of Unix sockets",
+    "--umask": _SYSTEMD + "; --uds-mode sets the permissions of Unix sockets",
+    "-u": _SYSTEMD,
+    "--user": _SYSTEMD,
+    "--uwsgi-allow-from": "it does not speak the uwsgi protocol; have the proxy speak HTTP",
+    "--worker-class": "say --runner thread|greenlet|inline, which is how WSGI apps run; ASGI apps "
+    "always run on the event loop",
+    "--worker-connections": "say --limit-connections N",
+    "--worker-tmp-dir": _UNDER_GUNICORN,
+}
+
+
+def equivalent(option: str) -> str | None:
+    """What to write instead of `option`, and whose it is; None for one of neither program."""
+    for program, table in (("uvicorn", UVICORN), ("Gunicorn", GUNICORN)):
+        if option in table:
+            return f"{option} is an option of {program}; here: {table[option]}"
+    return None
