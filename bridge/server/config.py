@@ -154,8 +154,8 @@ class Config:
     )
     limit_body_pace: Size = setting(
         500,
-        "Bytes a second that a request body must come at, once it has taken `timeout_body`; "
-        "below it 408.",
+        "Bytes a second that a request body must come at, once it has taken `timeout_body`, and "
+        "again over each such time; below it 408.",
         _LIMITS,
         least=0,
         zero="any",
@@ -188,6 +188,9 @@ class Config:
     )
     timeout_body: Seconds = setting(
         30.0, "For a request body, before its pace is judged.", _TIMEOUTS, least=0, zero="never"
+    )
+    timeout_body_idle: Seconds = setting(
+        20.0, "Between two pieces of a request body; then 408.", _TIMEOUTS, least=0, zero="any"
     )
     timeout_keep_alive: Seconds = setting(
         75.0,

@@ -23,9 +23,14 @@ class Deadlines(Writing):
     half_closed: bool
     #: When the connection became idle.
     since: float
-    #: When the head, or the body, that is coming in began.
+    #: When the head that is coming in began.
     _head_since = 0.0
+    #: When the body's pace was last judged, or the body began, and what of it had come by then.
     _body_since = 0.0
+    _body_counted = 0
+    #: When something of the body came, as far as the sweep knows, and what had come by then.
+    _body_heard = 0.0
+    _body_seen = 0
     #: When the client stopped sending, and what had been sent to it at the last look.
     _eof_since: float
     _eof_sent = 0
@@ -60,8 +65,9 @@ class Deadlines(Writing):
     def _resume_reading(self) -> None:
         if self._reading_paused and not self.gone:
             self._reading_paused = False
-            # The client could not send meanwhile: that is not its pace.
-            self._body_since += self.state.clock() - self._paused_since
+            # The client could not send meanwhile: that is not its pace, nor its silence.
+            self._body_heard = self.state.clock()
+            self._body_since += self._body_heard - self._paused_since
             self.state.context.copy().run(self.transport.resume_reading)
 
     # --------------------------------------------------------- once a second
@@ -124,20 +130,27 @@ class Deadlines(Writing):
             exchange.disconnected()
 
     def _sweep_body(self, exchange: Exchange, now: float) -> None:
-        config = self.state.config
-        if exchange.head.expects and not exchange.continued and not exchange.body_size:
-            self._body_since = now  # it waits for us
-        taken = now - self._body_since
-        if (
-            config.timeout_body
-            and taken > config.timeout_body
-            and exchange.body_size < config.limit_body_pace * (taken - config.timeout_body + 1)
-        ):
-            self._spoiled(
-                exchange,
-                RequestError(
-                    f"read {exchange.body_size} bytes of body in {taken:.0f} s; lower "
-                    "--limit-body-pace to allow that",
-                    408,
-                ),
-            )
+        config, size = self.state.config, exchange.body_size
+        if exchange.head.expects and not exchange.continued and not size:
+            self._body_begins(now)  # it waits for us
+        if size != self._body_seen:
+            self._body_seen, self._body_heard = size, now
+        silent, idle = now - self._body_heard, config.timeout_body_idle
+        if idle and silent > idle:
+            why = f"nothing of the body came for {silent:.0f} s; raise --timeout-body-idle"
+            self._spoiled(exchange, RequestError(f"{why} to allow that", 408))
+            return
+        took, limit, came = now - self._body_since, config.timeout_body, size - self._body_counted
+        if not limit or took <= limit:
+            return
+        if came < config.limit_body_pace * (took - limit + 1):
+            why = f"read {came} bytes of body in {took:.0f} s; lower --limit-body-pace"
+            self._spoiled(exchange, RequestError(f"{why} to allow that", 408))
+        elif took > 2 * limit:
+            # Who has sent much does not earn a long silence with it.
+            self._body_since, self._body_counted = now, size
+
+    def _body_begins(self, now: float) -> None:
+        """A body is awaited from now on."""
+        self._body_since = self._body_heard = now
+        self._body_seen = self._body_counted = 0

@@ -275,7 +275,7 @@ class HttpProtocol(Identity):
             exchange.answer()
             return
         exchange.expect_body()
-        self._body_since = self.state.clock()
+        self._body_begins(self.state.clock())
         if limit and head.length > limit:
             self._body_left = head.length
             exchange.refuse(413, reason(413))
@@ -395,7 +395,7 @@ class HttpProtocol(Identity):
         # Not all of the body was read: take it out of the way (W26).
         self.exchange = Drain(self, exchange)
         self.since = self.state.now
-        self._body_since = self.state.clock()  # a drain counts afresh
+        self._body_begins(self.state.clock())
         self._resume_reading()
         if self._buffer:
             self.state.loop.call_soon(self.advance, context=self.state.context)

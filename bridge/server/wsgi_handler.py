@@ -109,6 +109,8 @@ class WsgiExchange(Exchange):
     _call: WsgiCall | None
     #: The head of a streamed response has not left yet.
     head_waits = False
+    #: The app runs only when the beginning of its body is here, also where it has to be asked for.
+    awaits_body = False
     #: The app runs when the whole body is here, and not before.
     _held = False
     #: Where a body waits for that which is small enough.
@@ -155,10 +157,14 @@ class WsgiExchange(Exchange):
     # --------------------------------------------------------- the body in, on the loop (W25)
 
     def answer(self) -> None:
-        """Hand the request to the runner as soon as enough of its body is here."""
+        """Hand the request to the runner as soon as enough of its body is here.
+
+        A client that waits for 100 Continue gets it when the app reads (S5); but where an app that
+        waits holds a thread, at once: nobody's silence holds one (W25).
+        """
         if self.submitted or self.over:
             return
-        if self.complete or (self.head.expects and not self._held):
+        if self.complete or not (self._held or self.awaits_body or not self.head.expects):
             self._submit()
         elif self.head.expects:
             self.ask_for_body()

@@ -27,6 +27,7 @@ from bridge.wsgi_response import WsgiCall
 class ThreadExchange(WsgiExchange):
     """One request, on the loop's thread until it is submitted, and in a thread of the pool then."""
 
+    awaits_body = True
     #: What the thread writes through; None when the response is over, or left to the loop.
     _wire: Wire | NoWire | None
     #: Bytes wait in the transport, or on their way there: what follows must wait behind them.

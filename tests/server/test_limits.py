@@ -182,6 +182,43 @@ def test_steady_body(impatient: Host) -> None:
         assert client.response().body == b"6000"
 
 
+@pytest.mark.parametrize("app", [ASGI, WSGI])
+@pytest.mark.parametrize("first", [b"x" * 70_000, b"x" * 10, b""])
+def test_silence_in_a_body(shared_host: StartHost, app: str, first: bytes) -> None:
+    """S2: between two pieces of a body there is a limit, however much has come already."""
+    host = shared_host(bridge(app, "--timeout-body-idle=1", "--limit-body-pace=0", *QUIET))
+    expect = () if first else ("Expect: 100-continue",)
+    with Client(host.connect()) as client:
+        client.send(request("/length", "Content-Length: 90000", *expect, method="POST") + first)
+        response = client.response()
+        assert (response.status, response.closes) == (408, True)
+
+
+@pytest.mark.parametrize("app", [ASGI, WSGI])
+def test_pace_of_a_body_that_began_fast(shared_host: StartHost, app: str) -> None:
+    """S2: who has sent much of a body at once may not be slow for that much longer."""
+    host = shared_host(bridge(app, *IMPATIENT))
+    with Client(host.connect()) as client:
+        client.send(request("/length", "Content-Length: 900000", method="POST"))
+        client.send(b"x" * 500_000)  # of which 1,000 a second are enough
+        client.send_pieces([b"x"] * 200, pause=0.1)
+        assert client.response().status == 408
+
+
+@pytest.mark.parametrize("begin", [b"", b"x" * 100])
+def test_who_expects_to_go_on_holds_no_thread(start_host: StartHost, begin: bytes) -> None:
+    """W25: with Expect, too, no thread is taken before the beginning of the body is here."""
+    host = start_host(bridge(WSGI, "--threads=1", *QUIET))
+    fields = ("Expect: 100-continue", "Content-Length: 500")
+    with Client(host.connect()) as silent, Client(host.connect()) as other:
+        silent.send(request("/length", *fields, method="POST") + begin)
+        assert begin or silent.line() == b"HTTP/1.1 100 Continue"
+        assert other.get("/").body == b"hello"
+        begin or silent.line()
+        silent.send(b"x" * (500 - len(begin)))
+        assert silent.response().body == b"500"
+
+
 def test_slow_app_is_not_a_slow_body(shared_host: StartHost) -> None:
     """S2: the time in which the app does not read is not held against the client."""
     host = shared_host(bridge(ASGI, *IMPATIENT))
