@@ -149,6 +149,9 @@ class Config:
         aliases=("--limit-request-fields",),
         least=1,
     )
+    limit_header_field_size: Size = setting(
+        0, "The longest header field; beyond it 431.", _LIMITS, least=0, zero="any"
+    )
     limit_body_size: Size = setting(
         0, "The largest request body; beyond it 413.", _LIMITS, least=0, zero="any"
     )
@@ -281,6 +284,11 @@ class Config:
     )
     proxy_protocol: bool = setting(
         False, "Every connection begins with a PROXY protocol header, v1 or v2.", _PROXY
+    )
+    proxy_protocol_allow_ips: str = setting(
+        "127.0.0.1,::1",
+        "Who may send a PROXY protocol header, as for `forwarded_allow_ips`; others are cut off.",
+        _PROXY,
     )
 
     access_log: bool = setting(True, "One line for each request, on stdout.", _LOGS)

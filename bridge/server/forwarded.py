@@ -22,17 +22,16 @@ choose the host in the links an app makes. A proxy should pass the `Host` itself
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from bridge.errors import ConfigError, RequestError
+from bridge.errors import RequestError
+from bridge.server.allow_list import AllowList, ip_address
 
 Address = tuple[str, int]
 #: ``(host, port)``, or ``(path, None)`` on a Unix socket.
 Server = tuple[str, int | None]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: The fields read here, in lower case: without one of these there is nothing to resolve.
 FORWARDING_HEADERS = frozenset(
@@ -86,35 +85,17 @@ class Resolved(NamedTuple):
     server: Server | None
 
 
-class Forwarded:
+class Forwarded(AllowList):
     """Whom to believe, and what follows from what they say. Made once per server.
 
-    `trusted`: addresses and networks (``10.0.0.0/8``), as one comma-separated string or a
-    sequence; ``*`` trusts everyone, ``unix`` the peers on Unix sockets, who are also trusted
-    where loopback is. Raises `ConfigError` for anything else.
-
-    `family`: ``x-forwarded`` or ``forwarded``, the fields that the proxy writes; ``auto`` takes
-    `X-Forwarded-*` where there is one, and `Forwarded` otherwise.
+    `trusted` is as for `AllowList`. `family`: ``x-forwarded`` or ``forwarded``, the fields that the
+    proxy writes; ``auto`` takes `X-Forwarded-*` where there is one, and `Forwarded` otherwise.
+    Raises `ConfigError`.
     """
 
     def __init__(self, trusted: str | Iterable[str], family: str = "auto") -> None:
+        super().__init__(trusted, "forwarded_allow_ips")
         self._family = family
-        entries = trusted.split(",") if isinstance(trusted, str) else list(trusted)
-        names = {entry.strip() for entry in entries} - {""}
-        self._everyone = "*" in names
-        self._networks = [_network(name) for name in sorted(names - {"*", "unix"})]
-        self._hosts = {
-            str(network.network_address) for network in self._networks if network.num_addresses == 1
-        }
-        #: Whether peers on Unix sockets may speak for others.
-        self.trusts_unix = "unix" in names or self.trusts("127.0.0.1") or self.trusts("::1")
-
-    def trusts(self, peer: str) -> bool:
-        """Whether the peer with the address `peer` may speak for others.
-
-        Ask once per connection: this may parse the address.
-        """
-        return self._everyone or peer in self._hosts or self._in_network(peer)
 
     def resolve(
         self,
@@ -170,7 +151,7 @@ class Forwarded:
 
     def _outermost(self, hops: Sequence[str]) -> int:
         """The index of the right-most hop that is not trusted; 0, the left-most, if all are."""
-        if self._everyone:
+        if self.everyone:
             return 0
         for index in range(len(hops) - 1, 0, -1):
             node = _node(hops[index])
@@ -178,42 +159,17 @@ class Forwarded:
                 return index
         return 0
 
-    def _in_network(self, peer: str) -> bool:
-        address = _ip(peer)
-        return address is not None and any(address in network for network in self._networks)
-
 
 # ------------------------------------------------------------- addresses
-
-
-def _network(name: str) -> Network:
-    try:
-        return ipaddress.ip_network(name, strict=False)
-    except ValueError:
-        raise ConfigError(
-            f"forwarded_allow_ips has {name!r}; give addresses (10.0.0.7), networks (10.0.0.0/8), "
-            "'unix' or '*'"
-        ) from None
-
-
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that `text` is; an IPv4 address in IPv6 clothes is that IPv4 address."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def _node(text: str) -> Address | None:
     """A hop's address and port (0: none given); None for what is not an address."""
     match = _NODE.fullmatch(text)
     if match is None:
-        address, port = _ip(text), 0
+        address, port = ip_address(text), 0
     else:
-        address = _ip(match["four"] if match["six"] is None else match["six"])
+        address = ip_address(match["four"] if match["six"] is None else match["six"])
         port = int(match["port"] or 0)
     if address is None or port > 0xFFFF:
         return None

@@ -1,11 +1,8 @@
 """`gunicorn -k bridge.server.gunicorn.BridgeWorker app:app`: the server as a Gunicorn worker (P10).
 
 Gunicorn is the supervisor: it loads the app, forks, watches the heartbeat and says when to stop.
-The worker runs one `Server` on its event loop, with Gunicorn's settings where both have one:
-
-    keepalive, graceful_timeout, max_requests, threads, forwarded_allow_ips, proxy_protocol,
-    certfile, keyfile, ca_certs, cert_reqs, ciphers, ssl_context, accesslog, access_log_format,
-    limit_request_line, limit_request_fields, root_path, asgi_lifespan
+The worker runs one `Server` on its event loop, with Gunicorn's settings where both have one;
+`gunicorn_settings.py` says what becomes of each.
 
 What only this server has (`runner`, `limit_*`, ...) comes from ``BRIDGE_*`` in the environment and
 from ``[tool.bridge]``, as ever. Gunicorn's hooks around a worker's life are called; those around
@@ -25,7 +22,6 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -41,12 +37,12 @@ from gunicorn.workers.base import Worker
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.access_log import AccessLog, on_loop
 from bridge.server.config import Config
+from bridge.server.gunicorn_settings import worker_config
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener
 from bridge.server.log_format import Record
 from bridge.server.loop import run
 from bridge.server.server import Server
-from bridge.server.sources import Layer, make_config
 
 logger = logging.getLogger("bridge.error")
 
@@ -54,12 +50,6 @@ logger = logging.getLogger("bridge.error")
 LINGER: Final = 5.0
 #: Seconds between two looks at a worker that is retiring.
 _TICK: Final = 0.05
-
-_CERT_REQS: Final = {
-    ssl.CERT_NONE: "none",
-    ssl.CERT_OPTIONAL: "optional",
-    ssl.CERT_REQUIRED: "required",
-}
 
 
 class BridgeWorker(Worker):  # type: ignore[misc]
@@ -90,7 +80,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
             signal.SIGUSR1: self.log.reopen_files,
         }.items():
             loop.add_signal_handler(number, handler)
-        server = self._server = _WorkerServer(_config(self), self)
+        server = self._server = _WorkerServer(worker_config(self.cfg, self.wsgi), self)
         self._beat(loop)
         await server.start(
             [Listener(each.sock, bool(self.cfg.is_ssl), None) for each in self.sockets]
@@ -193,54 +183,6 @@ class _WorkerServer(Server):
             for connection in list(self.state.connections):
                 if not isinstance(connection, HttpProtocol):
                     connection.retire(at_once=False)  # a WebSocket: its client is told to come back
-
-
-# ------------------------------------------------------------- settings
-
-
-def _config(worker: BridgeWorker) -> Config:
-    """Gunicorn's settings as ours; its own beat ours, because it was asked to run the worker."""
-    cfg = worker.cfg
-    grace = cfg.graceful_timeout
-    settings: dict[str, object] = {
-        "app": worker.wsgi,
-        "workers": 1,
-        "reload": False,
-        "access_log": False,
-        "timeout_keep_alive": cfg.keepalive,
-        # Gunicorn kills at the end of its own time; ours ends a little sooner.
-        "timeout_graceful_shutdown": max(grace - 1, grace / 2),
-        "forwarded_allow_ips": ",".join([*cfg.forwarded_allow_ips, "unix"]),
-        "proxy_protocol": cfg.proxy_protocol not in (False, None, "off"),
-    }
-    if cfg.is_ssl:
-        settings |= {
-            "ssl_certfile": cfg.certfile,
-            "ssl_keyfile": cfg.keyfile,
-            "ssl_ca_certs": cfg.ca_certs,
-            "ssl_cert_reqs": _CERT_REQS[ssl.VerifyMode(cfg.cert_reqs)],
-            "ssl_ciphers": cfg.ciphers,
-        }
-    for ours, theirs in _WHERE_GIVEN.items():
-        setting = cfg.settings.get(theirs)
-        if setting is not None and setting.get() != setting.default:
-            settings[ours] = setting.get()
-    if "root_path" not in settings and os.environ.get("SCRIPT_NAME"):
-        settings["root_path"] = os.environ["SCRIPT_NAME"]
-    layer: Layer = {name: (value, f"Gunicorn's {name}") for name, value in settings.items()}
-    environ = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
-    return make_config(layer, environ, None)
-
-
-#: Our settings -> Gunicorn's, which count only where they are not what they are by default.
-_WHERE_GIVEN: Final = {
-    "threads": "threads",
-    "limit_request_line": "limit_request_line",
-    "limit_header_count": "limit_request_fields",
-    "lifespan": "asgi_lifespan",
-    "root_path": "root_path",
-    "ws_max_message_size": "websocket_max_message_size",
-}
 
 
 # ------------------------------------------------------------- logs

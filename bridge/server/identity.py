@@ -45,22 +45,20 @@ class Identity(Deadlines):
     special: bool
     #: The client came over a Unix socket.
     is_unix: bool
+    #: It is a TCP connection whose client has no address: it was reset already.
+    is_anonymous: bool
 
     #: What each handler's requests that come in at the same place have in common.
     bases: dict[object, dict[str, Any]]
     #: What the environs of its requests have in common; None until there is one, and at the end.
     environ: Environ | None
 
-    @property
-    def is_anonymous(self) -> bool:
-        """It is a TCP connection whose client has no address: it was reset already."""
-        return self.client is None and not self.is_unix
-
     def identify(self) -> None:
         """Who is at both ends; decided once per connection."""
         transport, state = self.transport, self.state
         self.is_unix = is_unix(transport)
         self.client = _address(transport)
+        self.is_anonymous = self.client is None and not self.is_unix
         name = transport.get_extra_info("sockname")
         self.server = (
             (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name or ""), None)
@@ -71,12 +69,8 @@ class Identity(Deadlines):
             self.tls = tls_extension(transport.get_extra_info("ssl_object"))
         self.root_path = state.config.root_path
         self.special = self.scheme_is_tls or bool(self.root_path)
-        self.trusted = state.forwarded.trusts_unix if self.is_unix else self.is_trusted()
+        self.trusted = state.forwarded.allows(self.client, self.is_unix)
         self.settle_identity()
-
-    def is_trusted(self) -> bool:
-        """Whether the client's address is one to believe; none is not, unless everyone is."""
-        return self.state.forwarded.trusts(self.client[0] if self.client else "")
 
     def settle_identity(self) -> None:
         """What follows from who is at both ends."""

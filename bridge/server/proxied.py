@@ -4,8 +4,9 @@ On a plain connection the header is simply the first thing that arrives. Under T
 clear, before the handshake, where no TLS transport would look for it: `AcceptBeforeTls` reads it
 from the bare socket, to its last byte and not one further, and only then has TLS begin.
 
-A header that is malformed, or does not come within the header timeout, ends the connection without
-an answer, as the PROXY protocol wants it.
+Only the proxies that the operator names may send one: it says who the client is, and nothing in it
+can be checked. A header from others, one that is malformed, or one that does not come within the
+header timeout, ends the connection without an answer, as the PROXY protocol wants it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
@@ -25,6 +27,13 @@ logger = logging.getLogger("bridge.error")
 
 #: Seconds to wait before accepting goes on, where the process is out of descriptors or memory.
 _PAUSE = 0.5
+
+
+def not_allowed(client: object) -> RequestError:
+    """The error for a PROXY header from who may not send one."""
+    return RequestError(
+        f"{client} may not send a PROXY header; name the proxy in --proxy-protocol-allow-ips", 403
+    )
 
 
 class AnnouncedHttpProtocol(HttpProtocol):
@@ -43,7 +52,7 @@ class AnnouncedHttpProtocol(HttpProtocol):
             self.client, self.server = said.client, said.server
             self.settle_identity()
         # The proxy is not who sends what follows: a client that it does not name is nobody.
-        self.trusted = self.state.forwarded.trusts(said.client[0] if said.client else "")
+        self.trusted = self.state.forwarded.allows(said.client, False)
 
 
 class ProxiedHttpProtocol(AnnouncedHttpProtocol):
@@ -57,10 +66,14 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
         """asyncio: the connection is open."""
         self._head_since = self.state.clock()
         super().connection_made(transport)
+        if not self.gone and not self.state.proxies.allows(self.client, self.is_unix):
+            logger.debug("closed a connection: %s", not_allowed(self.client))
+            self._deaf = True
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came; the header's first."""
-        if self.said is not None:
+        if self.said is not None or self._deaf:
             super().data_received(data)
             return
         try:
@@ -114,7 +127,7 @@ class AcceptBeforeTls:
     async def _accept(self) -> None:
         while True:
             try:
-                sock, _ = await self._loop.sock_accept(self._socket)
+                sock, peer = await self._loop.sock_accept(self._socket)
             except ConnectionError:
                 continue  # it left before it was accepted
             except OSError as error:
@@ -122,13 +135,17 @@ class AcceptBeforeTls:
                 await asyncio.sleep(_PAUSE)
                 continue
             sock.setblocking(False)
-            task = self._loop.create_task(self._begin(sock))
+            task = self._loop.create_task(self._begin(sock, peer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _begin(self, sock: socket.socket) -> None:
+    async def _begin(self, sock: socket.socket, peer: Any) -> None:
         protocol = self._make()
+        is_unix = sock.family == socket.AF_UNIX
+        client = None if is_unix else (str(peer[0]), int(peer[1]))
         try:
+            if not protocol.state.proxies.allows(client, is_unix):
+                raise not_allowed(client)
             async with asyncio.timeout(self._timeout):
                 protocol.said = await self._header(sock)
             await self._loop.connect_accepted_socket(

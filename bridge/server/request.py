@@ -64,7 +64,8 @@ def _learn_host(value: bytes) -> bytes:
 class HeadParser:
     """Whole heads to `RequestHead`; one for all connections of a loop.
 
-    `line_limit` and `size_limit` are bytes, `count_limit` is a number of fields (S2).
+    `line_limit`, `size_limit` and `field_limit` (0: any) are bytes, `count_limit` is a number of
+    fields (S2).
 
     An ordinary line means the same in every head. So it is read here, and kept with what it came
     to, for clients repeat themselves; llhttp is asked about heads in which a line says something
@@ -77,10 +78,13 @@ class HeadParser:
     #: Heads that are kept.
     HEADS = 512
 
-    def __init__(self, line_limit: int, size_limit: int, count_limit: int) -> None:
+    def __init__(
+        self, line_limit: int, size_limit: int, count_limit: int, field_limit: int = 0
+    ) -> None:
         self._line_limit = line_limit
         self._size_limit = size_limit
         self._count_limit = count_limit
+        self._field_limit = field_limit or size_limit
         #: A head of so few bytes keeps both limits of size.
         self._small = min(line_limit, size_limit)
         self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
@@ -109,9 +113,11 @@ class HeadParser:
     def _read(self, head: bytes) -> RequestHead:
         line_end = head.find(b"\r\n")
         if len(head) > self._small:
-            self._check_sizes(line_end, len(head) - line_end - 4)
+            self._check_sizes(head, line_end, len(head) - line_end - 4)
         line = self._request_lines[head[:line_end]]
         lines = head[line_end + 2 : -4].split(b"\r\n")
+        if len(lines) > self._count_limit:
+            raise self._too_many(len(lines))
         known = self._lines
         headers = []
         fresh: list[tuple[bytes, Line]] | None = None
@@ -121,6 +127,8 @@ class HeadParser:
             if field is None:
                 if fresh is None:
                     fresh = []
+                if len(raw) > self._field_limit:
+                    raise self._field_too_long(len(raw))
                 field = read_line(raw)
                 fresh.append((raw, field))
             headers.append(field[0])
@@ -129,8 +137,6 @@ class HeadParser:
                     hosts += 1
                 else:
                     special = 1
-        if len(lines) > self._count_limit:
-            raise self._too_many(len(lines))
         request = RequestHead(line, headers)
         if special or hosts != 1 or not line.plain or (fresh is not None and not _ordinary(fresh)):
             self._judge(request, head, fresh, special or not line.plain)
@@ -192,11 +198,21 @@ class HeadParser:
         elif line.http11:
             raise RequestError("the request has no Host field; HTTP/1.1 wants one")
 
-    def _check_sizes(self, line: int, fields: int) -> None:
+    def _field_too_long(self, size: int) -> RequestError:
+        return RequestError(
+            f"read a header field of {size} bytes, limit is {self._field_limit}; "
+            "raise --limit-header-field-size to allow more",
+            431,
+        )
+
+    def _check_sizes(self, head: bytes, line: int, fields: int) -> None:
         if line > self._line_limit:
             raise self.line_too_long(line)
         if fields > self._size_limit:
             raise self.head_too_long(fields)
+        count = head.count(b"\r\n", line + 2) - 1
+        if count > self._count_limit:  # before they are taken apart
+            raise self._too_many(count)
 
     def _judge_afresh(self, fed: bytes) -> None:
         """Have a new parser read what the last one refused. Raises `RequestError`.

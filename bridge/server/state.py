@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from bridge.errors import Overloaded
 from bridge.runners.desk import Desk
 from bridge.server.access_log import AccessLog
+from bridge.server.allow_list import AllowList
 from bridge.server.config import Config
 from bridge.server.forwarded import Forwarded
 from bridge.server.request import HeadParser
@@ -67,13 +68,18 @@ class ServerState:
         #: What requests start in that the loop itself begins: no other request's variables.
         self.context = contextvars.copy_context()
         self.heads = HeadParser(
-            config.limit_request_line, config.limit_header_size, config.limit_header_count
+            config.limit_request_line,
+            config.limit_header_size,
+            config.limit_header_count,
+            config.limit_header_field_size,
         )
         self.forwarded = (
             Forwarded(config.forwarded_allow_ips, config.forwarded_headers)
             if config.proxy_headers
             else Forwarded("")
         )
+        #: Who may send a PROXY protocol header.
+        self.proxies = AllowList(config.proxy_protocol_allow_ips, "proxy_protocol_allow_ips")
         self.access_log: AccessLog | None = None
         #: Whether requests have to be timed for the access log.
         self.timed = False

@@ -179,6 +179,39 @@ def test_forwarded_allow_ips(start_host: StartHost) -> None:
     assert answer["scheme"] == "http"
 
 
+def test_a_proxy_that_is_not_named(start_host: StartHost) -> None:
+    """P10, S30: `proxy_allow_ips` is obeyed: a PROXY header from others is not believed."""
+    host = serve(
+        start_host, "tests.support.apps.connection:asgi",
+        "--proxy-protocol", "--proxy-allow-from=10.9.9.9",
+    )  # fmt: skip
+    with host.connect() as sock:
+        sock.sendall(b"PROXY TCP4 203.0.113.9 127.0.0.1 1 2\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        try:
+            assert sock.recv(100) == b""
+        except ConnectionResetError:
+            pass
+
+
+def test_limit_of_a_field(start_host: StartHost) -> None:
+    """P10, S2: `limit_request_field_size` is obeyed."""
+    host = serve(start_host, f"{APPS}:asgi", "--limit-request-field_size=100")
+    with httpx.Client() as client:
+        assert client.get(host.url("/"), headers={"X": "y" * 97}).status_code == 200
+        assert client.get(host.url("/"), headers={"X": "y" * 98}).status_code == 431
+
+
+def test_a_setting_that_is_refused() -> None:
+    """P10: a setting that concerns safety and is not obeyed stops Gunicorn, and is told."""
+    command = gunicorn(f"{APPS}:wsgi", "--header-map=dangerous", worker=WORKER)
+    argv = [word.replace("{port}", "0") for word in command.argv]
+    done = subprocess.run(
+        argv, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert "the worker cannot start: Gunicorn's header_map is 'dangerous'" in done.stderr
+
+
 def test_proxy_protocol(start_host: StartHost) -> None:
     """P10: `proxy_protocol` is obeyed."""
     host = serve(start_host, "tests.support.apps.connection:asgi", "--proxy-protocol", "auto")

@@ -223,6 +223,40 @@ def test_a_client_that_is_not_named_is_not_trusted(proxied: Host, header: bytes)
     assert b"192.0.2.1" not in talk(proxied, header + request)
 
 
+@pytest.mark.parametrize("allowed", ["10.9.9.9", "unix"])
+def test_a_proxy_that_is_not_named(allowed: str, tmp_path: Path) -> None:
+    """S30: a PROXY header is taken from the proxies that are named, and from nobody else."""
+    path = tmp_path / "app.sock"
+    options = "--proxy-protocol", f"--proxy-protocol-allow-ips={allowed}"
+    # The port answers nobody, so that it cannot tell when the server is ready.
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        command = [sys.executable, "-m", "bridge", "serve", f"{CONNECTION}:asgi", *options]
+        binds = ["-b", f"fd://{tcp.fileno()}", "-b", f"unix:{path}"]
+        process = run_with_sockets([*command, *binds], (tcp.fileno(),))
+        try:
+            with socket.create_connection(tcp.getsockname(), timeout=30) as sock:
+                sock.sendall(V1 + REQUEST)
+                assert cut_off(sock)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(str(path))
+                sock.sendall(V1 + REQUEST)
+                if allowed == "unix":
+                    assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
+                else:
+                    assert cut_off(sock)
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+
+
+def cut_off(sock: socket.socket) -> bool:
+    """Whether the server closes the connection without an answer."""
+    try:
+        return sock.recv(100) == b""
+    except ConnectionResetError:
+        return True
+
+
 @pytest.mark.parametrize("start", [REQUEST, b"PROXY TCP4 x\r\n" + REQUEST, b"\x16\x03\x01\x02"])
 def test_a_connection_without_the_header(proxied: Host, start: bytes) -> None:
     """S30: without a right PROXY header nothing is served, and the connection is closed."""

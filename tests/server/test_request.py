@@ -155,6 +155,26 @@ def test_limits() -> None:
         assert "raise --limit-" in str(caught.value)
 
 
+def test_a_long_field() -> None:
+    """S2: the limit of one field is met to the byte, also where its line was seen before."""
+    heads = HeadParser(8192, 65536, 100, 50)
+    for _ in range(3):
+        assert heads.parse(request("/", "X: " + "a" * 47))
+        with pytest.raises(RequestError, match="a header field of 51 bytes") as e:
+            heads.parse(request("/", "X: " + "a" * 48))
+        assert e.value.status == 431
+
+
+@pytest.mark.parametrize("more", [0, 20000])
+def test_fields_are_counted_first(more: int) -> None:
+    """S2: too many fields are refused before one of them is looked at."""
+    heads = HeadParser(8192, 65536, 3, 50)
+    fields = ["X: " + "a" * 60, *(f"A{n}: 1" for n in range(3)), "bad line" * 2, "Y: " + "b" * more]
+    with pytest.raises(RequestError, match="read 7 header fields, limit is 3") as caught:
+        heads.parse(request("/", *fields))
+    assert caught.value.status == 431
+
+
 # ------------------------------------------------------------- beside llhttp alone
 
 

@@ -528,6 +528,38 @@ def test_a_proxy_header_before_tls(
     assert "Traceback" not in host.log()
 
 
+UNIX = b"\r\n\r\n\x00\r\nQUIT\n\x21\x31" + struct.pack("!H", 216) + bytes(216)
+
+
+def test_a_proxy_header_without_an_address_before_tls(start_host: StartHost, files: Files) -> None:
+    """S30, S31, S32: a client of the proxy's Unix socket is served, and not believed."""
+    host = serve(start_host, files, "--proxy-protocol")
+    with host.connect() as plain:
+        plain.sendall(UNIX)
+        with client_context(files).wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+            sock.sendall(
+                b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n"
+                b"Connection: close\r\n\r\n"
+            )
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["client"] is None
+
+
+def test_a_proxy_header_from_a_stranger_before_tls(start_host: StartHost, files: Files) -> None:
+    """S30, S31: who is not among the proxies is cut off before TLS begins."""
+    host = serve(
+        start_host, files, "--proxy-protocol", "--proxy-protocol-allow-ips=10.9.9.9",
+        "--log-level=debug",
+    )  # fmt: skip
+    with host.connect() as sock:
+        sock.sendall(V1)
+        try:
+            assert sock.recv(100) == b""
+        except ConnectionResetError:
+            pass
+    eventually(lambda: "name the proxy in --proxy-protocol-allow-ips" in host.log())
+
+
 def test_no_proxy_header_before_tls(start_host: StartHost, files: Files) -> None:
     """S30, S31: who sends no header, a wrong one, half of one or nothing is cut off in time."""
     host = serve(start_host, files, "--proxy-protocol", "--timeout-header", "1")

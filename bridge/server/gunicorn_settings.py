@@ -1,0 +1,167 @@
+"""Gunicorn's settings: which of them the worker obeys, refuses or does without (P10).
+
+Each of Gunicorn's settings is in one of the tables below:
+
+    KEPT        Gunicorn does it, or `gunicorn.py` where it is the worker's part
+    OBEYED      as this server's own setting
+    REFUSED     it concerns safety, and this server does something else: no start
+    UNUSED      nothing here does what it says: a warning, where it is not what it is by default
+
+A setting that is in none of them is newer than this file, and treated as UNUSED.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from typing import Any, Final
+
+from bridge.errors import ConfigError
+from bridge.server.config import Config
+from bridge.server.sources import Layer, make_config
+
+logger = logging.getLogger("bridge.error")
+
+_KEPT: Final = """
+    config wsgi_app bind workers worker_class max_requests max_requests_jitter timeout
+    reload reload_engine reload_extra_files spew check_config print_config preload_app
+    reuse_port chdir daemon raw_env pidfile worker_tmp_dir user group umask initgroups
+    accesslog disable_redirect_access_to_syslog access_log_format errorlog loglevel
+    capture_output logger_class logconfig logconfig_dict logconfig_json syslog_addr syslog
+    syslog_prefix syslog_facility enable_stdio_inheritance statsd_host dogstatsd_tags
+    statsd_prefix enable_backlog_metric proc_name default_proc_name pythonpath paste
+    raw_paste_global_conf on_starting on_reload when_ready pre_fork post_fork
+    post_worker_init worker_int worker_abort pre_exec child_exit worker_exit
+    nworkers_changed on_exit ssl_context dirty_apps dirty_workers dirty_timeout
+    dirty_threads dirty_graceful_timeout on_dirty_starting dirty_post_fork dirty_worker_init
+    dirty_worker_exit control_socket control_socket_mode control_socket_disable
+"""
+KEPT: Final = {
+    *_KEPT.split(),
+    "permit_unconventional_http_method",  # any method is passed on, with it or without
+    "uwsgi_allow_ips",  # the protocol that it is for is refused
+}
+
+#: Gunicorn's settings -> ours, which count only where they are not what they are by default.
+WHERE_GIVEN: Final = {
+    "threads": "threads",
+    "worker_connections": "limit_connections",
+    "limit_request_line": "limit_request_line",
+    "limit_request_fields": "limit_header_count",
+    "limit_request_field_size": "limit_header_field_size",
+    "asgi_lifespan": "lifespan",
+    "root_path": "root_path",
+    "websocket_max_message_size": "ws_max_message_size",
+}
+#: What 0 means to Gunicorn in these.
+_ZERO: Final = {"limit_request_line": 1024 * 1024, "limit_request_fields": 32768}
+
+#: All that the worker obeys; how those that are not in `WHERE_GIVEN` are read: `_always`.
+OBEYED: Final = WHERE_GIVEN.keys() | {
+    *("backlog", "graceful_timeout", "keepalive", "forwarded_allow_ips", "proxy_protocol"),
+    *("proxy_allow_ips", "certfile", "keyfile", "ca_certs", "cert_reqs", "ciphers"),
+}
+
+#: What this server does in place of a setting that it refuses.
+REFUSED: Final = {
+    "secure_scheme_headers": "X-Forwarded-Proto and X-Forwarded-Ssl tell the scheme here, and must "
+    "agree; have your proxy set one of them and remove the others",
+    "forwarder_headers": "fields with an underscore in their names reach no WSGI app here; for "
+    "SCRIPT_NAME, set --root-path",
+    "header_map": "a field with an underscore in its name is dropped here, as `drop` says",
+    "strip_header_spaces": "a space before a field's colon is a 400 here (request smuggling)",
+    "permit_obsolete_folding": "a folded field is a 400 here (request smuggling)",
+    "permit_unconventional_http_version": "HTTP/1.0 and HTTP/1.1 alone are spoken here",
+    "casefold_http_method": "methods are passed on as they came here",
+    "protocol": "HTTP alone is spoken here",
+}
+
+UNUSED: Final = {
+    "sendfile": "files are sent by the system where it can do that",
+    "tmp_upload_dir": "bodies are not written to files",
+    "ssl_version": "TLS 1.2 and later are spoken; for others, write an `ssl_context` hook",
+    "suppress_ragged_eofs": "the event loop does TLS",
+    "do_handshake_on_connect": "the event loop does TLS",
+    "http_protocols": "HTTP/1.1 is spoken",
+    "http2_cleartext": "HTTP/1.1 is spoken",
+    "http2_max_concurrent_streams": "HTTP/1.1 is spoken",
+    "http2_initial_window_size": "HTTP/1.1 is spoken",
+    "http2_max_frame_size": "HTTP/1.1 is spoken",
+    "http2_max_header_list_size": "HTTP/1.1 is spoken",
+    "pre_request": "hooks around each request are not called",
+    "post_request": "hooks around each request are not called",
+    "asgi_loop": "the loop is uvloop's where it is installed",
+    "asgi_disconnect_grace_period": "an app is told that its client has left, and not cancelled",
+    "http_parser": "the parser is llhttp",
+}
+
+_CERT_REQS: Final = {
+    ssl.CERT_NONE: "none",
+    ssl.CERT_OPTIONAL: "optional",
+    ssl.CERT_REQUIRED: "required",
+}
+
+
+def worker_config(cfg: Any, app: object) -> Config:
+    """Gunicorn's settings as ours; its own beat ours, because it was asked to run the worker.
+
+    Raises `ConfigError` for a setting that is refused or wrong.
+    """
+    for name in _changed(cfg):
+        if name in REFUSED:
+            raise ConfigError(
+                f"Gunicorn's {name} is {cfg.settings[name].get()!r}, and this worker cannot do "
+                f"that: {REFUSED[name]}. Take the setting away, or use another worker class"
+            )
+        if name not in KEPT | OBEYED:
+            why = UNUSED.get(name, "this version does not know the setting")
+            logger.warning("Gunicorn's %s has no effect with this worker: %s", name, why)
+    settings = _always(cfg, app)
+    for theirs, ours in WHERE_GIVEN.items():
+        if theirs in _changed(cfg):
+            value = cfg.settings[theirs].get()
+            settings[ours] = value if value != 0 else _ZERO.get(theirs, value)
+    if "root_path" not in settings and os.environ.get("SCRIPT_NAME"):
+        settings["root_path"] = os.environ["SCRIPT_NAME"]
+    layer: Layer = {name: (value, f"Gunicorn's {name}") for name, value in settings.items()}
+    environ = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
+    return make_config(layer, environ, None)
+
+
+def _changed(cfg: Any) -> list[str]:
+    """The settings that are not what they are by default."""
+    return [name for name, each in cfg.settings.items() if each.get() != _default(each)]
+
+
+def _default(setting: Any) -> Any:
+    """What a setting is by default, read as a value that is given is."""
+    return type(setting)().get()
+
+
+def _always(cfg: Any, app: object) -> dict[str, object]:
+    """The settings that follow from Gunicorn's also where these are what they are by default."""
+    grace = cfg.graceful_timeout
+    settings: dict[str, object] = {
+        "app": app,
+        "workers": 1,
+        "reload": False,
+        "access_log": False,
+        "backlog": cfg.backlog,
+        "timeout_keep_alive": cfg.keepalive,
+        # Gunicorn kills at the end of its own time; ours ends a little sooner.
+        "timeout_graceful_shutdown": max(grace - 1, grace / 2),
+        # Gunicorn trusts peers on Unix sockets whatever these say.
+        "forwarded_allow_ips": ",".join([*cfg.forwarded_allow_ips, "unix"]),
+        "proxy_protocol": cfg.proxy_protocol not in (False, None, "off"),
+        "proxy_protocol_allow_ips": ",".join([*cfg.proxy_allow_ips, "unix"]),
+    }
+    if cfg.is_ssl:
+        settings |= {
+            "ssl_certfile": cfg.certfile,
+            "ssl_keyfile": cfg.keyfile,
+            "ssl_ca_certs": cfg.ca_certs,
+            "ssl_cert_reqs": _CERT_REQS[ssl.VerifyMode(cfg.cert_reqs)],
+            "ssl_ciphers": cfg.ciphers,
+        }
+    return settings
