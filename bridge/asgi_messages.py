@@ -13,11 +13,10 @@ Everything raised here is `IllegalMessage`, inside the app's own ``await send(..
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from bridge.errors import IllegalMessage
-from bridge.headers import FIELD_NAMES, HOP_BY_HOP, Spellings, clean_value
-from bridge.types import Message, RawHeaders, TextHeaders
+from bridge.types import Message, RawHeaders
 
 # ------------------------------------------------------------- types of message
 
@@ -115,33 +114,35 @@ def _names(kinds: Iterable[str]) -> str:
     return ", ".join(repr(kind) for kind in dict.fromkeys(kinds))
 
 
-# ------------------------------------------------------------- the start of a response
+# ------------------------------------------------------------- status and header fields
 
 
-def check_status(message: Message) -> int:
-    """The status of a start: an int from 200 to 999 (1xx are early hints, never a response)."""
-    status = message.get("status")
-    if type(status) is not int:
-        status = _as_status(status)
-    if not 200 <= status <= 999:
-        raise IllegalMessage(f"status is {status}, and must be from 200 to 999")
-    return status
+def as_status(status: object) -> int:
+    """A status as the plain int, where it is a subclass (`http.HTTPStatus`).
 
-
-def _as_status(status: object) -> int:
-    """A subclass of int (`http.HTTPStatus`) as the plain int."""
-    if isinstance(status, int) and not isinstance(status, bool):
-        return int(status)
-    raise IllegalMessage(f"status is {status!r}, and must be an int")
+    Raises `IllegalMessage` unless it is from 200 to 999: 1xx are early hints, never a response.
+    """
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
+        raise IllegalMessage(
+            f"status is {status!r}, and must be an integer from 200 to 999 (ASGI, Response Start)"
+        )
+    return int(status)
 
 
 def check_headers(message: Message) -> RawHeaders:
     """The header fields of a start, trailers or accept as a list of pairs of bytes.
 
-    Only the shape is checked: `text_headers` and `headers.encode_fields` check what is in them,
+    Only the shape is checked: `response_head` and `headers.encode_fields` check what is in them,
     at the time they are written out.
     """
-    headers = message.get("headers")
+    return as_fields(message.get("headers"))
+
+
+def as_fields(headers: object) -> RawHeaders:
+    """The fields that a message carries, as a list; None says that there are none.
+
+    Raises `IllegalMessage` for what cannot be iterated over in pairs.
+    """
     if type(headers) is list:
         return headers
     if headers is None:
@@ -153,47 +154,19 @@ def check_headers(message: Message) -> RawHeaders:
     return list(headers)
 
 
-def _known_to_wsgi(name: bytes) -> str:
-    """The field name as WSGI wants it; empty for hop-by-hop fields, which belong to the host."""
-    lower = FIELD_NAMES[name]
-    return "" if lower in HOP_BY_HOP else name.decode("ascii")
-
-
-_TEXT_NAMES: Spellings[bytes, str] = Spellings(_known_to_wsgi)
-
-
-class _TextPairs(dict[tuple[bytes, bytes], tuple[str, str]]):
-    """Fields whole, as WSGI takes them: most responses repeat those of the last one. Bounded."""
-
-    SIZE = 512
-    LONGEST = 256
-
-    def __missing__(self, pair: tuple[bytes, bytes]) -> tuple[str, str]:
-        name, value = pair
-        known = _TEXT_NAMES[name]
-        text = known, clean_value(name, value).decode("latin-1")
-        if len(value) <= self.LONGEST and type(value) is bytes:
-            if len(self) >= self.SIZE:
-                self.clear()
-            self[name, value] = text
-        return text
-
-
-_TEXT_PAIRS = _TextPairs()
-
-
-def text_headers(headers: RawHeaders) -> TextHeaders:
-    """Fields as WSGI takes them, in order and with repeats; hop-by-hop ones are left out (A25).
-
-    Raises `IllegalMessage` that names the field at fault.
-    """
-    pairs = _TEXT_PAIRS
+def as_pair(pair: Any) -> tuple[bytes, bytes]:
+    """A field as a tuple of bytes; what is like bytes counts as bytes, as it compares equal."""
     try:
-        return [text for name, value in headers if (text := pairs[name, value])[0]]
+        name, value = pair
     except (TypeError, ValueError):
         raise IllegalMessage(
-            f"headers are {headers!r:.300}; each must be a (name, value) pair of bytes"
+            f"header {pair!r} is not a pair of name and value (ASGI, Response Start)"
         ) from None
+    if not isinstance(name, (bytes, bytearray, memoryview)) or not isinstance(
+        value, (bytes, bytearray, memoryview)
+    ):
+        raise IllegalMessage(f"header {pair!r} is not a pair of bytes (ASGI, Response Start)")
+    return bytes(name), bytes(value)
 
 
 # ------------------------------------------------------------- the body

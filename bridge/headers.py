@@ -143,9 +143,14 @@ def content_length(value: bytes) -> int:
     if len(lengths) != 1:
         raise RequestError(f"Content-Length has different values: {value[:80]!r}; send it once")
     length = lengths.pop()
-    if _DIGITS.fullmatch(length) is None:
+    if not is_length(length):
         raise RequestError(f"Content-Length is {value[:80]!r}, and must be digits only")
     return int(length)
+
+
+def is_length(value: bytes) -> bool:
+    """Whether a Content-Length may be `value`: at most 19 digits (RFC 9110 §8.6)."""
+    return _DIGITS.fullmatch(value) is not None
 
 
 def may_come_again(field: tuple[bytes, bytes]) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from bridge.asgi_messages import as_fields, as_pair, as_status
 from bridge.errors import IllegalMessage, IllegalResponse
 from bridge.headers import (
     CONNECTION,
@@ -20,6 +21,7 @@ from bridge.headers import (
     DATE,
     DROPPED,
     FIELD_NAMES,
+    HOP_BY_HOP,
     MEANINGS,
     NOTHING,
     SERVER,
@@ -27,6 +29,7 @@ from bridge.headers import (
     Spellings,
     bodiless,
     clean_value,
+    is_length,
     is_token,
     keep,
     may_all_come_again,
@@ -74,6 +77,7 @@ class ResponseHead:
     """
 
     __slots__ = (
+        "_text",
         "bodiless",
         "close",
         "data",
@@ -121,6 +125,31 @@ class ResponseHead:
         self.plain = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.bodiless
         #: It may come again, and may be remembered.
         self.recurs = may_all_come_again(self.raw)
+        self._text: tuple[str, TextHeaders] | None = None
+
+    @property
+    def text(self) -> tuple[str, TextHeaders]:
+        """Status and fields as ``start_response`` takes them, without hop-by-hop ones (A25).
+
+        To be copied for a host, which may change its fields.
+        """
+        if self._text is None:
+            line, _, lines = self.data.partition(b"\r\n")
+            self._text = line[9:].decode("latin-1"), _as_text(lines)
+        return self._text
+
+
+def _with_one_length(fields: list[Field], error: type[Exception]) -> list[Field]:
+    """The fields with one Content-Length; if it comes again it has to say the same (W36)."""
+    lengths = [field for field in fields if field.length >= 0]
+    if len(lengths) < 2:
+        return fields
+    first = lengths[0]
+    for other in lengths[1:]:
+        if other.length != first.length:
+            raise error(f"Content-Length is set twice: {first.length} and {other.length}")
+    at = fields.index(first)
+    return fields[: at + 1] + [field for field in fields[at + 1 :] if field.length < 0]
 
 
 # ------------------------------------------------------------- ASGI
@@ -128,68 +157,74 @@ class ResponseHead:
 
 class _RawFields(_Fields[tuple[bytes, bytes]]):
     def __missing__(self, pair: tuple[bytes, bytes]) -> Field:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            raise IllegalMessage(
-                f"header {pair!r} is not a pair of name and value (ASGI, Response Start)"
-            ) from None
+        name, value = as_pair(pair)
         lower = FIELD_NAMES[name]
         value = clean_value(name, value)
-        if lower == b"content-length" and not value.isdigit():
+        if lower == b"content-length" and not is_length(value):
             raise IllegalMessage(f"content-length is {value!r}, and must be a number")
-        return self.keep(pair, Field(name, lower, value))
+        return self.keep((name, value), Field(name, lower, value))
 
 
 def _learn_raw_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     status, *pairs = given
-    line = _STATUS_LINES[status]
-    fields = [RAW_FIELDS[pair] for pair in pairs]
-    lengths = [field.length for field in fields if field.length >= 0]
-    if len(lengths) > 1:
-        raise IllegalMessage(f"content-length is set twice: {lengths[0]}, {lengths[1]}")
-    head = ResponseHead(given, int(status), line, fields)
+    line = b"HTTP/1.1 %d %b\r\n" % (status, reason(status).encode("ascii"))
+    fields = _with_one_length([RAW_FIELDS[pair] for pair in pairs], IllegalMessage)
+    head = ResponseHead(given, status, line, fields)
     return head, head.recurs
 
 
-class _StatusLines(dict[int, bytes]):
-    def __missing__(self, status: object) -> bytes:
-        if not isinstance(status, int) or not 200 <= status <= 999:
-            raise IllegalMessage(
-                f"status is {status!r}, and must be an integer from 200 to 999 "
-                "(ASGI, Response Start)"
-            )
-        line = b"HTTP/1.1 %d %b\r\n" % (status, reason(status).encode("ascii"))
-        self[int(status)] = line
-        return line
-
-
-_STATUS_LINES = _StatusLines()
 #: Fields of an ASGI response, as pairs of bytes. Raises `IllegalMessage` that names what is wrong;
-#: TypeError for a pair in a list.
+#: TypeError for a pair that cannot be hashed.
 RAW_FIELDS = _RawFields()
-#: Heads of ASGI responses, by the status and the fields in one tuple. Raises as `RAW_FIELDS` does.
+#: Heads of ASGI responses, by the status (an int) and the fields in one tuple. Raises as
+#: `RAW_FIELDS` does.
 RAW_HEADS: Recurring[ResponseHead] = Recurring(_learn_raw_head)
 _last_raw = RAW_HEADS[(200,)]
 
 
 def raw_head(status: Any, headers: Any) -> ResponseHead:
-    """The head of an ASGI response, checked. Raises as `RAW_FIELDS` does.
+    """The head of an ASGI response, checked: the one judge for the server and for WSGI hosts.
 
-    Mostly it is the last one's again: to compare costs a third of looking it up.
+    `status` is an int from 200 to 999 (1xx are early hints, never a response), `headers` an
+    iterable of pairs of bytes, or None. Raises `IllegalMessage` that names what is wrong (ASGI,
+    "Response Start"). Mostly the head is the last one's again: to compare costs a third of looking
+    it up.
     """
     global _last_raw
     last = _last_raw
-    if last.pairs == headers and last.status == status:
+    if last.pairs == headers and (
+        last.status is status or (last.status == status and isinstance(status, int))
+    ):
         return last
-    headers = list(headers)
+    if type(status) is not int or not 200 <= status <= 999:
+        status = as_status(status)
+    pairs = as_fields(headers)
     try:
-        head = RAW_HEADS[status, *headers]
+        head = RAW_HEADS[status, *pairs]
     except TypeError:  # pairs in lists, perhaps
-        head = RAW_HEADS[status, *map(tuple, headers)]
+        head = RAW_HEADS[status, *map(as_pair, pairs)]
     if head.recurs:
         _last_raw = head
     return head
+
+
+def raw_fields(headers: Any) -> list[Field]:
+    """The fields of an ASGI message, checked. Raises `IllegalMessage` that names what is wrong."""
+    return [RAW_FIELDS[as_pair(pair)] for pair in as_fields(headers)]
+
+
+def text_fields(headers: Any) -> TextHeaders:
+    """The same as WSGI takes them, in order and with repeats, without hop-by-hop ones (A25)."""
+    return _as_text(b"".join([field.line for field in raw_fields(headers)]))
+
+
+def _as_text(lines: bytes) -> TextHeaders:
+    pairs = [line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n")[:-1]]
+    return [(name, value) for name, value in pairs if name.lower() not in _HOSTS_OWN]
+
+
+#: Fields that are the host's to set, as text.
+_HOSTS_OWN = frozenset(name.decode() for name in HOP_BY_HOP)
 
 
 # ------------------------------------------------------------- WSGI
@@ -258,9 +293,10 @@ class _TextFields(_Fields[tuple[str, str]]):
         raw, lower = _NAMES[name]
         check_text(f"value of header {name!r}", value)
         value = value.strip(" \t")
-        if lower == b"content-length" and not (value.isascii() and value.isdigit()):
+        field_value = value.encode("latin-1")
+        if lower == b"content-length" and not is_length(field_value):
             raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
-        field = Field(raw, lower, value.encode("latin-1"))
+        field = Field(raw, lower, field_value)
         if lower == b"trailer":  # WSGI has none
             field.meaning, field.line = DROPPED, b""
         return self.keep(pair, field)
@@ -269,24 +305,9 @@ class _TextFields(_Fields[tuple[str, str]]):
 def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     status, *pairs = given
     number, line = _STATUSES[status]
-    fields: list[Field] = []
-    length = -1
-    for pair in pairs:
-        field = TEXT_FIELDS[pair]
-        if field.length >= 0:
-            if length >= 0:
-                _check_same(field.length, length)
-                continue
-            length = field.length
-        fields.append(field)
+    fields = _with_one_length([TEXT_FIELDS[pair] for pair in pairs], IllegalResponse)
     head = ResponseHead(given, number, line, fields)
     return head, head.recurs
-
-
-def _check_same(length: int, known: int) -> None:
-    """A Content-Length that comes again has to say the same (W36)."""
-    if known != length:
-        raise IllegalResponse(f"Content-Length is set twice: {known} and {length}")
 
 
 #: Fields of a WSGI response, as pairs of text. Raises `IllegalResponse` that names what is wrong

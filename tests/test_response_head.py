@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from bridge.response_head import (
     TEXT_HEADS,
     ResponseHead,
     raw_head,
+    text_fields,
     text_head,
     with_length,
     without_length,
@@ -130,8 +134,13 @@ def test_content_length() -> None:
     assert twice.data == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
     with pytest.raises(IllegalResponse, match="set twice: 5 and 6"):
         text_head("200 OK", [("Content-Length", "5"), ("Content-Length", "6")])
-    with pytest.raises(IllegalMessage, match="set twice: 5, 5"):
-        _ = RAW_HEADS[200, (b"content-length", b"5"), (b"content-length", b"5")]
+    length = (b"content-length", b"5")
+    for again in (length, (b"Content-Length", b"5"), (b"content-length", b"05")):
+        raw = raw_head(200, [length, (b"a", b"b"), again])
+        assert raw.data == b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\na: b\r\n"
+        assert raw.length == 5
+    with pytest.raises(IllegalMessage, match="set twice: 5 and 6"):
+        raw_head(200, [(b"content-length", b"5"), (b"content-length", b"6")])
     plain = text_head("200 OK", [TYPE])
     assert with_length(plain, 3).length == 3
     assert without_length(with_length(plain, 3)).data == plain.data
@@ -214,3 +223,105 @@ def test_what_is_refused(status: Any, headers: Any, said: str) -> None:
     for _ in range(3):
         with pytest.raises(IllegalResponse, match=said):
             text_head(status, headers)
+
+
+# ------------------------------------------------------------- of ASGI apps
+
+
+class TestStatus:
+    @pytest.mark.parametrize("status", [200, 204, 404, 599, 999, HTTPStatus.IM_A_TEAPOT])
+    def test_good(self, status: int) -> None:
+        """A20: every final status passes, as a plain int."""
+        for _ in range(3):
+            number = raw_head(status, []).number
+            assert number == status
+            assert type(number) is int
+
+    @pytest.mark.parametrize(
+        "status", [None, "200", 200.0, Fraction(200), True, 0, 100, 101, 199, 1000, -200, [200]]
+    )
+    def test_bad(self, status: Any) -> None:
+        """A21: anything else is an error that shows it, also when its equal is known already."""
+        for _ in range(3):
+            raw_head(200, [])
+            with pytest.raises(IllegalMessage, match=re.escape(f"status is {status!r}")):
+                raw_head(status, [])
+
+    def test_as_text(self) -> None:
+        """A25: a status has its reason; one without a standard reason gets one all the same."""
+        assert raw_head(404, []).text == ("404 Not Found", [])
+        assert raw_head(799, None).text == ("799 Unknown", [])
+
+
+class TestFields:
+    @pytest.mark.parametrize("made", [list, tuple, iter, lambda given: [list(*given)]])
+    def test_any_iterable_of_pairs(self, made: Any) -> None:
+        """A20: fields may come in lists, and in any iterable."""
+        for _ in range(3):
+            head = raw_head(200, made([(b"Content-Type", b"text/plain")]))
+            assert head.text[1] == [TYPE]
+
+    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+    def test_what_is_like_bytes(self, kind: Any) -> None:
+        """A20: it is taken, whether or not an equal head is known already."""
+        for _ in range(3):
+            assert raw_head(200, [(kind(b"X-A"), kind(b"b"))]).text[1] == [("X-A", "b")]
+
+    def test_text(self) -> None:
+        """A25: order and repeats are kept, spellings too; hop-by-hop fields are left out."""
+        given = [
+            (b"Set-Cookie", b"a=1"),
+            (b"set-cookie", b"b=2"),
+            (b"Connection", b"keep-alive"),
+            (b"transfer-encoding", b"chunked"),
+            (b"Trailer", b"X"),
+            (b"Upgrade", b"h2c"),
+            (b"X-Latin", b"\xfc: a"),
+            (b"X-Empty", b" \t"),
+        ]
+        kept = [("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("X-Latin", "ü: a"), ("X-Empty", "")]
+        for _ in range(3):
+            assert raw_head(200, given).text[1] == text_fields(given) == kept
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            "a: b",
+            b"a",
+            {b"a": b"b"},
+            5,
+            [(b"a", b"b\r\nc: d")],
+            [(b"a", b"b\n")],
+            [(b"a", b"\0")],
+            [(b"a b", b"c")],
+            [(b"", b"c")],
+            [(b"a:", b"c")],
+            [("a", b"c")],
+            [(b"a", "c")],
+            [(b"a", None)],
+            [(b"a", [b"b"])],
+            [(b"a",)],
+            [(b"a", b"b", b"c")],
+            [5],
+            ["ab"],
+            [b"ab"],
+            [(b"content-length", b"-1")],
+            [(b"content-length", b"")],
+            [(b"content-length", b"1, 1")],
+            [(b"content-length", b"9" * 20)],
+            [(b"content-length", b"9" * 5000)],
+            [(b"content-length", b"1"), (b"Content-Length", b"2")],
+        ],
+    )
+    def test_bad(self, headers: Any) -> None:
+        """A21 S10: what could split a response, or is no field, is an IllegalMessage each time."""
+        for _ in range(3):
+            raw_head(200, [])
+            with pytest.raises(IllegalMessage):
+                raw_head(200, headers)
+
+    @pytest.mark.parametrize("name", [b"content-length", b"Content-Length"])
+    def test_length(self, name: bytes) -> None:
+        """A21: the length that the app names is known, whatever the spelling."""
+        assert raw_head(200, [(name, b"12")]).length == 12
+        assert raw_head(200, []).length is None

@@ -10,7 +10,6 @@ only where it waits.
 - `running`: an adapter in one process: its loop, its lifespan, its tasks;
 - `exchange` and `app_side`: one HTTP request, seen from the host and from the app;
 - `upload`: the request's body;
-- `heads`: the head of a response, as the host takes it;
 - `websocket` and `websocket_connection`: one WebSocket, on hosts that give their socket away;
 - `hosts`: what is known of each host.
 """

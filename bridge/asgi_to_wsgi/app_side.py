@@ -28,14 +28,13 @@ from bridge.asgi_messages import (
     as_bytes,
     message_type,
     out_of_order,
-    text_headers,
 )
-from bridge.asgi_to_wsgi.heads import head_of
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
 from bridge.descriptors import open_file
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.leaving import comes_of_leaving
+from bridge.response_head import raw_head, text_fields
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
 from bridge.waiting import Waiter
@@ -205,12 +204,12 @@ class AppSide:
             raise
 
     def _take_start(self, message: Message) -> None:
-        head = head_of(message)
+        head = raw_head(message.get("status"), message.get("headers"))
         self._no_body = head.bodiless or self._environ["REQUEST_METHOD"] == "HEAD"
         self._add_length = head.length is None and not head.bodiless
         self._length_left = None if self._no_body else head.length
-        self._headers = head.fields.copy()
-        self._status = head.line
+        self._status, fields = head.text
+        self._headers = fields.copy()
         self._phase = STREAMING
         if self._patient:  # the WSGI side no longer looks every few milliseconds
             self._running.loop.call_later(HEAD_DELAY, self._tell)
@@ -281,7 +280,7 @@ class AppSide:
         links = message.get("links", [])
         if self._hints is None:
             self._hints = deque()
-        self._hints.append(text_headers([(b"Link", link) for link in links]))
+        self._hints.append(text_fields([(b"Link", link) for link in links]))
         self._tell()
 
     def _take_path(self, message: Message) -> None:

@@ -40,10 +40,7 @@ from bridge.asgi_messages import (
     WAITING,
     WEBSOCKET,
     check_body,
-    check_headers,
-    check_status,
     following,
-    text_headers,
 )
 from bridge.asgi_to_wsgi.hosts import at_end, giving_hosts, websocket_socket
 from bridge.asgi_to_wsgi.running import Running
@@ -52,6 +49,7 @@ from bridge.descriptors import Duplicate
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.headers import reason
 from bridge.leaving import comes_of_leaving
+from bridge.response_head import raw_head, text_fields
 from bridge.scope import websocket_scope_from_environ
 from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders
 from bridge.waiting import waiter
@@ -78,7 +76,7 @@ class WebSocketExchange:
         self._phase: str = WAITING
         self._told = False
         self._connection: Connection | None = None
-        self._refusal: tuple[int, TextHeaders] = (403, [])
+        self._refusal: tuple[str, TextHeaders] = ("403 Forbidden", [])
         self._body: list[bytes] = []
         self._decided = False
         self._over = False
@@ -95,11 +93,12 @@ class WebSocketExchange:
         """Serve the WebSocket; gives a body where there is none, else raises at its end."""
         given = self._socket
         if given is None:
-            return self._refuse(501, _TEXT, [giving_hosts(self._environ).encode()])
+            return self._refuse(f"501 {reason(501)}", _TEXT, [giving_hosts(self._environ).encode()])
         response = _handshake(self._environ).accept(_request(self._environ))
         if response.status_code != 101:
             headers = [pair for pair in response.headers.raw_items() if pair[0] != "Connection"]
-            return self._refuse(response.status_code, headers, [bytes(response.body or b"")])
+            status = f"{response.status_code} {reason(response.status_code)}"
+            return self._refuse(status, headers, [bytes(response.body or b"")])
         self._duplicate = Duplicate(given.fileno())
         self._blocking = os.get_blocking(given.fileno())
         self._scope: Scope = websocket_scope_from_environ(
@@ -152,8 +151,8 @@ class WebSocketExchange:
         status, headers = self._refusal
         return self._refuse(status, headers, self._body)
 
-    def _refuse(self, status: int, headers: TextHeaders, body: list[bytes]) -> Iterable[bytes]:
-        self._start_response(f"{status} {reason(status)}", headers)
+    def _refuse(self, status: str, headers: TextHeaders, body: list[bytes]) -> Iterable[bytes]:
+        self._start_response(status, headers.copy())
         return body
 
     # --------------------------------------------------------- the loop's side: the app
@@ -259,7 +258,7 @@ class WebSocketExchange:
     async def _accept(self, message: Message, _: bool) -> None:
         handshake = _handshake(self._environ, message.get("subprotocol"))
         response = handshake.accept(_request(self._environ))
-        for name, value in text_headers(check_headers(message)):
+        for name, value in text_fields(message.get("headers")):
             if name.lower().startswith("sec-websocket-"):
                 raise IllegalMessage(f"{name} belongs to the handshake; an app may not set it")
             response.headers[name] = value
@@ -302,7 +301,7 @@ class WebSocketExchange:
             self._connection.close(message.get("code", 1000), message.get("reason") or "")
 
     async def _refuse_start(self, message: Message, _: bool) -> None:
-        self._refusal = check_status(message), text_headers(check_headers(message))
+        self._refusal = raw_head(message.get("status"), message.get("headers")).text
 
     async def _refuse_body(self, message: Message, _: bool) -> None:
         self._body.append(check_body(message))

@@ -285,7 +285,7 @@ class AsgiExchange(Exchange):
 
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
-        self._start = head = raw_head(message.get("status"), message.get("headers", ()))
+        self._start = head = raw_head(message.get("status"), message.get("headers"))
         self.status = head.number
         if message.get("trailers"):
             self._trailers = True

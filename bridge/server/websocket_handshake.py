@@ -20,8 +20,8 @@ from websockets.server import ServerProtocol
 
 from bridge import asgi_messages as grammar
 from bridge.errors import IllegalMessage, RequestError
-from bridge.headers import FIELD_NAMES, is_token
-from bridge.response_head import RAW_FIELDS
+from bridge.headers import is_token
+from bridge.response_head import raw_fields
 from bridge.server.config import Config
 from bridge.server.request_head import RequestHead
 from bridge.types import Message, RawHeaders
@@ -99,17 +99,12 @@ class Handshake:
 def _own_lines(headers: RawHeaders) -> list[bytes]:
     """The app's fields as lines. Raises `IllegalMessage`."""
     lines = []
-    for pair in headers:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            raise IllegalMessage(f"header {pair!r} is not a pair of name and value") from None
-        lower = FIELD_NAMES[name]
+    for field in raw_fields(headers):
+        lower = field.raw[0]
         if lower in _RESERVED:
-            raise IllegalMessage(f"header {name!r} in websocket.accept: {_RESERVED[lower]}")
-        line = RAW_FIELDS[name, value].line
+            raise IllegalMessage(f"header {lower!r} in websocket.accept: {_RESERVED[lower]}")
         if lower != b"content-length":  # nothing may announce a body here (RFC 9110 §8.6)
-            lines.append(line)
+            lines.append(field.line)
     return lines
 
 
