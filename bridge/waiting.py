@@ -99,6 +99,19 @@ def threads_are_greenlets() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
+def threads_replaced_by() -> str:
+    """Who has put greenlets in the place of this process's threads; "" for nobody."""
+    if threads_are_greenlets():
+        return "gevent"
+    patcher = sys.modules.get("eventlet.patcher")
+    return "eventlet" if patcher is not None and patcher.is_monkey_patched("thread") else ""
+
+
+def waits_in_gevent(loop: Any) -> bool:
+    """Whether an event loop lets gevent's greenlets run while it waits."""
+    return type(getattr(loop, "_selector", None)).__module__.startswith("gevent.")
+
+
 def native(name: str) -> Any:
     """``_thread.<name>`` as it was before gevent replaced it."""
     monkey = sys.modules.get("gevent.monkey")

@@ -27,12 +27,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable
-from contextvars import Context, copy_context
+from contextvars import copy_context
+from functools import partial
 
 from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, holding
 from bridge.runners.lending import lend_loop, watch_imports
 from bridge.runners.queue_watch import QueueWatch
+from bridge.runners.threads import Starter, check_threads
 
 logger = logging.getLogger("bridge.error")
 
@@ -89,12 +91,16 @@ class ThreadRunner(Runner):
         self._watch: QueueWatch | None = None
         self._stopping: asyncio.Event | None = None
         self._waking = False  # whether `_wake_first` is to be called
-        self._shortage: Exception | None = None  # why no thread can be started, if so
+        self._starter = Starter()
 
     # --------------------------------------------------------- on the loop's thread
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve `loop`; threads start with the first jobs, in a copy of this context."""
+        """Serve `loop`; threads start with the first jobs, in a copy of this context.
+
+        Raises `AppLoadError` where threads are greenlets.
+        """
+        check_threads(loop)
         if self._pid != os.getpid():  # new, or the parent's threads did not come with the fork
             self._pid = os.getpid()
             self._reset()
@@ -110,7 +116,9 @@ class ThreadRunner(Runner):
     def submit(self, job: Job) -> None:
         """Queue `job` and see to it that a thread takes it."""
         jobs = self._jobs
-        if not self._idle and (len(self._workers) >= self.threads or self._shortage is not None):
+        if not self._idle and (
+            len(self._workers) >= self.threads or self._starter.shortage is not None
+        ):
             self._admit(len(jobs))
         loop, watch = self._loop, self._watch
         if self._stopping is not None or loop is None or watch is None:
@@ -166,38 +174,26 @@ class ThreadRunner(Runner):
 
     def _start_thread(self) -> bool:
         """Start one thread more; False if the system has none left."""
-        worker = _Worker()
+        others, loop = len(self._workers), self._loop
+        try:
+            worker = _Worker()
+            main = partial(self._context.copy().run, self._work, worker)
+        except MemoryError as error:
+            self._starter.failed(error, others)
+            return False
         with self._lock:
             self._workers.add(worker)
-        name = f"bridge-{len(self._workers)}"
-        try:
-            context: Context = self._context.copy()
-            threading.Thread(
-                target=context.run, args=(self._work, worker), name=name, daemon=True
-            ).start()
-        except Exception as error:  # RuntimeError, MemoryError
-            with self._lock:
-                self._workers.discard(worker)
-            if self._shortage is None:
-                logger.error(
-                    "no thread can be started (%r): requests wait for the %d that there are, and "
-                    "get a 503 if there are none; the limits of processes and memory say how many "
-                    "there can be",
-                    error,
-                    len(self._workers),
-                )
-            self._shortage = error
-            return False
-        if self._shortage is not None:
-            self._shortage = None
-            logger.warning("threads can be started again")
-        return True
+        if loop is not None and self._starter.start(main, f"bridge-{others + 1}", loop, others):
+            return True
+        with self._lock:
+            self._workers.discard(worker)
+        return False
 
     def nobody_can_run(self) -> bool:
         """Whether there is no thread and none can be started; then all that wait are refused."""
-        if self._workers or self._shortage is None:
+        if self._workers or self._starter.shortage is None:
             return False
-        self._refuse_all(Overloaded(f"no thread can be started: {self._shortage!r}"))
+        self._refuse_all(Overloaded(f"no thread can be started: {self._starter.shortage!r}"))
         return True
 
     def running(self) -> list[Job]:

@@ -18,19 +18,20 @@ import asyncio
 import base64
 import os
 import socket
-import threading
 from contextvars import copy_context
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from bridge.errors import ClientDisconnected
+from bridge.errors import AppLoadError, ClientDisconnected
 from bridge.response_head import ResponseHead, text_head
 from bridge.runners.base import current
 from bridge.runners.lending import lend_loop
 from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall, logger
 from bridge.wsgi_to_asgi.failure import RaisesOn
@@ -105,7 +106,12 @@ class Conversation:
             return
         try:
             ours = self._begin(app, environ)
-        except (RuntimeError, MemoryError, OSError) as error:  # no thread, or no descriptor
+        except (
+            RuntimeError,
+            MemoryError,
+            OSError,
+            AppLoadError,
+        ) as error:  # no thread, no descriptor
             logger.error("refused the WebSocket at %r: %r", self._scope["path"], error)
             self._refusal.head = text_head("503 Service Unavailable", [("Retry-After", "1")])
             try:
@@ -137,12 +143,8 @@ class Conversation:
         try:
             ours.setblocking(False)
             call = WsgiCall(app, self._environ(environ, theirs), self._refusal)
-            threading.Thread(
-                target=copy_context().run,
-                args=(self._run_app, call, theirs),
-                name="bridge-websocket",
-                daemon=True,
-            ).start()
+            main = partial(copy_context().run, self._run_app, call, theirs)
+            start_thread(main, "bridge-websocket", self._loop)
         except BaseException:
             ours.close()
             theirs.close()

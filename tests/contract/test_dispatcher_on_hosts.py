@@ -27,6 +27,7 @@ HOSTS: dict[str, Command] = {
     "uvicorn": hosts.uvicorn(f"{APP}:app"),
     "hypercorn": hosts.hypercorn(f"{APP}:app"),
     "gunicorn": hosts.gunicorn(f"{APP}:wsgi_app"),
+    "gunicorn-gevent": hosts.gunicorn(f"{APP}:wsgi_app", worker="gevent"),
 }
 
 

@@ -102,15 +102,11 @@ def test_static_files_are_the_same_on_every_host(
     assert_same(answers, talk(reference(app).with_env(**env), "static_file"))
 
 
-#: Django's ORM refuses to run where an event loop runs; the greenlet runner will hide it (G5).
-IN_THREADS = [host for host in HOSTS if host not in ("bridge-greenlet", "bridge-inline")]
-
-
-@pytest.mark.parametrize("host", IN_THREADS)
+@pytest.mark.parametrize("host", HOSTS)
 def test_django_works_with_its_database_on_every_host(
     host: str, shared_host: StartHost, database: Path
 ) -> None:
-    """W50: a form with its CSRF token, the ORM, and the admin's login, as a browser uses them."""
+    """W50, G5: a form with its CSRF token, the ORM, and the admin's login, as in a browser."""
     command = HOSTS[host]("tests.support.apps.django_validated")
     running = shared_host(command.with_env(EXAMPLE_DATABASE=str(database)))
     with httpx.Client(base_url=running.url(""), follow_redirects=True, timeout=30) as browser:

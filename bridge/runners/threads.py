@@ -1,0 +1,72 @@
+"""Threads that run: where gevent or eventlet has replaced threads, they may not.
+
+Their greenlets run only while their own loop does. Under ours, unless it waits in gevent's
+(`AsgiToWsgi` sees to that), a "thread" would be started, and nothing would ever happen in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from bridge.errors import AppLoadError
+from bridge.waiting import threads_replaced_by, waits_in_gevent
+
+logger = logging.getLogger("bridge.error")
+
+
+def check_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Raise `AppLoadError` if threads are greenlets in this process, and `loop` runs none."""
+    by = threads_replaced_by()
+    if by and not (by == "gevent" and waits_in_gevent(loop)):
+        raise AppLoadError(
+            f"{by} has put greenlets in the place of threads (monkey patching), and those do not "
+            f"run under this event loop: serve this app with gunicorn -k {by} (ASGI apps beside "
+            "it by AsgiToWsgi), or take the patching out of it"
+        )
+
+
+def start_thread(main: Callable[[], object], name: str, loop: asyncio.AbstractEventLoop) -> None:
+    """Start a daemon thread, which `loop` must not keep from running.
+
+    Raises RuntimeError or MemoryError where the system has no more, `AppLoadError` where the app
+    has replaced threads in the meantime.
+    """
+    check_threads(loop)
+    threading.Thread(target=main, name=name, daemon=True).start()
+
+
+class Starter:
+    """Starts the threads of a pool, and says once when there are no more, and when there are."""
+
+    #: Why no thread could be started at the last try.
+    shortage: Exception | None = None
+
+    def start(
+        self, main: Callable[[], object], name: str, loop: asyncio.AbstractEventLoop, others: int
+    ) -> bool:
+        """Start one; False if that cannot be, and `others` are all that there are."""
+        try:
+            start_thread(main, name, loop)
+        except Exception as error:  # see there
+            self.failed(error, others)
+            return False
+        if self.shortage is not None:
+            self.shortage = None
+            logger.warning("threads can be started again")
+        return True
+
+    def failed(self, error: Exception, others: int) -> None:
+        """No thread could be started."""
+        if self.shortage is None:
+            logger.error(
+                "no thread can be started: requests wait for the %d that there are, and get a "
+                "503 if there are none. %s",
+                others,
+                error
+                if isinstance(error, AppLoadError)
+                else f"{error!r}: the limits of processes and memory say how many there can be",
+            )
+        self.shortage = error
