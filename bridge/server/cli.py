@@ -24,7 +24,7 @@ from bridge.server.config import SETTINGS, Config
 from bridge.server.equivalents import equivalent
 from bridge.server.server import Server
 from bridge.server.settings import Setting
-from bridge.server.sources import Layer, make_config, unknown_variables
+from bridge.server.sources import Layer, ignored_variables, make_config
 
 FAILED, NOT_STARTED = 1, 3
 
@@ -139,7 +139,7 @@ def _serve(ctx: click.Context, /, **options: Any) -> None:
     given: Layer = {
         name: (value, _label(name)) for name, value in options.items() if value not in (None, ())
     }
-    for line in unknown_variables(os.environ):
+    for line in ignored_variables(os.environ, given):
         click.echo(f"Warning: {line}", err=True)
     try:
         config = make_config(given, os.environ, file)

@@ -361,7 +361,7 @@ def _one_process(config: Config) -> None:
         raise ConfigError(
             f"workers is {config.workers}, and this version runs one process only. For several, "
             "run: gunicorn -w N -k bridge.server.gunicorn.BridgeWorker module:attr; else set "
-            "--workers 1 (it comes from --workers, BRIDGE_WORKERS, WEB_CONCURRENCY or a file)"
+            "--workers 1 (it comes from --workers, BRIDGE_WORKERS or a file)"
         )
     if config.reload:
         raise ConfigError(

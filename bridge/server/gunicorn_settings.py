@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from bridge.errors import ConfigError
 from bridge.server.config import Config
-from bridge.server.sources import Layer, make_config
+from bridge.server.sources import Layer, ignored_variables, make_config
 
 logger = logging.getLogger("bridge.error")
 
@@ -126,6 +126,8 @@ def worker_config(cfg: Any, app: object) -> Config:
         settings["root_path"] = os.environ["SCRIPT_NAME"]
     layer: Layer = {name: (value, f"Gunicorn's {name}") for name, value in settings.items()}
     environ = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
+    for line in ignored_variables(environ, layer):
+        logger.warning(line)
     return make_config(layer, environ, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -76,10 +77,52 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
     layer: Layer = {}
     for setting in SETTINGS:
         for variable in setting.variables:
-            if environ.get(variable):
+            if environ.get(variable) and not _is_of_others(variable, environ[variable]):
                 layer[setting.name] = (environ[variable], variable)
                 break
     return layer
+
+
+#: What Kubernetes sets for each Service of the namespace; one may be called `bridge`, or begin so.
+_SERVICE_LINK = re.compile(
+    r"BRIDGE_(\w+?_)??(SERVICE_HOST|SERVICE_PORT(_\w+)?"
+    r"|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?|(?P<url>PORT))"
+)
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
+
+
+def _is_service_link(variable: str, value: str) -> bool:
+    link = _SERVICE_LINK.fullmatch(variable)
+    return link is not None and bool(not link["url"] or _SERVICE_URL.match(value))
+
+
+def _asks_for_workers(variable: str, value: str) -> bool:
+    """Platforms set it by the size of the machine; nobody has asked for it."""
+    return variable == "WEB_CONCURRENCY" and value.isdecimal() and int(value) > 1
+
+
+def _is_of_others(variable: str, value: str) -> bool:
+    return _is_service_link(variable, value) or _asks_for_workers(variable, value)
+
+
+def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[str]:
+    """What of the environment is not heeded though it seems to be for us, in a line each (S64)."""
+    lines = []
+    links = sorted(name for name, value in environ.items() if _is_service_link(name, value))
+    if links:
+        more = f" and {len(links) - 1} more" if len(links) > 1 else ""
+        lines.append(
+            f"ignored: {links[0]}{more}, set by Kubernetes for a Service whose name begins with "
+            "bridge; enableServiceLinks: false in the pod keeps such variables away"
+        )
+    asked = environ.get("WEB_CONCURRENCY", "")
+    said = "workers" in command_line or environ.get("BRIDGE_WORKERS")
+    if _asks_for_workers("WEB_CONCURRENCY", asked) and not said:
+        lines.append(
+            f"WEB_CONCURRENCY is {asked}, and this version runs one process, which it starts. For "
+            "several, run: gunicorn -k bridge.server.gunicorn.BridgeWorker module:attr"
+        )
+    return lines + unknown_variables(set(environ) - set(links))
 
 
 def unknown_variables(environ: Iterable[str]) -> list[str]:

@@ -133,6 +133,16 @@ def test_a_variable_that_is_none_of_ours_is_warned_of() -> None:
     assert said in ended.stderr
 
 
+def test_what_platforms_set_does_not_stop_the_start(start_host: StartHost) -> None:
+    """S64: Heroku's WEB_CONCURRENCY, and Kubernetes' variables of a Service called bridge."""
+    platform = {"WEB_CONCURRENCY": "2", "BRIDGE_PORT": "tcp://10.0.0.1:80"}
+    host = start_host(hosts.bridge(HELLO).with_env(**platform))
+    assert httpx.get(host.url("/")).text == "Hello, world!"
+    lines = [line for line in host.log().splitlines() if line.startswith("Warning: ")]
+    assert lines[0].startswith("Warning: ignored: BRIDGE_PORT, set by Kubernetes")
+    assert lines[1].startswith("Warning: WEB_CONCURRENCY is 2, and this version runs one process")
+
+
 # ------------------------------------------------------------- exit code 3: the app does not start
 
 

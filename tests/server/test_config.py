@@ -144,7 +144,7 @@ def test_more_workers_are_refused_for_now() -> None:
     said = error(workers=4)
     assert "workers is 4" in said
     assert "gunicorn" in said
-    assert "WEB_CONCURRENCY" in said
+    assert "BRIDGE_WORKERS" in said
 
 
 def test_reload_is_refused_for_now() -> None:

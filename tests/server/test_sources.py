@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.server.sources import make_config, unknown_variables
+from bridge.server.sources import ignored_variables, make_config, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +56,60 @@ def test_an_empty_variable_says_nothing() -> None:
     assert make_config({}, {"PORT": "", "BRIDGE_ACCESS_LOG": ""}, None).port == 8000
 
 
-def test_platform_that_asks_for_workers_is_told() -> None:
-    """WEB_CONCURRENCY=4 is not ignored in silence, and --workers 1 overrules it."""
+def test_a_platform_that_asks_for_workers_gets_one_process() -> None:
+    """S64: Heroku sets WEB_CONCURRENCY by the machine; an explicit word is still refused."""
+    environ = {"WEB_CONCURRENCY": "4"}
+    assert make_config({}, environ, None).workers == 1
+    (line,) = ignored_variables(environ, {})
+    assert line.startswith("WEB_CONCURRENCY is 4, and this version runs one process, which it ")
+    assert "gunicorn -k bridge.server.gunicorn.BridgeWorker" in line
+    for given in ({"workers": ("1", "--workers")}, {}):
+        said = {} if given else {"BRIDGE_WORKERS": "1"}
+        assert make_config(given, environ | said, None).workers == 1
+        assert ignored_variables(environ | said, given) == []
     with pytest.raises(ConfigError, match="one process only"):
-        make_config({}, {"WEB_CONCURRENCY": "4"}, None)
-    assert make_config({"workers": ("1", "--workers")}, {"WEB_CONCURRENCY": "4"}, None).workers == 1
+        make_config({"workers": ("2", "--workers")}, environ, None)
+    with pytest.raises(ConfigError, match="one process only"):
+        make_config({}, environ | {"BRIDGE_WORKERS": "2"}, None)
+    with pytest.raises(ConfigError, match="WEB_CONCURRENCY is 'many'"):
+        make_config({}, {"WEB_CONCURRENCY": "many"}, None)
+    assert make_config({}, {"WEB_CONCURRENCY": "1"}, None).workers == 1
+
+
+def service_links(name: str) -> dict[str, str]:
+    """What Kubernetes sets in every pod for a Service (its docs, "Accessing the Service")."""
+    return {
+        f"{name}_SERVICE_HOST": "10.0.0.11",
+        f"{name}_SERVICE_PORT": "8000",
+        f"{name}_SERVICE_PORT_HTTP": "8000",
+        f"{name}_PORT": "tcp://10.0.0.11:8000",
+        f"{name}_PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        f"{name}_PORT_8000_TCP_PROTO": "tcp",
+        f"{name}_PORT_8000_TCP_PORT": "8000",
+        f"{name}_PORT_8000_TCP_ADDR": "10.0.0.11",
+    }
+
+
+@pytest.mark.parametrize("name", ["BRIDGE", "BRIDGE_API", "BRIDGE_PROXY"])
+def test_what_kubernetes_sets_is_ignored(name: str) -> None:
+    """S64: all of it, with one line that says why; PORT counts beside it."""
+    environ = service_links(name)
+    assert make_config({}, environ, None).port == 8000
+    assert make_config({}, environ | {"PORT": "9000"}, None).port == 9000
+    (line,) = ignored_variables(environ, {})
+    assert line == (
+        f"ignored: {name}_PORT and 7 more, set by Kubernetes for a Service whose name begins with "
+        "bridge; enableServiceLinks: false in the pod keeps such variables away"
+    )
+
+
+def test_a_port_of_ours_is_none_of_kubernetes() -> None:
+    """S64: a wrong one is told, and not taken for a Service's."""
+    assert make_config({}, {"BRIDGE_PORT": "9000"}, None).port == 9000
+    for wrong in ("http://x", "8000/tcp"):
+        with pytest.raises(ConfigError, match="BRIDGE_PORT is"):
+            make_config({}, {"BRIDGE_PORT": wrong}, None)
+    assert len(ignored_variables({"BRIDGE_SERVICE": "x", "BRIDGE_PORTS": "1"}, {})) == 2
 
 
 @pytest.mark.parametrize(
