@@ -322,9 +322,7 @@ def not_found(accept: str) -> tuple[RawHeaders, bytes]:
     from webob import Request
     from webob.exc import HTTPNotFound
 
-    response = Request.blank("/", accept=accept).get_response(
-        HTTPNotFound("No app is mounted here.")
-    )
+    response = Request.blank("/", accept=accept).get_response(HTTPNotFound())
     response.vary = ("Accept",)
     fields = [
         (name.lower().encode("latin-1"), value.encode("latin-1"))

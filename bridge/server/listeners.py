@@ -15,10 +15,13 @@ Everything here runs at start-up, blocks, and fails with a `ConfigError` that sa
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bridge.errors import ConfigError
@@ -27,6 +30,8 @@ from bridge.server.config import Config
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
 _SYSTEMD_START = 3
 _EVERY_IPV6 = "::"
+#: How often, and how many seconds apart, the lock of a directory is asked for.
+_LOCK_TRIES, _LOCK_PAUSE = 50, 0.02
 
 
 @dataclass(frozen=True)
@@ -246,9 +251,10 @@ def _open_unix(spec: str, config: Config) -> _Opened:
         if path.startswith("@"):
             sock.bind(f"\0{path[1:]}")
             return _listen(sock, config.backlog), None
-        _remove_stale(path)
-        _bind_unix(sock, path, config.uds_mode)
-        return _listen(sock, config.backlog), _remover(path)
+        with _alone_in(os.path.dirname(path) or "."):
+            _remove_stale(path)
+            _bind_unix(sock, path, config.uds_mode)
+            return _listen(sock, config.backlog), _remover(path)
     except OSError as error:
         sock.close()
         if error.errno is None:
@@ -261,18 +267,50 @@ def _open_unix(spec: str, config: Config) -> _Opened:
         raise
 
 
+@contextmanager
+def _alone_in(directory: str) -> Iterator[None]:
+    """Keep other servers that start from looking at their sockets in `directory` meanwhile.
+
+    A socket that is bound and does not listen yet looks like a stale one. Where the lock cannot be
+    had within a second (anybody may hold it), it goes on without.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # it may be closed to readers; that it is not there, `bind` says
+        descriptor = -1
+    try:
+        if descriptor >= 0:
+            _lock(descriptor)
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            time.sleep(_LOCK_PAUSE)
+
+
 def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
-    """Bind so that nobody whom `mode` shuts out can connect at any moment."""
-    mask = os.umask(0o777)
+    """Bind so that nobody whom `mode` shuts out can connect at any moment.
+
+    The mode comes with the file: a `chmod` behind it could meet a link put there meanwhile.
+    """
+    mask = os.umask(0o777 & ~mode)
     try:
         sock.bind(path)
     finally:
         os.umask(mask)
-    os.chmod(path, mode)
 
 
 def _remove_stale(path: str) -> None:
     """Remove the socket of a server that is gone; raise if it lives, or is no socket."""
+    found = _identity(path)
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -287,7 +325,8 @@ def _remove_stale(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
+            if _identity(path) == found:  # it is the one that was asked
+                os.unlink(path)
             return
         except FileNotFoundError:
             return

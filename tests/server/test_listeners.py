@@ -17,6 +17,7 @@ import pytest
 from bridge.errors import ConfigError
 from bridge.server.config import Config
 from bridge.server.listeners import Listener, banner, open_listeners
+from tests.support.hosts import ROOT
 
 
 def has_ipv6() -> bool:
@@ -255,6 +256,65 @@ def test_a_stale_socket_is_replaced(opened: ExitStack, tmp_path: Path) -> None:
     dead.close()
     (listener,) = listen(opened, f"unix:{path}")
     assert greet(listener) == b"hello"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666, 0o777])
+@pytest.mark.parametrize("mask", [0o022, 0o777])
+def test_the_mode_comes_with_the_socket(
+    opened: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, mask: int
+) -> None:
+    """S30: the mode is there from the first moment, and never set on what is at the path later."""
+    monkeypatch.setattr(os, "chmod", None)
+    path = tmp_path / "app.sock"
+    before = os.umask(mask)
+    try:
+        listen(opened, f"unix:{path}", uds_mode=mode)
+        assert os.umask(before) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+STARTER = """
+import sys
+from bridge.errors import ConfigError
+from bridge.server.config import Config
+from bridge.server.listeners import open_listeners
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    listeners = open_listeners(Config(bind=[f"unix:{sys.argv[1]}"]))
+except ConfigError as error:
+    print("refused", flush=True)
+else:
+    print("listens", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_of_several_servers_one_gets_the_socket(tmp_path: Path) -> None:
+    """S30: servers that start together do not take each other's new socket for a stale one."""
+    path = tmp_path / "app.sock"
+    with ExitStack() as running:
+        starters = [
+            running.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", STARTER, str(path)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    cwd=ROOT,
+                )
+            )
+            for _ in range(4)
+        ]
+        assert [one.stdout.readline() for one in starters] == [b"ready\n"] * 4  # type: ignore[union-attr]
+        for one in starters:
+            one.stdin.write(b"go\n")  # type: ignore[union-attr]
+            one.stdin.flush()  # type: ignore[union-attr]
+        said = sorted(one.stdout.readline() for one in starters)  # type: ignore[union-attr]
+        assert said == [b"listens\n"] + [b"refused\n"] * 3
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
 
 
 def test_a_live_socket_is_left_alone(opened: ExitStack, tmp_path: Path) -> None:
