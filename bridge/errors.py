@@ -77,7 +77,14 @@ class WaitNotPossible(BridgeError):
 
 
 class LifespanFailed(BridgeError):
-    """An app reported that its startup or shutdown failed."""
+    """An app's startup or shutdown failed: `phase` says which of them.
+
+    The command line exits with 3 after ``startup``, and with 1 after ``shutdown``.
+    """
+
+    def __init__(self, message: str, phase: str = "startup") -> None:
+        super().__init__(message)
+        self.phase = phase
 
 
 class ConfigError(BridgeError):

@@ -104,12 +104,13 @@ class Lifespan:
         if answer is not None:
             if answer["type"].endswith(".failed"):
                 await talk.wait_until_idle()
-                raise LifespanFailed(_said(phase, answer)) from talk.error
+                raise _failed(phase, answer, talk.error) from talk.error
             return True
         if not talk.ended:
             raise LifespanFailed(
                 f"the app did not answer lifespan.{phase} within {timeout} s; raise "
-                f"--timeout-{phase}, or use --lifespan off if the app knows no lifespan"
+                f"--timeout-{phase}, or use --lifespan off if the app knows no lifespan",
+                phase,
             )
         return False
 
@@ -148,8 +149,10 @@ async def answer_for_all(children: Mapping[str, Lifespan], receive: Receive, sen
         for name, lifespan in children.items():
             failure = await _start_named(name, lifespan)
             if failure is not None:
-                failures = [failure, *await _stop_all(running)]
+                failures = [f"{name}: {failure}", *await _stop_all(running)]
                 await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
+                if isinstance(failure.__cause__, Exception):
+                    raise failure.__cause__  # as frameworks do: the host shows where it came from
                 return
             running[name] = lifespan
         await send({"type": "lifespan.startup.complete"})
@@ -162,11 +165,11 @@ async def answer_for_all(children: Mapping[str, Lifespan], receive: Receive, sen
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _start_named(name: str, lifespan: Lifespan) -> str | None:
+async def _start_named(name: str, lifespan: Lifespan) -> LifespanFailed | None:
     try:
         await lifespan.startup()
     except LifespanFailed as error:
-        return f"{name}: {error}"
+        return error
     except asyncio.CancelledError:
         logger.error("%s: was still starting when the start was given up", name)
         raise
@@ -197,6 +200,8 @@ class _Conversation:
         self._answer: asyncio.Future[Message] = loop.create_future()
         self._idle = asyncio.Event()
         self._deadline: float | None = None
+        #: What it sent when it ended by itself while the app was served.
+        self._gave_up: Message | None = None
         scope: Scope = {
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
@@ -253,11 +258,21 @@ class _Conversation:
             self.asked == "shutdown" or self._answer.result()["type"].endswith(".failed")
         )
 
+    @property
+    def _has_started(self) -> bool:
+        return self._answer.done() and self._answer.result()["type"] == "lifespan.startup.complete"
+
     def _note_early_end(self) -> None:
-        if self.error is None:
+        if self.error is None and not self._gave_up:
             logger.debug("the app returned from its lifespan right after startup")
         elif not isinstance(self.error, asyncio.CancelledError):
-            logger.error("the app's lifespan ended with an exception", exc_info=self.error)
+            said = str((self._gave_up or {}).get("message") or "").strip()
+            logger.error(
+                "the app's lifespan ended in the middle, and nobody had asked it to shut down%s; "
+                "requests are still served, but what it had opened may be closed",
+                f": {said}" if said and self.error is None else "",
+                exc_info=self.error,
+            )
 
     async def _receive(self) -> Message:
         if self._over:
@@ -268,6 +283,9 @@ class _Conversation:
 
     async def _send(self, message: Any) -> None:
         kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "lifespan.shutdown.failed" and self.asked == "startup" and self._has_started:
+            self._gave_up = message  # what a framework says when a task group of the app's dies
+            return
         legal = (f"lifespan.{self.asked}.complete", f"lifespan.{self.asked}.failed")
         if kind not in legal:
             raise IllegalMessage(f"the app sent {message!r} in its lifespan; legal now: {legal}")
@@ -276,12 +294,16 @@ class _Conversation:
         self._answer.set_result(message)
 
 
-def _said(phase: str, answer: Message) -> str:
+def _failed(phase: str, answer: Message, error: BaseException | None) -> LifespanFailed:
     said = str(answer.get("message") or "").strip()
-    return f"{phase} failed: {said}" if said else f"{phase} failed, and the app gave no message"
+    if error is not None and said.startswith("Traceback "):
+        # Frameworks send the traceback, and raise its error on: it shall be shown once.
+        said = f"{type(error).__name__}: {error}"
+    told = f": {said}" if said else ", and the app gave no message"
+    return LifespanFailed(f"{phase} failed{told}", phase)
 
 
 def _raised(phase: str, error: BaseException) -> LifespanFailed:
-    failed = LifespanFailed(f"the app raised {error!r} at lifespan.{phase}")
+    failed = LifespanFailed(f"the app raised {error!r} at lifespan.{phase}", phase)
     failed.__cause__ = error
     return failed

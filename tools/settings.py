@@ -48,8 +48,15 @@ process with a warning. What Kubernetes sets for a Service called bridge (such a
 lower one. Sizes are bytes, and may end in `K`, `M` or `G`; times are seconds; paths are seen from
 the working directory. Permissions are octal: `660` as text, `0o660` as a number.
 
-Exit codes: 0, told to stop, and stopped; 1, something outside went wrong (the address is in use);
-2, wrong usage or a wrong setting; 3, the app could not be loaded or started.
+Exit codes: 0, told to stop, and stopped; 1, something outside went wrong (the address is in use),
+or the app's lifespan failed at its shutdown; 2, wrong usage or a wrong setting; 3, the app could
+not be loaded or started: starting it again does not help. A process that hangs when it is told to
+stop is ended: 130 after a second SIGINT, 143 when the time for SIGTERM is up.
+
+Signals: SIGTERM and SIGINT stop, and SIGINT again cuts what the stop waits for; also where SIGINT
+was ignored at the start (`&` in a shell script), as in uvicorn and Gunicorn. SIGHUP reads the
+certificates again, and stops a server whose terminal was closed, unless it was started with
+`nohup`. SIGUSR1 opens log files again that were moved, and SIGUSR2 logs the figures of the runners.
 
 `--workers` above 1 and `--reload` are refused for now. For several processes, use
 [Gunicorn](../howto/run-under-gunicorn.md).

@@ -1,7 +1,9 @@
 """`asgi-bridge serve module:attr`: the command line, made from the settings.
 
-Exit codes: 0, told to stop and stopped; 1, something outside (an address in use); 2, wrong usage;
-3, the app could not be loaded or started. A supervisor should not start it again after 2 and 3.
+Exit codes: 0, told to stop and stopped; 1, something outside (an address in use), or the app failed
+at its shutdown; 2, wrong usage; 3, the app could not be loaded or started. A supervisor should not
+start it again after 2 and 3. Whoever does not end in time is ended: 130 after a second SIGINT, 143
+after SIGTERM.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from bridge.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config import SETTINGS, Config
 from bridge.server.equivalents import equivalent
-from bridge.server.server import Server
+from bridge.server.server import STARTING_LIMIT, Server
 from bridge.server.settings import Setting
+from bridge.server.signals import end_within
 from bridge.server.sources import Layer, ignored_variables, make_config
+from bridge.server.stopping import CUT_GRACE
 
 FAILED, NOT_STARTED = 1, 3
 
@@ -167,19 +171,23 @@ main.add_command(
 
 def run(config: Config) -> None:
     """Serve until told to stop; leaves the process with the fitting exit code where that fails."""
+    server = Server(config)
     try:
-        Server(config).run()
+        server.run()
     except ConfigError as error:
         if getattr(error.__cause__, "errno", None) == errno.EADDRINUSE:
             _leave(error, FAILED)
         raise click.UsageError(str(error)) from error
     except (AppLoadError, LifespanFailed) as error:
-        _leave(error, NOT_STARTED)
+        stopping = isinstance(error, LifespanFailed) and error.phase == "shutdown"
+        _leave(error, FAILED if stopping else NOT_STARTED)
+    end_within(max(server.time_left(), CUT_GRACE), 0)
 
 
 def _leave(error: Exception, code: int) -> NoReturn:
     """Say what is wrong, below the traceback of the app's own code where that raised."""
-    if code == NOT_STARTED and error.__cause__ is not None:
+    if isinstance(error, (AppLoadError, LifespanFailed)) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
     click.echo(f"Error: {error}", err=True)
+    end_within(STARTING_LIMIT, code)
     sys.exit(code)

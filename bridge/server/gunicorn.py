@@ -41,8 +41,9 @@ from bridge.server.gunicorn_settings import worker_config
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener
 from bridge.server.log_format import Record
-from bridge.server.loop import run
+from bridge.server.loop import complete, own_loop
 from bridge.server.server import Server
+from bridge.server.signals import Signals
 
 logger = logging.getLogger("bridge.error")
 
@@ -62,8 +63,20 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         """Gunicorn: serve until told to stop."""
         _share_handlers(self.log)
         try:
-            run(self._serve())
+            with own_loop(self._time_left) as loop:
+                soon = loop.call_soon_threadsafe
+                table: dict[int, Callable[[], object]] = {
+                    signal.SIGTERM: lambda: soon(self._retire),
+                    signal.SIGQUIT: lambda: soon(self._quit),
+                    signal.SIGINT: lambda: soon(self._quit),
+                    signal.SIGUSR1: lambda: soon(self.log.reopen_files),
+                }
+                with Signals(table, in_children=signal.SIG_DFL):
+                    complete(loop, self._serve())
         except (AppLoadError, ConfigError, LifespanFailed) as error:
+            if isinstance(error, LifespanFailed) and error.phase == "shutdown":
+                self.log.error("%s", error, exc_info=error.__cause__)
+                sys.exit(1)  # not the other code, which tells Gunicorn to give up
             self.log.error("the worker cannot start: %s", error, exc_info=error.__cause__)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         finally:
@@ -73,13 +86,6 @@ class BridgeWorker(Worker):  # type: ignore[misc]
     async def _serve(self) -> None:
         self._retired = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number, handler in {
-            signal.SIGTERM: self._retire,
-            signal.SIGQUIT: self._quit,
-            signal.SIGINT: self._quit,
-            signal.SIGUSR1: self.log.reopen_files,
-        }.items():
-            loop.add_signal_handler(number, handler)
         server = self._server = _WorkerServer(worker_config(self.cfg, self.wsgi), self)
         self._beat(loop)
         await server.start(
@@ -89,6 +95,9 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         deadline = loop.time() + server.config.timeout_graceful_shutdown
         await server.retire(still_accepting=self.alive)
         await server.stop(deadline - loop.time())
+
+    def _time_left(self) -> float:
+        return 0 if self._server is None else self._server.time_left()
 
     # --------------------------------------------------------- the heartbeat
 

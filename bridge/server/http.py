@@ -458,7 +458,7 @@ class HttpProtocol(Identity):
         if at_once:
             self.abort()
         elif exchange is None:
-            if not self._buffer and not self._close_at:
+            if not self._close_at and (self.state.late or not self._buffer):
                 self._close(lingering=False)
         elif isinstance(exchange, Drain):
             self.drained_body(False)

@@ -57,6 +57,12 @@ class Listener:
         """Whether clients come over a Unix socket, and so have no address."""
         return self.socket.family == socket.AF_UNIX
 
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Host and port, or the path of a Unix socket (``@name``: an abstract one)."""
+        name = self.socket.getsockname()
+        return _unix_name(name) if self.is_unix else (name[0], name[1])
+
     def describe(self) -> str:
         """The URL for the banner: ``http://127.0.0.1:8000`` or ``unix:/run/app.sock``."""
         name = self.socket.getsockname()

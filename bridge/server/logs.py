@@ -67,6 +67,49 @@ def configure_logging(config: Config) -> None:
     _give("bridge.access", logging.StreamHandler(sys.stdout), logging.Formatter("%(message)s"))
 
 
+def reopen_log_files() -> None:
+    """Open the files of all loggers again, if others were moved into their place (SIGUSR1).
+
+    A file that is still the one at its path is left alone.
+    """
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    handlers = {
+        handler: None
+        for logger in loggers
+        if isinstance(logger, logging.Logger)
+        for handler in logger.handlers
+        if isinstance(handler, logging.FileHandler)
+    }
+    opened = [handler.baseFilename for handler in handlers if _reopen(handler)]
+    logging.getLogger("bridge.error").info(
+        "SIGUSR1: %s", f"opened again: {', '.join(opened)}" if opened else "no log file has moved"
+    )
+
+
+def _reopen(handler: logging.FileHandler) -> bool:
+    """Have `handler` write to what is at its path now; whether that is another file."""
+    handler.acquire()
+    try:
+        stream = handler.stream
+        if stream is None or _is_at(stream, handler.baseFilename):
+            return False
+        handler.stream = handler._open()
+        stream.close()
+        return True
+    except OSError:
+        handler.handleError(logging.makeLogRecord({"msg": handler.baseFilename}))
+        return False
+    finally:
+        handler.release()
+
+
+def _is_at(stream: TextIO, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def in_colour(stream: TextIO) -> bool:
     """Whether `stream` is a terminal, and its user does not mind colours (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR")

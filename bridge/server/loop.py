@@ -1,28 +1,93 @@
-"""The event loop of the server, which is uvloop's where there is one."""
+"""The event loop of the server, which is uvloop's where there is one: its life, in bounded time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from asyncio import events
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bridge.event_loop import new_event_loop
+from bridge.event_loop import CANCEL_GRACE, new_event_loop
 
 T = TypeVar("T")
 
+logger = logging.getLogger("bridge.error")
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` on a new loop to its end, as `asyncio.run` does.
+#: Seconds between two looks at what a loop that ends still has to wait for.
+_TICK = 0.02
 
-    But `SystemExit`, which an app's task may raise, ends that task only (S14): asyncio lets it
-    out of the loop as well, and there the loop goes on.
+
+@contextmanager
+def own_loop(
+    time_left: Callable[[], float],
+) -> Iterator[asyncio.AbstractEventLoop]:
+    """A new loop, the current one of this thread; it does not run yet, and is closed at the end.
+
+    Whatever the app has left on it, that takes no longer than the seconds that `time_left` gives,
+    fewer each time: tasks that ignore that they are cancelled and threads (``asyncio.to_thread``)
+    that hang are left behind.
     """
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(main)
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except SystemExit:
-                if task.done():
-                    raise
+    loop = new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield loop
+    finally:
+        try:
+            loop.run_until_complete(_end(time_left))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def complete(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` on `loop` to its end, as ``run_until_complete`` does.
+
+    `SystemExit`, which an app's task may raise, ends that task only (S14): asyncio lets it out of
+    the loop as well, and there the loop goes on.
+    """
+    asyncio.set_event_loop(loop)  # an ``asyncio.run`` of the app's, before, has left none
+    task = loop.create_task(main)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except SystemExit:
+            if task.done():
+                raise
+
+
+async def _end(time_left: Callable[[], float]) -> None:
+    loop = asyncio.get_running_loop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=min(CANCEL_GRACE, time_left()))
+    await _patiently(loop.shutdown_asyncgens(), time_left)
+    if not await _patiently(loop.shutdown_default_executor(), time_left):
+        logger.warning("left threads behind that the app has started and that do not end")
+
+
+async def _patiently(work: Coroutine[Any, Any, None], time_left: Callable[[], float]) -> bool:
+    """Do `work`, at most as long as there is time; whether it was done.
+
+    It is not cancelled: to cancel what joins a thread is to wait for that thread.
+    """
+    task: Any = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    while not task.done() and time_left() > 0:
+        await asyncio.wait([task], timeout=min(_TICK, time_left()))
+    task._log_destroy_pending = False
+    return bool(task.done())
+
+
+@contextmanager
+def hidden_loop() -> Iterator[None]:
+    """Hide that a loop is running: for code that wants to run its own (``asyncio.run``)."""
+    running = events._get_running_loop()
+    events._set_running_loop(None)
+    try:
+        yield
+    finally:
+        events._set_running_loop(running)

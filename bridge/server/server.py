@@ -1,11 +1,11 @@
 """The server: it starts the app, listens, and stops without losing a request (P2, S40, S51).
 
-    start:  lifespan startup -> handlers -> listen -> banner
-    serve:  until SIGTERM or SIGINT
-    stop:   listen no more -> idle connections closed, the others after their answer
-            -> after the grace, cut -> lifespan shutdown
+    start:  import the app -> lifespan startup -> handlers -> listen -> banner
+    serve:  until SIGTERM or SIGINT (`signals.py`)
+    stop:   listen no more -> what is in flight ends, or is cut (`stopping.py`)
+            -> lifespan shutdown
 
-A second SIGINT, or SIGTERM after one, cuts at once.
+A SIGINT cuts what a stop waits for; another SIGTERM changes nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import logging
 import signal
 import ssl
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from time import monotonic
 from typing import Any
 
 from bridge.detect import as_asgi
@@ -26,27 +25,29 @@ from bridge.lifespan import Lifespan
 from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.announcement import announcement
 from bridge.server.config import Config
-from bridge.server.exchange import Exchange
-from bridge.server.handlers import make_handler, runners_of, stop_runners
-from bridge.server.http import Handler, HttpProtocol
+from bridge.server.handlers import WebSockets, make_handler, runners_of, stop_runners
+from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener, banner, open_listeners
 from bridge.server.loading import load
-from bridge.server.logs import configure_logging
-from bridge.server.loop import run
+from bridge.server.logs import configure_logging, reopen_log_files
+from bridge.server.loop import complete, hidden_loop, own_loop
 from bridge.server.proxied import (
     AcceptBeforeTls,
     AnnouncedHttpProtocol,
     ProxiedHttpProtocol,
 )
-from bridge.server.request_head import RequestHead
 from bridge.server.running import hand_on
+from bridge.server.signals import Interrupted, Signals, Terminal
 from bridge.server.sources import from_python
 from bridge.server.state import TICK, ServerState
-from bridge.server.stopping import Draining, unless
+from bridge.server.stopping import CANCEL_GRACE, CUT_GRACE, Draining, unless
 from bridge.server.tls import SHUTDOWN_TIMEOUT, make_context, reload_certificates
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
+
+#: Seconds that a process has to end when it is told to while it starts.
+STARTING_LIMIT = 5.0
 
 #: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
 #: is somebody else's. The listener knows better which to remove (S30).
@@ -72,38 +73,148 @@ class Server:
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._access_log: AccessLog | None = None
+        self._loaded = self._loading = self._started = False
+        # Where it runs, for signals; and its own signals, if the process is its own.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._signals: Signals | None = None
+        self._terminal = Terminal()
         self._stop = asyncio.Event()
-        self._cut = False
+        self._told = self._cut = self._hurried = False
+        self._deadline = 0.0
 
     # --------------------------------------------------------- the whole story
 
     def run(self) -> None:
-        """Serve until told to stop, on a loop of its own.
+        """Serve until told to stop, on a loop of its own; the app is imported before that runs.
 
-        Raises `ConfigError`, `AppLoadError` or `LifespanFailed` where it cannot start.
+        Raises `ConfigError`, `AppLoadError` or `LifespanFailed` where it cannot start; the first
+        of them also where a loop is running already.
         """
+        _refuse_running_loop("Server.run()")
         configure_logging(self.config)
-        run(self.serve())
+        self._signals = Signals(self._table(), limit=self._limit)
+        with self._signals, own_loop(self.time_left) as loop:
+            if self._load_unless_told():
+                complete(loop, self.serve())
 
     async def serve(self) -> None:
-        """Start, serve until a signal or `request_stop`, stop. Raises as `run` does."""
-        with _Signals(self):
-            if not await unless(self._stop.is_set, self.start()):
-                logger.info("told to stop before the app had started")
-                return
-            try:
-                await self._stop.wait()
-            finally:
-                await self.stop()
+        """Start, serve until a signal or `request_stop`, stop. Raises as `run` does.
+
+        In the main thread it minds the process's signals meanwhile, beside other servers there.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            if self._signals is not None:
+                self._signals.listen()
+                await self._serve()
+            else:
+                with Signals(self._table()):
+                    await self._serve()
+        finally:
+            self._loop = None
+
+    async def _serve(self) -> None:
+        if not self._load_unless_told():
+            return
+        if not await unless(self._stop.is_set, self.start()):
+            logger.info("told to stop before the app had started")
+            return
+        try:
+            await self._stop.wait()
+        finally:
+            await self.stop()
+
+    def _load_unless_told(self) -> bool:
+        """Import the app, unless told to stop, also by a signal that comes meanwhile."""
+        try:
+            self._loading = True
+            if not self._told:
+                self.load()
+        except Interrupted:
+            pass
+        finally:
+            self._loading = False
+        if self._told:  # the app may have swallowed the interruption
+            logger.info("told to stop before the app was imported")
+        return not self._told
+
+    # --------------------------------------------------------- being told to stop
 
     def request_stop(self) -> None:
         """Stop gracefully; asked a second time, at once. On the loop's thread."""
-        if self._stop.is_set():
+        if self._told:
             self._cut = True
+        self._told = True
         self._stop.set()
+
+    def _table(self) -> dict[int, Callable[[], None]]:
+        """What to do for each signal; called between any two steps of the main thread."""
+        return {
+            signal.SIGTERM: self._on_sigterm,
+            signal.SIGINT: self._on_sigint,
+            signal.SIGHUP: lambda: self._soon(self._hang_up),
+            signal.SIGUSR1: lambda: self._soon(reopen_log_files),
+            signal.SIGUSR2: lambda: self._soon(self.log_stats),
+        }
+
+    def _on_sigterm(self) -> None:
+        """The first one stops; more change nothing."""
+        if not self._told:
+            self._told = True
+            self._heed()
+
+    def _on_sigint(self) -> None:
+        """Stops; where that is under way already, cuts."""
+        self._cut = self._told
+        self._told = True
+        self._heed()
+
+    def _heed(self) -> None:
+        if self._loading:
+            raise Interrupted
+        self._soon(self._stop.set)
+
+    def _soon(self, function: Callable[[], object]) -> None:
+        """Have `function` called on the loop, where there is one."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(function)
+
+    def _hang_up(self) -> None:
+        """SIGHUP: certificates are read again; but who loses its terminal ends with it."""
+        if self._terminal.is_closed():
+            logger.warning("the terminal was closed: stopping")
+            self._told = True
+            self._stop.set()
+        else:
+            self.reload_certificates()
+
+    @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        """Where it listens now: host and port, or the path of a Unix socket.
+
+        Port 0 is the one that the system gave. Empty before the start and after the stop.
+        """
+        return [each.address for each in self._listeners]
 
     def _is_cut(self) -> bool:
         return self._cut
+
+    def time_left(self) -> float:
+        """Seconds that are left for what is still there when the server has stopped."""
+        if self._cut and not self._hurried:
+            self._hurried, self._deadline = True, monotonic() + CUT_GRACE
+        if not self._deadline:  # it has never started
+            self._deadline = monotonic() + CANCEL_GRACE
+        return max(self._deadline - monotonic(), 0)
+
+    def _limit(self) -> float | None:
+        """Seconds in which the process must have ended if it is told now; None: any."""
+        if not self._started:
+            return STARTING_LIMIT
+        config = self.config
+        if not config.timeout_shutdown:
+            return None
+        return config.timeout_graceful_shutdown + config.timeout_shutdown + STARTING_LIMIT
 
     # --------------------------------------------------------- start
 
@@ -112,7 +223,7 @@ class Server:
         config, loop = self.config, asyncio.get_running_loop()
         self.state = state = ServerState(config, loop)
         self._tls = make_context(config)
-        self._app = self._load()
+        self.load()
         own = open_listeners(config) if listeners is None else listeners
         try:
             self._access_log = make_access_logger(config, on_loop(loop))
@@ -137,9 +248,20 @@ class Server:
             await stop_runners(self._app, 0)
             raise
         self._sweep()
+        self._started = True
         if not listeners:
             for line in (*announcement(config, self._app), banner(own)):
                 logger.info(line)
+
+    def load(self) -> None:
+        """Import the app, where `config` names one; `run`, `serve` and `start` do that themselves.
+
+        The app's code sees no running loop: it may use ``asyncio.run``. Raises as `run` does.
+        """
+        if not self._loaded:
+            with hidden_loop():
+                self._app = self._load()
+            self._loaded = True
 
     def _load(self) -> ASGIApp:
         config = self.config
@@ -155,7 +277,7 @@ class Server:
     async def _listen(self, listeners: Sequence[Listener]) -> None:
         loop, state = asyncio.get_running_loop(), self.state
         handler = make_handler(self._app, self._lifespan.state)
-        websocket = _WebSockets(self._app, state, self._lifespan.state)
+        websocket = WebSockets(self._app, state, self._lifespan.state)
         protocol = ProxiedHttpProtocol if self.config.proxy_protocol else HttpProtocol
         self._listeners = listeners
         if self.config.proxy_protocol and self._tls is not None:
@@ -245,71 +367,33 @@ class Server:
         if grace is None:
             grace = self.config.timeout_graceful_shutdown
         deadline = loop.time() + grace
+        self._deadline = monotonic() + grace
         try:
             await Draining(state, self._app, self._is_cut, self.cut_by).run(deadline)
             await unless(self._is_cut, self._lifespan.shutdown())
             logger.info("stopped")
         finally:
+            self._deadline = max(self._deadline, monotonic() + CANCEL_GRACE)
             if self._sweeper is not None:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
 
 
-class _WebSockets:
-    """Opens exchanges as `WebSocketHandler` does, which it makes for the first handshake.
-
-    What that needs, the `websockets` library above all, takes 4 MB and some 20 ms to load.
-    """
-
-    def __init__(self, *settings: Any) -> None:
-        self._settings = settings
-
-    @cached_property
-    def _handler(self) -> Handler:
-        from bridge.server.websocket import WebSocketHandler
-
-        return WebSocketHandler(*self._settings)
-
-    def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
-        """An exchange for this handshake. Raises `RequestError` (400, 426)."""
-        return self._handler.open(connection, head)
-
-
-class _Signals:
-    """The signals of a server that is its process's main program; put back at the end."""
-
-    def __init__(self, server: Server) -> None:
-        self._table: dict[signal.Signals, Callable[[], None]] = {
-            signal.SIGTERM: server.request_stop,
-            signal.SIGINT: server.request_stop,
-            signal.SIGHUP: server.reload_certificates,
-            signal.SIGUSR2: server.log_stats,
-        }
-
-    def __enter__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        if threading.current_thread() is not threading.main_thread():
-            self._table = {}
-        for number, handler in self._table.items():
-            self._loop.add_signal_handler(number, handler)
-
-    def __exit__(self, *exc_info: object) -> None:
-        for number in self._table:
-            self._loop.remove_signal_handler(number)
+def _refuse_running_loop(name: str) -> None:
+    """Raise `ConfigError` where a loop is running: in a notebook, or in async code."""
+    if asyncio._get_running_loop() is not None:
+        raise ConfigError(
+            f"{name} runs an event loop of its own, and one runs here already; there, say: "
+            "from bridge.server import Config, Server; await Server(Config(app=app)).serve()"
+        )
 
 
 def serve(app: Any, **settings: Any) -> None:
     """Serve `app` (an app of any kind, or ``"module:attr"``) until the process is told to stop.
 
-    `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`.
+    `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`;
+    where a loop runs already, `ConfigError`: ``await Server(Config(app=app)).serve()`` there.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        Server(from_python(app, settings)).run()
-    else:
-        raise ConfigError(
-            "serve() runs an event loop of its own, and one runs here already; there, say: "
-            "from bridge.server import Config, Server; await Server(Config(app=app)).serve()"
-        )
+    _refuse_running_loop("serve()")
+    Server(from_python(app, settings)).run()

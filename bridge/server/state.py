@@ -95,6 +95,8 @@ class ServerState:
         self.tasks: set[asyncio.Task[None]] = set()
         #: The server is stopping: each answer is its connection's last.
         self.retiring = False
+        #: It has been for long enough: also whoever has sent half a head is idle.
+        self.late = False
         #: What was still busy at the end is being cut.
         self.cut = False
         #: What requests that come in at one place have in common, as the handlers worked it out.

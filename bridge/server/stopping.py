@@ -20,14 +20,14 @@ from bridge.server.asgi_handler import AsgiExchange
 from bridge.server.draining import Drain
 from bridge.server.handlers import runners_of, stop_runners
 from bridge.server.http import HttpProtocol
-from bridge.server.state import ServerState, Swept
+from bridge.server.state import ServerState
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
 
 #: Seconds between two looks at a server that is stopping.
 TICK = 0.02
-#: Seconds that a client has to finish a request head, or to read a refusal, at the end.
+#: Seconds that a client has to finish a request head at the end.
 HEAD_GRACE = 2.0
 #: Seconds that what is cancelled has to clean up; and how long when somebody is impatient.
 CANCEL_GRACE = 1.0
@@ -43,7 +43,7 @@ async def unless(told: Callable[[], bool], work: Coroutine[Any, Any, object]) ->
         task.result()
         return True
     task.cancel()
-    await asyncio.wait([task], timeout=CANCEL_GRACE)
+    await asyncio.wait([task], timeout=3 * CANCEL_GRACE)  # it may cancel others, and wait for them
     return False
 
 
@@ -69,7 +69,9 @@ class Draining:
         told = False
         await asyncio.sleep(TICK)  # for connections and requests that came and are not read
         while True:
-            self._retire(late=loop.time() > heads_until)
+            self._state.late = loop.time() > heads_until
+            for connection in list(self._state.connections):
+                connection.retire(at_once=False)
             await asyncio.sleep(0)  # those that are closed leave
             if not self._is_busy() or self._is_cut() or loop.time() >= deadline:
                 break
@@ -80,11 +82,6 @@ class Draining:
         await unless(self._is_cut, stop_runners(self._app, max(deadline - loop.time(), TICK)))
         if self._is_cut():
             await stop_runners(self._app, TICK)
-
-    def _retire(self, *, late: bool) -> None:
-        """Close what is idle; where it is `late`, also who does not come to the point."""
-        for connection in list(self._state.connections):
-            connection.retire(at_once=late and _is_done(connection))
 
     async def _cut(self) -> None:
         """End what is left of connections and tasks."""
@@ -149,19 +146,10 @@ class Draining:
             return False
         remedy = f"; {self._remedy} {_be(busy, 'it', 'them')}" if self._remedy else ""
         logger.info(
-            "stopping: %s %s still busy (at most %.3g s%s)",
-            *(_words(busy), _be(busy, "is", "are"), seconds, remedy),
+            "stopping: %s %s still busy (at most %g s%s)",
+            *(_words(busy), _be(busy, "is", "are"), round(seconds, 1), remedy),
         )
         return True
-
-
-def _is_done(connection: Swept) -> bool:
-    """Nobody answers there, and the client has all that was answered."""
-    return (
-        isinstance(connection, HttpProtocol)
-        and connection.exchange is None
-        and connection.delivered()
-    )
 
 
 def _is_answering(connection: HttpProtocol) -> bool:
