@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Final, TypeAlias
 
 from bridge.server.config import Config
@@ -56,12 +57,12 @@ class AccessLog:
         self._line = compile_format(template, colour=colour)
         self._logger = logger
         self._later = later
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[str, Context]] = []
         self._scheduled = False
 
     def __call__(self, record: Record) -> None:
-        """Take a request that is over. Any thread may call this."""
-        self._waiting.append(self._line(record))
+        """Take a request that is over. Any thread may call this, in the request's own context."""
+        self._waiting.append((self._line(record), copy_context()))
         if not self._scheduled:
             # Two threads may both get here: the second flush finds nothing, and no line stays.
             self._scheduled = True
@@ -88,10 +89,10 @@ class AccessLog:
             return
         handler = line_handler(logger)
         if handler is not None:
-            write_lines(handler, lines)
+            write_lines(handler, [line for line, _ in lines])
         else:
-            for line in lines:
-                logger.info(line)
+            for line, context in lines:
+                context.run(logger.info, line)  # for filters that look at context variables
 
 
 def make_access_logger(config: Config, later: Later | None = None) -> AccessLog | None:
