@@ -35,7 +35,7 @@ from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
 from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
-from bridge.server.lazy_scope import LazyScope
+from bridge.server.lazy_scope import SEED, LazyScope
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
@@ -259,7 +259,7 @@ class WsgiExchange(Exchange):
             if head.kept:
                 head.template, head.base = template, base
         environ = template | (connection.environ or connection.make_environ())
-        scope = environ["asgi.scope"] = LazyScope()
+        scope = environ["asgi.scope"] = LazyScope(SEED)
         scope.maker = self
         environ["wsgi.early_hints"] = self.early_hints
         if head.length:
