@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bridge.reporting import make_safe
+
+for _name in ("bridge.error", "bridge.access"):
+    make_safe(_name)  # here, for everything that could use them imports this file
+
 
 def counted(number: int, what: str) -> str:
     """``1 request``, ``2 requests``: for what people read."""

@@ -443,17 +443,21 @@ class Exchange:
             self.will_close()
             self.over = True
             log = self.connection.state.access_log
-            if log is not None and self.status:
-                log(self)
-            self.connection.cut()
-            self.wake()
+            try:
+                if log is not None and self.status:
+                    log(self)
+            finally:
+                self.connection.cut()
+                self.wake()
 
     def end(self) -> None:
         """The response has been written."""
         self.over = True
         log = self.connection.state.access_log
-        if log is not None:
-            log(self)
-        self.connection.finished(self)
-        if self._event is not None:
-            self._event.set()
+        try:
+            if log is not None:
+                log(self)
+        finally:
+            self.connection.finished(self)
+            if self._event is not None:
+                self._event.set()

@@ -221,7 +221,10 @@ class _LoggerClassLog(AccessLog):
         self._log = log
 
     def __call__(self, record: Record) -> None:
-        self._log.access(*_as_gunicorn_has_it(record))
+        try:
+            self._log.access(*_as_gunicorn_has_it(record))
+        except Exception:  # it must not keep the request from its end
+            logger.exception("the logger class could not take a request")
 
     def flush(self) -> None:
         """Nothing waits."""
