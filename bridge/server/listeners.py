@@ -277,12 +277,12 @@ def _open_unix(spec: str, config: Config) -> _Opened:
 def _alone_in(directory: str) -> Iterator[None]:
     """Keep other servers that start from looking at their sockets in `directory` meanwhile.
 
-    A socket that is bound and does not listen yet looks like a stale one. Where the lock cannot be
-    had within a second (anybody may hold it), it goes on without.
+    A socket that is bound and does not listen yet looks like a stale one. Anybody may hold the
+    lock: after a second it goes on without.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # it may be closed to readers; that it is not there, `bind` says
+    except OSError:  # closed to readers; or it is not there, as `bind` says
         descriptor = -1
     try:
         if descriptor >= 0:
@@ -317,11 +317,9 @@ def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
 def _remove_stale(path: str) -> None:
     """Remove the socket of a server that is gone; raise if it lives, or is no socket."""
     found = _identity(path)
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
+    if found is None:
         return
-    if not stat.S_ISSOCK(mode):
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise ConfigError(
             f"cannot listen on unix:{path}: a file that is no socket is in the way; remove it, or "
             "choose another path"
