@@ -1,4 +1,4 @@
-"""The server's loop: what an app sees of it before it runs (S64)."""
+"""The server's loop: what an app sees of it before it runs (S65)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make():
 def test_no_loop_runs_while_an_app_is_imported(
     tmp_path: Path, start_host: StartHost, options: list[str]
 ) -> None:
-    """S64: an app may use ``asyncio.run`` when it is imported, as under any other program."""
+    """S65: an app may use ``asyncio.run`` when it is imported, as under any other program."""
     (tmp_path / "no_loop.py").write_text(WANTS_NO_LOOP)
     host = start_host(bridge(*options, "--app-dir", str(tmp_path), "--lifespan=off"))
     with Client(host.connect()) as client:
@@ -49,7 +49,7 @@ def test_no_loop_runs_while_an_app_is_imported(
 
 
 def test_no_loop_is_seen_where_one_runs(tmp_path: Path) -> None:
-    """S64: nor where the server is started on a loop: ``await Server(config).serve()``."""
+    """S65: nor where the server is started on a loop: ``await Server(config).serve()``."""
     (tmp_path / "no_loop_here.py").write_text(WANTS_NO_LOOP)
     server = Server(Config(app="no_loop_here:make", factory=True, app_dir=str(tmp_path), port=0))
 
@@ -68,7 +68,7 @@ def test_no_loop_is_seen_where_one_runs(tmp_path: Path) -> None:
 def test_the_loop_of_an_import_is_the_one_that_serves(
     tmp_path: Path, start_host: StartHost
 ) -> None:
-    """S64: what an app gives to ``asyncio.get_event_loop()`` at its import runs later."""
+    """S65: what an app gives to ``asyncio.get_event_loop()`` at its import runs later."""
     (tmp_path / "early_task.py").write_text(
         "import asyncio\n"
         "done = asyncio.Event()\n"
