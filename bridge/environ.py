@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from io import TextIOBase
 from urllib.parse import quote, unquote_to_bytes
 
 from bridge.file_wrapper import FileWrapper
@@ -26,6 +27,17 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 
 #: Characters that stand for themselves in a target's path (RFC 3986 §3.3).
 _PATH_SAFE = "/:@!$&'()*+,;=~"
+
+
+class _Nowhere(TextIOBase):
+    """A text stream that keeps nothing."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+#: ``wsgi.errors`` of a process that has no standard error: a daemon, a program without a console.
+NOWHERE = _Nowhere()
 
 
 def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http") -> Environ:

@@ -103,6 +103,8 @@ def make_access_logger(config: Config, later: Later | None = None) -> AccessLog 
     logger = logging.getLogger("bridge.access")
     if not config.access_log or not logger.isEnabledFor(logging.INFO):
         return None
+    if not logger.propagate and all(type(each) is logging.NullHandler for each in logger.handlers):
+        return None  # there is no standard output
     handler = line_handler(logger)
     colour = handler is not None and in_colour(handler.stream)
     return AccessLog(config.access_log_format, logger, later, colour=colour)

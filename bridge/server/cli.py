@@ -24,6 +24,7 @@ from bridge.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config import SETTINGS, Config
 from bridge.server.equivalents import equivalent
+from bridge.server.logs import open_standard_descriptors
 from bridge.server.server import STARTING_LIMIT, Server
 from bridge.server.settings import Setting
 from bridge.server.signals import end_within
@@ -171,6 +172,7 @@ main.add_command(
 
 def run(config: Config) -> None:
     """Serve until told to stop; leaves the process with the fitting exit code where that fails."""
+    open_standard_descriptors()
     server = Server(config)
     try:
         server.run()

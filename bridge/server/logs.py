@@ -63,8 +63,30 @@ def configure_logging(config: Config) -> None:
         _apply(config.log_config)
         return
     formatter = _ColourFormatter if in_colour(sys.stderr) else logging.Formatter
-    _give("bridge", logging.StreamHandler(sys.stderr), formatter(_LINE, _TIME))
-    _give("bridge.access", logging.StreamHandler(sys.stdout), logging.Formatter("%(message)s"))
+    _give("bridge", _handler(sys.stderr), formatter(_LINE, _TIME))
+    _give("bridge.access", _handler(sys.stdout), logging.Formatter("%(message)s"))
+
+
+def _handler(stream: TextIO | None) -> logging.Handler:
+    """What writes to `stream`; a daemon and a program without a console have none."""
+    gone = stream is None or getattr(stream, "closed", False)
+    return logging.NullHandler() if gone else logging.StreamHandler(stream)
+
+
+def open_standard_descriptors() -> None:
+    """Where descriptors 0 to 2 are closed, open /dev/null there; before anything else is opened.
+
+    Else a connection gets such a number, and what some library writes to standard error goes to a
+    client. The streams of `sys` that were not made for that reason are made as well.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
 
 
 def reopen_log_files() -> None:
@@ -110,9 +132,15 @@ def _is_at(stream: TextIO, path: str) -> bool:
         return False
 
 
-def in_colour(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal, and its user does not mind colours (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+def in_colour(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal, and its user does not mind colours (no-color.org).
+
+    What programs put in the place of standard streams need not know `isatty`, and may be closed.
+    """
+    try:
+        return stream is not None and stream.isatty() and not os.environ.get("NO_COLOR")
+    except (AttributeError, ValueError):
+        return False
 
 
 def coloured_status(status: int, text: str) -> str:
@@ -155,7 +183,7 @@ def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
         handler.release()
 
 
-def _give(name: str, handler: logging.StreamHandler[TextIO], formatter: logging.Formatter) -> None:
+def _give(name: str, handler: logging.Handler, formatter: logging.Formatter) -> None:
     """Make `handler` the one of this logger, unless somebody has given it another already."""
     logger = logging.getLogger(name)
     ours = [old for old in logger.handlers if getattr(old, "of_bridge", False)]

@@ -18,6 +18,7 @@ from typing import IO, Any
 from bridge.body import HIGH_WATER, SPOOL, NoInput, WholeInput, WsgiInput, needs_length
 from bridge.descriptors import Duplicate
 from bridge.environ import (
+    NOWHERE,
     add_client,
     add_headers,
     base_environ,
@@ -72,7 +73,7 @@ class WsgiHandler:
         self.prefix = prefix
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
-        self._base["wsgi.errors"] = sys.stderr
+        self._base["wsgi.errors"] = sys.stderr or NOWHERE
         self._base["wsgi.input"] = NoInput()
         self._base["bridge.stats"] = runner.stats
 

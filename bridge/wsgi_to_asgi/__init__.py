@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.body import SPOOL, needs_length
 from bridge.checks import RUNNING, RUNNING_DEFAULTS
-from bridge.environ import base_environ, environ_from_scope, take_coding
+from bridge.environ import NOWHERE, base_environ, environ_from_scope, take_coding
 from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
 from bridge.leniency import Leniency
 from bridge.runners import Runner, Stats, make_runner
@@ -208,7 +208,7 @@ class WsgiToAsgi:
 
     def _fill(self, environ: Environ, exchange: Exchange, scope: Scope, coded: bool) -> None:
         """What of the environ is of this host, not of the scope."""
-        environ["wsgi.errors"] = sys.stderr
+        environ["wsgi.errors"] = sys.stderr or NOWHERE
         environ["bridge.disconnected"] = exchange.is_disconnected
         if (
             "CONTENT_LENGTH" in environ
@@ -240,7 +240,7 @@ class WsgiToAsgi:
                 await send({"type": "websocket.close", "code": 1000})
             return
         environ = environ_from_scope(scope, self._base)
-        environ["wsgi.errors"] = sys.stderr
+        environ["wsgi.errors"] = sys.stderr or NOWHERE
         del environ["bridge.disconnected"]  # a place that only HTTP fills
         # Loaded where it is used: plain HTTP apps do without the library.
         module = import_module("bridge.wsgi_to_asgi.websocket")
