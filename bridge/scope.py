@@ -16,8 +16,11 @@ from bridge.headers import Spellings, content_length, keep, members
 from bridge.paths import place
 from bridge.types import Environ, RawHeaders, Scope
 
-#: What ``scope["asgi"]`` says; copied into every scope.
-ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
+#: What ``scope["asgi"]`` says; copied into every scope. At 2.4 and above Starlette and FastAPI no
+#: longer listen for a client that leaves a stream, see docs/explanation/leaving-clients.md.
+ASGI_VERSION = {"version": "3.0", "spec_version": "2.3"}
+#: The same of a WebSocket.
+WEBSOCKET_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MAY_BE_EMPTY = (b"content-type", b"content-length")
@@ -234,6 +237,7 @@ def websocket_scope_from_environ(environ: Environ, state: dict[str, Any] | None 
     scope = scope_from_environ(environ, state)
     del scope["method"]
     scope["type"] = "websocket"
+    scope["asgi"] = WEBSOCKET_VERSION.copy()
     scope["scheme"] = _WEBSOCKET_SCHEMES.get(scope["scheme"], "ws")
     offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")
     scope["subprotocols"] = [name.strip() for name in offered if name.strip()]

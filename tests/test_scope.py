@@ -50,7 +50,7 @@ class TestScope:
         assert scope.pop("extensions").keys() == {"wsgi.environ"}
         assert scope == {
             "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.5"},
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
             "method": "GET",
             "scheme": "http",

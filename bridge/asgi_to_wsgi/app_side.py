@@ -33,7 +33,7 @@ from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
 from bridge.descriptors import open_file
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
-from bridge.leaving import comes_of_leaving
+from bridge.leaving import Parting, brake, comes_of_leaving
 from bridge.response_head import raw_head, text_fields
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
@@ -53,7 +53,7 @@ TICK = 1.0
 MOST_HINTS = 100
 
 
-class AppSide:
+class AppSide(Parting):
     """A request's app, its `receive` and its `send`."""
 
     # What few requests need stands in the class. What every request reads is set in `__init__`:
@@ -64,6 +64,8 @@ class AppSide:
     _body_received = False
     _hinted = 0
     _misses = 0
+    #: A piece of the body went nowhere.
+    _in_vain = False
 
     # --- written on the WSGI side
     _timed_out = False
@@ -141,27 +143,19 @@ class AppSide:
     async def receive(self) -> Message:
         """The next event of the request (ASGI, "Request" and "Disconnect")."""
         if self._upload is not None:
+            self.listen()
             message = await self._upload.receive(self._tell)
             if message is not None:
                 return message
             if self._upload.cut_off:
-                return await self._disconnect()
+                return await self.disconnect()
         elif not self._body_received:
             self._body_received = True
             return {"type": "http.request", "body": b"", "more_body": False}
         while not self._ended and not self._gone:
+            self.listen()
             await self._suspend()
-        return await self._disconnect()
-
-    async def _disconnect(self) -> Message:
-        await self._brake()
-        return {"type": "http.disconnect"}
-
-    async def _brake(self) -> None:
-        """Slow down an app that goes on doing what cannot succeed, lest it take the loop."""
-        self._misses += 1
-        if self._misses > 1:
-            await asyncio.sleep(min(self._misses / 1000, TICK))
+        return await self.disconnect()
 
     async def _suspend(self) -> None:
         """Wait until `_resume` is called; what it was for may have to be waited for again."""
@@ -191,8 +185,8 @@ class AppSide:
         try:
             kind = message.get("type") if type(message) is dict else message_type(message)
             if self._gone:
-                raise client_gone()
-            if kind == BODY and self._phase == STREAMING:
+                await self._drop(kind, message)
+            elif kind == BODY and self._phase == STREAMING:
                 if self._take_body(message):
                     await self._take_breath()
             elif kind == START and self._phase == WAITING:
@@ -200,8 +194,33 @@ class AppSide:
             else:
                 self._take_other(message)
         except (IllegalMessage, ClientDisconnected):
-            await self._brake()
+            self._misses += 1
+            await brake(self._misses)
             raise
+
+    async def _drop(self, kind: object, message: Message) -> None:
+        """The client has left: the message goes nowhere. Raises `ClientDisconnected`.
+
+        As on our server (S12): not before a task that waits in `receive` has heard of it; and an
+        app that was not told sends the rest of its response in vain, if that is little.
+        """
+        if await self.others_come_first():
+            return
+        if not self._told:
+            last = not message.get("more_body")
+            if kind == START and self._phase == WAITING:
+                raw_head(
+                    message.get("status"), message.get("headers")
+                )  # raises where it is malformed
+                self._phase = STREAMING
+                return
+            if kind == BODY and self._phase == STREAMING and (last or not self._in_vain):
+                self._in_vain = True
+                if last:
+                    self._phase = OVER
+                    self._ended = True
+                return
+        raise client_gone()
 
     def _take_start(self, message: Message) -> None:
         head = raw_head(message.get("status"), message.get("headers"))
@@ -245,7 +264,7 @@ class AppSide:
         while self._sent - self._taken > LOW_WATER:  # it may just have been taken
             await self._suspend()
             if self._gone:
-                raise client_gone()
+                return  # the next piece goes nowhere
             self._blocked = True
 
     def _end(self) -> None:
@@ -299,9 +318,13 @@ class AppSide:
 
     def _hear_of_leaving(self) -> None:
         self._stop_listening()
-        if self._task is not None and not self._task.done():
-            grace = 0.0 if self._timed_out else self._running.settings.disconnect_grace
-            self._running.cancel_later(self._task, grace)
+        grace = 0.0 if self._timed_out else self._running.settings.disconnect_grace
+        self._running.loop.call_later(grace, self._cancel)
+
+    def _cancel(self) -> None:
+        task = self._task
+        if task is not None and not self._ended and not task.done():
+            self._running.cancel_later(task, 0.0)
 
 
 _UNFINISHED = {

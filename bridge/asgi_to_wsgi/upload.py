@@ -33,6 +33,7 @@ class Upload:
         self.over = False
         #: Nothing more will come, and it was not all there.
         self.cut_off = False
+        self._dropped = False
         self._message: Message | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -82,6 +83,8 @@ class Upload:
     def put(self, message: Message) -> None:
         """Take the piece that was asked for."""
         self._asked = False
+        if self._dropped:
+            return
         self.over = not message.get("more_body", False)
         self.cut_off = message["type"] == "http.disconnect"
         if not self.cut_off:
@@ -89,8 +92,9 @@ class Upload:
         self._wake()
 
     def cut(self) -> None:
-        """Nobody will read any more: the WSGI side has gone on."""
-        self.over = True
+        """Nobody will read any more: the WSGI side has gone on. What waits here is dropped."""
+        self.over = self._dropped = True
+        self._message = None
         self._wake()
 
     def _wake(self) -> None:

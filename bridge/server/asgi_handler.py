@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Generator
 from types import CoroutineType, coroutine
 from typing import Any
 from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
-from bridge.descriptors import open_file
-from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
-from bridge.headers import HOP_BY_HOP, encode_fields, reason
-from bridge.leaving import comes_of_leaving
+from bridge.errors import ClientDisconnected, RequestError
+from bridge.headers import reason
+from bridge.leaving import Parting, comes_of_leaving
 from bridge.paths import split
-from bridge.response_head import ResponseHead, raw_head
+from bridge.response_head import raw_head
+from bridge.scope import ASGI_VERSION
+from bridge.server.asgi_response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.calling import in_own_task
-from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http import HttpProtocol
 from bridge.server.request_head import RequestHead
 from bridge.types import ASGIApp, Message, Scope
@@ -34,20 +33,13 @@ EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.pathsend": {},
     "http.response.trailers": {},
 }
-ASGI = {"version": "3.0", "spec_version": "2.5"}
 
-# Phases, as small numbers: compared on every message. While the head is held, it matters whether
-# trailers will follow: a body that comes whole is then not all of the response.
-_WAITING, _HELD, _HELD_WITH_TRAILERS, _STREAMING, _TRAILING, _OVER = range(6)
-_PHASES = (grammar.WAITING, *[grammar.STREAMING] * 3, grammar.TRAILING, grammar.OVER)
+_BODIES = (grammar.BODY, grammar.PATHSEND)
 
 #: The loop has a turn whenever an app has given so many more bytes of a streamed body (S12), and
 #: what a message counts beside its bytes: one can be empty, or for HEAD.
 _BURST = 32 * 1024
 _MESSAGE = 256
-
-#: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).
-_NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"content-type", b"host"}
 
 
 class AsgiHandler:
@@ -75,7 +67,7 @@ def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
     """What the scopes of requests to one place have in common, with room for the rest."""
     base: Scope = {
         "type": "http",
-        "asgi": ASGI.copy(),
+        "asgi": ASGI_VERSION.copy(),
         "http_version": "1.1",
         "method": None,
         "scheme": connection.scheme,
@@ -135,23 +127,16 @@ def _below_root(scope: Scope, root_path: str) -> None:
         scope["raw_path"] = quote(root).encode("ascii") + scope["raw_path"]
 
 
-class AsgiExchange(Exchange):
+class AsgiExchange(Parting, AsgiResponse):
     """One request answered by an ASGI app."""
 
-    connection: HttpProtocol
-    #: The head that the app gave, until it leaves.
-    _start: ResponseHead
-    #: Bytes of a streamed body since the loop last had a turn.
-    _given: int
-    #: The app will send trailers.
-    _trailers = False
     #: The call of the app, where it did not end at once.
     task: asyncio.Task[None] | None = None
 
     def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
         super().__init__(connection, head)
         self.handler = handler
-        self._phase = _WAITING
+        self._phase = WAITING
         self._body_given = False
 
     def answer(self) -> None:
@@ -207,10 +192,10 @@ class AsgiExchange(Exchange):
         elif not self.over and not gone:
             logger.error(
                 "the app returned %s in %s",
-                "without a response" if self._phase == _WAITING else "with its response unfinished",
+                "without a response" if self._phase == WAITING else "with its response unfinished",
                 self._name(),
             )
-        self._phase = _OVER
+        self._phase = OVER
         if gone and error is None:
             self.cut()  # the app was told that its client has left
         else:
@@ -221,7 +206,7 @@ class AsgiExchange(Exchange):
 
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: answer so where nothing has left yet; the app sees the end."""
-        self._phase = _OVER
+        self._phase = OVER
         self.refuse(error.status, reason(error.status))
         super().spoil(error)
 
@@ -229,7 +214,7 @@ class AsgiExchange(Exchange):
 
     async def receive(self) -> Message:
         """ASGI: the next event, `http.request` or `http.disconnect`."""
-        if not self._body_given:
+        if not (self._body_given or self.over):
             if self.complete and not self.head.length:
                 self._body_given = True
                 return {"type": "http.request", "body": b"", "more_body": False}
@@ -237,160 +222,104 @@ class AsgiExchange(Exchange):
                 data = await self.next_body()
             except (ClientDisconnected, RequestError):
                 self._body_given = True
-                return {"type": "http.disconnect"}
+                return await self.disconnect()
             # The end may be here already, with the last piece.
             self._body_given = self.complete and not self.chunks
             return {"type": "http.request", "body": data, "more_body": not self._body_given}
         while not (self.over or self.connection.gone or self.connection.half_closed):
             await self.wait()
-        return {"type": "http.disconnect"}
+        return await self.disconnect()
+
+    async def wait(self) -> None:
+        """Wait for the next `wake`, in `receive`."""
+        self.listen()
+        await super().wait()
 
     # --------------------------------------------------------- send
 
     async def send(self, message: Message) -> None:
         """ASGI: take a message of the response. Waits while the client is slow (S12)."""
         connection = self.connection
-        if connection.gone:
-            raise ClientDisconnected("the client is gone; nothing more can be sent")
+        if (connection.gone or connection.half_closed) and await self._drop(message):
+            return
         try:
             kind = message["type"]
         except (KeyError, TypeError):
             kind = grammar.message_type(message)
         phase = self._phase
-        if kind == "http.response.start" and phase == _WAITING:
+        if kind == "http.response.start" and phase == WAITING:
             self._begin(message)
-        elif kind == "http.response.body" and _WAITING < phase < _TRAILING:
+        elif kind == "http.response.body" and WAITING < phase < TRAILING:
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = grammar.as_bytes(body)
             more = message.get("more_body")
-            if phase == _HELD and not more:
-                self._phase = _OVER
+            if phase == HELD and not more:
+                self._phase = OVER
                 self.send_whole(self._start, body)
                 self.end()
             else:
                 self._stream(body, bool(more))
                 self._given += len(body) + _MESSAGE
                 if connection.write_paused:
-                    await connection.drained()
+                    try:
+                        await connection.drained()
+                    except ClientDisconnected:
+                        pass  # this message was sent before it left; the next one is not
                 elif more and (self._given >= _BURST or connection.transport.is_closing()):
-                    self._given = 0
-                    # An app that only sends never waits for a turn of the loop: without one, others
-                    # are not served, and nobody hears that the client is gone.
-                    await _turn()
-                    if connection.gone:
-                        raise ClientDisconnected("the client is gone; nothing more can be sent")
+                    await self._breathe()
         else:
-            await self._send_unusual(kind, message)
+            try:
+                await self._send_unusual(kind, message)
+            except ClientDisconnected:
+                if not connection.gone:
+                    raise
+                await self._drop(message)  # it has left while a file was sent
 
-    def _begin(self, message: Message) -> None:
-        """The head: checked now, so that errors are raised in the app; held until the body."""
-        self._start = head = raw_head(message.get("status"), message.get("headers"))
-        self.status = head.number
-        if message.get("trailers"):
-            self._trailers = True
-            self._phase = _HELD_WITH_TRAILERS
-        else:
-            self._phase = _HELD
+    async def _breathe(self) -> None:
+        """Give the loop a turn.
 
-    def _stream(self, body: bytes, more: bool) -> None:
-        parts = [self._head_out()] if self._phase < _STREAMING else []
-        parts += self.parts(body)
-        if more and not self.abandoned:
-            self._phase = _STREAMING
-            if parts:
-                self.send_parts(parts)
-        else:
-            self._finish(parts)
-
-    def _head_out(self, size: int | None = None) -> bytes:
-        """The head of a response whose body follows; `size` is its length where it is known."""
+        An app that only sends never waits for one: others would not be served, and nobody would
+        hear that the client is gone.
+        """
         self._given = 0
-        self.begin(self._start)
-        if size is not None and self.length is None and not self._trailers:
-            self.length = size
-            self.head_bytes += b"content-length: %d\r\n" % size
-        if self._trailers and self.length is not None and self.head.http11:
-            self.drop_length()  # trailers go with chunks only (RFC 9112 §7.1.2)
-        self.frame(None)
-        return self.head_bytes
-
-    def _finish(self, parts: list[bytes]) -> None:
-        """Write the last of the body, and what ends it; trailers may follow."""
-        if self._trailers and not self.abandoned:
-            self._phase = _TRAILING
-            end = b"0\r\n" if self.framing == BY_CHUNKS else self.last_piece()
-        else:
-            self._phase = _OVER
-            end = self.last_piece()
-        if end:
-            parts.append(end)
-        if parts:
-            self.send_parts(parts)
-        if self._phase == _OVER:
-            self.end()
-
-    async def _send_unusual(self, kind: str, message: Message) -> None:
-        if self.abandoned:
-            raise ClientDisconnected(self.abandoned)
-        phase = _PHASES[self._phase]
-        grammar.following(grammar.HTTP, phase, message)
-        if kind == grammar.EARLY_HINT:
-            self._early_hint(message)
-        elif kind == grammar.TRAILERS:
-            self._send_trailers(message)
-        elif kind == grammar.PATHSEND:
-            if self._phase >= _STREAMING:
-                raise grammar.out_of_order(grammar.HTTP, phase, kind)
-            await self._send_path(kind, message)
-
-    def _send_trailers(self, message: Message) -> None:
-        fields = grammar.check_headers(message)
-        for name, _ in fields:
-            if name.lower() in _NEVER_TRAILERS:
-                raise IllegalMessage(f"{name!r} cannot be a trailer field (RFC 9110 §6.5.1)")
-        lines = encode_fields(fields)
-        last = not message.get("more_trailers")
-        if self.framing == BY_CHUNKS:
-            self.connection.write(lines + b"\r\n" if last else lines)
-        if last:
-            self._phase = _OVER
-            self.end()
-
-    async def _send_path(self, kind: str, message: Message) -> None:
-        """``http.response.pathsend``: the body is a file. Raises `OSError` where it cannot be."""
-        path = message.get("path")
-        if not isinstance(path, str) or not os.path.isabs(path):
-            raise IllegalMessage(
-                f"the path of {grammar.PATHSEND} is {path!r}, and must be absolute"
-            )
-        file = open_file(path)
         try:
-            await self._send_file(file, os.fstat(file).st_size)
-        finally:
-            os.close(file)
+            await _turn()
+        except asyncio.CancelledError as error:
+            if not self.connection.gone:
+                raise
+            self.put_off(error)
 
-    async def _send_file(self, file: int, size: int) -> None:
-        connection = self.connection
-        head = self._head_out(size)
-        self._phase = _STREAMING
-        count = size
-        if self.framing == BY_LENGTH and self.length is not None and size > self.length:
-            self.overrun(size - self.length)
-            count = self.length
-        elif self.framing == NO_BODY:
-            count = 0
-        chunk = self.framing == BY_CHUNKS and count > 0
-        connection.write(head + b"%x\r\n" % count if chunk else head)
-        if count:
-            await connection.send_file(file, 0, count)
-        self.sent = count
-        self._finish([b"\r\n"] if chunk else [])
+    async def _drop(self, message: Message) -> bool:
+        """The client has left: whether the message goes nowhere; else it may still be read.
 
-    def _early_hint(self, message: Message) -> None:
-        if self.head.http11 and self.framing == UNFRAMED:
-            links = [(b"link", link) for link in message.get("links", ())]
-            self.connection.write(b"HTTP/1.1 103 Early Hints\r\n" + encode_fields(links) + b"\r\n")
+        Raises `ClientDisconnected` (ASGI, "Disconnected Client - send exception"), but not before
+        a task that waits in `receive` has heard of it. And an app that was not told sends the rest
+        of its response in vain, if that is one piece at most and the end: it might have done so a
+        moment before, and goes on as then (background tasks).
+        """
+        connection, kind = self.connection, grammar.message_type(message)
+        if await self.others_come_first():
+            return True
+        if not self._told:
+            last = not message.get("more_body")
+            if not connection.gone:
+                # To bytes, a client that is gone says so; to nothing, nobody does.
+                if last or kind != grammar.BODY or message.get("body"):
+                    return False
+            elif kind == grammar.START and self._phase == WAITING:
+                self._start = raw_head(message.get("status"), message.get("headers"))
+                self._phase = HELD
+                return True
+            elif kind in _BODIES and (
+                self._phase == HELD or (last and HELD < self._phase <= STREAMING)
+            ):
+                self._phase = STREAMING
+                if last:
+                    self._phase = OVER
+                    self.cut()
+                return True
+        raise ClientDisconnected("the client is gone; nothing more can be sent")
 
 
 @coroutine

@@ -12,8 +12,10 @@ import asyncio
 import logging
 from typing import Any
 
-from bridge.errors import ClientDisconnected, UnsupportedScope
+from bridge.errors import UnsupportedScope
 from bridge.headers import reason
+from bridge.leaving import comes_of_leaving
+from bridge.scope import WEBSOCKET_VERSION
 from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.http import HttpProtocol
 from bridge.server.request_head import RequestHead
@@ -47,6 +49,7 @@ def websocket_scope(
     scope = make_scope(connection, head, state)
     del scope["method"]
     scope["type"] = "websocket"
+    scope["asgi"] = WEBSOCKET_VERSION.copy()
     scope["scheme"] = _SCHEMES[scope["scheme"]]
     scope["subprotocols"] = subprotocols
     tls = scope["extensions"].get("tls")
@@ -134,8 +137,8 @@ class WebSocketExchange(AsgiExchange):
             self._ended_unaccepted(error)
             socket.end(1006)
             return
-        expected = cancelled or (isinstance(error, ClientDisconnected) and not socket.is_open)
-        if error is not None and not expected:
+        expected = not socket.is_open and error is not None and comes_of_leaving(error)
+        if error is not None and not (cancelled or expected):
             target = self.head.shown.removeprefix("GET ")
             logger.error("the app raised in the WebSocket %s", target, exc_info=error)
         socket.ended(error)

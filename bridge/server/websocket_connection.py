@@ -26,6 +26,7 @@ from websockets.frames import Close, CloseCode
 
 from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage
+from bridge.leaving import brake
 from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.websocket_frames import BINARY, TEXT, Frames, head_of
 from bridge.server.writing import Writing
@@ -71,7 +72,7 @@ class WebSocketConnection(Writing):
     _full = _choked = False
     #: What `receive` gives when all that came before it is taken.
     _farewell: Message | None = None
-    _farewell_given = False
+    _farewells = 0
     _pinged_at = 0.0
     #: Something came since the last ping.
     _heard = True
@@ -118,10 +119,8 @@ class WebSocketConnection(Writing):
         return message
 
     async def _say_farewell(self, farewell: Message) -> Message:
-        if self._farewell_given:
-            # An app that asks again and again shall not hold the loop.
-            await asyncio.sleep(0)
-        self._farewell_given = True
+        self._farewells += 1
+        await brake(self._farewells)
         return farewell.copy()
 
     def _wake(self) -> None:
@@ -249,9 +248,9 @@ class WebSocketConnection(Writing):
             raise ClientDisconnected("the client is gone")
 
     async def _send_unusual(self, kind: str, message: Message) -> None:
-        after = grammar.following(grammar.WEBSOCKET, self._phase, message)
-        if self._farewell is not None:
+        if self._farewell is not None and self._phase is not grammar.OVER:
             raise ClientDisconnected("the WebSocket is closed; nothing more can be sent")
+        after = grammar.following(grammar.WEBSOCKET, self._phase, message)
         opening = self._opening
         if opening is None:
             code, reason = message.get("code"), message.get("reason")

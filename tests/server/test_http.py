@@ -245,7 +245,7 @@ def test_scope(host: Host, client: Client) -> None:
     assert scope.pop("state").keys() == {"started", "shared"}
     assert scope == {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",

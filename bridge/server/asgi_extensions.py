@@ -1,0 +1,44 @@
+"""What ASGI's extensions of a response bring along, checked (ASGI, "Extensions"; S10)."""
+
+from __future__ import annotations
+
+import os
+
+from bridge import asgi_messages as grammar
+from bridge.descriptors import open_file
+from bridge.errors import IllegalMessage
+from bridge.headers import HOP_BY_HOP, encode_fields
+from bridge.types import Message
+
+#: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).
+_NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"content-type", b"host"}
+
+
+def trailer_lines(message: Message) -> bytes:
+    """The lines of ``http.response.trailers``. Raises `IllegalMessage`."""
+    fields = grammar.check_headers(message)
+    for name, _ in fields:
+        if name.lower() in _NEVER_TRAILERS:
+            raise IllegalMessage(f"{name!r} cannot be a trailer field (RFC 9110 §6.5.1)")
+    return encode_fields(fields)
+
+
+def hint_head(message: Message) -> bytes:
+    """The 103 of ``http.response.early_hint``, whole. Raises `IllegalMessage`."""
+    links = [(b"link", link) for link in message.get("links", ())]
+    return b"HTTP/1.1 103 Early Hints\r\n" + encode_fields(links) + b"\r\n"
+
+
+def open_path(message: Message) -> tuple[int, int]:
+    """The file of ``http.response.pathsend``: its descriptor, and its size in bytes.
+
+    The specification wants an absolute path; relative ones, which frameworks pass on as their
+    users wrote them, are taken from the working directory, as `open` does.
+
+    Raises `IllegalMessage`, and `OSError` where it is no regular file that can be read.
+    """
+    path = message.get("path")
+    if not isinstance(path, str):
+        raise IllegalMessage(f"the path of {grammar.PATHSEND} is {path!r}, and must be a str")
+    file = open_file(os.path.abspath(path))
+    return file, os.fstat(file).st_size
