@@ -119,18 +119,24 @@ def native(name: str) -> Any:
 
 
 class NativeThread:
-    """A daemon thread of the operating system, also where `threading` makes greenlets."""
+    """A daemon thread of the operating system, also where `threading` makes greenlets.
 
-    def __init__(self, main: Callable[[], object], name: str) -> None:
+    One that is not `seen` is none of `threading`'s: an app that gevent is to patch while it runs
+    must be alone there, or gevent leaves locks that are held to their old owners, and the import
+    that patches fails. It must not ask `threading` for anything.
+    """
+
+    def __init__(self, main: Callable[[], object], name: str, *, seen: bool = True) -> None:
         self._main = main
         self._name = name
+        self._seen = seen
         self._ended = native("allocate_lock")()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._ended.acquire()
-        if threads_are_greenlets():
+        if not self._seen or threads_are_greenlets():
             native("start_new_thread")(self._run, ())
         else:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)

@@ -32,6 +32,18 @@ class TestThreadWaiter:
 
 
 class TestNativeThread:
+    def test_unseen(self) -> None:
+        """A33: an unseen thread runs, ends and is joined, and is none of `threading`'s."""
+        go, heard = ThreadWaiter(), ThreadWaiter()
+        before = threading.enumerate()
+        thread = NativeThread(lambda: (go.wait(10), heard.wake()), "unseen", seen=False)
+        thread.start()
+        assert threading.enumerate() == before
+        assert not thread.join(0.01)
+        go.wake()
+        assert heard.wait(10)
+        assert thread.join(10)
+
     def test_runs_and_ends(self) -> None:
         """A30: join tells whether the thread has ended."""
         go, seen = threading.Event(), []

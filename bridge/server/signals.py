@@ -189,7 +189,7 @@ class Guard:
         """Begin to hear of signals."""
         self._ear, self._mouth = os.pipe()
         os.set_blocking(self._mouth, False)
-        self._thread = NativeThread(self._run, "bridge-signals")
+        self._thread = NativeThread(self._run, "bridge-signals", seen=False)
         self._thread.start()
         self._before = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
 

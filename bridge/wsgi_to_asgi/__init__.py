@@ -19,7 +19,7 @@ from typing import Any
 from bridge.body import SPOOL, needs_length
 from bridge.checks import RUNNING, RUNNING_DEFAULTS
 from bridge.environ import NOWHERE, base_environ, environ_from_scope, take_coding
-from bridge.errors import BridgeError, ConfigError, RequestError, UnsupportedScope
+from bridge.errors import AppLoadError, BridgeError, ConfigError, RequestError, UnsupportedScope
 from bridge.leniency import Leniency
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
@@ -147,8 +147,15 @@ class WsgiToAsgi:
         kind = scope["type"]
         desk, loop = self._desk, asyncio.get_running_loop()
         if desk is None or desk.loop is not loop:
+            try:
+                self.runner.start(loop)
+            except AppLoadError as error:
+                if kind != "lifespan":
+                    raise
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
             desk = self._desk = Desk(loop)
-            self.runner.start(loop)
         if kind == "http":
             await self._http(self._exchange(self.runner, desk, receive, send), scope)
         elif kind == "lifespan":

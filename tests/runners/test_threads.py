@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import ModuleType
 
 import httpx
@@ -44,6 +46,13 @@ def test_patched_by_gevent_as_a_gunicorn_worker(start_host: StartHost) -> None:
         answers = pool.map(lambda _: httpx.get(host.url()).text, range(20))
     assert set(answers) == {"done"}
     assert host.stop() == 0
+
+
+def test_patched_by_gevent_behind_another_server() -> None:
+    """W52, W54: behind uvicorn the lifespan's startup fails with the same words."""
+    code, said = ran(hosts.uvicorn("tests.support.apps.gevent_patched:asgi"))
+    assert code == 3
+    assert "gevent has put greenlets in the place of threads" in said
 
 
 @pytest.mark.parametrize("runner", ["greenlet", "inline"])
@@ -100,3 +109,34 @@ def test_patched_by_eventlet(monkeypatch: pytest.MonkeyPatch) -> None:
             check_threads(loop)
     finally:
         loop.close()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="a limit from outside is of Linux")
+def test_shortage_over_the_wire(start_host: StartHost) -> None:
+    """W52: while the system has no memory for threads a request gets a 503; then it is served."""
+    host = start_host(hosts.bridge("--threads=2", "tests.support.apps.wsgi_rules:wsgi"))
+    pid = host.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+    size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    with httpx.Client(base_url=host.url()) as client:
+        # Less than the stack of one thread, which is 8 MiB.
+        resource.prlimit(pid, resource.RLIMIT_AS, (size + 4 * 2**20, hard))
+        for _ in range(3):
+            assert client.get("/hello").status_code == 503
+        resource.prlimit(pid, resource.RLIMIT_AS, (hard, hard))
+        for _ in range(3):
+            assert client.get("/hello").text == "Hello, world!"
+    assert "threads can be started again" in host.log()
+
+
+def test_queue_timeout_over_the_wire(start_host: StartHost) -> None:
+    """W52: with `--queue-timeout` what gets no thread in time is answered 503 with Retry-After."""
+    host = start_host(
+        hosts.bridge("--threads=1", "--queue-timeout=0.1", "tests.support.apps.wsgi_rules:wsgi")
+    )
+    with httpx.Client(base_url=host.url()) as client:
+        with client.stream("GET", "/slowly?queue_timeout") as running:
+            next(running.iter_bytes())
+            waited = client.get("/hello")
+            assert (waited.status_code, waited.headers["retry-after"]) == (503, "1")
+        assert "queue_timeout" in host.log()

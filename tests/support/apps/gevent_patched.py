@@ -6,6 +6,7 @@ import os
 
 from gevent import monkey
 
+from bridge import WsgiToAsgi
 from bridge.types import Environ, StartResponse
 
 if os.environ.get("PATCH") != "late":
@@ -18,3 +19,6 @@ def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         monkey.patch_all()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"done"]
+
+
+asgi = WsgiToAsgi(app)
