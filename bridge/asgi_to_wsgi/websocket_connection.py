@@ -42,7 +42,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._messages: deque[tuple[Message, int]] = deque()
         self._waiting_bytes = 0
-        self._paused = False
+        # Why reading is paused: too much waits for the app; or the client takes no pongs.
+        self._paused = self._choked = False
         self._fragments: list[bytes] = []
         self._opcode = Opcode.BINARY
         self._receivers: list[asyncio.Future[None]] = []
@@ -67,7 +68,7 @@ class Connection(asyncio.Protocol):
         half = self._waiting_bytes <= MOST_BYTES // 2 and len(self._messages) <= MOST_MESSAGES // 2
         if self._paused and half:
             self._paused = False
-            self._transport.resume_reading()
+            self._resume_reading()
         return message
 
     async def send(self, message: Message) -> None:
@@ -132,6 +133,10 @@ class Connection(asyncio.Protocol):
             if isinstance(event, Frame):
                 self._take(event)
         self._flush()
+        if not self._writable and not self._choked:
+            # Pings are answered only as fast as the client takes the answers.
+            self._choked = True
+            self._transport.pause_reading()
 
     def eof_received(self) -> None:
         """The client sends nothing more; the transport closes after this."""
@@ -156,8 +161,14 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._writable = True
+        self._writable = self._heard = True
+        self._choked = False
+        self._resume_reading()
         _resolve(self._senders)
+
+    def _resume_reading(self) -> None:
+        if not (self._paused or self._choked or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
@@ -178,7 +189,8 @@ class Connection(asyncio.Protocol):
             self._opcode = frame.opcode
         elif frame.opcode is not Opcode.CONT:
             return  # pings and closes are answered by the protocol
-        self._fragments.append(bytes(frame.data))
+        if frame.data:  # a message may have any number of empty fragments
+            self._fragments.append(bytes(frame.data))
         if frame.fin:
             data = b"".join(self._fragments)
             self._fragments.clear()
@@ -207,10 +219,14 @@ class Connection(asyncio.Protocol):
     def _schedule(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, self._on_time)
+        # Behind the loop's next turn: what came while it was late is read first.
+        soon = self._loop.call_soon
+        self._timer = self._loop.call_later(seconds, soon, soon, self._on_time)
 
     def _on_time(self) -> None:
         """Ping a silent client; give up one that does not answer a ping or our close frame."""
+        if self.gone.done():
+            return
         if self._closing or not (self._heard or self._paused):
             self._transport.abort()
             return

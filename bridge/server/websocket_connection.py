@@ -146,6 +146,8 @@ class WebSocketConnection(Writing):
             if message is not None:
                 self._queue_up(message)
                 return
+        elif self.frames.over:
+            return  # it is only read until the client has seen our close frame, and not kept
         self.frames.feed(data)
         self._advance()
 
@@ -210,7 +212,10 @@ class WebSocketConnection(Writing):
         self._full = self._choked = False
         self._resume_reading()
         # After its close frame a client sends nothing; before it, it may, and is let.
-        self.close_output(lingering=self.frames.close_received is None)
+        broken = self.frames.close_received is None
+        self.close_output(lingering=broken)
+        if broken:
+            self.limit_lingering(CLOSE_TIMEOUT)
 
     # --------------------------------------------------------- the app sends
 

@@ -118,8 +118,9 @@ class Frames:
         return None
 
     def feed(self, data: bytes) -> None:
-        """Take bytes in."""
-        self._buffer += data
+        """Take bytes in; at the end of the connection they are dropped."""
+        if not self.over:
+            self._buffer += data
 
     def next(self) -> Received | None:
         """The next message; None where more bytes are wanted, or nothing may follow."""

@@ -48,6 +48,8 @@ class Writing(asyncio.Protocol):
     write_paused: bool
     #: When the connection is to end, while it lingers.
     _close_at = 0.0
+    #: Then it ends even if the client has not taken everything.
+    _close_anyway = False
     #: What waits for the client; None where nothing did at the last look.
     _backlog: Backlog | None
     #: A file is being sent, and there is no room for more of it.
@@ -206,6 +208,12 @@ class Writing(asyncio.Protocol):
             self.transport.write_eof()
         self._close_at = self.state.clock() + LINGER
 
+    def limit_lingering(self, seconds: float) -> None:
+        """End the connection in so many seconds, also where the client does not take the rest."""
+        if self._close_at:
+            self._close_at = self.state.clock() + seconds
+            self._close_anyway = True
+
     def _end_tls(self) -> None:
         """End a TLS connection as soon as the client has all that was written.
 
@@ -266,7 +274,7 @@ class Writing(asyncio.Protocol):
         elif self._backlog is not None:
             self._backlog = None
         if self._close_at:
-            if waits:
+            if waits and not self._close_anyway:
                 self._close_at = now + LINGER
             elif now >= self._close_at:
                 self.transport.abort()

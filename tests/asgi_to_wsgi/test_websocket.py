@@ -424,6 +424,34 @@ class TestTime:
         assert adapter.close(LIMIT)
         assert closes or heard[0]["code"] == 1006
 
+    def test_pings_without_end(self) -> None:
+        """A40: a client that sends pings and takes no pongs is not read from any more."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(ACCEPT)
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        host = SocketHost(adapter)
+        host.client.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        host.client.settimeout(1)
+        pings, sent = (b"\x89\x80\x00\x00\x00\x00" * 10_000), 0
+        try:
+            while sent < 100_000_000:
+                sent += host.client.send(pings[sent % 6 :])
+        except TimeoutError:
+            pass
+        assert sent < 100_000_000
+        host.client.shutdown(socket.SHUT_WR)
+        while host.client.recv(65536):
+            pass
+        host.end()
+        assert adapter.close(LIMIT)
+
     def test_shutdown(self) -> None:
         """A27 A40: at shutdown open WebSockets are closed with 1012."""
 

@@ -15,6 +15,7 @@ from tests.support.corpus import cases
 from tests.support.hosts import Host, bridge
 from tests.support.raw import Client, chunked, request
 from tests.support.waiting import eventually
+from tests.support.websocket import TEXT, WebSocket, frame
 
 ASGI = "tests.support.apps.http_rules:app"
 WSGI = "tests.support.apps.wsgi_ways:app"
@@ -301,6 +302,24 @@ def test_costly_heads(host: Host, head: bytes) -> None:
             client.send(head)
             assert client.response().status in (200, 400, 500)
     assert cpu(host) - begun < 2
+
+
+@pytest.mark.parametrize("path", ["/quiet", "/chatty"])
+def test_flood_behind_the_end_of_a_websocket(start_host: StartHost, path: str) -> None:
+    """S20 S2: what comes behind the end of a WebSocket is not kept, nor read for ever."""
+    host = start_host(bridge("tests.support.apps.flooded:app", *QUIET))
+    with WebSocket(host.connect()) as client:
+        assert client.shake_hands(path).status == 101
+        before = memory(host)
+        client.say(frame(TEXT, b"not masked", mask=None))
+        junk, ended, begun = bytes(MiB), False, time.monotonic()
+        while not ended and time.monotonic() - begun < 60:
+            try:
+                client.sock.sendall(junk)
+            except OSError:
+                ended = True
+            assert memory(host) - before < 40 * MiB
+        assert ended
 
 
 # ------------------------------------------------------------- sudden ones
