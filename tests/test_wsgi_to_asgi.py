@@ -113,7 +113,10 @@ def ask(app: WSGIApp, body: Iterable[bytes] = (), *, runner: str = "thread", **m
     """One request and its response."""
     settings = {
         name: more.pop(name)
-        for name in ("max_body_size", "spool_body", "propagate_context", "threads", "queue_limit")
+        for name in (
+            *("max_body_size", "spool_body", "propagate_context", "pathsend"),
+            *("threads", "queue_limit"),
+        )
         if name in more
     }
     clients: list[Client] = []
@@ -926,8 +929,16 @@ def file_app(path: Path, **how: Any) -> WSGIApp:
     return app
 
 
-PATHSEND = {"extensions": {"http.response.pathsend": {}}}
-ZEROCOPY = {"extensions": {"http.response.zerocopysend": {}}}
+PATHSEND = {"extensions": {"http.response.pathsend": {}}, "pathsend": True}
+ZEROCOPY = {"extensions": {"http.response.zerocopysend": {}}, "pathsend": True}
+
+
+@pytest.mark.parametrize("extensions", [PATHSEND, ZEROCOPY])
+def test_files_go_in_pieces_if_nothing_is_said(runner: str, file: Path, extensions: Any) -> None:
+    """W41: a middleware between host and app sees their bytes, whatever the host offers."""
+    client = ask(file_app(file), runner=runner, extensions=extensions["extensions"])
+    assert {message["type"] for message in client.sent[1:]} == {"http.response.body"}
+    assert client.body == file.read_bytes()
 
 
 def test_pathsend(waiting_runner: str, file: Path) -> None:

@@ -59,6 +59,9 @@ class AsgiToWsgi:
     - `stream_timeout`: the same between two pieces of a response, which is cut off then.
     - `disconnect_grace`: how long an app may go on after the client went away.
 
+    `pathsend`: offer ``http.response.pathsend`` where the host has ``wsgi.file_wrapper``, so that
+    files leave by the host. Not for apps with a middleware that looks at bodies.
+
     Adapters share one event loop per process, in a thread that ends with the last of them. After
     a fork each process starts its own, lifespan included.
     """
@@ -75,6 +78,7 @@ class AsgiToWsgi:
         response_timeout: float | None = 60.0,
         stream_timeout: float | None = 300.0,
         disconnect_grace: float = 5.0,
+        pathsend: bool = False,
     ) -> None:
         check_app(app, kind)
         self.app = app
@@ -85,6 +89,7 @@ class AsgiToWsgi:
             response_timeout=response_timeout,
             stream_timeout=stream_timeout,
             disconnect_grace=disconnect_grace,
+            pathsend=pathsend,
         )
         self._running: Running | None = None
         self._by_process: dict[int, Running] = {}

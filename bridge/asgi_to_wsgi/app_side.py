@@ -77,6 +77,8 @@ class AppSide(Parting):
         self._running = running
         self._environ = environ
         self._scope: Scope = scope_from_environ(environ, running.lifespan.state)
+        if not running.settings.pathsend:
+            self._scope["extensions"].pop(PATHSEND, None)
         self._context: Context = copy_context()
         self._chunks: deque[bytes] = deque()
 

@@ -46,6 +46,7 @@ class Settings:
     response_timeout: float
     stream_timeout: float
     disconnect_grace: float
+    pathsend: bool
 
 
 class Closable(Protocol):

@@ -18,6 +18,7 @@ _CHECKS = {
     "response_timeout": _SECONDS,
     "stream_timeout": _SECONDS,
     "disconnect_grace": Check(kind=KINDS["Seconds"], least=0),
+    "pathsend": Check(kind=KINDS["bool"]),
 }
 
 #: What serves an app that is no ASGI 3 app.
@@ -51,4 +52,5 @@ def make_settings(**given: Any) -> Settings:
         response_timeout=read.get("response_timeout") or float("inf"),
         stream_timeout=read.get("stream_timeout") or float("inf"),
         disconnect_grace=read.get("disconnect_grace", 5.0),
+        pathsend=read.get("pathsend", False),
     )

@@ -28,12 +28,6 @@ from bridge.types import ASGIApp, Message, Scope
 
 logger = logging.getLogger("bridge.error")
 
-EXTENSIONS: dict[str, dict[str, Any]] = {
-    "http.response.early_hint": {},
-    "http.response.pathsend": {},
-    "http.response.trailers": {},
-}
-
 _BODIES = (grammar.BODY, grammar.PATHSEND)
 
 #: The loop has a turn whenever an app has given so many more bytes of a streamed body (S12), and
@@ -100,7 +94,7 @@ def _complete(
     scope["headers"] = head.headers.copy()
     scope["client"] = connection.client
     scope["state"] = state.copy()
-    scope["extensions"] = EXTENSIONS.copy()
+    scope["extensions"] = connection.state.extensions.copy()
     if connection.special or not head.plain:
         _adapt(scope, connection, head)
     return scope

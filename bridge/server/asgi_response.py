@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from bridge import asgi_messages as grammar
-from bridge.errors import ClientDisconnected
+from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.response_head import ResponseHead, raw_head
 from bridge.server.asgi_extensions import hint_head, open_path, trailer_lines
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
@@ -90,6 +90,8 @@ class AsgiResponse(Exchange):
         elif kind == grammar.TRAILERS:
             self._send_trailers(message)
         elif kind == grammar.PATHSEND:
+            if not self.connection.state.config.pathsend:
+                raise IllegalMessage(f"{kind!r} is not offered; --pathsend offers it")
             if self._phase >= STREAMING:
                 raise grammar.out_of_order(grammar.HTTP, phase, kind)
             await self._send_path(message)

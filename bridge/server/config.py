@@ -135,6 +135,12 @@ class Config:
 
     server_header: bool = setting(True, "Send a `Server` field.", _HTTP)
     date_header: bool = setting(True, "Send a `Date` field.", _HTTP)
+    pathsend: bool = setting(
+        False,
+        "Offer `http.response.pathsend` to ASGI apps: the kernel sends their files. Not for apps "
+        "with a middleware that looks at bodies.",
+        _HTTP,
+    )
 
     limit_request_line: Size = setting(
         8 * KiB, "The longest request line; beyond it 414.", _LIMITS, least=64

@@ -65,6 +65,9 @@ class WsgiToAsgi:
     told: if one of these is loaded, bodies without a length are taken whole in any case.)
     `propagate_context`: hand changes that the app makes to context variables back to the ASGI
     middleware around it; the call then ends when the app's ``close()`` has returned.
+    `pathsend`: leave files of ``wsgi.file_wrapper`` to a server that offers to send them by itself
+    (``http.response.pathsend``). Not with a middleware around that looks at bodies. On our server
+    files go by the kernel in any case.
     `websocket`: give WebSockets to the app, as ``werkzeug.socket`` in its environ.
 
     Lifespan is answered: the pool starts and stops with it. Other scopes raise
@@ -82,6 +85,7 @@ class WsgiToAsgi:
         max_body_size: int | None = None,
         spool_body: int | None = None,
         propagate_context: bool = False,
+        pathsend: bool = False,
         websocket: bool | None = None,
         **of_threads: Any,
     ) -> None:
@@ -98,11 +102,13 @@ class WsgiToAsgi:
             "max_body_size": max_body_size,
             "spool_body": spool_body,
             "propagate_context": propagate_context,
+            "pathsend": pathsend,
             "websocket": websocket,
         }
         self._said = said = read_settings({**given, **of_threads})
         self.max_body_size: int | None = said.get("max_body_size")
         self.propagate_context: bool = said["propagate_context"]
+        self.pathsend: bool = said["pathsend"]
         self._desk: Desk | None = None  # of the loop that is served
         #: Whether a server has said how the app runs.
         self._adopted = False
@@ -228,7 +234,8 @@ class WsgiToAsgi:
             environ["wsgi.input"] = BytesIO()
         extensions = scope.get("extensions")
         if extensions:
-            exchange.extensions = extensions
+            if self.pathsend:
+                exchange.extensions = extensions
             if "http.response.early_hint" in extensions:
                 environ["wsgi.early_hints"] = exchange.early_hints
 

@@ -39,7 +39,7 @@ class Exchange(RaisesOn):
     call: WsgiCall
     context: Context
     since: float  # for the runner: when it was queued
-    #: The scope's extensions (ASGI, "Extensions").
+    #: The scope's extensions (ASGI, "Extensions"), if files may be left to the host.
     extensions: Any = ()
     #: The response broke off: the host must not end it as if it were whole.
     broken = False

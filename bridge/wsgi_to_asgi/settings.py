@@ -14,6 +14,7 @@ SETTINGS: dict[str, Check] = {
     "max_body_size": Check(kind=KINDS["Size"], least=0),
     "spool_body": Check(kind=KINDS["Size"], least=0),
     "propagate_context": Check(kind=KINDS["bool"]),
+    "pathsend": Check(kind=KINDS["bool"]),
     "idle_timeout": Check(kind=KINDS["Seconds"], least=0),
 }
 

@@ -833,7 +833,7 @@ class TestExtensions:
             wrapped.append(opened)
             return FileWrapper(opened, size)
 
-        answer = serve(sending(START, message), environ(wsgi_file_wrapper=wrapper))
+        answer = serve(sending(START, message), environ(wsgi_file_wrapper=wrapper), pathsend=True)
         assert len(answer.body) == 200_000
         assert wrapped[0].closed
 
@@ -847,7 +847,7 @@ class TestExtensions:
             await asyncio.sleep(0.1)
             await send({"type": "http.response.pathsend", "path": str(file)})
 
-        answer = serve(app, environ(wsgi_file_wrapper=FileWrapper))
+        answer = serve(app, environ(wsgi_file_wrapper=FileWrapper), pathsend=True)
         assert len(answer.body) == 200_000
         assert answer.whole
 
@@ -856,7 +856,9 @@ class TestExtensions:
         file = tmp_path / "file"
         file.write_bytes(b"x")
         message = {"type": "http.response.pathsend", "path": str(file)}
-        answer = serve(sending(START, message), environ("HEAD", wsgi_file_wrapper=FileWrapper))
+        answer = serve(
+            sending(START, message), environ("HEAD", wsgi_file_wrapper=FileWrapper), pathsend=True
+        )
         assert answer.body == b""
 
     @pytest.mark.parametrize("path", ["/nowhere/at/all", b"/etc/hostname", None])
@@ -870,7 +872,7 @@ class TestExtensions:
             except (FileNotFoundError, IllegalMessage):
                 await send(body(b"none"))
 
-        assert serve(app, environ(wsgi_file_wrapper=FileWrapper)).body == b"none"
+        assert serve(app, environ(wsgi_file_wrapper=FileWrapper), pathsend=True).body == b"none"
 
     @pytest.mark.parametrize("kind", ["fifo", "device", "folder", "link to a fifo"])
     def test_pathsend_of_no_regular_file(self, kind: str, tmp_path: Path) -> None:
@@ -886,15 +888,38 @@ class TestExtensions:
                 await send({"type": "http.response.pathsend", "path": path})
             await send(body(b"none"))
 
-        assert serve(app, environ(wsgi_file_wrapper=FileWrapper)).body == b"none"
+        assert serve(app, environ(wsgi_file_wrapper=FileWrapper), pathsend=True).body == b"none"
 
     def test_pathsend_of_a_link(self, tmp_path: Path) -> None:
         """A24: a link to a regular file is followed."""
         (tmp_path / "file").write_bytes(b"content")
         (tmp_path / "link").symlink_to("file")
         message = {"type": "http.response.pathsend", "path": str(tmp_path / "link")}
-        answer = serve(sending(START, message), environ(wsgi_file_wrapper=FileWrapper))
+        answer = serve(
+            sending(START, message), environ(wsgi_file_wrapper=FileWrapper), pathsend=True
+        )
         assert answer.body == b"content"
+
+    def test_pathsend_is_offered_if_it_is_said(self) -> None:
+        """A24: a middleware that looks at bodies would break on it; so it is not, if not said."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(body(str("http.response.pathsend" in scope["extensions"]).encode()))
+
+        for settings, offered in (({}, b"False"), ({"pathsend": True}, b"True")):
+            made = environ(wsgi_file_wrapper=FileWrapper)
+            assert serve(app, made, **settings).body == offered
+
+    def test_pathsend_of_a_relative_path(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A24: it is taken from the working directory, as `open` does."""
+        (tmp_path / "file").write_bytes(b"content")
+        monkeypatch.chdir(tmp_path)
+        message = {"type": "http.response.pathsend", "path": "file"}
+        made = environ(wsgi_file_wrapper=FileWrapper)
+        assert serve(sending(START, message), made, pathsend=True).body == b"content"
 
     def test_early_hints(self) -> None:
         """A24: early hints go through the host, before the response."""

@@ -15,7 +15,7 @@ APP = "tests.support.apps.http_rules:app"
 
 @pytest.fixture
 def host(shared_host: StartHost) -> Host:
-    return shared_host(bridge(APP, "--no-access-log", "--log-level=debug"))
+    return shared_host(bridge(APP, "--no-access-log", "--log-level=debug", "--pathsend"))
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
-from tests.support.hosts import Host
+from tests.conftest import StartHost
+from tests.support.apps.files import CONTENT
+from tests.support.hosts import BRIDGE_WORKER, Host, bridge, gunicorn
 from tests.support.raw import Client, Closed, request
 
 # ------------------------------------------------------------- the extensions
@@ -133,3 +136,43 @@ def test_pathsend_of_what_is_no_file(host: Host, client: Client, name: str) -> N
     assert client.get(f"/path?{name}").status == 500
     assert client.get("/").body == b"hello"
     assert "the app raised in GET /path" in host.log(said)
+
+
+# ------------------------------------------------------------- pathsend and middlewares
+
+FILES = "tests.support.apps.files"
+
+
+@pytest.mark.parametrize("middleware", ["gather", "audit", "compress", "plain"])
+@pytest.mark.parametrize("way", ["bridge", "mounted", "worker", "wsgi"])
+def test_files_behind_a_middleware(shared_host: StartHost, way: str, middleware: str) -> None:
+    """S10 A24: a middleware that gathers, reads or compresses bodies sees those of files, too."""
+    command = {
+        "bridge": bridge(f"{FILES}:{middleware}"),
+        "mounted": bridge("--mount", f"/files={FILES}:{middleware}"),
+        "worker": gunicorn(f"{FILES}:{middleware}", worker=BRIDGE_WORKER),
+        "wsgi": gunicorn(f"{FILES}:wsgi_{middleware}"),
+    }[way]
+    host = shared_host(command)
+    with Client(host.connect()) as client:
+        prefix = "/files" if way == "mounted" else ""
+        answer = client.get(prefix + "/absolute", "Accept-Encoding: gzip")
+    assert answer.status == 200
+    packed = middleware == "compress"
+    assert (gzip.decompress(answer.body) if packed else answer.body) == CONTENT
+
+
+@pytest.mark.parametrize("option", ["--pathsend", "--no-pathsend"])
+def test_a_file_response_with_a_relative_path(shared_host: StartHost, option: str) -> None:
+    """S10: Starlette passes on the path that its user wrote."""
+    host = shared_host(bridge(f"{FILES}:plain", option))
+    with Client(host.connect()) as client:
+        assert client.get("/relative").body == CONTENT
+
+
+def test_pathsend_that_is_not_offered(shared_host: StartHost) -> None:
+    """S10: who sends it all the same is told how it would be."""
+    host = shared_host(bridge("tests.support.apps.http_rules:app"))
+    with Client(host.connect()) as client:
+        assert client.get("/path?/etc/hostname").status == 500
+    assert "'http.response.pathsend' is not offered; --pathsend offers it" in host.log()

@@ -43,7 +43,7 @@ def connect(host: Host, certified: Certified) -> Client:
 
 @pytest.fixture
 def client(shared_host: StartHost, certified: Certified) -> Iterator[Client]:
-    with connect(shared_host(bridge(ASGI, *certified[0])), certified) as client:
+    with connect(shared_host(bridge(ASGI, *certified[0], "--pathsend")), certified) as client:
         yield client
 
 

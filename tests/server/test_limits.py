@@ -299,7 +299,7 @@ def test_pace_of_a_reader(shared_host: StartHost, app: str) -> None:
 
 def test_stalled_file(shared_host: StartHost, tmp_path_factory: pytest.TempPathFactory) -> None:
     """S2: the same for a client that takes nothing of a file."""
-    host = shared_host(bridge(ASGI, *IMPATIENT))
+    host = shared_host(bridge(ASGI, *IMPATIENT, "--pathsend"))
     path = tmp_path_factory.mktemp("files") / "large"
     with path.open("wb") as file:
         file.truncate(100_000_000)

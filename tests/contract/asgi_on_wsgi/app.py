@@ -491,4 +491,5 @@ application = AsgiToWsgi(
     response_timeout=1.0,
     stream_timeout=3.0,
     disconnect_grace=0.2,
+    pathsend=True,
 )
