@@ -11,7 +11,8 @@ waits keeps its place (W52), but for three things:
 A thread that waits for a request of its own app needs another thread for it. So the pool stands
 still for ever if each of its threads waits for such a request, be that one in the queue or in
 another thread. Then there are at least as many of these as threads: the newest are refused, until
-there are fewer. `own_requests` tells which they are.
+there are fewer, and the others go to the head of the queue, where they free the threads that wait
+for them. `own_requests` tells which they are.
 """
 
 from __future__ import annotations
@@ -145,13 +146,16 @@ class QueueWatch:
             return
         waiting = [job for job in queued if peers[job] in own]
         others = sum(peers[job] in own for job in running)
+        if not waiting or len(waiting) + others < len(running):
+            return
+        error = SelfRequest(
+            f"the app waits for a request to itself, and so do all its {len(running)} threads: "
+            "one of them would have to answer it; raise `threads`"
+        )
         while waiting and len(waiting) + others >= len(running):
             job = waiting.pop()
             if self._pool.withdraw(job):
-                self._pool.refuse(
-                    job,
-                    SelfRequest(
-                        f"the app waits for a request to itself, and so do all its {len(running)} "
-                        "threads: one of them would have to answer it; raise `threads`"
-                    ),
-                )
+                self._pool.refuse(job, error)
+        for job in reversed(waiting):
+            if self._pool.withdraw(job):
+                self._jobs.appendleft(job)

@@ -251,6 +251,33 @@ def test_request_to_itself_over_a_socket(connections: Connections) -> None:
     run_with(ThreadRunner(2), main)
 
 
+def test_requests_to_itself_that_can_be_answered_come_first(connections: Connections) -> None:
+    """W53: when one of the app's own requests had to be refused, the others go before the rest."""
+
+    async def main(runner: Runner) -> None:
+        gates = [threading.Event() for _ in range(2)]
+        running = [Call(gate.wait) for gate in gates]
+        for call in running:
+            runner.submit(call)
+        await until(lambda: runner.stats()[:3] == (2, 0, 0))
+        order: list[str] = []
+        rest = [Call(lambda: order.append("rest")) for _ in range(3)]
+        own = [Call(lambda: order.append("own"), peer=connections.own()) for _ in range(2)]
+        for call in (*rest, *own):
+            runner.submit(call)
+        with pytest.raises(SelfRequest):
+            await own[1].done
+        gates[0].set()
+        for call in (*rest, own[0]):
+            await call.done
+        assert order == ["own", "rest", "rest", "rest"]
+        gates[1].set()
+        for call in running:
+            await call.done
+
+    run_with(ThreadRunner(2), main)
+
+
 def test_request_to_itself_that_waits_its_turn(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
