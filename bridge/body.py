@@ -63,34 +63,6 @@ class WsgiInput(io.BufferedReader):
         super().__init__(_Pulled(pull))
 
 
-class NoInput(io.BufferedIOBase):
-    """``wsgi.input`` of a request without a body: at its end, and open, whatever an app does.
-
-    So one object serves all such requests.
-    """
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Nothing."""
-        return b""
-
-    read1 = readline = read
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """There is one place to be."""
-        return 0
-
-    def close(self) -> None:
-        """Others read it too."""
-
-
 class WholeInput(io.BytesIO):
     """``wsgi.input`` over a body that is all there: the same semantics as `WsgiInput`."""
 

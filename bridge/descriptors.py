@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedRandom, BufferedReader, FileIO
+from typing import Any
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
@@ -32,6 +34,16 @@ def open_file(path: str, flags: int = _FLAGS) -> int:
 def _check_regular(path: str, about: os.stat_result) -> None:
     if not stat.S_ISREG(about.st_mode):
         raise OSError(f"{path!r} is not a regular file; only these can be sent")
+
+
+def regular_file(file: Any) -> int | None:
+    """The descriptor of a regular file; None for what only looks like one (`gzip` files do)."""
+    file = getattr(file, "file", file)  # of `tempfile.NamedTemporaryFile`
+    raw = getattr(file, "raw", file)
+    if type(raw) is not FileIO or not isinstance(file, (FileIO, BufferedReader, BufferedRandom)):
+        return None
+    descriptor = raw.fileno()
+    return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 class Duplicate:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.body import NoInput, WholeInput, WsgiInput
+from bridge.body import WholeInput, WsgiInput
 from bridge.errors import ClientDisconnected
 
 sizes = st.integers(-1, 12) | st.none()
@@ -55,32 +55,6 @@ def test_like_a_buffered_reader(pieces: list[bytes], points: list[int], calls: A
         assert outcome(ours, call) == expected, call
         assert outcome(whole, call) == expected, call
     assert ours.read() == whole.read() == oracle.read()
-
-
-@given(calls)
-def test_like_a_buffered_reader_of_nothing(calls: Any) -> None:
-    """W20: a request without a body has an input that is at its end, whatever is asked of it."""
-    ours, oracle = NoInput(), io.BufferedReader(io.BytesIO())  # type: ignore[arg-type]
-    for call in calls:
-        assert outcome(ours, call) == outcome(oracle, call), call
-    assert ours.readinto(bytearray(5)) == oracle.readinto(bytearray(5)) == 0
-    assert ours.read1(5) == oracle.read1(5) == b""
-    assert ours.seek(5) == oracle.seek(0) == ours.tell() == 0
-    assert ours.readable()
-    assert ours.seekable()
-    assert not ours.writable()
-
-
-def test_nobody_closes_the_input_of_others() -> None:
-    """W20: where one app closes the input of a request without a body, another still reads it."""
-    ours = NoInput()
-    with ours:
-        ours.close()
-    wrapped = io.TextIOWrapper(ours)
-    assert wrapped.read() == ""
-    del wrapped
-    assert not ours.closed
-    assert ours.read() == b""
 
 
 @given(st.lists(st.integers(1, 200_000), max_size=4), st.integers(20_000, 150_000))

@@ -61,7 +61,7 @@ def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
     """What the scopes of requests to one place have in common, with room for the rest."""
     base: Scope = {
         "type": "http",
-        "asgi": ASGI_VERSION.copy(),
+        "asgi": None,
         "http_version": "1.1",
         "method": None,
         "scheme": connection.scheme,
@@ -91,10 +91,12 @@ def _fill(base: Scope, head: RequestHead) -> Scope:
 def _complete(
     scope: Scope, connection: HttpProtocol, head: RequestHead, state: dict[str, Any]
 ) -> Scope:
+    # What an app changes in its scope, no other request may see: nothing in it is shared.
+    scope["asgi"] = ASGI_VERSION.copy()
     scope["headers"] = head.headers.copy()
     scope["client"] = connection.client
     scope["state"] = state.copy()
-    scope["extensions"] = connection.state.extensions.copy()
+    scope["extensions"] = {name: {} for name in connection.state.extensions}
     if connection.special or not head.plain:
         _adapt(scope, connection, head)
     return scope
@@ -103,7 +105,8 @@ def _complete(
 def _adapt(scope: Scope, connection: HttpProtocol, head: RequestHead) -> None:
     """What hardly any request needs."""
     if connection.tls is not None:
-        scope["extensions"]["tls"] = connection.tls.copy()
+        tls = scope["extensions"]["tls"] = connection.tls.copy()
+        tls["client_cert_chain"] = tls["client_cert_chain"].copy()
     if connection.root_path:
         _below_root(scope, connection.root_path)
     if not head.http11:

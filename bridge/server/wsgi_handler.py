@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import os
 import sys
-from io import BufferedRandom, BufferedReader, FileIO
-from stat import S_ISREG
+from io import BytesIO
 from typing import IO, Any
 
-from bridge.body import HIGH_WATER, SPOOL, NoInput, WholeInput, WsgiInput, needs_length
-from bridge.descriptors import Duplicate
+from bridge.body import HIGH_WATER, SPOOL, WholeInput, WsgiInput, needs_length
+from bridge.descriptors import Duplicate, regular_file
 from bridge.environ import (
     NOWHERE,
     add_client,
@@ -74,7 +73,6 @@ class WsgiHandler:
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
         self._base["wsgi.errors"] = sys.stderr or NOWHERE
-        self._base["wsgi.input"] = NoInput()
         self._base["bridge.stats"] = runner.stats
 
     def open(self, connection: HttpProtocol, head: RequestHead) -> WsgiExchange:
@@ -97,7 +95,7 @@ class WsgiHandler:
 _PLACES: Environ = dict.fromkeys(
     (
         *("REQUEST_METHOD", "RAW_URI", "REQUEST_URI", "QUERY_STRING", "PATH_INFO"),
-        *("asgi.scope", "bridge.disconnected", "wsgi.early_hints"),
+        *("asgi.scope", "bridge.disconnected", "wsgi.early_hints", "wsgi.input"),
     )
 )
 
@@ -267,6 +265,8 @@ class WsgiExchange(Exchange):
             environ["wsgi.input"] = self._input()
             if head.length == CHUNKED and self.complete:
                 environ["CONTENT_LENGTH"] = str(self.body_size)
+        else:
+            environ["wsgi.input"] = BytesIO()
         if not head.plain:
             self._adapt(environ)
         return environ
@@ -368,7 +368,7 @@ class WsgiExchange(Exchange):
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
         """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
         runner = self.handler.runner
-        real = _real_file(file)
+        real = regular_file(file)
         if not runner.can_wait or real is None or count is None or self.framing != BY_LENGTH:
             return False
         if self.head_waits:
@@ -387,16 +387,6 @@ class WsgiExchange(Exchange):
             await self.connection.send_file(descriptor, offset, count)
         finally:
             os.close(descriptor)
-
-
-def _real_file(file: Any) -> int | None:
-    """The descriptor of a regular file; None for what only looks like one (`gzip` files do)."""
-    file = getattr(file, "file", file)  # of `tempfile.NamedTemporaryFile`
-    raw = getattr(file, "raw", file)
-    if type(raw) is not FileIO or not isinstance(file, (FileIO, BufferedReader, BufferedRandom)):
-        return None
-    descriptor = raw.fileno()
-    return descriptor if S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def _split(path: str, root_path: str, prefix: str) -> tuple[str, str]:
