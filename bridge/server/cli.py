@@ -25,7 +25,8 @@ from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config import SETTINGS, Config
 from bridge.server.equivalents import equivalent
 from bridge.server.logs import open_standard_descriptors
-from bridge.server.server import STARTING_LIMIT, Server
+from bridge.server.orders import STARTING_LIMIT
+from bridge.server.server import Server
 from bridge.server.settings import Setting
 from bridge.server.signals import end_within
 from bridge.server.sources import Layer, ignored_variables, make_config
@@ -183,7 +184,7 @@ def run(config: Config) -> None:
     except (AppLoadError, LifespanFailed) as error:
         stopping = isinstance(error, LifespanFailed) and error.phase == "shutdown"
         _leave(error, FAILED if stopping else NOT_STARTED)
-    end_within(max(server.time_left(), CUT_GRACE), 0)
+    end_within(max(server.orders.time_left(), CUT_GRACE), 0)
 
 
 def _leave(error: Exception, code: int) -> NoReturn:

@@ -97,7 +97,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         await server.stop(deadline - loop.time())
 
     def _time_left(self) -> float:
-        return 0 if self._server is None else self._server.time_left()
+        return 0 if self._server is None else self._server.orders.time_left()
 
     # --------------------------------------------------------- the heartbeat
 
@@ -157,7 +157,7 @@ class _WorkerServer(Server):
 
     def cut(self) -> None:
         """Wait for nobody any more."""
-        self._cut = True
+        self.orders.cut = True
 
     async def _listen(self, listeners: Sequence[Listener]) -> None:
         worker = self._worker
@@ -187,7 +187,7 @@ class _WorkerServer(Server):
         end = loop.time() + min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LINGER)
         while True:
             await asyncio.sleep(_TICK)  # also for connections that are accepted and not yet known
-            if done() or self._cut or loop.time() >= end:
+            if done() or self.orders.cut or loop.time() >= end:
                 return
             for connection in list(self.state.connections):
                 if not isinstance(connection, HttpProtocol):

@@ -40,6 +40,11 @@ _LEVEL_COLOURS: Final = {
 _STATUS_COLOURS: Final = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
 
 
+_LOGGERS: Final = ("bridge", "bridge.error", "bridge.access", "bridge.websocket")
+#: Those of them that `log_config` has disabled: on purpose.
+_silenced: set[str] = set()
+
+
 class _ColourFormatter(logging.Formatter):
     """The same lines, with the name of the level in its colour."""
 
@@ -59,12 +64,27 @@ def configure_logging(config: Config) -> None:
     """
     level = config.log_level.upper()
     logging.getLogger("bridge").setLevel(level)
+    _silenced.clear()
     if config.log_config is not None:
         _apply(config.log_config)
+        _silenced.update(name for name in _LOGGERS if logging.getLogger(name).disabled)
         return
     formatter = _ColourFormatter if in_colour(sys.stderr) else logging.Formatter
     _give("bridge", _handler(sys.stderr), formatter(_LINE, _TIME))
     _give("bridge.access", _handler(sys.stdout), logging.Formatter("%(message)s"))
+
+
+def keep_talking() -> None:
+    """Enable the server's loggers again that the app has disabled without meaning them.
+
+    `logging.config` disables all loggers that a configuration does not name, if that does not say
+    otherwise; and apps configure logging at their import, at startup, or later. Who disables the
+    access log by its name has that.
+    """
+    if logging.getLogger("bridge").disabled or logging.getLogger("bridge.error").disabled:
+        for name in _LOGGERS:
+            if name not in _silenced:
+                logging.getLogger(name).disabled = False
 
 
 def _handler(stream: TextIO | None) -> logging.Handler:

@@ -16,7 +16,6 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Any
 
 from bridge.detect import as_asgi
@@ -29,8 +28,9 @@ from bridge.server.handlers import WebSockets, make_handler, runners_of, stop_ru
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener, banner, open_listeners
 from bridge.server.loading import load
-from bridge.server.logs import configure_logging, reopen_log_files
+from bridge.server.logs import configure_logging, keep_talking, reopen_log_files
 from bridge.server.loop import complete, hidden_loop, own_loop
+from bridge.server.orders import Orders
 from bridge.server.proxied import (
     AcceptBeforeTls,
     AnnouncedHttpProtocol,
@@ -40,14 +40,11 @@ from bridge.server.running import hand_on
 from bridge.server.signals import Interrupted, Signals, Terminal
 from bridge.server.sources import from_python
 from bridge.server.state import TICK, ServerState
-from bridge.server.stopping import CANCEL_GRACE, CUT_GRACE, Draining, unless
+from bridge.server.stopping import Draining, unless
 from bridge.server.tls import SHUTDOWN_TIMEOUT, make_context, reload_certificates
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
-
-#: Seconds that a process has to end when it is told to while it starts.
-STARTING_LIMIT = 5.0
 
 #: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
 #: is somebody else's. The listener knows better which to remove (S30).
@@ -65,6 +62,7 @@ class Server:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.orders = Orders(config)
         self.state: ServerState
         self._app: ASGIApp
         self._lifespan: Lifespan
@@ -73,14 +71,10 @@ class Server:
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._access_log: AccessLog | None = None
-        self._loaded = self._loading = self._started = False
-        # Where it runs, for signals; and its own signals, if the process is its own.
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loaded = False
+        #: The process's own signals, if the process is this server's.
         self._signals: Signals | None = None
         self._terminal = Terminal()
-        self._stop = asyncio.Event()
-        self._told = self._cut = self._hurried = False
-        self._deadline = 0.0
 
     # --------------------------------------------------------- the whole story
 
@@ -92,8 +86,8 @@ class Server:
         """
         _refuse_running_loop("Server.run()")
         configure_logging(self.config)
-        self._signals = Signals(self._table(), limit=self._limit)
-        with self._signals, own_loop(self.time_left) as loop:
+        self._signals = Signals(self._table(), limit=self.orders.limit)
+        with self._signals, own_loop(self.orders.time_left) as loop:
             if self._load_unless_told():
                 complete(loop, self.serve())
 
@@ -102,7 +96,7 @@ class Server:
 
         In the main thread it minds the process's signals meanwhile, beside other servers there.
         """
-        self._loop = asyncio.get_running_loop()
+        self.orders.loop = asyncio.get_running_loop()
         try:
             if self._signals is not None:
                 self._signals.listen()
@@ -111,82 +105,57 @@ class Server:
                 with Signals(self._table()):
                     await self._serve()
         finally:
-            self._loop = None
+            self.orders.loop = None
 
     async def _serve(self) -> None:
         if not self._load_unless_told():
             return
-        if not await unless(self._stop.is_set, self.start()):
+        if not await unless(self.orders.stop.is_set, self.start()):
             logger.info("told to stop before the app had started")
             return
         try:
-            await self._stop.wait()
+            await self.orders.stop.wait()
         finally:
             await self.stop()
 
     def _load_unless_told(self) -> bool:
         """Import the app, unless told to stop, also by a signal that comes meanwhile."""
         try:
-            self._loading = True
-            if not self._told:
+            self.orders.loading = True
+            if not self.orders.told:
                 self.load()
         except Interrupted:
             pass
         finally:
-            self._loading = False
-        if self._told:  # the app may have swallowed the interruption
+            self.orders.loading = False
+        if self.orders.told:  # the app may have swallowed the interruption
             logger.info("told to stop before the app was imported")
-        return not self._told
+        return not self.orders.told
 
     # --------------------------------------------------------- being told to stop
 
     def request_stop(self) -> None:
         """Stop gracefully; asked a second time, at once. On the loop's thread."""
-        if self._told:
-            self._cut = True
-        self._told = True
-        self._stop.set()
+        self.orders.request_stop()
 
     def _table(self) -> dict[int, Callable[[], None]]:
         """What to do for each signal; called between any two steps of the main thread."""
+        orders = self.orders
         return {
-            signal.SIGTERM: self._on_sigterm,
-            signal.SIGINT: self._on_sigint,
-            signal.SIGHUP: lambda: self._soon(self._hang_up),
-            signal.SIGUSR1: lambda: self._soon(reopen_log_files),
-            signal.SIGUSR2: lambda: self._soon(self.log_stats),
+            signal.SIGTERM: orders.on_sigterm,
+            signal.SIGINT: orders.on_sigint,
+            signal.SIGHUP: lambda: orders.soon(self._hang_up),
+            signal.SIGUSR1: lambda: orders.soon(reopen_log_files),
+            signal.SIGUSR2: lambda: orders.soon(self.log_stats),
         }
-
-    def _on_sigterm(self) -> None:
-        """The first one stops; more change nothing."""
-        if not self._told:
-            self._told = True
-            self._heed()
-
-    def _on_sigint(self) -> None:
-        """Stops; where that is under way already, cuts."""
-        self._cut = self._told
-        self._told = True
-        self._heed()
-
-    def _heed(self) -> None:
-        if self._loading:
-            raise Interrupted
-        self._soon(self._stop.set)
-
-    def _soon(self, function: Callable[[], object]) -> None:
-        """Have `function` called on the loop, where there is one."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(function)
 
     def _hang_up(self) -> None:
         """SIGHUP: certificates are read again; but who loses its terminal ends with it."""
-        if self._terminal.is_closed():
-            logger.warning("the terminal was closed: stopping")
-            self._told = True
-            self._stop.set()
-        else:
+        if not self._terminal.is_closed():
             self.reload_certificates()
+        elif not self.orders.told:
+            logger.warning("the terminal was closed: stopping")
+            self.request_stop()
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
@@ -195,26 +164,6 @@ class Server:
         Port 0 is the one that the system gave. Empty before the start and after the stop.
         """
         return [each.address for each in self._listeners]
-
-    def _is_cut(self) -> bool:
-        return self._cut
-
-    def time_left(self) -> float:
-        """Seconds that are left for what is still there when the server has stopped."""
-        if self._cut and not self._hurried:
-            self._hurried, self._deadline = True, monotonic() + CUT_GRACE
-        if not self._deadline:  # it has never started
-            self._deadline = monotonic() + CANCEL_GRACE
-        return max(self._deadline - monotonic(), 0)
-
-    def _limit(self) -> float | None:
-        """Seconds in which the process must have ended if it is told now; None: any."""
-        if not self._started:
-            return STARTING_LIMIT
-        config = self.config
-        if not config.timeout_shutdown:
-            return None
-        return config.timeout_graceful_shutdown + config.timeout_shutdown + STARTING_LIMIT
 
     # --------------------------------------------------------- start
 
@@ -237,6 +186,7 @@ class Server:
                 shutdown_timeout=config.timeout_shutdown,
             )
             await self._lifespan.startup()
+            keep_talking()
             try:
                 await self._listen(own)
             except BaseException:
@@ -248,7 +198,7 @@ class Server:
             await stop_runners(self._app, 0)
             raise
         self._sweep()
-        self._started = True
+        self.orders.serving = True
         if not listeners:
             for line in (*announcement(config, self._app), banner(own)):
                 logger.info(line)
@@ -261,6 +211,7 @@ class Server:
         if not self._loaded:
             with hidden_loop():
                 self._app = self._load()
+            keep_talking()
             self._loaded = True
 
     def _load(self) -> ASGIApp:
@@ -319,6 +270,7 @@ class Server:
         """
         state, loop = self.state, self.state.loop
         self._sweeper = loop.call_later(TICK, self._sweep)
+        keep_talking()
         state.tick()
         loop.call_soon(loop.call_soon, state.sweep)
 
@@ -367,17 +319,17 @@ class Server:
         if grace is None:
             grace = self.config.timeout_graceful_shutdown
         deadline = loop.time() + grace
-        self._deadline = monotonic() + grace
+        self.orders.stop_within(grace)
         try:
-            await Draining(state, self._app, self._is_cut, self.cut_by).run(deadline)
-            await unless(self._is_cut, self._lifespan.shutdown())
-            logger.info("stopped")
+            await Draining(state, self._app, self.orders.is_cut, self.cut_by).run(deadline)
+            await unless(self.orders.is_cut, self._lifespan.shutdown())
         finally:
-            self._deadline = max(self._deadline, monotonic() + CANCEL_GRACE)
+            self.orders.stopped()
             if self._sweeper is not None:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
+        logger.info("stopped")
 
 
 def _refuse_running_loop(name: str) -> None:

@@ -454,6 +454,20 @@ def test_work_after_the_response(start_host: StartHost, options: tuple[str, ...]
     assert "cleaned: the pool is open" in host.log()
 
 
+def test_a_shutdown_that_fails_does_not_stop_gunicorn(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P10 S40: the code of a worker that cannot start would end all of them."""
+    monkeypatch.setenv("LIFE", "fails at the end")
+    host = serve(start_host, "tests.support.apps.living:app")
+    assert httpx.get(host.url("/")).status_code == 200
+    host.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(booted(host)) == 2 and bool(exited(host)), "a new worker")
+    wait_for(lambda: "the queue is not flushed" in host.log(), "the reason")
+    assert httpx.get(host.url("/")).status_code == 200
+    assert host.stop() == 0
+
+
 def test_quick_stop(start_host: StartHost) -> None:
     """P10: SIGINT waits for nobody."""
     host = serve(start_host, f"{APPS}:asgi")

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bridge.errors import ConfigError
 from bridge.server.config import Config
 from bridge.server.logs import coloured_status, configure_logging, line_handler, write_lines
+from tests.conftest import StartHost
+from tests.support.hosts import bridge
 
 NAMES = ("bridge", "bridge.error", "bridge.access", "")
 
@@ -260,3 +263,53 @@ def test_yaml_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ConfigError, match="pip install pyyaml"):
         configure_logging(Config(log_config=str(path)))
+
+
+# ------------------------------------------------------------- apps that configure logging
+
+#: It says nothing of `disable_existing_loggers`, which is true then.
+CONFIGURES = """
+import logging, logging.config
+def configure():
+    logging.config.dictConfig({"version": 1, "root": {"handlers": []}})
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        AT_STARTUP
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b""})
+AT_IMPORT
+"""
+
+
+def serve(start_host: StartHost, folder: Path, startup: str, at_import: str) -> str:
+    """What a server of such an app says in its life, with one request."""
+    source = CONFIGURES.replace("AT_STARTUP", startup).replace("AT_IMPORT", at_import)
+    (folder / "configures.py").write_text(source)
+    host = start_host(bridge("configures:app", "--app-dir", str(folder)))
+    assert httpx.get(host.url()).status_code == 200
+    assert host.stop() == 0
+    return host.log().rstrip()
+
+
+@pytest.mark.parametrize("code", [("configure()", ""), ("pass", "configure()")])
+def test_an_app_that_configures_logging(
+    tmp_path: Path, start_host: StartHost, code: tuple[str, str]
+) -> None:
+    """S50 S51: the server's loggers go on, which the app's configuration does not name."""
+    said = serve(start_host, tmp_path, *code)
+    assert "running on" in said
+    assert '"GET / HTTP/1.1" 200' in said
+    assert said.endswith("stopped")
+
+
+def test_an_app_that_disables_the_access_log(tmp_path: Path, start_host: StartHost) -> None:
+    """S50: an app that disables it by its name is obeyed."""
+    off = "logging.getLogger('bridge.access').disabled = True"
+    said = serve(start_host, tmp_path, "pass", off)
+    assert said.endswith("stopped")
+    assert "GET /" not in said

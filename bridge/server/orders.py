@@ -1,0 +1,97 @@
+"""What a server has been told (P2): to stop, to cut what a stop waits for; by signals or in Python.
+
+A signal comes between any two steps of the main thread: its handlers here only set flags, and wake
+the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from bridge.server.config import Config
+from bridge.server.signals import Interrupted
+from bridge.server.stopping import CANCEL_GRACE, CUT_GRACE
+
+#: Seconds that a process has to end when it is told to while it starts.
+STARTING_LIMIT = 5.0
+
+
+class Orders:
+    """The orders for one server, and the time that it has for them."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        #: Where the server runs, while it does.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        #: The app is being imported: nothing waits for `stop` yet.
+        self.loading = False
+        #: It has started, and may have something in flight.
+        self.serving = False
+        self.told = False
+        self.cut = False
+        self.stop = asyncio.Event()
+        self._deadline = 0.0
+        self._hurried = False
+
+    def request_stop(self) -> None:
+        """Stop gracefully; asked a second time, at once. On the loop's thread."""
+        self.cut = self.told
+        self.told = True
+        self.stop.set()
+
+    # --------------------------------------------------------- signals
+
+    def on_sigterm(self) -> None:
+        """The first one stops; more change nothing."""
+        if not self.told:
+            self.told = True
+            self._heed()
+
+    def on_sigint(self) -> None:
+        """Stops; where that is under way already, cuts."""
+        self.cut = self.told
+        self.told = True
+        self._heed()
+
+    def _heed(self) -> None:
+        if self.loading:
+            raise Interrupted
+        self.soon(self.stop.set)
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Have `function` called on the loop, where there is one."""
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(function)
+
+    def is_cut(self) -> bool:
+        """Whether nothing is to be waited for any more."""
+        return self.cut
+
+    # --------------------------------------------------------- time
+
+    def stop_within(self, seconds: float) -> None:
+        """The stop begins, and what is in flight has so much time."""
+        self._deadline = monotonic() + seconds
+
+    def stopped(self) -> None:
+        """The server has stopped; what the app has left behind has a moment at least."""
+        self._deadline = max(self._deadline, monotonic() + CANCEL_GRACE)
+
+    def time_left(self) -> float:
+        """Seconds that are left for what is still there when the server has stopped."""
+        if self.cut and not self._hurried:
+            self._hurried, self._deadline = True, monotonic() + CUT_GRACE
+        if not self._deadline:  # it has never started
+            self._deadline = monotonic() + CANCEL_GRACE
+        return max(self._deadline - monotonic(), 0)
+
+    def limit(self) -> float | None:
+        """Seconds in which the process must have ended if it is told now; None: any."""
+        if not self.serving:
+            return STARTING_LIMIT
+        config = self._config
+        if not config.timeout_shutdown:
+            return None
+        return config.timeout_graceful_shutdown + config.timeout_shutdown + STARTING_LIMIT
