@@ -268,6 +268,7 @@ RUNNING: dict[str, Check] = {
     "queue_limit": Check(kind=KINDS["int"], least=1),
     "queue_timeout": Check(kind=KINDS["Seconds"], least=0, zero="any"),
     "websocket": Check(kind=KINDS["bool"]),
+    "strict": Check(kind=KINDS["bool"]),
 }
 RUNNING_DEFAULTS: dict[str, Any] = {
     "runner": "thread",
@@ -275,4 +276,5 @@ RUNNING_DEFAULTS: dict[str, Any] = {
     "queue_limit": 1024,
     "queue_timeout": 0.0,
     "websocket": False,
+    "strict": False,
 }

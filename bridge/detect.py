@@ -32,7 +32,7 @@ _AS_ASGI: dict[Kind, Callable[[Any, dict[str, Any]], ASGIApp]] = {
     "asgi3": lambda app, settings: cast("ASGIApp", app),
     "asgi2": lambda app, settings: from_asgi2(app),
     "asgi1": lambda app, settings: from_asgi1(app),
-    "wsgi": lambda app, settings: WsgiToAsgi(app, **settings),
+    "wsgi": lambda app, settings: WsgiToAsgi(app, kind="wsgi", **settings),
 }
 
 

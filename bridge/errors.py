@@ -96,5 +96,16 @@ class ConfigError(BridgeError):
     """The operator's fault: a setting is wrong. The command line exits with 2."""
 
 
+class NotOnAsyncio(BridgeError):
+    """An adapter was called by a host that runs another kind of loop than asyncio's, as trio's."""
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(
+            f"{owner} runs on asyncio, and the host that calls it does not (does it run trio?); "
+            "start the host with asyncio, as with hypercorn -k asyncio or -k uvloop, or "
+            'anyio.run(..., backend="asyncio")'
+        )
+
+
 class AppLoadError(BridgeError):
     """The app could not be imported or started. The command line exits with 3."""

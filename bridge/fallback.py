@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from bridge.detect import as_asgi
-from bridge.errors import ConfigError, UnsupportedScope
+from bridge.errors import ConfigError, NotOnAsyncio, UnsupportedScope
 from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -190,7 +190,11 @@ class _Reader:
         self._size = request.size
         self._at = 0
         self._empty_end = request.ended and not request.size
-        self._dismissed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise NotOnAsyncio("a fallback") from None
+        self._dismissed: asyncio.Future[None] = loop.create_future()
 
     def dismiss(self) -> None:
         """Its app has answered: there is nothing more for it."""

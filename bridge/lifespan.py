@@ -26,7 +26,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
-from bridge.errors import ConfigError, IllegalMessage, LifespanFailed
+from bridge.errors import ConfigError, IllegalMessage, LifespanFailed, NotOnAsyncio
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 Mode: TypeAlias = Literal["auto", "on", "off"]
@@ -192,7 +192,10 @@ class _Conversation:
     """The app's task, and the questions and answers between it and the host."""
 
     def __init__(self, app: ASGIApp, state: dict[str, Any]) -> None:
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise NotOnAsyncio("the lifespan of a mounted app") from None
         self.asked = "startup"
         self.received = False
         self.error: BaseException | None = None

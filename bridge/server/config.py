@@ -114,6 +114,13 @@ class Config:
         _RUNNER,
         check=RUNNING["websocket"],
     )
+    strict: bool = setting(
+        RUNNING_DEFAULTS["strict"],
+        "A WSGI response that PEP 3333 does not allow is a 500, also if most servers take it: "
+        "hop-by-hop fields, and fields as lists.",
+        _RUNNER,
+        check=RUNNING["strict"],
+    )
 
     host: str = setting("127.0.0.1", "The address to listen at.", _LISTEN)
     port: int = setting(

@@ -38,12 +38,14 @@ from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.access_log import AccessLog, on_loop
 from bridge.server.config import Config
 from bridge.server.gunicorn_settings import worker_config
+from bridge.server.handlers import wsgi_apps
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener
 from bridge.server.log_format import Record
 from bridge.server.loop import complete, own_loop
 from bridge.server.server import Server
 from bridge.server.signals import Signals
+from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
 
@@ -149,6 +151,12 @@ class _WorkerServer(Server):
     def __init__(self, config: Config, worker: BridgeWorker) -> None:
         super().__init__(config)
         self._worker = worker
+
+    def _load(self) -> ASGIApp:
+        app = super()._load()
+        for _, wsgi in wsgi_apps(app):
+            wsgi.adopt_processes(several=self._worker.cfg.workers > 1)
+        return app
 
     @property
     def served(self) -> int:

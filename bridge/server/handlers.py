@@ -42,6 +42,7 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
             app.runner,
             max_body_size=app.max_body_size,
             spool_body=app.spool_body,
+            multiprocess=app.multiprocess,
             prefix=prefix,
             leniency=app.leniency,
             exchange=ThreadExchange if app.runner.threaded else LoopExchange,

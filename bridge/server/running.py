@@ -26,6 +26,7 @@ def hand_on(config: Config, app: ASGIApp) -> None:
         "queue_limit": config.queue_limit,
         "queue_timeout": config.queue_timeout,
         "websocket": config.websocket,
+        "strict": config.strict,
     }
     given = {name: source for name in values if (source := config.source(name))}
     found = False

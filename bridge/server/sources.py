@@ -44,8 +44,7 @@ def make_config(command_line: Layer, environ: Mapping[str, str], file: str | Non
     for layer in layers:
         _let_go_of_hidden(chosen, layer)
         chosen.update(layer)
-    values = {name: _BY_NAME[name].read(*found) for name, found in chosen.items()}
-    return Config(**values, sources={name: label for name, (_, label) in chosen.items()})
+    return _config_of(chosen)
 
 
 def from_python(app: object, settings: Mapping[str, Any]) -> Config:
@@ -56,6 +55,29 @@ def from_python(app: object, settings: Mapping[str, Any]) -> Config:
             raise ConfigError(f"serve() has no setting {name}; {_instead(name) or _advice(meant)}")
     sources = {name: f"serve({name}=...)" for name in settings}
     return Config(app=app, **settings, sources=sources)
+
+
+def from_ini(app: object, settings: Mapping[str, str], environ: Mapping[str, str]) -> Config:
+    """The settings of a ``[server:main]``, which beat the environment.
+
+    Raises `ConfigError` that names the key at fault.
+    """
+    given: Layer = {"app": (app, "[app:main]")}
+    for key, value in settings.items():
+        name = key.replace("-", "_")
+        if name not in _BY_NAME or name == "app":
+            meant = _meant(name, _MEANT)
+            raise ConfigError(f"{key} is no setting; {_instead(name) or _advice(meant)}")
+        given[name] = value, f"{key} in [server:main]"
+    chosen = from_environ(environ)
+    _let_go_of_hidden(chosen, given)
+    chosen.update(given)
+    return _config_of(chosen)
+
+
+def _config_of(chosen: Layer) -> Config:
+    values = {name: _BY_NAME[name].read(*found) for name, found in chosen.items()}
+    return Config(**values, sources={name: label for name, (_, label) in chosen.items()})
 
 
 def _let_go_of_hidden(chosen: Layer, stronger: Layer) -> None:

@@ -19,7 +19,13 @@ from typing import Any
 from bridge.body import SPOOL, needs_length
 from bridge.checks import RUNNING, RUNNING_DEFAULTS
 from bridge.environ import NOWHERE, base_environ, environ_from_scope, take_coding
-from bridge.errors import AppLoadError, BridgeError, ConfigError, RequestError, UnsupportedScope
+from bridge.errors import (
+    AppLoadError,
+    BridgeError,
+    NotOnAsyncio,
+    RequestError,
+    UnsupportedScope,
+)
 from bridge.leniency import Leniency
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
@@ -27,7 +33,7 @@ from bridge.runners.desk import Desk
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_response import WsgiCall
 from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
-from bridge.wsgi_to_asgi.settings import OF_THREADS, read_settings
+from bridge.wsgi_to_asgi.settings import OF_THREADS, check_app, read_settings
 from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange
 
 __all__ = ["WsgiToAsgi"]
@@ -52,12 +58,15 @@ _PLACES: Environ = dict.fromkeys(
 class WsgiToAsgi:
     """A WSGI app as an ASGI 3 app: ``asgi_app = WsgiToAsgi(wsgi_app)``.
 
+    An app that plainly is of another kind is refused, with the name of what serves it; `kind`
+    (``"wsgi"``) says that it is none.
+
     `runner`: ``"thread"``, ``"greenlet"``, ``"inline"``, or a `Runner`.
     `threads`: the most threads that run the app at once. `queue_limit`: the most requests that
     wait for one; those beyond get a 503 with Retry-After, and so do those that wait for longer than
-    `queue_timeout` seconds (0: they wait for any time, in their turn). None, for these and for
-    `websocket`: as our server is told (``--threads`` and so on); elsewhere ``"thread"``, 8, 1024,
-    0 and False.
+    `queue_timeout` seconds (0: they wait for any time, in their turn). None, for these, for
+    `websocket` and for `strict`: as our server is told (``--threads`` and so on); elsewhere
+    ``"thread"``, 8, 1024, 0, False and False.
     `max_body_size`: bytes of a request body; more is a 413. None: no limit of ours.
     `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
     more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
@@ -69,6 +78,10 @@ class WsgiToAsgi:
     (``http.response.pathsend``). Not with a middleware around that looks at bodies. On our server
     files go by the kernel in any case.
     `websocket`: give WebSockets to the app, as ``werkzeug.socket`` in its environ.
+    `strict`: what PEP 3333 does not allow in a response is an error; else what most servers take
+    is taken, with a warning.
+    `multiprocess`: what ``wsgi.multiprocess`` says: whether other processes serve the app, too.
+    None: what our server knows; elsewhere True, for it may be so.
 
     Lifespan is answered: the pool starts and stops with it. Other scopes raise
     `UnsupportedScope`. Raises `ConfigError` for a value that is not allowed.
@@ -78,6 +91,7 @@ class WsgiToAsgi:
         self,
         app: WSGIApp,
         *,
+        kind: str | None = None,
         runner: str | Runner | None = None,
         threads: int | None = None,
         queue_limit: int | None = None,
@@ -87,13 +101,12 @@ class WsgiToAsgi:
         propagate_context: bool = False,
         pathsend: bool = False,
         websocket: bool | None = None,
+        strict: bool | None = None,
+        multiprocess: bool | None = None,
         **of_threads: Any,
     ) -> None:
-        if not callable(app):
-            raise ConfigError(f"a WSGI app is a callable, and this is {app!r}")
+        check_app(app, kind)
         self.app = app
-        #: How far responses that break PEP 3333 are taken as they are meant (W34).
-        self.leniency = Leniency(app)
         given = {
             "runner": runner,
             "threads": threads,
@@ -104,6 +117,8 @@ class WsgiToAsgi:
             "propagate_context": propagate_context,
             "pathsend": pathsend,
             "websocket": websocket,
+            "strict": strict,
+            "multiprocess": multiprocess,
         }
         self._said = said = read_settings({**given, **of_threads})
         self.max_body_size: int | None = said.get("max_body_size")
@@ -117,13 +132,18 @@ class WsgiToAsgi:
     def _run_as(self, values: Mapping[str, Any]) -> None:
         """Run the app as was said when this was made, and else as `values` say."""
         said = self._said
+        self.multiprocess: bool = said.get("multiprocess", True)
         how = {name: said.get(name, values[name]) for name in RUNNING}
         self.websocket: bool = how.pop("websocket")
+        #: How far responses that break PEP 3333 are taken as they are meant (W34).
+        self.leniency = Leniency(self.app, strict=how.pop("strict"))
         of_threads = {name: said[name] for name in OF_THREADS if name in said}
         self.runner = make_runner(how.pop("runner"), **how, **of_threads)
         spool: int | None = said.get("spool_body")
         self.spool_body = spool if self.runner.can_wait else (spool or SPOOL)
-        self._base = _PLACES | base_environ(multithread=self.runner.multithread, multiprocess=True)
+        self._base = _PLACES | base_environ(
+            multithread=self.runner.multithread, multiprocess=self.multiprocess
+        )
         self._base["bridge.stats"] = self.runner.stats
         self._exchange = (
             ThreadExchange
@@ -139,7 +159,13 @@ class WsgiToAsgi:
         own = {name: self._said[name] for name in RUNNING if name in self._said}
         self._adopted = True
         self._run_as(values)
+        self.adopt_processes(several=False)
         return {name: value for name, value in own.items() if value != values[name]}
+
+    def adopt_processes(self, *, several: bool) -> None:
+        """For a server: whether several processes serve the app, unless it was said here."""
+        self.multiprocess = self._said.get("multiprocess", several)
+        self._base["wsgi.multiprocess"] = self.multiprocess
 
     def __repr__(self) -> str:
         return f"<WsgiToAsgi {self.app!r}>"
@@ -151,7 +177,10 @@ class WsgiToAsgi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
         kind = scope["type"]
-        desk, loop = self._desk, asyncio.get_running_loop()
+        try:
+            desk, loop = self._desk, asyncio.get_running_loop()
+        except RuntimeError:
+            raise NotOnAsyncio("WsgiToAsgi") from None
         if desk is None or desk.loop is not loop:
             try:
                 self.runner.start(loop)

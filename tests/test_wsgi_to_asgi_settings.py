@@ -1,0 +1,147 @@
+"""What a `WsgiToAsgi` is told, and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+
+import bridge
+from bridge import Dispatcher, WsgiToAsgi, as_asgi
+from bridge.errors import ConfigError, NotOnAsyncio
+from tests.conftest import StartHost
+from tests.support import hosts, raw
+from tests.support.in_process import http_scope
+from tests.support.websocket import served
+
+
+def app(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Connection", "keep-alive")])
+    return [repr(environ["wsgi.multiprocess"]).encode()]
+
+
+async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI app."""
+
+
+def asgi2(scope: Any) -> Any:
+    """An ASGI 2 app."""
+
+
+# ------------------------------------------------------------- which apps it takes
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (asgi, "an ASGI app, which every ASGI server takes as it is"),
+        (FastAPI(), "AsgiToWsgi makes WSGI of ASGI"),
+        (Starlette(), "is an ASGI app"),
+        (asgi2, r"say from_asgi2\(app\)"),
+        (WsgiToAsgi(app), "is an ASGI app"),
+        ("app", "is a str"),
+    ],
+    ids=["function", "FastAPI", "Starlette", "ASGI 2", "WsgiToAsgi", "text"],
+)
+def test_apps_of_another_kind(wrong: Any, said: str) -> None:
+    """W56: they are refused when the adapter is made, with the name of what serves them."""
+    with pytest.raises(ConfigError, match=said):
+        WsgiToAsgi(wrong)
+
+
+def test_a_kind_that_is_said() -> None:
+    """W56: what an app is said to be, it is."""
+    assert WsgiToAsgi(asgi, kind="wsgi").app is asgi  # type: ignore[arg-type]
+    assert isinstance(as_asgi(asgi, "wsgi"), WsgiToAsgi)
+    with pytest.raises(ConfigError, match="kind is 'flask'"):
+        WsgiToAsgi(app, kind="flask")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"workers": 10}, "workers is no setting of WsgiToAsgi; did you mean threads?"),
+        ({"thread": 10}, "thread is no setting of WsgiToAsgi; did you mean threads?"),
+        ({"threads": 0}, "threads is 0; allowed is a whole number, at least 1"),
+        ({"threads": "many"}, "threads is 'many'; allowed is"),
+        ({"strict": "perhaps"}, "strict is 'perhaps'; allowed is"),
+        ({"multiprocess": 7}, "multiprocess is 7; allowed is"),
+        ({"runner": "fibre"}, "runner is 'fibre'; allowed is one of thread, greenlet, inline"),
+    ],
+)
+def test_wrong_settings(wrong: dict[str, Any], said: str) -> None:
+    """W56: they are refused in the words of the command line."""
+    with pytest.raises(ConfigError) as error:
+        WsgiToAsgi(app, **wrong)
+    assert str(error.value).startswith(said)
+
+
+# ------------------------------------------------------------- strict
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "status"),
+    [(None, False, 200), (None, True, 500), (False, True, 200), (True, False, 500)],
+)
+@pytest.mark.parametrize("runner", ["thread", "greenlet"])
+def test_strict(own: bool | None, theirs: bool, status: int, runner: str) -> None:
+    """W34, S60: `strict` of the app itself wins over the server's; either makes it an error."""
+    with served(WsgiToAsgi(app, strict=own, runner=runner), strict=theirs) as server:
+        with server.connect() as client:
+            assert client.get("/").status == status
+
+
+def test_strict_in_a_mount() -> None:
+    """W34, S60: it holds for mounted apps, too."""
+    with served(Dispatcher({"/": app}), strict=True) as server, server.connect() as client:
+        assert client.get("/").status == 500
+
+
+# ------------------------------------------------------------- multiprocess
+
+
+def test_multiprocess_on_our_server() -> None:
+    """W9: one process that knows that it is alone says so; what the app was told wins."""
+    for own, said in ((None, b"False"), (True, b"True")):
+        for make in (lambda adapter: adapter, lambda adapter: Dispatcher({"/": adapter})):
+            with served(make(WsgiToAsgi(app, multiprocess=own))) as server:
+                with server.connect() as client:
+                    assert client.get("/").body == said
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_multiprocess_under_gunicorn(workers: int, start_host: StartHost) -> None:
+    """W9, P10: a worker of several says that there are others."""
+    target, options = "tests.test_wsgi_to_asgi_settings:app", (f"--workers={workers}",)
+    host = start_host(hosts.gunicorn(target, *options, worker=hosts.BRIDGE_WORKER))
+    with raw.Client(host.connect()) as client:
+        assert client.get("/").body == repr(workers > 1).encode()
+
+
+# ------------------------------------------------------------- other loops
+
+
+CALLS: dict[str, Callable[[], Any]] = {
+    "WsgiToAsgi": lambda: WsgiToAsgi(app)(http_scope("/"), _never, _never),
+    "fallback": lambda: Dispatcher(fallback=[asgi, asgi])(http_scope("/"), _never, _never),
+    "lifespan": lambda: bridge.Dispatcher({"/": asgi})({"type": "lifespan"}, _started, _never),
+}
+
+
+async def _never(*arguments: Any) -> Any:
+    raise AssertionError("called before the loop was looked at")
+
+
+async def _started() -> Any:
+    return {"type": "lifespan.startup"}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_without_asyncio(what: str) -> None:
+    """W57: under trio, the error says what runs on asyncio, and how to start the host with it."""
+    call = CALLS[what]()
+    with pytest.raises(NotOnAsyncio, match=r"runs on asyncio.*trio.*hypercorn -k asyncio"):
+        call.send(None)  # as trio would: there is no loop of asyncio
