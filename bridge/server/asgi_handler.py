@@ -96,7 +96,7 @@ def _complete(
     scope["headers"] = head.headers.copy()
     scope["client"] = connection.client
     scope["state"] = state.copy()
-    scope["extensions"] = {name: {} for name in connection.state.extensions}
+    scope["extensions"] = {"http.response.early_hint": {}, "http.response.trailers": {}}
     if connection.special or not head.plain:
         _adapt(scope, connection, head)
     return scope
@@ -104,6 +104,8 @@ def _complete(
 
 def _adapt(scope: Scope, connection: HttpProtocol, head: RequestHead) -> None:
     """What hardly any request needs."""
+    if connection.state.config.pathsend:
+        scope["extensions"]["http.response.pathsend"] = {}
     if connection.tls is not None:
         tls = scope["extensions"]["tls"] = connection.tls.copy()
         tls["client_cert_chain"] = tls["client_cert_chain"].copy()

@@ -68,7 +68,7 @@ class Identity(Deadlines):
         if self.scheme_is_tls:
             self.tls = tls_extension(transport.get_extra_info("ssl_object"))
         self.root_path = state.config.root_path
-        self.special = self.scheme_is_tls or bool(self.root_path)
+        self.special = self.scheme_is_tls or bool(self.root_path) or state.config.pathsend
         self.trusted = state.forwarded.allows(self.client, self.is_unix)
         self.settle_identity()
 

@@ -67,13 +67,6 @@ class ServerState:
         )
         #: What requests start in that the loop itself begins: no other request's variables.
         self.context = contextvars.copy_context()
-        #: What apps may use beyond the plain specification (ASGI, "Extensions").
-        self.extensions: dict[str, dict[str, Any]] = {
-            "http.response.early_hint": {},
-            "http.response.trailers": {},
-        }
-        if config.pathsend:
-            self.extensions["http.response.pathsend"] = {}
         self.heads = HeadParser(
             config.limit_request_line,
             config.limit_header_size,
