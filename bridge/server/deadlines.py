@@ -82,9 +82,7 @@ class Deadlines(Writing):
         exchange = self.exchange
         if exchange is None:
             return f"a response to {self.client}"
-        head = exchange.head
-        target = head.target.decode("latin-1")
-        return f"the response to {head.method} {target} for {self.client}"
+        return f"the response to {exchange.head.shown} for {self.client}"
 
     def sweep(self, now: float) -> None:
         """Enforce the time limits (S2); called once a second."""

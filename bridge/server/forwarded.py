@@ -204,8 +204,6 @@ def _elements(lines: list[str]) -> list[dict[str, str]]:
     Raises `RequestError` where a line has a quote without an end, or one of these elements breaks
     the grammar.
     """
-    if sum(line.count(";") for line in lines) > MOST_PARAMETERS:
-        raise RequestError(f"Forwarded has more than {MOST_PARAMETERS} parameters")
     texts: list[str] = []
     for line in reversed(lines):
         if '"' not in line:
@@ -214,7 +212,10 @@ def _elements(lines: list[str]) -> list[dict[str, str]]:
             texts[:0] = [text.removesuffix(",") for text in _ELEMENT.findall(line)[-MOST_HOPS:]]
         else:
             raise _malformed(line)
-    return [element for text in texts[-MOST_HOPS:] for element in _parse(text) if element]
+    texts = texts[-MOST_HOPS:]
+    if sum(text.count(";") for text in texts) > MOST_PARAMETERS:
+        raise RequestError(f"Forwarded has more than {MOST_PARAMETERS} parameters")
+    return [element for text in texts for element in _parse(text) if element]
 
 
 def _malformed(line: str) -> RequestError:

@@ -77,7 +77,6 @@ class HttpProtocol(Identity):
         self.state.connections.add(self)
         self.identify()
         if self.is_anonymous:
-            logger.debug("a client has reset its connection before it was looked at")
             self.gone = self._deaf = True
             transport.abort()
             return
@@ -278,6 +277,7 @@ class HttpProtocol(Identity):
         self._body_begins(self.state.clock())
         if limit and head.length > limit:
             self._body_left = head.length
+            self._report(RequestError(f"{head.length} bytes of body", 413), head.shown.encode())
             exchange.refuse(413, reason(413))
             return
         if head.length == CHUNKED:
@@ -335,7 +335,7 @@ class HttpProtocol(Identity):
     def _spoiled(self, exchange: Exchange, error: RequestError) -> None:
         """The body of a running exchange breaks a rule: it never becomes whole."""
         if exchange.framing == UNFRAMED:
-            self._report(error, b"")
+            self._report(error, exchange.head.shown.encode())
         else:
             logger.warning("cut %s after %d bytes: %s", self.name(), exchange.sent, error)
         self._deaf = True
@@ -423,9 +423,7 @@ class HttpProtocol(Identity):
         self._close(lingering=True)
 
     def _report(self, error: BridgeError, begin: bytes) -> None:
-        logger.debug(
-            "refused a request from %s: %s; it began with %r", self.client, error, begin[:80]
-        )
+        self.state.refusals.note(self.client, error, begin)
 
     def _close(self, *, lingering: bool) -> None:
         """Close when everything has been written; nothing more is read."""

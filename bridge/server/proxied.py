@@ -21,6 +21,7 @@ from typing import Any
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
 from bridge.server.proxy_protocol import Proxied, ProxyHeader
+from bridge.server.refusals import PROXY_HEADER
 from bridge.server.tls import SHUTDOWN_TIMEOUT
 
 logger = logging.getLogger("bridge.error")
@@ -29,11 +30,9 @@ logger = logging.getLogger("bridge.error")
 _PAUSE = 0.5
 
 
-def not_allowed(client: object) -> RequestError:
+def not_allowed() -> RequestError:
     """The error for a PROXY header from who may not send one."""
-    return RequestError(
-        f"{client} may not send a PROXY header; name the proxy in --proxy-protocol-allow-ips", 403
-    )
+    return RequestError("name the proxies in --proxy-protocol-allow-ips; this is none of them")
 
 
 class AnnouncedHttpProtocol(HttpProtocol):
@@ -67,7 +66,7 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
         self._head_since = self.state.clock()
         super().connection_made(transport)
         if not self.gone and not self.state.proxies.allows(self.client, self.is_unix):
-            logger.debug("closed a connection: %s", not_allowed(self.client))
+            self.state.refusals.note(self.client, not_allowed(), what=PROXY_HEADER)
             self._deaf = True
             self.transport.abort()
 
@@ -79,7 +78,7 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
         try:
             self.said = said = self._header.feed(data)
         except RequestError as error:
-            logger.debug("closed a connection from %s: %s", self.client, error)
+            self.state.refusals.note(self.client, error, data, PROXY_HEADER)
             self.transport.abort()
             return
         if said is not None:
@@ -94,7 +93,7 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
         if self.said is not None:
             super().sweep(now)
         elif limit and now - self._head_since > limit:
-            logger.debug("closed a connection from %s: no PROXY header came", self.client)
+            self.state.refusals.note(self.client, "no PROXY header came", what=PROXY_HEADER)
             self.transport.abort()
 
 
@@ -145,7 +144,7 @@ class AcceptBeforeTls:
         client = None if is_unix else (str(peer[0]), int(peer[1]))
         try:
             if not protocol.state.proxies.allows(client, is_unix):
-                raise not_allowed(client)
+                raise not_allowed()
             async with asyncio.timeout(self._timeout):
                 protocol.said = await self._header(sock)
             await self._loop.connect_accepted_socket(
@@ -156,7 +155,7 @@ class AcceptBeforeTls:
                 ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
             )
         except (RequestError, OSError, TimeoutError) as error:
-            logger.debug("closed a connection before TLS began: %r", error)
+            protocol.state.refusals.note(client, repr(error), what=PROXY_HEADER)
             sock.close()
         except BaseException:
             sock.close()

@@ -329,6 +329,7 @@ class Server:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
+            self.state.refusals.report()
         logger.info("stopped")
 
 

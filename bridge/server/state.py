@@ -17,6 +17,7 @@ from bridge.server.access_log import AccessLog
 from bridge.server.allow_list import AllowList
 from bridge.server.config import Config
 from bridge.server.forwarded import Forwarded
+from bridge.server.refusals import Refusals
 from bridge.server.request import HeadParser
 
 #: Bytes that may wait on one side of the bridge for the other (S12, W21, W39, A20).
@@ -80,6 +81,8 @@ class ServerState:
         )
         #: Who may send a PROXY protocol header.
         self.proxies = AllowList(config.proxy_protocol_allow_ips, "proxy_protocol_allow_ips")
+        #: What is refused, for the log.
+        self.refusals = Refusals()
         self.access_log: AccessLog | None = None
         #: Whether requests have to be timed for the access log.
         self.timed = False
@@ -154,6 +157,7 @@ class ServerState:
             self.date_line = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode("ascii")
         self.default_lines = self.date_line + self.server_line
         self.default_end = self.default_lines + b"\r\n"
+        self.refusals.tick(self.now)
 
     def sweep(self) -> None:
         """Have every connection look at its time limits."""

@@ -239,6 +239,7 @@ class WsgiExchange(Exchange):
             handler = self.handler
             call = WsgiCall(handler.app, self._environ(), self, handler.leniency)
         except RequestError as error:
+            self.connection.state.refusals.note(self.connection.client, error)
             self.refuse(error.status, reason(error.status))
             return
         try:

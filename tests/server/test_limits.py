@@ -77,6 +77,21 @@ def test_refusal_is_logged(narrow: Host) -> None:
     assert r"it began with b'GET /\x1b[31m" in line
 
 
+def test_refusals_of_bodies_are_logged(narrow: Host) -> None:
+    """S6: so is one of a body, with the request that it belongs to."""
+    said = narrow.log_size()
+    announced = request("/length?announced", "Content-Length: 1001", method="POST")
+    head = request("/length?\xe9", "Transfer-Encoding: chunked", method="POST")
+    for data in (announced, head + chunked(b"x" * 1001)):
+        with Client(narrow.connect()) as client:
+            client.send(data)
+            assert client.response().status == 413
+    lines = [line for line in narrow.log(said).splitlines() if "refused (413 " in line]
+    assert [r"began with b'POST /length?announced'" in line for line in lines] == [True, False]
+    assert r"read more than 1000 bytes of body" in lines[1]
+    assert r"began with b'POST /length?\\xe9'" in lines[1]
+
+
 @pytest.mark.parametrize(
     "data",
     [

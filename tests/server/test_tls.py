@@ -557,7 +557,7 @@ def test_a_proxy_header_from_a_stranger_before_tls(start_host: StartHost, files:
             assert sock.recv(100) == b""
         except (ConnectionResetError, BrokenPipeError):
             pass
-    eventually(lambda: "name the proxy in --proxy-protocol-allow-ips" in host.log())
+    eventually(lambda: "name the proxies in --proxy-protocol-allow-ips" in host.log())
 
 
 def test_no_proxy_header_before_tls(start_host: StartHost, files: Files) -> None:

@@ -1,0 +1,83 @@
+"""What is refused: each in the log at debug level, and their number once a minute."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from bridge.errors import Overloaded, RequestError
+from bridge.server.refusals import EVERY, HANDSHAKE, Refusals
+from tests.conftest import StartHost
+from tests.support.hosts import BRIDGE_WORKER, Command, bridge, gunicorn
+from tests.support.raw import Client
+from tests.support.waiting import eventually
+
+HELLO = "tests.support.apps.hello:asgi"
+CLIENT = ("192.0.2.1", 1)
+
+
+def refuse(refusals: Refusals) -> None:
+    refusals.note(CLIENT, RequestError("no Host"), b"GET / HTTP/1.1")
+    refusals.note(CLIENT, Overloaded("full"))
+    refusals.note(CLIENT, RequestError("no Host"))
+    refusals.note(CLIENT, "unknown\x85 \x1b[31m\nca", what=HANDSHAKE)
+
+
+def test_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: the first refusal is told at the next second, those of the next minute at its end."""
+    caplog.set_level(logging.INFO, "bridge.error")
+    refusals = Refusals()
+    refusals.tick(1000.0)
+    assert caplog.messages == []
+    refuse(refusals)
+    refusals.tick(1001.0)
+    (line,) = caplog.messages
+    assert "refused: 2 x 400 Bad Request, 1 x 503 Service Unavailable, 1 x failed TLS" in line
+    assert f"The last was {CLIENT}: unknown\\x85 \\x1b[31m\\nca." in line
+    refuse(refusals)
+    refuse(refusals)
+    refusals.tick(1000.0 + EVERY)
+    assert len(caplog.messages) == 1
+    refusals.tick(1001.0 + EVERY)
+    assert "4 x 400 Bad Request" in caplog.messages[1]
+    refusals.tick(1001.0 + 3 * EVERY)
+    refusals.report()
+    assert len(caplog.messages) == 2
+
+
+def test_the_rest_is_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: what was not told yet is told when the server stops."""
+    caplog.set_level(logging.INFO, "bridge.error")
+    refusals = Refusals()
+    refuse(refusals)
+    refusals.report()
+    assert len(caplog.messages) == 1
+
+
+def test_each_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: at debug level each has a line with peer, reason and the first bytes, escaped."""
+    caplog.set_level(logging.DEBUG, "bridge.error")
+    Refusals().note(CLIENT, RequestError("too long; raise --x", 414), b"GET /\x1b" + b"a" * 200)
+    (line,) = caplog.messages
+    assert "refused (414 " in line
+    assert f"{CLIENT}: too long; raise --x; it began with b'GET /\\x1baaa" in line
+    assert len(line) < 250
+
+
+@pytest.mark.parametrize(
+    "command", [bridge(HELLO), gunicorn(HELLO, worker=BRIDGE_WORKER)], ids=["bridge", "gunicorn"]
+)
+def test_refusals_leave_a_trace(start_host: StartHost, command: Command) -> None:
+    """S6: at the default level the log says how many were refused, and why."""
+    host = start_host(command)
+    with Client(host.connect()) as client:
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert client.response().status == 400
+    eventually(lambda: "refused: 1 x 400 Bad Request" in host.log())
+    with Client(host.connect()) as client:
+        client.send(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n")
+        assert client.response().status == 431
+    host.stop()
+    assert "refused: 1 x 431 Request Header Fields Too Large" in host.log()
+    assert host.log().count("refused: ") == 2
