@@ -23,9 +23,14 @@ def check_threads(loop: asyncio.AbstractEventLoop) -> None:
     if by and not (by == "gevent" and waits_in_gevent(loop)):
         raise AppLoadError(
             f"{by} has put greenlets in the place of threads (monkey patching), and those do not "
-            f"run under this event loop: serve this app with gunicorn -k {by} (ASGI apps beside "
-            "it by AsgiToWsgi), or take the patching out of it"
+            f"run under this event loop: {_INSTEAD[by]}, or take the patching out of it"
         )
+
+
+_INSTEAD = {
+    "gevent": "serve this app with gunicorn -k gevent (ASGI apps beside it by AsgiToWsgi)",
+    "eventlet": "serve this app with eventlet.wsgi, or another host on eventlet's loop",
+}
 
 
 def start_thread(main: Callable[[], object], name: str, loop: asyncio.AbstractEventLoop) -> None:

@@ -105,7 +105,7 @@ def test_patched_by_eventlet(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         check_threads(loop)
         patched.add("thread")
-        with pytest.raises(AppLoadError, match="gunicorn -k eventlet"):
+        with pytest.raises(AppLoadError, match=r"eventlet has put .* eventlet\.wsgi"):
             check_threads(loop)
     finally:
         loop.close()
