@@ -342,7 +342,7 @@ async def _nowhere(scope: Scope, send: Send) -> None:
 
 
 async def _websocket(route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run the child; where it says nothing at all, or raises before it does, refuse (D4)."""
+    """Run the child; where it says nothing at all, or that it takes none, refuse (D4)."""
     silent = True
 
     async def note_and_receive() -> Message:
@@ -359,12 +359,9 @@ async def _websocket(route: Route, scope: Scope, receive: Receive, send: Send) -
 
     try:
         await route.asgi(route.child_scope(scope), note_and_receive, note_and_send)
-    except Exception as error:
+    except UnsupportedScope as error:
         if not silent:
             raise
-        if isinstance(error, UnsupportedScope):
-            logger.warning("refused a WebSocket at %r: %s: %s", scope["path"], route.name, error)
-        else:
-            logger.error("%s refused a WebSocket: %s", route.name, error, exc_info=error)
+        logger.warning("refused a WebSocket at %r: %s: %s", scope["path"], route.name, error)
     if silent:
         await send({"type": "websocket.close"})

@@ -37,7 +37,8 @@ class Fallback:
     """`apps`, of any kind, as one ASGI app that asks them in order; `settings`: `WsgiToAsgi`'s.
 
     A WebSocket is refused by closing it before it is accepted, by a 404 or 405 response, or by
-    raising before that. The refusing app is let finish before the next one is asked.
+    raising before that. The refusing app is let finish before the next one is asked. If one has
+    raised and no other takes it, its error is raised on.
     """
 
     def __init__(self, apps: Sequence[Any], **settings: Any) -> None:
@@ -45,6 +46,7 @@ class Fallback:
             raise ConfigError("a fallback needs at least one app")
         self.apps: list[ASGIApp] = [as_asgi(app, **settings) for app in apps]
         self._states: list[dict[str, Any]] = [{} for _ in apps]
+        self._left = range(len(self.apps) - 1, -1, -1)  # how many come after each
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ask the apps in order; a lifespan goes to each of them."""
@@ -52,12 +54,18 @@ class Fallback:
             await self._lifespan(scope, receive, send)
             return
         request = _Request(receive, _GONE[scope["type"]])
+        failure: Exception | None = None
         try:
-            for app, state in zip(self.apps[:-1], self._states, strict=False):
+            for left, app, state in zip(self._left, self.apps, self._states, strict=True):
+                if not left and failure is None:
+                    await app(_own(scope, state), _LastReader(request).receive, send)
+                    return
                 attempt = _Attempt(request, send)
                 if not await attempt.run(app, _own(scope, state)):
                     return
-            await self.apps[-1](_own(scope, self._states[-1]), _LastReader(request).receive, send)
+                failure = failure or attempt.failure
+            if failure is not None:
+                raise failure
         finally:
             request.close()
 
@@ -76,10 +84,20 @@ class Fallback:
 
 
 def _own(scope: Scope, state: dict[str, Any]) -> Scope:
-    own = scope.copy()
-    if state:
+    """A scope that its app may change as it likes: nobody else has a part of it (D5)."""
+    own: Scope = {key: value if key == "state" else _copy(value) for key, value in scope.items()}
+    if state or "state" in scope:
         own["state"] = {**scope.get("state", {}), **state}
     return own
+
+
+def _copy(value: Any) -> Any:
+    """Lists and dicts anew, with all that is in them; other objects are shared."""
+    if type(value) is list:
+        return [_copy(each) for each in value]
+    if type(value) is dict:
+        return {key: _copy(each) for key, each in value.items()}
+    return value
 
 
 class _Attempt:
@@ -90,6 +108,8 @@ class _Attempt:
         self._send = send
         self._answered = False
         self._refused = False
+        #: What it raised in a WebSocket's handshake, other than that it takes none.
+        self.failure: Exception | None = None
 
     async def run(self, app: ASGIApp, scope: Scope) -> bool:
         """Whether the app has refused."""
@@ -103,6 +123,8 @@ class _Attempt:
                 logger.warning("%r takes no WebSocket (%s); the next app is asked", app, error)
             else:
                 logger.exception("%r raised; the next app is asked", app)
+                if silent_is_no:
+                    self.failure = error
         return self._refused or (silent_is_no and not self._answered)
 
     async def _pass_on(self, message: Message) -> None:
@@ -155,11 +177,11 @@ class _Request:
         if message["type"] != self.gone["type"]:
             self.coming = None  # but who is gone is gone for every app that asks
         self._keep(message)
-        return message
+        return message.copy()
 
     def _keep(self, message: Message) -> None:
         if message["type"] == "websocket.connect":
-            self.first = message
+            self.first = message.copy()
         elif message["type"] == "http.request":
             self.ended = not message.get("more_body", False)
             if piece := message.get("body", b""):
@@ -209,7 +231,7 @@ class _Reader:
     def _kept(self) -> Message | None:
         if self._first is not None:
             first, self._first = self._first, None
-            return first
+            return first.copy()
         if self._empty_end:
             self._empty_end = False
             return {"type": "http.request", "body": b"", "more_body": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -267,12 +268,60 @@ def test_an_app_that_takes_no_websocket_is_passed_over(caplog: pytest.LogCapture
     async def unsupported(scope: Scope, receive: Receive, send: Send) -> None:
         raise UnsupportedScope("http only")
 
-    for first in (unsupported, raises_on_websocket):
-        websocket(Fallback([first, closes]), "/")
+    websocket(Fallback([unsupported, closes]), "/")
+    websocket(Fallback([raises_on_websocket, echo]), "/", {"type": "websocket.receive", "text": ""})
     declined, raised = caplog.records
     assert (declined.levelname, declined.exc_info) == ("WARNING", None)
     assert declined.message.endswith("takes no WebSocket (http only); the next app is asked")
     assert (raised.levelname, bool(raised.exc_info)) == ("ERROR", True)
+
+
+@pytest.mark.parametrize("last", [closes, says_404, returns, raises_on_websocket])
+def test_an_app_that_raises_while_no_other_takes_the_websocket(last: ASGIApp) -> None:
+    """D5: its error is raised on, for the host's 500; the refusal of another hides nothing."""
+
+    async def bug(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("only HTTP here")
+
+    for apps in ([bug, last], [closes, bug, last], [closes, raises_on_websocket]):
+        with pytest.raises(ValueError, match="only HTTP here"):
+            websocket(Fallback(apps), "/")
+
+
+def test_each_app_has_a_request_of_its_own() -> None:
+    """D5: what a refusing app does to its scope and messages is not seen by the next."""
+    seen: list[Any] = []
+
+    async def spoils(scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        message.clear()
+        scope["headers"].append((b"x-user", b"admin"))
+        scope["headers"][0][1] = b"evil"
+        scope["extensions"]["http.response.push"] = {}
+        scope["extensions"]["tls"]["client_cert_name"] = "admin"
+        scope["asgi"]["spec_version"] = "9"
+        scope["state"]["user"] = "admin"
+        scope["path"] = "/admin"
+        await send({"type": "http.response.start", "status": 404})
+
+    async def tells(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        seen.append(await receive())
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    given: dict[str, Any] = {
+        "headers": [[b"host", b"x"]],
+        "extensions": {"tls": {"client_cert_name": None}},
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "state": {"user": None},
+    }
+    kept = copy.deepcopy(given)
+    http(Fallback([spoils, spoils, tells]), "/x", [b"body"], **given)
+    scope, message = seen
+    assert {name: scope[name] for name in kept} == kept == given
+    assert scope["path"] == "/x"
+    assert message == {"type": "http.request", "body": b"body", "more_body": False}
 
 
 def test_a_websocket_answer_that_is_no_refusal_stands() -> None:

@@ -46,7 +46,7 @@ from bridge.asgi_to_wsgi.hosts import at_end, giving_hosts, websocket_socket
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.websocket_connection import Connection
 from bridge.descriptors import Duplicate
-from bridge.errors import AppError, ClientDisconnected, IllegalMessage
+from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
 from bridge.headers import reason
 from bridge.leaving import comes_of_leaving
 from bridge.response_head import raw_head, text_fields
@@ -175,6 +175,8 @@ class WebSocketExchange:
         if connection is None:
             if self._decided or self._left:
                 self._log_late(error)
+            elif isinstance(error, UnsupportedScope):
+                logger.warning("refused a WebSocket at %r: %s", self._scope["path"], error)
             else:
                 self._failure = AppError("the app ended without answering the WebSocket")
                 self._failure.__cause__ = error

@@ -168,3 +168,15 @@ def test_websockets_go_to_the_child_or_are_refused(name: str, shared_host: Start
         with pytest.raises(InvalidStatus) as refused:
             connect(host.url(path, "ws"), proxy=None)
         assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/broken", "/chain"])
+@pytest.mark.parametrize("name", SOCKETS)
+def test_an_app_that_raises_in_the_handshake(name: str, path: str, shared_host: StartHost) -> None:
+    """D4 D5: that is a 500, as without a dispatcher; and its traceback is in the log."""
+    host = shared_host(HOSTS[name])
+    said = host.log_size()
+    with pytest.raises(InvalidStatus) as refused:
+        connect(host.url(path, "ws"), proxy=None)
+    assert refused.value.response.status_code == 500
+    assert "ValueError: broken" in host.log(said)

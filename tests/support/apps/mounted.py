@@ -93,6 +93,11 @@ def living(name: str) -> Starlette:
     return Starlette(routes=[Route("/state", state, methods=["GET"])], lifespan=lifespan)
 
 
+async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+    """A child that never gets to an answer."""
+    raise ValueError("broken")
+
+
 app = Dispatcher(
     {
         "/asgi": asgi("asgi"),
@@ -104,6 +109,8 @@ app = Dispatcher(
         "/keep": Mount(wsgi("keep"), keep_prefix=True),
         "/post": Mount(wsgi("post"), when=lambda request: request.method == "POST"),
         "/live": living("live"),
+        "/broken": broken,
+        "/chain": Dispatcher(fallback=[living("new"), broken]),
         "api.example.com/": wsgi("by host"),
     },
     fallback=[living("new"), wsgi("middle", missing=("/gone", "/old")), asgi("old")],
