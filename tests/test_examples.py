@@ -32,7 +32,7 @@ def command(line: str, cwd: Path = ROOT) -> Command:
     """A command as an example prints it, with a port of its own."""
     program, *arguments = shlex.split(line.partition("  ")[0].partition("#")[0])
     argv = (str(Path(sys.executable).with_name(program)), *arguments, _PORT[program])
-    return Command(line, argv, cwd=cwd)
+    return Command(line, argv, {"PYTHONPATH": ""}, cwd)  # as in a user's shell
 
 
 def commands() -> list[str]:

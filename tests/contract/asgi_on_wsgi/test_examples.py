@@ -24,6 +24,9 @@ SERVERS = [path for path in EXAMPLES if path.stem != "on_cgi"]
 #: Where `python`, `gunicorn` and the others of the commands are.
 PATH = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
 
+#: A user's shell: nothing but the working directory helps to find the example.
+ENV = {"PATH": PATH, "PYTHONPATH": ""}
+
 
 def first_line(example: Path) -> str:
     line = example.read_text().splitlines()[0]
@@ -36,7 +39,7 @@ def command(example: Path) -> Command:
     line = re.sub(r"\b8000\b", "{port}", first_line(example))
     if "{port}" not in line:
         line += " {port}"
-    return Command(example.stem, ("bash", "-c", f"exec {line}"), env={"PATH": PATH})
+    return Command(example.stem, ("bash", "-c", f"exec {line}"), env=ENV)
 
 
 @pytest.mark.parametrize("example", SERVERS, ids=lambda path: path.stem)
@@ -63,7 +66,7 @@ def test_cgi_example() -> None:
     done = subprocess.run(
         ["bash", "-c", first_line(FOLDER / "on_cgi.py")],
         cwd=ROOT,
-        env={**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **ENV},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
