@@ -30,30 +30,42 @@ from bridge import Dispatcher
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body {{ font: 17px/1.5 system-ui; max-width: 40em; margin: 3em auto; padding: 0 1em }}
-section {{ border-left: 4px solid #8ac; padding-left: 1em; margin: 1.5em 0 }}</style>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body {{ font: 17px/1.5 system-ui, sans-serif; max-width: 40em; margin: 2em auto;
+padding: 0 1em; overflow-wrap: anywhere }}
+nav a {{ display: inline-block; padding: .3em .6em; margin: 0 .3em .4em 0; background: #eef;
+border-radius: .3em }}
+section {{ border-left: 4px solid #8ac; padding-left: 1em; margin: 1.5em 0 }}
+input, button {{ font: inherit; max-width: 100% }}</style>
 <h1>{title}</h1>
-<nav>The old app: <a href="/">guestbook</a>, <a href="/download">download</a>.
-The new app: <a href="/api">live</a>, <a href="/api/clock">clock</a>,
-<a href="/api/events">events</a>.</nav>
+<p id="about">Two web apps share this site, in one process: an old one (WebOb, WSGI, in threads) at
+<code>/</code>, and a new one (Starlette, ASGI, async) at <code>/api</code>. Neither was changed for
+that. <strong>This page comes from {by}.</strong></p>
+<nav>The old app: <a href="/">guestbook</a> <a href="/download">download</a><br>
+The new app: <a href="/api">live</a> <a href="/api/clock">clock</a>
+<a href="/api/events">events</a></nav>
 {body}
 </html>
 """
 
+OLD, NEW = "the old app", "the new app"
+
 GUESTBOOK = """
 <p id="visits">This is visit {visits}.</p>
-<section><h2>Entries</h2><ul id="entries">{entries}</ul>
+<section><h2>Entries</h2><p>A form that the old app reads:</p><ul id="entries">{entries}</ul>
 <form method="post" action="/sign"><input name="entry" placeholder="I was here" required>
 <button>Sign</button></form></section>
-<section><h2>Upload</h2>
+<section><h2>Upload</h2><p>A file that it reads in pieces, however large:</p>
 <form method="post" action="/upload" enctype="multipart/form-data">
 <input type="file" name="file" required> <button>Upload</button></form></section>
 """
 
 LIVE = """
-<section><h2>Events</h2><p id="tick">...</p></section>
-<section><h2>WebSocket</h2><form id="say"><input name="text" value="hello">
-<button>Send</button></form><p id="heard"></p></section>
+<section><h2>Events</h2><p>The new app's time, sent every second:</p>
+<p id="tick">...</p></section>
+<section><h2>WebSocket</h2><p>What you send, it sends back:</p>
+<form id="say"><input name="text" value="hello"> <button>Send</button></form>
+<p id="heard"></p></section>
 <script>
 new EventSource("/api/events").onmessage = event => tick.textContent = event.data;
 const socket = new WebSocket(location.origin.replace("http", "ws") + "/api/echo");
@@ -63,9 +75,9 @@ say.onsubmit = event => { event.preventDefault(); socket.send(say.text.value); }
 """
 
 
-def page(title: str, body: str) -> str:
-    """The page that both apps show."""
-    return PAGE.format(title=title, body=body)
+def page(title: str, by: str, body: str) -> str:
+    """The page that both apps show; `by` says which of them made it."""
+    return PAGE.format(title=title, by=by, body=body)
 
 
 # ------------------------------------------------------------- the old app: synchronous, WSGI
@@ -92,7 +104,9 @@ def guestbook(request: Request) -> Response:
     seen = request.cookies.get("visits", "0")
     visits = int(seen) + 1 if seen.isdecimal() else 1
     listed = "".join(f"<li>{html.escape(entry)}</li>" for entry in entries)
-    response = Response(text=page("Guestbook", GUESTBOOK.format(visits=visits, entries=listed)))
+    response = Response(
+        text=page("Guestbook", OLD, GUESTBOOK.format(visits=visits, entries=listed))
+    )
     response.set_cookie("visits", str(visits), samesite="lax")
     return response
 
@@ -114,7 +128,9 @@ def upload(request: Request) -> Response:
         size += len(piece)
     name = html.escape(field.filename)
     return Response(
-        text=page("Uploaded", f"<p id='uploaded'>{name}: {size} bytes, {digest.hexdigest()}</p>")
+        text=page(
+            "Uploaded", OLD, f"<p id='uploaded'>{name}: {size} bytes, {digest.hexdigest()}</p>"
+        )
     )
 
 
@@ -133,7 +149,7 @@ def download(request: Request) -> Response:
 
 async def live(request: StarletteRequest) -> HTMLResponse:
     """The page that speaks with the server."""
-    return HTMLResponse(page("Live", LIVE))
+    return HTMLResponse(page("Live", NEW, LIVE))
 
 
 async def clock(request: StarletteRequest) -> JSONResponse:

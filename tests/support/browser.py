@@ -73,6 +73,16 @@ class Page:
 
         return _wait(look, script)
 
+    def be_a_phone(self, width: int = 390, height: int = 844) -> None:
+        """Lay out pages from now on as a phone of this size does; 0: as before."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width > 0,
+        )
+
     def choose_file(self, selector: str, path: Path) -> None:
         """Put a file into the form's input that `selector` names."""
         root = self._call("DOM.getDocument")["root"]["nodeId"]
