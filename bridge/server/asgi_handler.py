@@ -21,7 +21,7 @@ from bridge.paths import split
 from bridge.response_head import raw_head
 from bridge.scope import ASGI_VERSION
 from bridge.server.asgi_response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
-from bridge.server.calling import in_own_task
+from bridge.server.calling import in_context_of, in_own_task
 from bridge.server.http import HttpProtocol
 from bridge.server.request_head import RequestHead
 from bridge.types import ASGIApp, Message, Scope
@@ -181,7 +181,7 @@ class AsgiExchange(Parting, AsgiResponse):
             error = task.exception()
         if error is None and self.over:
             return
-        self._ended_unusually(error)
+        in_context_of(task, self._ended_unusually, error)
 
     def _ended_unusually(self, error: BaseException | None) -> None:
         gone = self.connection.gone or self.connection.half_closed

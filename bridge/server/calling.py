@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
+import sys
+from collections.abc import Callable
 from types import FunctionType, MethodType
+from typing import Any
 
 from bridge.types import ASGIApp, Receive, Scope, Send
 
@@ -34,3 +38,16 @@ def _is_coroutine_function(app: object) -> bool:
     if isinstance(app, MethodType):
         app = app.__func__
     return isinstance(app, FunctionType) and bool(app.__code__.co_flags & inspect.CO_COROUTINE)
+
+
+def in_context_of(
+    task: asyncio.Task[Any], function: Callable[..., object], *arguments: object
+) -> None:
+    """Call `function` in the context of a task that is over, so that what it logs is the request's.
+
+    Before Python 3.12 a task does not tell its context; it is called in the present one then.
+    """
+    if sys.version_info >= (3, 12):
+        task.get_context().run(function, *arguments)
+    else:
+        function(*arguments)

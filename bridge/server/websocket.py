@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 from bridge.errors import UnsupportedScope
@@ -17,6 +18,7 @@ from bridge.headers import reason
 from bridge.leaving import comes_of_leaving
 from bridge.scope import WEBSOCKET_VERSION
 from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
+from bridge.server.calling import in_context_of
 from bridge.server.http import HttpProtocol
 from bridge.server.request_head import RequestHead
 from bridge.server.state import ServerState
@@ -134,13 +136,14 @@ class WebSocketExchange(AsgiExchange):
         cancelled = task.cancelled()
         error = asyncio.CancelledError() if cancelled else task.exception()
         if not socket.accepted:
-            self._ended_unaccepted(error)
+            in_context_of(task, self._ended_unaccepted, error)
             socket.end(1006)
             return
         expected = not socket.is_open and error is not None and comes_of_leaving(error)
         if error is not None and not (cancelled or expected):
             target = self.head.shown.removeprefix("GET ")
-            logger.error("the app raised in the WebSocket %s", target, exc_info=error)
+            said = "the app raised in the WebSocket %s"
+            in_context_of(task, partial(logger.error, said, target, exc_info=error))
         socket.ended(error)
 
     def _ended_unaccepted(self, error: BaseException | None) -> None:

@@ -233,7 +233,8 @@ class WsgiToAsgi:
             for variable, value in context.items():
                 if variable is not holding and variable.get(None) is not value:
                     variable.set(value)
-        exchange.raise_failure(client_left=client_left)
+        if exchange.failure is not None or exchange.broken:
+            exchange.raise_failure(client_left=client_left)
 
     async def _take_body(self, environ: Environ, exchange: Exchange, coded: bool) -> bool:
         """Take what has to be here before the app runs; False: the request ended with that."""

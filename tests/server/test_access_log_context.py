@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -47,11 +48,18 @@ async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     user.set(scope["query_string"].decode())
     if scope["type"] == "websocket":
         await receive()
+        if scope["path"] == "/raises":
+            await asyncio.sleep(0)
+            raise ValueError
         refused = scope["path"] == "/refused"
         await send({"type": "websocket.close" if refused else "websocket.accept"})
         return
     if scope["path"] != "/at-once":
         await asyncio.sleep(0)
+    if scope["path"].startswith("/raises"):
+        raise ValueError
+    if scope["path"] == "/nothing":
+        return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     if scope["path"] == "/stream":
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
@@ -96,7 +104,8 @@ def check(seen: Seen, count: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "path"),
     [(kind, path) for kind in APPS for path in ("/", "/at-once", "/stream")]
-    + [(kind, "/raises") for kind in APPS if kind != "asgi"],
+    + [(kind, "/raises") for kind in APPS if kind != "asgi"]
+    + [("asgi", path) for path in ("/raises", "/nothing") if sys.version_info >= (3, 12)],
 )
 def test_each_in_its_own(kind: str, path: str, seen: Seen) -> None:
     """S50: a filter that adds a user from a context variable adds the request's own."""
@@ -137,12 +146,15 @@ def test_many_at_once(seen: Seen) -> None:
         check(seen, 20)
 
 
-@pytest.mark.parametrize("path", ["/", "/refused"])
-def test_websockets(path: str, seen: Seen) -> None:
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 101), ("/refused", 403), *[("/raises", 500)] * (sys.version_info >= (3, 12))],
+)
+def test_websockets(path: str, status: int, seen: Seen) -> None:
     """S50: a WebSocket's line, too, accepted or refused."""
     with served(asgi, access_log=True) as server:
         for name in ("alice", "bob", "carol"):
             with server.connect() as client:
                 client.send(handshake(f"{path}?{name}"))
-                assert client.response().status == (403 if path == "/refused" else 101)
+                assert client.response().status == status
         check(seen, 3)
