@@ -31,7 +31,8 @@ from bridge.runners.own_requests import own_connections
 TICK = 0.001
 #: ... and while they cannot.
 SLOW_TICK = 0.05
-#: Seconds that the head of the queue has not moved before it is asked who waits in vain.
+#: Seconds that a job waits before it is told so, and that the head of the queue does not move
+#: before it is asked who waits in vain.
 PATIENCE = 0.25
 #: A search for own requests takes at most this part of the loop's time.
 SHARE = 0.01
@@ -69,6 +70,7 @@ class QueueWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._head: Job | None = None
         self._step = 1  # threads to wake at the next look
+        self._tell_at = 0.0  # when to tell jobs that they wait for long
         self._ask_at = 0.0  # when to ask who waits in vain
         self._search_at = 0.0  # not to search for own requests before
 
@@ -100,6 +102,9 @@ class QueueWatch:
         now = self._loop.time()
         if self._timeout:
             self._refuse_since(now - self._timeout)
+        if now >= self._tell_at:
+            self._tell_at = now + PATIENCE
+            self._tell_since(now - PATIENCE)
         try:
             head = self._jobs[0]
         except IndexError:
@@ -114,7 +119,7 @@ class QueueWatch:
             return
         if not woken and now >= self._ask_at:
             self._ask_at = now + PATIENCE
-            self._ask()
+            self._ask(now)
         self._timer = self._loop.call_later(TICK if woken else SLOW_TICK, self._look)
 
     def _refuse_since(self, last: float) -> None:
@@ -126,15 +131,18 @@ class QueueWatch:
                 error = f"no thread came free within {self._timeout:g} s, which is queue_timeout"
                 self._pool.refuse(job, Overloaded(error))
 
-    def _ask(self) -> None:
-        """The queue does not move, and nobody can be woken: who waits in vain?"""
-        queued = tuple(self._jobs)
-        for job in queued:
+    def _tell_since(self, last: float) -> None:
+        """Tell jobs that were queued before `last` that they wait."""
+        for job in tuple(self._jobs):
+            if job.since >= last:
+                return
             job.waits()
-        now = self._loop.time()
+
+    def _ask(self, now: float) -> None:
+        """The queue does not move, and nobody can be woken: do all wait for themselves?"""
         if now >= self._search_at:
             begin = time.perf_counter()
-            self._refuse_own(queued)
+            self._refuse_own(tuple(self._jobs))
             self._search_at = now + (time.perf_counter() - begin) / SHARE
 
     def _refuse_own(self, queued: Iterable[Job]) -> None:

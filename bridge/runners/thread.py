@@ -236,6 +236,7 @@ class ThreadRunner(Runner):
         self._refuse_all(Overloaded("the server is stopping"))
         if self._watch is not None:
             self._watch.stop()
+            self._watch = None  # of the loop that was served
         while self._idle:
             try:
                 self._idle.pop().wake.release()

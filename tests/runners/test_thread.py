@@ -556,6 +556,50 @@ def test_stop() -> None:
     asyncio.run(main())
 
 
+def test_start_again_on_the_loop_that_stopped_it() -> None:
+    """W54: a pool that one loop stopped for another starts there, and takes what waits."""
+    runner = ThreadRunner(2, idle_timeout=60)
+
+    async def begin() -> None:
+        runner.start(asyncio.get_running_loop())
+        call = Call(int)
+        runner.submit(call)
+        await call.done
+
+    async def go_on() -> None:
+        assert await runner.stop(10)
+        runner.start(asyncio.get_running_loop())
+        gate = threading.Event()
+        calls = blocked(runner, 2, gate)
+        behind = Call(lambda: "ran")
+        runner.submit(behind)
+        await until(lambda: runner.stats()[:3] == (2, 0, 1))
+        gate.set()
+        assert await behind.done == "ran"
+        for call in calls:
+            await call.done
+        assert await runner.stop(10)
+
+    asyncio.run(begin())
+    asyncio.run(go_on())
+
+
+def test_told_that_it_waits() -> None:
+    """W52: what waits for long is told so, also while the queue moves."""
+
+    async def main(runner: Runner) -> None:
+        never = threading.Event()
+        calls = [Call(lambda: never.wait(0.02)) for _ in range(60)]
+        for call in calls:
+            runner.submit(call)
+        for call in calls:
+            await call.done
+        assert calls[-1].waited
+        assert not calls[0].waited
+
+    run_with(ThreadRunner(1), main)
+
+
 def test_stop_before_start() -> None:
     """W54: a pool that never ran stops as well."""
     assert asyncio.run(ThreadRunner().stop(1))
