@@ -25,8 +25,9 @@ from bridge.fallback import Fallback
 from bridge.headers import Spellings
 from bridge.kinds import Kind, check_kind, detect
 from bridge.lifespan import Lifespan, answer_for_all
-from bridge.paths import place, split
+from bridge.paths import place, split, without_root
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
+from bridge.wsgi_to_asgi import WsgiToAsgi
 from bridge.wsgi_to_asgi.settings import read_settings
 
 # WebOb takes 2.5 MB, so it is loaded for the first predicate or 404, and not by every server.
@@ -50,7 +51,9 @@ class Mount:
 
     `kind` as for `as_asgi`; `when`, asked with the `webob.Request` (without its body), says
     whether this mount takes it, else the next one at the same prefix is asked, then shorter
-    prefixes; `keep_prefix` overrides the dispatcher's; `settings` are those of `WsgiToAsgi`.
+    prefixes; `keep_prefix` overrides the dispatcher's; `strip_prefix` takes the prefix off
+    ``path``, for ASGI apps that look at nothing else (Falcon, Sanic, python-socketio);
+    `settings` are those of `WsgiToAsgi`.
     Raises `ConfigError` for a value that is not allowed.
     """
 
@@ -59,10 +62,17 @@ class Mount:
     when: Predicate | None = None
     keep_prefix: bool | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    strip_prefix: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is not allowed, in the words of the command line."""
         _KEEP_PREFIX.read(self.keep_prefix, "keep_prefix")
+        _STRIP_PREFIX.read(self.strip_prefix, "strip_prefix")
+        if self.keep_prefix and self.strip_prefix:
+            raise ConfigError(
+                "keep_prefix and strip_prefix are both set; keep_prefix leaves path and root_path "
+                "as they are, strip_prefix takes the prefix off path: choose one"
+            )
         if self.when is not None and not callable(self.when):
             raise ConfigError(
                 f"when is {self.when!r}; allowed is a function that takes the request and says "
@@ -74,13 +84,15 @@ class Mount:
 
 
 _KEEP_PREFIX = Check(kind=KINDS["bool"], optional=True)
+_STRIP_PREFIX = Check(kind=KINDS["bool"])
 
 
 class Route:
     """One mounted app: `app` as it was given, of what `kind`, and as ASGI 3 (`asgi`).
 
     `prefix` is ``""`` for ``/`` and has no slash at its end; `host` is ``""`` for every host, a
-    name, or ``*.name``. `state` is what the app's own lifespan has filled.
+    name, or ``*.name``. `state` is what the app's own lifespan has filled. `served` is what takes
+    requests and WebSockets: `asgi`, or what takes the prefix off ``path`` before it.
     """
 
     def __init__(self, key: str, mount: Mount, keep_prefix: bool, settings: Mapping[str, Any]):
@@ -91,6 +103,12 @@ class Route:
         self.asgi: ASGIApp = as_asgi(mount.app, mount.kind, **{**settings, **mount.settings})
         self.when = mount.when
         self.keep_prefix = keep_prefix if mount.keep_prefix is None else mount.keep_prefix
+        self.served = self.asgi
+        if mount.strip_prefix:
+            self.keep_prefix = False
+            # What is ours knows where it is; it would take the prefix off once more.
+            if not isinstance(self.asgi, WsgiToAsgi | Dispatcher):
+                self.served = _path_only(self.asgi)
         self.state: dict[str, Any] = {}
 
     def shift(self, path: str, root_path: str) -> tuple[str, str]:
@@ -114,6 +132,20 @@ class Route:
 
     def __repr__(self) -> str:
         return f"<Route {self.host}{self.prefix or '/'} -> {self.kind} {self.app!r}>"
+
+
+def _path_only(app: ASGIApp) -> ASGIApp:
+    """`app`, told in ``path`` what is below its place only."""
+
+    async def below(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["path"], raw_path = without_root(
+            scope["path"], scope.get("raw_path"), scope["root_path"]
+        )
+        if raw_path is not None:
+            scope["raw_path"] = raw_path
+        await app(scope, receive, send)
+
+    return below
 
 
 def _detect(name: str, app: object) -> Kind:
@@ -259,7 +291,7 @@ class Dispatcher:
         elif scope["type"] == "websocket":
             await _websocket(route, scope, receive, send)
         else:
-            await route.asgi(route.child_scope(scope), receive, send)
+            await route.served(route.child_scope(scope), receive, send)
 
     def _route(self, scope: Scope) -> Route | None:
         if scope["type"] not in ("http", "websocket"):
@@ -358,7 +390,7 @@ async def _websocket(route: Route, scope: Scope, receive: Receive, send: Send) -
         await send(message)
 
     try:
-        await route.asgi(route.child_scope(scope), note_and_receive, note_and_send)
+        await route.served(route.child_scope(scope), note_and_receive, note_and_send)
     except UnsupportedScope as error:
         if not silent:
             raise

@@ -9,6 +9,11 @@ Text is decoded (ASGI) or native (PEP 3333); the rule is the same.
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote_to_bytes
+
+_ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
+
 
 def place(root_path: str) -> str:
     """A mount point as it is compared and passed on: ``/api``, and ``""`` for the whole site."""
@@ -32,3 +37,26 @@ def split(path: str, root_path: str) -> tuple[str, str]:
     elif root_path != root and path.startswith(root_path + "/"):
         return root, path[len(root_path) :]  # "api" + "/x"
     return root, path
+
+
+def without_root(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, bytes | None]:
+    """A path without the place of its app, for apps that do not know ``root_path`` (D9).
+
+    The place itself is ``/`` then. `raw_path` is the same path as it was sent; one that does not
+    begin with the place is left as it is.
+    """
+    root, rest = split(path, root_path)
+    if raw_path is not None and rest != path:
+        end = _end_of(root.encode(), raw_path)
+        if unquote_to_bytes(raw_path[:end]) == root.encode():
+            after = _end_of(b"/", raw_path[end:])  # a slash that may be encoded
+            raw_path = b"/" + raw_path[end + after :]
+    return rest or "/", raw_path
+
+
+def _end_of(decoded: bytes, raw_path: bytes) -> int:
+    """Where in `raw_path` as many bytes end as `decoded` has."""
+    end = 0
+    for _ in decoded:
+        end += 3 if _ENCODED.match(raw_path, end) else 1
+    return end

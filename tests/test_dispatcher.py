@@ -507,3 +507,41 @@ def test_a_head_request_gets_no_body_of_the_404() -> None:
     got, head = (http(Dispatcher({"/x": wsgi}), "/", method=m) for m in ("GET", "HEAD"))
     assert head.headers == got.headers
     assert head.body == b""
+
+
+# ------------------------------------------------------------- D9: apps that look at path alone
+
+
+async def tells_path(scope: Scope, receive: Receive, send: Send) -> None:
+    told = json.dumps([scope["root_path"], scope["path"], scope["raw_path"].decode()]).encode()
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": told.decode()})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": told})
+
+
+def test_strip_prefix_takes_the_prefix_off_the_path() -> None:
+    """D9: and leaves it in root_path; for WebSockets, too, and whatever the dispatcher keeps."""
+    mount = Mount(tells_path, strip_prefix=True)
+    for app in (Dispatcher({"/a": mount}), Dispatcher({"/a": mount}, keep_prefix=True)):
+        assert json.loads(http(app, "/a/x", raw_path=b"/a/%78").body) == ["/a", "/x", "/%78"]
+        _, told = websocket(app, "/a", raw_path=b"/a")
+        assert json.loads(told["text"]) == ["/a", "/", "/"]
+
+
+def test_strip_prefix_changes_nothing_for_apps_that_know_their_place() -> None:
+    """D9: a WSGI app and a dispatcher find the rest themselves, also if it repeats the prefix."""
+    inner = Dispatcher({"/a": Mount(tells_path, strip_prefix=True)})
+    app = Dispatcher({"/a": Mount(inner, strip_prefix=True), "/w": Mount(wsgi, strip_prefix=True)})
+    assert json.loads(http(app, "/a/a/x", raw_path=b"/a/a/x").body) == ["/a/a", "/x", "/x"]
+    assert http(app, "/w/w/x").body == http(Dispatcher({"/w": wsgi}), "/w/w/x").body
+
+
+def test_keep_and_strip_prefix_contradict_each_other() -> None:
+    """D9: that is said when the mount is made; what is no bool, too."""
+    with pytest.raises(ConfigError, match="choose one"):
+        Mount(tells_path, keep_prefix=True, strip_prefix=True)
+    with pytest.raises(ConfigError, match="strip_prefix"):
+        Mount(tells_path, strip_prefix="maybe")  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.dispatcher import Dispatcher
 from bridge.environ import environ_from_scope
-from bridge.paths import place, split
+from bridge.paths import place, split, without_root
 from bridge.scope import scope_from_environ
 from tests.asgi_to_wsgi.direct import environ
 
@@ -75,3 +75,28 @@ def test_everywhere(written: str) -> None:
 
 
 async def made_for_nothing(scope: object, receive: object, send: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "root", "rest", "raw_rest"),
+    [
+        ("/a/x", b"/a/x", "/a", "/x", b"/x"),
+        ("/a", b"/a", "/a", "/", b"/"),
+        ("/a/", b"/a/", "/a", "/", b"/"),
+        ("/a/a/x", b"/%61/a%2Fx", "/a", "/a/x", b"/a%2Fx"),
+        ("/ü/ü", b"/%C3%BC/%C3%BC", "/ü", "/ü", b"/%C3%BC"),
+        ("/a%zz/x", b"/a%zz/x", "/a%zz", "/x", b"/x"),
+        ("/a b/x", b"/a%20b/x", "/a b/", "/x", b"/x"),
+        ("/a/x", b"/a%2Fx", "/a", "/x", b"/x"),
+        ("/x", b"/x", "", "/x", b"/x"),
+        ("/a/x", b"/elsewhere", "/a", "/x", b"/elsewhere"),
+        ("/a/x", None, "/a", "/x", None),
+        ("/apiary", b"/apiary", "/api", "/apiary", b"/apiary"),
+        ("*", b"*", "/a", "*", b"*"),
+    ],
+)
+def test_a_path_without_its_root(
+    path: str, raw_path: bytes | None, root: str, rest: str, raw_rest: bytes | None
+) -> None:
+    """D9: what is below the place, decoded and as it was sent."""
+    assert without_root(path, raw_path, root) == (rest, raw_rest)

@@ -81,7 +81,7 @@ class DispatchHandler:
         self.prefix = prefix
         self._handlers: dict[Route, Handler] = {
             route: make_handler(
-                route.asgi,
+                route.served,
                 {**state, **route.state},
                 prefix if route.keep_prefix else prefix + route.prefix,
             )
