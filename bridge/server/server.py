@@ -31,17 +31,14 @@ from bridge.server.loading import load
 from bridge.server.logs import configure_logging, keep_talking, reopen_log_files
 from bridge.server.loop import complete, hidden_loop, own_loop
 from bridge.server.orders import Orders
-from bridge.server.proxied import (
-    AcceptBeforeTls,
-    AnnouncedHttpProtocol,
-    ProxiedHttpProtocol,
-)
+from bridge.server.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
 from bridge.server.running import hand_on
 from bridge.server.signals import Interrupted, Signals, Terminal
 from bridge.server.sources import from_python
 from bridge.server.state import TICK, ServerState
 from bridge.server.stopping import Draining, unless
-from bridge.server.tls import SHUTDOWN_TIMEOUT, make_context, reload_certificates
+from bridge.server.tls import make_context, reload_certificates
+from bridge.server.tls_accept import TlsListener
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
@@ -66,7 +63,7 @@ class Server:
         self.state: ServerState
         self._app: ASGIApp
         self._lifespan: Lifespan
-        self._servers: list[asyncio.Server | AcceptBeforeTls] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
         self._listeners: Sequence[Listener] = ()
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -229,38 +226,22 @@ class Server:
         loop, state = asyncio.get_running_loop(), self.state
         handler = make_handler(self._app, self._lifespan.state)
         websocket = WebSockets(self._app, state, self._lifespan.state)
-        protocol = ProxiedHttpProtocol if self.config.proxy_protocol else HttpProtocol
+        protocol: type[HttpProtocol] = HttpProtocol
+        if self.config.proxy_protocol:
+            protocol = ProxiedHttpProtocol if self._tls is None else AnnouncedHttpProtocol
         self._listeners = listeners
-        if self.config.proxy_protocol and self._tls is not None:
-            self._servers += [
-                AcceptBeforeTls(
-                    listener.socket,
-                    lambda: AnnouncedHttpProtocol(state, handler, websocket),
-                    self._tls,
-                    self.config.timeout_header,
-                )
-                for listener in listeners
-            ]
-            return
 
         def connection() -> HttpProtocol:
             return protocol(state, handler, websocket)
 
         for listener in listeners:
-            make = loop.create_unix_server if listener.is_unix else loop.create_server
-            more = dict(_KEEP_PATH) if listener.is_unix else {}
             if self._tls is not None:
-                more["ssl_shutdown_timeout"] = SHUTDOWN_TIMEOUT
-                if self.config.timeout_header:
-                    more["ssl_handshake_timeout"] = self.config.timeout_header
+                self._servers.append(TlsListener(listener.socket, connection, self._tls, state))
+                continue
+            make = loop.create_unix_server if listener.is_unix else loop.create_server
+            more = _KEEP_PATH if listener.is_unix else {}
             self._servers.append(
-                await make(
-                    connection,
-                    sock=listener.socket,
-                    ssl=self._tls,
-                    backlog=self.config.backlog,
-                    **more,
-                )
+                await make(connection, sock=listener.socket, backlog=self.config.backlog, **more)
             )
 
     def _sweep(self) -> None:
@@ -329,6 +310,8 @@ class Server:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
+            for handshake in list(state.handshakes):
+                handshake.cancel()
             self.state.refusals.report()
         logger.info("stopped")
 

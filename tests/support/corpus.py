@@ -91,7 +91,7 @@ def _parse(topic: str, text: str) -> Iterator[Case]:
         data, answers = [], []
         for line in rest.splitlines():
             if line.startswith("=> "):
-                answers.append(line[3:])
+                answers.append(line[3:].rstrip(" "))  # as the ends of fields are
             elif line and not line.startswith("#"):
                 data.append(line)
         yield Case(topic, name, _bytes("".join(data)), tuple(answers))

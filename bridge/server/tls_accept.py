@@ -1,0 +1,186 @@
+"""Connections that become TLS: what comes in the clear before it, and what goes wrong (S6, S31).
+
+A loop that accepts TLS connections by itself says nothing of a handshake that fails, and cannot
+look at what comes before it. So connections are accepted here, each in a task of its own:
+
+    accepted -> PROXY header, where there is one (S30) -> a look at the first bytes -> TLS
+
+A header is read from the bare socket to its last byte and not one further. The first bytes of TLS
+are only looked at, and left for the handshake; a client that speaks HTTP in the clear gets a 400.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+from bridge.errors import RequestError
+from bridge.server.http import HttpProtocol
+from bridge.server.proxied import AnnouncedHttpProtocol, not_allowed
+from bridge.server.proxy_protocol import Proxied, ProxyHeader
+from bridge.server.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER, refusal
+from bridge.server.state import ServerState
+from bridge.server.tls import SHUTDOWN_TIMEOUT
+from bridge.server.writing import LINGER
+
+logger = logging.getLogger("bridge.error")
+
+#: Seconds to wait before accepting goes on, where the process is out of descriptors or memory.
+_PAUSE: Final = 0.5
+#: Connections that are accepted before the loop does other things.
+_AT_ONCE: Final = 64
+#: The first byte of TLS: a record of the handshake (RFC 8446 §5.1).
+_RECORD: Final = 22
+#: How a request in the clear begins; and how much of it is looked at.
+_REQUEST: Final = re.compile(rb"[A-Z]{1,20} ")
+_LOOK: Final = 80
+
+
+class TlsListener:
+    """Accepts at `sock`, and begins TLS on each connection.
+
+    `make` gives the protocol of a new connection. Where that is an `AnnouncedHttpProtocol`, a PROXY
+    header comes first.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        make: Callable[[], HttpProtocol],
+        context: ssl.SSLContext,
+        state: ServerState,
+    ) -> None:
+        self._socket = sock
+        self._make = make
+        self._context = context
+        self._state = state
+        self._is_unix = sock.family == socket.AF_UNIX
+        #: Seconds for what comes before TLS, and for the handshake again.
+        self._timeout = state.config.timeout_header or None
+        self._loop = state.loop
+        self._pause: asyncio.TimerHandle | None = None
+        self._loop.add_reader(sock.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept no more; what has begun goes on."""
+        if self._pause is None:
+            self._loop.remove_reader(self._socket.fileno())
+        else:
+            self._pause.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionError:
+                continue  # it left before it was accepted
+            except OSError as error:
+                logger.error("cannot accept connections: %s; going on in %s s", error, _PAUSE)
+                self._loop.remove_reader(self._socket.fileno())
+                self._pause = self._loop.call_later(_PAUSE, self._resume)
+                return
+            sock.setblocking(False)
+            task = self._loop.create_task(self._begin(sock, peer))
+            self._state.handshakes.add(task)
+            task.add_done_callback(self._state.handshakes.discard)
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    # --------------------------------------------------------- one connection
+
+    async def _begin(self, sock: socket.socket, peer: Any) -> None:
+        client = None if self._is_unix else (str(peer[0]), int(peer[1]))
+        what, note = HANDSHAKE, self._state.refusals.note
+        begin = b""
+        try:
+            protocol = self._make()
+            async with asyncio.timeout(self._timeout):
+                if isinstance(protocol, AnnouncedHttpProtocol):
+                    what = PROXY_HEADER
+                    protocol.said = await self._header(sock, client)
+                    what = HANDSHAKE
+                begin = await self._first_bytes(sock)
+            if begin[:1] == bytes([_RECORD]):
+                await self._loop.connect_accepted_socket(
+                    lambda: protocol,
+                    sock,
+                    ssl=self._context,
+                    ssl_handshake_timeout=self._timeout,
+                    ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
+                )
+                return
+            if begin:
+                await self._refuse(sock, client, begin)
+        except (RequestError, OSError) as error:
+            if begin or what == PROXY_HEADER:  # who says nothing at all looks whether we live
+                note(client, _why(error), begin, what)
+        except BaseException:
+            sock.close()
+            raise
+        sock.close()
+
+    async def _header(self, sock: socket.socket, client: tuple[str, int] | None) -> Proxied:
+        if not self._state.proxies.allows(client, self._is_unix):
+            raise not_allowed()
+        header = ProxyHeader()
+        while True:
+            data = await self._loop.sock_recv(sock, header.missing)
+            if not data:
+                raise ConnectionResetError("the client left before its PROXY header was whole")
+            said = header.feed(data)
+            if said is not None:
+                return said
+
+    async def _first_bytes(self, sock: socket.socket) -> bytes:
+        """What comes first, and stays there; empty where the client leaves without a word."""
+        while True:
+            try:
+                return sock.recv(_LOOK, socket.MSG_PEEK)
+            except (BlockingIOError, InterruptedError):
+                readable = self._loop.create_future()
+                self._loop.add_reader(sock.fileno(), _wake, readable)
+                try:
+                    await readable
+                finally:
+                    self._loop.remove_reader(sock.fileno())
+
+    async def _refuse(
+        self, sock: socket.socket, client: tuple[str, int] | None, begin: bytes
+    ) -> None:
+        """Tell a client that speaks HTTP in the clear; wait a little, so that it can read that."""
+        if _REQUEST.match(begin) is None:
+            self._state.refusals.note(client, "it does not begin as TLS does", begin, HANDSHAKE)
+            return
+        error = RequestError("this port speaks TLS; ask with https://")
+        self._state.refusals.note(client, error, begin, PLAIN_ON_TLS)
+        sock.send(refusal(error, begin, self._state.default_lines))
+        sock.shutdown(socket.SHUT_WR)
+        try:
+            async with asyncio.timeout(LINGER):
+                while await self._loop.sock_recv(sock, 65536):
+                    pass
+        except TimeoutError:
+            pass
+
+
+def _wake(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
+
+
+def _why(error: Exception) -> str:
+    """Why it failed; of OpenSSL's words those that people look for."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return str(error.reason).lower().replace("_", " ")
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    return str(error) or "the client left"

@@ -1,0 +1,163 @@
+"""What comes before TLS, and handshakes that fail: answered where that can be, and never silent."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from tests.conftest import StartHost
+from tests.support.hosts import BRIDGE_WORKER, Host, bridge, gunicorn
+from tests.support.raw import Client
+from tests.support.waiting import eventually
+
+HELLO = "tests.support.apps.hello:asgi"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A certificate for 127.0.0.1, its key and its authority, in files."""
+    folder, ca = tmp_path_factory.mktemp("tls"), trustme.CA()
+    leaf = ca.issue_cert("127.0.0.1")
+    paths = {name: str(folder / f"{name}.pem") for name in ("cert", "key", "ca")}
+    Path(paths["cert"]).write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    leaf.private_key_pem.write_to_path(paths["key"])
+    ca.cert_pem.write_to_path(paths["ca"])
+    return paths
+
+
+def serve(start_host: StartHost, files: dict[str, str], *options: str) -> Host:
+    tls = "--ssl-certfile", files["cert"], "--ssl-keyfile", files["key"]
+    return start_host(bridge(HELLO, *tls, *options))
+
+
+def is_served(host: Host, files: dict[str, str]) -> bool:
+    context = ssl.create_default_context(cafile=files["ca"])
+    return httpx.get(host.url("/", "https"), verify=context).text == "Hello, world!"
+
+
+def shake_hands(host: Host, context: ssl.SSLContext) -> None:
+    """Try a handshake; whatever the server says to that is no matter."""
+    context.check_hostname = False
+    with host.connect() as sock:
+        try:
+            with context.wrap_socket(sock) as connection:
+                connection.recv(1)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("worker", [False, True], ids=["bridge", "gunicorn"])
+def test_plain_http(start_host: StartHost, files: dict[str, str], worker: bool) -> None:
+    """S6, S31: a request in the clear gets a 400 that says https, and a line in the log."""
+    if worker:
+        tls = "--certfile", files["cert"], "--keyfile", files["key"]
+        host = start_host(gunicorn(HELLO, *tls, worker=BRIDGE_WORKER))
+    else:
+        host = serve(start_host, files)
+    for method in ("GET", "HEAD", "POST"):
+        with Client(host.connect()) as client:
+            client.send(f"{method} /x HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            response = client.response(method)
+            assert (response.status, response.closes) == (400, True)
+            if method != "HEAD":
+                assert response.body == b"Bad Request: this port speaks TLS; ask with https://\n"
+            client.end_sending()
+            assert client.is_closed()
+    assert is_served(host, files)
+    host.stop()
+    assert "x plain HTTP on a TLS port" in host.log()
+    assert "Traceback" not in host.log()
+
+
+def test_a_handshake_that_fails(start_host: StartHost, files: dict[str, str]) -> None:
+    """S6, S31: it has a line at debug level that says who and why."""
+    host = serve(start_host, files, "--log-level=debug")
+    shake_hands(host, ssl.create_default_context())  # it does not know our authority
+    eventually(lambda: "(failed TLS handshake) ('127.0.0.1', " in host.log())
+    assert "alert unknown ca; it began with b'\\x16\\x03\\x01" in host.log()
+    eventually(lambda: "refused: 1 x failed TLS handshake" in host.log())
+    assert is_served(host, files)
+
+
+def test_a_client_without_a_certificate(start_host: StartHost, files: dict[str, str]) -> None:
+    """S6, S31: so has a client that has no certificate where one is wanted."""
+    wanted = "--ssl-cert-reqs=required", f"--ssl-ca-certs={files['ca']}"
+    tls = "--ssl-certfile", files["cert"], "--ssl-keyfile", files["key"]
+    host = start_host(bridge(HELLO, *tls, *wanted, "--log-level=debug"))
+    shake_hands(host, ssl.create_default_context(cafile=files["ca"]))
+    eventually(lambda: "peer did not return a certificate" in host.log())
+
+
+def test_a_handshake_that_is_broken_off(start_host: StartHost, files: dict[str, str]) -> None:
+    """S6, S31: half a handshake is told of; a connection without a byte, as probes make, is not."""
+    host = serve(start_host, files, "--log-level=debug", "--timeout-header=1")
+    for reset in (False, True):
+        sock = host.connect()
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    with host.connect() as sock:  # silent until its time is up
+        assert sock.recv(1) == b""
+    assert "refused" not in host.log()
+    with host.connect() as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+        sock.shutdown(socket.SHUT_WR)
+        eventually(lambda: "(failed TLS handshake)" in host.log())
+    said = host.log_size()
+    with host.connect() as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+        eventually(lambda: "(failed TLS handshake)" in host.log(said))
+    said = host.log_size()
+    with host.connect() as sock:
+        sock.sendall(b"\x80\x2e\x01")
+        eventually(lambda: "it does not begin as TLS does; it began with" in host.log(said))
+    assert is_served(host, files)
+
+
+def test_a_handshake_does_not_hold_up_the_end(start_host: StartHost, files: dict[str, str]) -> None:
+    """P2, S31: a server stops although clients have begun a handshake, or have not yet."""
+    host = serve(start_host, files)
+    with host.connect() as silent, host.connect() as half, Client(host.connect()) as plain:
+        half.sendall(b"\x16\x03\x01\x02\x00\x01")
+        plain.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert plain.response().status == 400
+        assert host.stop() == 0
+        assert silent.recv(1) == b""
+    assert "Traceback" not in host.log()
+
+
+def test_a_handshake_that_had_begun_is_finished(
+    start_host: StartHost, files: dict[str, str]
+) -> None:
+    """S31: bytes of a handshake that come one by one make a connection as any."""
+    host = serve(start_host, files)
+    context = ssl.create_default_context(cafile=files["ca"])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with host.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        done = False
+        while not done:
+            try:
+                tls.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                pass
+            for byte in outgoing.read():
+                sock.sendall(bytes([byte]))
+            if not done:
+                incoming.write(sock.recv(65536))
+        tls.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        sock.sendall(outgoing.read())
+        while True:
+            try:
+                assert tls.read(15) == b"HTTP/1.1 200 OK"
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(sock.recv(65536))
