@@ -215,6 +215,21 @@ def test_the_source_is_named_in_a_conflict(
         assert client.response().status == 200
 
 
+def test_settings_hold_under_gunicorn(app_dir: Path, start_host: StartHost) -> None:
+    """S60, S64: Gunicorn's `--threads` and ours too; Kubernetes' variables stop no worker."""
+    more = {"PYTHONPATH": f"{app_dir}:{hosts.ROOT}", "BRIDGE_PORT": "tcp://10.0.0.1:80"}
+    command = hosts.gunicorn("site_app:app", worker=hosts.BRIDGE_WORKER).with_env(**more)
+    host = start_host(command.with_env(BRIDGE_THREADS="1"))
+    assert httpx.get(host.url("/")).text == ONE_THREAD
+    assert "ignored: BRIDGE_PORT, set by Kubernetes" in host.log()
+    busy = hosts.gunicorn("site_app:busy", "--threads=5", worker=hosts.BRIDGE_WORKER)
+    host = start_host(busy.with_env(**more))
+    assert httpx.get(host.url("/")).text == POOL
+    assert (
+        "threads=3 was said in Python, and is not changed by Gunicorn's threads (5)" in host.log()
+    )
+
+
 def test_what_was_given_is_known() -> None:
     """S60: by the label of its source; from Python by its value."""
     config = make_config({"port": ("3", "--port")}, {"BRIDGE_THREADS": "8"}, None)
