@@ -14,7 +14,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NoReturn
 
 import click
@@ -60,6 +60,26 @@ class _Group(click.Group):
         raise _serve_left_out(ctx, f"No such command {name!r}", args if is_app else ["module:attr"])
 
 
+#: What other servers have behind options that are flags here.
+_FLAG_VALUES = frozenset({"true", "false", "yes", "no", "on", "off", "auto", "1", "0"})
+
+
+def _refuse_values_of_flags(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+    """Raise for ``--flag false``, where `false` would be taken for the app."""
+    flags = {
+        name: option
+        for option in command.params
+        if isinstance(option, click.Option) and option.is_flag
+        for name in (*option.opts, *option.secondary_opts)
+    }
+    for given, value in pairwise(args):
+        if given in flags and value.lower() in _FLAG_VALUES:
+            on, off = flags[given].opts[0], (*flags[given].secondary_opts, "")[0]
+            raise click.UsageError(
+                f"{given} takes no value (seen: {value}); say {on} or {off}", ctx
+            )
+
+
 def _tell_equivalent(error: click.NoSuchOption, ctx: click.Context) -> None:
     """Raise with what to write instead, if the option is one of uvicorn's or Gunicorn's (S63)."""
     instead = equivalent(error.option_name)
@@ -81,6 +101,7 @@ class _SettingsCommand(click.Command):
     """A command whose options are the settings, in the sections of the reference page."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _refuse_values_of_flags(self, ctx, args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

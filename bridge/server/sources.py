@@ -110,6 +110,8 @@ _SERVICE_LINK = re.compile(
     r"BRIDGE_(\w+?_)??(SERVICE_HOST|SERVICE_PORT(_\w+)?"
     r"|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?|(?P<url>PORT))"
 )
+#: What uvicorn and Gunicorn read.
+_OF_ANOTHER = re.compile(r"UVICORN_\w+|GUNICORN_CMD_ARGS")
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -143,6 +145,12 @@ def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[s
         lines.append(
             f"WEB_CONCURRENCY is {asked}, and this version runs one process, which it starts. For "
             "several, run: gunicorn -k bridge.server.gunicorn.BridgeWorker module:attr"
+        )
+    theirs = [name for name in sorted(environ) if _OF_ANOTHER.fullmatch(name) and environ[name]]
+    if theirs:
+        lines.append(
+            f"ignored: {', '.join(theirs)}, of another server; every option of this one is also "
+            "BRIDGE_OPTION in the environment"
         )
     return lines + unknown_variables(set(environ) - set(links))
 
@@ -184,7 +192,10 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; see --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        theirs = (
+            "; files in Python, such as Gunicorn's, are not read" if path.suffix == ".py" else ""
+        )
+        raise ConfigError(f"{path} is not TOML: {error}{theirs}") from error
 
 
 #: Where settings stand in a file.

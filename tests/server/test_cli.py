@@ -97,6 +97,12 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--workers", "4"], "this version runs one process only"),
         (["serve", HELLO, "--reload"], "this version cannot reload yet"),
         (["serve", HELLO, "--prot", "1"], "No such option"),
+        (
+            ["serve", "--ws-per-message-deflate", "False", HELLO],
+            "--ws-per-message-deflate takes no value (seen: False); say --ws-per-message-deflate "
+            "or --no-ws-per-message-deflate",
+        ),
+        (["serve", HELLO, "--proxy-protocol", "auto"], "--proxy-protocol takes no value (seen: a"),
         (["serve", HELLO, "-c", "none.toml"], "cannot read none.toml"),
         (["serve", HELLO, "--bind", "nowhere"], "nowhere"),
         (["serve"], "no app is named; say module:attr"),

@@ -103,6 +103,22 @@ def test_what_kubernetes_sets_is_ignored(name: str) -> None:
     )
 
 
+def test_variables_of_other_servers_are_told() -> None:
+    """S64: who moves from uvicorn or Gunicorn learns that they are not read, in one line."""
+    environ = {"UVICORN_PORT": "9000", "GUNICORN_CMD_ARGS": "-w 4", "UVICORN_RELOAD": "", "X": "1"}
+    assert ignored_variables(environ, {}) == [
+        "ignored: GUNICORN_CMD_ARGS, UVICORN_PORT, of another server; every option of this one is "
+        "also BRIDGE_OPTION in the environment"
+    ]
+    assert make_config({}, environ, None).port == 8000
+
+
+def test_a_file_in_python_is_told() -> None:
+    """S63: Gunicorn's configuration is Python, and is not taken for a broken file of ours."""
+    with pytest.raises(ConfigError, match=r"not TOML: .*; files in Python, such as Gunicorn's"):
+        make_config({}, {}, toml("import os", "gunicorn.conf.py"))
+
+
 def test_a_port_of_ours_is_none_of_kubernetes() -> None:
     """S64: a wrong one is told, and not taken for a Service's."""
     assert make_config({}, {"BRIDGE_PORT": "9000"}, None).port == 9000
