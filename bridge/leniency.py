@@ -25,16 +25,17 @@ class Leniency:
         self._told: dict[str, object] = {}
 
     def forgive(self, what: str, done: str) -> None:
-        """The app did `what`; it is `done` instead. Warns of it once, from any thread.
+        """The app did `what`, and `done` is what comes of it. Warns once, from any thread.
 
         `what` is one of few texts, without values that an app or a client chooses.
         """
         if self.strict:
-            raise IllegalResponse(f"{what} (PEP 3333, The start_response() Callable)")
+            raise IllegalResponse(f"the app {what} (PEP 3333, The start_response() Callable)")
         mine = object()
         if self._told.setdefault(what, mine) is mine:
             logger.warning(
-                "%.200r: %s, which PEP 3333 does not allow; %s. This is said once for this app",
+                "%.200r %s, which PEP 3333 does not allow; %s. Each app is told once; strict makes "
+                "it an error",
                 self._app,
                 what,
                 done,

@@ -170,6 +170,8 @@ async def _start_named(name: str, lifespan: Lifespan) -> LifespanFailed | None:
         await lifespan.startup()
     except LifespanFailed as error:
         return error
+    except NotOnAsyncio as error:
+        return LifespanFailed(str(error))
     except asyncio.CancelledError:
         logger.error("%s: was still starting when the start was given up", name)
         raise

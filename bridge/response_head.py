@@ -348,7 +348,7 @@ def _as_list(headers: Any, leniency: Leniency) -> TextHeaders:
         raise _no_fields(headers)
     if not isinstance(headers, list):
         leniency.forgive(
-            f"it gives its header fields as {type(headers).__name__}, not as a list",
+            f"gives its header fields as {type(headers).__name__}, not as a list",
             "they are sent as they are",
         )
     return list(headers)
@@ -364,7 +364,7 @@ def _as_tuples(headers: list[Any], leniency: Leniency) -> TextHeaders:
     except TypeError:
         raise _no_fields(headers) from None
     leniency.forgive(
-        "it gives a header field as a list, not as a tuple (name, value)", "it is sent as it is"
+        "gives a header field as a list, not as a tuple (name, value)", "it is sent as it is"
     )
     return pairs
 
@@ -378,10 +378,10 @@ def _no_fields(headers: object) -> IllegalResponse:
 def _judge_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
     """An app that says ``Connection: close`` gets it; other fields of this kind are left out."""
     if head.close and leniency.strict:
-        leniency.forgive("it sets connection, a hop-by-hop field, which belongs to the server", "")
+        leniency.forgive("sets the hop-by-hop field connection", "")
     for name in head.dropped:
         leniency.forgive(
-            f"it sets {name.decode()}, a hop-by-hop field, which belongs to the server",
+            f"sets the hop-by-hop field {name.decode()}",
             "the field is left out",
         )
 

@@ -152,9 +152,15 @@ BESIDE_PEP_3333: dict[str, tuple[Any, str]] = {
     "tuple": ((("A", "b"), ("C", "d")), "as tuple, not as a list"),
     "iterator": (lambda: iter([["A", "b"], ["C", "d"]]), "iterator, not as a list"),
     "items": ({"A": "b", "C": "d"}.items(), "as dict_items, not as a list"),
-    "hop-by-hop": ([("Connection", "keep-alive"), ("A", "b"), ("C", "d")], "sets connection"),
-    "coding": ([("Transfer-Encoding", "chunked"), ("A", "b"), ("C", "d")], "sets transfer-enc"),
-    "trailer": ([("A", "b"), ("C", "d"), ("Trailer", "E")], "sets trailer"),
+    "hop-by-hop": (
+        [("Connection", "keep-alive"), ("A", "b"), ("C", "d")],
+        "hop-by-hop field connection",
+    ),
+    "coding": (
+        [("Transfer-Encoding", "chunked"), ("A", "b"), ("C", "d")],
+        "hop-by-hop field transfer-encoding",
+    ),
+    "trailer": ([("A", "b"), ("C", "d"), ("Trailer", "E")], "hop-by-hop field trailer"),
 }
 
 
@@ -180,7 +186,7 @@ def test_an_app_can_ask_for_a_close(caplog: pytest.LogCaptureFixture) -> None:
     close = [("Connection", "close")]
     assert text_head("200 OK", close).close
     assert not caplog.records
-    with pytest.raises(IllegalResponse, match="sets connection"):
+    with pytest.raises(IllegalResponse, match="the app sets the hop-by-hop field connection"):
         text_head("200 OK", close, Leniency("the app", strict=True))
 
 

@@ -9,7 +9,6 @@ import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
-import bridge
 from bridge import Dispatcher, WsgiToAsgi, as_asgi
 from bridge.errors import ConfigError, NotOnAsyncio
 from tests.conftest import StartHost
@@ -127,16 +126,11 @@ def test_multiprocess_under_gunicorn(workers: int, start_host: StartHost) -> Non
 CALLS: dict[str, Callable[[], Any]] = {
     "WsgiToAsgi": lambda: WsgiToAsgi(app)(http_scope("/"), _never, _never),
     "fallback": lambda: Dispatcher(fallback=[asgi, asgi])(http_scope("/"), _never, _never),
-    "lifespan": lambda: bridge.Dispatcher({"/": asgi})({"type": "lifespan"}, _started, _never),
 }
 
 
 async def _never(*arguments: Any) -> Any:
     raise AssertionError("called before the loop was looked at")
-
-
-async def _started() -> Any:
-    return {"type": "lifespan.startup"}
 
 
 @pytest.mark.parametrize("what", CALLS)
@@ -145,3 +139,21 @@ def test_without_asyncio(what: str) -> None:
     call = CALLS[what]()
     with pytest.raises(NotOnAsyncio, match=r"runs on asyncio.*trio.*hypercorn -k asyncio"):
         call.send(None)  # as trio would: there is no loop of asyncio
+
+
+@pytest.mark.parametrize("make", [WsgiToAsgi, lambda app: Dispatcher({"/": app})])
+def test_a_start_without_asyncio(make: Callable[[Any], Any]) -> None:
+    """W57: a host that asks for a startup is told there, and does not start."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with pytest.raises(StopIteration):
+        make(app)({"type": "lifespan"}, receive, send).send(None)
+    (message,) = sent
+    assert message["type"] == "lifespan.startup.failed"
+    assert "runs on asyncio" in message["message"]

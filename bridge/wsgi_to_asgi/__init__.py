@@ -180,15 +180,13 @@ class WsgiToAsgi:
         try:
             desk, loop = self._desk, asyncio.get_running_loop()
         except RuntimeError:
-            raise NotOnAsyncio("WsgiToAsgi") from None
+            await _cannot_start(NotOnAsyncio("WsgiToAsgi"), kind, receive, send)
+            return
         if desk is None or desk.loop is not loop:
             try:
                 self.runner.start(loop)
             except AppLoadError as error:
-                if kind != "lifespan":
-                    raise
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                await _cannot_start(error, kind, receive, send)
                 return
             desk = self._desk = Desk(loop)
         if kind == "http":
@@ -307,3 +305,11 @@ class WsgiToAsgi:
                 else:
                     await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+async def _cannot_start(error: BridgeError, kind: str, receive: Receive, send: Send) -> None:
+    """Say so at the start, which ends with it; raise `error` for what comes without a start."""
+    if kind != "lifespan":
+        raise error from None
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": str(error)})

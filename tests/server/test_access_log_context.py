@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import sys
 import threading
@@ -61,6 +62,8 @@ async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/nothing":
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    while scope["path"] == "/endless":
+        await send({"type": "http.response.body", "body": b"x" * 9999, "more_body": True})
     if scope["path"] == "/stream":
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
         await asyncio.sleep(0)
@@ -72,6 +75,8 @@ def wsgi(environ: Any, start_response: Any) -> Any:
     if environ["PATH_INFO"] == "/raises":
         raise ValueError
     start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/endless":
+        return itertools.repeat(b"x" * 9999)
     return iter([b"a", b"b"]) if environ["PATH_INFO"] == "/stream" else [b"ab"]
 
 
@@ -113,6 +118,18 @@ def test_each_in_its_own(kind: str, path: str, seen: Seen) -> None:
         for name in ("alice", "bob", "carol"):
             with server.connect() as client:
                 client.get(f"{path}?{name}")
+        check(seen, 3)
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_cut(kind: str, seen: Seen) -> None:
+    """S50: a response whose client leaves in the middle, too."""
+    with served(APPS[kind](), access_log=True) as server:
+        for name in ("alice", "bob", "carol"):
+            client = server.connect()
+            client.send(request(f"/endless?{name}"))
+            client.exactly(100_000)
+            client.reset()
         check(seen, 3)
 
 
