@@ -23,6 +23,7 @@ from bridge.errors import ClientDisconnected, ConfigError, UnsupportedScope
 from bridge.runners.base import holding
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
+from bridge.wsgi_to_asgi.websocket import Refusal
 from tests.runners.jobs import until
 from tests.support.in_process import http_scope, websocket_scope
 
@@ -868,6 +869,27 @@ def test_error_of_a_websocket_app(caplog: pytest.LogCaptureFixture) -> None:
 
     serve(app, use, websocket=True)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("error", "closed", "told"),
+    [
+        (ConnectionError(), False, False),  # the connection was taken over: python-engineio
+        (BrokenPipeError(), True, False),  # the client has left
+        (ConnectionRefusedError("no database"), False, True),
+        (ValueError(), True, True),
+    ],
+)
+def test_how_an_app_says_that_it_took_the_connection_over(
+    error: Exception, closed: bool, told: bool
+) -> None:
+    """W60: by a ConnectionError, which is no error of it while it has the WebSocket."""
+    refusal = Refusal()
+    assert refusal.failed(error)
+    assert refusal.take_failure() is error  # it has none
+    refusal.accepted, refusal.closed = True, closed
+    assert refusal.failed(error)
+    assert (refusal.take_failure() is error, refusal.taken_over) == (told, not told)
 
 
 def test_no_thread_for_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,10 +50,31 @@ class Refusal(RaisesOn):
     An app that did take it also returns a response, for no one: that is forgotten.
     """
 
+    #: The app has taken the WebSocket; and it is over.
+    accepted = closed = False
+    #: The app has said, by raising, that it took the connection over.
+    taken_over = False
+
     def __init__(self) -> None:
         self.head: ResponseHead | None = None
         self.gone = False
         self.body = bytearray()
+
+    def failed(self, error: BaseException) -> bool:
+        """ResponseSink: the app raised.
+
+        A plain ConnectionError is how python-engineio (Flask-SocketIO) tells hosts with
+        ``werkzeug.socket`` that it has taken the connection over, and they say nothing. Behind the
+        end of the WebSocket, others of its kind come of that.
+        """
+        if (
+            self.accepted
+            and isinstance(error, ConnectionError)
+            and (self.closed or type(error) is ConnectionError)
+        ):
+            self.taken_over = True
+            return True
+        return super().failed(error)
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
@@ -194,7 +215,7 @@ class Conversation:
         status, *lines = bytes(head[:end]).decode("latin-1").split("\r\n")
         if status.split(" ")[1:2] != ["101"]:
             return False
-        self._accepted = True
+        self._accepted = self._refusal.accepted = True
         await self._to_host(self._acceptance(lines))
         self._frames.receive_data(bytes(head[end + 4 :]))
         await self._events()
@@ -261,7 +282,7 @@ class Conversation:
 
     async def _close(self, code: int, reason: str) -> None:
         if not self._closed:
-            self._closed = True
+            self._closed = self._refusal.closed = True
             await self._to_host({"type": "websocket.close", "code": code, "reason": reason})
 
     async def _to_host(self, message: Message) -> None:
@@ -299,7 +320,7 @@ class Conversation:
 
     def _failed(self) -> bool:
         head = self._refusal.head
-        return head is None or head.number >= 500
+        return not self._refusal.taken_over and (head is None or head.number >= 500)
 
     # --------------------------------------------------------- host -> app
 
@@ -318,7 +339,7 @@ class Conversation:
             else:
                 frames.send_binary(message["bytes"])
             await self._flush()
-        self._closed = True
+        self._closed = self._refusal.closed = True
         code = message.get("code") or 1005
         if frames.state is State.OPEN and code != 1006:
             if code in _UNSPOKEN:

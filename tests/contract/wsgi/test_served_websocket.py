@@ -18,10 +18,10 @@ from tests.support import raw
 from tests.support.hosts import Command, Host
 
 
-def served(way: str, name: str = "asgi") -> Command:
+def served(way: str, name: str = "asgi", module: str = "flask_sockets") -> Command:
     """The Flask app, served this way."""
     command = WAYS[way](name)
-    argv = (arg.replace("wsgi_rules", "flask_sockets") for arg in command.argv)
+    argv = (arg.replace("wsgi_rules", module) for arg in command.argv)
     return Command(command.name, tuple(argv))
 
 
@@ -34,9 +34,9 @@ def dial(host: Host, path: str, **options: Any) -> sync.ClientConnection:
     return sync.connect(host.url(path, "ws"), open_timeout=20, proxy=None, **options)
 
 
-def count(host: Host) -> dict[str, int]:
+def count(host: Host) -> dict[str, Any]:
     with raw.Client(host.connect()) as client:
-        told: dict[str, int] = json.loads(client.get("/count").body)
+        told: dict[str, Any] = json.loads(client.get("/count").body)
         return told
 
 
@@ -166,3 +166,26 @@ def test_five_hundred_at_once(host: Host) -> None:
     asyncio.run(run())
     eventually(lambda: count(host)["ended"] == before + 500, within=30)
     eventually(lambda: count(host)["threads"] < 20)
+
+
+@pytest.mark.parametrize("end", ["client closes", "client leaves", "app closes"])
+@pytest.mark.parametrize("way", WAYS)
+def test_flask_socketio(way: str, end: str, session_host: StartHost) -> None:
+    """W60: it takes the connection over; how it says so is no error, nor is any ordinary end."""
+    host = session_host(served(way, module="flask_socketio_app"))
+    ended, said = count(host)["ended"], host.log_size()
+    with dial(host, "/socket.io/?EIO=4&transport=websocket") as ws:
+        assert str(ws.recv(timeout=20)).startswith("0{")
+        ws.send("40")
+        assert str(ws.recv(timeout=20)).startswith("40{")
+        ws.send('420["echo","there"]')
+        assert ws.recv(timeout=20) == '430["there"]'
+        if end == "app closes":
+            ws.send('42["leave"]')
+            assert ws.recv(timeout=20) == "41"
+        elif end == "client leaves":
+            ws.socket.shutdown(socket.SHUT_RDWR)
+    eventually(lambda: count(host)["ended"] > ended)
+    eventually(lambda: "bridge-websocket" not in count(host)["threads"])
+    count(host)
+    assert "Traceback" not in host.log(said)
