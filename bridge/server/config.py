@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridge.checks import (
-    RUNNING,
-    RUNNING_DEFAULTS,
     LogConfig,
     Mode,
     Mounts,
@@ -23,7 +21,7 @@ from bridge.checks import (
 )
 from bridge.errors import ConfigError
 from bridge.server.forwarded import FAMILIES
-from bridge.server.settings import Setting, setting, settings_of
+from bridge.server.settings import Setting, running, setting, settings_of
 
 _APP = "The app"
 _RUNNER = "How WSGI apps run"
@@ -83,43 +81,37 @@ class Config:
     )
 
     # Where the app says something of these itself, that holds.
-    runner: str = setting(
-        RUNNING_DEFAULTS["runner"],
+    runner: str = running(
+        "runner",
         "How WSGI apps run: in threads, in greenlets on the event loop, or called right there.",
         _RUNNER,
         short="-k",
-        check=RUNNING["runner"],
     )
-    threads: int = setting(
-        RUNNING_DEFAULTS["threads"],
+    threads: int = running(
+        "threads",
         "The most threads of one WSGI app; they start when needed.",
         _RUNNER,
-        check=RUNNING["threads"],
     )
-    queue_limit: int = setting(
-        RUNNING_DEFAULTS["queue_limit"],
+    queue_limit: int = running(
+        "queue_limit",
         "The most requests that wait for a thread; beyond it the answer is 503.",
         _RUNNER,
-        check=RUNNING["queue_limit"],
     )
-    queue_timeout: Seconds = setting(
-        RUNNING_DEFAULTS["queue_timeout"],
+    queue_timeout: Seconds = running(
+        "queue_timeout",
         "For a request to get a thread; then 503. It gives its place back if its client leaves.",
         _RUNNER,
-        check=RUNNING["queue_timeout"],
     )
-    websocket: bool = setting(
-        RUNNING_DEFAULTS["websocket"],
+    websocket: bool = running(
+        "websocket",
         "Give WSGI apps WebSockets, as `werkzeug.socket` (flask-sock).",
         _RUNNER,
-        check=RUNNING["websocket"],
     )
-    strict: bool = setting(
-        RUNNING_DEFAULTS["strict"],
+    strict: bool = running(
+        "strict",
         "A WSGI response that PEP 3333 does not allow is a 500, also if most servers take it: "
         "hop-by-hop fields, and fields as lists.",
         _RUNNER,
-        check=RUNNING["strict"],
     )
 
     host: str = setting("127.0.0.1", "The address to listen at.", _LISTEN)

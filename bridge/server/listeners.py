@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bridge.errors import ConfigError
+from bridge.server.binding import cannot_bind, listen
 from bridge.server.config import Config
 
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
@@ -177,14 +178,14 @@ def _open_tcp(
             sock = _bind_tcp(address, port, all_addresses, backlog)
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                raise _cannot_bind(address.spec, error) from error
+                raise cannot_bind(address.spec, error) from error
             missing = error
         else:
             opened += 1
             port = sock.getsockname()[1]
             yield sock
     if missing is not None and not opened:
-        raise _cannot_bind(addresses[0].spec, missing) from missing
+        raise cannot_bind(addresses[0].spec, missing) from missing
 
 
 def _bind_tcp(
@@ -200,7 +201,7 @@ def _bind_tcp(
             only = address.host != _EVERY_IPV6 or _ipv4_has_port(address.port, all_addresses)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         sock.bind((address.host, port))
-        return _listen(sock, backlog)
+        return listen(sock, backlog)
     except BaseException:
         sock.close()
         raise
@@ -208,33 +209,6 @@ def _bind_tcp(
 
 def _ipv4_has_port(port: int, addresses: list[_Address]) -> bool:
     return any(each.family == socket.AF_INET and each.port == port for each in addresses)
-
-
-def _listen(sock: socket.socket, backlog: int) -> socket.socket:
-    sock.listen(backlog)
-    sock.setblocking(False)
-    return sock
-
-
-_ADVICE = {
-    errno.EADDRINUSE: (
-        "another process listens there; stop it (`ss -ltnp` or `lsof -i` names it), or choose "
-        "another address with --port or --bind"
-    ),
-    errno.EACCES: (
-        "not permitted; ports below 1024 need root or CAP_NET_BIND_SERVICE, a socket's directory "
-        "must be writable; choose another with --port or --bind"
-    ),
-    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 is all that it has",
-    errno.EAFNOSUPPORT: "this machine does not speak that family of addresses",
-    errno.ENOENT: "its directory does not exist; make it first",
-    errno.EROFS: "its directory is read-only; choose another with --bind",
-}
-
-
-def _cannot_bind(spec: str, error: OSError) -> ConfigError:
-    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-    return ConfigError(f"cannot listen on {spec}: {advice}")
 
 
 # ------------------------------------------------------------- Unix sockets
@@ -256,18 +230,18 @@ def _open_unix(spec: str, config: Config) -> _Opened:
     try:
         if path.startswith("@"):
             sock.bind(f"\0{path[1:]}")
-            return _listen(sock, config.backlog), None
+            return listen(sock, config.backlog), None
         with _alone_in(os.path.dirname(path) or "."):
             _remove_stale(path)
             _bind_unix(sock, path, config.uds_mode)
-            return _listen(sock, config.backlog), _remover(path)
+            return listen(sock, config.backlog), _remover(path)
     except OSError as error:
         sock.close()
         if error.errno is None:
             raise ConfigError(
                 f"cannot listen on {spec}: the path is too long for a socket"
             ) from error
-        raise _cannot_bind(spec, error) from error
+        raise cannot_bind(spec, error) from error
     except BaseException:
         sock.close()
         raise
@@ -396,10 +370,10 @@ def _inherit(fd: int, name: str, backlog: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {name}: it is no TCP or Unix stream socket")
     try:
         sock.set_inheritable(False)
-        return _listen(sock, backlog)
+        return listen(sock, backlog)
     except OSError as error:
         sock.close()
-        raise _cannot_bind(name, error) from error
+        raise cannot_bind(name, error) from error
 
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass
 from typing import Any
 
-from bridge.checks import KINDS, Check, Kind
+from bridge.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, Kind
 
 # ------------------------------------------------------------- one setting
 
@@ -95,6 +95,11 @@ def setting(
         "zero": zero,
     }
     return dataclasses.field(default=default, repr=not secret, metadata=about)
+
+
+def running(name: str, help: str, section: str, short: str | None = None) -> Any:
+    """A field of `Config` that the adapters have too: its check and default stand in `checks`."""
+    return setting(RUNNING_DEFAULTS[name], help, section, short=short, check=RUNNING[name])
 
 
 def settings_of(config: type[Any]) -> Iterator[Setting]:

@@ -87,6 +87,11 @@ class WsgiToAsgi:
     `UnsupportedScope`. Raises `ConfigError` for a value that is not allowed.
     """
 
+    #: Whether a server has said how the app runs.
+    _adopted = False
+    #: How it runs now: each of `checks.RUNNING`.
+    _how: Mapping[str, Any] | None = None
+
     def __init__(
         self,
         app: WSGIApp,
@@ -125,15 +130,16 @@ class WsgiToAsgi:
         self.propagate_context: bool = said["propagate_context"]
         self.pathsend: bool = said["pathsend"]
         self._desk: Desk | None = None  # of the loop that is served
-        #: Whether a server has said how the app runs.
-        self._adopted = False
         self._run_as(RUNNING_DEFAULTS)
 
     def _run_as(self, values: Mapping[str, Any]) -> None:
         """Run the app as was said when this was made, and else as `values` say."""
         said = self._said
-        self.multiprocess: bool = said.get("multiprocess", True)
         how = {name: said.get(name, values[name]) for name in RUNNING}
+        if how == self._how:  # also where a second server of this process serves it
+            return
+        self._how = how.copy()
+        self.multiprocess: bool = said.get("multiprocess", True)
         self.websocket: bool = how.pop("websocket")
         #: How far responses that break PEP 3333 are taken as they are meant (W34).
         self.leniency = Leniency(self.app, strict=how.pop("strict"))

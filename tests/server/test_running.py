@@ -113,6 +113,17 @@ def test_what_the_app_says_stays_and_the_start_tells_it(
         assert "was said in Python" not in caplog.text
 
 
+def test_two_servers_share_an_app_that_runs_the_same_way() -> None:
+    """S60: the second neither takes the first's threads away, nor leaves some behind."""
+    app = WsgiToAsgi(tells)
+    with served(app, threads=2) as first:
+        runner = app.runner
+        with served(app, threads=2) as second:
+            assert app.runner is runner
+            for server in (first, second):
+                assert httpx.get(server.url("/", "http")).text == POOL
+
+
 def test_apps_that_keep_the_same_share_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """S60: a dispatcher of many apps does not fill the log."""
     app = Dispatcher({"/": tells, "/a": tells, "/b": Mount(tells, settings={"threads": 2})})
