@@ -17,6 +17,7 @@ import logging
 import os
 import sys
 import threading
+from asyncio import events
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import wraps
@@ -26,7 +27,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from bridge.runners.base import current
+from bridge.runners.base import Runner, current
 
 logger = logging.getLogger("bridge.error")
 
@@ -62,11 +63,13 @@ def _lend_to_asgiref(sync: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
 
 def _lend_to_anyio(anyio: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
     local = import_module("anyio._core._eventloop").threadlocals
-    local.current_cancel_scope = None
     if hasattr(import_module("anyio.lowlevel"), "EventLoopToken"):
+        local.current_cancel_scope = None
         local.current_token = _Token(loop)
     else:  # before anyio 4.11
-        local.current_async_backend, local.loop = _anyio_backend(), loop
+        backend = _anyio_backend()
+        local.current_cancel_scope = backend.create_cancel_scope()
+        local.current_async_backend, local.current_token = backend, loop
 
 
 class _Token:
@@ -249,15 +252,23 @@ def _switch_anyio(asyncio_backend: ModuleType) -> None:
     backend = asyncio_backend.AsyncIOBackend
     run_async, run_sync = backend.run_async_from_thread, backend.run_sync_from_thread
 
-    def run_async_from_thread(cls: Any, func: Any, args: Any, token: Any) -> Any:
+    def switching(token: Any) -> Runner | None:
+        """Who switches, if this would block the loop of this thread, or an app in a greenlet."""
         runner = current.runner
-        if runner is None or runner.threaded or token is not None:
+        if runner is None or runner.threaded:
+            return None
+        here = (None, runner.lends(), events._get_running_loop())
+        return runner if token in here else None
+
+    def run_async_from_thread(cls: Any, func: Any, args: Any, token: Any) -> Any:
+        runner = switching(token)
+        if runner is None:
             return run_async(func, args, token)
         return runner.wait(func(*args))
 
     def run_sync_from_thread(cls: Any, func: Any, args: Any, token: Any) -> Any:
-        runner = current.runner
-        if runner is None or runner.threaded or token is not None:
+        runner = switching(token)
+        if runner is None:
             return run_sync(func, args, token)
         return runner.wait(_called(func, args))
 

@@ -595,7 +595,6 @@ def test_told_that_it_waits() -> None:
         for call in calls:
             await call.done
         assert calls[-1].waited
-        assert not calls[0].waited
 
     run_with(ThreadRunner(1), main)
 
