@@ -126,7 +126,11 @@ def _kind_of(app: object, depth: int = 0, *, sure: bool = False) -> Kind | None:
         return _kind_by_names(app, shape, sure)
     if shape is not None and shape.is_async and not sure and not _is_named_as_maker(app):
         return "asgi3"
-    return _kind_of_wrapped(app, call, depth, sure)
+    for wrapped in _decorated(app, call):
+        found = _kind_of(wrapped, depth + 1, sure=sure)
+        if found is not None:
+            return found
+    return None if shape is not None and shape.keywords else _kind_of_inner(app, call, depth)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ class _Shape:
     names: tuple[str, ...]
     required: int
     open: bool
+    #: Whether it has arguments of its own that only a keyword sets: it does not merely pass on.
+    keywords: bool
 
     def takes(self, count: int) -> bool:
         """Whether a call with `count` positional arguments fits."""
@@ -249,27 +255,25 @@ def _shape(app: object) -> _Shape | None:
 
 def _shape_of(signature: inspect.Signature, is_async: bool) -> _Shape:
     kinds = inspect.Parameter
-    names, required, is_open = [], 0, False
+    names, required, is_open, keywords = [], 0, False, False
     for parameter in signature.parameters.values():
         if parameter.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD):
             names.append(parameter.name)
             required += parameter.default is kinds.empty
         elif parameter.kind is kinds.VAR_POSITIONAL:
             is_open = True
-        elif parameter.kind is kinds.KEYWORD_ONLY and parameter.default is kinds.empty:
-            required = 99  # nobody passes it: not an app
-    return _Shape(is_async, tuple(names), required, is_open)
+        elif parameter.kind is kinds.KEYWORD_ONLY:
+            keywords = True
+            if parameter.default is kinds.empty:
+                required = 99  # nobody passes it: not an app
+    return _Shape(is_async, tuple(names), required, is_open, keywords)
 
 
 # ------------------------------------------------------------- what it passes the call on to
 
 
-def _kind_of_wrapped(app: object, call: object, depth: int, sure: bool) -> Kind | None:
-    """The kind of what `app`, whose own signature says nothing, passes calls on to."""
-    for wrapped in _decorated(app, call):
-        found = _kind_of(wrapped, depth + 1, sure=sure)
-        if found is not None:
-            return found
+def _kind_of_inner(app: object, call: object, depth: int) -> Kind | None:
+    """The kind of the app that is in the closure of `call`, or in an attribute of `app`."""
     held = {_kind_of(each, depth + 1, sure=True) for each in _in_closure(call)} - {None}
     if len(held) == 1:
         return held.pop()

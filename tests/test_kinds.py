@@ -96,6 +96,13 @@ def decorated(app: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def with_keyword(app: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(app)
+    def wrapper(*args: Any, timeout: Any = None) -> Any: ...
+
+    return wrapper
+
+
 def as_other(app: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(app)
     async def wrapper(scope: Any, receive: Any, send: Any) -> Any: ...
@@ -349,6 +356,10 @@ class PlainDecorated:
     def __call__(self, *args: Any) -> Any: ...
 
 
+class Partial:
+    __call__ = functools.partialmethod(lambda self, setting, environ, start_response: None, 5)
+
+
 def passing(app: Any, *args: Any) -> Any: ...
 
 
@@ -376,6 +387,9 @@ def passing(app: Any, *args: Any) -> Any: ...
         ("wsgi", functools.partial(webob_app)),
         ("wsgi", werkzeug.local.LocalProxy(lambda: flask.Flask("app"))),
         ("wsgi", decorated(decorated(wsgi))),
+        ("wsgi", functools.lru_cache(wsgi)),
+        ("wsgi", with_keyword(wsgi)),
+        ("wsgi", Partial()),
     ],
 )
 def test_what_a_call_runs_tells_the_kind(kind: str, app: object) -> None:
@@ -402,9 +416,16 @@ def test_two_apps_in_one_wrapper_are_asked_for() -> None:
     class Endless:
         def __call__(self, *args: Any) -> Any: ...
 
+    class Blocks:
+        """As Gradio's: a call of it is no request, though it has an app."""
+
+        app = flask.Flask("app")
+
+        def __call__(self, *inputs: Any, fn_index: int = 0) -> Any: ...
+
     endless = Endless()
     endless.app = endless  # type: ignore[attr-defined]
-    for app in (both, chosen(wsgi, asgi), Broken(), endless, Unfilled(), MagicMock()):
+    for app in (both, chosen(wsgi, asgi), Broken(), Blocks(), endless, Unfilled(), MagicMock()):
         with pytest.raises(ConfigError, match="cannot tell"):
             detect(app)
 
