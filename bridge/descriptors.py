@@ -8,9 +8,12 @@ takes a duplicate first, at a time when the original is certainly open.
 from __future__ import annotations
 
 import os
+import select
 import stat
 from io import BufferedRandom, BufferedReader, FileIO
 from typing import Any
+
+from bridge.waiting import native
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
@@ -44,6 +47,16 @@ def regular_file(file: Any) -> int | None:
         return None
     descriptor = raw.fileno()
     return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def input_ended(descriptor: int) -> bool:
+    """Whether the other end of an open socket has closed its side, whatever is still unread.
+
+    Does not wait. If the system does not tell (macOS), only a connection that is broken counts.
+    """
+    asked = native("poll", select)()
+    asked.register(descriptor, getattr(select, "POLLRDHUP", 0))
+    return bool(asked.poll(0))
 
 
 class Duplicate:

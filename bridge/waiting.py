@@ -15,6 +15,7 @@ import _thread
 import sys
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Protocol
 
 #: The longest time that a thread can wait, in seconds.
@@ -112,10 +113,12 @@ def waits_in_gevent(loop: Any) -> bool:
     return type(getattr(loop, "_selector", None)).__module__.startswith("gevent.")
 
 
-def native(name: str) -> Any:
-    """``_thread.<name>`` as it was before gevent replaced it."""
+def native(name: str, module: ModuleType = _thread) -> Any:
+    """What `module` has by that name, as it was before gevent replaced it."""
     monkey = sys.modules.get("gevent.monkey")
-    return getattr(_thread, name) if monkey is None else monkey.get_original("_thread", name)
+    if monkey is None:
+        return getattr(module, name)
+    return monkey.get_original(module.__name__, name)
 
 
 class NativeThread:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from bridge.descriptors import Duplicate, open_file
+from bridge.descriptors import Duplicate, input_ended, open_file
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
@@ -44,6 +46,22 @@ def test_links_are_followed(tmp_path: Path) -> None:
     descriptor = open_file(str(tmp_path / "link"))
     assert os.read(descriptor, 9) == b"text"
     os.close(descriptor)
+
+
+@pytest.mark.parametrize("unread", [b"", b"x" * 1000])
+def test_end_of_input(unread: bytes) -> None:
+    """A40: the end of a client's side is seen behind what it has sent; nothing is taken."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not input_ended(ours.fileno())
+        theirs.sendall(unread)
+        assert not input_ended(ours.fileno())
+        theirs.shutdown(socket.SHUT_WR)
+        if hasattr(select, "POLLRDHUP"):
+            assert input_ended(ours.fileno())
+        theirs.close()
+        assert input_ended(ours.fileno())
+        assert ours.recv(2000) == unread
 
 
 @pytest.fixture

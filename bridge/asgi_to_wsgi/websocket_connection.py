@@ -15,6 +15,7 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from bridge.descriptors import input_ended
 from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.types import Message
 
@@ -139,9 +140,10 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
-        """The client sends nothing more; the transport closes after this."""
+        """The client sends nothing more; the transport closes after this, when all is written."""
         self._protocol.receive_eof()
         self._flush()
+        self._end_in_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
@@ -178,7 +180,12 @@ class Connection(asyncio.Protocol):
                 self._transport.write(data)
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
-        if self._protocol.close_expected() and not self._closing:
+        if self._protocol.close_expected():
+            self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        """Nothing but the end is to come: wait for a client that does not take it so long only."""
+        if not self._closing:
             self._closing = True
             self._schedule(CLOSE_TIMEOUT)
 
@@ -227,7 +234,9 @@ class Connection(asyncio.Protocol):
         """Ping a silent client; give up one that does not answer a ping or our close frame."""
         if self.gone.done():
             return
-        if self._closing or not (self._heard or self._paused):
+        # While reading pauses, nobody hears of the client's end, nor of its answers to pings.
+        left = self._paused and input_ended(self._transport.get_extra_info("socket").fileno())
+        if self._closing or left or not (self._heard or self._paused):
             self._transport.abort()
             return
         self._heard = False

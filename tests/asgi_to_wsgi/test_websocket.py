@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from tests.asgi_to_wsgi.direct import LIMIT, call, environ
+from tests.support.websocket import BINARY, frame
 
 ACCEPT = {"type": "websocket.accept"}
 
@@ -296,6 +297,54 @@ class TestEndOfTheConnection:
         assert "the app raised after its WebSocket was over" in caplog.text
         assert "mine" in caplog.text
 
+    @pytest.mark.parametrize("how", ["reset", "half-closed"])
+    def test_app_that_does_not_read(self, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: a client that leaves behind messages that nobody takes frees the thread as well."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.PING_INTERVAL", 0.05)
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
+        monkeypatch.setattr("bridge.asgi_to_wsgi.running.FIRST_PAUSE", 0.01)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            await asyncio.Event().wait()
+
+        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0.01)
+        host = SocketHost(adapter)
+        host.client.sendall(TestLeftBeforeTheAnswer.HANDSHAKE)
+        assert host.client.recv(12) == b"HTTP/1.1 101"
+        for _ in range(20):
+            host.client.sendall(frame(BINARY, b"x" * 8192))
+        if how == "reset":
+            host.client.close()
+        else:
+            host.client.shutdown(socket.SHUT_WR)
+        host.end()
+        assert adapter.close(LIMIT)
+
+    def test_client_that_does_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: nor does one hold it that has stopped sending, and takes nothing."""
+        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
+        raised: list[BaseException] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            try:
+                while True:
+                    await send({"type": "websocket.send", "bytes": b"x" * 65536})
+            except OSError as error:
+                raised.append(error)
+
+        adapter = AsgiToWsgi(app, lifespan="off")
+        host = SocketHost(adapter)
+        host.client.sendall(TestLeftBeforeTheAnswer.HANDSHAKE)
+        assert host.client.recv(12) == b"HTTP/1.1 101"
+        host.client.shutdown(socket.SHUT_WR)
+        host.end()
+        assert adapter.close(LIMIT)
+        assert isinstance(raised[0], ClientDisconnected)
+
 
 class TestLeftBeforeTheAnswer:
     HANDSHAKE = (
@@ -438,6 +487,7 @@ class TestTime:
             b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
+        assert host.client.recv(12) == b"HTTP/1.1 101"  # else the host reads them as its own
         host.client.settimeout(1)
         pings, sent = (b"\x89\x80\x00\x00\x00\x00" * 10_000), 0
         try:
