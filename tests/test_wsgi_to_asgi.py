@@ -768,6 +768,37 @@ def test_full_pool() -> None:
     serve(app, use, threads=2, queue_limit=2)
 
 
+@pytest.mark.parametrize("how", ["cancelled", "disconnected"])
+def test_queued_and_gone(how: str) -> None:
+    """W52: a request whose client leaves, or which its host cancels, leaves the queue at once."""
+    gate = threading.Event()
+    ran: list[str] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        gate.wait()
+        ran.append(environ["PATH_INFO"])
+        return hello(environ, start_response)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        running, leaver, stays = (Client(path=path) for path in ("/running", "/leaver", "/stays"))
+        tasks = [running.ask(adapter)]
+        await until(lambda: adapter.stats()[:3] == (1, 0, 0))
+        tasks += [leaver.ask(adapter), stays.ask(adapter)]
+        await until(lambda: adapter.stats().queued == 2)
+        if how == "cancelled":
+            tasks[1].cancel()
+        else:
+            leaver.leaves.set()
+        await until(lambda: adapter.stats().queued == 1)
+        gate.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert ran == ["/running", "/stays"]
+        assert leaver.sent == []
+        assert (running.status, stays.status) == (200, 200)
+
+    serve(app, use, threads=1)
+
+
 def test_stats_for_the_app(runner: str) -> None:
     """W52: an app reads its pool's figures from its environ."""
 
