@@ -155,7 +155,12 @@ class Config:
         least=1,
     )
     limit_header_field_size: Size = setting(
-        0, "The longest header field; beyond it 431.", _LIMITS, least=0, zero="any"
+        0,
+        "The longest header field; beyond it 431.",
+        _LIMITS,
+        aliases=("--limit-request-field_size",),
+        least=0,
+        zero="any",
     )
     limit_body_size: Size = setting(
         0, "The largest request body; beyond it 413.", _LIMITS, least=0, zero="any"
@@ -294,6 +299,7 @@ class Config:
         "127.0.0.1,::1",
         "Who may send a PROXY protocol header, as for `forwarded_allow_ips`; others are cut off.",
         _PROXY,
+        aliases=("--proxy-allow-from",),
     )
 
     access_log: bool = setting(True, "One line for each request, on stdout.", _LOGS)

@@ -89,7 +89,6 @@ GUNICORN: dict[str, str] = {
     "--http-parser": "there is nothing to choose: httptools parses, and our own code checks",
     "--http-protocols": _NO_HTTP2,
     "--initgroups": _SYSTEMD,
-    "--limit-request-field_size": "say --limit-header-size BYTES, for all fields together",
     "--log-config-json": "say --log-config FILE, which may be JSON",
     "--logger-class": _LOGGING,
     "--max-requests": _UNDER_GUNICORN + " --max-requests N",
@@ -107,8 +106,6 @@ GUNICORN: dict[str, str] = {
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",
-    "--proxy-allow-from": "say --proxy-protocol where every connection begins with its header, and "
-    "let nobody but the proxy reach the port",
     "--pythonpath": "say --app-dir PATH for the app's directory, and PYTHONPATH=... for more",
     "-e": "set the variable before the start: NAME=VALUE asgi-bridge serve ...",
     "--env": "set the variable before the start: NAME=VALUE asgi-bridge serve ...",
