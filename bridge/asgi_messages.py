@@ -132,8 +132,7 @@ def as_status(status: object) -> int:
 def check_headers(message: Message) -> RawHeaders:
     """The header fields of a start, trailers or accept as a list of pairs of bytes.
 
-    Only the shape is checked: `response_head` and `headers.encode_fields` check what is in them,
-    at the time they are written out.
+    Only the shape is checked: `response_head` checks what is in them.
     """
     return as_fields(message.get("headers"))
 
@@ -167,6 +166,16 @@ def as_pair(pair: Any) -> tuple[bytes, bytes]:
     ):
         raise IllegalMessage(f"header {pair!r} is not a pair of bytes (ASGI, Response Start)")
     return bytes(name), bytes(value)
+
+
+def hint_links(message: Message) -> list[object]:
+    """The links of an early hint as a list; `response_head` checks each as the field that it is."""
+    links = message.get("links")
+    if links is None:
+        return []
+    if isinstance(links, (str, bytes, Mapping)) or not isinstance(links, Iterable):
+        raise IllegalMessage(f"links are {links!r:.200}, and must be an iterable of bytes")
+    return list(links)
 
 
 # ------------------------------------------------------------- the body

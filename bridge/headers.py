@@ -7,7 +7,7 @@ Names come in few spellings, so whatever is known of a name is worked out once a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
@@ -208,16 +208,3 @@ def clean_value(name: bytes, value: bytes) -> bytes:
     if len(value.translate(None, _BREAKS)) != len(value):
         raise IllegalMessage(f"value of header {name!r} has a CR, LF or NUL: {value!r}")
     return value.strip(BLANKS)
-
-
-def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The lines of `headers` as they go on the wire, each ended by CRLF, checked (S10).
-
-    Raises `IllegalMessage` that names the field at fault.
-    """
-    known = FIELD_NAMES
-    lines = []
-    for name, value in headers:
-        known[name]
-        lines.append(b"%b: %b\r\n" % (name, clean_value(name, value)))
-    return b"".join(lines)

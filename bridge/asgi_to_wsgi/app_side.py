@@ -26,6 +26,7 @@ from bridge.asgi_messages import (
     STREAMING,
     WAITING,
     as_bytes,
+    hint_links,
     message_type,
     out_of_order,
 )
@@ -298,7 +299,7 @@ class AppSide(Parting):
         self._hinted += 1
         if self._hinted > MOST_HINTS:
             raise IllegalMessage(f"more than {MOST_HINTS} early hints before one response")
-        links = message.get("links", [])
+        links = hint_links(message)
         if self._hints is None:
             self._hints = deque()
         self._hints.append(text_fields([(b"Link", link) for link in links]))

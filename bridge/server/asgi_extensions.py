@@ -7,7 +7,8 @@ import os
 from bridge import asgi_messages as grammar
 from bridge.descriptors import open_file
 from bridge.errors import IllegalMessage
-from bridge.headers import HOP_BY_HOP, encode_fields
+from bridge.headers import HOP_BY_HOP
+from bridge.response_head import raw_fields
 from bridge.types import Message
 
 #: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).
@@ -16,17 +17,18 @@ _NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"conten
 
 def trailer_lines(message: Message) -> bytes:
     """The lines of ``http.response.trailers``. Raises `IllegalMessage`."""
-    fields = grammar.check_headers(message)
-    for name, _ in fields:
-        if name.lower() in _NEVER_TRAILERS:
-            raise IllegalMessage(f"{name!r} cannot be a trailer field (RFC 9110 §6.5.1)")
-    return encode_fields(fields)
+    fields = raw_fields(message.get("headers"))
+    for field in fields:
+        if field.raw[0] in _NEVER_TRAILERS:
+            raise IllegalMessage(f"{field.raw[0]!r} cannot be a trailer field (RFC 9110 §6.5.1)")
+    return b"".join([field.line for field in fields])
 
 
 def hint_head(message: Message) -> bytes:
     """The 103 of ``http.response.early_hint``, whole. Raises `IllegalMessage`."""
-    links = [(b"link", link) for link in message.get("links", ())]
-    return b"HTTP/1.1 103 Early Hints\r\n" + encode_fields(links) + b"\r\n"
+    links = raw_fields([(b"link", link) for link in grammar.hint_links(message)])
+    lines = b"".join([field.line for field in links])
+    return b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n"
 
 
 def open_path(message: Message) -> tuple[int, int]:

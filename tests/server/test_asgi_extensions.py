@@ -1,0 +1,73 @@
+"""What extensions bring along: judged alike on our server and behind WSGI hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.errors import IllegalMessage
+from bridge.server.asgi_extensions import hint_head, trailer_lines
+from tests.asgi_to_wsgi.direct import environ, serve
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"a/b")]}
+
+
+def hinted(links: Any) -> str:
+    """What an app hears that sends these links behind a WSGI host."""
+    said = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await send({"type": "http.response.early_hint", "links": links})
+        except Exception as error:
+            said.append(type(error).__name__)
+        await send(START)
+        await send({"type": "http.response.body", "body": b"x"})
+
+    serve(app, environ(wsgi_early_hints=lambda _: None))
+    return said[0] if said else "taken"
+
+
+@pytest.mark.parametrize("links", [None, [], [b"</a>"], (b"</a>",), iter([b"</a>", b"</b>"])])
+def test_good_links(links: Any) -> None:
+    """A24 S10: links come in any iterable of bytes, or are left out."""
+    links = None if links is None else list(links)
+    head = hint_head({"type": "http.response.early_hint", "links": links})
+    lines = b"".join(b"link: %b\r\n" % link for link in links or [])
+    assert head == b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n"
+    assert hinted(links) == "taken"
+
+
+@pytest.mark.parametrize("links", ["</a>", b"</a>", 5, {b"a": 1}, ["</a>"], [5], [b"a\r\nb: c"]])
+def test_bad_links(links: Any) -> None:
+    """A21 A24 S10: all else is an IllegalMessage on both ways."""
+    with pytest.raises(IllegalMessage):
+        hint_head({"type": "http.response.early_hint", "links": links})
+    assert hinted(links) == "IllegalMessage"
+
+
+def test_trailers() -> None:
+    """S10: trailers are fields like others, in the spelling of the app."""
+    fields = [(b"X-Sum", b" 5 "), [b"x-list", bytearray(b"a")]]
+    assert trailer_lines({"headers": fields}) == b"X-Sum: 5\r\nx-list: a\r\n"
+    assert trailer_lines({}) == b""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        5,
+        [5],
+        [(b"a",)],
+        [("a", b"b")],
+        [(b"a", b"b\n")],
+        [(b"Content-Length", b"5")],
+        [(b"transfer-encoding", b"chunked")],
+        [(b"host", b"x")],
+    ],
+)
+def test_bad_trailers(headers: Any) -> None:
+    """S10: what is no field, or comes too late as a trailer, is an IllegalMessage."""
+    with pytest.raises(IllegalMessage):
+        trailer_lines({"headers": headers})
