@@ -22,12 +22,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import wraps
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.runners.base import Runner, current
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # it loads tempfile and zipfile, 1 MB
+    Loader = MetaPathFinder = object
 
 logger = logging.getLogger("bridge.error")
 
