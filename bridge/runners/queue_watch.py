@@ -157,7 +157,7 @@ class QueueWatch:
         if not waiting or len(waiting) + others < len(running):
             return
         error = SelfRequest(
-            f"the app waits for a request to itself, and so do all its {len(running)} threads: "
+            f"the app waits for a request to itself, and so do all its threads ({len(running)}): "
             "one of them would have to answer it; raise `threads`"
         )
         while waiting and len(waiting) + others >= len(running):

@@ -30,7 +30,14 @@ from collections.abc import Awaitable
 from contextvars import copy_context
 from functools import partial
 
-from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
+from bridge.errors import (
+    BridgeError,
+    ClientDisconnected,
+    Overloaded,
+    SelfRequest,
+    WaitNotPossible,
+    counted,
+)
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, holding
 from bridge.runners.lending import lend_loop, watch_imports
 from bridge.runners.queue_watch import QueueWatch
@@ -154,11 +161,13 @@ class ThreadRunner(Runner):
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
         if queued >= self.queue_limit:
             self._rejected += 1
-            raise Overloaded(f"{queued} requests wait for a thread, which is the queue's limit")
+            raise Overloaded(
+                f"{counted(queued, 'request')} waiting for a thread: that is the queue's limit"
+            )
         if self in holding.get():
             self._rejected += 1
             raise SelfRequest(
-                f"the app waits for a request to itself, and all its {self.threads} threads are "
+                f"the app waits for a request to itself, and its threads ({self.threads}) are all "
                 "busy: one of them would have to answer it; raise `threads`"
             )
 

@@ -197,7 +197,7 @@ def run(config: Config) -> None:
     open_standard_descriptors()
     server = Server(config)
     try:
-        server.run()
+        server.run(last=True)
     except ConfigError as error:
         if getattr(error.__cause__, "errno", None) == errno.EADDRINUSE:
             _leave(error, FAILED)

@@ -34,7 +34,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from bridge.errors import AppLoadError, ConfigError, LifespanFailed
+from bridge.errors import AppLoadError, ConfigError, LifespanFailed, counted
 from bridge.server.access_log import AccessLog, on_loop
 from bridge.server.config import Config
 from bridge.server.gunicorn_settings import worker_config
@@ -111,7 +111,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
             pause = min(pause, 0.1)
             if self._server is not None and self._server.served >= self.max_requests:
                 if not self._retired.is_set():
-                    self.log.info("retiring after %s requests", self._server.served)
+                    self.log.info("retiring after %s", counted(self._server.served, "request"))
                 self._retired.set()
         if not self.alive:
             self._retired.set()

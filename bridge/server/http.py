@@ -83,7 +83,7 @@ class HttpProtocol(Identity):
         transport.set_write_buffer_limits(HIGH_WATER)
         limit = self.state.config.limit_connections
         if limit and len(self.state.connections) > limit:
-            self._refuse(Overloaded(f"{limit} connections are open, which is the limit"), b"")
+            self._refuse(Overloaded(f"as many connections are open as may be: {limit}"), b"")
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""

@@ -75,15 +75,17 @@ class Server:
 
     # --------------------------------------------------------- the whole story
 
-    def run(self) -> None:
+    def run(self, *, last: bool = False) -> None:
         """Serve until told to stop, on a loop of its own; the app is imported before that runs.
+
+        `last`: the process exits after that, and cannot be told to stop any more (`signals.LAST`).
 
         Raises `ConfigError`, `AppLoadError` or `LifespanFailed` where it cannot start; the first
         of them also where a loop is running already.
         """
         _refuse_running_loop("Server.run()")
         configure_logging(self.config)
-        self._signals = Signals(self._table(), limit=self.orders.limit)
+        self._signals = Signals(self._table(), limit=self.orders.limit, last=last)
         with self._signals, own_loop(self.orders.time_left) as loop:
             if self._load_unless_told():
                 complete(loop, self.serve())

@@ -31,6 +31,9 @@ CUT_LIMIT: Final = 1.0
 #: What ends a process when somebody sends it.
 ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
+#: For a process that exits: to stop it changes nothing, but SIGINT ends it at once.
+LAST: Final[Mapping[int, Any]] = {signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: signal.SIG_DFL}
+
 _active: list[Signals] = []
 #: The program's own handlers, of the signals that tables in force want.
 _previous: dict[int, Any] = {}
@@ -49,7 +52,7 @@ class Signals:
 
     `limit` makes it the process's own: a `Guard` ends it so many seconds after it was told to end.
     `in_children`: the handler of these signals in a child that is forked; the program's own where
-    None.
+    None. `last`: the process is about to exit when this is left, and `LAST` holds from then on.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class Signals:
         *,
         limit: Callable[[], float | None] | None = None,
         in_children: Any = None,
+        last: bool = False,
     ) -> None:
         self.table = table
         self.in_children = in_children
+        self._at_end: Mapping[int, Any] = LAST if last else {}
         self._guard = None if limit is None else Guard(limit)
 
     def __enter__(self) -> Signals:
@@ -81,7 +86,7 @@ class Signals:
         _active.remove(self)
         for number in [*_previous]:
             if not any(number in each.table for each in _active):
-                _put_back(number)
+                _put_back(number, self._at_end.get(number))
         if self._guard is not None:
             self._guard.stop()
 
@@ -190,7 +195,12 @@ class Guard:
         self._ear, self._mouth = os.pipe()
         os.set_blocking(self._mouth, False)
         self._thread = NativeThread(self._run, "bridge-signals", seen=False)
-        self._thread.start()
+        # Signals shall strike the main thread: another does not wake it from what it waits for.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._before = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
 
     def listen(self) -> None:
@@ -253,11 +263,10 @@ class Guard:
 def end_within(seconds: float, code: int) -> None:
     """Have the process, which is about to exit with `code`, end even if the app's threads hang.
 
-    To be called last, in the main thread: further signals to stop change nothing, but SIGINT ends
-    the process at once.
+    To be called last, in the main thread; `LAST` holds from now on.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number, handler in LAST.items():
+        signal.signal(number, handler)
 
     def end() -> None:
         pause(seconds)

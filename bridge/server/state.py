@@ -138,7 +138,7 @@ class ServerState:
             # Those that threads have ended are taken out only when somebody looks.
             self.active = {each for each in self.active if not (each.over or each.leaving)}
             if len(self.active) >= self.limit_requests:
-                raise Overloaded(f"{self.limit_requests} requests are answered now, the limit")
+                raise Overloaded(f"as many requests are answered as may be: {self.limit_requests}")
         self.active.add(exchange)
 
     def clock(self) -> float:

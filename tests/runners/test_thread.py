@@ -130,7 +130,7 @@ def test_queue_limit() -> None:
         await until(lambda: runner.stats()[:3] == (2, 0, 0))
         calls += blocked(runner, 3, gate)
         for _ in range(2):
-            with pytest.raises(Overloaded, match="3 requests wait"):
+            with pytest.raises(Overloaded, match="3 requests waiting"):
                 runner.submit(Call(int))
         assert runner.stats().rejected == 2
         gate.set()

@@ -468,6 +468,24 @@ def test_a_shutdown_that_fails_does_not_stop_gunicorn(
     assert host.stop() == 0
 
 
+def test_children_of_a_worker_can_be_terminated(
+    start_host: StartHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P10 P2: a child that the app forks in a worker is no worker, and heeds SIGTERM."""
+    (tmp_path / "forking.py").write_text(
+        "import os, signal, time\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        time.sleep(1000)\n"
+        "    os.kill(pid, signal.SIGTERM)\n"
+        "    return [str(os.waitpid(pid, 0)[1]).encode()]\n"
+    )
+    host = serve(start_host, "forking:app", "--chdir", str(tmp_path))
+    assert httpx.get(host.url("/"), timeout=20).text == str(int(signal.SIGTERM))
+
+
 def test_quick_stop(start_host: StartHost) -> None:
     """P10: SIGINT waits for nobody."""
     host = serve(start_host, f"{APPS}:asgi")

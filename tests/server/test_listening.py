@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bridge.server import Config, Server
 from tests.conftest import StartHost
 from tests.support.hosts import ROOT, Command, Host, bridge, python
 from tests.support.waiting import eventually
@@ -42,6 +44,28 @@ def test_banner(start_host: StartHost) -> None:
     host = start_host(bridge(HELLO))
     banner = f"asgi-bridge running on {host.url('')} (Press CTRL+C to quit)"
     eventually(lambda: banner in host.log())
+
+
+def test_addresses_in_python(tmp_path: Path) -> None:
+    """S51: a program asks the server where it is, with a port that the system has chosen, too."""
+    path = str(tmp_path / "app.sock")
+    server = Server(Config(app=HELLO, bind=("127.0.0.1:0", f"unix:{path}")))
+
+    async def main() -> None:
+        assert server.addresses == []
+        serving = asyncio.create_task(server.serve())
+        while not server.addresses:
+            await asyncio.sleep(0.01)
+            assert not serving.done()
+        (host, port), unix = server.addresses
+        assert (host, unix) == ("127.0.0.1", path)
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+        server.request_stop()
+        await serving
+        assert server.addresses == []
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", ["asgi", "wsgi"])

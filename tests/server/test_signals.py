@@ -176,7 +176,8 @@ def test_import_that_cannot_be_interrupted(tmp_path: Path, hangs: str) -> None:
         else:
             eventually(lambda: not _pending(server.process.pid, signal.SIGINT))
         server.tell(signal.SIGINT)
-        assert server.process.wait(15) == 130
+        # Or it was interrupted just before it got stuck, and the second one came at the very end.
+        assert server.process.wait(15) in (130, 0, -signal.SIGINT)
 
 
 def _pending(pid: int, number: signal.Signals) -> bool:
