@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import threading
@@ -15,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bridge.asgi_to_wsgi import AsgiToWsgi
+from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from tests.asgi_to_wsgi.direct import LIMIT, call, environ
 from tests.support.websocket import BINARY, frame
@@ -50,7 +52,7 @@ class SocketHost:
             self.server.sendall("\r\n".join(lines).encode() + b"".join(body))
         except BaseException as error:
             self.error = error
-        assert self.server.getblocking()
+        self.blocks = os.get_blocking(self.server.fileno())  # as the host has left it
         self.server.close()
 
     def end(self) -> None:
@@ -69,6 +71,7 @@ def opened(app: Any, client: Any = None, **settings: Any) -> Iterator[ClientConn
             yield ws
         host.end()
         assert isinstance(host.error, BrokenPipeError)
+        assert host.blocks
     finally:
         assert adapter.close(LIMIT)
 
@@ -86,6 +89,7 @@ def refused(app: Any, **settings: Any) -> tuple[int, bytes, BaseException | None
     except Exception:
         pass  # the host raised, and its socket was closed
     host.end()
+    assert host.blocks
     assert adapter.close(LIMIT)
     return status, body, host.error
 
@@ -433,6 +437,71 @@ class TestLeftBeforeTheAnswer:
         monkeypatch.setattr("bridge.event_loop._make_loop", Failing)
         assert isinstance(refused(app, disconnect_grace=0.01, shutdown_timeout=0.1)[2], OSError)
         assert str(raised[0]) == "no room"
+
+
+class TestHostThatEnds:
+    """The host's greenlet is killed, or its thread ends, while it waits for the WebSocket."""
+
+    def test_before_the_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A26 A40: what the app accepts after that never opens, and the app is cancelled."""
+        raised: list[BaseException] = []
+        cancelled, left = threading.Event(), threading.Event()
+
+        def killed(self: WebSocketExchange, given: Any) -> None:
+            raise SystemExit
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.to_thread(left.wait, LIMIT)
+            try:
+                await send(ACCEPT)
+            except OSError as error:
+                raised.append(error)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        monkeypatch.setattr(WebSocketExchange, "_wait", killed)
+        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0.01)
+        host = SocketHost(adapter)
+        host.client.sendall(TestLeftBeforeTheAnswer.HANDSHAKE)
+        host.thread.join(LIMIT)
+        assert isinstance(host.error, SystemExit)
+        assert host.client.recv(100) == b""
+        left.set()
+        assert cancelled.wait(LIMIT)
+        assert [type(error) for error in raised] in ([ClientDisconnected], [])
+        assert adapter.close(LIMIT)
+        host.end()
+
+    def test_while_it_is_open(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A40: the client is told 1001, and the app that nothing is sent any more."""
+        raised: list[BaseException] = []
+
+        def killed(self: WebSocketExchange, given: Any) -> None:
+            while self._connection is None:
+                assert self._waiter.wait(LIMIT)
+            raise SystemExit
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            assert (await receive())["type"] == "websocket.disconnect"
+            try:
+                await send({"type": "websocket.send", "text": "late"})
+            except OSError as error:
+                raised.append(error)
+
+        monkeypatch.setattr(WebSocketExchange, "_wait", killed)
+        adapter = AsgiToWsgi(app, lifespan="off")
+        host = SocketHost(adapter)
+        with connect("ws://host/", sock=host.client, open_timeout=LIMIT) as ws:
+            assert closed_with(ws) == (1001, "")
+        host.thread.join(LIMIT)
+        assert isinstance(host.error, SystemExit)
+        assert adapter.close(LIMIT)
+        assert isinstance(raised[0], ClientDisconnected)
+        host.end()
 
 
 class TestTime:
