@@ -287,8 +287,7 @@ class Config:
     )
     forwarded_headers: str = setting(
         "auto",
-        "The fields that the trusted proxies write; the others are not read. `auto` takes "
-        "`X-Forwarded-*` if there is one, else `Forwarded`.",
+        "Which of them are read; `auto`: `X-Forwarded-*` if a request has any, else `Forwarded`.",
         _PROXY,
         choices=FAMILIES,
     )
