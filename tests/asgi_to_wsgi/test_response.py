@@ -268,6 +268,12 @@ class TestWakeUps:
 
 
 class TestHeaders:
+    def test_blanks_around_a_value(self) -> None:
+        """A25: they are no part of it (RFC 9110 §5.5), and the host does not get them."""
+        head = start(200, (b"x-a", b" \ta b\t "), (b"x-b", b" "), (b"content-length", b" 1 "))
+        answer = serve(sending(head, body(b"x")))
+        assert answer.headers[-3:] == [("x-a", "a b"), ("x-b", ""), ("content-length", "1")]
+
     def test_kept_and_left_out(self) -> None:
         """A25: repeats are kept in order; hop-by-hop fields are the host's and are left out."""
         answer = serve(
