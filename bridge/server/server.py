@@ -119,17 +119,19 @@ class Server:
 
     def _load_unless_told(self) -> bool:
         """Import the app, unless told to stop, also by a signal that comes meanwhile."""
+        orders = self.orders
         try:
-            self.orders.loading = True
-            if not self.orders.told:
+            orders.loading = True
+            if not orders.told:
                 self.load()
+            orders.loading = False  # here: whatever interrupts until now is caught
         except Interrupted:
             pass
         finally:
-            self.orders.loading = False
-        if self.orders.told:  # the app may have swallowed the interruption
+            orders.loading = False
+        if orders.told:  # the app may have swallowed the interruption
             logger.info("told to stop before the app was imported")
-        return not self.orders.told
+        return not orders.told
 
     # --------------------------------------------------------- being told to stop
 

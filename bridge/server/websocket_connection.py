@@ -354,10 +354,8 @@ class WebSocketConnection(Writing):
                 self.write(self.frames.ping())
 
     def retire(self, *, at_once: bool) -> None:
-        """Close with 1012, or at once (P2)."""
+        """Close with 1012, or at once (P2); whoever stops the server cancels the app's task."""
         if at_once:
-            if self.task is not None:
-                self.task.cancel()
             if not self.gone:
                 self.abort()
         elif self._open:

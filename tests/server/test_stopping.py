@@ -211,6 +211,18 @@ def test_work_after_a_websocket_is_finished(start_host: StartHost) -> None:
         assert f"{said}: the pool is open\n" in host.log()
 
 
+def test_work_after_a_websocket_is_cut(start_host: StartHost) -> None:
+    """P2: it is cancelled once, and what it does then to clean up is not cancelled again."""
+    grace = "--timeout-graceful-shutdown=0.3"
+    host = start_host(bridge(f"{WORK}:asgi", "--no-access-log", grace))
+    with WebSocket(host.connect()) as client:
+        assert client.shake_hands("/").status == 101
+        tell(host, signal.SIGTERM)
+        assert host.process.wait(15) == 0
+    assert "cleaned: the pool is open\n" in host.log()
+    assert "done" not in host.log()
+
+
 def test_a_head_that_is_half_sent(start_host: StartHost) -> None:
     """P2: whoever has sent half a request head holds the stop for two seconds, not for ten."""
     host = start_host(bridge(ASGI, "--no-access-log", "--timeout-header=60"))
