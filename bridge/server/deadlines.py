@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bridge.errors import BridgeError, RequestError
 from bridge.server.exchange import Exchange
+from bridge.server.unread_end import FINISHED, GONE, unread_end
 from bridge.server.writing import Writing
 
 #: Seconds after a half-close until the app is told that the client has left.
@@ -38,6 +39,8 @@ class Deadlines(Writing):
     _buffer: bytearray
     #: Nothing that comes in is looked at any more.
     _deaf: bool
+    #: When it was seen to have stopped, behind bytes that are not read yet.
+    _unread_eof_since = 0.0
     _reading_paused = False
     _paused_since = 0.0
 
@@ -110,10 +113,23 @@ class Deadlines(Writing):
         if exchange.over:
             self.settle(exchange)
             return
-        if self._eof_since:
+        if self._reading_paused and not self._eof_since:
+            self._sweep_unread(exchange, now)
+        if self._eof_since or self._unread_eof_since:
             self._sweep_half_closed(exchange, now)
         if not exchange.complete and not self._reading_paused:
             self._sweep_body(exchange, now)
+
+    def _sweep_unread(self, exchange: Exchange, now: float) -> None:
+        """See whether the client has left behind what is not read.
+
+        One that has only stopped sending in the middle of a body may have sent all of it.
+        """
+        end = unread_end(self.transport)
+        if end == GONE or exchange.opening:  # this much before the answer: RFC 6455 §4.1
+            self.abort()
+        elif end == FINISHED and exchange.complete and not self._unread_eof_since:
+            self._unread_eof_since = now
 
     def _sweep_half_closed(self, exchange: Exchange, now: float) -> None:
         """Tell the app that the client has left, unless it still takes what is sent.
@@ -122,8 +138,15 @@ class Deadlines(Writing):
         answers what is sent with RST, and then the connection is lost anyway.
         """
         if exchange.sent != self._eof_sent:
-            self._eof_sent, self._eof_since = exchange.sent, now
-        elif now - self._eof_since > HALF_CLOSE_GRACE and not self.half_closed:
+            self._eof_sent = exchange.sent
+            if self._eof_since:
+                self._eof_since = now
+            else:
+                self._unread_eof_since = now
+        elif (
+            now - (self._eof_since or self._unread_eof_since) > HALF_CLOSE_GRACE
+            and not self.half_closed
+        ):
             self.half_closed = True
             exchange.disconnected()
 

@@ -89,6 +89,8 @@ class Exchange:
     """Why nothing more of the response is sent, though the app has more; else empty."""
     continued = False
     """100 Continue was sent."""
+    opening = False
+    """It asks for a WebSocket: its client has to wait for the answer before it sends more."""
 
     # For the access log.
     started = 0.0

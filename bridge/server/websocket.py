@@ -64,6 +64,8 @@ def websocket_scope(
 class WebSocketExchange(AsgiExchange):
     """The request that asks for a WebSocket, until it is answered."""
 
+    opening = True
+
     def __init__(
         self,
         handler: AsgiHandler,

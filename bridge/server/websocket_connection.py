@@ -28,6 +28,7 @@ from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.leaving import brake
 from bridge.server.state import HIGH_WATER, ServerState
+from bridge.server.unread_end import GONE, unread_end
 from bridge.server.websocket_frames import BINARY, TEXT, Frames, head_of
 from bridge.server.writing import Writing
 from bridge.types import Message
@@ -333,7 +334,9 @@ class WebSocketConnection(Writing):
         if self.gone:
             return
         self.sweep_output(now)
-        if self._open:
+        if (self._full or self._choked) and unread_end(self.transport) == GONE:
+            self.abort()
+        elif self._open:
             self._sweep_ping(now)
 
     def _sweep_ping(self, now: float) -> None:

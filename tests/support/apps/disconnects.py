@@ -107,11 +107,40 @@ async def spins(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
 
 
+async def partly(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads a piece, and asks `is_disconnected`, as it were, without reading more."""
+    await receive()
+    EVENTS["partly"] = "waits"
+    await send(start())
+    try:
+        while True:
+            await send(body(b"", more=True))
+            await asyncio.sleep(0.05)
+    except OSError:
+        EVENTS["partly"] = "told"
+
+
+async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Never accepts (``/ws``), or never receives (``/full``), and waits for the end."""
+    name = scope["path"]
+    await receive()
+    if name == "/ws":
+        EVENTS[name] = "waits"
+        message = await receive()
+        EVENTS[name] = f"{message['type']} {message['code']}"
+        return
+    await send({"type": "websocket.accept"})
+    EVENTS[name] = "waits"
+    while "go" not in EVENTS:
+        await asyncio.sleep(0.05)
+
+
 ROUTES = {
     "/told": told,
     "/again": again,
     "/empty": empty,
     "/go": go,
+    "/partly": partly,
     "/listening": listening,
     "/receives": receives,
     "/spins": spins,
@@ -122,3 +151,5 @@ ROUTES = {
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         await ROUTES.get(scope["path"], unaware)(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await websocket(scope, receive, send)
