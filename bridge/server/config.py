@@ -287,7 +287,7 @@ class Config:
     )
     forwarded_headers: str = setting(
         "auto",
-        "Which of them are read; `auto`: `X-Forwarded-*` if a request has any, else `Forwarded`.",
+        "What proxies write, and is read; `auto`: `X-Forwarded-*` if there, else `Forwarded`.",
         _PROXY,
         choices=FAMILIES,
     )
