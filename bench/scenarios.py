@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench import samples
-from bench.apps import large, stream
+from bench.apps import files, large, stream
 from bench.requests import Request
 from bench.samples import Measure, Row
 
@@ -28,6 +28,8 @@ LOAD_COLUMNS = (
     Column("load_busy", "load busy %", 0, 100),
     Column("others_busy", "others %", 0, 100),
 )
+#: Where the app computes too, the rate says more than the CPU, which is spent whatever is served.
+BESIDE_WORK_COLUMNS = (*LOAD_COLUMNS[1:], LOAD_COLUMNS[0])
 
 
 HELLO = Request()
@@ -121,6 +123,18 @@ def _bodies(module: str, *more: str) -> tuple[Row, ...]:
     )
 
 
+def _files() -> tuple[Row, ...]:
+    """A file as each server sends it best: by the kernel, where it can."""
+    asgi, wsgi = "bench.apps.files:asgi", "bench.apps.files:wsgi"
+    return (
+        *_python(("bridge pathsend", "bridge", "uvicorn", "granian", "hypercorn"), asgi),
+        *_python(("bridge thread", "bridge worker", "bridge greenlet"), wsgi),
+        *_python(("gunicorn gthread", "granian wsgi 8", "waitress"), wsgi),
+        _wrapped("uvicorn + WsgiToAsgi", "uvicorn", "bridge_asgi", wsgi),
+        _wrapped("uvicorn + a2wsgi", "uvicorn", "a2wsgi_asgi", wsgi),
+    )
+
+
 def _memory() -> tuple[Row, ...]:
     """Each host bare, then with each adapter: what the adapter adds."""
     asgi, wsgi = "bench.apps.transfer:asgi", "bench.apps.transfer:wsgi"
@@ -180,6 +194,12 @@ SCENARIOS = {
         "1 MB streamed in sixteen pieces",
         _bodies("stream", "floor"),
         Request("/stream", answer=stream.PIECE * stream.COUNT),
+    ),
+    "files": Scenario(
+        "a file of 5 MB, beside two threads of the app that compute",
+        _files(),
+        Request("/file", answer=files.BODY),
+        columns=BESIDE_WORK_COLUMNS,
     ),
     "websocket": Scenario(
         "WebSocket echo of 32 bytes of text, 64 connections",

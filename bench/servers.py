@@ -55,6 +55,8 @@ _ONE_CORE = {"GOMAXPROCS": "1"}
 
 SERVERS = {
     "bridge": Server(f"{_BRIDGE_ASGI} --no-access-log"),
+    "bridge pathsend": Server(f"{_BRIDGE_ASGI} --no-access-log --pathsend"),
+    "bridge worker": Server(f"{_GUNICORN} -k bridge.server.gunicorn.BridgeWorker --threads 8"),
     "bridge, log": Server(f"{_BRIDGE_ASGI} --access-log"),
     "bridge thread": Server(f"{_BRIDGE_THREAD} --no-access-log"),
     "bridge thread, log": Server(f"{_BRIDGE_THREAD} --access-log"),

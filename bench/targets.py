@@ -59,6 +59,12 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "echo": _BODIES,
     "large": _BODIES,
     "stream": _BODIES,
+    "files": (
+        Faster("bridge thread", 1.0, ("gunicorn gthread",)),
+        Faster("bridge worker", 1.0, ("gunicorn gthread",)),
+        Faster("bridge", 1.0, ("uvicorn",)),
+        Faster("bridge pathsend", 1.0, ("uvicorn",)),
+    ),
     "websocket": (
         Faster(
             "bridge",

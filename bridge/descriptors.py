@@ -79,6 +79,10 @@ class Duplicate:
         except IndexError:
             return None
 
+    def number(self) -> int:
+        """The descriptor, which stays this object's; not to be asked for once it is gone."""
+        return self._owned[0]
+
     def close(self) -> bool:
         """Close it; whether it was still here."""
         descriptor = self.take()

@@ -8,10 +8,14 @@ when the last exchange that holds this object is gone, and not before.
 from __future__ import annotations
 
 import os
+import select
 import socket
 from contextlib import suppress
 
 from bridge.errors import ClientDisconnected
+
+#: Milliseconds for which a thread waits for room at a time.
+_PATIENCE = 1000
 
 
 class Wire:
@@ -37,16 +41,24 @@ class Wire:
             raise ClientDisconnected(f"the client is gone: {error}") from None
 
     def send_file(self, file: int, offset: int, count: int) -> int:
-        """Have the kernel send a part of an open file; the number of bytes that fitted.
+        """Have the kernel send a part of an open file; how many bytes fitted; 0 at its end.
 
-        Raises `ClientDisconnected`, and `OSError` where the file cannot be sent like this.
+        Raises `BlockingIOError` where there is no room, `ClientDisconnected`, and `OSError` where
+        the file cannot be sent like this.
         """
         try:
             return os.sendfile(self._fd, file, offset, count)
-        except (BlockingIOError, InterruptedError):
-            return 0
         except (BrokenPipeError, ConnectionError) as error:
             raise ClientDisconnected(f"the client is gone: {error}") from None
+
+    def wait_for_room(self) -> None:
+        """Wait, without the interpreter lock, until more can be sent, or the connection has ended.
+
+        Wakes up once in a while all the same: a thread shall notice what does not come this way.
+        """
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        poll.poll(_PATIENCE)
 
     def shutdown(self) -> None:
         """End the connection in both directions, whoever holds its descriptors."""

@@ -30,7 +30,7 @@ _GOODBYE = 0.05
 #: How many of them, in a row, have to find that the client has everything.
 _QUIET_LOOKS = 3
 #: Bytes that one call of sendfile may take, so that the loop is not held by a fast client.
-FILE_BLOCK = 1024 * 1024
+FILE_BLOCK = 4 * 1024 * 1024
 #: For SO_LINGER: on, zero seconds. The socket is reset when it is closed.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -53,9 +53,9 @@ class Writing(asyncio.Protocol):
     #: What waits for the client; None where nothing did at the last look.
     _backlog: Backlog | None
     #: A file is being sent, and there is no room for more of it.
-    _file_waits = False
+    file_waits = False
     #: Bytes of files sent so far.
-    _file_sent = 0
+    file_sent = 0
     #: A TLS connection is closed as soon as nothing is on its way, as so many looks found.
     _closing_tls = False
     _quiet_looks = 0
@@ -146,14 +146,16 @@ class Writing(asyncio.Protocol):
             if wire is None:
                 sent = await self._send_block(file, offset, min(count, HIGH_WATER))
             else:
-                sent = wire.send_file(file, offset, min(count, FILE_BLOCK))
-                if not sent and os.pread(file, 1, offset):
+                try:
+                    sent = wire.send_file(file, offset, min(count, FILE_BLOCK))
+                except BlockingIOError:
                     await self._writable(wire)
                     continue
-                await asyncio.sleep(0)  # a client that is fast does not hold the loop
+                if sent < count:
+                    await asyncio.sleep(0)  # a client that is fast does not hold the loop
             if not sent:
                 raise OSError(f"the file ended {count} bytes before its time")
-            self._file_sent += sent
+            self.file_sent += sent
             offset += sent
             count -= sent
 
@@ -178,11 +180,11 @@ class Writing(asyncio.Protocol):
         loop = self.state.loop
         room = self._room = asyncio.Event()
         loop.add_writer(wire.fileno(), room.set)
-        self._file_waits = True
+        self.file_waits = True
         try:
             await room.wait()
         finally:
-            self._file_waits = False
+            self.file_waits = False
             loop.remove_writer(wire.fileno())
         if self.gone:
             raise ClientDisconnected("the client is gone")
@@ -265,7 +267,7 @@ class Writing(asyncio.Protocol):
     def sweep_output(self, now: float) -> None:
         """End a connection whose client is too slow, or that has lingered long enough (S2)."""
         size = self.transport.get_write_buffer_size()
-        waits = size > 0 or self._file_waits
+        waits = size > 0 or self.file_waits
         closing = self.scheme_is_tls and self.transport.is_closing()
         if closing and not self._closing_tls:
             self._look_for_the_end()  # whoever closed it
@@ -287,7 +289,7 @@ class Writing(asyncio.Protocol):
             return
         taken: object = acknowledged(sock)
         if taken is None:
-            taken = size + (held or 0), self._file_sent, self.given()
+            taken = size + (held or 0), self.file_sent, self.given()
         if self._backlog is None:
             self._backlog = Backlog(now, taken)
             return

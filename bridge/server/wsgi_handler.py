@@ -374,11 +374,15 @@ class WsgiExchange(Exchange):
             return False
         if self.head_waits:
             self.put(self._with_head(b""))
-        # The app may close its file as soon as it is told to stop, while the loop still reads.
-        twin = Duplicate(real)
-        runner.wait(self._send_twin(twin, file.tell(), count))
+        self.send_real(real, file.tell(), count)
         self.sent += count
         return True
+
+    def send_real(self, file: int, offset: int, count: int) -> None:
+        """Send a part of a regular file; waits until the kernel has all of it."""
+        # The app may close its file as soon as it is told to stop, while the loop still reads.
+        twin = Duplicate(file)
+        self.handler.runner.wait(self._send_twin(twin, offset, count))
 
     async def _send_twin(self, twin: Duplicate, offset: int, count: int) -> None:
         """On the loop: send a part of a file whose descriptor is ours."""

@@ -18,10 +18,10 @@ import pytest
 import trustme
 
 from tests.conftest import StartHost
-from tests.support.apps.files import CONTENT, SIZE
+from tests.support.apps.known_bytes import CONTENT, SIZE
 from tests.support.hosts import BRIDGE_WORKER, Command, Host, bridge, gunicorn
 
-APP = "tests.support.apps.files"
+APP = "tests.support.apps.known_bytes"
 QUIET = ("--no-access-log", "--timeout-write=1")
 #: Downloads from each host, by so many clients at a time, beside so many busy processes.
 DOWNLOADS, CLIENTS, BUSY = 2500, 16, 3
@@ -62,7 +62,7 @@ def _threads(folder: Path) -> tuple[Command, None]:
 
 
 def _asgi(folder: Path) -> tuple[Command, None]:
-    return bridge(f"{APP}:asgi", *QUIET), None
+    return bridge(f"{APP}:asgi", "--pathsend", *QUIET), None
 
 
 def _tls(folder: Path) -> tuple[Command, ssl.SSLContext]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import StartHost
+from tests.support.apps.known_bytes import CONTENT
 from tests.support.hosts import Host, bridge
 from tests.support.raw import Client, Response, chunked, request
 from tests.support.waiting import eventually
@@ -338,7 +341,7 @@ def test_stalled_file(shared_host: StartHost, tmp_path_factory: pytest.TempPathF
 )
 def test_late_loop(shared_host: StartHost, app: str, first: bytes, rest: bytes) -> None:
     """S2: the time in which the loop itself was busy is not held against a client."""
-    host = shared_host(bridge(f"tests.support.apps.files:{app}", *IMPATIENT))
+    host = shared_host(bridge(f"tests.support.apps.known_bytes:{app}", *IMPATIENT))
     with Client(host.connect()) as client, Client(host.connect()) as other:
         client.send(first)
         if b"\r\n\r\n" in first and rest.startswith(b"GET"):
@@ -349,6 +352,50 @@ def test_late_loop(shared_host: StartHost, app: str, first: bytes, rest: bytes) 
         eventually(lambda: "held" in host.log(said))
         client.send(rest)
         assert client.response().status == 200
+
+
+def test_stalled_file_of_a_thread(start_host: StartHost, tmp_path: Path) -> None:
+    """S2 W41: a thread that sends a file is free again when its client takes nothing of it."""
+    (tmp_path / "file").write_bytes(CONTENT)
+    command = bridge("tests.support.apps.known_bytes:wsgi", "--threads=1", *IMPATIENT)
+    host = start_host(command.with_env(FILES_PATH=str(tmp_path / "file")))
+    with Client(host.connect()) as stalled, Client(host.connect()) as other:
+        stalled.send(request("/file"))
+        assert stalled.line() == b"HTTP/1.1 200 OK"
+        other.sock.settimeout(30)
+        assert other.get("/small?3").body == CONTENT[:3]
+        assert "WARNING: cut the response to GET /file " in host.log()
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_client_leaves_a_file_of_a_thread(
+    start_host: StartHost, tmp_path: Path, resets: bool
+) -> None:
+    """W40 W41: the thread is free at once when its client leaves in the middle of a file."""
+    (tmp_path / "file").write_bytes(CONTENT)
+    command = bridge("tests.support.apps.known_bytes:wsgi", "--threads=1", *QUIET)
+    host = start_host(command.with_env(FILES_PATH=str(tmp_path / "file")))
+    for _ in range(5):
+        with Client(host.connect()) as client, Client(host.connect()) as other:
+            client.send(request("/file"))
+            assert client.line() == b"HTTP/1.1 200 OK"
+            client.reset() if resets else client.sock.close()
+            assert other.get("/small?3").body == CONTENT[:3]
+
+
+def test_file_that_shrinks(start_host: StartHost, tmp_path: Path) -> None:
+    """S10 W41: a file that ends before its time is an error, and its client can tell."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    command = bridge("tests.support.apps.known_bytes:wsgi", "--threads=1", *QUIET)
+    host = start_host(command.with_env(FILES_PATH=str(path)))
+    with Client(host.connect()) as client, Client(host.connect()) as other:
+        client.send(request("/file"))
+        assert client.line() == b"HTTP/1.1 200 OK"
+        os.truncate(path, 1000)
+        assert len(client.everything()) < len(CONTENT)
+        assert other.get("/small?3").body == CONTENT[:3]
+    assert "bytes before its time" in host.log()
 
 
 # ------------------------------------------------------------- how many at a time
