@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartHost
-from tests.support.apps.files import CONTENT
+from tests.support.apps.starlette_files import CONTENT
 from tests.support.hosts import BRIDGE_WORKER, Host, bridge, gunicorn
 from tests.support.raw import Client, Closed, request
 
@@ -140,7 +140,7 @@ def test_pathsend_of_what_is_no_file(host: Host, client: Client, name: str) -> N
 
 # ------------------------------------------------------------- pathsend and middlewares
 
-FILES = "tests.support.apps.files"
+FILES = "tests.support.apps.starlette_files"
 
 
 @pytest.mark.parametrize("middleware", ["gather", "audit", "compress", "plain"])

@@ -1,75 +1,77 @@
-"""A Starlette app that sends files, behind middlewares that look at bodies."""
+"""Downloads whose every byte is known: small ones, a file, and the same in pieces.
+
+``/small?N`` is the first N bytes of `CONTENT`, ``/file`` all of it from the file that the
+environment names as ``FILES_PATH``, ``/pieces`` all of it from an iterator. ``/hold?N`` keeps the
+interpreter for itself for N ms, and with it the loop, as a computation in C may. A body that comes
+along is read to its end.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
-from pathlib import Path
-from typing import Any
+import random
+import sys
+from collections.abc import Iterable
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Route
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 
-from bridge import AsgiToWsgi
-from bridge.types import ASGIApp, Message, Receive, Scope, Send
-
-CONTENT = Path(__file__).read_bytes()
+SIZE = 5_000_000
+PIECE = 64 * 1024
+CONTENT = random.Random(5).randbytes(SIZE)
+LENGTH = str(SIZE)
 
 
-async def absolute(request: Request) -> Response:
-    return FileResponse(__file__)
+def hold(milliseconds: int) -> bytes:
+    """Hold the interpreter lock; an empty body."""
+    print("held", file=sys.stderr, flush=True)
+    ctypes.PyDLL(None).usleep(milliseconds * 1000)
+    return b""
 
 
-async def relative(request: Request) -> Response:
-    return FileResponse(os.path.relpath(__file__))
+def pieces() -> Iterable[bytes]:
+    """`CONTENT`, made piece by piece."""
+    for at in range(0, SIZE, PIECE):
+        yield CONTENT[at : at + PIECE]
 
 
-class Gather:
-    """Takes the response together, and sends it whole."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        start: Message = {}
-        body = bytearray()
-
-        async def gather(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-            elif message["type"] == "http.response.body":
-                body.extend(message.get("body", b""))
-                if not message.get("more_body"):
-                    await send(start)
-                    await send({"type": "http.response.body", "body": bytes(body)})
-
-        await self.app(scope, receive, gather)
+def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """All of it as a WSGI app."""
+    path = environ["PATH_INFO"]
+    if path in ("/small", "/hold"):
+        number = int(environ["QUERY_STRING"])
+        body = CONTENT[:number] if path == "/small" else hold(number)
+        environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+    start_response("200 OK", [("Content-Length", LENGTH)])
+    if path == "/file":
+        file = open(os.environ["FILES_PATH"], "rb")  # noqa: SIM115 - the server closes it
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file, PIECE)
+        return wrapped
+    return pieces()
 
 
-class Audit(BaseHTTPMiddleware):
-    """Reads the body, and answers with it."""
+async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    """All of it as an ASGI app; the file by pathsend where that is offered."""
+    assert scope["type"] == "http"
+    if scope["path"] in ("/small", "/hold"):
+        number = int(scope["query_string"])
+        body = CONTENT[:number] if scope["path"] == "/small" else hold(number)
+        while (await receive()).get("more_body"):
+            pass
+        await _start(send, len(body))
+        await send({"type": "http.response.body", "body": body})
+        return
+    await _start(send, SIZE)
+    if scope["path"] == "/file" and "http.response.pathsend" in scope["extensions"]:
+        await send({"type": "http.response.pathsend", "path": os.environ["FILES_PATH"]})
+        return
+    for piece in pieces():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body"})
 
-    async def dispatch(self, request: Request, call_next: Any) -> Response:
-        response = await call_next(request)
-        body = b"".join([chunk async for chunk in response.body_iterator])
-        return Response(body, response.status_code, dict(response.headers))
 
-
-def make(*middlewares: Any) -> Starlette:
-    return Starlette(
-        routes=[Route("/absolute", absolute), Route("/relative", relative)],
-        middleware=[Middleware(middleware) for middleware in middlewares],
-    )
-
-
-plain, gather, audit, compress = make(), make(Gather), make(Audit), make(GZipMiddleware)
-wsgi_plain, wsgi_gather, wsgi_audit, wsgi_compress = map(
-    AsgiToWsgi, (plain, gather, audit, compress)
-)
+async def _start(send: Send, length: int) -> None:
+    fields = [(b"content-length", str(length).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
