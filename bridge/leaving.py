@@ -67,6 +67,10 @@ class Parting:
     #: A cancellation was put off.
     _put_off = False
 
+    def parting_grace(self) -> float:
+        """Seconds that `send` gives a task that was told in `receive`."""
+        return _GRACE
+
     def listen(self) -> None:
         """The caller's task is about to wait in `receive`."""
         self._listener = asyncio.current_task()
@@ -92,7 +96,7 @@ class Parting:
                 return True
             self._listener = None
             for _ in range(_TURNS):
-                await asyncio.sleep(_GRACE / _TURNS)
+                await asyncio.sleep(self.parting_grace() / _TURNS)
         except asyncio.CancelledError as error:
             self.put_off(error)
             return True

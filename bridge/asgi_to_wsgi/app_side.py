@@ -201,6 +201,10 @@ class AppSide(Parting):
             await brake(self._misses)
             raise
 
+    def parting_grace(self) -> float:
+        """Half of the time after which the app is cancelled, at most: `send` raises before that."""
+        return min(super().parting_grace(), self._running.settings.disconnect_grace / 2)
+
     async def _drop(self, kind: object, message: Message) -> None:
         """The client has left: the message goes nowhere. Raises `ClientDisconnected`.
 
