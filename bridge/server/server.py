@@ -109,13 +109,14 @@ class Server:
     async def _serve(self) -> None:
         if not self._load_unless_told():
             return
-        if not await unless(self.orders.stop.is_set, self.start()):
-            logger.info("told to stop before the app had started")
-            return
         try:
-            await self.orders.stop.wait()
+            if await unless(self.orders.stop.is_set, self.start()):
+                await self.orders.stop.wait()
+            else:
+                logger.info("told to stop before the app had started")
         finally:
-            await self.stop()
+            if self.orders.serving:
+                await self.stop()
 
     def _load_unless_told(self) -> bool:
         """Import the app, unless told to stop, also by a signal that comes meanwhile."""

@@ -12,6 +12,7 @@ of each signal as it comes, and ends the process if that does not end by itself.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -23,10 +24,16 @@ from time import sleep as pause
 from types import FrameType
 from typing import Any, Final
 
+from bridge.errors import counted
 from bridge.waiting import NativeThread, threads_are_greenlets
+
+logger = logging.getLogger("bridge.error")
 
 #: Seconds that the process has to end after a second SIGINT.
 CUT_LIMIT: Final = 1.0
+
+#: Seconds that an exit may take before it is told what it waits for.
+TELL_AFTER: Final = 1.0
 
 #: What ends a process when somebody sends it.
 ENDING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -177,8 +184,9 @@ class Guard:
     """Ends the process if it does not end by itself in time, whatever its main thread does.
 
     `limit` gives the seconds from the first SIGTERM or SIGINT, None for any; a SIGINT after that
-    leaves `CUT_LIMIT`. The exit code is the one of a process that the signal has ended. Started,
-    stopped and told to listen in the main thread.
+    leaves `CUT_LIMIT`. The exit code is the one of a process that the signal has ended. A signal
+    for which the app has set a handler of its own is the app's, and ends nothing. Started, stopped
+    and told to listen in the main thread.
     """
 
     def __init__(self, limit: Callable[[], float | None]) -> None:
@@ -199,6 +207,11 @@ class Guard:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()
+        except (RuntimeError, MemoryError):  # no more threads: the process does without
+            os.close(self._ear)
+            os.close(self._mouth)
+            self._mouth = -1
+            return
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._before = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
@@ -247,7 +260,7 @@ class Guard:
                 pass  # that loop is gone
 
     def _hear(self, number: int) -> None:
-        if number not in ENDING:
+        if number not in ENDING or signal.getsignal(number) is not _hear:
             return
         if not self._told:
             limit = self._limit()
@@ -269,13 +282,33 @@ def end_within(seconds: float, code: int) -> None:
         signal.signal(number, handler)
 
     def end() -> None:
-        pause(seconds)
+        pause(min(seconds, TELL_AFTER))
+        if seconds > TELL_AFTER:
+            _tell_who_keeps_it(seconds)
+            pause(seconds - TELL_AFTER)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(code)
 
-    NativeThread(end, "bridge-end").start()
+    with contextlib.suppress(RuntimeError, MemoryError):  # no more threads
+        NativeThread(end, "bridge-end").start()
+
+
+def _tell_who_keeps_it(seconds: float) -> None:
+    """Say which threads of the app an exit waits for, and how long."""
+    names = [
+        each.name
+        for each in threading.enumerate()
+        if not each.daemon and each is not threading.main_thread()
+    ]
+    if names:
+        logger.warning(
+            "the process waits for %s of the app: %s (at most %g s; CTRL+C ends it)",
+            counted(len(names), "thread"),
+            ", ".join(names),
+            round(seconds, 1),
+        )
 
 
 # ------------------------------------------------------------- the terminal

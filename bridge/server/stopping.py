@@ -35,16 +35,27 @@ CUT_GRACE = 0.2
 
 
 async def unless(told: Callable[[], bool], work: Coroutine[Any, Any, object]) -> bool:
-    """Do `work`, or give it up as soon as `told`; whether it was done. Raises as it does."""
+    """Do `work`, or give it up as soon as `told`; whether it was done. Raises as it does.
+
+    Whoever cancels this gives it up, too.
+    """
     task = asyncio.ensure_future(work)
-    while not task.done() and not told():
-        await asyncio.wait([task], timeout=TICK)
+    try:
+        while not task.done() and not told():
+            await asyncio.wait([task], timeout=TICK)
+    except asyncio.CancelledError:
+        await _give_up(task)
+        raise
     if task.done():
         task.result()
         return True
+    await _give_up(task)
+    return False
+
+
+async def _give_up(task: asyncio.Future[object]) -> None:
     task.cancel()
     await asyncio.wait([task], timeout=3 * CANCEL_GRACE)  # it may cancel others, and wait for them
-    return False
 
 
 class Draining:

@@ -255,6 +255,41 @@ def test_thread_of_the_app_that_never_ends(tmp_path: Path) -> None:
         assert server.process.wait(15) == 0
 
 
+def test_thread_of_the_app_that_is_waited_for(tmp_path: Path) -> None:
+    """P2: an exit that waits for the app's own threads says so, and CTRL+C ends it."""
+    source = (
+        "import threading, time\n"
+        f"threading.Thread(target=time.sleep, args=[1000], name='mail').start()\n{app()}"
+    )
+    with running(tmp_path, source) as server:
+        server.wait_for("running on")
+        server.tell(signal.SIGTERM)
+        server.wait_for("the process waits for 1 thread of the app: mail")
+        server.tell(signal.SIGINT)
+        assert server.process.wait(15) == -signal.SIGINT
+
+
+def test_signal_that_the_app_takes_itself(tmp_path: Path) -> None:
+    """P2: a signal for which the app has set a handler of its own does not end the process."""
+    code = """
+import os, signal
+from bridge.server.signals import Signals
+ear, mouth = os.pipe()
+os.set_blocking(mouth, False)
+with Signals({signal.SIGINT: lambda: None}, limit=lambda: 0.0) as signals:
+    signal.set_wakeup_fd(mouth)
+    signals.listen()
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    for _ in range(20):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert os.read(ear, 1)  # the guard has heard it
+    print("alive", flush=True)
+"""
+    with running(tmp_path, app(), code=code) as server:
+        assert server.process.wait(15) == 0
+        assert "alive" in server.log()
+
+
 # ------------------------------------------------------------- several servers, other handlers
 
 
