@@ -45,7 +45,8 @@ class Connection(asyncio.Protocol):
         self._waiting_bytes = 0
         # Why reading is paused: too much waits for the app; or the client takes no pongs.
         self._paused = self._choked = False
-        self._fragments: list[bytes] = []
+        #: A message that is not whole: objects for each of its fragments could take 30 times more.
+        self._parts = bytearray()
         self._opcode = Opcode.BINARY
         self._receivers: list[asyncio.Future[None]] = []
         self._senders: list[asyncio.Future[None]] = []
@@ -196,11 +197,12 @@ class Connection(asyncio.Protocol):
             self._opcode = frame.opcode
         elif frame.opcode is not Opcode.CONT:
             return  # pings and closes are answered by the protocol
-        if frame.data:  # a message may have any number of empty fragments
-            self._fragments.append(bytes(frame.data))
+        if frame.fin and not self._parts:
+            self._put(bytes(frame.data))
+            return
+        self._parts += frame.data
         if frame.fin:
-            data = b"".join(self._fragments)
-            self._fragments.clear()
+            data, self._parts = bytes(self._parts), bytearray()
             self._put(data)
 
     def _put(self, data: bytes) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from tests.asgi_to_wsgi.direct import LIMIT, call, environ
-from tests.support.websocket import BINARY, frame
+from tests.support.websocket import BINARY, CONTINUATION, frame
 
 ACCEPT = {"type": "websocket.accept"}
 
@@ -240,6 +241,28 @@ class TestOpen:
             ws.send("x" * 2000)
             assert closed_with(ws)[0] == 1009
 
+    def test_tiny_fragments(self) -> None:
+        """A40: fragments of two bytes are kept as bytes, not as an object each."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            await send({"type": "websocket.send", "text": str(len((await receive())["bytes"]))})
+
+        number, kept = 20_000, 0
+        with opened(app, {"compression": None}) as ws:
+            ws.socket.sendall(frame(BINARY, b"xy", fin=False))
+            tracemalloc.start()
+            try:
+                ws.socket.sendall(frame(CONTINUATION, b"xy", fin=False) * (number - 2))
+                ws.ping().wait(LIMIT)  # they were all taken
+                kept = tracemalloc.get_traced_memory()[0]
+            finally:
+                tracemalloc.stop()
+            ws.socket.sendall(frame(CONTINUATION, b"xy"))
+            assert ws.recv(LIMIT) == str(2 * number)
+        assert 2 * number <= kept < 10 * 2 * number
+
 
 class TestEndOfTheConnection:
     """Where the app goes on, the host's thread does not."""
@@ -356,14 +379,19 @@ class TestLeftBeforeTheAnswer:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
 
-    def test_client(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A26 A40: a client that leaves before the app has answered frees the thread."""
+    @pytest.mark.parametrize("early", [b"", frame(BINARY, b"too early")], ids=["silent", "early"])
+    def test_client(self, early: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A26 A40: a client that leaves before the app has answered frees the thread.
+
+        Also one that leaves bytes behind, which nobody reads before the answer.
+        """
         monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.TICK", 0.02)
         heard: list[Any] = []
-        cancelled = threading.Event()
+        begun, cancelled = threading.Event(), threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await receive()
+            begun.set()
             heard.append(await receive())
             try:
                 await asyncio.Event().wait()
@@ -373,6 +401,8 @@ class TestLeftBeforeTheAnswer:
         adapter = AsgiToWsgi(app, lifespan="off", response_timeout=None, disconnect_grace=0.02)
         host = SocketHost(adapter)
         host.client.sendall(self.HANDSHAKE)
+        assert begun.wait(LIMIT)  # the host has read no more than the handshake
+        host.client.sendall(early)
         host.client.shutdown(socket.SHUT_WR)
         host.thread.join(LIMIT)
         assert isinstance(host.error, BrokenPipeError)
