@@ -315,8 +315,6 @@ class Server:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
-            for handshake in list(state.handshakes):
-                handshake.cancel()
             self.state.refusals.report()
         logger.info("stopped")
 

@@ -96,8 +96,8 @@ class ServerState:
         self.served = 0
         #: Calls of ASGI apps that did not end at once: some go on after their response.
         self.tasks: set[asyncio.Task[None]] = set()
-        #: Connections that are not served yet: their TLS has not begun.
-        self.handshakes: set[asyncio.Task[None]] = set()
+        #: Connections whose TLS is not there yet -> whether the client has begun it.
+        self.handshakes: dict[asyncio.Task[None], bool] = {}
         #: The server is stopping: each answer is its connection's last.
         self.retiring = False
         #: It has been for long enough: also whoever has sent half a head is idle.

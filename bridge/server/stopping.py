@@ -27,7 +27,7 @@ logger = logging.getLogger("bridge.error")
 
 #: Seconds between two looks at a server that is stopping.
 TICK = 0.02
-#: Seconds that a client has to finish a request head at the end.
+#: Seconds that a client has to finish a request head, or a TLS handshake, at the end.
 HEAD_GRACE = 2.0
 #: Seconds that what is cancelled has to clean up; and how long when somebody is impatient.
 CANCEL_GRACE = 1.0
@@ -89,10 +89,19 @@ class Draining:
             if not told:
                 told = self._tell(deadline - begun)
             await asyncio.sleep(TICK)
+        await self._cut_handshakes()
         await self._cut()
         await unless(self._is_cut, stop_runners(self._app, max(deadline - loop.time(), TICK)))
         if self._is_cut():
             await stop_runners(self._app, TICK)
+
+    async def _cut_handshakes(self) -> None:
+        """End what has no TLS yet: from now on nobody can ask for anything any more."""
+        handshakes = list(self._state.handshakes)
+        for handshake in handshakes:
+            handshake.cancel()
+        if handshakes:
+            await asyncio.wait(handshakes, timeout=CUT_GRACE)
 
     async def _cut(self) -> None:
         """End what is left of connections and tasks."""
@@ -117,7 +126,9 @@ class Draining:
     # --------------------------------------------------------- what is in flight
 
     def _is_busy(self) -> bool:
-        return bool(self._state.connections or self._state.tasks or self._jobs())
+        state = self._state
+        shaking = not state.late and any(state.handshakes.values())
+        return bool(state.connections or state.tasks or shaking or self._jobs())
 
     def _jobs(self) -> int:
         """Calls of WSGI apps that run: also those that close what they have answered with."""

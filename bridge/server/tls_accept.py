@@ -5,6 +5,9 @@ look at what comes before it. So connections are accepted here, each in a task o
 
     accepted -> PROXY header, where there is one (S30) -> a look at the first bytes -> TLS
 
+Until TLS is there a connection counts for itself: as many may be at that as may be open (S2), and a
+server that stops waits for those that have begun, but not for long, and cuts the others (P2).
+
 A header is read from the bare socket to its last byte and not one further. The first bytes of TLS
 are only looked at, and left for the handshake; a client that speaks HTTP in the clear gets a 400.
 """
@@ -17,7 +20,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
@@ -87,9 +90,18 @@ class TlsListener:
                 self._pause = self._loop.call_later(_PAUSE, self._resume)
                 return
             sock.setblocking(False)
-            task = self._loop.create_task(self._begin(sock, peer))
-            self._state.handshakes.add(task)
-            task.add_done_callback(self._state.handshakes.discard)
+            self._take(sock, None if self._is_unix else (str(peer[0]), int(peer[1])))
+
+    def _take(self, sock: socket.socket, client: tuple[str, int] | None) -> None:
+        handshakes, limit = self._state.handshakes, self._state.config.limit_connections
+        if limit and len(handshakes) >= limit:
+            why = f"as many connections are without TLS yet as may be open: {limit}"
+            self._state.refusals.note(client, why, what=HANDSHAKE)
+            sock.close()
+            return
+        task = self._loop.create_task(self._begin(sock, client))
+        handshakes[task] = False
+        task.add_done_callback(handshakes.pop)
 
     def _resume(self) -> None:
         self._pause = None
@@ -97,8 +109,7 @@ class TlsListener:
 
     # --------------------------------------------------------- one connection
 
-    async def _begin(self, sock: socket.socket, peer: Any) -> None:
-        client = None if self._is_unix else (str(peer[0]), int(peer[1]))
+    async def _begin(self, sock: socket.socket, client: tuple[str, int] | None) -> None:
         what, note = HANDSHAKE, self._state.refusals.note
         begin = b""
         try:
@@ -110,6 +121,7 @@ class TlsListener:
                     what = HANDSHAKE
                 begin = await self._first_bytes(sock)
             if begin[:1] == bytes([_RECORD]):
+                self._state.handshakes[asyncio.current_task()] = True  # type: ignore[index]
                 await self._loop.connect_accepted_socket(
                     lambda: protocol,
                     sock,

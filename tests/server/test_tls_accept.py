@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import struct
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import trustme
 
+from bridge.server import stopping
+from bridge.types import Receive, Scope, Send
 from tests.conftest import StartHost
+from tests.support.apps import hello
 from tests.support.hosts import BRIDGE_WORKER, Host, bridge, gunicorn
 from tests.support.raw import Client
 from tests.support.waiting import eventually
+from tests.support.websocket import Served, served
 
 HELLO = "tests.support.apps.hello:asgi"
 
@@ -161,3 +169,111 @@ def test_a_handshake_that_had_begun_is_finished(
                 break
             except ssl.SSLWantReadError:
                 incoming.write(sock.recv(65536))
+
+
+# ------------------------------------------------------------- the end, and the limit
+
+
+class Half:
+    """A client that has sent the beginning of its handshake."""
+
+    def __init__(self, port: int, cafile: str) -> None:
+        context = ssl.create_default_context(cafile=cafile)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
+        with pytest.raises(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        self._hello = self._outgoing.read()
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.sock.sendall(self._hello[:9])
+
+    def get(self) -> bytes:
+        """Finish the handshake, and ask for something; how the answer begins."""
+        self.sock.sendall(self._hello[9:])
+        self._patiently(self._tls.do_handshake)
+        self._tls.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return bytes(self._patiently(lambda: self._tls.read(15)))
+
+    def _patiently(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self._outgoing.read())
+                data = self.sock.recv(65536)
+                if not data:
+                    raise ConnectionResetError("the server has closed") from None
+                self._incoming.write(data)
+
+
+def certified(files: dict[str, str]) -> dict[str, str]:
+    return {"ssl_certfile": files["cert"], "ssl_keyfile": files["key"]}
+
+
+def begun(running: Served) -> int:
+    """How many handshakes have begun."""
+    return int(running.call(lambda: sum(running.server.state.handshakes.values())))
+
+
+def test_who_has_begun_a_handshake_is_answered(
+    files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P2, S31: a server that stops waits a little for a handshake, and answers what comes of it."""
+    monkeypatch.setattr(stopping, "HEAD_GRACE", 30.0)
+    with served(hello.asgi, **certified(files)) as running:
+        client = Half(running.port, files["ca"])
+        eventually(lambda: begun(running) == 1)
+        running.ask_to_stop()
+        eventually(lambda: running.call(lambda: running.server.state.retiring))
+        assert client.get() == b"HTTP/1.1 200 OK"
+        client.sock.close()
+
+
+def test_no_handshake_ends_behind_the_lifespan(files: dict[str, str]) -> None:
+    """P2, S31: nobody who has begun a handshake gets to ask an app that is being shut down."""
+    shutting_down, go = threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            asked.append(scope["path"])
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        shutting_down.set()
+        await asyncio.to_thread(go.wait, 20)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    with served(app, lifespan="on", timeout_graceful_shutdown=0, **certified(files)) as running:
+        client = Half(running.port, files["ca"])
+        eventually(lambda: begun(running) == 1)
+        running.ask_to_stop()
+        try:
+            assert shutting_down.wait(20)
+            with pytest.raises(OSError):
+                client.get()
+        finally:
+            go.set()
+            client.sock.close()
+    assert asked == []
+
+
+def test_as_many_handshakes_as_connections(files: dict[str, str]) -> None:
+    """S2, S31: clients that connect and say nothing are as many as may be, and no more."""
+    with served(hello.asgi, limit_connections=3, **certified(files)) as running:
+        state = running.server.state
+        address = "127.0.0.1", running.port
+        silent = [socket.create_connection(address, timeout=20) for _ in range(3)]
+        eventually(lambda: len(state.handshakes) == 3)
+        with socket.create_connection(address, timeout=20) as one_more:
+            assert one_more.recv(1) == b""
+        for sock in silent:
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                sock.recv(1)
+            sock.close()
+        eventually(lambda: not state.handshakes)
+        client = Half(running.port, files["ca"])
+        assert client.get() == b"HTTP/1.1 200 OK"
+        client.sock.close()
