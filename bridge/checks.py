@@ -215,7 +215,9 @@ class Check:
         except (TypeError, ValueError, KeyError):
             raise self.wrong(value, label) from None
         if self.choices and result not in self.choices:
-            raise self.wrong(value, label)
+            if not isinstance(result, str) or result.lower() not in self.choices:
+                raise self.wrong(value, label)
+            result = result.lower()
         if (self.least is not None and result < self.least) or (
             self.most is not None and result > self.most
         ):

@@ -9,12 +9,14 @@ after SIGTERM.
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import shlex
 import sys
 import traceback
 from collections.abc import Iterator
 from itertools import groupby, pairwise
+from types import TracebackType
 from typing import Any, NoReturn
 
 import click
@@ -33,6 +35,13 @@ from bridge.server.sources import Layer, ignored_variables, make_config
 from bridge.server.stopping import CUT_GRACE
 
 FAILED, NOT_STARTED = 1, 3
+
+#: How the names of files begin whose lines say nothing about an app that cannot be imported.
+_NOT_OF_APP = (
+    os.path.join(os.path.dirname(bridge.__file__), ""),
+    os.path.join(os.path.dirname(importlib.__file__), ""),
+    "<frozen ",
+)
 
 
 class _Group(click.Group):
@@ -210,8 +219,20 @@ def run(config: Config) -> None:
 
 def _leave(error: Exception, code: int) -> NoReturn:
     """Say what is wrong, below the traceback of the app's own code where that raised."""
-    if isinstance(error, (AppLoadError, LifespanFailed)) and error.__cause__ is not None:
-        traceback.print_exception(error.__cause__)
+    cause = error.__cause__
+    if isinstance(error, (AppLoadError, LifespanFailed)) and cause is not None:
+        of_app = _of_app(cause.__traceback__)
+        if of_app is not None or isinstance(cause, SyntaxError):
+            traceback.print_exception(cause.with_traceback(of_app))
+        elif isinstance(error, LifespanFailed):
+            traceback.print_exception(cause)
     click.echo(f"Error: {error}", err=True)
     end_within(STARTING_LIMIT, code)
     sys.exit(code)
+
+
+def _of_app(frames: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that begins in the app's own code: without our calls and imports."""
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_NOT_OF_APP):
+        frames = frames.tb_next
+    return frames

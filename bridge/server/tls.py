@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from bridge.errors import ConfigError
@@ -107,16 +108,16 @@ def _load(context: ServerContext, config: Config) -> None:
     try:
         context.load_cert_chain(certificate, key, password)
     except ssl.SSLError as error:
-        raise ConfigError(_cannot_load(certificate, key, error, encrypted)) from error
+        raise ConfigError(_cannot_load(certificate, key, error, encrypted)) from None
     context.certificate = _first_certificate(certificate)
     if config.ssl_ca_certs is not None:
         _readable("ssl_ca_certs", config.ssl_ca_certs)
         try:
             context.load_verify_locations(cafile=config.ssl_ca_certs)
-        except ssl.SSLError as error:
+        except ssl.SSLError:
             raise ConfigError(
                 f"ssl_ca_certs {config.ssl_ca_certs} holds no PEM certificate"
-            ) from error
+            ) from None
 
 
 def _readable(setting: str, path: str) -> None:
@@ -124,7 +125,7 @@ def _readable(setting: str, path: str) -> None:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise ConfigError(f"{setting} {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{setting} {path} cannot be read: {error.strerror}") from None
 
 
 def _cannot_load(certificate: str, key: str | None, error: ssl.SSLError, encrypted: bool) -> str:
@@ -132,6 +133,8 @@ def _cannot_load(certificate: str, key: str | None, error: ssl.SSLError, encrypt
         return f"the key in {key or certificate} is not that of the certificate in {certificate}"
     if encrypted:
         return f"the key in {key or certificate} cannot be decrypted with ssl_keyfile_password"
+    if key is None and b"PRIVATE KEY-----" not in Path(certificate).read_bytes():
+        return f"{certificate} holds no private key; give the key's file with --ssl-keyfile"
     return (
         f"no certificate and key can be read from {certificate}"
         f"{f' and {key}' if key else ''}; both must be PEM ({error.reason or error})"

@@ -173,11 +173,23 @@ def test_an_app_that_cannot_be_loaded_exits_with_3(
 
 
 def test_the_apps_own_traceback_is_shown(tmp_path: Path) -> None:
-    """Where the app's code raised, its lines are shown, and the reason stands last."""
+    """S62: the lines of the app's code that raised are shown, and none of the server's."""
     (tmp_path / "broken.py").write_text("def helper():\n    return 1 / 0\n\napp = helper()\n")
     ended = run("serve", "broken:app", "--app-dir", str(tmp_path), "--port=0")
     assert "return 1 / 0" in ended.stderr
+    assert ended.stderr.count("  File ") == ended.stderr.count("broken.py") == 2
     assert ended.stderr.splitlines()[-1].startswith("Error: importing broken failed")
+
+
+def test_a_failure_without_lines_of_the_app_is_told_once(tmp_path: Path) -> None:
+    """S62: wrong arguments need no traceback; a syntax error shows its line."""
+    (tmp_path / "maker.py").write_text("def make(name): ...\n")
+    ended = run("serve", "maker:make()", "--app-dir", str(tmp_path), "--port=0")
+    assert ended.stderr.startswith("Error: calling maker:make() failed: TypeError")
+    (tmp_path / "unfinished.py").write_text("def make(:\n")
+    ended = run("serve", "unfinished:app", "--app-dir", str(tmp_path), "--port=0")
+    assert "def make(:" in ended.stderr
+    assert ended.stderr.count("  File ") == 1
 
 
 def test_a_startup_that_fails_exits_with_3(tmp_path: Path) -> None:

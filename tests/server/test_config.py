@@ -84,6 +84,11 @@ def test_text_is_read_as_what_it_means(name: str, text: object, value: object) -
     assert getattr(Config(**{name: text}), name) == value
 
 
+def test_choices_in_any_case() -> None:
+    """S61: a word may be written in capitals, as in BRIDGE_LOG_LEVEL=INFO."""
+    assert Config(log_level="INFO", runner="Thread").log_level == "info"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

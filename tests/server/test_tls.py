@@ -192,7 +192,7 @@ def test_wrong_files(files: Files, tmp_path: Path) -> None:
             Config(ssl_certfile=files.certfile, ssl_keyfile=other.keyfile),
             "is not that of the certificate",
         ),
-        (Config(ssl_certfile=files.certfile), "must be PEM"),
+        (Config(ssl_certfile=files.certfile), "holds no private key; .* --ssl-keyfile"),
         (Config(ssl_certfile=str(junk), ssl_keyfile=str(junk)), "junk.pem .*must be PEM"),
         (files.config(ssl_ca_certs=missing), "ssl_ca_certs .*cannot be read"),
         (files.config(ssl_ca_certs=str(junk)), "holds no PEM certificate"),
