@@ -13,6 +13,7 @@ from socket import MSG_DONTWAIT, MSG_PEEK
 from types import FrameType
 from typing import Any
 
+from bridge.descriptors import input_ended
 from bridge.types import Environ
 
 
@@ -93,20 +94,21 @@ def client_is_gone(environ: Environ) -> bool:
     if ask is not None:
         return bool(ask())
     given = plain_socket(environ)
-    return given is not None and at_end(given)
+    return given is not None and has_ended(given)
 
 
-def at_end(given: Any) -> bool:
-    """Whether a host's socket has nothing to read but its end. Does not wait, and takes nothing.
+def has_ended(given: Any) -> bool:
+    """Whether the client of a host's socket has closed its side. Does not wait, and takes nothing.
 
-    On the WSGI side only, where the host has not closed it.
+    Also behind bytes that nobody reads yet: the next request, or what came before an answer that
+    had to come first. On the WSGI side only, where the host has not closed it.
     """
     descriptor: int = given.fileno()
     if descriptor < 0:
         return True
     peek = RawSocket(fileno=os.dup(descriptor))
     try:
-        return not peek.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        return not peek.recv(1, MSG_PEEK | MSG_DONTWAIT) or input_ended(peek.fileno())
     except BlockingIOError:
         return False
     except OSError:

@@ -42,10 +42,10 @@ from bridge.asgi_messages import (
     check_body,
     following,
 )
-from bridge.asgi_to_wsgi.hosts import at_end, giving_hosts, websocket_socket
+from bridge.asgi_to_wsgi.hosts import giving_hosts, has_ended, websocket_socket
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.websocket_connection import Connection
-from bridge.descriptors import Duplicate, input_ended
+from bridge.descriptors import Duplicate
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
 from bridge.headers import reason
 from bridge.leaving import comes_of_leaving
@@ -126,10 +126,7 @@ class WebSocketExchange:
                 continue
             waited += TICK
             self._timed_out = waited >= limit
-            # Nothing may come before the answer (RFC 6455 §4.1): whoever ends here has left, even
-            # behind bytes that nobody reads.
-            left = at_end(given) or input_ended(given.fileno())
-            if (self._timed_out or left) and self._duplicate.close():
+            if (self._timed_out or has_ended(given)) and self._duplicate.close():
                 self._failure = (
                     AppError(f"the app did not answer a WebSocket within {limit} s")
                     if self._timed_out

@@ -15,14 +15,17 @@ from tests.asgi_to_wsgi.test_response import START, body, sending, start
 
 @pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])
 def test_gone_client_is_seen_on_the_socket(key: str) -> None:
-    """A12: a socket at its end is a client that is gone; nothing is taken from it by looking."""
+    """A12: who has closed its side is gone, whatever it left; nothing is taken by looking."""
     ours, theirs = socket.socketpair()
     made = {key: ours}
     with ours, theirs:
         assert not client_is_gone(made)
         theirs.sendall(b"next request")
         assert not client_is_gone(made)
+        theirs.shutdown(socket.SHUT_WR)
+        assert client_is_gone(made)
         assert ours.recv(100) == b"next request"
+        assert client_is_gone(made)
         theirs.close()
         assert client_is_gone(made)
         ours.close()
