@@ -65,7 +65,7 @@ def _load_mount(place: str, target: str, config: Config) -> Mount:
         _warn_of_doubt(app, f"{name} at {place}", kind, "its mount", f"--mount {place}={{}}:{name}")
         return Mount(app, kind)
     try:
-        detect(app, f"its kind, such as --mount {place}=wsgi:{name}")
+        detect(app, f"its name in front, such as --mount {place}=wsgi:{name}")
     except ConfigError as error:
         raise AppLoadError(f"{name} at {place}: {error}") from None
     return Mount(app)
@@ -156,12 +156,20 @@ def _import(name: str, app_dir: str) -> Any:
             raise AppLoadError(f"importing {name} failed: {error}") from error
         raise AppLoadError(
             f"there is no module {error.name!r} in {directory} or on the import path; "
-            "say where it is with --app-dir"
+            f"{_with_colon(name) or 'say where it is with --app-dir'}"
         ) from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise AppLoadError(f"importing {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _with_colon(name: str) -> str | None:
+    """What to say if `name` has a dot before the attribute, as in Django's WSGI_APPLICATION."""
+    module, _, attribute = name.rpartition(".")
+    if hasattr(sys.modules.get(module), attribute):
+        return f"did you mean {module}:{attribute}?"
+    return None
 
 
 def _usual_app(module: Any, name: str) -> Any:

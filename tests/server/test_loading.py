@@ -202,6 +202,14 @@ def test_a_missing_attribute_names_what_is_there(
     assert ":_app" not in said
 
 
+def test_a_dot_before_the_attribute(write, tmp_path: Path) -> None:
+    """S62: a name with a dot for its colon, as Django writes it, is answered with the right one."""
+    write("example_dotted", APP)
+    said = str(failure("example_dotted.app", tmp_path))
+    assert said.endswith("did you mean example_dotted:app?")
+    assert "say where it is" in str(failure("example_dotted.nothing", tmp_path))
+
+
 def test_a_module_alone_names_what_is_there(write, tmp_path: Path) -> None:
     """A module without an `app` often has a function that makes one."""
     write("example_maker", "def make_app(): ...\n")
@@ -304,7 +312,9 @@ def test_a_mount_whose_kind_is_not_told(write, tmp_path: Path) -> None:
     write("example_odd", "def app(one, two, three, four): ...\n")
     said = failed_mount("example_odd:app", tmp_path)
     assert said.startswith("example_odd:app at /x: cannot tell what kind of app")
-    assert said.endswith("say which with its kind, such as --mount /x=wsgi:example_odd:app")
+    assert said.endswith(
+        "say which with its name in front, such as --mount /x=wsgi:example_odd:app"
+    )
     assert "--interface" not in said
 
 
