@@ -44,11 +44,11 @@ on. Tables of others in a `pyproject.toml` are left alone.
 `PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are honoured where the variable with `BRIDGE_`
 is not set; a `WEB_CONCURRENCY` above 1, which platforms set by the size of the machine, starts one
 process with a warning. What Kubernetes sets for a Service called bridge (such as
-`BRIDGE_PORT=tcp://...`) is ignored. In a container, and on platforms that set `PORT`, add `--host
-0.0.0.0`: the host stays 127.0.0.1 otherwise, and nobody outside reaches it. A host or port from a
-higher source replaces a `bind` from a lower one. Sizes are bytes, and may end in `K`, `M` or `G`;
-times are seconds; paths are seen from the working directory. Permissions are octal: `660` as text,
-`0o660` as a number.
+`BRIDGE_PORT=tcp://...`) is ignored. In a container, and on platforms that set `PORT`, also give
+`--host 0.0.0.0`: the host stays 127.0.0.1 otherwise, and nobody outside reaches it. A host or port
+from a higher source replaces a `bind` from a lower one. Sizes are bytes, and may end in `K`, `M` or
+`G`; times are seconds; paths are seen from the working directory. Permissions are octal: `660` as
+text, `0o660` as a number.
 
 Exit codes: 0, told to stop, and stopped; 1, something outside went wrong (the address is in use),
 or the app's lifespan failed at its shutdown; 2, wrong usage or a wrong setting; 3, the app could
