@@ -220,8 +220,6 @@ class WsgiCall:
         elif self._bare:
             self._respond_bare(head)
         elif self._left:
-            self._started = True
-            self._sink.start(head)
             self._too_little()
         else:
             self._respond(with_length(head, 0) if self._left is None else head, b"")
@@ -259,6 +257,8 @@ class WsgiCall:
             if self._bare or self._left == 0:
                 self._end()
                 return True
+            if not wrapper.is_real():
+                return False
             self._started = True
             self._sink.start(head)
         count = size if self._left is None else min(size, self._left)
@@ -366,13 +366,18 @@ class WsgiCall:
         )
 
     def _too_little(self) -> None:
+        """The body ends before its time: a visible break; a 500 if nothing has left (W36)."""
+        done = "the connection is closed" if self._started else "the client gets a 500"
         error = IllegalResponse(
             f"the response to {self._name()} is {self._left} bytes shorter than its "
-            "Content-Length says; the connection is closed"
+            f"Content-Length says; {done}"
         )
         if not self._sink.failed(error):
             logger.error("%s", error)
-        self._abort()
+        if self._started:
+            self._abort()
+        else:
+            self._answer(error.status, "")
 
     def _name(self) -> str:
         environ = self._environ

@@ -522,13 +522,35 @@ def test_more_than_content_length(how: str, errors: Callable[[], list[logging.Lo
         assert (asked, body.closed) == ([0, 1], 1)
 
 
-@pytest.mark.parametrize("body", [[b"hel"], iter([b"hel"]), iter([b"h", b"el"]), [], iter([])])
+@pytest.mark.parametrize("body", [[b"hel"], iter([b"hel"]), iter([b"h", b"el"])])
 def test_less_than_content_length(body: Any, errors: Callable[[], list[logging.LogRecord]]) -> None:
     """W36: a response shorter than its Content-Length is logged and visibly cut."""
     sink = run(answering(body, headers=[("Content-Length", "5")]))
     assert sink.verbs.endswith("abort")
     assert sink.verbs.startswith("start")
     assert "shorter" in errors()[0].getMessage()
+
+
+@pytest.mark.parametrize("body", [[], iter([]), [b""], iter([b""])])
+def test_nothing_of_the_content_length(
+    body: Any, errors: Callable[[], list[logging.LogRecord]]
+) -> None:
+    """W36, W38: no byte of what was announced: a 500, for nothing has left yet."""
+    sink = run(answering(body, headers=[("Content-Length", "5")]))
+    assert (sink.verbs, sink.status) == ("respond", "500 Internal Server Error")
+    assert "shorter" in errors()[0].getMessage()
+
+
+def test_file_that_cannot_be_read(errors: Callable[[], list[logging.LogRecord]]) -> None:
+    """W38, W41: a file of which not a byte can be read is a 500, though its size was known."""
+
+    class Unreadable(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError("no such luck")
+
+    sink = run(answering(FileWrapper(Unreadable(b"hello"))))
+    assert (sink.verbs, sink.status) == ("respond", "500 Internal Server Error")
+    assert len(errors()) == 1
 
 
 def test_finished_when_content_length_is_reached() -> None:
@@ -554,7 +576,7 @@ def test_finished_when_content_length_is_reached() -> None:
 def test_framing_whatever_the_pieces(
     chunks: list[bytes], length: int | None, how: str, method: str
 ) -> None:
-    """W35, W36: for any pieces: at most Content-Length bytes, and an abort if there are fewer."""
+    """W35, W36: for any pieces: at most Content-Length bytes; an abort, or a 500, if fewer."""
 
     def app(environ: Environ, start_response: StartResponse) -> Any:
         headers = [] if length is None else [("Content-Length", str(length))]
@@ -571,10 +593,14 @@ def test_framing_whatever_the_pieces(
         assert sink.verbs == "respond"
         assert sink.said[0][3] == b""
         return
+    fewer = length is not None and len(whole) < length
+    assert (sink.status != "200 OK") == (fewer and not whole)
+    if sink.status != "200 OK":
+        assert (sink.verbs, sink.status) == ("respond", "500 Internal Server Error")
+        return
     sent = sink.said[0][3] if sink.verbs == "respond" else b"".join(sink.chunks)
     assert sent == whole[:length]
-    cut = length is not None and len(whole) < length
-    assert sink.verbs.endswith("abort") == cut
+    assert sink.verbs.endswith("abort") == fewer
     if sink.verbs == "respond":
         assert {name.lower(): value for name, value in sink.said[0][2]}["content-length"] == str(
             len(sent)

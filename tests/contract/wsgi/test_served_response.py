@@ -162,6 +162,17 @@ def test_too_short(client: raw.Client, host: Host, name: str) -> None:
     assert "4 bytes shorter than its Content-Length" in host.log(said)
 
 
+def test_nothing_of_the_body(client: raw.Client, host: Host, name: str) -> None:
+    """W36, W38: not a byte of the body that was announced: a 500, for nothing has left yet."""
+    said = host.log_size()
+    assert client.get(f"/without_its_body?{name}").status == 500
+    if host.name == "uvicorn":  # closes after an exception
+        client = raw.Client(host.connect())
+    with client:
+        assert client.get("/hello").status == 200
+    eventually(lambda: "9 bytes shorter than its Content-Length" in host.log(said))
+
+
 @pytest.mark.parametrize("error", wsgi_rules.ERRORS)
 def test_error(client: raw.Client, host: Host, error: str) -> None:
     """W38: any exception is a 500 that tells nothing, logged once, and the server goes on."""

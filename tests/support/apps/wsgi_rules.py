@@ -247,6 +247,11 @@ def too_short(environ: Environ, start_response: StartResponse) -> Any:
     return Body(environ, [b"hel", b"lo"])
 
 
+def without_its_body(environ: Environ, start_response: StartResponse) -> Any:
+    start_response("400 Bad Request", [*TEXT, ("Content-Length", "9")])
+    return Body(environ, [])
+
+
 ERRORS: dict[str, type[BaseException]] = {
     error.__name__: error
     for error in (ValueError, StopIteration, SystemExit, KeyboardInterrupt, GeneratorExit)
@@ -422,8 +427,9 @@ ROUTES: dict[str, WSGIApp] = {
     for route in (
         environ, echo, lines, echo_stream, upload, unread, hello, large, empty, status, stream,
         write, late, replaced, re_raised, twice, never, wrong, wrong_body, beside, too_long,
-        too_short, error, error_in_stream, error_in_close, endless, endless_write, ahead, slowly,
-        next_step, file, hints, context, waits, waits_long, ask_itself, told,
+        too_short, without_its_body, error, error_in_stream, error_in_close, endless,
+        endless_write, ahead, slowly, next_step, file, hints, context, waits, waits_long,
+        ask_itself, told,
     )
 }  # fmt: skip
 
