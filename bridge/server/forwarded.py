@@ -49,6 +49,8 @@ FAMILIES = ("auto", "x-forwarded", "forwarded")
 #: The most entries of a chain that are read, from the right, and the most parameters of all.
 MOST_HOPS = 50
 MOST_PARAMETERS = 500
+#: The most bytes of `Forwarded` in lines with quotes: those can be read from the left only.
+MOST_QUOTED = 8192
 
 #: What the values of `X-Forwarded-Proto` and ``proto=`` mean.
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -201,10 +203,13 @@ def _members(lines: Sequence[str]) -> list[str]:
 def _elements(lines: list[str]) -> list[dict[str, str]]:
     """The last elements of `Forwarded`, left to right: names in lower case -> values.
 
-    Raises `RequestError` where a line has a quote without an end, or one of these elements breaks
-    the grammar.
+    Raises `RequestError` where a line has a quote without an end, one of these elements breaks the
+    grammar, or there is more than is read.
     """
     texts: list[str] = []
+    quoted = sum(len(line) for line in lines if '"' in line)
+    if quoted > MOST_QUOTED:
+        raise RequestError(f"Forwarded has {quoted} bytes; with quotes, {MOST_QUOTED} are read")
     for line in reversed(lines):
         if '"' not in line:
             texts[:0] = line.rsplit(",", MOST_HOPS)[-MOST_HOPS:]
