@@ -36,7 +36,7 @@ from bridge.server.running import hand_on
 from bridge.server.signals import Interrupted, Signals, Terminal
 from bridge.server.sources import from_python
 from bridge.server.state import TICK, ServerState
-from bridge.server.stopping import Draining, unless
+from bridge.server.stopping import CUT_GRACE, Draining, unless
 from bridge.server.tls import make_context, reload_certificates
 from bridge.server.tls_accept import TlsListener
 from bridge.types import ASGIApp
@@ -298,6 +298,7 @@ class Server:
         """Stop listening, finish what is in flight, shut the app down.
 
         `grace`: seconds for what is in flight; as `timeout_graceful_shutdown` says where None.
+        Who cancels this cuts what is in flight.
         """
         state, loop = self.state, asyncio.get_running_loop()
         self.close_listeners()
@@ -306,9 +307,13 @@ class Server:
             grace = self.config.timeout_graceful_shutdown
         deadline = loop.time() + grace
         self.orders.stop_within(grace)
+        ending = asyncio.ensure_future(self._end(deadline))
         try:
-            await Draining(state, self._app, self.orders.is_cut, self.cut_by).run(deadline)
-            await unless(self.orders.is_cut, self._lifespan.shutdown())
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            self.orders.cut = True  # nothing of it is left behind, also then
+            await asyncio.wait([ending])
+            raise
         finally:
             self.orders.stopped()
             if self._sweeper is not None:
@@ -317,6 +322,12 @@ class Server:
                 self._access_log.flush()
             self.state.refusals.report()
         logger.info("stopped")
+
+    async def _end(self, deadline: float) -> None:
+        """End what is in flight, by `deadline` (the loop's time), and then the app."""
+        is_cut = self.orders.is_cut
+        await Draining(self.state, self._app, is_cut, self.cut_by).run(deadline)
+        await unless(is_cut, self._lifespan.shutdown(), CUT_GRACE)
 
 
 def _refuse_running_loop(name: str) -> None:

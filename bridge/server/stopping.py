@@ -34,28 +34,32 @@ CANCEL_GRACE = 1.0
 CUT_GRACE = 0.2
 
 
-async def unless(told: Callable[[], bool], work: Coroutine[Any, Any, object]) -> bool:
+async def unless(
+    told: Callable[[], bool], work: Coroutine[Any, Any, object], grace: float = 3 * CANCEL_GRACE
+) -> bool:
     """Do `work`, or give it up as soon as `told`; whether it was done. Raises as it does.
 
-    Whoever cancels this gives it up, too.
+    It begins in any case, so that it can clean up, for `grace` seconds at most. Whoever cancels
+    this gives it up, too.
     """
     task = asyncio.ensure_future(work)
     try:
+        await asyncio.sleep(0)
         while not task.done() and not told():
             await asyncio.wait([task], timeout=TICK)
     except asyncio.CancelledError:
-        await _give_up(task)
+        await _give_up(task, grace)
         raise
     if task.done():
         task.result()
         return True
-    await _give_up(task)
+    await _give_up(task, grace)
     return False
 
 
-async def _give_up(task: asyncio.Future[object]) -> None:
+async def _give_up(task: asyncio.Future[object], grace: float) -> None:
     task.cancel()
-    await asyncio.wait([task], timeout=3 * CANCEL_GRACE)  # it may cancel others, and wait for them
+    await asyncio.wait([task], timeout=grace)  # it may cancel others, and wait for them
 
 
 class Draining:

@@ -294,6 +294,46 @@ def test_serve_that_is_cancelled(starts: bool) -> None:
     asyncio.run(main())
 
 
+def test_stop_that_is_cancelled() -> None:
+    """P2: who cancels `serve` again while it stops cuts what is in flight, and nothing is left."""
+    told: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                told.append("asked")
+            await asyncio.Event().wait()
+        finally:
+            told.append(f"end of {scope['type']}")
+
+    async def main() -> None:
+        server = Server(Config(app=app, port=0))
+        task = asyncio.ensure_future(server.serve())
+        while not server.addresses:
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection(*server.addresses[0])
+        writer.write(request("/"))
+        while not told:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        while server.addresses:
+            await asyncio.sleep(0.01)
+        assert not task.done()  # it waits for the request
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert told == ["asked", "end of http", "end of lifespan"]
+        with pytest.raises(ConnectionError):
+            await reader.readexactly(1)
+        writer.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
 def test_lifespan_that_is_not_known(start_host: StartHost) -> None:
     """S40: an app that knows no lifespan: `auto` goes on, `on` does not, `off` never asks."""
     done = run("raises_at_start", "--lifespan=on")
