@@ -133,7 +133,9 @@ def _reopen(handler: logging.FileHandler) -> bool:
     handler.acquire()
     try:
         stream = handler.stream
-        if stream is None or _is_at(stream, handler.baseFilename):
+        if stream is None:
+            return False
+        if not getattr(stream, "closed", False) and _is_at(stream, handler.baseFilename):
             return False
         handler.stream = handler._open()
         stream.close()

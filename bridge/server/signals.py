@@ -157,7 +157,7 @@ def _mind_forks() -> None:
 def _before_fork() -> None:
     """Hold our signals back: a child is terminated by one that comes before it is itself."""
     if _active:
-        _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _previous)
+        _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [*_previous])
 
 
 def _after_fork() -> None:

@@ -16,7 +16,13 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.server.config import Config
-from bridge.server.logs import coloured_status, configure_logging, line_handler, write_lines
+from bridge.server.logs import (
+    coloured_status,
+    configure_logging,
+    line_handler,
+    reopen_log_files,
+    write_lines,
+)
 from tests.conftest import StartHost
 from tests.support.hosts import bridge
 
@@ -313,3 +319,24 @@ def test_an_app_that_disables_the_access_log(tmp_path: Path, start_host: StartHo
     said = serve(start_host, tmp_path, "pass", off)
     assert said.endswith("stopped")
     assert "GET /" not in said
+
+
+def test_log_files_that_somebody_has_closed(tmp_path: Path) -> None:
+    """P5: a file that was closed behind its handler's back is opened again, as others are."""
+    logger = logging.getLogger("tests.closed")
+    handlers = [logging.FileHandler(tmp_path / name) for name in ("closed.log", "moved.log")]
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        handlers[0].stream.close()
+        (tmp_path / "moved.log").rename(tmp_path / "old.log")
+        reopen_log_files()
+        logger.error("a word")
+        assert [(tmp_path / name).read_text() for name in ("closed.log", "moved.log")] == [
+            "a word\n",
+            "a word\n",
+        ]
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
