@@ -69,8 +69,9 @@ class WebSocketConnection(Writing):
     _open = False
     #: Bytes that wait for the app; counted only while it does not wait for them.
     _waiting = 0
-    # Why reading is paused: too much waits for the app; or the client takes no pongs.
-    _full = _choked = False
+    # Why reading is paused: too much waits for the app; the client takes no pongs; or others have
+    # their turn before the rest of very many frames.
+    _full = _choked = _behind = False
     #: What `receive` gives when all that came before it is taken.
     _farewell: Message | None = None
     _farewells = 0
@@ -166,6 +167,17 @@ class WebSocketConnection(Writing):
             self._loop.call_soon(self._answer)
         elif frames.answers:
             self._answer()
+        if frames.behind and not (self._behind or frames.over or self.transport.is_closing()):
+            self._behind = True
+            self.transport.pause_reading()
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Others have had their turn."""
+        self._behind = False
+        if not (self.gone or self.frames.over):
+            self._advance()
+        self._resume_reading()
 
     def _queue_up(self, data: str | bytes) -> None:
         self._queue.append(
@@ -190,7 +202,8 @@ class WebSocketConnection(Writing):
             self._resume_reading()
 
     def _resume_reading(self) -> None:
-        if not (self._full or self._choked or self.gone or self.transport.is_closing()):
+        paused = self._full or self._choked or self._behind
+        if not (paused or self.gone or self.transport.is_closing()):
             self.transport.resume_reading()
 
     def _answer(self) -> None:

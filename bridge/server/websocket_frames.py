@@ -62,6 +62,10 @@ def head_of(first: int, size: int) -> bytes:
     return bytes((first, 127)) + size.to_bytes(8, "big")
 
 
+#: The most frames that make no message, and are looked at before others have their turn.
+_TURN = 500
+
+
 class Frames:
     """The frames of one WebSocket, both ways.
 
@@ -71,6 +75,8 @@ class Frames:
     #: The end was received, or sent: nothing more comes out of `next`, and the transport is to
     #: be closed when the answers have left.
     over = False
+    #: `next` has given up its turn: there may be more in what came.
+    behind = False
     #: `take_answers` has something.
     answers = False
     #: The client's close code and reason.
@@ -123,9 +129,14 @@ class Frames:
             self._buffer += data
 
     def next(self) -> Received | None:
-        """The next message; None where more bytes are wanted, or nothing may follow."""
-        buffer = self._buffer
+        """The next message; None where more bytes are wanted, or a turn, or nothing may follow."""
+        buffer, left = self._buffer, _TURN
+        self.behind = False
         while len(buffer) >= 2 and not self.over:
+            if not left:
+                self.behind = True
+                break
+            left -= 1
             size = buffer[1] & 0x7F
             start = 6
             if size > 125:

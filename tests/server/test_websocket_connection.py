@@ -296,6 +296,30 @@ def test_pings_are_answered_only_as_fast_as_the_answers_are_taken() -> None:
             assert client.read() == (FINAL | PONG, bytes(125))
 
 
+@pytest.mark.parametrize("last", [b"", close_frame(1000)], ids=["open", "closed"])
+def test_others_have_their_turn_between_very_many_frames(last: bytes) -> None:
+    """S20: a flood of tiny fragments does not hold the loop; nothing is lost or out of order."""
+    with served(echo) as server, server.open() as client:
+        frames = server.call(lambda: next(iter(server.server.state.connections)).frames)
+        looks, plain = 0, frames.next
+
+        def counting() -> Any:
+            nonlocal looks
+            looks += 1
+            return plain()
+
+        frames.next = counting
+        tiny = frame(CONTINUATION, b"x", fin=False)
+        client.say(frame(TEXT, b"x", fin=False), tiny * 5000, frame(CONTINUATION, b"y"), last)
+        assert client.read_text() == "x" * 5001 + "y"
+        assert looks > 10
+        if last:
+            assert client.read_close() == (1000, "")
+        else:
+            client.text("still here")
+            assert client.read_text() == "still here"
+
+
 def test_a_client_that_takes_nothing_is_cut_off() -> None:
     """S20 S2: after `timeout_write`; the app's `send` then raises OSError."""
     raised: SimpleQueue[BaseException] = SimpleQueue()

@@ -343,3 +343,19 @@ def test_messages_end_with_our_own_close_frame_but_the_clients_is_read() -> None
     assert taken(frames, [close_frame(4000)]) == [Close(4000, "")]
     assert frames.over
     assert frames.take_answers() == b""
+
+
+def test_very_many_frames_are_taken_in_turns() -> None:
+    """S20: frames that make no message are looked at some hundred at a time, in their order."""
+    frames = frames_of()
+    empty = frame(CONTINUATION, fin=False)
+    sent = frame(PING, b"1") * 400 + frame(wire.BINARY, b"x", fin=False) + empty * 1000
+    frames.feed(sent + frame(CONTINUATION, b"y") + frame(wire.TEXT, b"next"))
+    turns = 0
+    while (message := frames.next()) is None:
+        assert frames.behind
+        turns += 1
+    assert turns == 2
+    assert (message, frames.next(), frames.next()) == (b"xy", "next", None)
+    assert not frames.behind
+    assert frames.take_answers() == b"\x8a\x011" * 400
