@@ -16,6 +16,14 @@ def counted(number: int, what: str) -> str:
     return f"{number} {thing}s{of}{rest}"
 
 
+def peer_name(client: object) -> str:
+    """A client as people write its address: ``127.0.0.1:4000``, ``[::1]:4000``."""
+    if not isinstance(client, tuple):
+        return "a client without an address"  # on a Unix socket, or gone before it was looked at
+    host, port = client[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
 class BridgeError(Exception):
     """Base of all errors of the toolkit.
 

@@ -6,7 +6,7 @@ sweep over all connections compares.
 
 from __future__ import annotations
 
-from bridge.errors import BridgeError, RequestError
+from bridge.errors import BridgeError, RequestError, peer_name
 from bridge.server.exchange import Exchange
 from bridge.server.unread_end import FINISHED, GONE, unread_end
 from bridge.server.writing import Writing
@@ -84,8 +84,8 @@ class Deadlines(Writing):
         """Which response is written now, and to whom, for the log."""
         exchange = self.exchange
         if exchange is None:
-            return f"a response to {self.client}"
-        return f"the response to {exchange.head.shown} for {self.client}"
+            return f"a response to {peer_name(self.client)}"
+        return f"the response to {exchange.head.shown} for {peer_name(self.client)}"
 
     def sweep(self, now: float) -> None:
         """Enforce the time limits (S2); called once a second."""

@@ -17,7 +17,7 @@ import logging
 from time import perf_counter
 from typing import Protocol, cast
 
-from bridge.errors import BridgeError, Overloaded, RequestError
+from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
 from bridge.headers import reason
 from bridge.server.chunked import ChunkedBody
 from bridge.server.draining import Drain
@@ -233,7 +233,7 @@ class HttpProtocol(Identity):
             self._refuse(state.heads.first_fault(data) or error, data)
             return
         except Exception:
-            logger.exception("a request from %s found no handler", self.client)
+            logger.exception("a request from %s found no handler", peer_name(self.client))
             self._refuse(BridgeError("no handler"), data)
             return
         self.exchange = exchange

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, peer_name
 from bridge.headers import reason
 
 logger = logging.getLogger("bridge.error")
@@ -64,7 +64,7 @@ class Refusals:
             status = error.status if isinstance(error, BridgeError) else 500
             what = f"{status} {reason(status)}"
         self._counts[what] = self._counts.get(what, 0) + 1
-        self._last = f"{client}: {_shown(error)}"
+        self._last = f"{peer_name(client)}: {_shown(error)}"
         if logger.isEnabledFor(logging.DEBUG):
             began = f"; it began with {begin[:_BEGIN]!r}" if begin else ""
             logger.debug("refused (%s) %s%s", what, self._last, began)

@@ -25,7 +25,7 @@ from typing import Protocol
 from websockets.frames import Close, CloseCode
 
 from bridge import asgi_messages as grammar
-from bridge.errors import ClientDisconnected, IllegalMessage
+from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
 from bridge.leaving import brake
 from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.unread_end import GONE, unread_end
@@ -340,7 +340,7 @@ class WebSocketConnection(Writing):
 
     def name(self) -> str:
         """What is written here, and to whom, for the log."""
-        return f"a WebSocket with {self.client}"
+        return f"a WebSocket with {peer_name(self.client)}"
 
     def sweep(self, now: float) -> None:
         """Send pings and enforce the time limits; called once a second."""

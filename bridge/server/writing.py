@@ -16,7 +16,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from bridge.errors import ClientDisconnected
+from bridge.errors import ClientDisconnected, peer_name
 from bridge.server.backlog import Backlog, acknowledged, in_kernel
 from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.wire import Wire
@@ -305,4 +305,4 @@ class Writing(asyncio.Protocol):
 
     def name(self) -> str:
         """What is written now, and to whom, for the log."""
-        return f"a connection from {self.client}"
+        return f"a connection from {peer_name(self.client)}"

@@ -75,7 +75,7 @@ def test_refusal_is_logged(narrow: Host) -> None:
         client.send(b"GET /\x1b[31m\r\n HTTP/1.1\r\n\r\n")
         assert client.response().status == 400
     line = next(line for line in narrow.log(said).splitlines() if "refused" in line)
-    assert f"('127.0.0.1', {port})" in line
+    assert f"127.0.0.1:{port}" in line
     assert "malformed request line" in line
     assert r"it began with b'GET /\x1b[31m" in line
 
@@ -279,7 +279,7 @@ def test_stalled_reader(impatient: Host) -> None:
     with Client(impatient.connect()) as client:
         client.send(request("/pour?stalled"))
         port = client.sock.getsockname()[1]
-        told = f"WARNING: cut the response to GET /pour?stalled for ('127.0.0.1', {port}): "
+        told = f"WARNING: cut the response to GET /pour?stalled for 127.0.0.1:{port}: "
         eventually(lambda: told in impatient.log(), timeout=20)
         (line,) = [line for line in impatient.log().splitlines() if told in line]
         assert re.search(
@@ -306,7 +306,7 @@ def test_pace_of_a_reader(shared_host: StartHost, app: str) -> None:
     with Client(host.connect()) as client:
         client.send(request("/pour?slowly"))
         port = client.sock.getsockname()[1]
-        told = f"WARNING: cut the response to GET /pour?slowly for ('127.0.0.1', {port}): "
+        told = f"WARNING: cut the response to GET /pour?slowly for 127.0.0.1:{port}: "
         deadline = time.monotonic() + 30
         while told not in host.log() and time.monotonic() < deadline:
             client.exactly(1_000_000)

@@ -34,7 +34,7 @@ def test_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     refusals.tick(1001.0)
     (line,) = caplog.messages
     assert "refused: 2 x 400 Bad Request, 1 x 503 Service Unavailable, 1 x failed TLS" in line
-    assert f"The last was {CLIENT}: unknown\\x85 \\x1b[31m\\nca." in line
+    assert "The last was 192.0.2.1:1: unknown\\x85 \\x1b[31m\\nca." in line
     refuse(refusals)
     refuse(refusals)
     refusals.tick(1000.0 + EVERY)
@@ -61,7 +61,7 @@ def test_each_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:
     Refusals().note(CLIENT, RequestError("too long; raise --x", 414), b"GET /\x1b" + b"a" * 200)
     (line,) = caplog.messages
     assert "refused (414 " in line
-    assert f"{CLIENT}: too long; raise --x; it began with b'GET /\\x1baaa" in line
+    assert "192.0.2.1:1: too long; raise --x; it began with b'GET /\\x1baaa" in line
     assert len(line) < 250
 
 
@@ -81,3 +81,20 @@ def test_refusals_leave_a_trace(start_host: StartHost, command: Command) -> None
     host.stop()
     assert "refused: 1 x 431 Request Header Fields Too Large" in host.log()
     assert host.log().count("refused: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("client", "name"),
+    [
+        (("192.0.2.1", 80), "192.0.2.1:80"),
+        (("::1", 80), "[::1]:80"),
+        (None, "a client without an address"),
+    ],
+)
+def test_who_was_refused(client: object, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """S6: the client stands in the log as people write its address."""
+    caplog.set_level("INFO", "bridge.error")
+    refusals = Refusals()
+    refusals.note(client, RequestError("no Host"))
+    refusals.report()
+    assert f"The last was {name}: no Host." in caplog.text
