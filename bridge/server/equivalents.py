@@ -1,4 +1,4 @@
-"""What to write instead of the options of uvicorn and Gunicorn that have another name here (S63).
+"""What to write instead of options of uvicorn, Gunicorn, waitress that have other names here (S63).
 
 Options that mean the same are aliases of settings, in `config`. The rest stand here: each either
 has an equivalent, or is told why there is none.
@@ -138,10 +138,52 @@ GUNICORN: dict[str, str] = {
     "--worker-tmp-dir": _UNDER_GUNICORN,
 }
 
+_TRUST = (
+    "say forwarded_allow_ips = ADDRESS, of the proxies whose Forwarded or X-Forwarded-* is read"
+)
+_FLOW = "what a client has not taken yet is held within fixed bounds"
+_POLLS = "there is nothing to choose: the event loop waits as the system does it best"
+
+#: waitress's, which INI files for pserve have; there they are keys: ``listen = localhost:6543``.
+WAITRESS: dict[str, str] = {
+    "--listen": "say bind = HOST:PORT, with commas between several",
+    "--unix-socket": "say bind = unix:PATH",
+    "--unix-socket-perms": "say uds_mode = 600",
+    "--sockets": "say bind = fd://N",
+    "--ipv4": "name the address with host or bind",
+    "--ipv6": "name the address with host or bind",
+    "--trusted-proxy": _TRUST,
+    "--trusted-proxy-count": _TRUST,
+    "--trusted-proxy-headers": _TRUST,
+    "--log-untrusted-proxy-headers": _TRUST,
+    "--clear-untrusted-proxy-headers": _TRUST,
+    "--url-scheme": "the proxy says it with X-Forwarded-Proto, which is read if "
+    "forwarded_allow_ips names the proxy",
+    "--url-prefix": "say root_path = PATH",
+    "--ident": "server_header = false takes away `Server`; an app may set one of its own",
+    "--server-name": "an app sees the address that it is reached at, and the Host field",
+    "--connection-limit": "say limit_connections = N",
+    "--channel-timeout": "say timeout_keep_alive = SECONDS",
+    "--cleanup-interval": "say timeout_keep_alive = SECONDS",
+    "--max-request-header-size": "say limit_header_size = BYTES",
+    "--max-request-body-size": "say limit_body_size = BYTES",
+    "--expose-tracebacks": "errors are in the log, and never shown to clients",
+    "--log-socket-errors": "say log_level = debug",
+    "--channel-request-lookahead": "an app is told that its client has left",
+    "--inbuf-overflow": "say limit_body_size = BYTES",
+    "--outbuf-overflow": _FLOW,
+    "--outbuf-high-watermark": _FLOW,
+    "--recv-bytes": _FLOW,
+    "--send-bytes": _FLOW,
+    "--asyncore-loop-timeout": _POLLS,
+    "--asyncore-use-poll": _POLLS,
+}
+
 
 def equivalent(option: str) -> str | None:
-    """What to write instead of `option`, and whose it is; None for one of neither program."""
-    for program, table in (("uvicorn", UVICORN), ("Gunicorn", GUNICORN)):
+    """What to write instead of `option`, and whose it is; None for one of none of the programs."""
+    tables = (("uvicorn", UVICORN), ("Gunicorn", GUNICORN), ("waitress", WAITRESS))
+    for program, table in tables:
         if option in table:
             return f"{option} is an option of {program}; here: {table[option]}"
     return None

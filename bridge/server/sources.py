@@ -227,7 +227,7 @@ def _meant(name: str, known: Mapping[str, str]) -> str | None:
 
 
 def _instead(name: str) -> str | None:
-    """What uvicorn or Gunicorn calls so, and what that is here."""
+    """What uvicorn, Gunicorn or waitress calls so, and what that is here."""
     return equivalent("--" + name.replace("_", "-")) if len(name) > 1 else None
 
 

@@ -72,10 +72,11 @@ def test_pserve(start_host: StartHost, tmp_path: Path) -> None:
         ("threads = 0", "threads in [server:main] is '0'; allowed is a whole number, at least 1"),
         ("thread = 3", "thread is no setting; did you mean threads?"),
         ("ssl_keyfile = key.pem", "needs a certificate"),
+        ("listen = localhost:6543", "--listen is an option of waitress; here: say bind = HOST"),
     ],
 )
 def test_wrong_settings(line: str, said: str, tmp_path: Path) -> None:
-    """S66: a wrong setting ends pserve with the words and the code of the command line."""
+    """S63, S66: a wrong setting ends pserve with the words and the code of the command line."""
     command = pserve(tmp_path, line)
     ended = subprocess.run(
         command.argv, cwd=tmp_path, env={**command.env, "PATH": ""}, capture_output=True, text=True,
