@@ -22,6 +22,9 @@ from bridge.types import Message
 #: What may wait for the app, in messages and in bytes, before reading pauses.
 MOST_MESSAGES = 32
 MOST_BYTES = 65536
+#: Frames that are taken before others have their turn; bytes that are looked at in one piece.
+MOST_FRAMES = 500
+PIECE = 4096
 #: How much may wait for the client, in bytes, before `send` waits.
 HIGH_WATER = 65536
 #: What fits into a close frame, its code included (RFC 6455 §5.5).
@@ -43,8 +46,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._messages: deque[tuple[Message, int]] = deque()
         self._waiting_bytes = 0
-        # Why reading is paused: too much waits for the app; or the client takes no pongs.
-        self._paused = self._choked = False
+        # Why reading is paused: too much waits for the app; the client takes no pongs; or others
+        # have their turn before what is left of very many frames.
+        self._paused = self._choked = self._behind = False
+        #: What came, and waits for the end of such a pause.
+        self._rest = b""
+        #: We have closed: of what comes, only the client's close frame is of interest.
+        self._unwanted = False
         #: A message that is not whole: objects for each of its fragments could take 30 times more.
         self._parts = bytearray()
         self._opcode = Opcode.BINARY
@@ -70,6 +78,7 @@ class Connection(asyncio.Protocol):
         half = self._waiting_bytes <= MOST_BYTES // 2 and len(self._messages) <= MOST_MESSAGES // 2
         if self._paused and half:
             self._paused = False
+            self._take_rest()
             self._resume_reading()
         return message
 
@@ -104,6 +113,10 @@ class Connection(asyncio.Protocol):
                 raise IllegalMessage(f"a close's reason is at most 123 bytes, not {len(data) - 2}")
             self._protocol.send_close(code, reason)
             self._flush()
+            self._unwanted = True
+            self._paused = False
+            self._take_rest()
+            self._resume_reading()
 
     def abort(self) -> None:
         """End the connection at once, whatever still waits in it."""
@@ -130,15 +143,37 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._heard = True
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                self._take(event)
+        self._rest += data
+        self._take_rest()
+
+    def _take_rest(self) -> None:
+        """Take what came, up to what waits for the app, or what is enough for one turn."""
+        if self.gone.done():
+            return
+        data, at, frames = self._rest, 0, 0
+        while at < len(data) and frames < MOST_FRAMES and not self._paused:
+            self._protocol.receive_data(data[at : at + PIECE])
+            at += PIECE
+            for event in self._protocol.events_received():
+                frames += 1
+                if isinstance(event, Frame):
+                    self._take(event)
+        self._rest = data[at:]
         self._flush()
+        if self._rest and not (self._paused or self._behind or self._transport.is_closing()):
+            self._behind = True
+            self._transport.pause_reading()
+            self._loop.call_soon(self._go_on)
         if not self._writable and not self._choked:
             # Pings are answered only as fast as the client takes the answers.
             self._choked = True
             self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Others have had their turn."""
+        self._behind = False
+        self._take_rest()
+        self._resume_reading()
 
     def eof_received(self) -> None:
         """The client sends nothing more; the transport closes after this, when all is written."""
@@ -170,7 +205,8 @@ class Connection(asyncio.Protocol):
         _resolve(self._senders)
 
     def _resume_reading(self) -> None:
-        if not (self._paused or self._choked or self._transport.is_closing()):
+        paused = self._paused or self._choked or self._behind
+        if not (paused or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def _flush(self) -> None:
@@ -206,6 +242,8 @@ class Connection(asyncio.Protocol):
             self._put(data)
 
     def _put(self, data: bytes) -> None:
+        if self._unwanted:
+            return
         message: dict[str, Any] = {"type": "websocket.receive"}
         if self._opcode is Opcode.TEXT:
             try:

@@ -241,6 +241,44 @@ class TestOpen:
             ws.send("x" * 2000)
             assert closed_with(ws)[0] == 1009
 
+    @pytest.mark.parametrize("takes", [True, False], ids=["quick", "slow"])
+    def test_very_many_messages_at_once(self, takes: bool) -> None:
+        """A40: what comes at once is taken in turns, in its order, and no more than may wait."""
+        number, most = 5000, 0
+        go = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal most
+            await receive()
+            await send(ACCEPT)
+            if not takes:
+                await asyncio.to_thread(go.wait, LIMIT)
+            for expected in range(number):
+                assert (await receive())["bytes"] == str(expected).encode()
+                most = max(most, len(receive.__self__._connection._messages))
+            await send({"type": "websocket.send", "text": "all"})
+
+        with opened(app, {"compression": None}) as ws:
+            ws.socket.sendall(b"".join(frame(BINARY, str(each).encode()) for each in range(number)))
+            ws.ping().wait(0.1)
+            go.set()
+            assert ws.recv(LIMIT) == "all"
+        assert most < 1000
+
+    def test_a_close_behind_messages_that_nobody_takes(self) -> None:
+        """A40: when the app has closed, the client's close frame is found behind any messages."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(ACCEPT)
+            while not receive.__self__._connection._paused:
+                await asyncio.sleep(0.01)
+            await send({"type": "websocket.close", "code": 3000})
+
+        with opened(app, {"compression": None}) as ws:
+            ws.socket.sendall(frame(BINARY, b"x") * 5000)
+            assert closed_with(ws) == (3000, "")
+
     def test_tiny_fragments(self) -> None:
         """A40: fragments of two bytes are kept as bytes, not as an object each."""
 
