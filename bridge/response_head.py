@@ -29,6 +29,7 @@ from bridge.headers import (
     Spellings,
     bodiless,
     clean_value,
+    has_controls,
     is_length,
     is_token,
     keep,
@@ -231,13 +232,13 @@ _HOSTS_OWN = frozenset(name.decode() for name in HOP_BY_HOP)
 
 
 def check_text(what: str, value: Any) -> None:
-    """Raise `IllegalResponse` where `value` is not latin-1 text, or could end its line (W34)."""
+    """Raise `IllegalResponse` if `value` is not latin-1 text, or has control characters (W34)."""
     if not isinstance(value, str):
         raise IllegalResponse(
             f"{what} is {type(value).__name__} {value!r}; PEP 3333 wants a native str"
         )
-    if "\n" in value or "\r" in value or "\0" in value:
-        raise IllegalResponse(f"{what} has a CR, LF or NUL: {value!r}")
+    if has_controls(value):
+        raise IllegalResponse(f"{what} has a control character: {value!r} (PEP 3333)")
     if not value.isascii():
         try:
             value.encode("latin-1")

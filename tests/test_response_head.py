@@ -208,7 +208,7 @@ def test_blanks_around_a_value(blank: str) -> None:
     [
         (200, [], "status is int 200"),
         (["200 OK"], [], "status is list"),
-        ("200 OK\r\nX: y", [], "status has a CR, LF or NUL"),
+        ("200 OK\r\nX: y", [], "status has a control character"),
         ("99 Low", [], "three digits from 200 up"),
         ("200 OK", None, "headers are None, and must be a list"),
         ("200 OK", [["A"]], "is not a pair"),
@@ -219,7 +219,7 @@ def test_blanks_around_a_value(blank: str) -> None:
         ("200 OK", [("A", 1)], "value of header 'A' is int"),
         ("200 OK", [("A", ["b"])], "and must be a list of"),
         ("200 OK", [("A b", "c")], "is not a token"),
-        ("200 OK", [("A", "b\nc")], "has a CR, LF or NUL"),
+        ("200 OK", [("A", "b\nc")], "has a control character"),
         ("200 OK", [("A", "\u20ac")], "outside latin-1"),
         ("200 OK", [("Content-Length", "+1")], "must be digits only"),
     ],
@@ -229,6 +229,21 @@ def test_what_is_refused(status: Any, headers: Any, said: str) -> None:
     for _ in range(3):
         with pytest.raises(IllegalResponse, match=said):
             text_head(status, headers)
+
+
+def test_control_characters() -> None:
+    """S10, W34: a value has none but the tab; in text and in bytes, it is the same ones."""
+    for number in range(256):
+        value = f"a{chr(number)}b"
+        raw = value.encode("latin-1")
+        if number in (*range(9), *range(10, 32), 127):
+            with pytest.raises(IllegalResponse, match="control character"):
+                text_head("200 OK", [("X", value)])
+            with pytest.raises(IllegalMessage, match="control character"):
+                raw_head(200, [(b"x", raw)])
+        else:
+            assert text_head("200 OK", [("X", value)]).raw == [(b"x", raw)]
+            assert raw_head(200, [(b"x", raw)]).raw == [(b"x", raw)]
 
 
 # ------------------------------------------------------------- of ASGI apps

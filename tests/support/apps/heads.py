@@ -42,6 +42,7 @@ ASGI: dict[str, tuple[Any, Any, bool]] = {
     "no pair": (200, [(b"x",)], False),
     "number": (200, 5, False),
     "line end": (200, [(b"x", b"a\r\nb: c")], False),
+    "control character": (200, [(b"x", b"a\x01b")], False),
     "no token": (200, [(b"x y", b"a")], False),
     "hop-by-hop": (200, [LENGTH, (b"transfer-encoding", b"chunked")], True),
 }
@@ -56,6 +57,7 @@ WSGI: dict[str, tuple[Any, Any, bool]] = {
     "length of a list": ("200 OK", [("Content-Length", "1, 1")], False),
     "huge length": ("200 OK", [("Content-Length", "1" * 5000)], False),
     "line end": ("200 OK", [("X", "a\r\nb: c")], False),
+    "control character": ("200 OK", [("X", "a\x01b")], False),
     "not latin-1": ("200 OK", [("X", "\u20ac")], False),
 }
 
