@@ -18,7 +18,8 @@ from typing import Any
 
 #: Seconds between two lines that say how far the run is.
 PACE = 15.0
-#: More processes than that are no faster: the tests wait for servers more than they compute.
+#: Processes for each core, and at most: the tests wait for servers more than they compute.
+PROCESSES_PER_CORE = 2
 MOST_PROCESSES = 4
 
 #: When more fail than that, they are not flaky: running them alone would only take long.
@@ -33,12 +34,13 @@ def main(arguments: list[str]) -> int:
     pytest = [sys.executable, "-m", "pytest"]
     if arguments:
         return subprocess.call([*pytest, *arguments], stdin=subprocess.DEVNULL)
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    processes = min((os.cpu_count() or 1) * PROCESSES_PER_CORE, MOST_PROCESSES)
     with TemporaryDirectory(prefix="bridge-suite-") as folder:
         record = Path(folder) / "failed"
         # Whole files go to one process each: what a file starts is started once.
         # A process that crashes ends the run: pytest-xdist can wait for ever for its successor.
-        parallel = ["-q", "-n", str(processes), "--dist", "loadfile", "--max-worker-restart=0"]
+        parallel = ["-q", "-n", str(processes), "--max-worker-restart=0"]
+        parallel += ["--dist", "loadfile", "--no-loadscope-reorder"]
         code = _run([*pytest, *parallel, "-p", "tools.suite"], record)
         left, *failed = _lines(record) or ["all"]
         if left != "0":

@@ -304,6 +304,7 @@ def test_costly_heads(host: Host, head: bytes) -> None:
     assert cpu(host) - begun < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/quiet", "/chatty"])
 def test_flood_behind_the_end_of_a_websocket(start_host: StartHost, path: str) -> None:
     """S20 S2: what comes behind the end of a WebSocket is not kept, nor read for ever."""

@@ -557,6 +557,7 @@ async def rolling(host: Host, load: Load, times: int) -> None:
             await load.more(30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pauses", [short_pauses, long_pauses])
 def test_reload_loses_no_request(start_host: StartHost, pauses: Callable[[], float]) -> None:
     """P10: five reloads under load from keep-alive clients, and every request is answered."""
