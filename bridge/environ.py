@@ -151,6 +151,17 @@ def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, 
     return split(info, given) if given else ("", info)
 
 
+def split_native_path(path: str, root_path: str, prefix: str) -> tuple[str, str]:
+    """`split_path` for native text below the server's own `root_path` and a mount's `prefix`.
+
+    What the proxy before the server took off the path is put back.
+    """
+    raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
+    if path != "*":
+        raw = "".join(split(raw, root_path))
+    return split_path(raw, None, root_path + prefix)
+
+
 def native(text: str) -> str:
     """Decoded text as native text: the bytes of its UTF-8, one character each."""
     if text.isascii():

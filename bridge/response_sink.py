@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from bridge.errors import BridgeError
 from bridge.response_head import ResponseHead
 
 
@@ -43,6 +44,9 @@ class ResponseSink(Protocol):
         True: the host is told, and what it does with that is its own affair. False: it is to be
         logged here.
         """
+
+    def refused(self, error: BridgeError) -> bool:
+        """The request is refused, and the app does not run; True: the host tells of it."""
 
     def abort(self) -> None:
         """The response cannot be completed: the client must be able to tell."""

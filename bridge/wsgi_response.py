@@ -308,7 +308,9 @@ class WsgiCall:
 
     def refuse(self, error: BridgeError) -> None:
         """Answer with `error`'s status instead of running the app (W52, W53)."""
-        logger.warning("refused %s: %s", self._name(), error)
+        # That an app waits for itself is its own mistake, and each case says where.
+        if isinstance(error, SelfRequest) or not self._sink.refused(error):
+            logger.warning("refused %s: %s", self._name(), error)
         self._is_head = self._environ["REQUEST_METHOD"] == "HEAD"
         # An app that asks itself is told why; all others, what they need to know.
         self._answer(error.status, str(error) if isinstance(error, SelfRequest) else "")

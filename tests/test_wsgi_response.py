@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import ClientDisconnected, IllegalResponse, Overloaded, RequestError
+from bridge.errors import (
+    BridgeError,
+    ClientDisconnected,
+    IllegalResponse,
+    Overloaded,
+    RequestError,
+    SelfRequest,
+)
 from bridge.file_wrapper import FileWrapper
 from bridge.response_head import ResponseHead
 from bridge.types import Environ, StartResponse, TextHeaders, WSGIApp
@@ -37,7 +44,7 @@ class Recorder:
         self.gone_after = gone_after
         self.pause = pause
         self.takes_files = False
-        self.raises_on = False
+        self.raises_on = self.counts = False
         self.failures: list[BaseException] = []
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
@@ -66,6 +73,9 @@ class Recorder:
     def failed(self, error: BaseException) -> bool:
         self.failures.append(error)
         return self.raises_on
+
+    def refused(self, error: BridgeError) -> bool:
+        return self.counts
 
     def abort(self) -> None:
         self.said.append(("abort",))
@@ -780,6 +790,24 @@ def test_refused() -> None:
     assert sink.status == "503 Service Unavailable"
     assert sink.headers["Retry-After"] == "1"
     assert sink.said[0][3] == b"Service Unavailable\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "counts", "warned"),
+    [
+        (Overloaded("9 of 9 wait"), False, True),
+        (Overloaded("9 of 9 wait"), True, False),
+        (SelfRequest("it waits for itself"), True, True),
+    ],
+)
+def test_who_tells_of_a_refusal(
+    error: BridgeError, counts: bool, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S6, W53: a host that counts what is refused tells of it; an app that waits for itself, we."""
+    sink = Recorder()
+    sink.counts = counts
+    WsgiCall(answering([b"never"]), environ_of("GET"), sink).refuse(error)
+    assert ("WARNING" in [record.levelname for record in caplog.records]) is warned
 
 
 def test_pause() -> None:

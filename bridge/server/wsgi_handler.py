@@ -22,13 +22,13 @@ from bridge.environ import (
     add_headers,
     base_environ,
     server_name_port,
+    split_native_path,
     split_path,
     take_coding,
 )
 from bridge.errors import BridgeError, RequestError
 from bridge.headers import NOTHING, reason
 from bridge.leniency import LENIENT, Leniency
-from bridge.paths import split
 from bridge.response_head import TEXT_FIELDS, ResponseHead
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
@@ -140,6 +140,11 @@ class WsgiExchange(Exchange):
     def failed(self, error: BaseException) -> bool:
         """ResponseSink: nobody else is told."""
         return False
+
+    def refused(self, error: BridgeError) -> bool:
+        """ResponseSink: a line that counts tells of it (S6)."""
+        self.connection.state.refusals.note(self.connection.client, error)
+        return True
 
     def abort(self) -> None:
         """ResponseSink: the response cannot be completed."""
@@ -281,7 +286,7 @@ class WsgiExchange(Exchange):
         environ["QUERY_STRING"] = line.native_query
         environ["PATH_INFO"] = path = line.native_path
         if connection.root_path or prefix or path == "*":
-            environ["SCRIPT_NAME"], environ["PATH_INFO"] = _split(
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = split_native_path(
                 path, connection.root_path, prefix
             )
         add_headers(environ, head.headers)
@@ -392,11 +397,3 @@ class WsgiExchange(Exchange):
             await self.connection.send_file(descriptor, offset, count)
         finally:
             os.close(descriptor)
-
-
-def _split(path: str, root_path: str, prefix: str) -> tuple[str, str]:
-    """`split_path` for native text; what the proxy before us took off the path is put back."""
-    raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
-    if path != "*":
-        raw = "".join(split(raw, root_path))
-    return split_path(raw, None, root_path + prefix)

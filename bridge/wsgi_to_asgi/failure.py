@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from bridge.errors import BridgeError
+
 logger = logging.getLogger("bridge.error")
 
 
@@ -28,6 +30,10 @@ class RaisesOn:
             return False
         self.failure = error
         return not self.gone or self.take_failure() is None
+
+    def refused(self, error: BridgeError) -> bool:
+        """ResponseSink: the host is not told of a full pool."""
+        return False
 
     def take_failure(self) -> Exception | None:
         """What the app raised, for one caller; from any thread. Set `gone` before the last call."""

@@ -19,6 +19,7 @@ from bridge.runners.threads import check_threads
 from tests.conftest import StartHost
 from tests.runners.jobs import Call, run_with, until
 from tests.support import hosts
+from tests.support.waiting import eventually
 
 PATCHED = "tests.support.apps.gevent_patched:app"
 
@@ -139,4 +140,4 @@ def test_queue_timeout_over_the_wire(start_host: StartHost) -> None:
             next(running.iter_bytes())
             waited = client.get("/hello")
             assert (waited.status_code, waited.headers["retry-after"]) == (503, "1")
-        assert "queue_timeout" in host.log()
+        eventually(lambda: "which is queue_timeout" in host.log())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from contextlib import ExitStack
 
 import pytest
 
@@ -10,10 +12,11 @@ from bridge.errors import Overloaded, RequestError
 from bridge.server.refusals import EVERY, HANDSHAKE, Refusals
 from tests.conftest import StartHost
 from tests.support.hosts import BRIDGE_WORKER, Command, bridge, gunicorn
-from tests.support.raw import Client
+from tests.support.raw import Client, request
 from tests.support.waiting import eventually
 
 HELLO = "tests.support.apps.hello:asgi"
+WAYS = "tests.support.apps.wsgi_ways:app"
 CLIENT = ("192.0.2.1", 1)
 
 
@@ -81,6 +84,23 @@ def test_refusals_leave_a_trace(start_host: StartHost, command: Command) -> None
     host.stop()
     assert "refused: 1 x 431 Request Header Fields Too Large" in host.log()
     assert host.log().count("refused: ") == 2
+
+
+def test_a_full_pool_is_counted(start_host: StartHost) -> None:
+    """S6, W52: a full pool is told with all that is refused, not in a line for each request."""
+    limits = ("--threads=1", "--queue-limit=1", "--no-access-log")
+    host = start_host(bridge(WAYS, *limits))
+    with ExitStack() as clients:
+        asking = [clients.enter_context(Client(host.connect())) for _ in range(20)]
+        for client in asking:
+            client.send(request("/sleep?1"))
+        statuses = [client.response().status for client in asking]
+    host.stop()
+    refused = statuses.count(503)
+    assert refused > 0
+    told = re.findall(r"refused: (\d+) x 503 Service Unavailable", host.log())
+    assert sum(map(int, told)) == refused
+    assert "WARNING" not in host.log()
 
 
 @pytest.mark.parametrize(
