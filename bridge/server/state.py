@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from functools import partial
 from time import time
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bridge.errors import Overloaded
 from bridge.runners.desk import Desk
@@ -28,12 +28,29 @@ DRAIN_LIMIT = 64 * 1024
 #: Seconds between two looks at the time limits.
 TICK = 1.0
 
+T = TypeVar("T")
+
 #: Where a connection came in: its scheme, and our own address.
 Place: TypeAlias = tuple[str, tuple[str, int | None] | None]
 _PLACES = 256
 
-#: On Python 3.12 and later an app runs at once, and mostly to its end.
+#: How the task of an app starts: from Python 3.12 on at once, and mostly it ends at once, too.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+if sys.version_info >= (3, 12):
+    Task = asyncio.Task
+else:
+
+    class Task(asyncio.Task[T]):
+        """A task that tells its context, as all do from Python 3.12 on."""
+
+        def __init__(self, coroutine: Coroutine[Any, Any, T], **more: Any) -> None:
+            self._own_context = contextvars.copy_context()
+            super().__init__(coroutine, context=self._own_context, **more)
+
+        def get_context(self) -> contextvars.Context:
+            """The context that its coroutine runs in."""
+            return self._own_context
 
 
 class Swept(Protocol):
@@ -64,7 +81,7 @@ class ServerState:
         self.gathers = not isinstance(loop, asyncio.SelectorEventLoop)
         #: Starts an app; made whole here, as each keyword costs on every request.
         self.new_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = partial(
-            asyncio.Task, loop=loop, **_EAGER
+            Task, loop=loop, **_EAGER
         )
         #: What requests start in that the loop itself begins: no other request's variables.
         self.context = contextvars.copy_context()

@@ -21,7 +21,7 @@ from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.calling import in_context_of
 from bridge.server.http import HttpProtocol
 from bridge.server.request_head import RequestHead
-from bridge.server.state import ServerState
+from bridge.server.state import ServerState, Task
 from bridge.server.websocket_connection import WebSocketConnection
 from bridge.server.websocket_frames import Frames
 from bridge.server.websocket_handshake import Handshake, Handshakes
@@ -82,7 +82,7 @@ class WebSocketExchange(AsgiExchange):
 
     def answer(self) -> None:
         """Call the app, in a task of its own."""
-        self.task = self._socket.task = task = self.state.loop.create_task(self._run())
+        self.task = self._socket.task = task = Task(self._run(), loop=self.state.loop)
         self.state.tasks.add(task)
         task.add_done_callback(self._ended)
 
