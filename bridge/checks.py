@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bridge.errors import ConfigError
-from bridge.paths import place
+from bridge.http.paths import place
 
 #: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
 Size: TypeAlias = int

@@ -22,10 +22,10 @@ from bridge.detect import as_asgi
 from bridge.environ import environ_from_scope
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
-from bridge.headers import Spellings
+from bridge.http.headers import Spellings
+from bridge.http.paths import place, split, without_root
 from bridge.kinds import Kind, check_kind, detect
 from bridge.lifespan import Lifespan, answer_for_all
-from bridge.paths import place, split, without_root
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from bridge.wsgi_to_asgi.settings import read_settings

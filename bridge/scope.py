@@ -12,8 +12,8 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from bridge.headers import Spellings, content_length, keep, members
-from bridge.paths import place
+from bridge.http.headers import Spellings, content_length, keep, members
+from bridge.http.paths import place
 from bridge.types import Environ, RawHeaders, Scope
 
 #: What ``scope["asgi"]`` says; copied into every scope. At 2.4 and above Starlette and FastAPI no

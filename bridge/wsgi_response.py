@@ -21,15 +21,15 @@ from typing import Any, Final
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse, SelfRequest
 from bridge.file_wrapper import FileWrapper
-from bridge.headers import reason
-from bridge.leniency import LENIENT, Leniency
-from bridge.response_head import (
+from bridge.http.headers import reason
+from bridge.http.leniency import LENIENT, Leniency
+from bridge.http.response_head import (
     ResponseHead,
     text_head,
     with_length,
     without_length,
 )
-from bridge.response_sink import ResponseSink
+from bridge.http.response_sink import ResponseSink
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 
 logger = logging.getLogger("bridge.error")

@@ -22,7 +22,7 @@ from bridge.errors import (
     SelfRequest,
 )
 from bridge.file_wrapper import FileWrapper
-from bridge.response_head import ResponseHead
+from bridge.http.response_head import ResponseHead
 from bridge.types import Environ, StartResponse, TextHeaders, WSGIApp
 from bridge.wsgi_response import WsgiCall
 

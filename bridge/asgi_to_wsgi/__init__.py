@@ -27,7 +27,7 @@ from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.settings import check_app, make_settings
 from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import Overloaded, RequestError, SelfRequest
-from bridge.headers import reason
+from bridge.http.headers import reason
 from bridge.lifespan import Mode
 from bridge.scope import asks_for_websocket
 from bridge.types import ASGIApp, Environ, StartResponse

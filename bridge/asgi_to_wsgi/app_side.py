@@ -34,8 +34,8 @@ from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
 from bridge.descriptors import open_file
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
+from bridge.http.response_head import raw_head, text_fields
 from bridge.leaving import Parting, brake, comes_of_leaving
-from bridge.response_head import raw_head, text_fields
 from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
 from bridge.waiting import Waiter

@@ -47,9 +47,9 @@ from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.websocket_connection import Connection
 from bridge.descriptors import Duplicate
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
-from bridge.headers import reason
+from bridge.http.headers import reason
+from bridge.http.response_head import raw_head, text_fields
 from bridge.leaving import comes_of_leaving
-from bridge.response_head import raw_head, text_fields
 from bridge.scope import websocket_scope_from_environ
 from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders
 from bridge.waiting import waiter

@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, RequestError
-from bridge.headers import reason
+from bridge.http.headers import reason
+from bridge.http.paths import split
+from bridge.http.response_head import raw_head
 from bridge.leaving import Parting, comes_of_leaving
-from bridge.paths import split
-from bridge.response_head import raw_head
 from bridge.scope import ASGI_VERSION
 from bridge.server.asgi_response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.calling import in_context_of, in_own_task

@@ -9,7 +9,7 @@ import os
 
 from bridge import asgi_messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage
-from bridge.response_head import ResponseHead, raw_head
+from bridge.http.response_head import ResponseHead, raw_head
 from bridge.server.asgi_extensions import hint_head, open_path, trailer_lines
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http import HttpProtocol

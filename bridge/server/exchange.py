@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bridge.errors import ClientDisconnected, RequestError
-from bridge.headers import bodiless
-from bridge.response_head import ResponseHead
+from bridge.http.headers import bodiless
+from bridge.http.response_head import ResponseHead
 from bridge.server.request_head import RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.types import RawHeaders

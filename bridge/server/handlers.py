@@ -16,8 +16,8 @@ from typing import Any
 from bridge.dispatcher import Dispatcher, Route
 from bridge.environ import environ_from_scope
 from bridge.fallback import Fallback
-from bridge.headers import keep
-from bridge.paths import split
+from bridge.http.headers import keep
+from bridge.http.paths import split
 from bridge.runners import Runner
 from bridge.server.asgi_handler import AsgiHandler, make_scope
 from bridge.server.exchange import Exchange

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Protocol, cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
-from bridge.headers import reason
+from bridge.http.headers import reason
 from bridge.server.chunked import ChunkedBody
 from bridge.server.draining import Drain
 from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange

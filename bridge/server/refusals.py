@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from bridge.errors import BridgeError, peer_name
-from bridge.headers import reason
+from bridge.http.headers import reason
 
 logger = logging.getLogger("bridge.error")
 

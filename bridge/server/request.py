@@ -14,7 +14,7 @@ import re
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from bridge.errors import RequestError
-from bridge.headers import Spellings, keep
+from bridge.http.headers import Spellings, keep
 from bridge.server.request_head import HOST, Line, RequestHead, read_line
 from bridge.server.request_line import RequestLine, RequestLines, malformed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import RequestError
-from bridge.headers import content_length, is_token, members
+from bridge.http.headers import content_length, is_token, members
 from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
 from bridge.server.request_line import RequestLine
 

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from bridge.errors import RequestError
-from bridge.headers import Spellings, is_token
+from bridge.http.headers import Spellings, is_token
 
 #: What the path and the query of a target may hold, as `bytes.translate` deletes it: what RFC 3986
 #: §3.3 and §3.4 allow, and what browsers send as it is (URL standard, "percent-encode sets"): a `%`

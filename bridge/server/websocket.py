@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from bridge.errors import UnsupportedScope
-from bridge.headers import reason
+from bridge.http.headers import reason
 from bridge.leaving import comes_of_leaving
 from bridge.scope import WEBSOCKET_VERSION
 from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope

@@ -20,8 +20,8 @@ from websockets.server import ServerProtocol
 
 from bridge import asgi_messages as grammar
 from bridge.errors import IllegalMessage, RequestError
-from bridge.headers import is_token
-from bridge.response_head import raw_fields
+from bridge.http.headers import is_token
+from bridge.http.response_head import raw_fields
 from bridge.server.config import Config
 from bridge.server.request_head import RequestHead
 from bridge.types import Message, RawHeaders

@@ -27,9 +27,9 @@ from bridge.environ import (
     take_coding,
 )
 from bridge.errors import BridgeError, RequestError
-from bridge.headers import NOTHING, reason
-from bridge.leniency import LENIENT, Leniency
-from bridge.response_head import TEXT_FIELDS, ResponseHead
+from bridge.http.headers import NOTHING, reason
+from bridge.http.leniency import LENIENT, Leniency
+from bridge.http.response_head import TEXT_FIELDS, ResponseHead
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange

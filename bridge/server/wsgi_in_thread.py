@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.descriptors import Duplicate
 from bridge.errors import ClientDisconnected, WaitNotPossible
-from bridge.response_head import ResponseHead
+from bridge.http.response_head import ResponseHead
 from bridge.server.wire import NO_WIRE, NoWire, Wire
 from bridge.server.wsgi_handler import WsgiExchange
 from bridge.types import TextHeaders

@@ -7,7 +7,7 @@ inline runner pause, which is submitted again when there is room.
 from __future__ import annotations
 
 from bridge.errors import ClientDisconnected
-from bridge.response_head import ResponseHead
+from bridge.http.response_head import ResponseHead
 from bridge.server.wsgi_handler import WsgiExchange
 from bridge.wsgi_response import WsgiCall
 

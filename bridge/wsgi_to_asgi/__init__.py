@@ -26,7 +26,7 @@ from bridge.errors import (
     RequestError,
     UnsupportedScope,
 )
-from bridge.leniency import Leniency
+from bridge.http.leniency import Leniency
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
 from bridge.runners.desk import Desk

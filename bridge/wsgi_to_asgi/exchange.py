@@ -20,8 +20,8 @@ from typing import Any
 
 from bridge.body import HIGH_WATER, WholeInput, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
-from bridge.headers import reason
-from bridge.response_head import TEXT_FIELDS, ResponseHead, text_head
+from bridge.http.headers import reason
+from bridge.http.response_head import TEXT_FIELDS, ResponseHead, text_head
 from bridge.runners import Runner
 from bridge.runners.desk import Desk
 from bridge.types import Environ, Message, Receive, Send, TextHeaders

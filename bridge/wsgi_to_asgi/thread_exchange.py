@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from bridge.body import HIGH_WATER
 from bridge.errors import BridgeError, ClientDisconnected
-from bridge.response_head import ResponseHead
+from bridge.http.response_head import ResponseHead
 from bridge.runners.base import Runner, holding
 from bridge.runners.desk import Desk
 from bridge.types import Receive, Send

@@ -27,7 +27,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from bridge.errors import AppLoadError, ClientDisconnected
-from bridge.response_head import ResponseHead, text_head
+from bridge.http.response_head import ResponseHead, text_head
 from bridge.runners.base import current
 from bridge.runners.lending import lend_loop
 from bridge.runners.thread import ThreadRunner

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bridge.errors import IllegalMessage, IllegalResponse
-from bridge.leniency import Leniency
-from bridge.response_head import (
+from bridge.http.leniency import Leniency
+from bridge.http.response_head import (
     RAW_HEADS,
     TEXT_FIELDS,
     TEXT_HEADS,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bridge.asgi_messages import as_fields, as_pair, as_status
 from bridge.errors import IllegalMessage, IllegalResponse
-from bridge.headers import (
+from bridge.http.headers import (
     CONNECTION,
     CONTENT_LENGTH,
     DATE,
@@ -37,7 +37,7 @@ from bridge.headers import (
     may_come_again,
     reason,
 )
-from bridge.leniency import LENIENT, Leniency
+from bridge.http.leniency import LENIENT, Leniency
 from bridge.types import RawHeaders, TextHeaders
 
 Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])

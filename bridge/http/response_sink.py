@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from bridge.errors import BridgeError
-from bridge.response_head import ResponseHead
+from bridge.http.response_head import ResponseHead
 
 
 class ResponseSink(Protocol):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.dispatcher import Dispatcher
 from bridge.environ import environ_from_scope
-from bridge.paths import place, split, without_root
+from bridge.http.paths import place, split, without_root
 from bridge.scope import scope_from_environ
 from tests.asgi_to_wsgi.direct import environ
 
