@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bridge.checks import KINDS, Check, check_mounting
 from bridge.detect import as_asgi
-from bridge.environ import environ_from_scope
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
 from bridge.http.headers import Spellings
@@ -27,6 +26,7 @@ from bridge.http.paths import place, split, without_root
 from bridge.kinds import Kind, check_kind, detect
 from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
+from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from bridge.wsgi_to_asgi.settings import read_settings
 

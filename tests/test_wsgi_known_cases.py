@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from bridge.environ import environ_from_scope
 from bridge.types import ASGIApp, Environ, Receive, Scope, Send, StartResponse
+from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.in_process import http, http_scope
 

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 from bridge.dispatcher import Dispatcher, Route
-from bridge.environ import environ_from_scope
 from bridge.fallback import Fallback
 from bridge.http.headers import keep
 from bridge.http.paths import split
@@ -27,6 +26,7 @@ from bridge.server.wsgi_handler import WsgiHandler
 from bridge.server.wsgi_in_thread import ThreadExchange
 from bridge.server.wsgi_on_loop import LoopExchange
 from bridge.types import ASGIApp
+from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
 #: Paths that a dispatcher remembers, and the length that none of them has.

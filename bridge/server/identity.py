@@ -11,11 +11,11 @@ import asyncio
 import socket
 from typing import Any
 
-from bridge.environ import add_client
 from bridge.server.deadlines import Deadlines
 from bridge.server.request_head import RequestHead
 from bridge.server.tls import tls_extension
 from bridge.types import Environ
+from bridge.wsgi.environ import add_client
 
 
 def is_unix(transport: asyncio.BaseTransport) -> bool:

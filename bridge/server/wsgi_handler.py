@@ -14,18 +14,7 @@ import sys
 from io import BytesIO
 from typing import IO, Any
 
-from bridge.body import HIGH_WATER, SPOOL, WholeInput, WsgiInput, needs_length
 from bridge.descriptors import Duplicate, regular_file
-from bridge.environ import (
-    NOWHERE,
-    add_client,
-    add_headers,
-    base_environ,
-    server_name_port,
-    split_native_path,
-    split_path,
-    take_coding,
-)
 from bridge.errors import BridgeError, RequestError
 from bridge.http.headers import NOTHING, reason
 from bridge.http.leniency import LENIENT, Leniency
@@ -38,7 +27,18 @@ from bridge.server.http import HttpProtocol
 from bridge.server.lazy_scope import SEED, LazyScope
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
-from bridge.wsgi_response import WsgiCall
+from bridge.wsgi.call import WsgiCall
+from bridge.wsgi.environ import (
+    NOWHERE,
+    add_client,
+    add_headers,
+    base_environ,
+    server_name_port,
+    split_native_path,
+    split_path,
+    take_coding,
+)
+from bridge.wsgi.input import HIGH_WATER, SPOOL, WholeInput, WsgiInput, needs_length
 
 
 class WsgiHandler:

@@ -22,7 +22,7 @@ from bridge.http.response_head import ResponseHead
 from bridge.server.wire import NO_WIRE, NoWire, Wire
 from bridge.server.wsgi_handler import WsgiExchange
 from bridge.types import TextHeaders
-from bridge.wsgi_response import WsgiCall
+from bridge.wsgi.call import WsgiCall
 
 
 class ThreadExchange(WsgiExchange):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bridge.errors import ClientDisconnected
 from bridge.http.response_head import ResponseHead
 from bridge.server.wsgi_handler import WsgiExchange
-from bridge.wsgi_response import WsgiCall
+from bridge.wsgi.call import WsgiCall
 
 
 class LoopExchange(WsgiExchange):

@@ -16,9 +16,7 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any
 
-from bridge.body import SPOOL, needs_length
 from bridge.checks import RUNNING, RUNNING_DEFAULTS
-from bridge.environ import NOWHERE, base_environ, environ_from_scope, take_coding
 from bridge.errors import (
     AppLoadError,
     BridgeError,
@@ -31,7 +29,9 @@ from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
 from bridge.runners.desk import Desk
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
-from bridge.wsgi_response import WsgiCall
+from bridge.wsgi.call import WsgiCall
+from bridge.wsgi.environ import NOWHERE, base_environ, environ_from_scope, take_coding
+from bridge.wsgi.input import SPOOL, needs_length
 from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
 from bridge.wsgi_to_asgi.settings import OF_THREADS, check_app, read_settings
 from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange

@@ -18,14 +18,14 @@ from contextvars import Context
 from stat import S_ISREG
 from typing import Any
 
-from bridge.body import HIGH_WATER, WholeInput, WsgiInput
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.http.headers import reason
 from bridge.http.response_head import TEXT_FIELDS, ResponseHead, text_head
 from bridge.runners import Runner
 from bridge.runners.desk import Desk
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
-from bridge.wsgi_response import WsgiCall, logger
+from bridge.wsgi.call import WsgiCall, logger
+from bridge.wsgi.input import HIGH_WATER, WholeInput, WsgiInput
 from bridge.wsgi_to_asgi.failure import RaisesOn
 from bridge.wsgi_to_asgi.upload import Upload, take_whole, too_large
 

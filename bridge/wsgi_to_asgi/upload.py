@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.body import WholeInput
 from bridge.errors import BridgeError, ClientDisconnected, RequestError
 from bridge.types import Receive
+from bridge.wsgi.input import WholeInput
 
 
 class Upload:

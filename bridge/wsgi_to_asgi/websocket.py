@@ -33,7 +33,7 @@ from bridge.runners.lending import lend_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.runners.threads import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
-from bridge.wsgi_response import WsgiCall, logger
+from bridge.wsgi.call import WsgiCall, logger
 from bridge.wsgi_to_asgi.failure import RaisesOn
 
 #: Bytes of an app's answer to the handshake, or of its refusal.

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.dispatcher import Dispatcher
-from bridge.environ import environ_from_scope
 from bridge.http.paths import place, split, without_root
 from bridge.scope import scope_from_environ
+from bridge.wsgi.environ import environ_from_scope
 from tests.asgi_to_wsgi.direct import environ
 
 SAME = ["/api", "/api/", "api", "api/", "//api//"]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.body import WholeInput, WsgiInput
 from bridge.errors import ClientDisconnected
+from bridge.wsgi.input import WholeInput, WsgiInput
 
 sizes = st.integers(-1, 12) | st.none()
 calls = st.lists(

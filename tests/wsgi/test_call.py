@@ -21,10 +21,10 @@ from bridge.errors import (
     RequestError,
     SelfRequest,
 )
-from bridge.file_wrapper import FileWrapper
 from bridge.http.response_head import ResponseHead
 from bridge.types import Environ, StartResponse, TextHeaders, WSGIApp
-from bridge.wsgi_response import WsgiCall
+from bridge.wsgi.call import WsgiCall
+from bridge.wsgi.file_wrapper import FileWrapper
 
 TEXT = ("Content-Type", "text/plain")
 

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.environ import (
+from bridge.errors import RequestError
+from bridge.scope import scope_from_environ
+from bridge.types import Scope
+from bridge.wsgi.environ import (
     BASE,
     ENVIRON_KEYS,
     add_client,
@@ -22,10 +25,7 @@ from bridge.environ import (
     server_name_port,
     split_path,
 )
-from bridge.errors import RequestError
-from bridge.file_wrapper import FileWrapper
-from bridge.scope import scope_from_environ
-from bridge.types import Scope
+from bridge.wsgi.file_wrapper import FileWrapper
 
 
 def a_scope(**changes: object) -> Scope:

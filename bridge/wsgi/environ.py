@@ -15,10 +15,10 @@ from functools import lru_cache
 from io import TextIOBase
 from urllib.parse import quote, unquote_to_bytes
 
-from bridge.file_wrapper import FileWrapper
 from bridge.http.headers import Spellings, content_length
 from bridge.http.paths import place, split
 from bridge.types import Environ, Scope
+from bridge.wsgi.file_wrapper import FileWrapper
 
 DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 

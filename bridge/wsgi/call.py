@@ -20,7 +20,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse, SelfRequest
-from bridge.file_wrapper import FileWrapper
 from bridge.http.headers import reason
 from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_head import (
@@ -31,6 +30,7 @@ from bridge.http.response_head import (
 )
 from bridge.http.response_sink import ResponseSink
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
+from bridge.wsgi.file_wrapper import FileWrapper
 
 logger = logging.getLogger("bridge.error")
 
