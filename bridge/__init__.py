@@ -37,8 +37,8 @@ _HOMES = {
     "as_asgi": "bridge.detect",
     "as_wsgi": "bridge.detect",
     "await_": "bridge.runners.base",
-    "from_asgi1": "bridge.asgi_versions",
-    "from_asgi2": "bridge.asgi_versions",
+    "from_asgi1": "bridge.asgi.versions",
+    "from_asgi2": "bridge.asgi.versions",
     "serve": "bridge.server.server",
 }
 
@@ -73,8 +73,8 @@ __all__ = [
 # A type checker reads the imports, the interpreter the table; tests/test_package.py holds the
 # two together.
 if TYPE_CHECKING:
+    from bridge.asgi.versions import from_asgi1, from_asgi2
     from bridge.asgi_to_wsgi import AsgiToWsgi
-    from bridge.asgi_versions import from_asgi1, from_asgi2
     from bridge.detect import as_asgi, as_wsgi
     from bridge.dispatcher import Dispatcher, Mount
     from bridge.errors import (

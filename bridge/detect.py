@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
-from bridge.asgi_versions import from_asgi1, from_asgi2
+from bridge.asgi.versions import from_asgi1, from_asgi2
 from bridge.kinds import Kind, check_kind, detect
 from bridge.types import ASGIApp, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi

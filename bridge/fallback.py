@@ -16,9 +16,9 @@ import logging
 from collections.abc import Sequence
 from typing import IO, Any
 
+from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, NotOnAsyncio, UnsupportedScope
-from bridge.lifespan import Lifespan, answer_for_all
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("bridge.error")

@@ -15,9 +15,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route as StarletteRoute
 
+from bridge.asgi.lifespan import Lifespan
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
-from bridge.lifespan import Lifespan
 from bridge.types import ASGIApp, Environ, Receive, Scope, Send, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.in_process import http, http_scope, talk, websocket

@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from bridge.asgi.lifespan import Lifespan
 from bridge.dispatcher import Dispatcher
 from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
 from bridge.fallback import Fallback
-from bridge.lifespan import Lifespan
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 from tests.support.in_process import http, http_scope, talk, websocket
 

@@ -26,8 +26,8 @@ from fastapi import FastAPI
 from werkzeug.debug import DebuggedApplication
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from bridge.asgi.versions import from_asgi2
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.asgi_versions import from_asgi2
 from bridge.errors import ConfigError
 from bridge.kinds import check_kind, detect, other_kind
 from bridge.wsgi_to_asgi import WsgiToAsgi

@@ -21,6 +21,8 @@ import os
 import weakref
 from collections.abc import Iterable
 
+from bridge.asgi.lifespan import Mode
+from bridge.asgi.scope import asks_for_websocket
 from bridge.asgi_to_wsgi.exchange import HttpExchange
 from bridge.asgi_to_wsgi.hosts import only_loads
 from bridge.asgi_to_wsgi.running import Running
@@ -28,8 +30,6 @@ from bridge.asgi_to_wsgi.settings import check_app, make_settings
 from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import Overloaded, RequestError, SelfRequest
 from bridge.http.headers import reason
-from bridge.lifespan import Mode
-from bridge.scope import asks_for_websocket
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]

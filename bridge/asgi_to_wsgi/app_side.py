@@ -16,7 +16,8 @@ import logging
 from collections import deque
 from contextvars import Context, copy_context
 
-from bridge.asgi_messages import (
+from bridge.asgi.disconnect import Parting, brake, comes_of_leaving
+from bridge.asgi.messages import (
     BODY,
     EARLY_HINT,
     HTTP,
@@ -30,13 +31,12 @@ from bridge.asgi_messages import (
     message_type,
     out_of_order,
 )
+from bridge.asgi.scope import body_length, scope_from_environ
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
 from bridge.descriptors import open_file
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.http.response_head import raw_head, text_fields
-from bridge.leaving import Parting, brake, comes_of_leaving
-from bridge.scope import body_length, scope_from_environ
 from bridge.types import Environ, Message, Scope, TextHeaders
 from bridge.waiting import Waiter
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bridge import event_loop
+from bridge.asgi.lifespan import Lifespan, Mode
 from bridge.errors import LifespanFailed
 from bridge.event_loop import LoopThread
-from bridge.lifespan import Lifespan, Mode
 from bridge.types import ASGIApp
 from bridge.waiting import FOREVER, ThreadWaiter, Waiter, gevent_is_loaded, waiter
 

@@ -29,7 +29,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from bridge.asgi_messages import (
+from bridge.asgi.disconnect import comes_of_leaving
+from bridge.asgi.messages import (
     ACCEPT,
     CLOSE,
     OPEN,
@@ -42,6 +43,7 @@ from bridge.asgi_messages import (
     check_body,
     following,
 )
+from bridge.asgi.scope import websocket_scope_from_environ
 from bridge.asgi_to_wsgi.hosts import giving_hosts, has_ended, websocket_socket
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.websocket_connection import Connection
@@ -49,8 +51,6 @@ from bridge.descriptors import Duplicate
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
 from bridge.http.headers import reason
 from bridge.http.response_head import raw_head, text_fields
-from bridge.leaving import comes_of_leaving
-from bridge.scope import websocket_scope_from_environ
 from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders
 from bridge.waiting import waiter
 

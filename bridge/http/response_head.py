@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from bridge.asgi_messages import as_fields, as_pair, as_status
+from bridge.asgi.messages import as_fields, as_pair, as_status
 from bridge.errors import IllegalMessage, IllegalResponse
 from bridge.http.headers import (
     CONNECTION,

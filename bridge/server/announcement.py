@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.asgi_versions import Asgi2AsAsgi3
+from bridge.asgi.versions import Asgi2AsAsgi3
 from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
 from bridge.runners import Runner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bridge import asgi_messages as grammar
+from bridge.asgi import messages as grammar
 from bridge.descriptors import open_file
 from bridge.errors import IllegalMessage
 from bridge.http.headers import HOP_BY_HOP

@@ -13,13 +13,13 @@ from types import CoroutineType, coroutine
 from typing import Any
 from urllib.parse import quote
 
-from bridge import asgi_messages as grammar
+from bridge.asgi import messages as grammar
+from bridge.asgi.disconnect import Parting, comes_of_leaving
+from bridge.asgi.scope import ASGI_VERSION
 from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.headers import reason
 from bridge.http.paths import split
 from bridge.http.response_head import raw_head
-from bridge.leaving import Parting, comes_of_leaving
-from bridge.scope import ASGI_VERSION
 from bridge.server.asgi_response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.calling import in_context_of, in_own_task
 from bridge.server.http import HttpProtocol

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from bridge import asgi_messages as grammar
+from bridge.asgi import messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.server.asgi_extensions import hint_head, open_path, trailer_lines

@@ -18,9 +18,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
-from bridge.lifespan import Lifespan
 from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.announcement import announcement
 from bridge.server.config import Config

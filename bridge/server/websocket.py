@@ -13,10 +13,10 @@ import logging
 from functools import partial
 from typing import Any
 
+from bridge.asgi.disconnect import comes_of_leaving
+from bridge.asgi.scope import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
 from bridge.http.headers import reason
-from bridge.leaving import comes_of_leaving
-from bridge.scope import WEBSOCKET_VERSION
 from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.calling import in_context_of
 from bridge.server.http import HttpProtocol

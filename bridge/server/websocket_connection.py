@@ -24,9 +24,9 @@ from typing import Protocol
 
 from websockets.frames import Close, CloseCode
 
-from bridge import asgi_messages as grammar
+from bridge.asgi import messages as grammar
+from bridge.asgi.disconnect import brake
 from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
-from bridge.leaving import brake
 from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.unread_end import GONE, unread_end
 from bridge.server.websocket_frames import BINARY, TEXT, Frames, head_of

@@ -18,7 +18,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from bridge import asgi_messages as grammar
+from bridge.asgi import messages as grammar
 from bridge.errors import IllegalMessage, RequestError
 from bridge.http.headers import is_token
 from bridge.http.response_head import raw_fields

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.asgi.scope import scope_from_environ
 from bridge.dispatcher import Dispatcher
 from bridge.http.paths import place, split, without_root
-from bridge.scope import scope_from_environ
 from bridge.wsgi.environ import environ_from_scope
 from tests.asgi_to_wsgi.direct import environ
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.asgi.scope import scope_from_environ
 from bridge.errors import RequestError
-from bridge.scope import scope_from_environ
 from bridge.types import Scope
 from bridge.wsgi.environ import (
     BASE,

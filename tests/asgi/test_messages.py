@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import asgi_messages as messages
-from bridge.asgi_messages import (
+from bridge.asgi import messages
+from bridge.asgi.messages import (
     HTTP,
     OPEN,
     OVER,

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import scope
-from bridge.errors import RequestError
-from bridge.scope import (
+from bridge.asgi import scope
+from bridge.asgi.scope import (
     asks_for_websocket,
     body_length,
     scope_from_environ,
     websocket_scope_from_environ,
     wire_bytes,
 )
+from bridge.errors import RequestError
 
 
 def environ(**changes: Any) -> dict[str, Any]:

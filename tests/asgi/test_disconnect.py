@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bridge.asgi.disconnect import Parting, comes_of_leaving
 from bridge.errors import ClientDisconnected
-from bridge.leaving import Parting, comes_of_leaving
 
 
 def chain(*errors: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.asgi_versions import ASGI2Instance, from_asgi1, from_asgi2
+from bridge.asgi.versions import ASGI2Instance, from_asgi1, from_asgi2
 from bridge.errors import ConfigError, IllegalMessage
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.applications import Starlette
 
+from bridge.asgi.lifespan import Lifespan
 from bridge.errors import ConfigError, IllegalMessage, LifespanFailed
-from bridge.lifespan import Lifespan
 from bridge.types import ASGIApp, Receive, Scope, Send
 
 Life = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -215,7 +215,7 @@ def test_an_app_that_ignores_cancellation_cannot_hang_the_host(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """S40: an app that swallows its cancellation is left to itself after a grace."""
-    monkeypatch.setattr("bridge.lifespan.CANCEL_GRACE", 0.01)
+    monkeypatch.setattr("bridge.asgi.lifespan.CANCEL_GRACE", 0.01)
     release: list[asyncio.Event] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
