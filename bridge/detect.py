@@ -1,4 +1,4 @@
-"""An app of whatever kind as ASGI 3, or as WSGI; `bridge.kinds` tells which it is."""
+"""An app of whatever kind as ASGI 3, or as WSGI; `bridge.arguments.kinds` tells which it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+from bridge.arguments.kinds import Kind, check_kind, detect
 from bridge.asgi.versions import from_asgi1, from_asgi2
-from bridge.kinds import Kind, check_kind, detect
 from bridge.types import ASGIApp, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from bridge.wsgi_to_asgi.settings import read_settings

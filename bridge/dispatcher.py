@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bridge.arguments.checks import KINDS, Check, check_mounting
+from bridge.arguments.kinds import Kind, check_kind, detect
 from bridge.asgi.lifespan import Lifespan, answer_for_all
-from bridge.checks import KINDS, Check, check_mounting
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
 from bridge.http.headers import Spellings
 from bridge.http.paths import place, split, without_root
-from bridge.kinds import Kind, check_kind, detect
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import click
 
 import bridge
-from bridge.checks import close_names
+from bridge.arguments.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config import SETTINGS, Config
 from bridge.server.equivalents import equivalent

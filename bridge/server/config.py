@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bridge.checks import (
+from bridge.arguments.checks import (
     LogConfig,
     Mode,
     Mounts,

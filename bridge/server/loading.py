@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bridge.checks import close_names
+from bridge.arguments.checks import close_names
+from bridge.arguments.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
-from bridge.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.server.config import Config
 from bridge.server.targets import Call, Target, parse_target
 

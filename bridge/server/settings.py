@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass
 from typing import Any
 
-from bridge.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, Kind
+from bridge.arguments.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, Kind
 
 # ------------------------------------------------------------- one setting
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bridge.checks import close_names
+from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.config import SETTINGS, Config
 from bridge.server.equivalents import equivalent

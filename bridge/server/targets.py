@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge.arguments.kinds import KINDS
 from bridge.errors import AppLoadError
-from bridge.kinds import KINDS
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any
 
-from bridge.checks import RUNNING, RUNNING_DEFAULTS
+from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS
 from bridge.errors import (
     AppLoadError,
     BridgeError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.checks import KINDS, RUNNING, Check, read_all
+from bridge.arguments.checks import KINDS, RUNNING, Check, read_all
+from bridge.arguments.kinds import a_type, check_kind, other_kind
 from bridge.errors import ConfigError
-from bridge.kinds import a_type, check_kind, other_kind
 from bridge.runners import Runner
 
 #: The settings of `WsgiToAsgi`, and of each mount and each dispatcher.

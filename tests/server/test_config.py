@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.checks import KINDS
+from bridge.arguments.checks import KINDS
 from bridge.errors import ConfigError
 from bridge.server.config import SETTINGS, Config
 

@@ -9,8 +9,8 @@ import flask
 import pytest
 from fastapi import FastAPI
 
+from bridge.arguments.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, read_all
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, read_all
 from bridge.detect import as_asgi, as_wsgi
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import ConfigError

@@ -26,10 +26,10 @@ from fastapi import FastAPI
 from werkzeug.debug import DebuggedApplication
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from bridge.arguments.kinds import check_kind, detect, other_kind
 from bridge.asgi.versions import from_asgi2
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import ConfigError
-from bridge.kinds import check_kind, detect, other_kind
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
 if not django.conf.settings.configured:
