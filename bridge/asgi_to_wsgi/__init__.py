@@ -1,7 +1,7 @@
 """An ASGI app as a WSGI app (rules A1 to A40).
 
 The host calls `AsgiToWsgi` in a thread or greenlet of its own, the *WSGI side*; the app runs on
-the one event loop of the process, the *loop's side* (`bridge.event_loop`). The host's thread
+the one event loop of the process, the *loop's side* (`bridge.loops.thread`). The host's thread
 starts the app, and then sleeps until there is something that only it can do: tell the host the
 head of the response, give it a piece of body, read a piece of the request. Each side writes its
 own variables and only reads those of the other, so that there are no locks; each wakes the other

@@ -34,11 +34,11 @@ from bridge.asgi.messages import (
 from bridge.asgi.scope import body_length, scope_from_environ
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import Upload
-from bridge.descriptors import open_file
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.http.response_head import raw_head, text_fields
+from bridge.loops.descriptors import open_file
+from bridge.loops.waiters import Waiter
 from bridge.types import Environ, Message, Scope, TextHeaders
-from bridge.waiting import Waiter
 
 logger = logging.getLogger("bridge.error")
 

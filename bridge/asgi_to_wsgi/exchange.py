@@ -16,8 +16,8 @@ from bridge.asgi_to_wsgi.hosts import answers_errors, client_is_gone
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.upload import PIECE, Upload
 from bridge.errors import AppError
+from bridge.loops.waiters import Waiter
 from bridge.types import Environ, StartResponse, TextHeaders
-from bridge.waiting import Waiter
 
 logger = logging.getLogger("bridge.error")
 

@@ -13,7 +13,7 @@ from socket import MSG_DONTWAIT, MSG_PEEK
 from types import FrameType
 from typing import Any
 
-from bridge.descriptors import input_ended
+from bridge.loops.descriptors import input_ended
 from bridge.types import Environ
 
 

@@ -16,12 +16,12 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bridge import event_loop
 from bridge.asgi.lifespan import Lifespan, Mode
 from bridge.errors import LifespanFailed
-from bridge.event_loop import LoopThread
+from bridge.loops import thread as event_loop
+from bridge.loops.thread import LoopThread
+from bridge.loops.waiters import FOREVER, ThreadWaiter, Waiter, gevent_is_loaded, waiter
 from bridge.types import ASGIApp
-from bridge.waiting import FOREVER, ThreadWaiter, Waiter, gevent_is_loaded, waiter
 
 logger = logging.getLogger("bridge.error")
 

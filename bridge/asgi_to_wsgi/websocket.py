@@ -47,12 +47,12 @@ from bridge.asgi.scope import websocket_scope_from_environ
 from bridge.asgi_to_wsgi.hosts import giving_hosts, has_ended, websocket_socket
 from bridge.asgi_to_wsgi.running import Running
 from bridge.asgi_to_wsgi.websocket_connection import Connection
-from bridge.descriptors import Duplicate
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
 from bridge.http.headers import reason
 from bridge.http.response_head import raw_head, text_fields
+from bridge.loops.descriptors import Duplicate
+from bridge.loops.waiters import waiter
 from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders
-from bridge.waiting import waiter
 
 logger = logging.getLogger("bridge.error")
 

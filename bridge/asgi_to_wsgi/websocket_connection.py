@@ -15,8 +15,8 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from bridge.descriptors import input_ended
 from bridge.errors import ClientDisconnected, IllegalMessage
+from bridge.loops.descriptors import input_ended
 from bridge.types import Message
 
 #: What may wait for the app, in messages and in bytes, before reading pauses.

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from bridge.errors import AppLoadError
-from bridge.waiting import threads_replaced_by, waits_in_gevent
+from bridge.loops.waiters import threads_replaced_by, waits_in_gevent
 
 logger = logging.getLogger("bridge.error")
 

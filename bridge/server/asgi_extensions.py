@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from bridge.asgi import messages as grammar
-from bridge.descriptors import open_file
 from bridge.errors import IllegalMessage
 from bridge.http.headers import HOP_BY_HOP
 from bridge.http.response_head import raw_fields
+from bridge.loops.descriptors import open_file
 from bridge.types import Message
 
 #: Fields that say how a message is to be read: too late behind its body (RFC 9110 §6.5.1).

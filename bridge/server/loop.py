@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bridge.event_loop import CANCEL_GRACE, new_event_loop
+from bridge.loops.thread import CANCEL_GRACE, new_event_loop
 
 T = TypeVar("T")
 

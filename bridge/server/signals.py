@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any, Final
 
 from bridge.errors import counted
-from bridge.waiting import NativeThread, threads_are_greenlets
+from bridge.loops.waiters import NativeThread, threads_are_greenlets
 
 logger = logging.getLogger("bridge.error")
 

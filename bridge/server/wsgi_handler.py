@@ -14,11 +14,11 @@ import sys
 from io import BytesIO
 from typing import IO, Any
 
-from bridge.descriptors import Duplicate, regular_file
 from bridge.errors import BridgeError, RequestError
 from bridge.http.headers import NOTHING, reason
 from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_head import TEXT_FIELDS, ResponseHead
+from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange

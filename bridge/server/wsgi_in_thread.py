@@ -16,9 +16,9 @@ from __future__ import annotations
 from contextvars import Context, copy_context
 from typing import Any
 
-from bridge.descriptors import Duplicate
 from bridge.errors import ClientDisconnected, WaitNotPossible
 from bridge.http.response_head import ResponseHead
+from bridge.loops.descriptors import Duplicate
 from bridge.server.wire import NO_WIRE, NoWire, Wire
 from bridge.server.wsgi_handler import WsgiExchange
 from bridge.types import TextHeaders

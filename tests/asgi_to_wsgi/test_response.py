@@ -13,8 +13,8 @@ import pytest
 
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
-from bridge.event_loop import LoopThread
-from bridge.waiting import ThreadWaiter
+from bridge.loops.thread import LoopThread
+from bridge.loops.waiters import ThreadWaiter
 from tests.asgi_to_wsgi.direct import (
     LIMIT,
     FileWrapper,

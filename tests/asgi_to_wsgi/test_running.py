@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from bridge import event_loop
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import LifespanFailed, SelfRequest
+from bridge.loops import thread as event_loop
 from tests.asgi_to_wsgi.direct import LIMIT, call, environ
 
 START: dict[str, Any] = {
@@ -269,7 +269,7 @@ class TestNothingIsLeft:
 
         adapter = AsgiToWsgi(hello)
         with monkeypatch.context() as patch:
-            patch.setattr("bridge.waiting.NativeThread.start", fail)
+            patch.setattr("bridge.loops.waiters.NativeThread.start", fail)
             answer = call(adapter)
         assert (answer.code, answer.body) == (503, b"Service Unavailable")
         assert ("Retry-After", "1") in answer.headers

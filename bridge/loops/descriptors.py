@@ -13,7 +13,7 @@ import stat
 from io import BufferedRandom, BufferedReader, FileIO
 from typing import Any
 
-from bridge.waiting import native
+from bridge.loops.waiters import native
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 

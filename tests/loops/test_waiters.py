@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from bridge.waiting import NativeThread, ThreadWaiter, threads_are_greenlets, waiter
+from bridge.loops.waiters import NativeThread, ThreadWaiter, threads_are_greenlets, waiter
 
 
 class TestThreadWaiter:
@@ -61,8 +61,8 @@ PATCHED = """
 from gevent import monkey; monkey.patch_all()
 import _thread, threading, time
 import gevent
-from bridge.waiting import GeventWaiter, NativeThread, ThreadWaiter, waiter
-from bridge.waiting import native, threads_are_greenlets
+from bridge.loops.waiters import GeventWaiter, NativeThread, ThreadWaiter, waiter
+from bridge.loops.waiters import native, threads_are_greenlets
 
 assert threads_are_greenlets()
 mine = native("get_ident")()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.descriptors import Duplicate, input_ended, open_file
+from bridge.loops.descriptors import Duplicate, input_ended, open_file
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:

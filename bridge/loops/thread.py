@@ -26,7 +26,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bridge.errors import Overloaded
-from bridge.waiting import NativeThread, native, threads_are_greenlets
+from bridge.loops.waiters import NativeThread, native, threads_are_greenlets
 
 _make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 try:

@@ -12,9 +12,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from bridge import event_loop
 from bridge.errors import Overloaded
-from bridge.event_loop import LoopThread, current, lease, release
+from bridge.loops import thread as event_loop
+from bridge.loops.thread import LoopThread, current, lease, release
 
 
 def run(thread: LoopThread, job) -> object:  # type: ignore[no-untyped-def]
@@ -40,7 +40,9 @@ class TestLease:
         release(second)
         assert current() is thread
 
-    @pytest.mark.parametrize("missing", ["threading.Thread.start", "bridge.event_loop._make_loop"])
+    @pytest.mark.parametrize(
+        "missing", ["threading.Thread.start", "bridge.loops.thread._make_loop"]
+    )
     def test_a_shortage_passes(self, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A30: with no thread or descriptor left for the loop that is said; later it starts."""
 
@@ -188,7 +190,7 @@ def test_fork(thread: LoopThread) -> None:
 
 AT_EXIT = """
 import asyncio, sys
-from bridge.event_loop import lease, release, logger
+from bridge.loops.thread import lease, release, logger
 
 thread = lease()
 async def close():
@@ -234,8 +236,8 @@ def test_a_loop_that_is_blocked_at_exit(
 GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import asyncio, threading, time
-from bridge.event_loop import lease, release
-from bridge.waiting import waiter
+from bridge.loops.thread import lease, release
+from bridge.loops.waiters import waiter
 
 async def work(flag, seen):
     for _ in range(3):  # the first starts a thread, which must not see the loop either
@@ -270,7 +272,7 @@ def test_under_gevent() -> None:
 
 
 NEVER_STARTED = """
-from bridge.event_loop import lease
+from bridge.loops.thread import lease
 lease()
 """
 
