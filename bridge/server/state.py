@@ -12,7 +12,7 @@ from time import time
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bridge.errors import Overloaded
-from bridge.runners.desk import Desk
+from bridge.runners.completions import Desk
 from bridge.server.access_log import AccessLog
 from bridge.server.allow_list import AllowList
 from bridge.server.config import Config

@@ -27,7 +27,7 @@ from bridge.errors import (
 from bridge.http.leniency import Leniency
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
-from bridge.runners.desk import Desk
+from bridge.runners.completions import Desk
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import NOWHERE, base_environ, environ_from_scope, take_coding

@@ -22,7 +22,7 @@ from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestErro
 from bridge.http.headers import reason
 from bridge.http.response_head import TEXT_FIELDS, ResponseHead, text_head
 from bridge.runners import Runner
-from bridge.runners.desk import Desk
+from bridge.runners.completions import Desk
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi.call import WsgiCall, logger
 from bridge.wsgi.input import HIGH_WATER, WholeInput, WsgiInput

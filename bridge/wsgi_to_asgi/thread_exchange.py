@@ -21,7 +21,7 @@ from collections.abc import Callable
 from bridge.errors import BridgeError, ClientDisconnected
 from bridge.http.response_head import ResponseHead
 from bridge.runners.base import Runner, holding
-from bridge.runners.desk import Desk
+from bridge.runners.completions import Desk
 from bridge.types import Receive, Send
 from bridge.wsgi.input import HIGH_WATER
 from bridge.wsgi_to_asgi.exchange import Exchange

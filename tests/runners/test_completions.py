@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.runners.desk import Desk
+from bridge.runners.completions import Desk
 
 
 class Handed:
