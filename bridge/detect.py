@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+from bridge.adapters.wsgi_on_asgi.settings import read_settings
 from bridge.arguments.kinds import Kind, check_kind, detect
 from bridge.asgi.versions import from_asgi1, from_asgi2
 from bridge.types import ASGIApp, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from bridge.wsgi_to_asgi.settings import read_settings
 
 
 def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:

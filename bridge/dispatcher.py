@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bridge.adapters.wsgi_on_asgi.settings import read_settings
 from bridge.arguments.checks import KINDS, Check, check_mounting
 from bridge.arguments.kinds import Kind, check_kind, detect
 from bridge.asgi.lifespan import Lifespan, answer_for_all
@@ -28,7 +29,6 @@ from bridge.http.paths import place, split, without_root
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from bridge.wsgi_to_asgi.settings import read_settings
 
 # WebOb takes 2.5 MB, so it is loaded for the first predicate or 404, and not by every server.
 if TYPE_CHECKING:

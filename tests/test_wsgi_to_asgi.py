@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 import bridge
+from bridge.adapters.wsgi_on_asgi.websocket import Refusal
 from bridge.errors import ClientDisconnected, ConfigError, UnsupportedScope
 from bridge.runners.base import holding
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from bridge.wsgi_to_asgi.websocket import Refusal
 from tests.runners.jobs import until
 from tests.support.in_process import http_scope, websocket_scope
 

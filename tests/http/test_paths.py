@@ -10,7 +10,7 @@ from bridge.asgi.scope import scope_from_environ
 from bridge.dispatcher import Dispatcher
 from bridge.http.paths import place, split, without_root
 from bridge.wsgi.environ import environ_from_scope
-from tests.asgi_to_wsgi.direct import environ
+from tests.adapters.asgi_on_wsgi.direct import environ
 
 SAME = ["/api", "/api/", "api", "api/", "//api//"]
 

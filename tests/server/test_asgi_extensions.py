@@ -8,7 +8,7 @@ import pytest
 
 from bridge.errors import IllegalMessage
 from bridge.server.asgi_extensions import hint_head, trailer_lines
-from tests.asgi_to_wsgi.direct import environ, serve
+from tests.adapters.asgi_on_wsgi.direct import environ, serve
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"a/b")]}
 

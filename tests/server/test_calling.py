@@ -15,7 +15,7 @@ from bridge import AsgiToWsgi, Dispatcher
 from bridge.dispatcher import Mount
 from bridge.server.calling import in_own_task
 from bridge.types import Receive, Scope, Send
-from tests.asgi_to_wsgi.direct import LIMIT, call, environ
+from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
 from tests.support.raw import request
 from tests.support.websocket import served
 

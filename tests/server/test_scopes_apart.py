@@ -14,7 +14,7 @@ import trustme
 from bridge import AsgiToWsgi, Dispatcher
 from bridge.types import Receive, Scope, Send
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from tests.asgi_to_wsgi.direct import LIMIT, FileWrapper, call, environ
+from tests.adapters.asgi_on_wsgi.direct import LIMIT, FileWrapper, call, environ
 from tests.support.raw import Client, request
 from tests.support.websocket import served
 

@@ -16,6 +16,8 @@ import logging
 from collections import deque
 from contextvars import Context, copy_context
 
+from bridge.adapters.asgi_on_wsgi.instance import Running
+from bridge.adapters.asgi_on_wsgi.request_body import Upload
 from bridge.asgi.disconnect import Parting, brake, comes_of_leaving
 from bridge.asgi.messages import (
     BODY,
@@ -32,8 +34,6 @@ from bridge.asgi.messages import (
     out_of_order,
 )
 from bridge.asgi.scope import body_length, scope_from_environ
-from bridge.asgi_to_wsgi.running import Running
-from bridge.asgi_to_wsgi.upload import Upload
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.http.response_head import raw_head, text_fields
 from bridge.loops.descriptors import open_file

@@ -18,6 +18,8 @@ from contextvars import Context
 from stat import S_ISREG
 from typing import Any
 
+from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
+from bridge.adapters.wsgi_on_asgi.request_body import Upload, take_whole, too_large
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.http.headers import reason
 from bridge.http.response_head import TEXT_FIELDS, ResponseHead, text_head
@@ -26,8 +28,6 @@ from bridge.runners.completions import Desk
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi.call import WsgiCall, logger
 from bridge.wsgi.input import HIGH_WATER, WholeInput, WsgiInput
-from bridge.wsgi_to_asgi.failure import RaisesOn
-from bridge.wsgi_to_asgi.upload import Upload, take_whole, too_large
 
 
 class Exchange(RaisesOn):

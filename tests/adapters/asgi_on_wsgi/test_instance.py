@@ -17,7 +17,7 @@ import pytest
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import LifespanFailed, SelfRequest
 from bridge.loops import thread as event_loop
-from tests.asgi_to_wsgi.direct import LIMIT, call, environ
+from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
 
 START: dict[str, Any] = {
     "type": "http.response.start",
@@ -159,7 +159,7 @@ class TestLifespan:
 
     def test_blocked_startup(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A31: a startup that blocks the loop is an error that says so, not a hang."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.running.LOOP_GRACE", 0.01)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.instance.LOOP_GRACE", 0.01)
         go = threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -318,7 +318,7 @@ EXIT = """
 import asyncio, os, sys, threading
 from bridge.asgi_to_wsgi import AsgiToWsgi
 sys.path.insert(0, ".")
-from tests.asgi_to_wsgi.direct import environ
+from tests.adapters.asgi_on_wsgi.direct import environ
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":

@@ -18,13 +18,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from bridge.adapters.wsgi_on_asgi.exchange import Exchange
 from bridge.errors import BridgeError, ClientDisconnected
 from bridge.http.response_head import ResponseHead
 from bridge.runners.base import Runner, holding
 from bridge.runners.completions import Desk
 from bridge.types import Receive, Send
 from bridge.wsgi.input import HIGH_WATER
-from bridge.wsgi_to_asgi.exchange import Exchange
 
 LOW_WATER = HIGH_WATER // 2
 

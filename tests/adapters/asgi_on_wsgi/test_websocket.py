@@ -16,10 +16,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
-from tests.asgi_to_wsgi.direct import LIMIT, call, environ
+from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
 from tests.support.websocket import BINARY, CONTINUATION, frame
 
 ACCEPT = {"type": "websocket.accept"}
@@ -230,7 +230,7 @@ class TestOpen:
 
     def test_message_that_is_too_big(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A40: a message over the limit ends the connection with 1009, compressed or not."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.MAX_SIZE", 1000)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket.MAX_SIZE", 1000)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send(ACCEPT)
@@ -310,7 +310,7 @@ class TestEndOfTheConnection:
         self, swallowed: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A26 A40: the thread goes when the connection does; the app is cancelled after that."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.running.FIRST_PAUSE", 0.01)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.instance.FIRST_PAUSE", 0.01)
         cancelled = 0
         ended = threading.Event()
 
@@ -365,9 +365,9 @@ class TestEndOfTheConnection:
     @pytest.mark.parametrize("how", ["reset", "half-closed"])
     def test_app_that_does_not_read(self, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A40: a client that leaves behind messages that nobody takes frees the thread as well."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.PING_INTERVAL", 0.05)
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
-        monkeypatch.setattr("bridge.asgi_to_wsgi.running.FIRST_PAUSE", 0.01)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket_connection.PING_INTERVAL", 0.05)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.instance.FIRST_PAUSE", 0.01)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await receive()
@@ -389,7 +389,7 @@ class TestEndOfTheConnection:
 
     def test_client_that_does_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A40: nor does one hold it that has stopped sending, and takes nothing."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
         raised: list[BaseException] = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -423,7 +423,7 @@ class TestLeftBeforeTheAnswer:
 
         Also one that leaves bytes behind, which nobody reads before the answer.
         """
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.TICK", 0.02)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket.TICK", 0.02)
         heard: list[Any] = []
         begun, cancelled = threading.Event(), threading.Event()
 
@@ -451,7 +451,7 @@ class TestLeftBeforeTheAnswer:
 
     def test_late_accept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A40: a WebSocket accepted when the host has let go never opens, on nobody's socket."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.TICK", 0.02)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket.TICK", 0.02)
         raised: list[BaseException] = []
         go, done = threading.Event(), threading.Event()
 
@@ -575,7 +575,7 @@ class TestHostThatEnds:
 class TestTime:
     def test_silent_client_is_pinged(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A40: a client that answers pings is kept, however silent it is."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.PING_INTERVAL", 1.0)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket_connection.PING_INTERVAL", 1.0)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send(ACCEPT)
@@ -588,8 +588,8 @@ class TestTime:
     @pytest.mark.parametrize("closes", [False, True])
     def test_dead_client_is_given_up(self, closes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         """A40: a client that answers neither pings nor a close frame does not hold the thread."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.PING_INTERVAL", 0.05)
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket_connection.PING_INTERVAL", 0.05)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket_connection.CLOSE_TIMEOUT", 0.05)
         heard: list[Any] = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -685,7 +685,7 @@ class TestRefused:
 
     def test_by_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A22 A40: an app that does not answer the handshake in time is cancelled."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.websocket.TICK", 0.02)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket.TICK", 0.02)
         cancelled = threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:

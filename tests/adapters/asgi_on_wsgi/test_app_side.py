@@ -15,7 +15,7 @@ from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.loops.thread import LoopThread
 from bridge.loops.waiters import ThreadWaiter
-from tests.asgi_to_wsgi.direct import (
+from tests.adapters.asgi_on_wsgi.direct import (
     LIMIT,
     FileWrapper,
     StopEarly,
@@ -499,7 +499,7 @@ class TestUnfinished:
 class TestTimeouts:
     @pytest.fixture(autouse=True)
     def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bridge.asgi_to_wsgi.exchange.TICK", 0.02)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.exchange.TICK", 0.02)
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_never_answering(self, method: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -606,7 +606,7 @@ class TestMisbehaviour:
 
     def test_swallowing_cancellation(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A26: an app that swallows its cancellation is cancelled again, until it ends."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.running.FIRST_PAUSE", 0.01)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.instance.FIRST_PAUSE", 0.01)
         swallowed = 0
         ended = threading.Event()
 
@@ -755,7 +755,7 @@ class TestEarlyClose:
 class TestGoneClients:
     def test_seen_while_the_app_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A12: where the host can tell, the app hears that the client is gone before it sends."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.exchange.TICK", 0.02)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.exchange.TICK", 0.02)
         gone = threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -768,7 +768,7 @@ class TestGoneClients:
 
     def test_in_mid_response(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A12 A26: a stream whose client is gone ends as broken, never as whole."""
-        monkeypatch.setattr("bridge.asgi_to_wsgi.exchange.TICK", 0.02)
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.exchange.TICK", 0.02)
         gone = threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from bridge.asgi_to_wsgi.hosts import client_is_gone, plain_socket, websocket_socket
-from tests.asgi_to_wsgi.direct import environ, serve
-from tests.asgi_to_wsgi.test_response import START, body, sending, start
+from bridge.adapters.asgi_on_wsgi.host_quirks import client_is_gone, plain_socket, websocket_socket
+from tests.adapters.asgi_on_wsgi.direct import environ, serve
+from tests.adapters.asgi_on_wsgi.test_app_side import START, body, sending, start
 
 
 @pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])

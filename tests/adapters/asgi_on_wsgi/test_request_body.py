@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.adapters.asgi_on_wsgi.request_body import PIECE
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.asgi_to_wsgi.upload import PIECE
-from tests.asgi_to_wsgi.direct import LIMIT, call, environ, serve
+from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ, serve
 
 START: dict[str, Any] = {
     "type": "http.response.start",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from bridge.adapters.asgi_on_wsgi.instance import Settings
 from bridge.arguments.checks import KINDS, Check, read_all
 from bridge.arguments.kinds import a_type, check_kind, other_kind
 from bridge.asgi.lifespan import Mode
-from bridge.asgi_to_wsgi.running import Settings
 from bridge.errors import ConfigError
 
 _SECONDS = Check(kind=KINDS["Seconds"], least=0, zero="any")

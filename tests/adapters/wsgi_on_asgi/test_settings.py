@@ -114,7 +114,7 @@ def test_multiprocess_on_our_server() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_multiprocess_under_gunicorn(workers: int, start_host: StartHost) -> None:
     """W9, P10: a worker of several says that there are others."""
-    target, options = "tests.test_wsgi_to_asgi_settings:app", (f"--workers={workers}",)
+    target, options = "tests.adapters.wsgi_on_asgi.test_settings:app", (f"--workers={workers}",)
     host = start_host(hosts.gunicorn(target, *options, worker=hosts.BRIDGE_WORKER))
     with raw.Client(host.connect()) as client:
         assert client.get("/").body == repr(workers > 1).encode()

@@ -29,6 +29,9 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from bridge.adapters.asgi_on_wsgi.host_quirks import giving_hosts, has_ended, websocket_socket
+from bridge.adapters.asgi_on_wsgi.instance import Running
+from bridge.adapters.asgi_on_wsgi.websocket_connection import Connection
 from bridge.asgi.disconnect import comes_of_leaving
 from bridge.asgi.messages import (
     ACCEPT,
@@ -44,9 +47,6 @@ from bridge.asgi.messages import (
     following,
 )
 from bridge.asgi.scope import websocket_scope_from_environ
-from bridge.asgi_to_wsgi.hosts import giving_hosts, has_ended, websocket_socket
-from bridge.asgi_to_wsgi.running import Running
-from bridge.asgi_to_wsgi.websocket_connection import Connection
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
 from bridge.http.headers import reason
 from bridge.http.response_head import raw_head, text_fields

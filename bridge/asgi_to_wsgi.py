@@ -21,13 +21,13 @@ import os
 import weakref
 from collections.abc import Iterable
 
+from bridge.adapters.asgi_on_wsgi.exchange import HttpExchange
+from bridge.adapters.asgi_on_wsgi.host_quirks import only_loads
+from bridge.adapters.asgi_on_wsgi.instance import Running
+from bridge.adapters.asgi_on_wsgi.settings import check_app, make_settings
+from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
-from bridge.asgi_to_wsgi.exchange import HttpExchange
-from bridge.asgi_to_wsgi.hosts import only_loads
-from bridge.asgi_to_wsgi.running import Running
-from bridge.asgi_to_wsgi.settings import check_app, make_settings
-from bridge.asgi_to_wsgi.websocket import WebSocketExchange
 from bridge.errors import Overloaded, RequestError, SelfRequest
 from bridge.http.headers import reason
 from bridge.types import ASGIApp, Environ, StartResponse

@@ -26,6 +26,7 @@ from typing import Any
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
+from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
 from bridge.errors import AppLoadError, ClientDisconnected
 from bridge.http.response_head import ResponseHead, text_head
 from bridge.runners.base import current
@@ -34,7 +35,6 @@ from bridge.runners.thread import ThreadRunner
 from bridge.runners.threads import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall, logger
-from bridge.wsgi_to_asgi.failure import RaisesOn
 
 #: Bytes of an app's answer to the handshake, or of its refusal.
 _HEAD_LIMIT = 65536

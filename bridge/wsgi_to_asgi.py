@@ -16,6 +16,9 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any
 
+from bridge.adapters.wsgi_on_asgi.exchange import Exchange, GreenletExchange, InlineExchange
+from bridge.adapters.wsgi_on_asgi.in_thread import ThreadExchange
+from bridge.adapters.wsgi_on_asgi.settings import OF_THREADS, check_app, read_settings
 from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS
 from bridge.errors import (
     AppLoadError,
@@ -32,9 +35,6 @@ from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import NOWHERE, base_environ, environ_from_scope, take_coding
 from bridge.wsgi.input import SPOOL, needs_length
-from bridge.wsgi_to_asgi.exchange import Exchange, GreenletExchange, InlineExchange
-from bridge.wsgi_to_asgi.settings import OF_THREADS, check_app, read_settings
-from bridge.wsgi_to_asgi.thread_exchange import ThreadExchange
 
 __all__ = ["WsgiToAsgi"]
 
@@ -291,7 +291,7 @@ class WsgiToAsgi:
         environ["wsgi.errors"] = sys.stderr or NOWHERE
         del environ["bridge.disconnected"]  # a place that only HTTP fills
         # Loaded where it is used: plain HTTP apps do without the library.
-        module = import_module("bridge.wsgi_to_asgi.websocket")
+        module = import_module("bridge.adapters.wsgi_on_asgi.websocket")
         await module.Conversation(scope, receive, send).run(self.app, environ)
 
     # --------------------------------------------------------- lifespan
