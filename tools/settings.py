@@ -12,9 +12,9 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from bridge.server.config import SETTINGS
-from bridge.server.equivalents import GUNICORN, UVICORN
-from bridge.server.settings import Setting
+from bridge.server.config.config import SETTINGS
+from bridge.server.config.equivalents import GUNICORN, UVICORN
+from bridge.server.config.setting import Setting
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "settings.md"
@@ -24,7 +24,7 @@ CODE = ROOT / "bridge"
 HEAD = """\
 # Settings
 
-<!-- Made from bridge/server/config.py by scripts/fix. -->
+<!-- Made from bridge/server/config/config.py by scripts/fix. -->
 
 Every setting of the server, by the option of `asgi-bridge serve`. Each can be said in four ways;
 where several say something, the higher one wins:
@@ -68,7 +68,7 @@ certificates again, and stops a server whose terminal was closed, unless it was 
 ABOVE_EQUIVALENTS = """\
 # Coming from uvicorn or Gunicorn
 
-<!-- Made from bridge/server/equivalents.py by scripts/fix. -->
+<!-- Made from bridge/server/config/equivalents.py by scripts/fix. -->
 
 Most options of `uvicorn` (0.54) and `gunicorn` (27) are options of `asgi-bridge serve`, by the same
 name ([settings](settings.md) has all, with their aliases). These are not; typed all the same, they

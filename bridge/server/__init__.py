@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.server import Server, serve
 
 __all__ = ["Config", "Server", "serve"]

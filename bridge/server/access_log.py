@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Final, TypeAlias
 
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.log_format import FORMATS, Record, compile_format, tells_time
 from bridge.server.logs import in_colour, line_handler, write_lines
 

@@ -14,7 +14,7 @@ import sys
 import termios
 from typing import Any
 
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 
 #: In Linux's ``struct tcp_info``, ``tcpi_bytes_acked``: what the client has acknowledged so far.
 _ACKED = struct.Struct("=120xQ")

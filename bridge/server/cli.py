@@ -24,14 +24,14 @@ import click
 import bridge
 from bridge.arguments.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
-from bridge.server.config import SETTINGS, Config
-from bridge.server.equivalents import equivalent
+from bridge.server.config.config import SETTINGS, Config
+from bridge.server.config.equivalents import equivalent
+from bridge.server.config.setting import Setting
+from bridge.server.config.sources import Layer, ignored_variables, make_config
 from bridge.server.logs import open_standard_descriptors
 from bridge.server.orders import STARTING_LIMIT
 from bridge.server.server import Server
-from bridge.server.settings import Setting
 from bridge.server.signals import end_within
-from bridge.server.sources import Layer, ignored_variables, make_config
 from bridge.server.stopping import CUT_GRACE
 
 FAILED, NOT_STARTED = 1, 3

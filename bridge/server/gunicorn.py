@@ -36,8 +36,8 @@ from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed, counted
 from bridge.server.access_log import AccessLog, on_loop
-from bridge.server.config import Config
-from bridge.server.gunicorn_settings import worker_config
+from bridge.server.config.config import Config
+from bridge.server.config.gunicorn_settings import worker_config
 from bridge.server.handlers import wsgi_apps
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener

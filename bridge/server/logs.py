@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO, TypeAlias
 
 from bridge.errors import ConfigError
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 
 #: A handler of the standard library that writes lines to a stream, or to a file.
 LineHandler: TypeAlias = logging.StreamHandler[Any]

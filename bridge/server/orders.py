@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.signals import Interrupted
 from bridge.server.stopping import CANCEL_GRACE, CUT_GRACE
 

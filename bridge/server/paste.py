@@ -11,7 +11,7 @@ import click
 
 from bridge.errors import ConfigError
 from bridge.server.cli import run
-from bridge.server.sources import from_ini
+from bridge.server.config.sources import from_ini
 
 
 def serve_paste(app: Any, global_conf: Mapping[str, str] | None = None, /, **settings: str) -> int:

@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from bridge.runners import Runner
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.handlers import wsgi_apps
 from bridge.types import ASGIApp
 

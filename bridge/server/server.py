@@ -23,7 +23,8 @@ from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
 from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.announcement import announcement
-from bridge.server.config import Config
+from bridge.server.config.config import Config
+from bridge.server.config.sources import from_python
 from bridge.server.handlers import WebSockets, make_handler, runners_of, stop_runners
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener, banner, open_listeners
@@ -34,7 +35,6 @@ from bridge.server.orders import Orders
 from bridge.server.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
 from bridge.server.running import hand_on
 from bridge.server.signals import Interrupted, Signals, Terminal
-from bridge.server.sources import from_python
 from bridge.server.state import TICK, ServerState
 from bridge.server.stopping import CUT_GRACE, Draining, unless
 from bridge.server.tls import make_context, reload_certificates

@@ -15,7 +15,7 @@ from bridge.errors import Overloaded
 from bridge.runners.completions import Desk
 from bridge.server.access_log import AccessLog
 from bridge.server.allow_list import AllowList
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.forwarded import Forwarded
 from bridge.server.refusals import Refusals
 from bridge.server.request import HeadParser

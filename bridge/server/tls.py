@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.errors import ConfigError
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 
 _VERIFY: Final = {
     "none": ssl.CERT_NONE,

@@ -22,7 +22,7 @@ from bridge.asgi import messages as grammar
 from bridge.errors import IllegalMessage, RequestError
 from bridge.http.headers import is_token
 from bridge.http.response_head import raw_fields
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.request_head import RequestHead
 from bridge.types import Message, RawHeaders
 

@@ -15,7 +15,7 @@ from bridge.detect import as_asgi, as_wsgi
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import ConfigError
 from bridge.runners import InlineRunner
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
 

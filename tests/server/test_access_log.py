@@ -12,7 +12,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.server.access_log import AccessLog, make_access_logger, on_loop
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from tests.support.records import Record
 
 # ------------------------------------------------------------- writing

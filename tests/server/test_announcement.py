@@ -10,7 +10,7 @@ import pytest
 from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi2
 from bridge.runners import InlineRunner
 from bridge.server.announcement import announcement
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.running import hand_on
 from tests.conftest import StartHost
 from tests.support import hosts

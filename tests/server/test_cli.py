@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import bridge
 from bridge.server.cli import main
-from bridge.server.config import SETTINGS
+from bridge.server.config.config import SETTINGS
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.waiting import eventually

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.listeners import Listener, banner, open_listeners
 from tests.support.hosts import ROOT
 
@@ -278,7 +278,7 @@ def test_the_mode_comes_with_the_socket(
 STARTER = """
 import sys
 from bridge.errors import ConfigError
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.listeners import open_listeners
 print("ready", flush=True)
 sys.stdin.readline()
@@ -429,7 +429,7 @@ def test_descriptors_that_are_no_sockets(opened: ExitStack) -> None:
 
 SYSTEMD = """
 import os, socket, sys
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.listeners import open_listeners
 
 first = socket.socket(fileno=int(sys.argv[1]))

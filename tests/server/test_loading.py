@@ -10,7 +10,7 @@ import pytest
 
 from bridge.dispatcher import Dispatcher
 from bridge.errors import AppLoadError, ConfigError
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.loading import load, load_app
 
 

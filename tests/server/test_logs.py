@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.logs import (
     coloured_status,
     configure_logging,
@@ -46,7 +46,7 @@ def _loggers_as_they_were() -> Iterator[None]:
 
 RUN = """
 import logging, sys
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.logs import configure_logging
 configure_logging(Config(**eval(sys.argv[1])))
 logging.getLogger("bridge.error").info("to the operator")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge import Dispatcher
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.types import Receive, Scope, Send
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.conftest import StartHost

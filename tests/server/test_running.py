@@ -13,8 +13,8 @@ import pytest
 import bridge
 from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi
 from bridge.errors import ConfigError
-from bridge.server.config import Config
-from bridge.server.sources import from_python, make_config
+from bridge.server.config.config import Config
+from bridge.server.config.sources import from_python, make_config
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.raw import Client

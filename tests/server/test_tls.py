@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bridge.errors import ConfigError
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.tls import ServerContext, make_context, reload_certificates, tls_extension
 from tests.conftest import StartHost
 from tests.support.hosts import Host, bridge

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.handlers import make_handler
 from bridge.server.http import HttpProtocol
 from bridge.server.loop import new_event_loop

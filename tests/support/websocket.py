@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
-from bridge.server.config import Config
+from bridge.server.config.config import Config
 from bridge.server.loop import new_event_loop
 from bridge.server.server import Server
 from bridge.types import Message, Receive, Scope, Send

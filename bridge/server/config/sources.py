@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
-from bridge.server.config import SETTINGS, Config
-from bridge.server.equivalents import equivalent
+from bridge.server.config.config import SETTINGS, Config
+from bridge.server.config.equivalents import equivalent
 
 #: Values by the setting's name, each with a label that names where it was found.
 Layer: TypeAlias = dict[str, tuple[object, str]]

@@ -10,8 +10,8 @@ from gunicorn.config import KNOWN_SETTINGS
 from gunicorn.config import Config as GunicornConfig
 
 from bridge.errors import ConfigError
-from bridge.server.config import Config
-from bridge.server.gunicorn_settings import KEPT, OBEYED, REFUSED, UNUSED, worker_config
+from bridge.server.config.config import Config
+from bridge.server.config.gunicorn_settings import KEPT, OBEYED, REFUSED, UNUSED, worker_config
 
 
 def converted(**settings: Any) -> Config:

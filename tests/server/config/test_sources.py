@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.server.sources import ignored_variables, make_config, unknown_variables
+from bridge.server.config.sources import ignored_variables, make_config, unknown_variables
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.arguments.checks import KINDS
 from bridge.errors import ConfigError
-from bridge.server.config import SETTINGS, Config
+from bridge.server.config.config import SETTINGS, Config
 
 
 def error(**settings: object) -> str:

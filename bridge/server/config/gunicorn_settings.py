@@ -18,8 +18,8 @@ import ssl
 from typing import Any, Final
 
 from bridge.errors import ConfigError
-from bridge.server.config import Config
-from bridge.server.sources import Layer, ignored_variables, make_config
+from bridge.server.config.config import Config
+from bridge.server.config.sources import Layer, ignored_variables, make_config
 
 logger = logging.getLogger("bridge.error")
 

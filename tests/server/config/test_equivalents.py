@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from bridge.errors import ConfigError
 from bridge.server.cli import main
-from bridge.server.config import SETTINGS
-from bridge.server.equivalents import GUNICORN, UVICORN, WAITRESS, equivalent
-from bridge.server.sources import from_python, make_config, unknown_variables
+from bridge.server.config.config import SETTINGS
+from bridge.server.config.equivalents import GUNICORN, UVICORN, WAITRESS, equivalent
+from bridge.server.config.sources import from_python, make_config, unknown_variables
 
 OURS = {option for each in main.commands["serve"].params for option in each.opts}  # type: ignore[attr-defined]
 OURS |= {option for each in main.commands["serve"].params for option in each.secondary_opts}  # type: ignore[attr-defined]

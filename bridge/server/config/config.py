@@ -20,8 +20,8 @@ from bridge.arguments.checks import (
     Texts,
 )
 from bridge.errors import ConfigError
+from bridge.server.config.setting import Setting, running, setting, settings_of
 from bridge.server.forwarded import FAMILIES
-from bridge.server.settings import Setting, running, setting, settings_of
 
 _APP = "The app"
 _RUNNER = "How WSGI apps run"
