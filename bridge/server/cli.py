@@ -28,7 +28,7 @@ from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
 from bridge.server.config.setting import Setting
 from bridge.server.config.sources import Layer, ignored_variables, make_config
-from bridge.server.logs import open_standard_descriptors
+from bridge.server.logs.loggers import open_standard_descriptors
 from bridge.server.orders import STARTING_LIMIT
 from bridge.server.server import Server
 from bridge.server.signals import end_within

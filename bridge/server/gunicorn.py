@@ -35,13 +35,13 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed, counted
-from bridge.server.access_log import AccessLog, on_loop
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
 from bridge.server.handlers import wsgi_apps
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener
-from bridge.server.log_format import Record
+from bridge.server.logs.access_format import Record
+from bridge.server.logs.access_log import AccessLog, on_loop
 from bridge.server.loop import complete, own_loop
 from bridge.server.server import Server
 from bridge.server.signals import Signals

@@ -23,7 +23,7 @@ from bridge.server.chunked import ChunkedBody
 from bridge.server.draining import Drain
 from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
 from bridge.server.identity import Identity
-from bridge.server.refusals import refusal
+from bridge.server.logs.refusals import refusal
 from bridge.server.request import SHORT
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.server.state import HIGH_WATER, ServerState

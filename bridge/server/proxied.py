@@ -15,8 +15,8 @@ import logging
 
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
+from bridge.server.logs.refusals import PROXY_HEADER
 from bridge.server.proxy_protocol import Proxied, ProxyHeader
-from bridge.server.refusals import PROXY_HEADER
 
 logger = logging.getLogger("bridge.error")
 

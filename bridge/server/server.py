@@ -21,7 +21,6 @@ from typing import Any
 from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
-from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.announcement import announcement
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
@@ -29,7 +28,8 @@ from bridge.server.handlers import WebSockets, make_handler, runners_of, stop_ru
 from bridge.server.http import HttpProtocol
 from bridge.server.listeners import Listener, banner, open_listeners
 from bridge.server.loading import load
-from bridge.server.logs import configure_logging, keep_talking, reopen_log_files
+from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
+from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
 from bridge.server.loop import complete, hidden_loop, own_loop
 from bridge.server.orders import Orders
 from bridge.server.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol

@@ -24,9 +24,9 @@ from typing import Final
 
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
+from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER, refusal
 from bridge.server.proxied import AnnouncedHttpProtocol, not_allowed
 from bridge.server.proxy_protocol import Proxied, ProxyHeader
-from bridge.server.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER, refusal
 from bridge.server.state import ServerState
 from bridge.server.tls import SHUTDOWN_TIMEOUT
 from bridge.server.writing import LINGER

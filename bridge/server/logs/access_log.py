@@ -14,8 +14,8 @@ from contextvars import Context, copy_context
 from typing import Final, TypeAlias
 
 from bridge.server.config.config import Config
-from bridge.server.log_format import FORMATS, Record, compile_format, tells_time
-from bridge.server.logs import in_colour, line_handler, write_lines
+from bridge.server.logs.access_format import FORMATS, Record, compile_format, tells_time
+from bridge.server.logs.loggers import in_colour, line_handler, write_lines
 
 #: Seconds for which a line waits for others. A write for each would cost more than the line: in a
 #: worker thread most of all, which gives the interpreter away with every system call.

@@ -27,7 +27,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from bridge.errors import ConfigError
 from bridge.http.headers import reason
-from bridge.server.logs import coloured_status
+from bridge.server.logs.loggers import coloured_status
 from bridge.types import RawHeaders
 
 Address = tuple[str, int]

@@ -16,7 +16,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.server.config.config import Config
-from bridge.server.logs import (
+from bridge.server.logs.loggers import (
     coloured_status,
     configure_logging,
     line_handler,
@@ -47,7 +47,7 @@ def _loggers_as_they_were() -> Iterator[None]:
 RUN = """
 import logging, sys
 from bridge.server.config.config import Config
-from bridge.server.logs import configure_logging
+from bridge.server.logs.loggers import configure_logging
 configure_logging(Config(**eval(sys.argv[1])))
 logging.getLogger("bridge.error").info("to the operator")
 logging.getLogger("bridge.error").debug("a detail")

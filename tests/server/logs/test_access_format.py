@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ConfigError
-from bridge.server.log_format import FORMATS, compile_format, tells_time
+from bridge.server.logs.access_format import FORMATS, compile_format, tells_time
 from tests.support.records import Record
 
 TIME = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"

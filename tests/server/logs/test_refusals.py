@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from bridge.errors import Overloaded, RequestError
-from bridge.server.refusals import EVERY, HANDSHAKE, Refusals
+from bridge.server.logs.refusals import EVERY, HANDSHAKE, Refusals
 from tests.conftest import StartHost
 from tests.support.hosts import BRIDGE_WORKER, Command, bridge, gunicorn
 from tests.support.raw import Client, request

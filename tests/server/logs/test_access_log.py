@@ -11,8 +11,8 @@ from io import StringIO
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.server.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.config.config import Config
+from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
 from tests.support.records import Record
 
 # ------------------------------------------------------------- writing
