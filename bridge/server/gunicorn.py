@@ -39,10 +39,10 @@ from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
 from bridge.server.handlers import wsgi_apps
 from bridge.server.http import HttpProtocol
-from bridge.server.listeners import Listener
 from bridge.server.logs.access_format import Record
 from bridge.server.logs.access_log import AccessLog, on_loop
 from bridge.server.loop import complete, own_loop
+from bridge.server.network.listeners import Listener
 from bridge.server.server import Server
 from bridge.server.signals import Signals
 from bridge.types import ASGIApp

@@ -12,8 +12,8 @@ import socket
 from typing import Any
 
 from bridge.server.deadlines import Deadlines
+from bridge.server.network.tls import tls_extension
 from bridge.server.request_head import RequestHead
-from bridge.server.tls import tls_extension
 from bridge.types import Environ
 from bridge.wsgi.environ import add_client
 

@@ -16,7 +16,7 @@ import logging
 from bridge.errors import RequestError
 from bridge.server.http import HttpProtocol
 from bridge.server.logs.refusals import PROXY_HEADER
-from bridge.server.proxy_protocol import Proxied, ProxyHeader
+from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader
 
 logger = logging.getLogger("bridge.error")
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from bridge.errors import RequestError
 from bridge.http.headers import content_length, is_token, members
-from bridge.server.forwarded import FORWARDING_HEADERS, Resolved
+from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Resolved
 from bridge.server.request_line import RequestLine
 
 #: `RequestHead.length` of a body whose end the chunks tell.

@@ -26,19 +26,19 @@ from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
 from bridge.server.handlers import WebSockets, make_handler, runners_of, stop_runners
 from bridge.server.http import HttpProtocol
-from bridge.server.listeners import Listener, banner, open_listeners
 from bridge.server.loading import load
 from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
 from bridge.server.loop import complete, hidden_loop, own_loop
+from bridge.server.network.acceptor import TlsListener
+from bridge.server.network.listeners import Listener, banner, open_listeners
+from bridge.server.network.tls import make_context, reload_certificates
 from bridge.server.orders import Orders
 from bridge.server.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
 from bridge.server.running import hand_on
 from bridge.server.signals import Interrupted, Signals, Terminal
 from bridge.server.state import TICK, ServerState
 from bridge.server.stopping import CUT_GRACE, Draining, unless
-from bridge.server.tls import make_context, reload_certificates
-from bridge.server.tls_accept import TlsListener
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")

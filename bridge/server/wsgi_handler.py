@@ -22,9 +22,9 @@ from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
-from bridge.server.forwarded import Resolved
 from bridge.server.http import HttpProtocol
 from bridge.server.lazy_scope import SEED, LazyScope
+from bridge.server.proxy.forwarded import Resolved
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi.call import WsgiCall

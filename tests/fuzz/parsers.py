@@ -15,8 +15,8 @@ import atheris
 with atheris.instrument_imports(include=["bridge"]):
     from bridge.errors import RequestError
     from bridge.server.chunked import ChunkedBody
-    from bridge.server.forwarded import Forwarded
-    from bridge.server.proxy_protocol import ProxyHeader
+    from bridge.server.proxy.forwarded import Forwarded
+    from bridge.server.proxy.proxy_protocol import ProxyHeader
     from bridge.server.request import HeadParser
 
 from tests.support.corpus import cases

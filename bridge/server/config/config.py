@@ -21,7 +21,7 @@ from bridge.arguments.checks import (
 )
 from bridge.errors import ConfigError
 from bridge.server.config.setting import Setting, running, setting, settings_of
-from bridge.server.forwarded import FAMILIES
+from bridge.server.proxy.forwarded import FAMILIES
 
 _APP = "The app"
 _RUNNER = "How WSGI apps run"

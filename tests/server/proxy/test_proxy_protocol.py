@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import RequestError
-from bridge.server.proxy_protocol import V1_LIMIT, V2_LIMIT, Proxied, ProxyHeader
+from bridge.server.proxy.proxy_protocol import V1_LIMIT, V2_LIMIT, Proxied, ProxyHeader
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 

@@ -16,7 +16,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.server.config.config import Config
-from bridge.server.listeners import Listener, banner, open_listeners
+from bridge.server.network.listeners import Listener, banner, open_listeners
 from tests.support.hosts import ROOT
 
 
@@ -279,7 +279,7 @@ STARTER = """
 import sys
 from bridge.errors import ConfigError
 from bridge.server.config.config import Config
-from bridge.server.listeners import open_listeners
+from bridge.server.network.listeners import open_listeners
 print("ready", flush=True)
 sys.stdin.readline()
 try:
@@ -430,7 +430,7 @@ def test_descriptors_that_are_no_sockets(opened: ExitStack) -> None:
 SYSTEMD = """
 import os, socket, sys
 from bridge.server.config.config import Config
-from bridge.server.listeners import open_listeners
+from bridge.server.network.listeners import open_listeners
 
 first = socket.socket(fileno=int(sys.argv[1]))
 second = socket.socket(fileno=int(sys.argv[2]))

@@ -27,7 +27,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bridge.errors import RequestError
-from bridge.server.allow_list import AllowList, ip_address
+from bridge.server.proxy.allow_list import AllowList, ip_address
 
 Address = tuple[str, int]
 #: ``(host, port)``, or ``(path, None)`` on a Unix socket.

@@ -25,8 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bridge.errors import ConfigError
-from bridge.server.binding import cannot_bind, listen
 from bridge.server.config.config import Config
+from bridge.server.network.binding import cannot_bind, listen
 
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
 _SYSTEMD_START = 3

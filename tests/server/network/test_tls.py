@@ -29,7 +29,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from bridge.errors import ConfigError
 from bridge.server.config.config import Config
-from bridge.server.tls import ServerContext, make_context, reload_certificates, tls_extension
+from bridge.server.network.tls import (
+    ServerContext,
+    make_context,
+    reload_certificates,
+    tls_extension,
+)
 from tests.conftest import StartHost
 from tests.support.hosts import Host, bridge
 from tests.support.waiting import eventually
