@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bridge.errors import BridgeError, RequestError, peer_name
 from bridge.server.exchange import Exchange
-from bridge.server.unread_end import FINISHED, GONE, unread_end
-from bridge.server.writing import Writing
+from bridge.server.transport.output import Writing
+from bridge.server.transport.unread_end import FINISHED, GONE, unread_end
 
 #: Seconds after a half-close until the app is told that the client has left.
 HALF_CLOSE_GRACE = 2.0

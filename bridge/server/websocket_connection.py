@@ -28,9 +28,9 @@ from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import brake
 from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
 from bridge.server.state import HIGH_WATER, ServerState
-from bridge.server.unread_end import GONE, unread_end
+from bridge.server.transport.output import Writing
+from bridge.server.transport.unread_end import GONE, unread_end
 from bridge.server.websocket_frames import BINARY, TEXT, Frames, head_of
-from bridge.server.writing import Writing
 from bridge.types import Message
 
 logger = logging.getLogger("bridge.error")

@@ -19,7 +19,7 @@ from typing import Any
 from bridge.errors import ClientDisconnected, WaitNotPossible
 from bridge.http.response_head import ResponseHead
 from bridge.loops.descriptors import Duplicate
-from bridge.server.wire import NO_WIRE, NoWire, Wire
+from bridge.server.transport.socket_writer import NO_WIRE, NoWire, Wire
 from bridge.server.wsgi_handler import WsgiExchange
 from bridge.types import TextHeaders
 from bridge.wsgi.call import WsgiCall

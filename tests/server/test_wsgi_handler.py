@@ -12,7 +12,7 @@ import pytest
 
 from bridge.errors import ClientDisconnected
 from bridge.server.http import HttpProtocol
-from bridge.server.writing import Writing
+from bridge.server.transport.output import Writing
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request
 from tests.support.waiting import eventually

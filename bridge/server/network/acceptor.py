@@ -29,7 +29,7 @@ from bridge.server.network.tls import SHUTDOWN_TIMEOUT
 from bridge.server.proxied import AnnouncedHttpProtocol, not_allowed
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader
 from bridge.server.state import ServerState
-from bridge.server.writing import LINGER
+from bridge.server.transport.output import LINGER
 
 logger = logging.getLogger("bridge.error")
 

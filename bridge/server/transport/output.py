@@ -17,9 +17,9 @@ import struct
 from collections.abc import Callable, Sequence
 
 from bridge.errors import ClientDisconnected, peer_name
-from bridge.server.backlog import Backlog, acknowledged, in_kernel
 from bridge.server.state import HIGH_WATER, ServerState
-from bridge.server.wire import Wire
+from bridge.server.transport.backlog import Backlog, acknowledged, in_kernel
+from bridge.server.transport.socket_writer import Wire
 
 logger = logging.getLogger("bridge.error")
 

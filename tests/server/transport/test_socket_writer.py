@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from bridge.server.wire import Wire
+from bridge.server.transport.socket_writer import Wire
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
