@@ -12,7 +12,7 @@ from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.server.asgi_extensions import hint_head, open_path, trailer_lines
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
 from bridge.types import Message
 
 # Phases, as small numbers: compared on every message. While the head is held, it matters whether

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from bridge.errors import RequestError
 from bridge.http.headers import content_length, is_token, members
+from bridge.server.http1.request_line import RequestLine
 from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Resolved
-from bridge.server.request_line import RequestLine
 
 #: `RequestHead.length` of a body whose end the chunks tell.
 CHUNKED: Final = -1

@@ -25,7 +25,8 @@ from bridge.server.announcement import announcement
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
 from bridge.server.handlers import WebSockets, make_handler, runners_of, stop_runners
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
 from bridge.server.loading import load
 from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
@@ -34,7 +35,6 @@ from bridge.server.network.acceptor import TlsListener
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.tls import make_context, reload_certificates
 from bridge.server.orders import Orders
-from bridge.server.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
 from bridge.server.running import hand_on
 from bridge.server.signals import Interrupted, Signals, Terminal
 from bridge.server.state import TICK, ServerState

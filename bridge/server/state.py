@@ -14,11 +14,11 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from bridge.errors import Overloaded
 from bridge.runners.completions import Desk
 from bridge.server.config.config import Config
+from bridge.server.http1.parser import HeadParser
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
 from bridge.server.proxy.allow_list import AllowList
 from bridge.server.proxy.forwarded import Forwarded
-from bridge.server.request import HeadParser
 
 #: Bytes that may wait on one side of the bridge for the other (S12, W21, W39, A20).
 HIGH_WATER = 64 * 1024

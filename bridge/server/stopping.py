@@ -17,9 +17,9 @@ from typing import Any
 
 from bridge.errors import counted
 from bridge.server.asgi_handler import AsgiExchange
-from bridge.server.draining import Drain
 from bridge.server.handlers import runners_of, stop_runners
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.discard import Drain
 from bridge.server.state import ServerState
 from bridge.types import ASGIApp
 

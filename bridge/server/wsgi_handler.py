@@ -22,7 +22,7 @@ from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
 from bridge.server.asgi_handler import make_scope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
 from bridge.server.lazy_scope import SEED, LazyScope
 from bridge.server.proxy.forwarded import Resolved
 from bridge.server.request_head import CHUNKED, RequestHead

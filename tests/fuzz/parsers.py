@@ -14,10 +14,10 @@ import atheris
 
 with atheris.instrument_imports(include=["bridge"]):
     from bridge.errors import RequestError
-    from bridge.server.chunked import ChunkedBody
+    from bridge.server.http1.chunked import ChunkedBody
+    from bridge.server.http1.parser import HeadParser
     from bridge.server.proxy.forwarded import Forwarded
     from bridge.server.proxy.proxy_protocol import ProxyHeader
-    from bridge.server.request import HeadParser
 
 from tests.support.corpus import cases
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
 from tests.support.websocket import Served, served
 
 #: Large, and needed by few apps or few requests.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.errors import RequestError
-from bridge.server.request import SHORT, HeadParser
+from bridge.server.http1.parser import SHORT, HeadParser
 from tests.conftest import StartHost
 from tests.support.hosts import bridge
 from tests.support.raw import Client, request

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge import WsgiToAsgi
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import request
 from tests.support.websocket import served

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ClientDisconnected
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
 from bridge.server.transport.output import Writing
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request

@@ -23,10 +23,10 @@ from collections.abc import Callable
 from typing import Final
 
 from bridge.errors import RequestError
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.proxied import AnnouncedHttpProtocol, not_allowed
 from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER, refusal
 from bridge.server.network.tls import SHUTDOWN_TIMEOUT
-from bridge.server.proxied import AnnouncedHttpProtocol, not_allowed
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader
 from bridge.server.state import ServerState
 from bridge.server.transport.output import LINGER

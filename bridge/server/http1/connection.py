@@ -19,12 +19,12 @@ from typing import Protocol, cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
 from bridge.http.headers import reason
-from bridge.server.chunked import ChunkedBody
-from bridge.server.draining import Drain
 from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
-from bridge.server.identity import Identity
+from bridge.server.http1.chunked import ChunkedBody
+from bridge.server.http1.discard import Drain
+from bridge.server.http1.identity import Identity
+from bridge.server.http1.parser import SHORT
 from bridge.server.logs.refusals import refusal
-from bridge.server.request import SHORT
 from bridge.server.request_head import CHUNKED, RequestHead
 from bridge.server.state import HIGH_WATER, ServerState
 

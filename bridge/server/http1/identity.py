@@ -11,7 +11,7 @@ import asyncio
 import socket
 from typing import Any
 
-from bridge.server.deadlines import Deadlines
+from bridge.server.http1.timeouts import Deadlines
 from bridge.server.network.tls import tls_extension
 from bridge.server.request_head import RequestHead
 from bridge.types import Environ

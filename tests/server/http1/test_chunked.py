@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.errors import RequestError
-from bridge.server.chunked import ChunkedBody
+from bridge.server.http1.chunked import ChunkedBody
 from tests.support.raw import chunked
 
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 
 from bridge.errors import RequestError
-from bridge.server.http import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol
 from bridge.server.logs.refusals import PROXY_HEADER
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader
 
