@@ -23,7 +23,7 @@ from bridge.http.response_head import raw_head
 from bridge.server.asgi_response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.calling import in_context_of, in_own_task
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.request_head import RequestHead
+from bridge.server.request import RequestHead
 from bridge.types import ASGIApp, Message, Scope
 
 logger = logging.getLogger("bridge.error")

@@ -18,7 +18,7 @@ from typing import Protocol
 from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.headers import bodiless
 from bridge.http.response_head import ResponseHead
-from bridge.server.request_head import RequestHead
+from bridge.server.request import RequestHead
 from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
 from bridge.types import RawHeaders
 

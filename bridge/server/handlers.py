@@ -21,7 +21,7 @@ from bridge.runners import Runner
 from bridge.server.asgi_handler import AsgiHandler, make_scope
 from bridge.server.exchange import Exchange
 from bridge.server.http1.connection import Handler, HttpProtocol
-from bridge.server.request_head import RequestHead
+from bridge.server.request import RequestHead
 from bridge.server.wsgi_handler import WsgiHandler
 from bridge.server.wsgi_in_thread import ThreadExchange
 from bridge.server.wsgi_on_loop import LoopExchange

@@ -20,7 +20,7 @@ from bridge.http.headers import reason
 from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.request_head import RequestHead
+from bridge.server.request import RequestHead
 from bridge.server.state import ServerState, Task
 from bridge.server.websocket_connection import WebSocketConnection
 from bridge.server.websocket_frames import Frames

@@ -23,7 +23,7 @@ from bridge.errors import IllegalMessage, RequestError
 from bridge.http.headers import is_token
 from bridge.http.response_head import raw_fields
 from bridge.server.config.config import Config
-from bridge.server.request_head import RequestHead
+from bridge.server.request import RequestHead
 from bridge.types import Message, RawHeaders
 
 #: What the library's protocol says; its words on each frame come at debug level.

@@ -25,7 +25,7 @@ from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.lazy_scope import SEED, LazyScope
 from bridge.server.proxy.forwarded import Resolved
-from bridge.server.request_head import CHUNKED, RequestHead
+from bridge.server.request import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import (

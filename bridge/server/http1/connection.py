@@ -25,7 +25,7 @@ from bridge.server.http1.discard import Drain
 from bridge.server.http1.identity import Identity
 from bridge.server.http1.parser import SHORT
 from bridge.server.logs.refusals import refusal
-from bridge.server.request_head import CHUNKED, RequestHead
+from bridge.server.request import CHUNKED, RequestHead
 from bridge.server.state import HIGH_WATER, ServerState
 
 logger = logging.getLogger("bridge.error")

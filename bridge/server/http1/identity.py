@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.server.http1.timeouts import Deadlines
 from bridge.server.network.tls import tls_extension
-from bridge.server.request_head import RequestHead
+from bridge.server.request import RequestHead
 from bridge.types import Environ
 from bridge.wsgi.environ import add_client
 

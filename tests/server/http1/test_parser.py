@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import RequestError
 from bridge.server.http1.parser import HeadParser
-from bridge.server.request_head import CHUNKED, RequestHead
+from bridge.server.request import CHUNKED, RequestHead
 from tests.support.corpus import cases
 from tests.support.raw import request
 
