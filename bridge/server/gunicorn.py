@@ -35,9 +35,9 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed, counted
+from bridge.server.apps.handlers import wsgi_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
-from bridge.server.handlers import wsgi_apps
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.logs.access_format import Record
 from bridge.server.logs.access_log import AccessLog, on_loop

@@ -11,8 +11,8 @@ import logging
 from typing import Any
 
 from bridge.runners import Runner
+from bridge.server.apps.handlers import wsgi_apps
 from bridge.server.config.config import Config
-from bridge.server.handlers import wsgi_apps
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")

@@ -22,12 +22,12 @@ from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
 from bridge.server.announcement import announcement
+from bridge.server.apps.handlers import WebSockets, make_handler, runners_of, stop_runners
+from bridge.server.apps.loading import load
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
-from bridge.server.handlers import WebSockets, make_handler, runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.http1.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
-from bridge.server.loading import load
 from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
 from bridge.server.loop import complete, hidden_loop, own_loop

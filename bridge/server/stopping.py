@@ -16,8 +16,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bridge.errors import counted
-from bridge.server.asgi_handler import AsgiExchange
-from bridge.server.handlers import runners_of, stop_runners
+from bridge.server.apps.asgi.exchange import AsgiExchange
+from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.http1.discard import Drain
 from bridge.server.state import ServerState

@@ -17,8 +17,8 @@ from bridge.asgi.disconnect import comes_of_leaving
 from bridge.asgi.scope import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
 from bridge.http.headers import reason
-from bridge.server.asgi_handler import AsgiExchange, AsgiHandler, make_scope
-from bridge.server.calling import in_context_of
+from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
+from bridge.server.apps.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.server.state import ServerState, Task

@@ -14,8 +14,8 @@ from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from bridge.server.apps.handlers import make_handler
 from bridge.server.config.config import Config
-from bridge.server.handlers import make_handler
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.loop import new_event_loop
 from bridge.server.state import ServerState

@@ -20,10 +20,10 @@ from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_head import TEXT_FIELDS, ResponseHead
 from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
-from bridge.server.asgi_handler import make_scope
+from bridge.server.apps.asgi.exchange import make_scope
+from bridge.server.apps.wsgi.lazy_scope import SEED, LazyScope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.lazy_scope import SEED, LazyScope
 from bridge.server.proxy.forwarded import Resolved
 from bridge.server.request import CHUNKED, RequestHead
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
@@ -190,7 +190,9 @@ class WsgiExchange(Exchange):
         if 0 < self.head.length <= spool:
             self._gathered = bytearray()
         else:
-            from bridge.server.spool import Spool  # nearly 1 MB, and few requests need it
+            from bridge.server.apps.wsgi.request_body import (
+                Spool,  # nearly 1 MB, and few requests need it
+            )
 
             self._spooled = Spool(spool)
 

@@ -18,13 +18,13 @@ from bridge.fallback import Fallback
 from bridge.http.headers import keep
 from bridge.http.paths import split
 from bridge.runners import Runner
-from bridge.server.asgi_handler import AsgiHandler, make_scope
+from bridge.server.apps.asgi.exchange import AsgiHandler, make_scope
+from bridge.server.apps.wsgi.exchange import WsgiHandler
+from bridge.server.apps.wsgi.in_thread import ThreadExchange
+from bridge.server.apps.wsgi.on_loop import LoopExchange
 from bridge.server.exchange import Exchange
 from bridge.server.http1.connection import Handler, HttpProtocol
 from bridge.server.request import RequestHead
-from bridge.server.wsgi_handler import WsgiHandler
-from bridge.server.wsgi_in_thread import ThreadExchange
-from bridge.server.wsgi_on_loop import LoopExchange
 from bridge.types import ASGIApp
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi

@@ -20,8 +20,8 @@ from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.headers import reason
 from bridge.http.paths import split
 from bridge.http.response_head import raw_head
-from bridge.server.asgi_response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
-from bridge.server.calling import in_context_of, in_own_task
+from bridge.server.apps.asgi.response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
+from bridge.server.apps.calling import in_context_of, in_own_task
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.types import ASGIApp, Message, Scope

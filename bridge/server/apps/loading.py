@@ -14,8 +14,8 @@ from bridge.arguments.checks import close_names
 from bridge.arguments.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
+from bridge.server.apps.targets import Call, Target, parse_target
 from bridge.server.config.config import Config
-from bridge.server.targets import Call, Target, parse_target
 
 logger = logging.getLogger("bridge.error")
 

@@ -10,7 +10,7 @@ import os
 from bridge.asgi import messages as grammar
 from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.http.response_head import ResponseHead, raw_head
-from bridge.server.asgi_extensions import hint_head, open_path, trailer_lines
+from bridge.server.apps.asgi.extensions import hint_head, open_path, trailer_lines
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http1.connection import HttpProtocol
 from bridge.types import Message

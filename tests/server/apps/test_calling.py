@@ -13,7 +13,7 @@ import pytest
 
 from bridge import AsgiToWsgi, Dispatcher
 from bridge.dispatcher import Mount
-from bridge.server.calling import in_own_task
+from bridge.server.apps.calling import in_own_task
 from bridge.types import Receive, Scope, Send
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
 from tests.support.raw import request

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import IllegalMessage
-from bridge.server.asgi_extensions import hint_head, trailer_lines
+from bridge.server.apps.asgi.extensions import hint_head, trailer_lines
 from tests.adapters.asgi_on_wsgi.direct import environ, serve
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"a/b")]}

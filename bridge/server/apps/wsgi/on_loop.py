@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bridge.errors import ClientDisconnected
 from bridge.http.response_head import ResponseHead
-from bridge.server.wsgi_handler import WsgiExchange
+from bridge.server.apps.wsgi.exchange import WsgiExchange
 from bridge.wsgi.call import WsgiCall
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from bridge.dispatcher import Dispatcher
 from bridge.errors import AppLoadError, ConfigError
+from bridge.server.apps.loading import load, load_app
 from bridge.server.config.config import Config
-from bridge.server.loading import load, load_app
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.server.lazy_scope import SEED, LazyScope
+from bridge.server.apps.wsgi.lazy_scope import SEED, LazyScope
 from bridge.types import Scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request

@@ -19,8 +19,8 @@ from typing import Any
 from bridge.errors import ClientDisconnected, WaitNotPossible
 from bridge.http.response_head import ResponseHead
 from bridge.loops.descriptors import Duplicate
+from bridge.server.apps.wsgi.exchange import WsgiExchange
 from bridge.server.transport.socket_writer import NO_WIRE, NoWire, Wire
-from bridge.server.wsgi_handler import WsgiExchange
 from bridge.types import TextHeaders
 from bridge.wsgi.call import WsgiCall
 
