@@ -19,7 +19,7 @@ from bridge.server.config.config import Config
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.loop import new_event_loop
 from bridge.server.state import ServerState
-from bridge.server.websocket import WebSocketHandler
+from bridge.server.websocket.exchange import WebSocketHandler
 
 T = TypeVar("T")
 

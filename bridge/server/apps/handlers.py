@@ -131,7 +131,7 @@ class WebSockets:
 
     @cached_property
     def _handler(self) -> Handler:
-        from bridge.server.websocket import WebSocketHandler
+        from bridge.server.websocket.exchange import WebSocketHandler
 
         return WebSocketHandler(*self._settings)
 

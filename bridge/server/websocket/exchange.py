@@ -22,10 +22,10 @@ from bridge.server.apps.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.request import RequestHead
 from bridge.server.state import ServerState, Task
-from bridge.server.websocket_connection import WebSocketConnection
-from bridge.server.websocket_frames import Frames
-from bridge.server.websocket_handshake import Handshake, Handshakes
+from bridge.server.websocket.connection import WebSocketConnection
 from bridge.types import ASGIApp, Message, Scope
+from bridge.websocket.frames import Frames
+from bridge.websocket.handshake import Handshake, Handshakes
 
 logger = logging.getLogger("bridge.error")
 

@@ -546,7 +546,7 @@ def test_an_app_that_returns_or_raises(fails: bool, caplog: pytest.LogCaptureFix
 
 def test_a_client_that_does_not_answer_the_close(monkeypatch: pytest.MonkeyPatch) -> None:
     """S20: it is cut after `CLOSE_TIMEOUT`."""
-    monkeypatch.setattr("bridge.server.websocket_connection.CLOSE_TIMEOUT", 0.5)
+    monkeypatch.setattr("bridge.server.websocket.connection.CLOSE_TIMEOUT", 0.5)
 
     async def talk(receive: Receive, send: Send) -> None:
         pass

@@ -30,8 +30,8 @@ from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
 from bridge.server.state import HIGH_WATER, ServerState
 from bridge.server.transport.output import Writing
 from bridge.server.transport.unread_end import GONE, unread_end
-from bridge.server.websocket_frames import BINARY, TEXT, Frames, head_of
 from bridge.types import Message
+from bridge.websocket.frames import BINARY, TEXT, Frames, head_of
 
 logger = logging.getLogger("bridge.error")
 

@@ -15,7 +15,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from bridge.errors import IllegalMessage
-from bridge.server.websocket_frames import BINARY, TEXT, Frames, Received, head_of
+from bridge.websocket.frames import BINARY, TEXT, Frames, Received, head_of
 from tests.support import websocket as wire
 from tests.support.websocket import CLOSE, CONTINUATION, PING, RSV1, close_frame, frame
 

@@ -128,7 +128,7 @@ def test_shutdown_over_tls(tmp_path: Path) -> None:
 @pytest.fixture
 def host(start_host: StartHost) -> hosts.Host:
     """The server as its users start it, with the access log on."""
-    return start_host(hosts.bridge("tests.server.test_websocket:hello", "--lifespan=off"))
+    return start_host(hosts.bridge("tests.server.websocket.test_exchange:hello", "--lifespan=off"))
 
 
 def test_the_access_log_has_a_line_for_each_handshake(host: hosts.Host) -> None:
@@ -170,7 +170,7 @@ def test_sigterm_closes_websockets_with_1012(host: hosts.Host) -> None:
 
 def test_refusals_reach_a_client_that_knows_the_rules(start_host: StartHost) -> None:
     """S21: the status and the body are those of the refusal."""
-    app = "tests.server.test_websocket:legacy"
+    app = "tests.server.websocket.test_exchange:legacy"
     host = start_host(hosts.bridge(app, "--interface=wsgi", "--no-access-log"))
     with pytest.raises(InvalidStatus) as caught, connect(host.url("/", "ws")):
         pass
