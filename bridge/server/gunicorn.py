@@ -39,12 +39,12 @@ from bridge.server.apps.handlers import wsgi_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
 from bridge.server.http1.connection import HttpProtocol
+from bridge.server.lifecycle.loop import complete, own_loop
+from bridge.server.lifecycle.signals import Signals
 from bridge.server.logs.access_format import Record
 from bridge.server.logs.access_log import AccessLog, on_loop
-from bridge.server.loop import complete, own_loop
 from bridge.server.network.listeners import Listener
 from bridge.server.server import Server
-from bridge.server.signals import Signals
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")

@@ -21,24 +21,24 @@ from typing import Any
 from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
-from bridge.server.announcement import announcement
 from bridge.server.apps.handlers import WebSockets, make_handler, runners_of, stop_runners
 from bridge.server.apps.loading import load
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.http1.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
+from bridge.server.lifecycle.announcement import announcement
+from bridge.server.lifecycle.loop import complete, hidden_loop, own_loop
+from bridge.server.lifecycle.orders import Orders
+from bridge.server.lifecycle.signals import Interrupted, Signals, Terminal
+from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
+from bridge.server.lifecycle.wsgi_settings import hand_on
 from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
-from bridge.server.loop import complete, hidden_loop, own_loop
 from bridge.server.network.acceptor import TlsListener
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.tls import make_context, reload_certificates
-from bridge.server.orders import Orders
-from bridge.server.running import hand_on
-from bridge.server.signals import Interrupted, Signals, Terminal
 from bridge.server.state import TICK, ServerState
-from bridge.server.stopping import CUT_GRACE, Draining, unless
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")

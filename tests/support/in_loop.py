@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from bridge.server.apps.handlers import make_handler
 from bridge.server.config.config import Config
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.loop import new_event_loop
+from bridge.server.lifecycle.loop import new_event_loop
 from bridge.server.state import ServerState
 from bridge.server.websocket.exchange import WebSocketHandler
 

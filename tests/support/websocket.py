@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from bridge.server.config.config import Config
-from bridge.server.loop import new_event_loop
+from bridge.server.lifecycle.loop import new_event_loop
 from bridge.server.server import Server
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.raw import Client, Response

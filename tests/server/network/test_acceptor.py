@@ -16,7 +16,7 @@ import httpx
 import pytest
 import trustme
 
-from bridge.server import stopping
+from bridge.server.lifecycle import stopping
 from bridge.types import Receive, Scope, Send
 from tests.conftest import StartHost
 from tests.support.apps import hello

@@ -183,7 +183,7 @@ def test_a_refusal_does_not_advise_what_was_done(
 def app_dir(tmp_path: Path) -> Path:
     (tmp_path / "site_app.py").write_text(
         "from bridge import Dispatcher\n"
-        "from tests.server.test_running import tells\n"
+        "from tests.server.lifecycle.test_wsgi_settings import tells\n"
         "app = Dispatcher({'/': tells})\n"
         "busy = Dispatcher({'/': tells}, threads=3)\n"
     )

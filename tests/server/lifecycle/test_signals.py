@@ -273,7 +273,7 @@ def test_signal_that_the_app_takes_itself(tmp_path: Path) -> None:
     """P2: a signal for which the app has set a handler of its own does not end the process."""
     code = """
 import os, signal
-from bridge.server.signals import Signals
+from bridge.server.lifecycle.signals import Signals
 ear, mouth = os.pipe()
 os.set_blocking(mouth, False)
 with Signals({signal.SIGINT: lambda: None}, limit=lambda: 0.0) as signals:

@@ -9,9 +9,9 @@ import pytest
 
 from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi2
 from bridge.runners import InlineRunner
-from bridge.server.announcement import announcement
 from bridge.server.config.config import Config
-from bridge.server.running import hand_on
+from bridge.server.lifecycle.announcement import announcement
+from bridge.server.lifecycle.wsgi_settings import hand_on
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.apps.hello import asgi, wsgi

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from time import monotonic
 
 from bridge.server.config.config import Config
-from bridge.server.signals import Interrupted
-from bridge.server.stopping import CANCEL_GRACE, CUT_GRACE
+from bridge.server.lifecycle.signals import Interrupted
+from bridge.server.lifecycle.stopping import CANCEL_GRACE, CUT_GRACE
 
 #: Seconds that a process has to end when it is told to while it starts.
 STARTING_LIMIT = 5.0
