@@ -1,4 +1,4 @@
-"""FastAPI, as tests/test_frameworks.py wants every framework's app."""
+"""FastAPI, as tests/live/test_frameworks.py wants every framework's app."""
 
 from __future__ import annotations
 

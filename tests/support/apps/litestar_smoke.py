@@ -1,4 +1,4 @@
-"""Litestar, as tests/test_frameworks.py wants every framework's app."""
+"""Litestar, as tests/live/test_frameworks.py wants every framework's app."""
 
 # Litestar reads the annotations of handlers: they are not made lazy here.
 

@@ -1,4 +1,4 @@
-"""Quart, as tests/test_frameworks.py wants every framework's app."""
+"""Quart, as tests/live/test_frameworks.py wants every framework's app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starlette, as tests/test_frameworks.py wants every framework's app."""
+"""Starlette, as tests/live/test_frameworks.py wants every framework's app."""
 
 from __future__ import annotations
 

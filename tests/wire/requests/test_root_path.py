@@ -20,7 +20,7 @@ from tests.support.raw import Client, request
 from tests.support.websocket import served
 
 SAME = ["/api", "/api/", "api", "//api/"]
-TOLD = "tests.server.test_root_path"
+TOLD = "tests.wire.requests.test_root_path"
 
 
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
