@@ -29,7 +29,7 @@ from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
 from bridge.errors import Overloaded, RequestError, SelfRequest
-from bridge.http.headers import reason
+from bridge.http.status import reason
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]

@@ -21,10 +21,10 @@ from bridge.adapters.wsgi_on_asgi.settings import read_settings
 from bridge.arguments.checks import KINDS, Check, check_mounting
 from bridge.arguments.kinds import Kind, check_kind, detect
 from bridge.asgi.lifespan import Lifespan, answer_for_all
+from bridge.caches import Spellings
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
-from bridge.http.headers import Spellings
 from bridge.http.paths import place, split, without_root
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 from bridge.wsgi.environ import environ_from_scope

@@ -19,11 +19,11 @@ from typing import IO, Any
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, NotOnAsyncio, UnsupportedScope
+from bridge.limits import PIECE
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("bridge.error")
 
-PIECE = 65536
 REFUSALS = frozenset({404, 405})
 
 #: What an app receives when its turn is over, by the type of its scope.

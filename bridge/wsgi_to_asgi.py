@@ -28,13 +28,14 @@ from bridge.errors import (
     UnsupportedScope,
 )
 from bridge.http.leniency import Leniency
+from bridge.limits import SPOOL
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import holding
 from bridge.runners.completions import Desk
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import NOWHERE, base_environ, environ_from_scope, take_coding
-from bridge.wsgi.input import SPOOL, needs_length
+from bridge.wsgi.input import needs_length
 
 __all__ = ["WsgiToAsgi"]
 

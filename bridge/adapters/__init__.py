@@ -1,0 +1,1 @@
+"""The machinery of the two adapters: one room for each."""

@@ -1,0 +1,1 @@
+"""What callers hand in, judged: values of settings, and kinds of apps."""

@@ -1,0 +1,1 @@
+"""The ASGI specification: messages, scopes, lifespan, disconnects, older versions."""

@@ -13,10 +13,10 @@ Everything raised here is `IllegalMessage`, inside the app's own ``await send(..
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from bridge.errors import IllegalMessage
-from bridge.types import Message, RawHeaders
+from bridge.types import Message
 
 # ------------------------------------------------------------- types of message
 
@@ -115,57 +115,6 @@ def _names(kinds: Iterable[str]) -> str:
 
 
 # ------------------------------------------------------------- status and header fields
-
-
-def as_status(status: object) -> int:
-    """A status as the plain int, where it is a subclass (`http.HTTPStatus`).
-
-    Raises `IllegalMessage` unless it is from 200 to 999: 1xx are early hints, never a response.
-    """
-    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
-        raise IllegalMessage(
-            f"status is {status!r}, and must be an integer from 200 to 999 (ASGI, Response Start)"
-        )
-    return int(status)
-
-
-def check_headers(message: Message) -> RawHeaders:
-    """The header fields of a start, trailers or accept as a list of pairs of bytes.
-
-    Only the shape is checked: `response_head` checks what is in them.
-    """
-    return as_fields(message.get("headers"))
-
-
-def as_fields(headers: object) -> RawHeaders:
-    """The fields that a message carries, as a list; None says that there are none.
-
-    Raises `IllegalMessage` for what cannot be iterated over in pairs.
-    """
-    if type(headers) is list:
-        return headers
-    if headers is None:
-        return []
-    if isinstance(headers, (str, bytes, Mapping)) or not isinstance(headers, Iterable):
-        raise IllegalMessage(
-            f"headers are {type(headers).__name__}, and must be an iterable of (name, value) pairs"
-        )
-    return list(headers)
-
-
-def as_pair(pair: Any) -> tuple[bytes, bytes]:
-    """A field as a tuple of bytes; what is like bytes counts as bytes, as it compares equal."""
-    try:
-        name, value = pair
-    except (TypeError, ValueError):
-        raise IllegalMessage(
-            f"header {pair!r} is not a pair of name and value (ASGI, Response Start)"
-        ) from None
-    if not isinstance(name, (bytes, bytearray, memoryview)) or not isinstance(
-        value, (bytes, bytearray, memoryview)
-    ):
-        raise IllegalMessage(f"header {pair!r} is not a pair of bytes (ASGI, Response Start)")
-    return bytes(name), bytes(value)
 
 
 def hint_links(message: Message) -> list[object]:

@@ -12,7 +12,8 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from bridge.http.headers import Spellings, content_length, keep, members
+from bridge.caches import Spellings, keep
+from bridge.http.headers import content_length, members
 from bridge.http.paths import place
 from bridge.types import Environ, RawHeaders, Scope
 

@@ -13,62 +13,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from bridge.asgi.messages import as_fields, as_pair, as_status
+from bridge.caches import Recurring, Spellings
 from bridge.errors import IllegalMessage, IllegalResponse
 from bridge.http.headers import (
     CONNECTION,
     CONTENT_LENGTH,
     DATE,
     DROPPED,
-    FIELD_NAMES,
-    HOP_BY_HOP,
-    MEANINGS,
     NOTHING,
     SERVER,
-    Recurring,
-    Spellings,
-    bodiless,
-    clean_value,
-    has_controls,
-    is_length,
-    is_token,
-    keep,
     may_all_come_again,
-    may_come_again,
-    reason,
 )
 from bridge.http.leniency import LENIENT, Leniency
+from bridge.http.response_fields import (
+    RAW_FIELDS,
+    TEXT_FIELDS,
+    Field,
+    _as_text,
+    as_fields,
+    as_pair,
+    as_status,
+    check_text,
+)
+from bridge.http.status import bodiless, reason
 from bridge.types import RawHeaders, TextHeaders
 
 Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
-
-
-class Field:
-    """One field of a response, checked: as ASGI has it, as it is sent, and what it says."""
-
-    __slots__ = ("length", "line", "meaning", "raw")
-
-    def __init__(self, name: bytes, lower: bytes, value: bytes) -> None:
-        self.raw = lower, value
-        #: What it says to the server (`headers.MEANINGS`).
-        self.meaning = MEANINGS.get(lower, NOTHING)
-        if self.meaning == CONNECTION and value.lower() != b"close":
-            self.meaning = DROPPED
-        #: Its line on the wire; empty where that is the server's business.
-        self.line = b"" if self.meaning >= CONNECTION else b"%b: %b\r\n" % (name, value)
-        #: The number that a Content-Length names; -1 for every other field.
-        self.length = int(value) if self.meaning == CONTENT_LENGTH else -1
-
-
-class _Fields(dict[Key, Field]):
-    """``(name, value)`` -> `Field`; bounded, and without what hardly comes twice."""
-
-    SIZE = 4096
-
-    def keep(self, pair: Key, field: Field) -> Field:
-        if may_come_again(field.raw):
-            keep(self, pair, field, self.SIZE)
-        return field
 
 
 class ResponseHead:
@@ -156,16 +126,6 @@ def _with_one_length(fields: list[Field], error: type[Exception]) -> list[Field]
 # ------------------------------------------------------------- ASGI
 
 
-class _RawFields(_Fields[tuple[bytes, bytes]]):
-    def __missing__(self, pair: tuple[bytes, bytes]) -> Field:
-        name, value = as_pair(pair)
-        lower = FIELD_NAMES[name]
-        value = clean_value(name, value)
-        if lower == b"content-length" and not is_length(value):
-            raise IllegalMessage(f"content-length is {value!r}, and must be a number")
-        return self.keep((name, value), Field(name, lower, value))
-
-
 def _learn_raw_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     status, *pairs = given
     line = b"HTTP/1.1 %d %b\r\n" % (status, reason(status).encode("ascii"))
@@ -174,9 +134,6 @@ def _learn_raw_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     return head, head.recurs
 
 
-#: Fields of an ASGI response, as pairs of bytes. Raises `IllegalMessage` that names what is wrong;
-#: TypeError for a pair that cannot be hashed.
-RAW_FIELDS = _RawFields()
 #: Heads of ASGI responses, by the status (an int) and the fields in one tuple. Raises as
 #: `RAW_FIELDS` does.
 RAW_HEADS: Recurring[ResponseHead] = Recurring(_learn_raw_head)
@@ -209,43 +166,7 @@ def raw_head(status: Any, headers: Any) -> ResponseHead:
     return head
 
 
-def raw_fields(headers: Any) -> list[Field]:
-    """The fields of an ASGI message, checked. Raises `IllegalMessage` that names what is wrong."""
-    return [RAW_FIELDS[as_pair(pair)] for pair in as_fields(headers)]
-
-
-def text_fields(headers: Any) -> TextHeaders:
-    """The same as WSGI takes them, in order and with repeats, without hop-by-hop ones (A25)."""
-    return _as_text(b"".join([field.line for field in raw_fields(headers)]))
-
-
-def _as_text(lines: bytes) -> TextHeaders:
-    pairs = [line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n")[:-1]]
-    return [(name, value) for name, value in pairs if name.lower() not in _HOSTS_OWN]
-
-
-#: Fields that are the host's to set, as text.
-_HOSTS_OWN = frozenset(name.decode() for name in HOP_BY_HOP)
-
-
 # ------------------------------------------------------------- WSGI
-
-
-def check_text(what: str, value: Any) -> None:
-    """Raise `IllegalResponse` if `value` is not latin-1 text, or has control characters (W34)."""
-    if not isinstance(value, str):
-        raise IllegalResponse(
-            f"{what} is {type(value).__name__} {value!r}; PEP 3333 wants a native str"
-        )
-    if has_controls(value):
-        raise IllegalResponse(f"{what} has a control character: {value!r} (PEP 3333)")
-    if not value.isascii():
-        try:
-            value.encode("latin-1")
-        except UnicodeEncodeError:
-            raise IllegalResponse(
-                f"{what} has characters outside latin-1: {value!r} (PEP 3333, Unicode Issues)"
-            ) from None
 
 
 def _learn_status(status: str) -> tuple[int, bytes]:
@@ -260,47 +181,8 @@ def _learn_status(status: str) -> tuple[int, bytes]:
     return int(code), f"HTTP/1.1 {text}\r\n".encode("latin-1")
 
 
-def _learn_name(name: str) -> tuple[bytes, bytes]:
-    if not isinstance(name, str):
-        raise IllegalResponse(
-            f"header name {name!r} is {type(name).__name__}; PEP 3333 wants a native str"
-        )
-    try:
-        raw = name.encode("ascii")
-    except UnicodeEncodeError:
-        raw = b""
-    if not is_token(raw):
-        raise IllegalResponse(f"header name {name!r} is not a token (RFC 9110 §5.1)")
-    lower = raw.lower()
-    return raw, lower
-
-
 #: Statuses as text -> number and status line. Raises `IllegalResponse` (W34).
 _STATUSES: Spellings[str, tuple[int, bytes]] = Spellings(_learn_status)
-#: Names as text -> the same in bytes, and in lower case. Raises `IllegalResponse` (W34).
-_NAMES: Spellings[str, tuple[bytes, bytes]] = Spellings(_learn_name)
-
-
-class _TextFields(_Fields[tuple[str, str]]):
-    def __missing__(self, pair: tuple[str, str]) -> Field:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            raise IllegalResponse(
-                f"header {pair!r} is not a pair of name and value (PEP 3333, start_response())"
-            ) from None
-        if not isinstance(pair, tuple):
-            raise IllegalResponse(f"header {pair!r} is no tuple; PEP 3333 wants (name, value)")
-        raw, lower = _NAMES[name]
-        check_text(f"value of header {name!r}", value)
-        value = value.strip(" \t")
-        field_value = value.encode("latin-1")
-        if lower == b"content-length" and not is_length(field_value):
-            raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
-        field = Field(raw, lower, field_value)
-        if lower == b"trailer":  # WSGI has none
-            field.meaning, field.line = DROPPED, b""
-        return self.keep(pair, field)
 
 
 def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
@@ -311,9 +193,6 @@ def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     return head, head.recurs
 
 
-#: Fields of a WSGI response, as pairs of text. Raises `IllegalResponse` that names what is wrong
-#: (W34); TypeError for a pair that cannot be hashed.
-TEXT_FIELDS = _TextFields()
 #: Heads of WSGI responses, by the status and the fields in one tuple. Raises as `TEXT_FIELDS` does.
 TEXT_HEADS: Recurring[ResponseHead] = Recurring(_learn_text_head)
 _last_text = TEXT_HEADS[("200 OK",)]

@@ -17,7 +17,6 @@ import asyncio
 import atexit
 import logging
 import os
-import selectors
 import sys
 import threading
 from asyncio import events
@@ -26,15 +25,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bridge.errors import Overloaded
-from bridge.loops.waiters import NativeThread, native, threads_are_greenlets
-
-_make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-try:
-    from uvloop import new_event_loop as _uvloop
-except ImportError:
-    pass  # not on Windows, nor where only the pure parts are installed
-else:
-    _make_loop = _uvloop
+from bridge.loops.factory import new_event_loop
+from bridge.loops.waiters import NativeThread, native
 
 logger = logging.getLogger("bridge.error")
 
@@ -44,42 +36,6 @@ CANCEL_GRACE = 1.0
 EXIT_TIMEOUT = 60.0
 
 Job = Callable[[], object]
-
-
-# ------------------------------------------------------------- which loop
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A new event loop: uvloop's where it is installed, else asyncio's.
-
-    Where gevent has replaced `threading`, it is asyncio's on gevent's selector, to be made in the
-    thread that will run it: "threads" started from the loop are greenlets of that thread then,
-    and run while the loop waits.
-    """
-    if threads_are_greenlets():
-        _hide_the_loop_from_greenlets()
-        return asyncio.SelectorEventLoop(selectors.DefaultSelector())
-    return _make_loop()
-
-
-def _hide_the_loop_from_greenlets() -> None:
-    """Give this thread a hub that takes the running loop along at each switch.
-
-    Greenlets run in the thread of the loop, but not in the loop: code that asks whether a loop is
-    running (Django's ORM, ``asyncio.run``) must hear that there is none.
-    """
-    hub = sys.modules["gevent.hub"]
-
-    class Hub(hub.Hub):  # type: ignore[misc, name-defined]
-        def switch(self) -> Any:
-            running = events._get_running_loop()
-            events._set_running_loop(None)
-            try:
-                return super().switch()
-            finally:
-                events._set_running_loop(running)
-
-    hub.set_hub(Hub())
 
 
 # ------------------------------------------------------------- the loop in its thread

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import click
 
-import bridge
+from bridge._version import __version__
 from bridge.arguments.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config.config import SETTINGS, Config
@@ -38,7 +38,7 @@ FAILED, NOT_STARTED = 1, 3
 
 #: How the names of files begin whose lines say nothing about an app that cannot be imported.
 _NOT_OF_APP = (
-    os.path.join(os.path.dirname(bridge.__file__), ""),
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),
     os.path.join(os.path.dirname(importlib.__file__), ""),
     "<frozen ",
 )
@@ -101,7 +101,7 @@ def _serve_left_out(ctx: click.Context, seen: str, given: list[str]) -> click.Us
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(bridge.__version__, "-V", "--version", prog_name="asgi-bridge")
+@click.version_option(__version__, "-V", "--version", prog_name="asgi-bridge")
 def main() -> None:
     """Serve any Python web app: ASGI 3, 2 and 1, WSGI, and mixtures of them."""
 

@@ -16,17 +16,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bridge.errors import ClientDisconnected, RequestError
-from bridge.http.headers import bodiless
 from bridge.http.response_head import ResponseHead
+from bridge.http.status import bodiless
+from bridge.limits import HIGH_WATER, WORTH_NO_COPY
 from bridge.server.request import RequestHead
-from bridge.server.state import DRAIN_LIMIT, HIGH_WATER, ServerState
+from bridge.server.state import DRAIN_LIMIT, ServerState
 from bridge.types import RawHeaders
 
 logger = logging.getLogger("bridge.error")
-
-#: Bytes of body that are not copied to be one piece with their head: to have the system collect
-#: the two costs as much as to copy so many, and more memory is slow to get in other threads.
-LARGE = 16 * 1024
 
 # How the end of a body is told (RFC 9112 §6.3).
 UNFRAMED = 0
@@ -390,7 +387,7 @@ class Exchange:
             self.framing = BY_LENGTH
             self.sent = size
             self.head_bytes = data = head.data + state.default_end
-            if size < LARGE:
+            if size < WORTH_NO_COPY:
                 connection.write(data + body)
             else:
                 connection.write_parts((data, body))
@@ -411,7 +408,7 @@ class Exchange:
         """Write these behind one another, large ones without a copy; on the loop's thread."""
         if len(parts) == 1:
             self.connection.write(parts[0])
-        elif sum(map(len, parts)) < LARGE:
+        elif sum(map(len, parts)) < WORTH_NO_COPY:
             self.connection.write(b"".join(parts))
         else:
             self.connection.write_parts(parts)

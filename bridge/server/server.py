@@ -21,11 +21,11 @@ from typing import Any
 from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
-from bridge.server.apps.handlers import WebSockets, make_handler, runners_of, stop_runners
+from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
 from bridge.server.apps.loading import load
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import HttpProtocol, connection_factory
 from bridge.server.http1.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.loop import complete, hidden_loop, own_loop
@@ -35,10 +35,11 @@ from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
 from bridge.server.lifecycle.wsgi_settings import hand_on
 from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
-from bridge.server.network.acceptor import TlsListener
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.tls import make_context, reload_certificates
 from bridge.server.state import TICK, ServerState
+from bridge.server.transport.acceptor import TlsListener
+from bridge.server.websocket.handler import WebSockets
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
@@ -231,14 +232,11 @@ class Server:
         loop, state = asyncio.get_running_loop(), self.state
         handler = make_handler(self._app, self._lifespan.state)
         websocket = WebSockets(self._app, state, self._lifespan.state)
-        protocol: type[HttpProtocol] = HttpProtocol
+        kind: type[HttpProtocol] = HttpProtocol
         if self.config.proxy_protocol:
-            protocol = ProxiedHttpProtocol if self._tls is None else AnnouncedHttpProtocol
+            kind = ProxiedHttpProtocol if self._tls is None else AnnouncedHttpProtocol
+        connection = connection_factory(state, handler, websocket, kind)
         self._listeners = listeners
-
-        def connection() -> HttpProtocol:
-            return protocol(state, handler, websocket)
-
         for listener in listeners:
             if self._tls is not None:
                 self._servers.append(TlsListener(listener.socket, connection, self._tls, state))

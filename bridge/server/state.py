@@ -14,14 +14,11 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from bridge.errors import Overloaded
 from bridge.runners.completions import Desk
 from bridge.server.config.config import Config
-from bridge.server.http1.parser import HeadParser
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
 from bridge.server.proxy.allow_list import AllowList
 from bridge.server.proxy.forwarded import Forwarded
 
-#: Bytes that may wait on one side of the bridge for the other (S12, W21, W39, A20).
-HIGH_WATER = 64 * 1024
 #: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
 DRAIN_LIMIT = 64 * 1024
 
@@ -85,12 +82,6 @@ class ServerState:
         )
         #: What requests start in that the loop itself begins: no other request's variables.
         self.context = contextvars.copy_context()
-        self.heads = HeadParser(
-            config.limit_request_line,
-            config.limit_header_size,
-            config.limit_header_count,
-            config.limit_header_field_size,
-        )
         self.forwarded = (
             Forwarded(config.forwarded_allow_ips, config.forwarded_headers)
             if config.proxy_headers

@@ -18,12 +18,9 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from bridge.asgi import messages as grammar
 from bridge.errors import IllegalMessage, RequestError
 from bridge.http.headers import is_token
-from bridge.http.response_head import raw_fields
-from bridge.server.config.config import Config
-from bridge.server.request import RequestHead
+from bridge.http.response_fields import as_fields, raw_fields
 from bridge.types import Message, RawHeaders
 
 #: What the library's protocol says; its words on each frame come at debug level.
@@ -81,7 +78,7 @@ class Handshake:
             lines.append(self._subprotocol_line(subprotocol))
         if self.extensions is not None:
             lines.append(f"sec-websocket-extensions: {self.extensions}\r\n".encode("ascii"))
-        own = _own_lines(grammar.check_headers(message))
+        own = _own_lines(as_fields(message.get("headers")))
         lines.append(default_lines)
         lines.extend(own)
         lines.append(b"\r\n")
@@ -109,12 +106,16 @@ def _own_lines(headers: RawHeaders) -> list[bytes]:
 
 
 class Handshakes:
-    """Checks requests; one for all connections. The settings are read once."""
+    """Checks requests; one for all connections.
 
-    def __init__(self, config: Config) -> None:
-        self._max_size = config.ws_max_message_size
+    `max_size` is the most bytes of a message, and `compress` says whether permessage-deflate
+    (RFC 7692) is offered.
+    """
+
+    def __init__(self, max_size: int, *, compress: bool) -> None:
+        self._max_size = max_size
         self._extensions: list[ServerExtensionFactory] = []
-        if config.ws_per_message_deflate:
+        if compress:
             # Windows of 4 KiB: 32 KiB of memory for each connection, not 300.
             self._extensions.append(
                 ServerPerMessageDeflateFactory(
@@ -124,16 +125,16 @@ class Handshakes:
                 )
             )
 
-    def check(self, head: RequestHead) -> Handshake:
-        """Read a request that asks for a WebSocket (`RequestHead.websocket`).
+    def check(self, headers: RawHeaders, *, has_body: bool) -> Handshake:
+        """Read a request that asks for a WebSocket, from its fields.
 
         Raises `RequestError` (400, 426; S21).
         """
-        if head.length:
+        if has_body:
             raise RequestError("a WebSocket handshake has no body")
         # Whatever else is in these lists: the protocol wants this alone.
         fields = Headers(connection="Upgrade", upgrade="websocket")
-        for name, value in head.headers:
+        for name, value in headers:
             if name in _CONCERNED:
                 fields[name.decode("ascii")] = value.decode("latin-1")
         version = ", ".join(fields.get_all("sec-websocket-version"))

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse, SelfRequest
-from bridge.http.headers import reason
 from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_head import (
     ResponseHead,
@@ -29,6 +28,7 @@ from bridge.http.response_head import (
     without_length,
 )
 from bridge.http.response_sink import ResponseSink
+from bridge.http.status import reason
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.file_wrapper import FileWrapper
 

@@ -15,7 +15,8 @@ from functools import lru_cache
 from io import TextIOBase
 from urllib.parse import quote, unquote_to_bytes
 
-from bridge.http.headers import Spellings, content_length
+from bridge.caches import Spellings
+from bridge.http.headers import content_length
 from bridge.http.paths import place, split
 from bridge.types import Environ, Scope
 from bridge.wsgi.file_wrapper import FileWrapper

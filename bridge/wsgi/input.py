@@ -7,11 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-#: Bytes of a body that may wait in memory before whoever sends them has to pause (W21).
-HIGH_WATER = 65536
-#: Bytes of a body in memory if it must be whole before the app runs; more goes to a file.
-SPOOL: Final = 1024 * 1024
-
 #: What frameworks load that read no more of a body than Content-Length says, and nothing without.
 _NEED_LENGTH: Final = (
     *("django.core.handlers.wsgi", "bottle", "falcon", "cherrypy", "web.webapi"),

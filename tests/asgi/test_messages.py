@@ -19,7 +19,6 @@ from bridge.asgi.messages import (
     WAITING,
     WEBSOCKET,
     check_body,
-    check_headers,
     following,
     message_type,
 )
@@ -128,23 +127,6 @@ class TestOrder:
         """A21: the type of a message is text."""
         with pytest.raises(IllegalMessage, match="is a str"):
             message_type({"type": 5})
-
-
-class TestHeaders:
-    def test_left_out(self) -> None:
-        """A20: headers may be left out."""
-        assert check_headers({}) == []
-
-    @pytest.mark.parametrize("made", [tuple, iter, list])
-    def test_any_iterable(self, made: Any) -> None:
-        """A20: the fields may come as any iterable of pairs."""
-        assert check_headers({"headers": made([(b"a", b"b")])}) == [(b"a", b"b")]
-
-    @pytest.mark.parametrize("headers", ["a: b", b"a", {b"a": b"b"}, 5])
-    def test_wrong_shape(self, headers: Any) -> None:
-        """A21: what is not an iterable of pairs is named."""
-        with pytest.raises(IllegalMessage, match=type(headers).__name__):
-            check_headers({"headers": headers})
 
 
 class TestBody:

@@ -11,13 +11,12 @@ import pytest
 
 from bridge.errors import IllegalMessage, IllegalResponse
 from bridge.http.leniency import Leniency
+from bridge.http.response_fields import TEXT_FIELDS, text_fields
 from bridge.http.response_head import (
     RAW_HEADS,
-    TEXT_FIELDS,
     TEXT_HEADS,
     ResponseHead,
     raw_head,
-    text_fields,
     text_head,
     with_length,
     without_length,

@@ -41,7 +41,7 @@ class TestLease:
         assert current() is thread
 
     @pytest.mark.parametrize(
-        "missing", ["threading.Thread.start", "bridge.loops.thread._make_loop"]
+        "missing", ["threading.Thread.start", "bridge.loops.factory._make_loop"]
     )
     def test_a_shortage_passes(self, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A30: with no thread or descriptor left for the loop that is said; later it starts."""

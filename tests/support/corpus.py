@@ -1,4 +1,4 @@
-"""The corpus of raw requests: tests/server/corpus/*.txt.
+"""The corpus of raw requests: tests/wire/requests/corpus/*.txt.
 
 A case is a name, the bytes of one connection, and what the server may do about them::
 
@@ -28,7 +28,7 @@ from pathlib import Path
 
 from tests.support.raw import Response, parse_responses
 
-FOLDER = Path(__file__).resolve().parents[1] / "server" / "corpus"
+FOLDER = Path(__file__).resolve().parents[1] / "wire" / "requests" / "corpus"
 
 _REPEAT = re.compile(r"\{(.+?)\*([0-9]+)\}")
 

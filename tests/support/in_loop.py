@@ -14,10 +14,10 @@ from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from bridge.loops.factory import new_event_loop
 from bridge.server.apps.handlers import make_handler
 from bridge.server.config.config import Config
-from bridge.server.http1.connection import HttpProtocol
-from bridge.server.lifecycle.loop import new_event_loop
+from bridge.server.http1.connection import HttpProtocol, connection_factory
 from bridge.server.state import ServerState
 from bridge.server.websocket.exchange import WebSocketHandler
 
@@ -37,8 +37,8 @@ class InLoop:
         self.failures: list[dict[str, Any]] = []
         self.config = Config(app=app, access_log=False, **settings)
         self.state = ServerState(self.config, self.loop)
-        self.handler = make_handler(app, {})
-        self.websocket = WebSocketHandler(app, self.state, {})
+        websocket = WebSocketHandler(app, self.state, {})
+        self._connection = connection_factory(self.state, make_handler(app, {}), websocket)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.failures.append(context)
@@ -71,11 +71,8 @@ class InLoop:
         """A new connection."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        transport, protocol = await self.loop.connect_accepted_socket(self._protocol, theirs)
+        transport, protocol = await self.loop.connect_accepted_socket(self._connection, theirs)
         return Talk(ours, transport, protocol)
-
-    def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(self.state, self.handler, self.websocket)
 
 
 class Talk:

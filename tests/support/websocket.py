@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
+from bridge.loops.factory import new_event_loop
 from bridge.server.config.config import Config
-from bridge.server.lifecycle.loop import new_event_loop
 from bridge.server.server import Server
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.raw import Client, Response

@@ -35,17 +35,15 @@ from bridge.asgi.messages import (
 )
 from bridge.asgi.scope import body_length, scope_from_environ
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
-from bridge.http.response_head import raw_head, text_fields
+from bridge.http.response_fields import text_fields
+from bridge.http.response_head import raw_head
+from bridge.limits import HIGH_WATER, LOW_WATER
 from bridge.loops.descriptors import open_file
 from bridge.loops.waiters import Waiter
 from bridge.types import Environ, Message, Scope, TextHeaders
 
 logger = logging.getLogger("bridge.error")
 
-#: When more of a response than this waits for the host, in bytes, `send()` waits (A20).
-HIGH_WATER = 65536
-#: The app goes on when no more than this is left of it.
-LOW_WATER = 32768
 #: Seconds that the head of a response is held back for the first piece of body.
 HEAD_DELAY = 0.02
 #: Seconds between two looks at the client and the time, while nothing comes from the app.

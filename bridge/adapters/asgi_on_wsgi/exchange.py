@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from bridge.adapters.asgi_on_wsgi.app_side import HEAD_DELAY, LOW_WATER, TICK, AppSide, client_gone
+from bridge.adapters.asgi_on_wsgi.app_side import HEAD_DELAY, TICK, AppSide, client_gone
 from bridge.adapters.asgi_on_wsgi.host_quirks import answers_errors, client_is_gone
 from bridge.adapters.asgi_on_wsgi.instance import Running
-from bridge.adapters.asgi_on_wsgi.request_body import PIECE, Upload
+from bridge.adapters.asgi_on_wsgi.request_body import Upload
 from bridge.errors import AppError
+from bridge.limits import LOW_WATER, PIECE
 from bridge.loops.waiters import Waiter
 from bridge.types import Environ, StartResponse, TextHeaders
 

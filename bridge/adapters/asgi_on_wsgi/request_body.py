@@ -11,12 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from bridge.limits import PIECE
 from bridge.types import Message
 
 logger = logging.getLogger("bridge.error")
-
-#: The most that is read at once, in bytes, and so what waits in memory.
-PIECE = 65536
 
 
 class Upload:

@@ -48,8 +48,9 @@ from bridge.asgi.messages import (
 )
 from bridge.asgi.scope import websocket_scope_from_environ
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
-from bridge.http.headers import reason
-from bridge.http.response_head import raw_head, text_fields
+from bridge.http.response_fields import text_fields
+from bridge.http.response_head import raw_head
+from bridge.http.status import reason
 from bridge.loops.descriptors import Duplicate
 from bridge.loops.waiters import waiter
 from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders

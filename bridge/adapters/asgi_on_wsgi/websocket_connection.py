@@ -16,17 +16,16 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from bridge.errors import ClientDisconnected, IllegalMessage
+from bridge.limits import HIGH_WATER
 from bridge.loops.descriptors import input_ended
 from bridge.types import Message
 
 #: What may wait for the app, in messages and in bytes, before reading pauses.
 MOST_MESSAGES = 32
-MOST_BYTES = 65536
+MOST_BYTES = HIGH_WATER
 #: Frames that are taken before others have their turn; bytes that are looked at in one piece.
 MOST_FRAMES = 500
-PIECE = 4096
-#: How much may wait for the client, in bytes, before `send` waits.
-HIGH_WATER = 65536
+_LOOK = 4096
 #: What fits into a close frame, its code included (RFC 6455 §5.5).
 LONGEST_CONTROL = 125
 #: Seconds between pings, and for their answer.
@@ -152,8 +151,8 @@ class Connection(asyncio.Protocol):
             return
         data, at, frames = self._rest, 0, 0
         while at < len(data) and frames < MOST_FRAMES and not self._paused:
-            self._protocol.receive_data(data[at : at + PIECE])
-            at += PIECE
+            self._protocol.receive_data(data[at : at + _LOOK])
+            at += _LOOK
             for event in self._protocol.events_received():
                 frames += 1
                 if isinstance(event, Frame):

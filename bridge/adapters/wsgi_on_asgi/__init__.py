@@ -1,0 +1,1 @@
+"""The machinery of `WsgiToAsgi`: requests to WSGI apps, whatever the runner."""

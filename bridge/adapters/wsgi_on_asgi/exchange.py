@@ -21,13 +21,15 @@ from typing import Any
 from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
 from bridge.adapters.wsgi_on_asgi.request_body import Upload, take_whole, too_large
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
-from bridge.http.headers import reason
-from bridge.http.response_head import TEXT_FIELDS, ResponseHead, text_head
+from bridge.http.response_fields import TEXT_FIELDS
+from bridge.http.response_head import ResponseHead, text_head
+from bridge.http.status import reason
+from bridge.limits import HIGH_WATER
 from bridge.runners import Runner
 from bridge.runners.completions import Desk
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi.call import WsgiCall, logger
-from bridge.wsgi.input import HIGH_WATER, WholeInput, WsgiInput
+from bridge.wsgi.input import WholeInput, WsgiInput
 
 
 class Exchange(RaisesOn):

@@ -21,12 +21,10 @@ from collections.abc import Callable
 from bridge.adapters.wsgi_on_asgi.exchange import Exchange
 from bridge.errors import BridgeError, ClientDisconnected
 from bridge.http.response_head import ResponseHead
+from bridge.limits import HIGH_WATER, LOW_WATER
 from bridge.runners.base import Runner, holding
 from bridge.runners.completions import Desk
 from bridge.types import Receive, Send
-from bridge.wsgi.input import HIGH_WATER
-
-LOW_WATER = HIGH_WATER // 2
 
 
 class ThreadExchange(Exchange):

@@ -1,0 +1,1 @@
+"""From a name to an app, from an app to its handler, from a request to a call."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextvars import copy_context
-from functools import cached_property
 from typing import Any
 
+from bridge.caches import keep
 from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
-from bridge.http.headers import keep
 from bridge.http.paths import split
 from bridge.runners import Runner
 from bridge.server.apps.asgi.exchange import AsgiHandler, make_scope
@@ -118,26 +117,6 @@ class DispatchHandler:
                 lambda: environ_from_scope(make_scope(connection, head, {}, self.prefix)),
             )
         return self._nowhere if route is None else self._handlers[route]
-
-
-class WebSockets:
-    """Opens exchanges as `WebSocketHandler` does, which it makes for the first handshake.
-
-    What that needs, the `websockets` library above all, takes 4 MB and some 20 ms to load.
-    """
-
-    def __init__(self, *settings: Any) -> None:
-        self._settings = settings
-
-    @cached_property
-    def _handler(self) -> Handler:
-        from bridge.server.websocket.exchange import WebSocketHandler
-
-        return WebSocketHandler(*self._settings)
-
-    def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
-        """An exchange for this handshake. Raises `RequestError` (400, 426)."""
-        return self._handler.open(connection, head)
 
 
 async def stop_runners(app: ASGIApp, timeout: float) -> None:

@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bridge.caches import keep
 from bridge.errors import RequestError
-from bridge.http.headers import keep
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t -~\x80-\xff])*+"'

@@ -14,19 +14,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol, cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
-from bridge.http.headers import reason
+from bridge.http.error_response import refusal
+from bridge.http.status import reason
+from bridge.limits import HIGH_WATER
 from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
 from bridge.server.http1.chunked import ChunkedBody
 from bridge.server.http1.discard import Drain
 from bridge.server.http1.identity import Identity
-from bridge.server.http1.parser import SHORT
-from bridge.server.logs.refusals import refusal
+from bridge.server.http1.parser import SHORT, HeadParser
 from bridge.server.request import CHUNKED, RequestHead
-from bridge.server.state import HIGH_WATER, ServerState
+from bridge.server.state import ServerState
 
 logger = logging.getLogger("bridge.error")
 
@@ -54,9 +56,12 @@ class HttpProtocol(Identity):
     #: Blank lines that came where a request line is expected.
     _blank_lines: int
 
-    def __init__(self, state: ServerState, handler: Handler, websocket: Handler) -> None:
+    def __init__(
+        self, state: ServerState, heads: HeadParser, handler: Handler, websocket: Handler
+    ) -> None:
         super().__init__()
         self.state = state
+        self._heads = heads
         self.handler = handler
         self._websocket = websocket
         self._buffer = bytearray()
@@ -122,7 +127,7 @@ class HttpProtocol(Identity):
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
             if len(data) < SHORT:
-                head = self.state.heads.known.get(data)
+                head = self._heads.known.get(data)
                 if head is not None:
                     self._begin(head, data)
                     return
@@ -181,7 +186,7 @@ class HttpProtocol(Identity):
             if not self._head_since:
                 self._head_since = self.state.clock()
             try:
-                self.state.heads.look_at_part(buffer, self._searched)
+                self._heads.look_at_part(buffer, self._searched)
             except RequestError as error:
                 self._refuse(error, bytes(buffer[:80]))
             self._searched = max(len(buffer) - 3, 0)
@@ -209,7 +214,7 @@ class HttpProtocol(Identity):
 
     def _open(self, data: bytes) -> None:
         """Begin the exchange whose head is `data`."""
-        heads = self.state.heads
+        heads = self._heads
         try:
             head = heads.parse(data)
         except BridgeError as error:
@@ -230,7 +235,7 @@ class HttpProtocol(Identity):
             if state.limit_requests:
                 state.count(exchange)
         except BridgeError as error:
-            self._refuse(state.heads.first_fault(data) or error, data)
+            self._refuse(self._heads.first_fault(data) or error, data)
             return
         except Exception:
             logger.exception("a request from %s found no handler", peer_name(self.client))
@@ -465,3 +470,20 @@ class HttpProtocol(Identity):
             if exchange.over:
                 self.settle(exchange)
                 self.retire(at_once=False)
+
+
+def connection_factory(
+    state: ServerState,
+    handler: Handler,
+    websocket: Handler,
+    kind: type[HttpProtocol] = HttpProtocol,
+) -> Callable[[], HttpProtocol]:
+    """What makes the connections of one server; they share one parser of heads."""
+    config = state.config
+    heads = HeadParser(
+        config.limit_request_line,
+        config.limit_header_size,
+        config.limit_header_count,
+        config.limit_header_field_size,
+    )
+    return lambda: kind(state, heads, handler, websocket)

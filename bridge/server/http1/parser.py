@@ -13,10 +13,10 @@ import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from bridge.caches import Spellings, keep
 from bridge.errors import RequestError
-from bridge.http.headers import Spellings, keep
-from bridge.server.http1.request_line import RequestLine, RequestLines, malformed
-from bridge.server.request import HOST, Line, RequestHead, read_line
+from bridge.server.http1.request_line import RequestLines, malformed
+from bridge.server.request import HOST, Line, RequestHead, RequestLine, read_line
 
 _END = b"\r\n\r\n"
 _HOST = re.compile(

@@ -1,7 +1,7 @@
 """Connections that begin with a PROXY protocol header: who the client is comes first (S30).
 
 On a plain connection the header is simply the first thing that arrives. Under TLS it comes in the
-clear, before the handshake, where no TLS transport would look for it: see `tls_accept.py`.
+clear, before the handshake, where no TLS transport would look for it: see `transport/acceptor.py`.
 
 Only the proxies that the operator names may send one: it says who the client is, and nothing in it
 can be checked. A header from others, one that is malformed, or one that does not come within the
@@ -16,14 +16,9 @@ import logging
 from bridge.errors import RequestError
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.logs.refusals import PROXY_HEADER
-from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader
+from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
 
 logger = logging.getLogger("bridge.error")
-
-
-def not_allowed() -> RequestError:
-    """The error for a PROXY header from who may not send one."""
-    return RequestError("name the proxies in --proxy-protocol-allow-ips; this is none of them")
 
 
 class AnnouncedHttpProtocol(HttpProtocol):

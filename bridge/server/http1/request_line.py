@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
+from bridge.caches import Spellings
 from bridge.errors import RequestError
-from bridge.http.headers import Spellings, is_token
+from bridge.http.headers import is_token
+from bridge.server.request import RequestLine
 
 #: What the path and the query of a target may hold, as `bytes.translate` deletes it: what RFC 3986
 #: §3.3 and §3.4 allow, and what browsers send as it is (URL standard, "percent-encode sets"): a `%`
@@ -34,49 +35,6 @@ _METHODS: Final = {
     )
 }
 _LONGEST_METHOD = 64
-
-
-class RequestLine:
-    """One request line. `target` is in origin form (or ``*``), as it was sent."""
-
-    __slots__ = (
-        "authority",
-        "http11",
-        "known",
-        "method",
-        "native_path",
-        "native_query",
-        "native_target",
-        "path",
-        "plain",
-        "query",
-        "raw_path",
-        "stands_in",
-        "target",
-    )
-
-    def __init__(self, method: str, target: bytes, http11: bool) -> None:
-        self.method = method
-        self.target = target
-        #: True for HTTP/1.1, False for HTTP/1.0.
-        self.http11 = http11
-        #: It was part of a head of known lines before.
-        self.known = False
-        #: The host that an absolute-form target names; it takes the place of the Host field.
-        self.authority: bytes | None = None
-        #: Nothing about the line asks for anything unusual.
-        self.plain = False
-        #: Whether llhttp does not know the method or the target, and has to be fed another line.
-        self.stands_in = False
-        self.raw_path, _, self.query = target.partition(b"?")
-        decoded = self.raw_path
-        if decoded.find(b"%") >= 0:
-            decoded = unquote_to_bytes(decoded)
-        #: The path decoded: as UTF-8 (ASGI), and one character for each byte (WSGI).
-        self.path = decoded.decode("utf-8", "replace")
-        self.native_path = decoded.decode("latin-1")
-        self.native_query = self.query.decode("latin-1")
-        self.native_target = target.decode("latin-1")
 
 
 class RequestLines(Spellings[bytes, RequestLine]):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bridge.loops.thread import CANCEL_GRACE, new_event_loop
+from bridge.loops.factory import new_event_loop
+from bridge.loops.thread import CANCEL_GRACE
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from importlib import import_module
 from typing import Final, Generic, Protocol, TypeVar
 
 from bridge.errors import ConfigError
-from bridge.http.headers import reason
+from bridge.http.status import reason
 from bridge.server.logs.loggers import coloured_status
 from bridge.types import RawHeaders
 

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from bridge.errors import BridgeError, peer_name
-from bridge.http.headers import reason
+from bridge.http.status import reason
 
 logger = logging.getLogger("bridge.error")
 
@@ -19,31 +19,6 @@ PROXY_HEADER: Final = "missing or wrong PROXY header"
 #: The most of a reason, and of what a client sent, that a line shows.
 _LONGEST: Final = 200
 _BEGIN: Final = 80
-
-
-def refusal(error: BridgeError, begin: bytes, default_lines: bytes) -> bytes:
-    """A whole response; `begin` is how the request began, `default_lines` our own fields."""
-    text = _public(error)
-    return (
-        b"HTTP/1.1 %d %b\r\n%bconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
-        b"%bcontent-length: %d\r\n\r\n%b"
-        % (
-            error.status,
-            reason(error.status).encode(),
-            default_lines,
-            error.fields,
-            len(text),
-            b"" if begin.startswith(b"HEAD ") else text,
-        )
-    )
-
-
-def _public(error: BridgeError) -> bytes:
-    """What a client is told: what it did wrong, but neither options nor the server's state."""
-    text = reason(error.status)
-    if error.status < 500:
-        text += f": {error}".partition("; raise --")[0].partition("; lower --")[0]
-    return f"{text}\n".encode("utf-8", "replace")
 
 
 class Refusals:

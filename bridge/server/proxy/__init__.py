@@ -1,0 +1,1 @@
+"""What proxies say of the client, and which of them are believed."""

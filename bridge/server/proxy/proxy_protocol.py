@@ -63,6 +63,11 @@ class Proxied(NamedTuple):
     rest: bytes
 
 
+def not_allowed() -> RequestError:
+    """The error for a PROXY header from who may not send one."""
+    return RequestError("name the proxies in --proxy-protocol-allow-ips; this is none of them")
+
+
 class ProxyHeader:
     """Takes the first bytes of one connection, however they are cut, until the header is whole."""
 

@@ -17,7 +17,8 @@ import struct
 from collections.abc import Callable, Sequence
 
 from bridge.errors import ClientDisconnected, peer_name
-from bridge.server.state import HIGH_WATER, ServerState
+from bridge.limits import HIGH_WATER
+from bridge.server.state import ServerState
 from bridge.server.transport.backlog import Backlog, acknowledged, in_kernel
 from bridge.server.transport.socket_writer import Wire
 

@@ -27,7 +27,8 @@ from websockets.frames import Close, CloseCode
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import brake
 from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
-from bridge.server.state import HIGH_WATER, ServerState
+from bridge.limits import HIGH_WATER, WORTH_NO_COPY
+from bridge.server.state import ServerState
 from bridge.server.transport.output import Writing
 from bridge.server.transport.unread_end import GONE, unread_end
 from bridge.types import Message
@@ -37,8 +38,6 @@ logger = logging.getLogger("bridge.error")
 
 #: Seconds for the client to answer our close frame.
 CLOSE_TIMEOUT = 10.0
-#: Above this size a frame's head is not joined to its payload: that would copy it.
-_WORTH_COPYING = 16 * 1024
 
 
 class Opening(Protocol):
@@ -256,7 +255,7 @@ class WebSocketConnection(Writing):
             first, payload = BINARY, data if type(data) is bytes else grammar.as_bytes(data)
         if self.frames.compressed:
             self.write(self.frames.compress(first, payload))
-        elif len(payload) < _WORTH_COPYING:
+        elif len(payload) < WORTH_NO_COPY:
             self.write(head_of(first, len(payload)) + payload)
         else:
             self.write_parts((head_of(first, len(payload)), payload))

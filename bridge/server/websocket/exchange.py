@@ -16,7 +16,7 @@ from typing import Any
 from bridge.asgi.disconnect import comes_of_leaving
 from bridge.asgi.scope import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
-from bridge.http.headers import reason
+from bridge.http.status import reason
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.apps.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
@@ -37,11 +37,15 @@ class WebSocketHandler(AsgiHandler):
 
     def __init__(self, app: ASGIApp, state: ServerState, lifespan_state: dict[str, Any]) -> None:
         super().__init__(app, lifespan_state)
-        self._handshakes = Handshakes(state.config)
+        self._handshakes = Handshakes(
+            state.config.ws_max_message_size, compress=state.config.ws_per_message_deflate
+        )
 
     def open(self, connection: HttpProtocol, head: RequestHead) -> WebSocketExchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
-        return WebSocketExchange(self, connection, head, self._handshakes.check(head))
+        return WebSocketExchange(
+            self, connection, head, self._handshakes.check(head.headers, has_body=head.length != 0)
+        )
 
 
 def websocket_scope(

@@ -362,7 +362,7 @@ def test_at_exit(more: str) -> None:
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[3],
     )
     assert done.stdout.splitlines() == ["[b'x']", "background", "shutdown with a thread"]
     assert done.stderr == ""

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.adapters.asgi_on_wsgi.request_body import PIECE
 from bridge.asgi_to_wsgi import AsgiToWsgi
+from bridge.limits import PIECE
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ, serve
 
 START: dict[str, Any] = {

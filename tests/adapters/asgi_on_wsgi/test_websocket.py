@@ -502,7 +502,7 @@ class TestLeftBeforeTheAnswer:
             async def connect_accepted_socket(self, *_: Any, **__: Any) -> Any:
                 raise OSError("no room")
 
-        monkeypatch.setattr("bridge.loops.thread._make_loop", Failing)
+        monkeypatch.setattr("bridge.loops.factory._make_loop", Failing)
         assert isinstance(refused(app, disconnect_grace=0.01, shutdown_timeout=0.1)[2], OSError)
         assert str(raised[0]) == "no room"
 

@@ -17,9 +17,9 @@ from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import Parting, comes_of_leaving
 from bridge.asgi.scope import ASGI_VERSION
 from bridge.errors import ClientDisconnected, RequestError
-from bridge.http.headers import reason
 from bridge.http.paths import split
 from bridge.http.response_head import raw_head
+from bridge.http.status import reason
 from bridge.server.apps.asgi.response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.apps.calling import in_context_of, in_own_task
 from bridge.server.http1.connection import HttpProtocol

@@ -7,7 +7,7 @@ import os
 from bridge.asgi import messages as grammar
 from bridge.errors import IllegalMessage
 from bridge.http.headers import HOP_BY_HOP
-from bridge.http.response_head import raw_fields
+from bridge.http.response_fields import raw_fields
 from bridge.loops.descriptors import open_file
 from bridge.types import Message
 

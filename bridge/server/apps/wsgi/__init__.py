@@ -1,0 +1,1 @@
+"""Requests that WSGI apps answer."""

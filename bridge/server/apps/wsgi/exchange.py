@@ -15,9 +15,12 @@ from io import BytesIO
 from typing import IO, Any
 
 from bridge.errors import BridgeError, RequestError
-from bridge.http.headers import NOTHING, reason
+from bridge.http.headers import NOTHING
 from bridge.http.leniency import LENIENT, Leniency
-from bridge.http.response_head import TEXT_FIELDS, ResponseHead
+from bridge.http.response_fields import TEXT_FIELDS
+from bridge.http.response_head import ResponseHead
+from bridge.http.status import reason
+from bridge.limits import HIGH_WATER, SPOOL
 from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
 from bridge.server.apps.asgi.exchange import make_scope
@@ -38,7 +41,7 @@ from bridge.wsgi.environ import (
     split_path,
     take_coding,
 )
-from bridge.wsgi.input import HIGH_WATER, SPOOL, WholeInput, WsgiInput, needs_length
+from bridge.wsgi.input import WholeInput, WsgiInput, needs_length
 
 
 class WsgiHandler:

@@ -20,14 +20,13 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from bridge.errors import RequestError
-from bridge.server.http1.connection import HttpProtocol
-from bridge.server.http1.proxied import AnnouncedHttpProtocol, not_allowed
-from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER, refusal
+from bridge.http.error_response import refusal
+from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER
 from bridge.server.network.tls import SHUTDOWN_TIMEOUT
-from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader
+from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
 from bridge.server.state import ServerState
 from bridge.server.transport.output import LINGER
 
@@ -44,17 +43,24 @@ _REQUEST: Final = re.compile(rb"[A-Z]{1,20} ")
 _LOOK: Final = 80
 
 
+@runtime_checkable
+class AfterProxyHeader(Protocol):
+    """A protocol that wants to know what the PROXY header before its first byte said."""
+
+    said: Proxied | None
+
+
 class TlsListener:
     """Accepts at `sock`, and begins TLS on each connection.
 
-    `make` gives the protocol of a new connection. Where that is an `AnnouncedHttpProtocol`, a PROXY
-    header comes first.
+    `make` gives the protocol of a new connection. If that is an `AfterProxyHeader`, a PROXY header
+    comes first.
     """
 
     def __init__(
         self,
         sock: socket.socket,
-        make: Callable[[], HttpProtocol],
+        make: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext,
         state: ServerState,
     ) -> None:
@@ -115,7 +121,7 @@ class TlsListener:
         try:
             protocol = self._make()
             async with asyncio.timeout(self._timeout):
-                if isinstance(protocol, AnnouncedHttpProtocol):
+                if isinstance(protocol, AfterProxyHeader):
                     what = PROXY_HEADER
                     protocol.said = await self._header(sock, client)
                     what = HANDSHAKE
