@@ -29,7 +29,7 @@ from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
 from bridge.errors import Overloaded, RequestError, SelfRequest
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]
@@ -163,5 +163,5 @@ def _refuse(error: RequestError | Overloaded, start_response: StartResponse) -> 
     else:
         body = str(error).encode()
     head.append(("Content-Length", str(len(body))))
-    start_response(f"{error.status} {reason(error.status)}", head)
+    start_response(f"{error.status} {reason_phrase(error.status)}", head)
     return [body]

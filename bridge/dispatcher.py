@@ -25,7 +25,7 @@ from bridge.caches import Spellings
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
-from bridge.http.paths import place, split, without_root
+from bridge.http.paths import place, strip_prefix, without_root
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
@@ -119,7 +119,7 @@ class Route:
         """
         if self.keep_prefix:
             return path, root_path
-        root, rest = split(path, root_path)
+        root, rest = strip_prefix(path, root_path)
         return root + rest, root + self.prefix
 
     def child_scope(self, scope: Scope) -> Scope:
@@ -298,7 +298,7 @@ class Dispatcher:
             raise UnsupportedScope(
                 f"a Dispatcher takes http, websocket and lifespan scopes, not {scope['type']!r}"
             )
-        rest = split(scope["path"], scope.get("root_path", ""))[1]
+        rest = strip_prefix(scope["path"], scope.get("root_path", ""))[1]
         host = _field(scope, b"host") if self.by_host else ""
         return self.match(rest, host, lambda: environ_from_scope(scope))
 

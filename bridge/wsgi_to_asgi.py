@@ -30,8 +30,8 @@ from bridge.errors import (
 from bridge.http.leniency import Leniency
 from bridge.limits import SPOOL
 from bridge.runners import Runner, Stats, make_runner
-from bridge.runners.base import holding
-from bridge.runners.completions import Desk
+from bridge.runners.base import occupied_runners
+from bridge.runners.completions import CompletionQueue
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import NOWHERE, base_environ, environ_from_scope, take_coding
@@ -130,7 +130,7 @@ class WsgiToAsgi:
         self.max_body_size: int | None = said.get("max_body_size")
         self.propagate_context: bool = said["propagate_context"]
         self.pathsend: bool = said["pathsend"]
-        self._desk: Desk | None = None  # of the loop that is served
+        self._completions: CompletionQueue | None = None  # of the loop that is served
         self._run_as(RUNNING_DEFAULTS)
 
     def _run_as(self, values: Mapping[str, Any]) -> None:
@@ -185,19 +185,19 @@ class WsgiToAsgi:
         """One ASGI connection."""
         kind = scope["type"]
         try:
-            desk, loop = self._desk, asyncio.get_running_loop()
+            completions, loop = self._completions, asyncio.get_running_loop()
         except RuntimeError:
             await _cannot_start(NotOnAsyncio("WsgiToAsgi"), kind, receive, send)
             return
-        if desk is None or desk.loop is not loop:
+        if completions is None or completions.loop is not loop:
             try:
                 self.runner.start(loop)
             except AppLoadError as error:
                 await _cannot_start(error, kind, receive, send)
                 return
-            desk = self._desk = Desk(loop)
+            completions = self._completions = CompletionQueue(loop)
         if kind == "http":
-            await self._http(self._exchange(self.runner, desk, receive, send), scope)
+            await self._http(self._exchange(self.runner, completions, receive, send), scope)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         elif kind == "websocket":
@@ -236,7 +236,7 @@ class WsgiToAsgi:
         if self.propagate_context:
             await exchange.ended()
             for variable, value in context.items():
-                if variable is not holding and variable.get(None) is not value:
+                if variable is not occupied_runners and variable.get(None) is not value:
                     variable.set(value)
         if exchange.failure is not None or exchange.broken:
             exchange.raise_failure(client_left=client_left)
@@ -304,7 +304,7 @@ class WsgiToAsgi:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                self._desk = None
+                self._completions = None
                 try:
                     await self.runner.stop(timeout=10)
                 except BridgeError as error:

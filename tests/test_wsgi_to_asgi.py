@@ -21,7 +21,7 @@ import pytest
 import bridge
 from bridge.adapters.wsgi_on_asgi.websocket import Refusal
 from bridge.errors import ClientDisconnected, ConfigError, UnsupportedScope
-from bridge.runners.base import holding
+from bridge.runners.base import occupied_runners
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.runners.jobs import until
@@ -697,7 +697,7 @@ def test_propagate_context(runner: str) -> None:
         await adapter(client.scope, client.receive, client.send)
         assert variable.get() == "set by the app"
         assert other.get() == "set in close"
-        assert holding.get() == ()
+        assert occupied_runners.get() == ()
 
     serve(app, use, runner=runner, propagate_context=True)
 

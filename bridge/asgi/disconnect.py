@@ -25,21 +25,21 @@ _LONGEST_BRAKE = 1.0
 _MOST = 100
 
 
-def comes_of_leaving(error: BaseException) -> bool:
+def is_disconnect(error: BaseException) -> bool:
     """Whether `error` is an app's way of noticing that its client has left.
 
     Frameworks turn our `ClientDisconnected` into errors of their own: its chain is followed, as far
     as a chain can be expected to go.
     """
-    return _comes_of_leaving(error, iter(range(_MOST)))
+    return _is_disconnect(error, iter(range(_MOST)))
 
 
-def _comes_of_leaving(error: BaseException | None, steps: Iterator[int]) -> bool:
+def _is_disconnect(error: BaseException | None, steps: Iterator[int]) -> bool:
     for _ in steps:
         if isinstance(error, (ClientDisconnected, asyncio.CancelledError)):
             return True
         if isinstance(error, BaseExceptionGroup):
-            return all(_comes_of_leaving(each, steps) for each in error.exceptions)
+            return all(_is_disconnect(each, steps) for each in error.exceptions)
         if error is None:
             return False
         error = error.__cause__ or error.__context__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.errors import BridgeError
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 
 
 def refusal(error: BridgeError, begin: bytes, default_lines: bytes) -> bytes:
@@ -14,7 +14,7 @@ def refusal(error: BridgeError, begin: bytes, default_lines: bytes) -> bytes:
         b"%bcontent-length: %d\r\n\r\n%b"
         % (
             error.status,
-            reason(error.status).encode(),
+            reason_phrase(error.status).encode(),
             default_lines,
             error.fields,
             len(text),
@@ -25,7 +25,7 @@ def refusal(error: BridgeError, begin: bytes, default_lines: bytes) -> bytes:
 
 def _public(error: BridgeError) -> bytes:
     """What a client is told: what it did wrong, but neither options nor the server's state."""
-    text = reason(error.status)
+    text = reason_phrase(error.status)
     if error.status < 500:
         text += f": {error}".partition("; raise --")[0].partition("; lower --")[0]
     return f"{text}\n".encode("utf-8", "replace")

@@ -21,7 +21,7 @@ def place(root_path: str) -> str:
     return f"/{name}" if name else ""
 
 
-def split(path: str, root_path: str) -> tuple[str, str]:
+def strip_prefix(path: str, root_path: str) -> tuple[str, str]:
     """The place that `root_path` names, and what is left of `path` below it.
 
     A path that is elsewhere is left whole: some hosts know their place from a setting only, and a
@@ -45,7 +45,7 @@ def without_root(path: str, raw_path: bytes | None, root_path: str) -> tuple[str
     The place itself is ``/`` then. `raw_path` is the same path as it was sent; one that does not
     begin with the place is left as it is.
     """
-    root, rest = split(path, root_path)
+    root, rest = strip_prefix(path, root_path)
     if raw_path is not None and rest != path:
         end = _end_of(root.encode(), raw_path)
         if unquote_to_bytes(raw_path[:end]) == root.encode():

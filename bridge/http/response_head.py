@@ -35,7 +35,7 @@ from bridge.http.response_fields import (
     as_status,
     check_text,
 )
-from bridge.http.status import bodiless, reason
+from bridge.http.status import has_no_body, reason_phrase
 from bridge.types import RawHeaders, TextHeaders
 
 Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
@@ -49,31 +49,31 @@ class ResponseHead:
 
     __slots__ = (
         "_text",
-        "bodiless",
+        "cacheable",
         "close",
-        "data",
         "dropped",
-        "given",
+        "encoded",
+        "fast",
+        "fields",
+        "has_date",
+        "has_no_body",
+        "has_server",
+        "key",
         "length",
-        "number",
-        "own_date",
-        "own_server",
-        "pairs",
-        "plain",
-        "raw",
-        "recurs",
+        "raw_headers",
         "status",
+        "status_code",
     )
 
     def __init__(self, given: tuple[Any, ...], number: int, line: bytes, fields: Iterable[Field]):
         #: The status and the fields as the app gave them, together and apart.
-        self.given = given
-        self.status, *self.pairs = given
+        self.key = given
+        self.status, *self.fields = given
         #: The status as a number.
-        self.number = number
+        self.status_code = number
         #: Whether a response with this status never has a body.
-        self.bodiless = bodiless(number)
-        lines, self.raw, meanings = [line], RawHeaders(), set()
+        self.has_no_body = has_no_body(number)
+        lines, self.raw_headers, meanings = [line], RawHeaders(), set()
         self.length: int | None = None
         #: Names of hop-by-hop fields, which are left out.
         self.dropped: list[bytes] = []
@@ -83,19 +83,19 @@ class ResponseHead:
                 self.dropped.append(field.raw[0])
                 continue
             lines.append(field.line)
-            self.raw.append(field.raw)
+            self.raw_headers.append(field.raw)
             if field.length >= 0:
                 self.length = field.length
         #: Status line and fields on the wire, without the blank line that ends a head.
-        self.data = b"".join(lines)
+        self.encoded = b"".join(lines)
         #: The app sets these fields itself.
-        self.own_date, self.own_server = DATE in meanings, SERVER in meanings
+        self.has_date, self.has_server = DATE in meanings, SERVER in meanings
         #: The app wants the connection closed.
         self.close = CONNECTION in meanings
         #: Nothing about it is unusual.
-        self.plain = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.bodiless
+        self.fast = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.has_no_body
         #: It may come again, and may be remembered.
-        self.recurs = may_all_come_again(self.raw)
+        self.cacheable = may_all_come_again(self.raw_headers)
         self._text: tuple[str, TextHeaders] | None = None
 
     @property
@@ -105,7 +105,7 @@ class ResponseHead:
         To be copied for a host, which may change its fields.
         """
         if self._text is None:
-            line, _, lines = self.data.partition(b"\r\n")
+            line, _, lines = self.encoded.partition(b"\r\n")
             self._text = line[9:].decode("latin-1"), _as_text(lines)
         return self._text
 
@@ -128,10 +128,10 @@ def _with_one_length(fields: list[Field], error: type[Exception]) -> list[Field]
 
 def _learn_raw_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     status, *pairs = given
-    line = b"HTTP/1.1 %d %b\r\n" % (status, reason(status).encode("ascii"))
+    line = b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status).encode("ascii"))
     fields = _with_one_length([RAW_FIELDS[pair] for pair in pairs], IllegalMessage)
     head = ResponseHead(given, status, line, fields)
-    return head, head.recurs
+    return head, head.cacheable
 
 
 #: Heads of ASGI responses, by the status (an int) and the fields in one tuple. Raises as
@@ -150,7 +150,7 @@ def raw_head(status: Any, headers: Any) -> ResponseHead:
     """
     global _last_raw
     last = _last_raw
-    if last.pairs == headers and (
+    if last.fields == headers and (
         last.status is status or (last.status == status and isinstance(status, int))
     ):
         return last
@@ -161,7 +161,7 @@ def raw_head(status: Any, headers: Any) -> ResponseHead:
         head = RAW_HEADS[status, *pairs]
     except TypeError:  # pairs in lists, perhaps
         head = RAW_HEADS[status, *map(as_pair, pairs)]
-    if head.recurs:
+    if head.cacheable:
         _last_raw = head
     return head
 
@@ -177,7 +177,7 @@ def _learn_status(status: str) -> tuple[int, bytes]:
             f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
             "like '200 OK' (PEP 3333, The start_response() Callable)"
         )
-    text = status if phrase.strip() else f"{code} {reason(int(code))}"
+    text = status if phrase.strip() else f"{code} {reason_phrase(int(code))}"
     return int(code), f"HTTP/1.1 {text}\r\n".encode("latin-1")
 
 
@@ -190,7 +190,7 @@ def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
     number, line = _STATUSES[status]
     fields = _with_one_length([TEXT_FIELDS[pair] for pair in pairs], IllegalResponse)
     head = ResponseHead(given, number, line, fields)
-    return head, head.recurs
+    return head, head.cacheable
 
 
 #: Heads of WSGI responses, by the status and the fields in one tuple. Raises as `TEXT_FIELDS` does.
@@ -206,7 +206,7 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
     """
     global _last_text
     last = _last_text
-    if last.pairs == headers and last.status == status:
+    if last.fields == headers and last.status == status:
         return last
     if type(headers) is not list:
         headers = _as_list(headers, leniency)
@@ -217,7 +217,7 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
         head = TEXT_HEADS[status, *_as_tuples(headers, leniency)]
     if head.dropped or head.close:
         _judge_hop_by_hop(head, leniency)
-    elif head.recurs:
+    elif head.cacheable:
         _last_text = head
     return head
 
@@ -268,10 +268,10 @@ def _judge_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
 
 def with_length(head: ResponseHead, size: int) -> ResponseHead:
     """The same head, and a Content-Length that the bridge adds for the app (W35)."""
-    return TEXT_HEADS[(*head.given, ("Content-Length", str(size)))]
+    return TEXT_HEADS[(*head.key, ("Content-Length", str(size)))]
 
 
 def without_length(head: ResponseHead) -> ResponseHead:
     """The same head without a Content-Length."""
-    status, *pairs = head.given
+    status, *pairs = head.key
     return TEXT_HEADS[(status, *[pair for pair in pairs if TEXT_FIELDS[pair].length < 0])]

@@ -7,11 +7,11 @@ from http import HTTPStatus
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
-def reason(status: int) -> str:
+def reason_phrase(status: int) -> str:
     """The standard reason phrase of a status; ``Unknown`` where there is none."""
     return _REASONS.get(status, "Unknown")
 
 
-def bodiless(status: int) -> bool:
+def has_no_body(status: int) -> bool:
     """Whether a response with this status has no body whatever its fields say (RFC 9110 §6.4.1)."""
     return status < 200 or status in (204, 304)

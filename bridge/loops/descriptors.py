@@ -13,7 +13,7 @@ import stat
 from io import BufferedRandom, BufferedReader, FileIO
 from typing import Any
 
-from bridge.loops.waiters import native
+from bridge.loops.waiters import unpatched
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
@@ -54,7 +54,7 @@ def input_ended(descriptor: int) -> bool:
 
     Does not wait. If the system does not tell (macOS), only a connection that is broken counts.
     """
-    asked = native("poll", select)()
+    asked = unpatched("poll", select)()
     asked.register(descriptor, getattr(select, "POLLRDHUP", 0))
     return bool(asked.poll(0))
 

@@ -9,7 +9,7 @@ from asyncio import events
 from collections.abc import Callable
 from typing import Any
 
-from bridge.loops.waiters import threads_are_greenlets
+from bridge.loops.waiters import threading_is_patched
 
 _make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 try:
@@ -27,7 +27,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     thread that will run it: "threads" started from the loop are greenlets of that thread then,
     and run while the loop waits.
     """
-    if threads_are_greenlets():
+    if threading_is_patched():
         _hide_the_loop_from_greenlets()
         return asyncio.SelectorEventLoop(selectors.DefaultSelector())
     return _make_loop()

@@ -26,7 +26,7 @@ from typing import Any
 
 from bridge.errors import Overloaded
 from bridge.loops.factory import new_event_loop
-from bridge.loops.waiters import NativeThread, native
+from bridge.loops.waiters import NativeThread, unpatched
 
 logger = logging.getLogger("bridge.error")
 
@@ -54,7 +54,7 @@ class LoopThread:
         self._closers: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._stopping = False
         self._exiting: asyncio.Task[None] | None = None
-        self._ready = native("allocate_lock")()
+        self._ready = unpatched("allocate_lock")()
         self._failure: Exception | None = None  # why there is no loop
         self._thread = NativeThread(self._run, "bridge-event-loop")
 
@@ -211,7 +211,7 @@ def _lock() -> Any:
     """The lock of this process for `_threads`; a parent's may have been held when it forked."""
     pid = os.getpid()
     lock = _locks.get(pid)
-    return _locks.setdefault(pid, native("allocate_lock")()) if lock is None else lock
+    return _locks.setdefault(pid, unpatched("allocate_lock")()) if lock is None else lock
 
 
 def lease() -> LoopThread:

@@ -38,7 +38,7 @@ class ThreadWaiter:
     __slots__ = ("_acquire", "_release")
 
     def __init__(self) -> None:
-        lock: threading.Lock = native("allocate_lock")()
+        lock: threading.Lock = unpatched("allocate_lock")()
         lock.acquire()
         self._acquire = lock.acquire
         self._release = lock.release
@@ -94,7 +94,7 @@ def gevent_is_loaded() -> bool:
     return "gevent.event" in sys.modules
 
 
-def threads_are_greenlets() -> bool:
+def threading_is_patched() -> bool:
     """Whether gevent has put greenlets in the place of threads in this process."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
@@ -102,7 +102,7 @@ def threads_are_greenlets() -> bool:
 
 def threads_replaced_by() -> str:
     """Who has put greenlets in the place of this process's threads; "" for nobody."""
-    if threads_are_greenlets():
+    if threading_is_patched():
         return "gevent"
     patcher = sys.modules.get("eventlet.patcher")
     return "eventlet" if patcher is not None and patcher.is_monkey_patched("thread") else ""
@@ -113,7 +113,7 @@ def waits_in_gevent(loop: Any) -> bool:
     return type(getattr(loop, "_selector", None)).__module__.startswith("gevent.")
 
 
-def native(name: str, module: ModuleType = _thread) -> Any:
+def unpatched(name: str, module: ModuleType = _thread) -> Any:
     """What `module` has by that name, as it was before gevent replaced it."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None:
@@ -133,14 +133,14 @@ class NativeThread:
         self._main = main
         self._name = name
         self._seen = seen
-        self._ended = native("allocate_lock")()
+        self._ended = unpatched("allocate_lock")()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._ended.acquire()
-        if not self._seen or threads_are_greenlets():
-            native("start_new_thread")(self._run, ())
+        if not self._seen or threading_is_patched():
+            unpatched("start_new_thread")(self._run, ())
         else:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()

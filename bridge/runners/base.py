@@ -133,7 +133,7 @@ current = _Current()
 
 #: The runners that hold a thread for the request that runs in this context, or for one that
 #: waits for it: where these have no thread left, one more job would wait for ever (W53).
-holding: ContextVar[tuple[Runner, ...]] = ContextVar("bridge.holding", default=())
+occupied_runners: ContextVar[tuple[Runner, ...]] = ContextVar("bridge.occupied_runners", default=())
 
 
 def await_(awaitable: Awaitable[T]) -> T:

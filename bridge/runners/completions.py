@@ -2,7 +2,7 @@
 
 A thread that woke the loop for each response, or wrote it itself, would give the interpreter lock
 away for that, and get it back only after the loop has had it: two switches for each response. What
-is left at the desk costs one call into the loop for many; the loop gets its turn when the threads
+is put into the queue costs one call into the loop for many; the loop gets its turn when the threads
 wait for something, or after a switch interval.
 """
 
@@ -17,48 +17,48 @@ from typing import Protocol
 logger = logging.getLogger("bridge.error")
 
 
-class Finished(Protocol):
+class Completion(Protocol):
     """An exchange whose whole response a thread has made."""
 
-    def collected(self) -> None:
+    def on_completed(self) -> None:
         """On the loop: send the response, and go on after it."""
 
 
-class Desk:
+class CompletionQueue:
     """What all exchanges of one server, or of one adapter on one loop, share.
 
-        thread: append; asked already? else ask the loop to collect
-        loop:   take "asked" down; collect until there is nothing
+        thread: append; if no wake-up is pending, wake the loop
+        loop:   clear "wakeup_pending"; collect until the queue is empty
 
-    What is appended while "asked" is up is there before the loop takes it down, so it is collected.
+    What is appended while a wake-up is pending is there before the loop clears it: it is collected.
     """
 
-    __slots__ = ("_context", "_finished", "asked", "loop")
+    __slots__ = ("_context", "_finished", "loop", "wakeup_pending")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         #: The loop will come.
-        self.asked = False
-        self._finished: deque[Finished] = deque()
-        #: No request's: many are collected at once.
+        self.wakeup_pending = False
+        self._finished: deque[Completion] = deque()
+        #: No request's: many are on_completed at once.
         self._context = Context()
 
-    def hand_in(self, exchange: Finished) -> None:
+    def put(self, exchange: Completion) -> None:
         """From any thread: have the loop collect `exchange`, with others."""
         self._finished.append(exchange)
-        if not self.asked:
-            self.asked = True
+        if not self.wakeup_pending:
+            self.wakeup_pending = True
             try:
                 self.loop.call_soon_threadsafe(self._collect, context=self._context)
             except RuntimeError:  # the loop has closed: nobody waits
-                self.asked = False
+                self.wakeup_pending = False
                 self._finished.clear()
 
     def _collect(self) -> None:
-        self.asked = False
+        self.wakeup_pending = False
         finished = self._finished
         while finished:
             try:
-                finished.popleft().collected()
+                finished.popleft().on_completed()
             except Exception:
                 logger.exception("could not send a response that a thread has made")

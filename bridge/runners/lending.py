@@ -1,8 +1,8 @@
 """The server's loop for asgiref's ``async_to_sync`` and for ``anyio.from_thread`` (W51).
 
 Both look for the loop in thread-locals that their own worker threads set. A thread of a pool sets
-them too, with `lend_loop`, when it begins a job. What an app first imports in the middle of a job
-(Flask imports asgiref at its first async view) finds the loop as well: `watch_imports` has the
+them too, with `publish_loop`, when it begins a job. What an app first imports in the middle of a
+job (Flask imports asgiref at its first async view) finds the loop as well: `watch_imports` has the
 thread-locals of such a module made anew when it is imported, before anybody sees it, so that they
 set themselves in the threads of pools.
 
@@ -39,7 +39,7 @@ logger = logging.getLogger("bridge.error")
 # ------------------------------------------------------------- in threads
 
 
-def lend_loop(loop: asyncio.AbstractEventLoop) -> bool:
+def publish_loop(loop: asyncio.AbstractEventLoop) -> bool:
     """Let asgiref's ``async_to_sync`` and ``anyio.from_thread`` find `loop` from this thread.
 
     What the app has not imported is left alone: call it again when there are more modules, or if

@@ -38,8 +38,8 @@ from bridge.errors import (
     WaitNotPossible,
     counted,
 )
-from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, holding
-from bridge.runners.lending import lend_loop, watch_imports
+from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, occupied_runners
+from bridge.runners.lending import publish_loop, watch_imports
 from bridge.runners.queue_watch import QueueWatch
 from bridge.runners.threads import Starter, check_threads
 
@@ -118,7 +118,7 @@ class ThreadRunner(Runner):
             self._watch = QueueWatch(self, self._jobs, loop, self._queue_timeout)
             self._waking = False
         self._context = copy_context()
-        self._context.run(holding.set, (*holding.get(), self))
+        self._context.run(occupied_runners.set, (*occupied_runners.get(), self))
 
     def submit(self, job: Job) -> None:
         """Queue `job` and see to it that a thread takes it."""
@@ -164,7 +164,7 @@ class ThreadRunner(Runner):
             raise Overloaded(
                 f"{counted(queued, 'request')} waiting for a thread: that is the queue's limit"
             )
-        if self in holding.get():
+        if self in occupied_runners.get():
             self._rejected += 1
             raise SelfRequest(
                 f"the app waits for a request to itself, and its threads ({self.threads}) are all "
@@ -297,7 +297,7 @@ class ThreadRunner(Runner):
             try:
                 if served_loop is not self._loop or len(sys.modules) != modules:
                     served_loop, modules = self._loop, len(sys.modules)
-                    if served_loop is not None and not lend_loop(served_loop):
+                    if served_loop is not None and not publish_loop(served_loop):
                         modules = 0  # one is just being imported: look again
                 context = copy_context()
                 context.run(job)

@@ -17,9 +17,9 @@ from typing import Protocol
 
 from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.response_head import ResponseHead
-from bridge.http.status import bodiless
+from bridge.http.status import has_no_body
 from bridge.limits import HIGH_WATER, WORTH_NO_COPY
-from bridge.server.request import RequestHead
+from bridge.server.request import Request
 from bridge.server.state import DRAIN_LIMIT, ServerState
 from bridge.types import RawHeaders
 
@@ -99,7 +99,7 @@ class Exchange:
     """The response has left, or never will; the connection may take the next request."""
     leaving = False
     """The last of the response is on its way: for `limit_requests` it is no longer answered."""
-    usual: bool
+    keep_alive_fast: bool
     """A response with its length needs no second look: the whole request is here, and what follows
     it comes on the same connection. Where it is set, `complete` is too, and `close` is not."""
     close: bool
@@ -114,11 +114,11 @@ class Exchange:
     own_date = False
     own_server = False
 
-    def __init__(self, connection: Connection, head: RequestHead) -> None:
+    def __init__(self, connection: Connection, head: Request) -> None:
         self.connection = connection
         self.head = head
         self.head_bytes = b""
-        self.usual = head.usual
+        self.keep_alive_fast = head.keep_alive_fast
         self.complete = True
         self.over = self.close = False
         self.length = self._event = None
@@ -136,7 +136,7 @@ class Exchange:
 
     def expect_body(self) -> None:
         """A body follows: make room for it, before `answer`."""
-        self.complete = self.usual = False
+        self.complete = self.keep_alive_fast = False
         self.chunks: list[bytes] = []
         self.waiting = 0
 
@@ -216,7 +216,7 @@ class Exchange:
 
     def ask_for_body(self) -> None:
         """Send 100 Continue where the client waits for it (S5)."""
-        if self.head.expects and not self.continued and not self.body_size:
+        if self.head.expects_continue and not self.continued and not self.body_size:
             self.continued = True
             if self.framing == UNFRAMED:
                 self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -241,17 +241,17 @@ class Exchange:
     def will_close(self) -> None:
         """The connection ends with this response."""
         self.close = True
-        self.usual = False
+        self.keep_alive_fast = False
 
     # --------------------------------------------------------- the head out
 
     def begin(self, head: ResponseHead) -> None:
         """Take the head that the app gave; it leaves with the body, or its first piece."""
-        self.status = head.number
-        self.head_bytes = head.data
+        self.status = head.status_code
+        self.head_bytes = head.encoded
         self.length = head.length
-        if not head.plain:
-            self.own_date, self.own_server = head.own_date, head.own_server
+        if not head.fast:
+            self.own_date, self.own_server = head.has_date, head.has_server
             if head.close:
                 self.will_close()
 
@@ -265,7 +265,7 @@ class Exchange:
         head = self.head
         lines = [self.head_bytes]
         self.settle_connection()
-        if bodiless(self.status) or head.method == "HEAD":
+        if has_no_body(self.status) or head.method == "HEAD":
             self.framing = NO_BODY
             if self.length is None and size and head.method == "HEAD":
                 lines.append(b"content-length: %d\r\n" % size)
@@ -306,7 +306,7 @@ class Exchange:
         if self.head.close or self.connection.state.retiring or self.connection.half_closed:
             self.will_close()
         elif not self.complete and (
-            (self.head.expects and not self.continued and not self.body_size)
+            (self.head.expects_continue and not self.continued and not self.body_size)
             or self.head.length - self.body_size > DRAIN_LIMIT
         ):
             self.will_close()  # more is to come than we care to read and throw away
@@ -376,17 +376,17 @@ class Exchange:
         state = connection.state
         size = len(body)
         if (
-            self.usual
+            self.keep_alive_fast
             and head.length == size
-            and head.plain
+            and head.fast
             and not state.retiring
             and not connection.half_closed
         ):
             # The common case: what `whole` would come to, without asking.
-            self.status = head.number
+            self.status = head.status_code
             self.framing = BY_LENGTH
             self.sent = size
-            self.head_bytes = data = head.data + state.default_end
+            self.head_bytes = data = head.encoded + state.default_end
             if size < WORTH_NO_COPY:
                 connection.write(data + body)
             else:

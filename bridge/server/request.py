@@ -12,7 +12,7 @@ from bridge.errors import RequestError
 from bridge.http.headers import content_length, is_token, members
 from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Resolved
 
-#: `RequestHead.length` of a body whose end the chunks tell.
+#: `Request.length` of a body whose end the chunks tell.
 CHUNKED: Final = -1
 
 # What a field says to the server; plain numbers, for they are compared for every line.
@@ -50,23 +50,23 @@ def _is_coding(text: bytes) -> bool:
     return is_token(name) and name != b"chunked"
 
 
-class RequestLine:
+class RequestTarget:
     """One request line. `target` is in origin form (or ``*``), as it was sent."""
 
     __slots__ = (
         "authority",
+        "fast",
         "http11",
-        "known",
         "method",
         "native_path",
         "native_query",
         "native_target",
         "path",
-        "plain",
         "query",
         "raw_path",
-        "stands_in",
+        "seen_before",
         "target",
+        "unknown_method",
     )
 
     def __init__(self, method: str, target: bytes, http11: bool) -> None:
@@ -75,13 +75,13 @@ class RequestLine:
         #: True for HTTP/1.1, False for HTTP/1.0.
         self.http11 = http11
         #: It was part of a head of known lines before.
-        self.known = False
+        self.seen_before = False
         #: The host that an absolute-form target names; it takes the place of the Host field.
         self.authority: bytes | None = None
         #: Nothing about the line asks for anything unusual.
-        self.plain = False
+        self.fast = False
         #: Whether llhttp does not know the method or the target, and has to be fed another line.
-        self.stands_in = False
+        self.unknown_method = False
         self.raw_path, _, self.query = target.partition(b"?")
         decoded = self.raw_path
         if decoded.find(b"%") >= 0:
@@ -93,7 +93,7 @@ class RequestLine:
         self.native_target = target.decode("latin-1")
 
 
-class RequestHead:
+class Request:
     """A request line and its fields, checked.
 
     Names are lower case, values bytes without blanks around them, in order. Attributes that most
@@ -102,11 +102,11 @@ class RequestHead:
     """
 
     #: None of the attributes that stand in the class is set, nor is the method HEAD.
-    plain: bool
+    fast: bool
     #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
-    usual: bool
+    keep_alive_fast: bool
     #: It will be given again for the same bytes: worth to be worked on.
-    kept: bool
+    cached: bool
     #: What a handler has made of a head that is kept, and of which base: the handler's own.
     template: dict[str, Any]
     base: dict[str, Any] | None
@@ -117,7 +117,7 @@ class RequestHead:
     #: The client will not use the connection again.
     close = False
     #: The client waits for 100 Continue (RFC 9110 §10.1.1).
-    expects = False
+    expects_continue = False
     #: The Connection field names Upgrade, which HTTP/1.0 does not have.
     upgrade = False
     #: It asks for a WebSocket (RFC 6455 §4.2.1).
@@ -127,12 +127,12 @@ class RequestHead:
     #: What that word comes to, where the proxy is trusted (S32).
     resolved: Resolved | None = None
 
-    def __init__(self, line: RequestLine, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, line: RequestTarget, headers: list[tuple[bytes, bytes]]) -> None:
         self.line = line
         self.method = line.method
         self.headers = headers
-        self.plain = self.usual = True
-        self.kept = False
+        self.fast = self.keep_alive_fast = True
+        self.cached = False
         self.length = 0
         self.base = None
 
@@ -157,7 +157,7 @@ class RequestHead:
         elif name == b"expect":
             if value.lower() != b"100-continue":
                 raise RequestError(f"Expect is {value[:80]!r}; only 100-continue is known", 417)
-            self.expects = self.http11
+            self.expects_continue = self.http11
         elif name in FORWARDING_HEADERS:
             self.forwarded = True
 

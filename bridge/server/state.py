@@ -12,7 +12,7 @@ from time import time
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bridge.errors import Overloaded
-from bridge.runners.completions import Desk
+from bridge.runners.completions import CompletionQueue
 from bridge.server.config.config import Config
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
@@ -95,7 +95,7 @@ class ServerState:
         #: Whether requests have to be timed for the access log.
         self.timed = False
         #: Where threads leave whole responses for the loop to write.
-        self.desk = Desk(loop)
+        self.completions = CompletionQueue(loop)
         self.connections: set[Swept] = set()
         #: The most requests at a time; 0: any.
         self.limit_requests = config.limit_requests

@@ -28,7 +28,7 @@ from bridge.http.response_head import (
     without_length,
 )
 from bridge.http.response_sink import ResponseSink
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.file_wrapper import FileWrapper
 
@@ -104,7 +104,7 @@ class WsgiCall:
             raise IllegalResponse("start_response() was called after the response had started")
         self._head = head = text_head(status, headers, self._leniency)
         self._left = head.length
-        self._bare = head.bodiless or self._is_head
+        self._bare = head.has_no_body or self._is_head
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -173,7 +173,7 @@ class WsgiCall:
             if head is None:
                 raise IllegalResponse("the app sent a body before it called start_response()")
             if self._bare:
-                if self._is_head and self._only and self._left is None and not head.bodiless:
+                if self._is_head and self._only and self._left is None and not head.has_no_body:
                     head = with_length(head, len(chunk))
                 self._respond_bare(head)
                 return True
@@ -226,7 +226,7 @@ class WsgiCall:
 
     def _respond_bare(self, head: ResponseHead) -> None:
         """Hand over a response that has no body."""
-        if head.number == 204 and head.length is not None:
+        if head.status_code == 204 and head.length is not None:
             head = without_length(head)  # RFC 9110 §8.6: a client could wait for a body
         self._respond(head, b"")
 
@@ -251,7 +251,7 @@ class WsgiCall:
         if size is None:
             return False
         if not self._started:
-            if self._left is None and not head.bodiless:
+            if self._left is None and not head.has_no_body:
                 self._head = head = with_length(head, size)
                 self._left = size
             if self._bare or self._left == 0:
@@ -334,14 +334,14 @@ class WsgiCall:
 
     def _answer(self, status: int, text: str) -> None:
         """A small response of our own; what went wrong inside is in the log, not in it."""
-        body = (text or reason(status)).encode() + b"\n"
+        body = (text or reason_phrase(status)).encode() + b"\n"
         fields = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
         ]
         if status == 503:
             fields.append(("Retry-After", "1"))
-        head = text_head(f"{status} {reason(status)}", fields)
+        head = text_head(f"{status} {reason_phrase(status)}", fields)
         self._bare = self._is_head
         self._respond(head, b"" if self._is_head else body)
 

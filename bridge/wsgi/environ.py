@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from bridge.caches import Spellings
 from bridge.http.headers import content_length
-from bridge.http.paths import place, split
+from bridge.http.paths import place, strip_prefix
 from bridge.types import Environ, Scope
 from bridge.wsgi.file_wrapper import FileWrapper
 
@@ -141,15 +141,15 @@ def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, 
     `path` is the decoded path, `raw_path` the same as sent (percent-encoded) if it is known,
     `root_path` where the app is mounted. A path outside `root_path` is passed on whole.
     """
-    given = native(root_path) if root_path else ""
+    given = native_str(root_path) if root_path else ""
     root = place(given)
     if path == "*":  # `OPTIONS *` asks for the server as a whole, not for a path (RFC 9110 §7.1)
         return root, ""
     if path.isascii():
         info = path
     else:
-        info = _unharmed(path, raw_path, root) if raw_path else native(path)
-    return split(info, given) if given else ("", info)
+        info = _unharmed(path, raw_path, root) if raw_path else native_str(path)
+    return strip_prefix(info, given) if given else ("", info)
 
 
 def split_native_path(path: str, root_path: str, prefix: str) -> tuple[str, str]:
@@ -159,11 +159,11 @@ def split_native_path(path: str, root_path: str, prefix: str) -> tuple[str, str]
     """
     raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
     if path != "*":
-        raw = "".join(split(raw, root_path))
+        raw = "".join(strip_prefix(raw, root_path))
     return split_path(raw, None, root_path + prefix)
 
 
-def native(text: str) -> str:
+def native_str(text: str) -> str:
     """Decoded text as native text: the bytes of its UTF-8, one character each."""
     if text.isascii():
         return text
@@ -185,7 +185,7 @@ def _unharmed(path: str, raw_path: bytes, root: str) -> str:
         whole = prefix.encode("latin-1") + sent
         if path in (whole.decode("utf-8", "replace"), whole.decode("utf-8", "surrogateescape")):
             return whole.decode("latin-1")
-    return native(path)
+    return native_str(path)
 
 
 # ------------------------------------------------------------- header fields

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.asgi.disconnect import Parting, comes_of_leaving
+from bridge.asgi.disconnect import Parting, is_disconnect
 from bridge.errors import ClientDisconnected
 
 
@@ -30,10 +30,10 @@ def circle() -> BaseException:
 def test_chain_is_followed() -> None:
     """S14: frameworks wrap our error in theirs; a group comes of leaving if all of it does."""
     gone = ClientDisconnected("gone")
-    assert comes_of_leaving(chain(OSError(), ValueError(), gone))
-    assert comes_of_leaving(BaseExceptionGroup("two", [gone, chain(OSError(), gone)]))
-    assert not comes_of_leaving(BaseExceptionGroup("two", [gone, OSError()]))
-    assert not comes_of_leaving(chain(OSError(), ValueError()))
+    assert is_disconnect(chain(OSError(), ValueError(), gone))
+    assert is_disconnect(BaseExceptionGroup("two", [gone, chain(OSError(), gone)]))
+    assert not is_disconnect(BaseExceptionGroup("two", [gone, OSError()]))
+    assert not is_disconnect(chain(OSError(), ValueError()))
 
 
 @pytest.mark.parametrize("shape", ["circle", "group", "member", "wide", "long"])
@@ -50,7 +50,7 @@ def test_chain_without_an_end(shape: str) -> None:
             error = BaseExceptionGroup("twice", [error, error])
     elif shape == "long":
         error = chain(*(OSError() for _ in range(10_000)))
-    assert not comes_of_leaving(error)
+    assert not is_disconnect(error)
 
 
 # ------------------------------------------------------------- who hears first

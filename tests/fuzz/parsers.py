@@ -35,12 +35,12 @@ def read_head(pieces: list[bytes]) -> object:
         end = buffer.find(b"\r\n\r\n", looked)
         try:
             if end < 0:
-                HEADS.look_at_part(buffer, looked)
+                HEADS.check_partial(buffer, looked)
                 looked = max(len(buffer) - 3, 0)
                 continue
             head = HEADS.parse(buffer[: end + 4])
         except RequestError as error:
-            first = HEADS.first_fault(buffer[: end + 4]) if end >= 0 else None
+            first = HEADS.first_error(buffer[: end + 4]) if end >= 0 else None
             return (first or error).status
         resolve(head.headers)
         return head.method, head.target, tuple(head.headers), head.length, head.close

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.asgi.scope import scope_from_environ
 from bridge.dispatcher import Dispatcher
-from bridge.http.paths import place, split, without_root
+from bridge.http.paths import place, strip_prefix, without_root
 from bridge.wsgi.environ import environ_from_scope
 from tests.adapters.asgi_on_wsgi.direct import environ
 
@@ -25,7 +25,7 @@ def test_one_place(written: str) -> None:
 def test_the_whole_site(written: str) -> None:
     """D8: no place in particular is the whole site."""
     assert place(written) == ""
-    assert split("/x", written) == ("", "/x")
+    assert strip_prefix("/x", written) == ("", "/x")
 
 
 @pytest.mark.parametrize("written", SAME)
@@ -41,15 +41,15 @@ def test_the_whole_site(written: str) -> None:
         ("/x/api/y", "/x/api/y"),
     ],
 )
-def test_split(written: str, path: str, rest: str) -> None:
+def test_strip_prefix(written: str, path: str, rest: str) -> None:
     """D8 W3: a place ends where a segment does; a path that is elsewhere is left whole."""
-    assert split(path, written) == ("/api", rest)
+    assert strip_prefix(path, written) == ("/api", rest)
 
 
 @pytest.mark.parametrize("written", ["/api/", "api", "api/"])
 def test_glued(written: str) -> None:
     """D8: hosts that put a place before the path just as it was written are understood."""
-    assert split(written + "/x", written) == ("/api", "/x")
+    assert strip_prefix(written + "/x", written) == ("/api", "/x")
 
 
 @given(st.text("/ab", max_size=6), st.text("/ab", max_size=6))
@@ -57,8 +57,8 @@ def test_nothing_is_lost(root: str, rest: str) -> None:
     """D8: what was put together comes apart again, whatever the two are."""
     known, below = place(root), f"/{rest}"
     if not rest.startswith("/"):
-        assert split(known + below, known) == (known, below)
-        assert split(known + below, root) == (known, below)
+        assert strip_prefix(known + below, known) == (known, below)
+        assert strip_prefix(known + below, root) == (known, below)
 
 
 @pytest.mark.parametrize("written", SAME)

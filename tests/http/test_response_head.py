@@ -28,29 +28,29 @@ TYPE = ("Content-Type", "text/plain")
 def test_the_forms_of_a_head() -> None:
     """W34, S10: on the wire as the app spells it, in ASGI's form in lower case."""
     head = text_head("200 Fine", [("X-One", "\xe9"), ("CONTENT-LENGTH", "7"), ("x-one", "")])
-    assert head.data == b"HTTP/1.1 200 Fine\r\nX-One: \xe9\r\nCONTENT-LENGTH: 7\r\nx-one: \r\n"
-    assert head.raw == [(b"x-one", b"\xe9"), (b"content-length", b"7"), (b"x-one", b"")]
-    assert (head.number, head.length, head.plain, head.bodiless) == (200, 7, True, False)
+    assert head.encoded == b"HTTP/1.1 200 Fine\r\nX-One: \xe9\r\nCONTENT-LENGTH: 7\r\nx-one: \r\n"
+    assert head.raw_headers == [(b"x-one", b"\xe9"), (b"content-length", b"7"), (b"x-one", b"")]
+    assert (head.status_code, head.length, head.fast, head.has_no_body) == (200, 7, True, False)
 
 
 def test_both_kinds_of_apps() -> None:
     """S10: the same fields of an ASGI app and of a WSGI app come to the same bytes."""
     raw = RAW_HEADS[404, (b"content-type", b"text/plain"), (b"date", b"now")]
     text = text_head("404 Not Found", [("content-type", "text/plain"), ("date", "now")])
-    for name in set(ResponseHead.__slots__) - {"given", "status", "pairs"}:
+    for name in set(ResponseHead.__slots__) - {"key", "status", "fields"}:
         assert getattr(raw, name) == getattr(text, name), name
-    assert raw.own_date
-    assert not raw.own_server
-    assert not raw.plain
+    assert raw.has_date
+    assert not raw.has_server
+    assert not raw.fast
 
 
 def test_connection_belongs_to_the_server() -> None:
     """S10: an ASGI app can ask for a close; of hop-by-hop fields that is all that it can say."""
     head = RAW_HEADS[200, (b"connection", b"Close"), (b"transfer-encoding", b"chunked")]
-    assert head.data == b"HTTP/1.1 200 OK\r\n"
+    assert head.encoded == b"HTTP/1.1 200 OK\r\n"
     assert head.close
     kept = RAW_HEADS[200, (b"connection", b"keep-alive")]
-    assert (kept.data, kept.close, kept.plain) == (b"HTTP/1.1 200 OK\r\n", False, True)
+    assert (kept.encoded, kept.close, kept.fast) == (b"HTTP/1.1 200 OK\r\n", False, True)
 
 
 def test_one_object_for_what_comes_again() -> None:
@@ -61,7 +61,7 @@ def test_one_object_for_what_comes_again() -> None:
         found.append(text_head("200 OK", fields))
         text_head("204 No Content", [])
     assert found[1] is found[2] is found[3]
-    assert found[0].data == found[3].data
+    assert found[0].encoded == found[3].encoded
 
 
 @pytest.mark.parametrize("kind", ["text", "raw"])
@@ -84,8 +84,8 @@ def test_the_last_head_again(kind: str) -> None:
         make(other, [field]),
         make(status, [more]),
     ):
-        assert differing.data != first.data
-    assert make(status, [field]).data == first.data
+        assert differing.encoded != first.encoded
+    assert make(status, [field]).encoded == first.encoded
 
 
 @pytest.mark.parametrize("kind", ["text", "raw"])
@@ -95,7 +95,7 @@ def test_a_secret_is_not_the_last_head(kind: str) -> None:
     field = ("Set-Cookie", "a=1") if kind == "text" else (b"set-cookie", b"a=1")
     first, second = make(status, [field]), make(status, [field])
     assert first is not second
-    assert first.data == second.data
+    assert first.encoded == second.encoded
 
 
 @pytest.mark.parametrize(
@@ -130,19 +130,19 @@ def test_so_many_are_kept() -> None:
 def test_content_length() -> None:
     """W35, W36: said twice it must be the same; the bridge adds it, and takes it away."""
     twice = text_head("200 OK", [("Content-Length", "5"), ("content-length", "5")])
-    assert twice.data == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
+    assert twice.encoded == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
     with pytest.raises(IllegalResponse, match="set twice: 5 and 6"):
         text_head("200 OK", [("Content-Length", "5"), ("Content-Length", "6")])
     length = (b"content-length", b"5")
     for again in (length, (b"Content-Length", b"5"), (b"content-length", b"05")):
         raw = raw_head(200, [length, (b"a", b"b"), again])
-        assert raw.data == b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\na: b\r\n"
+        assert raw.encoded == b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\na: b\r\n"
         assert raw.length == 5
     with pytest.raises(IllegalMessage, match="set twice: 5 and 6"):
         raw_head(200, [(b"content-length", b"5"), (b"content-length", b"6")])
     plain = text_head("200 OK", [TYPE])
     assert with_length(plain, 3).length == 3
-    assert without_length(with_length(plain, 3)).data == plain.data
+    assert without_length(with_length(plain, 3)).encoded == plain.encoded
     assert plain.length is None
 
 
@@ -171,8 +171,8 @@ def test_what_is_forgiven(case: str, caplog: pytest.LogCaptureFixture) -> None:
     leniency = Leniency("the app")
     for _ in range(3):
         head = text_head("200 OK", make(), leniency)
-        assert head.data == b"HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n"
-        assert head.raw == [(b"a", b"b"), (b"c", b"d")]
+        assert head.encoded == b"HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n"
+        assert head.raw_headers == [(b"a", b"b"), (b"c", b"d")]
     warnings = [record.getMessage() for record in caplog.records if said in record.getMessage()]
     assert len(warnings) == 1
     assert "'the app'" in warnings[0]
@@ -195,9 +195,9 @@ def test_blanks_around_a_value(blank: str) -> None:
     for value in ("", "a", "a b"):
         text = text_head("200 OK", [("A", f"{blank}{value}{blank}")])
         raw = RAW_HEADS[200, (b"a", f"{blank}{value}{blank}".encode())]
-        assert text.data == f"HTTP/1.1 200 OK\r\nA: {value}\r\n".encode()
-        assert raw.data == text.data.replace(b"A:", b"a:")
-        assert text.raw == raw.raw == [(b"a", value.encode())]
+        assert text.encoded == f"HTTP/1.1 200 OK\r\nA: {value}\r\n".encode()
+        assert raw.encoded == text.encoded.replace(b"A:", b"a:")
+        assert text.raw_headers == raw.raw_headers == [(b"a", value.encode())]
     assert text_head("200 OK", [("Content-Length", f"{blank}5{blank}")]).length == 5
     assert RAW_HEADS[200, (b"content-length", f"{blank}5{blank}".encode())].length == 5
 
@@ -241,8 +241,8 @@ def test_control_characters() -> None:
             with pytest.raises(IllegalMessage, match="control character"):
                 raw_head(200, [(b"x", raw)])
         else:
-            assert text_head("200 OK", [("X", value)]).raw == [(b"x", raw)]
-            assert raw_head(200, [(b"x", raw)]).raw == [(b"x", raw)]
+            assert text_head("200 OK", [("X", value)]).raw_headers == [(b"x", raw)]
+            assert raw_head(200, [(b"x", raw)]).raw_headers == [(b"x", raw)]
 
 
 # ------------------------------------------------------------- of ASGI apps
@@ -253,7 +253,7 @@ class TestStatus:
     def test_good(self, status: int) -> None:
         """A20: every final status passes, as a plain int."""
         for _ in range(3):
-            number = raw_head(status, []).number
+            number = raw_head(status, []).status_code
             assert number == status
             assert type(number) is int
 

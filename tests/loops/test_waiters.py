@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from bridge.loops.waiters import NativeThread, ThreadWaiter, threads_are_greenlets, waiter
+from bridge.loops.waiters import NativeThread, ThreadWaiter, threading_is_patched, waiter
 
 
 class TestThreadWaiter:
@@ -28,7 +28,7 @@ class TestThreadWaiter:
     def test_is_what_a_thread_gets(self) -> None:
         """A33: where there is no gevent hub, the caller waits as a thread."""
         assert isinstance(waiter(), ThreadWaiter)
-        assert not threads_are_greenlets()
+        assert not threading_is_patched()
 
 
 class TestNativeThread:
@@ -62,10 +62,10 @@ from gevent import monkey; monkey.patch_all()
 import _thread, threading, time
 import gevent
 from bridge.loops.waiters import GeventWaiter, NativeThread, ThreadWaiter, waiter
-from bridge.loops.waiters import native, threads_are_greenlets
+from bridge.loops.waiters import unpatched, threading_is_patched
 
-assert threads_are_greenlets()
-mine = native("get_ident")()
+assert threading_is_patched()
+mine = unpatched("get_ident")()
 
 # a greenlet waits, others run, a real thread wakes it
 ran, where = [], []
@@ -73,7 +73,7 @@ gevent.spawn(ran.append, "other")
 flag = waiter()
 assert isinstance(flag, GeventWaiter)
 def wake():
-    where.append(native("get_ident")())
+    where.append(unpatched("get_ident")())
     assert isinstance(waiter(), ThreadWaiter)  # no hub in this thread
     flag.wake()
 thread = NativeThread(wake, "waker")

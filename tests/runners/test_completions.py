@@ -1,4 +1,4 @@
-"""The desk: what many threads have finished wakes the loop once."""
+"""The completion queue: what many threads have finished wakes the loop once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.runners.completions import Desk
+from bridge.runners.completions import CompletionQueue
 
 
 class Handed:
-    """An exchange as the desk knows it."""
+    """An exchange as the queue knows it."""
 
     def __init__(self, seen: list[Handed]) -> None:
         self.seen = seen
 
-    def collected(self) -> None:
+    def on_completed(self) -> None:
         self.seen.append(self)
 
 
@@ -30,13 +30,13 @@ def test_many_are_collected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()
         asked: list[Callable[[], None]] = []
         monkeypatch.setattr(loop, "call_soon_threadsafe", lambda call, context: asked.append(call))
-        desk = Desk(loop)
-        desk.hand_in(first)
-        desk.hand_in(second)
+        queue = CompletionQueue(loop)
+        queue.put(first)
+        queue.put(second)
         assert (len(asked), seen) == (1, [])
         asked.pop()()
         assert seen == [first, second]
-        desk.hand_in(third)
+        queue.put(third)
         asked.pop()()
         assert seen == [first, second, third]
 
@@ -50,9 +50,9 @@ def test_nobody_collects_on_a_closed_loop() -> None:
     kept = weakref.ref(late)
     loop = asyncio.new_event_loop()
     loop.close()
-    desk = Desk(loop)
-    desk.hand_in(late)
-    desk.hand_in(late)
+    queue = CompletionQueue(loop)
+    queue.put(late)
+    queue.put(late)
     del late
     assert (kept(), seen) == (None, [])
 
@@ -62,14 +62,14 @@ def test_one_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> N
     seen: list[Handed] = []
 
     class Broken(Handed):
-        def collected(self) -> None:
+        def on_completed(self) -> None:
             raise OSError("no way to send it")
 
     async def run() -> None:
-        desk = Desk(asyncio.get_running_loop())
+        queue = CompletionQueue(asyncio.get_running_loop())
         last = Handed(seen)
-        desk.hand_in(Broken(seen))
-        desk.hand_in(last)
+        queue.put(Broken(seen))
+        queue.put(last)
         await asyncio.sleep(0.01)
         assert seen == [last]
 

@@ -31,7 +31,7 @@ TEXT = ("Content-Type", "text/plain")
 
 def told(head: ResponseHead) -> tuple[str, TextHeaders]:
     """Status and fields, as they go on the wire."""
-    line, *lines = head.data.decode("latin-1").removesuffix("\r\n").split("\r\n")
+    line, *lines = head.encoded.decode("latin-1").removesuffix("\r\n").split("\r\n")
     fields = (each.partition(": ") for each in lines)
     return line.removeprefix("HTTP/1.1 "), [(name, value) for name, _, value in fields]
 

@@ -21,7 +21,7 @@ from bridge.wsgi.environ import (
     add_headers,
     base_environ,
     environ_from_scope,
-    native,
+    native_str,
     server_name_port,
     split_path,
 )
@@ -363,5 +363,5 @@ def test_there_and_back(
 
 def test_native_text() -> None:
     """W2: native text has one character for each byte."""
-    assert native("é") == "Ã©"
-    assert native("plain") == "plain"
+    assert native_str("é") == "Ã©"
+    assert native_str("plain") == "plain"

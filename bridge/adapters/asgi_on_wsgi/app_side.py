@@ -18,7 +18,7 @@ from contextvars import Context, copy_context
 
 from bridge.adapters.asgi_on_wsgi.instance import Running
 from bridge.adapters.asgi_on_wsgi.request_body import Upload
-from bridge.asgi.disconnect import Parting, brake, comes_of_leaving
+from bridge.asgi.disconnect import Parting, brake, is_disconnect
 from bridge.asgi.messages import (
     BODY,
     EARLY_HINT,
@@ -126,7 +126,7 @@ class AppSide(Parting):
             self._tell()
         elif not (
             isinstance(error, (asyncio.CancelledError, ClientDisconnected))
-            or (self._gone and comes_of_leaving(error))
+            or (self._gone and is_disconnect(error))
         ):
             when = "after its client had gone" if self._gone else "after its response"
             logger.error("the app raised %s", when, exc_info=error)
@@ -229,8 +229,8 @@ class AppSide(Parting):
 
     def _take_start(self, message: Message) -> None:
         head = raw_head(message.get("status"), message.get("headers"))
-        self._no_body = head.bodiless or self._environ["REQUEST_METHOD"] == "HEAD"
-        self._add_length = head.length is None and not head.bodiless
+        self._no_body = head.has_no_body or self._environ["REQUEST_METHOD"] == "HEAD"
+        self._add_length = head.length is None and not head.has_no_body
         self._length_left = None if self._no_body else head.length
         self._status, fields = head.text
         self._headers = fields.copy()

@@ -32,7 +32,7 @@ from websockets.server import ServerProtocol
 from bridge.adapters.asgi_on_wsgi.host_quirks import giving_hosts, has_ended, websocket_socket
 from bridge.adapters.asgi_on_wsgi.instance import Running
 from bridge.adapters.asgi_on_wsgi.websocket_connection import Connection
-from bridge.asgi.disconnect import comes_of_leaving
+from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.messages import (
     ACCEPT,
     CLOSE,
@@ -50,7 +50,7 @@ from bridge.asgi.scope import websocket_scope_from_environ
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
 from bridge.http.response_fields import text_fields
 from bridge.http.response_head import raw_head
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.loops.descriptors import Duplicate
 from bridge.loops.waiters import waiter
 from bridge.types import Environ, Message, Scope, StartResponse, TextHeaders
@@ -94,11 +94,13 @@ class WebSocketExchange:
         """Serve the WebSocket; gives a body where there is none, else raises at its end."""
         given = self._socket
         if given is None:
-            return self._refuse(f"501 {reason(501)}", _TEXT, [giving_hosts(self._environ).encode()])
+            return self._refuse(
+                f"501 {reason_phrase(501)}", _TEXT, [giving_hosts(self._environ).encode()]
+            )
         response = _handshake(self._environ).accept(_request(self._environ))
         if response.status_code != 101:
             headers = [pair for pair in response.headers.raw_items() if pair[0] != "Connection"]
-            status = f"{response.status_code} {reason(response.status_code)}"
+            status = f"{response.status_code} {reason_phrase(response.status_code)}"
             return self._refuse(status, headers, [bytes(response.body or b"")])
         self._duplicate = Duplicate(given.fileno())
         self._blocking = os.get_blocking(given.fileno())
@@ -196,7 +198,7 @@ class WebSocketExchange:
 
     def _log_late(self, error: BaseException | None) -> None:
         """Log what the app raised when there was nobody left to tell it to."""
-        if error is not None and not comes_of_leaving(error):
+        if error is not None and not is_disconnect(error):
             logger.error("the app raised after its WebSocket was over", exc_info=error)
 
     def _decide(self, *, over: bool) -> None:

@@ -23,10 +23,10 @@ from bridge.adapters.wsgi_on_asgi.request_body import Upload, take_whole, too_la
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
 from bridge.http.response_fields import TEXT_FIELDS
 from bridge.http.response_head import ResponseHead, text_head
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.limits import HIGH_WATER
 from bridge.runners import Runner
-from bridge.runners.completions import Desk
+from bridge.runners.completions import CompletionQueue
 from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi.call import WsgiCall, logger
 from bridge.wsgi.input import WholeInput, WsgiInput
@@ -48,9 +48,11 @@ class Exchange(RaisesOn):
     _upload: Upload | None = None
     _file_sent = False
 
-    def __init__(self, runner: Runner, desk: Desk, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, runner: Runner, completions: CompletionQueue, receive: Receive, send: Send
+    ) -> None:
         self.runner = runner
-        self.desk = desk
+        self.completions = completions
         self._receive = receive
         self._send = send
         #: What waits to be sent, but for a whole response; None until there is something.
@@ -273,12 +275,12 @@ class Exchange(RaisesOn):
     async def refuse_request(self, error: RequestError) -> None:
         """Answer a request that is not for the app."""
         logger.info("refused a request: %s", error)
-        body = reason(error.status).encode() + b"\n"
+        body = reason_phrase(error.status).encode() + b"\n"
         headers = [
             ("content-type", "text/plain; charset=utf-8"),
             ("content-length", str(len(body))),
         ]
-        self.whole = text_head(f"{error.status} {reason(error.status)}", headers), body
+        self.whole = text_head(f"{error.status} {reason_phrase(error.status)}", headers), body
         try:
             await self.send_whole()
         except OSError:
@@ -286,7 +288,11 @@ class Exchange(RaisesOn):
 
 
 def _start(head: ResponseHead) -> Message:
-    return {"type": "http.response.start", "status": head.number, "headers": head.raw.copy()}
+    return {
+        "type": "http.response.start",
+        "status": head.status_code,
+        "headers": head.raw_headers.copy(),
+    }
 
 
 def _is_at(path: str, status: os.stat_result) -> bool:
@@ -314,7 +320,7 @@ class LoopExchange(Exchange):
         """
         upload = self.upload
         if self._listener is None and (upload.ended or not self.has_body):
-            self._listener = self.desk.loop.create_task(self._listen())
+            self._listener = self.completions.loop.create_task(self._listen())
 
     async def _listen(self) -> None:
         try:

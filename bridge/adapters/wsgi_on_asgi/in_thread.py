@@ -8,7 +8,7 @@ side writes one.
     loop -> thread   `_inbox`   the thread sleeps on a lock that stands for "look again"
 
 A plain response needs none of that: it is one `respond`, which leaves it in the exchange and hands
-the exchange in at the `Desk`, where the loop collects many at once.
+the exchange in at the `CompletionQueue`, where the loop collects many at once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bridge.adapters.wsgi_on_asgi.exchange import Exchange
 from bridge.errors import BridgeError, ClientDisconnected
 from bridge.http.response_head import ResponseHead
 from bridge.limits import HIGH_WATER, LOW_WATER
-from bridge.runners.base import Runner, holding
-from bridge.runners.completions import Desk
+from bridge.runners.base import Runner, occupied_runners
+from bridge.runners.completions import CompletionQueue
 from bridge.types import Receive, Send
 
 
@@ -41,8 +41,10 @@ class ThreadExchange(Exchange):
     _room: asyncio.Future[None] | None = None  # what the reader sleeps on while the inbox is full
     _error: BridgeError | None = None
 
-    def __init__(self, runner: Runner, desk: Desk, receive: Receive, send: Send) -> None:
-        super().__init__(runner, desk, receive, send)
+    def __init__(
+        self, runner: Runner, completions: CompletionQueue, receive: Receive, send: Send
+    ) -> None:
+        super().__init__(runner, completions, receive, send)
         #: The loop sleeps, or is about to. Whoever takes this down wakes it.
         self._asleep = True
         #: The call has returned.
@@ -83,7 +85,7 @@ class ThreadExchange(Exchange):
         self.over = True
         if self._asleep:
             self._asleep = False
-            self.desk.hand_in(self)
+            self.completions.put(self)
 
     def write(self, chunk: bytes) -> bool:
         """One piece; waits while more than 64 KiB are on their way (W39)."""
@@ -161,7 +163,7 @@ class ThreadExchange(Exchange):
 
     def _call_on_loop(self, callback: Callable[[], None]) -> None:
         try:
-            self.desk.loop.call_soon_threadsafe(callback)
+            self.completions.loop.call_soon_threadsafe(callback)
         except RuntimeError:  # the loop has closed: nobody waits
             self.gone = True
 
@@ -169,8 +171,8 @@ class ThreadExchange(Exchange):
 
     async def run(self) -> None:
         """Have the app run in a thread, and send what it makes, until the response is over."""
-        self._bell = self.desk.loop.create_future()
-        self.context.run(holding.set, (*holding.get(), self.runner))
+        self._bell = self.completions.loop.create_future()
+        self.context.run(occupied_runners.set, (*occupied_runners.get(), self.runner))
         try:
             self.runner.submit(self)
         except BridgeError as error:
@@ -192,7 +194,7 @@ class ThreadExchange(Exchange):
                 return
             if self._streams and self._reader is None:
                 self._listen()
-            self._bell = self.desk.loop.create_future()
+            self._bell = self.completions.loop.create_future()
             self._asleep = True
             if self.outbox or self.over:
                 self._asleep = False
@@ -216,7 +218,7 @@ class ThreadExchange(Exchange):
     async def ended(self) -> None:
         """Return when the call has returned, ``close()`` included."""
         while not self._done:
-            self._bell = self.desk.loop.create_future()
+            self._bell = self.completions.loop.create_future()
             self._asleep = True
             if not self._done:
                 await self._bell
@@ -235,8 +237,8 @@ class ThreadExchange(Exchange):
         if not self._bell.done():
             self._bell.set_result(None)
 
-    #: Called by the desk.
-    collected = wake_up
+    #: Called by the completions.
+    on_completed = wake_up
 
     def _look_again(self) -> None:
         """Wake the thread, if it sleeps; only the loop's thread releases the lock."""
@@ -249,7 +251,7 @@ class ThreadExchange(Exchange):
     def _listen(self) -> None:
         """Receive from now on: the body into the inbox, then the end of the connection."""
         if self._reader is None and not self.gone:
-            self._reader = self.desk.loop.create_task(self._receive_all())
+            self._reader = self.completions.loop.create_task(self._receive_all())
 
     async def _receive_all(self) -> None:
         try:
@@ -277,7 +279,7 @@ class ThreadExchange(Exchange):
         self.wake_up()
 
     async def _wait_for_room(self) -> None:
-        self._room = self.desk.loop.create_future()
+        self._room = self.completions.loop.create_future()
         if self._read - self._taken > LOW_WATER:
             await self._room
         self._room = None

@@ -30,7 +30,7 @@ from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
 from bridge.errors import AppLoadError, ClientDisconnected
 from bridge.http.response_head import ResponseHead, text_head
 from bridge.runners.base import current
-from bridge.runners.lending import lend_loop
+from bridge.runners.lending import publish_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.runners.threads import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
@@ -193,7 +193,7 @@ class Conversation:
             waiting = ThreadRunner(0)
             waiting.start(self._loop)
             current.runner = waiting
-            lend_loop(self._loop)
+            publish_loop(self._loop)
             call()
         finally:
             theirs.close()
@@ -309,8 +309,8 @@ class Conversation:
             await self._to_host(
                 {
                     "type": "websocket.http.response.start",
-                    "status": head.number,
-                    "headers": head.raw.copy(),
+                    "status": head.status_code,
+                    "headers": head.raw_headers.copy(),
                 }
             )
             body = bytes(self._refusal.body)
@@ -320,7 +320,7 @@ class Conversation:
 
     def _failed(self) -> bool:
         head = self._refusal.head
-        return not self._refusal.taken_over and (head is None or head.number >= 500)
+        return not self._refusal.taken_over and (head is None or head.status_code >= 500)
 
     # --------------------------------------------------------- host -> app
 

@@ -15,7 +15,7 @@ from typing import Any
 from bridge.caches import keep
 from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
-from bridge.http.paths import split
+from bridge.http.paths import strip_prefix
 from bridge.runners import Runner
 from bridge.server.apps.asgi.exchange import AsgiHandler, make_scope
 from bridge.server.apps.wsgi.exchange import WsgiHandler
@@ -23,7 +23,7 @@ from bridge.server.apps.wsgi.in_thread import ThreadExchange
 from bridge.server.apps.wsgi.on_loop import LoopExchange
 from bridge.server.exchange import Exchange
 from bridge.server.http1.connection import Handler, HttpProtocol
-from bridge.server.request import RequestHead
+from bridge.server.request import Request
 from bridge.types import ASGIApp
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
@@ -93,7 +93,7 @@ class DispatchHandler:
         #: Where that is so, the handlers of paths that were asked for; bounded.
         self._by_path: dict[str, Handler] = {}
 
-    def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
+    def open(self, connection: HttpProtocol, head: Request) -> Exchange:
         """An exchange of the child's handler."""
         handler = self._by_path.get(head.line.path)
         if handler is None:
@@ -102,9 +102,9 @@ class DispatchHandler:
                 keep(self._by_path, head.line.path, handler, _PATHS)
         return handler.open(connection, head)
 
-    def handler_for(self, connection: HttpProtocol, head: RequestHead) -> Handler:
+    def handler_for(self, connection: HttpProtocol, head: Request) -> Handler:
         """The child's handler, or the one that answers 404."""
-        path = split(split(head.line.path, connection.root_path)[1], self.prefix)[1]
+        path = strip_prefix(strip_prefix(head.line.path, connection.root_path)[1], self.prefix)[1]
         if self._simple:
             route = self.dispatcher.match(path)
         else:

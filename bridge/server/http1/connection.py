@@ -20,14 +20,14 @@ from typing import Protocol, cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
 from bridge.http.error_response import refusal
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.limits import HIGH_WATER
 from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
 from bridge.server.http1.chunked import ChunkedBody
-from bridge.server.http1.discard import Drain
+from bridge.server.http1.discard import BodyDiscard
 from bridge.server.http1.identity import Identity
 from bridge.server.http1.parser import SHORT, HeadParser
-from bridge.server.request import CHUNKED, RequestHead
+from bridge.server.request import CHUNKED, Request
 from bridge.server.state import ServerState
 
 logger = logging.getLogger("bridge.error")
@@ -39,7 +39,7 @@ BLANK_LINES = 4
 class Handler(Protocol):
     """What answers requests: made once per app, at start (DESIGN, the way of a request)."""
 
-    def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
+    def open(self, connection: HttpProtocol, head: Request) -> Exchange:
         """An exchange for this request. Raises `RequestError` where it refuses it."""
 
 
@@ -127,7 +127,7 @@ class HttpProtocol(Identity):
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
             if len(data) < SHORT:
-                head = self._heads.known.get(data)
+                head = self._heads.cached_heads.get(data)
                 if head is not None:
                     self._begin(head, data)
                     return
@@ -186,7 +186,7 @@ class HttpProtocol(Identity):
             if not self._head_since:
                 self._head_since = self.state.clock()
             try:
-                self._heads.look_at_part(buffer, self._searched)
+                self._heads.check_partial(buffer, self._searched)
             except RequestError as error:
                 self._refuse(error, bytes(buffer[:80]))
             self._searched = max(len(buffer) - 3, 0)
@@ -218,15 +218,15 @@ class HttpProtocol(Identity):
         try:
             head = heads.parse(data)
         except BridgeError as error:
-            self._refuse(heads.first_fault(data) or error, data)
+            self._refuse(heads.first_error(data) or error, data)
         else:
             self._begin(head, data)
 
-    def _begin(self, head: RequestHead, data: bytes) -> None:
+    def _begin(self, head: Request, data: bytes) -> None:
         """Begin the exchange with `head`, which came as `data`."""
         state, handler = self.state, self.handler
         try:
-            if not head.plain:
+            if not head.fast:
                 if head.websocket:
                     handler = self._websocket
                 if head.forwarded and self.trusted:
@@ -235,7 +235,7 @@ class HttpProtocol(Identity):
             if state.limit_requests:
                 state.count(exchange)
         except BridgeError as error:
-            self._refuse(self._heads.first_fault(data) or error, data)
+            self._refuse(self._heads.first_error(data) or error, data)
             return
         except Exception:
             logger.exception("a request from %s found no handler", peer_name(self.client))
@@ -270,7 +270,7 @@ class HttpProtocol(Identity):
 
     # --------------------------------------------------------- the body
 
-    def _open_body(self, exchange: Exchange, head: RequestHead) -> None:
+    def _open_body(self, exchange: Exchange, head: Request) -> None:
         limit = exchange.body_limit = exchange.most_body()
         data = self._behind_head
         if len(data) == head.length and (not limit or len(data) <= limit):
@@ -283,7 +283,7 @@ class HttpProtocol(Identity):
         if limit and head.length > limit:
             self._body_left = head.length
             self._report(RequestError(f"{head.length} bytes of body", 413), head.shown.encode())
-            exchange.refuse(413, reason(413))
+            exchange.refuse(413, reason_phrase(413))
             return
         if head.length == CHUNKED:
             self._chunked = ChunkedBody(self.state.config.limit_header_size)
@@ -333,7 +333,7 @@ class HttpProtocol(Identity):
         if ended:
             self._chunked = None
             self._resume_reading()  # who does not read a whole body would never do so
-            # An app that has answered at this very piece has a `Drain` in its place.
+            # An app that has answered at this very piece has a `BodyDiscard` in its place.
             (self.exchange or exchange).end_body()
         return rest
 
@@ -361,7 +361,7 @@ class HttpProtocol(Identity):
             state.active.discard(exchange)
         if exchange is not self.exchange:
             return
-        if not exchange.usual and (exchange.close or not exchange.complete):
+        if not exchange.keep_alive_fast and (exchange.close or not exchange.complete):
             self._finish_unusual(exchange)
             return
         self.exchange = None
@@ -398,14 +398,14 @@ class HttpProtocol(Identity):
             self._close(lingering=not exchange.complete or bool(self._buffer))
             return
         # Not all of the body was read: take it out of the way (W26).
-        self.exchange = Drain(self, exchange)
+        self.exchange = BodyDiscard(self, exchange)
         self.since = self.state.now
         self._body_begins(self.state.clock())
         self._resume_reading()
         if self._buffer:
             self.state.loop.call_soon(self.advance, context=self.state.context)
 
-    def drained_body(self, complete: bool) -> None:
+    def body_discarded(self, complete: bool) -> None:
         """The rest of an unread body is out of the way, or there is too much of it."""
         self.exchange = None
         self.since = self.state.now
@@ -463,8 +463,8 @@ class HttpProtocol(Identity):
         elif exchange is None:
             if not self._close_at and (self.state.late or not self._buffer):
                 self._close(lingering=False)
-        elif isinstance(exchange, Drain):
-            self.drained_body(False)
+        elif isinstance(exchange, BodyDiscard):
+            self.body_discarded(False)
         else:
             self.wants_end = True
             if exchange.over:

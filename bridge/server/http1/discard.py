@@ -12,18 +12,18 @@ from bridge.server.state import DRAIN_LIMIT
 class Drained(Connection, Protocol):
     """What a drain knows of its connection."""
 
-    def drained_body(self, complete: bool) -> None:
+    def body_discarded(self, complete: bool) -> None:
         """The rest of an unread body is out of the way, or there is too much of it."""
 
 
-class Drain(Exchange):
+class BodyDiscard(Exchange):
     """Stands where an exchange stood while the rest of its body is thrown away."""
 
     def __init__(self, connection: Drained, exchange: Exchange) -> None:
         super().__init__(connection, exchange.head)
-        self.complete = self.usual = False
+        self.complete = self.keep_alive_fast = False
         self.continued = True
-        self._drained = connection.drained_body
+        self._drained = connection.body_discarded
 
     def feed(self, data: bytes) -> bool:
         """Throw a piece of body away."""

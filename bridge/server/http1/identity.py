@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.server.http1.timeouts import Deadlines
 from bridge.server.network.tls import tls_extension
-from bridge.server.request import RequestHead
+from bridge.server.request import Request
 from bridge.types import Environ
 from bridge.wsgi.environ import add_client
 
@@ -42,7 +42,7 @@ class Identity(Deadlines):
     trusted: bool
     tls: dict[str, Any] | None = None
     #: Scopes of its requests need more than plain ones do.
-    special: bool
+    needs_full_scope: bool
     #: The client came over a Unix socket.
     is_unix: bool
     #: It is a TCP connection whose client has no address: it was reset already.
@@ -68,7 +68,7 @@ class Identity(Deadlines):
         if self.scheme_is_tls:
             self.tls = tls_extension(transport.get_extra_info("ssl_object"))
         self.root_path = state.config.root_path
-        self.special = self.scheme_is_tls or bool(self.root_path) or state.config.pathsend
+        self.needs_full_scope = self.scheme_is_tls or bool(self.root_path) or state.config.pathsend
         self.trusted = state.forwarded.allows(self.client, self.is_unix)
         self.settle_identity()
 
@@ -87,7 +87,7 @@ class Identity(Deadlines):
         """``bridge.disconnected``: whether the client is gone (W10)."""
         return self.gone or self.half_closed
 
-    def _resolve(self, head: RequestHead) -> None:
+    def _resolve(self, head: Request) -> None:
         """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""
         head.resolved = self.state.forwarded.resolve(
             head.headers, self.client, self.scheme, self.server

@@ -2,7 +2,7 @@
 
 The only file that knows httptools. It never sees a connection: the protocol object cuts the
 stream at the blank line that ends a head (RFC 9112 §2.1), hands over the whole head, and gets a
-`RequestHead` or a `RequestError`. One parser serves every connection of a loop, because between
+`Request` or a `RequestError`. One parser serves every connection of a loop, because between
 two whole heads a parser has no memory. What llhttp lets pass and a server must not (two
 readings of one message, S3) is checked here.
 """
@@ -16,7 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from bridge.caches import Spellings, keep
 from bridge.errors import RequestError
 from bridge.server.http1.request_line import RequestLines, malformed
-from bridge.server.request import HOST, Line, RequestHead, RequestLine, read_line
+from bridge.server.request import HOST, Line, Request, RequestTarget, read_line
 
 _END = b"\r\n\r\n"
 _HOST = re.compile(
@@ -62,7 +62,7 @@ def _learn_host(value: bytes) -> bytes:
 
 
 class HeadParser:
-    """Whole heads to `RequestHead`; one for all connections of a loop.
+    """Whole heads to `Request`; one for all connections of a loop.
 
     `line_limit`, `size_limit` and `field_limit` (0: any) are bytes, `count_limit` is a number of
     fields (S2).
@@ -92,25 +92,25 @@ class HeadParser:
         self._lines: dict[bytes, Line] = {}
         #: Heads that came again: the same bytes are the same request. To be asked only about fewer
         #: bytes than `SHORT`, as more take long to hash.
-        self.known: dict[bytes, RequestHead] = {}
+        self.cached_heads: dict[bytes, Request] = {}
         self._renew()
 
     def _renew(self) -> None:
         """A parser that expects a head: after a body's head, a close or an error."""
         self._parser = HttpRequestParser(None)
 
-    def parse(self, head: bytes) -> RequestHead:
+    def parse(self, head: bytes) -> Request:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4).
 
         One object stands for all heads of the same bytes; nobody changes it.
         """
         if len(head) < SHORT:
-            known = self.known.get(head)
+            known = self.cached_heads.get(head)
             if known is not None:
                 return known
         return self._read(head)
 
-    def _read(self, head: bytes) -> RequestHead:
+    def _read(self, head: bytes) -> Request:
         line_end = head.find(b"\r\n")
         if len(head) > self._small:
             self._check_sizes(head, line_end, len(head) - line_end - 4)
@@ -137,21 +137,21 @@ class HeadParser:
                     hosts += 1
                 else:
                     special = 1
-        request = RequestHead(line, headers)
-        if special or hosts != 1 or not line.plain or (fresh is not None and not _ordinary(fresh)):
-            self._judge(request, head, fresh, special or not line.plain)
+        request = Request(line, headers)
+        if special or hosts != 1 or not line.fast or (fresh is not None and not _ordinary(fresh)):
+            self._judge(request, head, fresh, special or not line.fast)
         elif fresh is not None:
             self._keep(fresh)
         if fresh is None:
-            if line.known and len(head) < SHORT and not request.forwarded:
-                request.kept = True
-                keep(self.known, head, request, self.HEADS)
-            line.known = True
+            if line.seen_before and len(head) < SHORT and not request.forwarded:
+                request.cached = True
+                keep(self.cached_heads, head, request, self.HEADS)
+            line.seen_before = True
         return request
 
     def _judge(
         self,
-        request: RequestHead,
+        request: Request,
         head: bytes,
         fresh: list[tuple[bytes, Line]] | None,
         special: object,
@@ -159,7 +159,7 @@ class HeadParser:
         """Have llhttp look at a head that is not made of known, ordinary lines only."""
         line = request.line
         fed = head
-        if line.stands_in:
+        if line.unknown_method:
             version = b"1.1" if line.http11 else b"1.0"
             fed = b"POST / HTTP/" + version + head[head.find(b"\r\n") :]
         try:
@@ -190,7 +190,7 @@ class HeadParser:
             431,
         )
 
-    def _check_host(self, hosts: list[bytes], line: RequestLine) -> None:
+    def _check_host(self, hosts: list[bytes], line: RequestTarget) -> None:
         if len(hosts) > 1:
             raise RequestError(f"the request has {len(hosts)} Host fields; send one")
         if hosts:
@@ -229,11 +229,11 @@ class HeadParser:
             self._renew()
             raise RequestError(f"malformed request: {error}") from None
 
-    def _unusual(self, request: RequestHead) -> None:
+    def _unusual(self, request: Request) -> None:
         """Heed what plain requests do not have. Raises `RequestError`."""
         # After a body's head, a close or an upgrade the parser waits for what we read ourselves.
         self._renew()
-        request.plain = False
+        request.fast = False
         line = request.line
         if not line.http11:
             request.http11 = False
@@ -252,18 +252,18 @@ class HeadParser:
                 (name, authority if name == b"host" else value) for name, value in request.headers
             ]
         if request.close or not line.http11 or line.method == "HEAD":
-            request.usual = False
+            request.keep_alive_fast = False
         if request.upgrade:
             request.heed_upgrade()
 
     # --------------------------------------------------------- heads that are not whole yet
 
-    def look_at_part(self, part: bytes | bytearray, since: int = 0) -> None:
+    def check_partial(self, part: bytes | bytearray, since: int = 0) -> None:
         """Refuse early what cannot become a request, however it goes on. Raises `RequestError`.
 
         `since`: a place three bytes before those that were not looked at yet, or 0. What is found
         is the first fault in the order of the bytes, so that it is the same however they were cut:
-        for that, a whole head that was refused is looked at as a part too (`first_fault`).
+        for that, a whole head that was refused is looked at as a part too (`first_error`).
         """
         most = self._line_limit + len(b"\r\n")
         line_end = part.find(b"\r\n", 0, most)
@@ -284,10 +284,10 @@ class HeadParser:
         if len(part) >= most and part.find(_END, line_end, most) < 0:
             raise self.head_too_long(len(part) - line_end)
 
-    def first_fault(self, head: bytes) -> RequestError | None:
+    def first_error(self, head: bytes) -> RequestError | None:
         """What would have been found first if `head` had come byte by byte."""
         try:
-            self.look_at_part(head)
+            self.check_partial(head)
         except RequestError as error:
             return error
         return None

@@ -14,7 +14,7 @@ from typing import Final
 from bridge.caches import Spellings
 from bridge.errors import RequestError
 from bridge.http.headers import is_token
-from bridge.server.request import RequestLine
+from bridge.server.request import RequestTarget
 
 #: What the path and the query of a target may hold, as `bytes.translate` deletes it: what RFC 3986
 #: §3.3 and §3.4 allow, and what browsers send as it is (URL standard, "percent-encode sets"): a `%`
@@ -37,8 +37,8 @@ _METHODS: Final = {
 _LONGEST_METHOD = 64
 
 
-class RequestLines(Spellings[bytes, RequestLine]):
-    """Lines as they were sent -> `RequestLine`. Raises `RequestError` (400, 501, 505)."""
+class RequestLines(Spellings[bytes, RequestTarget]):
+    """Lines as they were sent -> `RequestTarget`. Raises `RequestError` (400, 501, 505)."""
 
     LONGEST = 256
 
@@ -46,7 +46,7 @@ class RequestLines(Spellings[bytes, RequestLine]):
         super().__init__(_read)
 
 
-def _read(line: bytes) -> RequestLine:
+def _read(line: bytes) -> RequestTarget:
     try:
         method, target, version = line.split(b" ")
     except ValueError:
@@ -66,10 +66,10 @@ def _read(line: bytes) -> RequestLine:
             raise malformed(line)
         name = method.decode("ascii")
     origin, authority = _origin_form(method, target)
-    request = RequestLine(name, origin, version == b"HTTP/1.1")
-    request.stands_in = not known or not origin.isascii()
+    request = RequestTarget(name, origin, version == b"HTTP/1.1")
+    request.unknown_method = not known or not origin.isascii()
     request.authority = authority
-    request.plain = request.http11 and authority is None and method != b"HEAD"
+    request.fast = request.http11 and authority is None and method != b"HEAD"
     return request
 
 

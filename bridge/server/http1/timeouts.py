@@ -152,7 +152,7 @@ class Deadlines(Writing):
 
     def _sweep_body(self, exchange: Exchange, now: float) -> None:
         config, size = self.state.config, exchange.body_size
-        if exchange.head.expects and not exchange.continued and not size:
+        if exchange.head.expects_continue and not exchange.continued and not size:
             self._body_begins(now)  # it waits for us
         if size != self._body_seen:
             self._body_seen, self._body_heard = size, now

@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any, Final
 
 from bridge.errors import counted
-from bridge.loops.waiters import NativeThread, threads_are_greenlets
+from bridge.loops.waiters import NativeThread, threading_is_patched
 
 logger = logging.getLogger("bridge.error")
 
@@ -83,7 +83,7 @@ class Signals:
         for number in self.table:
             if number not in _previous:
                 _previous[number] = signal.signal(number, _hear)
-        if self._guard is not None and not threads_are_greenlets():
+        if self._guard is not None and not threading_is_patched():
             self._guard.start()
         return self
 

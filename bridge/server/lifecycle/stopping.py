@@ -19,7 +19,7 @@ from bridge.errors import counted
 from bridge.server.apps.asgi.exchange import AsgiExchange
 from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.http1.discard import Drain
+from bridge.server.http1.discard import BodyDiscard
 from bridge.server.state import ServerState
 from bridge.types import ASGIApp
 
@@ -180,7 +180,7 @@ class Draining:
 
 def _is_answering(connection: HttpProtocol) -> bool:
     exchange = connection.exchange
-    return exchange is not None and not isinstance(exchange, Drain)
+    return exchange is not None and not isinstance(exchange, BodyDiscard)
 
 
 def _words(busy: dict[str, int]) -> str:

@@ -26,7 +26,7 @@ from importlib import import_module
 from typing import Final, Generic, Protocol, TypeVar
 
 from bridge.errors import ConfigError
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.server.logs.loggers import coloured_status
 from bridge.types import RawHeaders
 
@@ -299,7 +299,7 @@ class _Kept(dict[Key, str], Generic[Key]):
 
 
 def _answer(status: int) -> str:
-    return f"{status} {reason(status)}"
+    return f"{status} {reason_phrase(status)}"
 
 
 #: Statuses with their reasons, ``200 OK``; peers as ``192.0.2.7:51234``; targets, cleaned.

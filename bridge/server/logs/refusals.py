@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from bridge.errors import BridgeError, peer_name
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 
 logger = logging.getLogger("bridge.error")
 
@@ -37,7 +37,7 @@ class Refusals:
         """One more, which began with `begin`; `what` it was, where no status says that."""
         if not what:
             status = error.status if isinstance(error, BridgeError) else 500
-            what = f"{status} {reason(status)}"
+            what = f"{status} {reason_phrase(status)}"
         self._counts[what] = self._counts.get(what, 0) + 1
         self._last = f"{peer_name(client)}: {_shown(error)}"
         if logger.isEnabledFor(logging.DEBUG):

@@ -13,14 +13,14 @@ import logging
 from functools import partial
 from typing import Any
 
-from bridge.asgi.disconnect import comes_of_leaving
+from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.scope import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.apps.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.request import RequestHead
+from bridge.server.request import Request
 from bridge.server.state import ServerState, Task
 from bridge.server.websocket.connection import WebSocketConnection
 from bridge.types import ASGIApp, Message, Scope
@@ -41,7 +41,7 @@ class WebSocketHandler(AsgiHandler):
             state.config.ws_max_message_size, compress=state.config.ws_per_message_deflate
         )
 
-    def open(self, connection: HttpProtocol, head: RequestHead) -> WebSocketExchange:
+    def open(self, connection: HttpProtocol, head: Request) -> WebSocketExchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
         return WebSocketExchange(
             self, connection, head, self._handshakes.check(head.headers, has_body=head.length != 0)
@@ -49,7 +49,7 @@ class WebSocketHandler(AsgiHandler):
 
 
 def websocket_scope(
-    connection: HttpProtocol, head: RequestHead, state: dict[str, Any], subprotocols: list[str]
+    connection: HttpProtocol, head: Request, state: dict[str, Any], subprotocols: list[str]
 ) -> Scope:
     """The scope of a handshake (ASGI, "WebSocket Connection Scope")."""
     scope = make_scope(connection, head, state)
@@ -74,7 +74,7 @@ class WebSocketExchange(AsgiExchange):
         self,
         handler: AsgiHandler,
         connection: HttpProtocol,
-        head: RequestHead,
+        head: Request,
         handshake: Handshake,
     ) -> None:
         super().__init__(handler, connection, head)
@@ -127,7 +127,7 @@ class WebSocketExchange(AsgiExchange):
 
     def forbid(self) -> None:
         """Refuse with 403."""
-        self.refuse(403, reason(403))
+        self.refuse(403, reason_phrase(403))
 
     async def respond(self, message: Message) -> None:
         """Refuse with a response of the app's own: its start, or a piece of its body."""
@@ -145,7 +145,7 @@ class WebSocketExchange(AsgiExchange):
             in_context_of(task, self._ended_unaccepted, error)
             socket.end(1006)
             return
-        expected = not socket.is_open and error is not None and comes_of_leaving(error)
+        expected = not socket.is_open and error is not None and is_disconnect(error)
         if error is not None and not (cancelled or expected):
             target = self.head.shown.removeprefix("GET ")
             said = "the app raised in the WebSocket %s"

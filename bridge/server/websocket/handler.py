@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.server.exchange import Exchange
 from bridge.server.http1.connection import Handler, HttpProtocol
-from bridge.server.request import RequestHead
+from bridge.server.request import Request
 
 
 class WebSockets:
@@ -25,6 +25,6 @@ class WebSockets:
 
         return WebSocketHandler(*self._settings)
 
-    def open(self, connection: HttpProtocol, head: RequestHead) -> Exchange:
+    def open(self, connection: HttpProtocol, head: Request) -> Exchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
         return self._handler.open(connection, head)

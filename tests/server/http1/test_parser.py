@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import RequestError
 from bridge.server.http1.parser import HeadParser
-from bridge.server.request import CHUNKED, RequestHead
+from bridge.server.request import CHUNKED, Request
 from tests.support.corpus import cases
 from tests.support.raw import request
 
@@ -25,14 +25,14 @@ def parsed(heads: HeadParser, data: bytes) -> tuple[object, ...]:
     try:
         head = heads.parse(data)
     except RequestError as error:
-        return ((heads.first_fault(data) or error).status,)
+        return ((heads.first_error(data) or error).status,)
     return parts(head)
 
 
-def parts(head: RequestHead) -> tuple[object, ...]:
+def parts(head: Request) -> tuple[object, ...]:
     return (
         head.method, head.target, head.headers, head.http11, head.close, head.length,
-        head.expects, head.websocket, head.forwarded,
+        head.expects_continue, head.websocket, head.forwarded,
     )  # fmt: skip
 
 
@@ -52,7 +52,12 @@ def test_parts_of_a_head() -> None:
         (b"b", b"\xe9 y"),
         (b"x-a", b"3"),
     ]
-    assert (head.length, head.close, head.expects, head.websocket) == (0, False, False, False)
+    assert (head.length, head.close, head.expects_continue, head.websocket) == (
+        0,
+        False,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,7 @@ def test_parts_of_a_head() -> None:
         (("Transfer-Encoding: chunked",), "length", CHUNKED),
         (("Connection: close",), "close", True),
         (("Connection: foo, Close",), "close", True),
-        (("Expect: 100-Continue", "Content-Length: 1"), "expects", True),
+        (("Expect: 100-Continue", "Content-Length: 1"), "expects_continue", True),
         (("Connection: Upgrade", "Upgrade: WebSocket"), "websocket", True),
         (("Connection: Upgrade", "Upgrade: h2c, websocket"), "websocket", True),
         (("Connection: Upgrade", "Upgrade: h2c"), "websocket", False),
@@ -103,10 +108,10 @@ def test_no_part_of_an_accepted_head_is_refused() -> None:
     heads = parser()
     for data in HEADS:
         if len(parsed(heads, data)) > 1:
-            assert heads.first_fault(data) is None
+            assert heads.first_error(data) is None
             for at in range(1, len(data), 1 if len(data) < 3000 else 97):
-                heads.look_at_part(data[:at])
-                heads.look_at_part(data[:at], max(at - 3, 0))
+                heads.check_partial(data[:at])
+                heads.check_partial(data[:at], max(at - 3, 0))
 
 
 @given(st.binary(max_size=60), st.sampled_from(HEADS), st.data())
@@ -117,11 +122,11 @@ def test_first_fault_is_the_same_however_looked_at(
     at = data.draw(st.integers(0, min(len(head), 200)))
     mixed = (head[:at] + noise + head[at:])[:2000]
     heads = HeadParser(64, 256, 10)
-    whole = heads.first_fault(mixed)
+    whole = heads.first_error(mixed)
     found, looked = None, 0
     for end in range(1, len(mixed) + 1):
         try:
-            heads.look_at_part(mixed[:end], looked)
+            heads.check_partial(mixed[:end], looked)
         except RequestError as error:
             found = error
             break

@@ -73,7 +73,7 @@ def test_what_is_not_kept(data: bytes) -> None:
     heads = parser()
     for _ in range(4):
         heads.parse(data)
-    assert not heads.known
+    assert not heads.cached_heads
 
 
 def test_so_many_are_kept() -> None:
@@ -82,8 +82,8 @@ def test_so_many_are_kept() -> None:
     for number in range(3 * HeadParser.HEADS):
         for _ in range(3):
             heads.parse(request(f"/{number}"))
-        assert len(heads.known) <= HeadParser.HEADS
-    assert heads.known
+        assert len(heads.cached_heads) <= HeadParser.HEADS
+    assert heads.cached_heads
 
 
 @pytest.mark.parametrize("other", ["X-A: 1\r\nHost: y", "Transfer-Encoding: chunked, gzip"])
@@ -94,7 +94,7 @@ def test_known_lines_make_no_bad_head_good(other: str) -> None:
         heads.parse(request("/", "X-A: 1"))
         with pytest.raises(RequestError):
             heads.parse(bad)
-    assert bad not in heads.known
+    assert bad not in heads.cached_heads
 
 
 def test_blank_lines_between_requests(shared_host: StartHost) -> None:

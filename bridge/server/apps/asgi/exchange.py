@@ -14,16 +14,16 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge.asgi import messages as grammar
-from bridge.asgi.disconnect import Parting, comes_of_leaving
+from bridge.asgi.disconnect import Parting, is_disconnect
 from bridge.asgi.scope import ASGI_VERSION
 from bridge.errors import ClientDisconnected, RequestError
-from bridge.http.paths import split
+from bridge.http.paths import strip_prefix
 from bridge.http.response_head import raw_head
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.server.apps.asgi.response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.apps.calling import in_context_of, in_own_task
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.request import RequestHead
+from bridge.server.request import Request
 from bridge.types import ASGIApp, Message, Scope
 
 logger = logging.getLogger("bridge.error")
@@ -45,13 +45,13 @@ class AsgiHandler:
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
 
-    def open(self, connection: HttpProtocol, head: RequestHead) -> AsgiExchange:
+    def open(self, connection: HttpProtocol, head: Request) -> AsgiExchange:
         """An exchange for this request."""
         return AsgiExchange(self, connection, head)
 
 
 def make_scope(
-    connection: HttpProtocol, head: RequestHead, state: dict[str, Any], prefix: str = ""
+    connection: HttpProtocol, head: Request, state: dict[str, Any], prefix: str = ""
 ) -> Scope:
     """The HTTP scope of a request (ASGI, "HTTP Connection Scope"; S13)."""
     return _complete(_fill(_scope_base(connection, prefix), head), connection, head, state)
@@ -78,7 +78,7 @@ def _scope_base(connection: HttpProtocol, prefix: str) -> Scope:
     return base
 
 
-def _fill(base: Scope, head: RequestHead) -> Scope:
+def _fill(base: Scope, head: Request) -> Scope:
     """What follows from the request line, and from where it came in."""
     line, scope = head.line, base.copy()
     scope["method"] = line.method
@@ -89,7 +89,7 @@ def _fill(base: Scope, head: RequestHead) -> Scope:
 
 
 def _complete(
-    scope: Scope, connection: HttpProtocol, head: RequestHead, state: dict[str, Any]
+    scope: Scope, connection: HttpProtocol, head: Request, state: dict[str, Any]
 ) -> Scope:
     # What an app changes in its scope, no other request may see: nothing in it is shared.
     scope["asgi"] = ASGI_VERSION.copy()
@@ -97,12 +97,12 @@ def _complete(
     scope["client"] = connection.client
     scope["state"] = state.copy()
     scope["extensions"] = {"http.response.early_hint": {}, "http.response.trailers": {}}
-    if connection.special or not head.plain:
+    if connection.needs_full_scope or not head.fast:
         _adapt(scope, connection, head)
     return scope
 
 
-def _adapt(scope: Scope, connection: HttpProtocol, head: RequestHead) -> None:
+def _adapt(scope: Scope, connection: HttpProtocol, head: Request) -> None:
     """What hardly any request needs."""
     if connection.state.config.pathsend:
         scope["extensions"]["http.response.pathsend"] = {}
@@ -120,7 +120,7 @@ def _adapt(scope: Scope, connection: HttpProtocol, head: RequestHead) -> None:
 def _below_root(scope: Scope, root_path: str) -> None:
     """What the proxy before us took off the path, an app finds in it (ASGI, "root_path")."""
     path = scope["path"]
-    root, rest = split(path, root_path)
+    root, rest = strip_prefix(path, root_path)
     if rest == path != "*":  # `OPTIONS *` asks for no path
         scope["path"] = root + path
         scope["raw_path"] = quote(root).encode("ascii") + scope["raw_path"]
@@ -132,7 +132,7 @@ class AsgiExchange(Parting, AsgiResponse):
     #: The call of the app, where it did not end at once.
     task: asyncio.Task[None] | None = None
 
-    def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
+    def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: Request) -> None:
         super().__init__(connection, head)
         self.handler = handler
         self._phase = WAITING
@@ -148,7 +148,7 @@ class AsgiExchange(Parting, AsgiResponse):
             scope = head.template.copy()
         else:
             scope = _fill(base, head)
-            if head.kept:
+            if head.cached:
                 head.template, head.base = scope.copy(), base
         _complete(scope, connection, head, handler.lifespan_state)
         try:
@@ -186,7 +186,7 @@ class AsgiExchange(Parting, AsgiResponse):
     def _ended_unusually(self, error: BaseException | None) -> None:
         gone = self.connection.gone or self.connection.half_closed
         if error is not None:
-            if not ((gone or self.abandoned) and comes_of_leaving(error)):
+            if not ((gone or self.abandoned) and is_disconnect(error)):
                 logger.error("the app raised in %s", self._name(), exc_info=error)
         elif not self.over and not gone:
             logger.error(
@@ -206,7 +206,7 @@ class AsgiExchange(Parting, AsgiResponse):
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: answer so where nothing has left yet; the app sees the end."""
         self._phase = OVER
-        self.refuse(error.status, reason(error.status))
+        self.refuse(error.status, reason_phrase(error.status))
         super().spoil(error)
 
     # --------------------------------------------------------- receive

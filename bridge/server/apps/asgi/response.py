@@ -36,7 +36,7 @@ class AsgiResponse(Exchange):
     def _begin(self, message: Message) -> None:
         """The head: checked now, so that errors are raised in the app; held until the body."""
         self._start = head = raw_head(message.get("status"), message.get("headers"))
-        self.status = head.number
+        self.status = head.status_code
         if message.get("trailers"):
             self._trailers = True
             self._phase = HELD_WITH_TRAILERS

@@ -19,7 +19,7 @@ from bridge.http.headers import NOTHING
 from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_fields import TEXT_FIELDS
 from bridge.http.response_head import ResponseHead
-from bridge.http.status import reason
+from bridge.http.status import reason_phrase
 from bridge.limits import HIGH_WATER, SPOOL
 from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
@@ -28,7 +28,7 @@ from bridge.server.apps.wsgi.lazy_scope import SEED, LazyScope
 from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.proxy.forwarded import Resolved
-from bridge.server.request import CHUNKED, RequestHead
+from bridge.server.request import CHUNKED, Request
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import (
@@ -78,7 +78,7 @@ class WsgiHandler:
         self._base["wsgi.errors"] = sys.stderr or NOWHERE
         self._base["bridge.stats"] = runner.stats
 
-    def open(self, connection: HttpProtocol, head: RequestHead) -> WsgiExchange:
+    def open(self, connection: HttpProtocol, head: Request) -> WsgiExchange:
         """An exchange for this request."""
         return self._exchange(self, connection, head)
 
@@ -120,7 +120,7 @@ class WsgiExchange(Exchange):
     #: Where a body waits for that which may be too large for the memory.
     _spooled: IO[bytes] | None = None
 
-    def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: RequestHead) -> None:
+    def __init__(self, handler: WsgiHandler, connection: HttpProtocol, head: Request) -> None:
         super().__init__(connection, head)
         self.handler = handler
         self.submitted = False
@@ -171,9 +171,9 @@ class WsgiExchange(Exchange):
         """
         if self.submitted or self.over:
             return
-        if self.complete or not (self._held or self.awaits_body or not self.head.expects):
+        if self.complete or not (self._held or self.awaits_body or not self.head.expects_continue):
             self._submit()
-        elif self.head.expects:
+        elif self.head.expects_continue:
             self.ask_for_body()
 
     def most_body(self) -> int:
@@ -239,7 +239,7 @@ class WsgiExchange(Exchange):
         """The body breaks a rule: the next read raises; an app that has not begun never does."""
         super().spoil(error)
         if not self.submitted:
-            self.refuse(error.status, reason(error.status))
+            self.refuse(error.status, reason_phrase(error.status))
 
     # --------------------------------------------------------- the environ
 
@@ -250,7 +250,7 @@ class WsgiExchange(Exchange):
             call = WsgiCall(handler.app, self._environ(), self, handler.leniency)
         except RequestError as error:
             self.connection.state.refusals.note(self.connection.client, error)
-            self.refuse(error.status, reason(error.status))
+            self.refuse(error.status, reason_phrase(error.status))
             return
         try:
             self.submit(call)
@@ -266,7 +266,7 @@ class WsgiExchange(Exchange):
             template = head.template
         else:
             template = self._fill(base)
-            if head.kept:
+            if head.cached:
                 head.template, head.base = template, base
         environ = template | (connection.environ or connection.make_environ())
         scope = environ["asgi.scope"] = LazyScope(SEED)
@@ -278,7 +278,7 @@ class WsgiExchange(Exchange):
                 environ["CONTENT_LENGTH"] = str(self.body_size)
         else:
             environ["wsgi.input"] = BytesIO()
-        if not head.plain:
+        if not head.fast:
             self._adapt(environ)
         return environ
 

@@ -2,7 +2,7 @@
 
 A thread writes what is finished itself, through a `Wire`, while nothing waits in the transport;
 what does not fit is left to the loop (W25, W39), and so is a whole response while more requests
-wait for a thread (`runners/desk.py`). It tells the loop that the exchange is over by setting
+wait for a thread (`runners/completions.py`). It tells the loop that the exchange is over by setting
 `over`, and wakes it only where the connection waits for just that:
 
     thread: over = True; look at `wants_end`; set? wake the loop
@@ -61,13 +61,13 @@ class ThreadExchange(WsgiExchange):
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
         state = self.connection.state
-        if (self.handler.runner.queue or state.desk.asked) and not self._behind:
+        if (self.handler.runner.queue or state.completions.wakeup_pending) and not self._behind:
             # Also the last one, which finds the loop asked already.
             self._wire = None
             self._whole = head, body
             if state.access_log is not None:
                 self._log_context = copy_context()
-            state.desk.hand_in(self)
+            state.completions.put(self)
             return
         if state.limit_requests:
             self.leaving = True  # before a client can have it and come back
@@ -178,10 +178,10 @@ class ThreadExchange(WsgiExchange):
             connection.call_on_loop(self._is_over)
             return
         self.over = True
-        if connection.wants_end or (not self.usual and (self.close or not self.complete)):
+        if connection.wants_end or (not self.keep_alive_fast and (self.close or not self.complete)):
             connection.call_on_loop(connection.settle, self)
 
-    def collected(self) -> None:
+    def on_completed(self) -> None:
         """On the loop: write a response that the thread has made, and go on after it."""
         head, body = self._whole
         del self._whole
