@@ -25,7 +25,6 @@ from bridge.adapters.asgi_on_wsgi.exchange import HttpExchange
 from bridge.adapters.asgi_on_wsgi.host_quirks import only_loads
 from bridge.adapters.asgi_on_wsgi.instance import Running
 from bridge.adapters.asgi_on_wsgi.settings import check_app, make_settings
-from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
 from bridge.errors import Overloaded, RequestError, SelfRequest
@@ -111,6 +110,9 @@ class AsgiToWsgi:
                 "from a thread, or await the ASGI app itself"
             )
         if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
+            # The `websockets` library takes 4 MB and some 20 ms to load: for the first handshake.
+            from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
+
             return WebSocketExchange(running, environ, start_response).respond()
         try:
             exchange = HttpExchange(running, environ, start_response)

@@ -36,6 +36,16 @@ def test_adapters_do_not_load_the_server() -> None:
     assert run.stdout.split() == []
 
 
+def test_adapters_load_the_websocket_library_at_the_first_handshake() -> None:
+    """Nobody pays for WebSockets (4 MB, 20 ms) before one is asked for."""
+    code = (
+        "import sys, bridge.asgi_to_wsgi, bridge.wsgi_to_asgi;"
+        "print(*(m for m in sys.modules if m.partition('.')[0] == 'websockets'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
 @pytest.mark.parametrize("name", bridge.__all__)
 def test_every_public_name_is_there_and_explained(name: str) -> None:
     """Each name can be had, has a docstring, and stands in dir()."""
