@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from io import TextIOBase
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from bridge.caches import Spellings
 from bridge.http.headers import content_length
-from bridge.http.paths import place, strip_prefix
+from bridge.http.paths import split_path
 from bridge.types import Environ, Scope
 from bridge.wsgi.file_wrapper import FileWrapper
 
@@ -130,62 +130,6 @@ def server_name_port(
 def _address(host: str | int, port: str | int) -> tuple[str, str]:
     name = str(host)
     return (f"[{name}]" if ":" in name and name[0] != "[" else name), str(port)
-
-
-# ------------------------------------------------------------- path
-
-
-def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, str]:
-    """``SCRIPT_NAME`` and ``PATH_INFO`` as native text (W2, W3).
-
-    `path` is the decoded path, `raw_path` the same as sent (percent-encoded) if it is known,
-    `root_path` where the app is mounted. A path outside `root_path` is passed on whole.
-    """
-    given = native_str(root_path) if root_path else ""
-    root = place(given)
-    if path == "*":  # `OPTIONS *` asks for the server as a whole, not for a path (RFC 9110 §7.1)
-        return root, ""
-    if path.isascii():
-        info = path
-    else:
-        info = _unharmed(path, raw_path, root) if raw_path else native_str(path)
-    return strip_prefix(info, given) if given else ("", info)
-
-
-def split_native_path(path: str, root_path: str, prefix: str) -> tuple[str, str]:
-    """`split_path` for native text below the server's own `root_path` and a mount's `prefix`.
-
-    What the proxy before the server took off the path is put back.
-    """
-    raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
-    if path != "*":
-        raw = "".join(strip_prefix(raw, root_path))
-    return split_path(raw, None, root_path + prefix)
-
-
-def native_str(text: str) -> str:
-    """Decoded text as native text: the bytes of its UTF-8, one character each."""
-    if text.isascii():
-        return text
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("latin-1")
-    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
-        return text.encode("utf-8", "replace").decode("latin-1")
-
-
-def _unharmed(path: str, raw_path: bytes, root: str) -> str:
-    """`path` as native text, taken from `raw_path` where the two agree.
-
-    A host decodes a path as UTF-8 and loses bytes that are none. `raw_path` still has them, but
-    may be of another path: a middleware may have rewritten `path` alone. Some hosts put
-    `root_path` into `path` only.
-    """
-    sent = unquote_to_bytes(raw_path.partition(b"?")[0])
-    for prefix in ("", root) if root else ("",):
-        whole = prefix.encode("latin-1") + sent
-        if path in (whole.decode("utf-8", "replace"), whole.decode("utf-8", "surrogateescape")):
-            return whole.decode("latin-1")
-    return native_str(path)
 
 
 # ------------------------------------------------------------- header fields

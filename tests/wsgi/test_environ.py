@@ -21,9 +21,7 @@ from bridge.wsgi.environ import (
     add_headers,
     base_environ,
     environ_from_scope,
-    native_str,
     server_name_port,
-    split_path,
 )
 from bridge.wsgi.file_wrapper import FileWrapper
 
@@ -87,63 +85,6 @@ def test_target_as_sent() -> None:
 
 
 # ------------------------------------------------------------- path
-
-
-@pytest.mark.parametrize(
-    ("path", "raw_path", "expected"),
-    [
-        ("/", b"/", b"/"),
-        ("/caf\N{LATIN SMALL LETTER E WITH ACUTE}", b"/caf%C3%A9", b"/caf\xc3\xa9"),
-        ("/caf\N{LATIN SMALL LETTER E WITH ACUTE}", None, b"/caf\xc3\xa9"),
-        ("/caf\N{REPLACEMENT CHARACTER}", b"/caf%E9", b"/caf\xe9"),
-        ("/caf\udce9", b"/caf%E9", b"/caf\xe9"),
-        ("/caf\udce9", None, b"/caf\xe9"),
-        ("/\ud800", None, b"/?"),
-        ("/rewritten/\N{SNOWMAN}", b"/as/sent", "/rewritten/\N{SNOWMAN}".encode()),
-        ("/caf\N{REPLACEMENT CHARACTER}", b"/caf%E9?q=1", b"/caf\xe9"),
-        ("", b"", b""),
-    ],
-)
-def test_path_info(path: str, raw_path: bytes | None, expected: bytes) -> None:
-    """W2: PATH_INFO carries the path's bytes; raw_path saves what is no UTF-8, if it agrees."""
-    assert split_path(path, raw_path, "")[1].encode("latin-1") == expected
-
-
-@given(st.binary(max_size=30))
-def test_any_bytes_in_a_path(sent: bytes) -> None:
-    """W2: any bytes of a path come through, however a host decoded them."""
-    sent = b"/" + sent
-    raw_path = quote(sent).encode()
-    for decoded in (sent.decode("utf-8", "replace"), sent.decode("utf-8", "surrogateescape")):
-        assert split_path(decoded, raw_path, "")[1].encode("latin-1") == sent
-
-
-@pytest.mark.parametrize(
-    ("root_path", "path", "script_name", "path_info"),
-    [
-        ("", "/x", "", "/x"),
-        ("/", "/x", "", "/x"),
-        ("/sub", "/sub/x", "/sub", "/x"),
-        ("/sub", "/sub/", "/sub", "/"),
-        ("/sub", "/sub", "/sub", ""),
-        ("/sub/", "/sub/x", "/sub", "/x"),
-        ("/sub/", "/sub", "/sub", ""),
-        ("sub", "/sub/x", "/sub", "/x"),
-        ("/sub", "/subway", "/sub", "/subway"),
-        ("/sub", "/other", "/sub", "/other"),
-        ("/sub", "/", "/sub", "/"),
-        ("/sub/deep", "/sub/deep/x/y", "/sub/deep", "/x/y"),
-        ("/é", "/é/ü", "/Ã©", "/Ã¼"),
-    ],
-)
-def test_root_path(root_path: str, path: str, script_name: str, path_info: str) -> None:
-    """W3: root_path is cut off at a segment boundary only; other paths are passed on whole."""
-    assert split_path(path, None, root_path) == (script_name, path_info)
-
-
-def test_root_path_that_raw_path_lacks() -> None:
-    """W2, W3: a host that puts root_path into path only loses no bytes."""
-    assert split_path("/é/caf\ufffd", b"/caf%E9", "/é") == ("/Ã©", "/caf\xe9")
 
 
 def test_options_for_the_server() -> None:
@@ -359,9 +300,3 @@ def test_there_and_back(
     assert sorted(back["headers"]) == sorted(scope["headers"])
     assert tuple(back["client"]) == scope["client"]
     assert tuple(back["server"]) == scope["server"]
-
-
-def test_native_text() -> None:
-    """W2: native text has one character for each byte."""
-    assert native_str("é") == "Ã©"
-    assert native_str("plain") == "plain"

@@ -17,6 +17,7 @@ from typing import IO, Any
 from bridge.errors import BridgeError, RequestError
 from bridge.http.headers import NOTHING
 from bridge.http.leniency import LENIENT, Leniency
+from bridge.http.paths import split_native_path, split_path
 from bridge.http.response_fields import TEXT_FIELDS
 from bridge.http.response_head import ResponseHead
 from bridge.http.status import reason_phrase
@@ -37,8 +38,6 @@ from bridge.wsgi.environ import (
     add_headers,
     base_environ,
     server_name_port,
-    split_native_path,
-    split_path,
     take_coding,
 )
 from bridge.wsgi.input import WholeInput, WsgiInput, needs_length
