@@ -24,7 +24,8 @@ from collections.abc import Iterable
 from bridge.adapters.asgi_on_wsgi.exchange import HttpExchange
 from bridge.adapters.asgi_on_wsgi.host_quirks import only_loads
 from bridge.adapters.asgi_on_wsgi.instance import Running
-from bridge.adapters.asgi_on_wsgi.settings import check_app, make_settings
+from bridge.adapters.asgi_on_wsgi.settings import make_settings
+from bridge.arguments.app_kind import check_app
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
 from bridge.errors import Overloaded, RequestError, SelfRequest
@@ -79,7 +80,7 @@ class AsgiToWsgi:
         disconnect_grace: float = 5.0,
         pathsend: bool = False,
     ) -> None:
-        check_app(app, kind)
+        check_app(app, kind, "asgi3")
         self.app = app
         self.settings = make_settings(
             lifespan=lifespan,

@@ -18,7 +18,8 @@ from typing import Any
 
 from bridge.adapters.wsgi_on_asgi.exchange import Exchange, GreenletExchange, InlineExchange
 from bridge.adapters.wsgi_on_asgi.in_thread import ThreadExchange
-from bridge.adapters.wsgi_on_asgi.settings import OF_THREADS, check_app, read_settings
+from bridge.adapters.wsgi_on_asgi.settings import OF_THREADS, read_settings
+from bridge.arguments.app_kind import check_app
 from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS
 from bridge.errors import (
     AppLoadError,
@@ -111,7 +112,7 @@ class WsgiToAsgi:
         multiprocess: bool | None = None,
         **of_threads: Any,
     ) -> None:
-        check_app(app, kind)
+        check_app(app, kind, "wsgi")
         self.app = app
         given = {
             "runner": runner,

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import flask
 import pytest
-from fastapi import FastAPI
 
 from bridge.arguments.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, read_all
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.detect import as_asgi, as_wsgi
+from bridge.detect import as_asgi
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import ConfigError
 from bridge.runners import InlineRunner
@@ -120,32 +118,6 @@ def test_a_dispatcher_says_what_it_takes(make: Callable[[], object], words: str)
 
 
 # ------------------------------------------------------------- AsgiToWsgi
-
-
-@pytest.mark.parametrize(
-    ("app", "words"),
-    [
-        (flask.Flask("app"), "is a WSGI app, which every WSGI host takes as it is; AsgiToWsgi is "),
-        (WsgiToAsgi, "cannot be told"),
-        (asgi2, "is an ASGI 2 app; say AsgiToWsgi(from_asgi2(app)), or as_wsgi(app)"),
-        ("module:app", "an ASGI app is a callable, and 'module:app' is a str"),
-        (None, "an ASGI app is a callable, and None is a NoneType"),
-    ],
-)
-def test_an_app_of_another_kind_is_refused_when_it_is_wrapped(app: object, words: str) -> None:
-    """A41: not at the first request; and the right one is named."""
-    if app is WsgiToAsgi:  # in doubt, nothing is refused
-        assert AsgiToWsgi(lambda *args: None).app
-        return
-    assert words in said(AsgiToWsgi, app)
-
-
-def test_a_kind_that_is_said_is_believed() -> None:
-    """A41: who knows better says so; `as_wsgi` does."""
-    assert AsgiToWsgi(wsgi, kind="asgi3").app is wsgi  # type: ignore[arg-type]
-    assert isinstance(as_wsgi(wsgi, kind="asgi3"), AsgiToWsgi)
-    assert AsgiToWsgi(FastAPI()).app
-    assert "'asgi4'" in said(AsgiToWsgi, asgi, kind="asgi4")
 
 
 @pytest.mark.parametrize(

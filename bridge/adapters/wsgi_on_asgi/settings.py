@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.arguments.checks import KINDS, RUNNING, Check, read_all
-from bridge.arguments.kinds import a_type, check_kind, other_kind
 from bridge.errors import ConfigError
 from bridge.runners import Runner
 
@@ -23,27 +22,6 @@ SETTINGS: dict[str, Check] = {
 
 #: Those of them that `ThreadRunner` alone heeds.
 OF_THREADS = ("idle_timeout",)
-
-
-#: What serves an app that is no WSGI app.
-_RIGHT_ONE = {
-    "asgi3": "an ASGI app, which every ASGI server takes as it is; WsgiToAsgi is for WSGI apps, "
-    "and AsgiToWsgi makes WSGI of ASGI",
-    "asgi2": "an ASGI 2 app; say from_asgi2(app), or as_asgi(app)",
-    "asgi1": "an ASGI 1 consumer; say from_asgi1(app), or as_asgi(app)",
-}
-
-
-def check_app(app: object, kind: str | None) -> None:
-    """Raise `ConfigError` if `app` plainly is no WSGI app, unless `kind` says that it is one."""
-    if not callable(app):
-        raise ConfigError(f"a WSGI app is a callable, and {app!r} is {a_type(app)}")
-    said = check_kind(kind)
-    seen = other_kind(app, "wsgi") if said is None else said
-    if seen in _RIGHT_ONE:
-        raise ConfigError(
-            f'{app!r} is {_RIGHT_ONE[seen]}. If it is a WSGI app all the same, add kind="wsgi"'
-        )
 
 
 def read_settings(given: Mapping[str, Any], owner: str = "WsgiToAsgi") -> dict[str, Any]:

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from starlette.applications import Starlette
 
-from bridge import Dispatcher, WsgiToAsgi, as_asgi
+from bridge import Dispatcher, WsgiToAsgi
 from bridge.errors import ConfigError, NotOnAsyncio
 from tests.conftest import StartHost
 from tests.support import hosts, raw
@@ -28,35 +26,6 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
 
 def asgi2(scope: Any) -> Any:
     """An ASGI 2 app."""
-
-
-# ------------------------------------------------------------- which apps it takes
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        (asgi, "an ASGI app, which every ASGI server takes as it is"),
-        (FastAPI(), "AsgiToWsgi makes WSGI of ASGI"),
-        (Starlette(), "is an ASGI app"),
-        (asgi2, r"say from_asgi2\(app\)"),
-        (WsgiToAsgi(app), "is an ASGI app"),
-        ("app", "is a str"),
-    ],
-    ids=["function", "FastAPI", "Starlette", "ASGI 2", "WsgiToAsgi", "text"],
-)
-def test_apps_of_another_kind(wrong: Any, said: str) -> None:
-    """W56: they are refused when the adapter is made, with the name of what serves them."""
-    with pytest.raises(ConfigError, match=said):
-        WsgiToAsgi(wrong)
-
-
-def test_a_kind_that_is_said() -> None:
-    """W56: what an app is said to be, it is."""
-    assert WsgiToAsgi(asgi, kind="wsgi").app is asgi  # type: ignore[arg-type]
-    assert isinstance(as_asgi(asgi, "wsgi"), WsgiToAsgi)
-    with pytest.raises(ConfigError, match="kind is 'flask'"):
-        WsgiToAsgi(app, kind="flask")
 
 
 @pytest.mark.parametrize(
