@@ -26,6 +26,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
+from bridge.asgi.versions import LIFESPAN_VERSION
 from bridge.errors import ConfigError, IllegalMessage, LifespanFailed, NotOnAsyncio
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -209,7 +210,7 @@ class _Conversation:
         self._gave_up: Message | None = None
         scope: Scope = {
             "type": "lifespan",
-            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "asgi": LIFESPAN_VERSION.copy(),
             "state": state,
         }
         self._task = loop.create_task(self._run(app, scope), name="lifespan")

@@ -12,16 +12,11 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import quote_from_bytes
 
+from bridge.asgi.versions import HTTP_VERSION, WEBSOCKET_VERSION
 from bridge.caches import Spellings, keep
 from bridge.http.headers import content_length, members
 from bridge.http.paths import place
 from bridge.types import Environ, RawHeaders, Scope
-
-#: What ``scope["asgi"]`` says; copied into every scope. At 2.4 and above Starlette and FastAPI no
-#: longer listen for a client that leaves a stream, see docs/explanation/leaving-clients.md.
-ASGI_VERSION = {"version": "3.0", "spec_version": "2.3"}
-#: The same of a WebSocket.
-WEBSOCKET_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MAY_BE_EMPTY = (b"content-type", b"content-length")
@@ -190,7 +185,7 @@ def _learn_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ) -
     scheme: str = environ.get("wsgi.url_scheme", "http")
     template = {
         "type": "http",
-        "asgi": ASGI_VERSION,
+        "asgi": HTTP_VERSION,
         "http_version": _HTTP_VERSIONS.get(environ.get("SERVER_PROTOCOL", ""), "1.1"),
         "method": environ["REQUEST_METHOD"].upper(),
         "scheme": scheme,
@@ -222,7 +217,7 @@ def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) ->
     layout = _LAYOUTS.get(keys) or _learn_layout(keys, environ)
     known = layout, layout.values(environ)
     scope = (_TEMPLATES.get(known) or _learn_template(known, environ)).copy()
-    scope["asgi"] = ASGI_VERSION.copy()
+    scope["asgi"] = HTTP_VERSION.copy()
     scope["headers"] = _headers(environ, layout)
     scope["client"] = _client(environ)
     scope["extensions"] = extensions = {"wsgi.environ": environ}

@@ -1,4 +1,4 @@
-"""Older ASGI apps as ASGI 3 apps (rules L).
+"""The versions of ASGI: what a scope says of them, and older apps as ASGI 3 apps (rules L).
 
 ASGI 3 is one call, ``await app(scope, receive, send)``. ASGI 2 was two, ``app(scope)`` and then
 ``await instance(receive, send)``; ASGI 1 was consumers that got one message each.
@@ -7,10 +7,18 @@ ASGI 3 is one call, ``await app(scope, receive, send)``. ASGI 2 was two, ``app(s
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from bridge.errors import ConfigError, IllegalMessage
 from bridge.types import ASGIApp, Receive, Scope, Send
+
+#: What ``scope["asgi"]`` says of a request; copied into every scope. At 2.4 and above Starlette and
+#: FastAPI no longer listen for a client that leaves a stream: see
+#: docs/explanation/leaving-clients.md.
+HTTP_VERSION: Final = {"version": "3.0", "spec_version": "2.3"}
+#: The same of a WebSocket, and of a lifespan.
+WEBSOCKET_VERSION: Final = {"version": "3.0", "spec_version": "2.5"}
+LIFESPAN_VERSION: Final = {"version": "3.0", "spec_version": "2.0"}
 
 ASGI2Instance: TypeAlias = Callable[[Receive, Send], Awaitable[None]]
 ASGI2App: TypeAlias = Callable[[Scope], ASGI2Instance]

@@ -1,15 +1,13 @@
-"""How apps and clients part: errors that come of it (W38, S14), and who hears first (S12)."""
+"""How an app hears that its client is gone: errors (W38, S14), and which task hears first (S12)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
-from bridge.asgi.disconnect import Parting, is_disconnect
+from bridge.asgi.disconnect import DisconnectNotice, is_disconnect, throttle
 from bridge.errors import ClientDisconnected
 
 
@@ -53,72 +51,122 @@ def test_chain_without_an_end(shape: str) -> None:
     assert not is_disconnect(error)
 
 
-# ------------------------------------------------------------- who hears first
+def test_chain_ends() -> None:
+    """S14: a cancelled app has noticed, too; an error without a cause says nothing of a client."""
+    assert is_disconnect(asyncio.CancelledError())
+    assert not is_disconnect(OSError())
 
 
-def run(main: Callable[[Parting], Any]) -> Any:
-    return asyncio.run(main(Parting()))
+# ------------------------------------------------------------- which task hears first
+
+
+async def heard(notice: DisconnectNotice) -> None:
+    """A task of the app's that waits in `receive`, and is told."""
+    notice.note_receiver()
+    await notice.disconnect()
 
 
 def test_a_cancellation_comes_at_the_next_await() -> None:
     """S12: a task that is cancelled in `send` is cancelled where it waits next, once."""
 
-    async def main(parting: Parting) -> list[str]:
-        told = []
-
-        async def send() -> None:
-            told.append(f"dropped {await parting.others_come_first()}")
+    async def main() -> list[str]:
+        notice, told = DisconnectNotice(), []
 
         async def app() -> None:
             try:
-                await send()
+                told.append(f"dropped {await notice.drops_message()}")
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
                 told.append("cancelled outside")
                 raise
 
-        async def listen() -> None:
-            parting.listen()
-            await parting.disconnect()
-            sender.cancel()
-
+        await asyncio.create_task(heard(notice))
         sender = asyncio.create_task(app())
-        parting._listener = asyncio.create_task(listen())
+        await asyncio.sleep(0)  # it is in `drops_message` now
+        sender.cancel()
         await asyncio.wait([sender])
         told.append(f"cancelled {sender.cancelled()}, {sender.cancelling()} time")
         return told
 
-    assert run(main) == ["dropped True", "cancelled outside", "cancelled True, 1 time"]
+    assert asyncio.run(main()) == ["dropped True", "cancelled outside", "cancelled True, 1 time"]
 
 
 def test_who_is_not_cancelled_goes_on() -> None:
-    """S12: `send` raises after a while where a task that was told does nothing about it."""
+    """S12: `send` raises after a while if a task that was told does nothing about it."""
 
-    async def main(parting: Parting) -> list[bool]:
-        parting._listener = asyncio.create_task(asyncio.sleep(0))
-        untold = await parting.others_come_first()
-        await parting.disconnect()
-        told = await parting.others_come_first()
-        return [untold, told, await parting.others_come_first()]
+    async def main() -> list[bool]:
+        notice = DisconnectNotice(grace=0.01)
+        hears = asyncio.Event()
 
-    assert run(main) == [True, False, False]
+        async def receive() -> None:
+            notice.note_receiver()
+            await hears.wait()
+            await notice.disconnect()
+
+        receiver = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        untold = [await notice.drops_message(), await notice.drops_message()]
+        hears.set()
+        await receiver
+        return [*untold, await notice.drops_message(), await notice.drops_message()]
+
+    assert asyncio.run(main()) == [True, True, False, False]
+
+
+def test_a_sole_task_need_not_wait_for_itself() -> None:
+    """S12: an app that receives and sends in one task, or never received, hears of it in `send`."""
+
+    async def main() -> list[bool]:
+        notice = DisconnectNotice()
+        never = await notice.drops_message()
+        notice.note_receiver()
+        return [never, await notice.drops_message()]
+
+    assert asyncio.run(main()) == [False, False]
 
 
 def test_the_second_cancellation_is_not_put_off() -> None:
     """S12: nobody is kept from ending for ever."""
 
-    async def main(parting: Parting) -> bool:
-        async def app() -> None:
-            while True:
-                parting._listener, parting._told = asyncio.create_task(asyncio.sleep(0)), 1
-                await parting.others_come_first()
+    async def main() -> list[str]:
+        notice, told, sends_again = DisconnectNotice(), [], asyncio.Event()
 
+        async def app() -> None:
+            told.append(f"dropped {await notice.drops_message()}")
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                told.append("cancelled outside")
+            await asyncio.create_task(heard(notice))
+            sends_again.set()
+            try:
+                told.append(f"dropped {await notice.drops_message()}")
+            except asyncio.CancelledError:
+                told.append("cancelled inside")
+
+        await asyncio.create_task(heard(notice))
         task = asyncio.create_task(app())
         await asyncio.sleep(0)
         task.cancel()
-        await asyncio.sleep(0)
+        await sends_again.wait()
         task.cancel()
         await asyncio.wait([task])
-        return task.cancelled()
+        return told
 
-    assert run(main)
+    assert asyncio.run(main()) == ["dropped True", "cancelled outside", "cancelled inside"]
+
+
+def test_calls_that_cannot_succeed_are_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A12: the first call is free, then the pauses grow, up to a second."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def main() -> None:
+        for calls in (1, 2, 500, 5000):
+            await throttle(calls)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(main())
+    assert pauses == [0.002, 0.5, 1.0]

@@ -18,7 +18,7 @@ from contextvars import Context, copy_context
 
 from bridge.adapters.asgi_on_wsgi.instance import Running
 from bridge.adapters.asgi_on_wsgi.request_body import Upload
-from bridge.asgi.disconnect import Parting, brake, is_disconnect
+from bridge.asgi.disconnect import GRACE, DisconnectNotice, is_disconnect, throttle
 from bridge.asgi.messages import (
     BODY,
     EARLY_HINT,
@@ -52,7 +52,7 @@ TICK = 1.0
 MOST_HINTS = 100
 
 
-class AppSide(Parting):
+class AppSide:
     """A request's app, its `receive` and its `send`."""
 
     # What few requests need stands in the class. What every request reads is set in `__init__`:
@@ -62,6 +62,7 @@ class AppSide(Parting):
     _blocked = False
     _body_received = False
     _hinted = 0
+    _notice: DisconnectNotice | None = None
     _misses = 0
     #: A piece of the body went nowhere.
     _in_vain = False
@@ -144,19 +145,19 @@ class AppSide(Parting):
     async def receive(self) -> Message:
         """The next event of the request (ASGI, "Request" and "Disconnect")."""
         if self._upload is not None:
-            self.listen()
+            self._disconnect_notice().note_receiver()
             message = await self._upload.receive(self._tell)
             if message is not None:
                 return message
             if self._upload.cut_off:
-                return await self.disconnect()
+                return await self._disconnect_notice().disconnect()
         elif not self._body_received:
             self._body_received = True
             return {"type": "http.request", "body": b"", "more_body": False}
         while not self._ended and not self._gone:
-            self.listen()
+            self._disconnect_notice().note_receiver()
             await self._suspend()
-        return await self.disconnect()
+        return await self._disconnect_notice().disconnect()
 
     async def _suspend(self) -> None:
         """Wait until `_resume` is called; what it was for may have to be waited for again."""
@@ -196,12 +197,15 @@ class AppSide(Parting):
                 self._take_other(message)
         except (IllegalMessage, ClientDisconnected):
             self._misses += 1
-            await brake(self._misses)
+            await throttle(self._misses)
             raise
 
-    def parting_grace(self) -> float:
-        """Half of the time after which the app is cancelled, at most: `send` raises before that."""
-        return min(super().parting_grace(), self._running.settings.disconnect_grace / 2)
+    def _disconnect_notice(self) -> DisconnectNotice:
+        if self._notice is None:
+            # Half of the time after which the app is cancelled, at most: `send` raises before that.
+            grace = min(GRACE, self._running.settings.disconnect_grace / 2)
+            self._notice = DisconnectNotice(grace)
+        return self._notice
 
     async def _drop(self, kind: object, message: Message) -> None:
         """The client has left: the message goes nowhere. Raises `ClientDisconnected`.
@@ -209,9 +213,10 @@ class AppSide(Parting):
         As on our server (S12): not before a task that waits in `receive` has heard of it; and an
         app that was not told sends the rest of its response in vain, if that is little.
         """
-        if await self.others_come_first():
+        notice = self._disconnect_notice()
+        if await notice.drops_message():
             return
-        if not self._told:
+        if not notice.times_told:
             last = not message.get("more_body")
             if kind == START and self._phase == WAITING:
                 raw_head(

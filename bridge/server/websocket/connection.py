@@ -25,7 +25,7 @@ from typing import Protocol
 from websockets.frames import Close, CloseCode
 
 from bridge.asgi import messages as grammar
-from bridge.asgi.disconnect import brake
+from bridge.asgi.disconnect import throttle
 from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
 from bridge.limits import HIGH_WATER, WORTH_NO_COPY
 from bridge.server.state import ServerState
@@ -121,7 +121,7 @@ class WebSocketConnection(Writing):
 
     async def _say_farewell(self, farewell: Message) -> Message:
         self._farewells += 1
-        await brake(self._farewells)
+        await throttle(self._farewells)
         return farewell.copy()
 
     def _wake(self) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from bridge.asgi.disconnect import is_disconnect
-from bridge.asgi.scope import WEBSOCKET_VERSION
+from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
 from bridge.http.status import reason_phrase
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge.asgi import messages as grammar
-from bridge.asgi.disconnect import Parting, is_disconnect
-from bridge.asgi.scope import ASGI_VERSION
+from bridge.asgi.disconnect import DisconnectNotice, is_disconnect
+from bridge.asgi.versions import HTTP_VERSION
 from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.paths import strip_prefix
 from bridge.http.response_head import raw_head
@@ -92,7 +92,7 @@ def _complete(
     scope: Scope, connection: HttpProtocol, head: Request, state: dict[str, Any]
 ) -> Scope:
     # What an app changes in its scope, no other request may see: nothing in it is shared.
-    scope["asgi"] = ASGI_VERSION.copy()
+    scope["asgi"] = HTTP_VERSION.copy()
     scope["headers"] = head.headers.copy()
     scope["client"] = connection.client
     scope["state"] = state.copy()
@@ -126,11 +126,13 @@ def _below_root(scope: Scope, root_path: str) -> None:
         scope["raw_path"] = quote(root).encode("ascii") + scope["raw_path"]
 
 
-class AsgiExchange(Parting, AsgiResponse):
+class AsgiExchange(AsgiResponse):
     """One request answered by an ASGI app."""
 
     #: The call of the app, where it did not end at once.
     task: asyncio.Task[None] | None = None
+    #: Made when the app first waits in `receive`, or when its client has left.
+    _notice: DisconnectNotice | None = None
 
     def __init__(self, handler: AsgiHandler, connection: HttpProtocol, head: Request) -> None:
         super().__init__(connection, head)
@@ -221,18 +223,23 @@ class AsgiExchange(Parting, AsgiResponse):
                 data = await self.next_body()
             except (ClientDisconnected, RequestError):
                 self._body_given = True
-                return await self.disconnect()
+                return await self._disconnect_notice().disconnect()
             # The end may be here already, with the last piece.
             self._body_given = self.complete and not self.chunks
             return {"type": "http.request", "body": data, "more_body": not self._body_given}
         while not (self.over or self.connection.gone or self.connection.half_closed):
             await self.wait()
-        return await self.disconnect()
+        return await self._disconnect_notice().disconnect()
 
     async def wait(self) -> None:
         """Wait for the next `wake`, in `receive`."""
-        self.listen()
+        self._disconnect_notice().note_receiver()
         await super().wait()
+
+    def _disconnect_notice(self) -> DisconnectNotice:
+        if self._notice is None:
+            self._notice = DisconnectNotice()
+        return self._notice
 
     # --------------------------------------------------------- send
 
@@ -287,7 +294,7 @@ class AsgiExchange(Parting, AsgiResponse):
         except asyncio.CancelledError as error:
             if not self.connection.gone:
                 raise
-            self.put_off(error)
+            self._disconnect_notice().defer_cancellation(error)
 
     async def _drop(self, message: Message) -> bool:
         """The client has left: whether the message goes nowhere; else it may still be read.
@@ -298,9 +305,10 @@ class AsgiExchange(Parting, AsgiResponse):
         moment before, and goes on as then (background tasks).
         """
         connection, kind = self.connection, grammar.message_type(message)
-        if await self.others_come_first():
+        notice = self._disconnect_notice()
+        if await notice.drops_message():
             return True
-        if not self._told:
+        if not notice.times_told:
             last = not message.get("more_body")
             if not connection.gone:
                 # To bytes, a client that is gone says so; to nothing, nobody does.
