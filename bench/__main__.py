@@ -16,9 +16,13 @@ from bench.machine import Cores
 from bench.samples import GIGABYTE, Row, Settings
 from bench.scenarios import SCENARIOS, Scenario
 from bench.targets import TARGETS
+from bench.verdicts import Within
 
 RESULTS = tools.HERE / "results"
 DOCUMENTS = tools.ROOT / "docs" / "benchmarks"
+#: What may be lost against another checkout (--beside), and the figures that say so.
+MOST_LOST = 1.02
+LOSSES = {"cpu_us", "connection_bytes", "worker_mb", "upload_cpu", "download_cpu"}
 #: A scenario of another kind: in process, a program of its own with its own options.
 IN_PROCESS = "asgi-on-wsgi"
 
@@ -53,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--python", default=sys.executable, help="the CPython to make the environment from")
     add("--cores", type=Cores.parse, default=Cores(0, 1), help="SERVER,LOAD (0,1)")
     add("--bytes", type=int, default=GIGABYTE, help="size of a transfer, scenario memory (1 GB)")
+    add("--beside", type=Path, help="another checkout: its own rows too, interleaved with ours")
     add("--save", action="store_true", help="also write docs/benchmarks/SCENARIO.{json,md,png}")
     add("--label", default="", help="tells this Python from the usual one: SCENARIO-LABEL.md, ...")
     return parser
@@ -62,10 +67,15 @@ def _run(options: argparse.Namespace, found: tools.Tools) -> None:
     scenario = SCENARIOS[options.scenario]
     settings = Settings(found, options.cores, options.seconds, options.bytes)
     about = machine.describe()
-    result = rounds.run(scenario, _rows(scenario, options.only), settings, options.rounds)
+    rows = _rows(scenario, options.only)
+    targets = [*TARGETS.get(options.scenario, ())]
+    if options.beside:
+        rows, more = _with_rows_of(options.beside.resolve(), rows, scenario)
+        targets += more
+    result = rounds.run(scenario, rows, settings, options.rounds)
     verdicts = [
         dataclasses.asdict(verdict)
-        for target in TARGETS.get(options.scenario, ())
+        for target in targets
         for verdict in target.verdicts(result.figures)
     ]
     name = "-".join(filter(None, (options.scenario, options.label)))
@@ -96,6 +106,24 @@ def _rows(scenario: Scenario, only: str) -> list[Row]:
         names = ", ".join(row.name for row in scenario.rows)
         raise SystemExit(f"bench: --only {only} leaves no row; there are: {names}")
     return rows
+
+
+def _with_rows_of(
+    root: Path, rows: list[Row], scenario: Scenario
+) -> tuple[list[Row], list[Within]]:
+    """The rows, each of ours followed by that of the checkout `root`; and that we lost nothing."""
+    if not (root / "bridge").is_dir():
+        raise SystemExit(f"bench: --beside {root} is no checkout: it has no folder bridge")
+    both: list[Row] = []
+    kept: list[Within] = []
+    figures = {column.figure for column in scenario.columns} & LOSSES
+    for row in rows:
+        both.append(row)
+        if "bridge" in row.server or "bridge" in row.app:
+            other = dataclasses.replace(row, name=f"{row.name}, beside", root=root)
+            both.append(other)
+            kept += [Within(row.name, figure, MOST_LOST, other.name) for figure in sorted(figures)]
+    return both, kept
 
 
 def _in_process(options: argparse.Namespace, rest: list[str]) -> int:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from bench.machine import pinned
@@ -32,22 +33,26 @@ class Running:
 
 
 @contextmanager
-def running(server: str, app: str, inner: str, tools: Tools, core: int) -> Iterator[Running]:
+def running(
+    server: str, app: str, inner: str, tools: Tools, core: int, root: Path = ROOT
+) -> Iterator[Running]:
     """Start `server` with `app` and give it once it accepts connections; stop it afterwards.
+
+    The code of `root`, a checkout, is served.
 
     Raises ``Absent`` or ``Failed``, with what the server said last.
     """
     port = _free_port()
     arguments = SERVERS[server].arguments(tools, app, port)
     environment = os.environ | SERVERS[server].environment
-    environment |= {"PYTHONPATH": str(ROOT), "BENCH_APP": inner}
+    environment |= {"PYTHONPATH": str(root), "BENCH_APP": inner}
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [*pinned(core), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=ROOT,
+            cwd=root,
             env=environment,
             start_new_session=True,
         )

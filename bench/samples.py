@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench import cpu
 from bench.load import Generator, Load, websocket, wrk
 from bench.machine import Cores
 from bench.processes import Failed, Running, running
 from bench.requests import Request, check
-from bench.tools import Tools
+from bench.tools import ROOT, Tools
 
 #: A sample is quiet when others took at most this share of either core; how often a sample that
 #: is not is taken again. The quietest counts, whatever its figures are.
@@ -40,7 +41,7 @@ class Row:
     """A line of a table: which server, with which app ("module:attr"), asked what.
 
     `inner` is the app inside a wrapping `app` (see apps/wrapped.py); `path` replaces the
-    scenario's where an app has its own.
+    scenario's where an app has its own. `root` is the checkout whose code is served.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row:
     app: str
     inner: str = ""
     path: str | None = None
+    root: Path = ROOT
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ Measure = Callable[[Row, Request, Settings], Sample]
 
 @contextmanager
 def _started(row: Row, settings: Settings) -> Iterator[Running]:
-    with running(row.server, row.app, row.inner, settings.tools, settings.cores.server) as server:
+    core = settings.cores.server
+    with running(row.server, row.app, row.inner, settings.tools, core, row.root) as server:
         yield server
 
 

@@ -19,6 +19,8 @@ WORDS = {
     "worker_mb": "MB in the worker",
     "connection_bytes": "bytes per idle connection",
     "upload_growth_mb": "MB more while 1 GB goes up",
+    "upload_cpu": "CPU for 1 GB up",
+    "download_cpu": "CPU for 1 GB down",
     "upload_seconds": "time of 1 GB up",
     "download_growth_mb": "MB more while 1 GB goes down",
     "download_seconds": "time of 1 GB down",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import _with_rows_of
 from bench.scenarios import SCENARIOS
 from bench.targets import TARGETS
 from bench.verdicts import AtMost, Faster, Verdict, Within
@@ -51,3 +56,23 @@ def test_targets_name_rows_that_their_scenario_has() -> None:
         rows = {row.name for row in SCENARIOS[scenario].rows}
         for target in targets:
             assert target.rows <= rows, (scenario, target)
+
+
+def test_another_checkout_is_measured_beside_ours(tmp_path: Path) -> None:
+    """Rows of ours come twice, the second from the other checkout; peers come once."""
+    (tmp_path / "bridge").mkdir()
+    scenario = SCENARIOS["wsgi"]
+    rows = [row for row in scenario.rows if row.name in ("bridge thread", "waitress")]
+    both, kept = _with_rows_of(tmp_path, rows, scenario)
+    assert [(row.name, row.root == tmp_path) for row in both] == [
+        ("bridge thread", False),
+        ("bridge thread, beside", True),
+        ("waitress", False),
+    ]
+    assert kept == [Within("bridge thread", "cpu_us", 1.02, "bridge thread, beside")]
+
+
+def test_what_is_no_checkout(tmp_path: Path) -> None:
+    """A folder without our code is refused, with its name."""
+    with pytest.raises(SystemExit, match="is no checkout"):
+        _with_rows_of(tmp_path, [], SCENARIOS["wsgi"])
