@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
+from bridge.loops.tasks import close_unawaited
 
 T = TypeVar("T")
 
@@ -147,8 +148,7 @@ def await_(awaitable: Awaitable[T]) -> T:
     """
     runner = current.runner
     if runner is None:
-        if asyncio.iscoroutine(awaitable):
-            awaitable.close()
+        close_unawaited(awaitable)
         raise WaitNotPossible(
             "await_() works in a WSGI app that runs under the thread or greenlet runner, in the "
             "thread that runs it; use `await` in async code, and --runner thread instead of inline"

@@ -25,7 +25,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -35,6 +34,7 @@ from typing import Any, NoReturn
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
+from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current
 from bridge.runners.lending import switch_calls, watch_imports
 
@@ -46,9 +46,6 @@ _OVER: Any = object()
 _KEEP = 128
 #: Waits that a cancelled app may begin before it is ended with a `GreenletExit` (G4).
 _PATIENCE = 3
-
-_EAGER = sys.version_info >= (3, 12)
-_make_task: Any = asyncio.Task  # `eager_start` is newer than the oldest Python we type for
 
 
 class _Worker(greenlet):
@@ -108,6 +105,7 @@ class GreenletRunner(Runner):
         if self._loop is not loop:
             self._free.clear()  # greenlets cannot leave their thread
             self._queue.clear()
+            self._start_task = task_starter(loop)
         self._loop = loop
         self._stopped = None
         watch_imports()
@@ -282,7 +280,7 @@ class GreenletRunner(Runner):
         """Switch to the loop until `awaitable` is done."""
         worker = getcurrent()
         if not isinstance(worker, _Worker) or not worker.runner.has(worker):
-            _close(awaitable)
+            close_unawaited(awaitable)
             raise WaitNotPossible(
                 "await_() works in the app's own synchronous code, which the thread or greenlet "
                 "runner runs, not in a coroutine, nor in a greenlet that the app made; use `await`"
@@ -305,13 +303,13 @@ class GreenletRunner(Runner):
     def wait_in(self, worker: _Worker, awaitable: Awaitable[T]) -> T:
         """`wait`, in a greenlet of this runner."""
         if worker.reason is not None:
-            _close(awaitable)
+            close_unawaited(awaitable)
             worker.refusals += 1
             raise worker.reason if worker.refusals <= _PATIENCE else GreenletExit()
         assert self._loop is not None
         events._set_running_loop(self._loop)
         try:
-            future = self._future(awaitable, self._loop)
+            future = self._future(awaitable)
         finally:
             events._set_running_loop(None)
         if not future.done():
@@ -327,9 +325,7 @@ class GreenletRunner(Runner):
         except asyncio.CancelledError:
             raise concurrent.futures.CancelledError from None
 
-    def _future(
-        self, awaitable: Awaitable[T], loop: asyncio.AbstractEventLoop
-    ) -> asyncio.Future[T]:
+    def _future(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
         """What to await; a coroutine's first step is taken here, and often it is the only one.
 
         A client that leaves cancels it. What the app made itself is shielded from that: others
@@ -337,22 +333,9 @@ class GreenletRunner(Runner):
         """
         if asyncio.isfuture(awaitable):
             return asyncio.shield(awaitable)
-        coroutine: Any = awaitable if asyncio.iscoroutine(awaitable) else _awaiting(awaitable)
-        if _EAGER:
-            task: asyncio.Task[T] = _make_task(coroutine, loop=loop, eager_start=True)
-            return task
-        return loop.create_task(coroutine)
+        return self._start_task(as_coroutine(awaitable))
 
     def stats(self) -> Stats:
         """The figures of this moment; what is queued runs within the loop's step."""
         busy = len(self._busy)
         return Stats(busy, len(self._free), len(self._queue), 0.0, self._served, self._rejected)
-
-
-def _close(awaitable: Awaitable[Any]) -> None:
-    if asyncio.iscoroutine(awaitable):
-        awaitable.close()
-
-
-async def _awaiting(awaitable: Awaitable[T]) -> T:
-    return await awaitable

@@ -17,6 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from bridge.errors import WaitNotPossible
+from bridge.loops.tasks import close_unawaited
 from bridge.runners.base import Job, Runner, Stats, T
 
 logger = logging.getLogger("bridge.error")
@@ -63,8 +64,7 @@ class InlineRunner(Runner):
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         """Not here: the loop stands still while the app runs."""
-        if asyncio.iscoroutine(awaitable):
-            awaitable.close()
+        close_unawaited(awaitable)
         raise WaitNotPossible("the inline runner cannot wait; use the thread or greenlet runner")
 
     async def stop(self, timeout: float | None = None) -> bool:

@@ -38,6 +38,7 @@ from bridge.errors import (
     WaitNotPossible,
     counted,
 )
+from bridge.loops.tasks import as_coroutine, close_unawaited
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, occupied_runners
 from bridge.runners.lending import publish_loop, watch_imports
 from bridge.runners.queue_watch import QueueWatch
@@ -359,10 +360,9 @@ class ThreadRunner(Runner):
         """Run `awaitable` on the loop while this thread waits."""
         loop = self._loop
         if current.runner is not self or loop is None or loop.is_closed():
-            if asyncio.iscoroutine(awaitable):
-                awaitable.close()
+            close_unawaited(awaitable)
             raise WaitNotPossible("wait() works in a thread of the pool, while its loop runs")
-        coroutine = awaitable if asyncio.iscoroutine(awaitable) else _awaiting(awaitable)
+        coroutine = _shielded(awaitable) if asyncio.isfuture(awaitable) else as_coroutine(awaitable)
         waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
         self._waits.add(waiting)
         try:
@@ -392,8 +392,6 @@ class ThreadRunner(Runner):
         return Stats(total - idle, idle, queued, oldest, served, self._rejected)
 
 
-async def _awaiting(awaitable: Awaitable[T]) -> T:
-    """Await what the app made; when the pool gives up waiting, others may still want it."""
-    if asyncio.isfuture(awaitable):
-        return await asyncio.shield(awaitable)
-    return await awaitable
+async def _shielded(future: asyncio.Future[T]) -> T:
+    """Await a future of the app's; when the pool gives up waiting, others may still want it."""
+    return await asyncio.shield(future)

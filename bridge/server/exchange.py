@@ -10,7 +10,6 @@ Times and threads: everything here runs on the loop's thread unless a method say
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Protocol
@@ -19,6 +18,7 @@ from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.response_head import ResponseHead
 from bridge.http.status import has_no_body
 from bridge.limits import HIGH_WATER, WORTH_NO_COPY
+from bridge.loops.wait_queue import WaitQueue
 from bridge.server.request import Request
 from bridge.server.state import DRAIN_LIMIT, ServerState
 from bridge.types import RawHeaders
@@ -72,7 +72,8 @@ class Exchange:
     writes an attribute several times faster where no class attribute has its name.
     """
 
-    _event: asyncio.Event | None
+    #: Tasks of the app that wait in `receive`; made for the first.
+    _receivers: WaitQueue | None
 
     # The body in.
     complete: bool
@@ -121,7 +122,7 @@ class Exchange:
         self.keep_alive_fast = head.keep_alive_fast
         self.complete = True
         self.over = self.close = False
-        self.length = self._event = None
+        self.length = self._receivers = None
         self.status = self.framing = self.sent = 0
 
     def answer(self) -> None:
@@ -162,16 +163,15 @@ class Exchange:
 
     def wake(self) -> None:
         """Something that a waiting `receive` wants to know has happened."""
-        if self._event is not None:
-            self._event.set()
+        if self._receivers is not None:
+            self._receivers.wake()
 
     async def wait(self) -> None:
         """Wait for the next `wake`."""
-        event = self._event
-        if event is None:
-            event = self._event = asyncio.Event()
-        event.clear()
-        await event.wait()
+        receivers = self._receivers
+        if receivers is None:
+            receivers = self._receivers = WaitQueue()
+        await receivers.wait()
 
     def take_body(self) -> bytes:
         """All of the body that waits here; makes room for more."""
@@ -458,5 +458,5 @@ class Exchange:
                 log(self)
         finally:
             self.connection.finished(self)
-            if self._event is not None:
-                self._event.set()
+            if self._receivers is not None:
+                self._receivers.wake()

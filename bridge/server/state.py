@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from functools import partial
 from time import time
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 from bridge.errors import Overloaded
+from bridge.loops.tasks import task_starter
 from bridge.runners.completions import CompletionQueue
 from bridge.server.config.config import Config
 from bridge.server.logs.access_log import AccessLog
@@ -25,29 +24,9 @@ DRAIN_LIMIT = 64 * 1024
 #: Seconds between two looks at the time limits.
 TICK = 1.0
 
-T = TypeVar("T")
-
 #: Where a connection came in: its scheme, and our own address.
 Place: TypeAlias = tuple[str, tuple[str, int | None] | None]
 _PLACES = 256
-
-#: How the task of an app starts: from Python 3.12 on at once, and mostly it ends at once, too.
-_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
-if sys.version_info >= (3, 12):
-    Task = asyncio.Task
-else:
-
-    class Task(asyncio.Task[T]):
-        """A task that tells its context, as all do from Python 3.12 on."""
-
-        def __init__(self, coroutine: Coroutine[Any, Any, T], **more: Any) -> None:
-            self._own_context = contextvars.copy_context()
-            super().__init__(coroutine, context=self._own_context, **more)
-
-        def get_context(self) -> contextvars.Context:
-            """The context that its coroutine runs in."""
-            return self._own_context
 
 
 class Swept(Protocol):
@@ -76,10 +55,9 @@ class ServerState:
         #: Whether transports can be given several buffers at once. asyncio's own cannot in all of
         #: our Pythons: they do not pause the protocol then (gh-127655), nor see a lost connection.
         self.gathers = not isinstance(loop, asyncio.SelectorEventLoop)
-        #: Starts an app; made whole here, as each keyword costs on every request.
-        self.new_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = partial(
-            Task, loop=loop, **_EAGER
-        )
+        #: Starts an app.
+        self.new_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.new_task = task_starter(loop)
         #: What requests start in that the loop itself begins: no other request's variables.
         self.context = contextvars.copy_context()
         self.forwarded = (

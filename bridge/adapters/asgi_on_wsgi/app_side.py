@@ -39,6 +39,7 @@ from bridge.http.response_fields import text_fields
 from bridge.http.response_head import raw_head
 from bridge.limits import HIGH_WATER, LOW_WATER
 from bridge.loops.descriptors import open_file
+from bridge.loops.wait_queue import WaitQueue
 from bridge.loops.waiters import Waiter
 from bridge.types import Environ, Message, Scope, TextHeaders
 
@@ -95,7 +96,7 @@ class AppSide:
         self._failure: Exception | None = None
         self._file: io.FileIO | None = None
         self._hints: deque[TextHeaders] | None = None
-        self._suspended: list[asyncio.Future[None]] | None = None
+        self._suspended: WaitQueue | None = None
 
         # --- written on the WSGI side
         self._patient = False
@@ -162,19 +163,12 @@ class AppSide:
     async def _suspend(self) -> None:
         """Wait until `_resume` is called; what it was for may have to be waited for again."""
         if self._suspended is None:
-            self._suspended = []
-        future: asyncio.Future[None] = self._running.loop.create_future()
-        self._suspended.append(future)
-        try:
-            await future
-        finally:
-            self._suspended.remove(future)
+            self._suspended = WaitQueue()
+        await self._suspended.wait()
 
     def _resume(self) -> None:
         if self._suspended is not None:
-            for future in self._suspended:
-                if not future.done():
-                    future.set_result(None)
+            self._suspended.wake()
 
     # --------------------------------------------------------- send
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 from bridge.asgi.lifespan import Lifespan, Mode
 from bridge.errors import LifespanFailed
 from bridge.loops import thread as event_loop
+from bridge.loops.tasks import task_starter
 from bridge.loops.thread import LoopThread
 from bridge.loops.waiters import FOREVER, ThreadWaiter, Waiter, gevent_is_loaded, waiter
 from bridge.types import ASGIApp
@@ -75,6 +75,7 @@ class Running:
         self.open: set[Closable] = set()
         self.thread: LoopThread = event_loop.lease()
         self.loop = self.thread.loop
+        self._start_task = task_starter(self.loop)
         self._waiters: deque[Waiter] = deque()
         self._failure: LifespanFailed | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -145,7 +146,7 @@ class Running:
 
         The task is kept here (a loop keeps only weak references) until it is done.
         """
-        task = start_task(coroutine, self.loop, context)
+        task = self._start_task(coroutine, context=context)
         if not task.done():
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
@@ -226,12 +227,3 @@ class Running:
                 self.settings.shutdown_timeout,
             )
             await asyncio.wait(late, timeout=CANCEL_GRACE)
-
-
-def start_task(
-    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
-) -> asyncio.Task[None]:
-    """A task for `coroutine` in `context`, run to its first wait at once from Python 3.12 on."""
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
-    return loop.create_task(coroutine, context=context)

@@ -5,13 +5,13 @@ Reading may block, so it is done on the WSGI side, a piece at a time, when the a
 
 from __future__ import annotations
 
-import asyncio
 import io
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from bridge.limits import PIECE
+from bridge.loops.wait_queue import WaitQueue
 from bridge.types import Message
 
 logger = logging.getLogger("bridge.error")
@@ -33,7 +33,7 @@ class Upload:
         self.cut_off = False
         self._dropped = False
         self._message: Message | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._receivers = WaitQueue()
 
     # --------------------------------------------------------- on the WSGI side
 
@@ -69,12 +69,7 @@ class Upload:
             if not self._asked:
                 self._asked = self.wanted = True
                 ask()
-            future = asyncio.get_running_loop().create_future()
-            self._waiting.append(future)
-            try:
-                await future
-            finally:
-                self._waiting.remove(future)
+            await self._receivers.wait()
         message, self._message = self._message, None
         return message
 
@@ -87,15 +82,10 @@ class Upload:
         self.cut_off = message["type"] == "http.disconnect"
         if not self.cut_off:
             self._message = message
-        self._wake()
+        self._receivers.wake()
 
     def cut(self) -> None:
         """Nobody will read any more: the WSGI side has gone on. What waits here is dropped."""
         self.over = self._dropped = True
         self._message = None
-        self._wake()
-
-    def _wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        self._receivers.wake()

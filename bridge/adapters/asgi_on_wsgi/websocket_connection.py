@@ -18,6 +18,7 @@ from websockets.server import ServerProtocol
 from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.limits import HIGH_WATER
 from bridge.loops.descriptors import input_ended
+from bridge.loops.wait_queue import WaitQueue
 from bridge.types import Message
 
 #: What may wait for the app, in messages and in bytes, before reading pauses.
@@ -55,8 +56,8 @@ class Connection(asyncio.Protocol):
         #: A message that is not whole: objects for each of its fragments could take 30 times more.
         self._parts = bytearray()
         self._opcode = Opcode.BINARY
-        self._receivers: list[asyncio.Future[None]] = []
-        self._senders: list[asyncio.Future[None]] = []
+        self._receivers = WaitQueue()
+        self._senders = WaitQueue()
         self._writable = True
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
             if self.gone.done():
                 await asyncio.sleep(0)  # an app that asks for ever must not take the loop
                 return self._disconnect()
-            await _wait_in(self._receivers, self._loop)
+            await self._receivers.wait()
         message, size = self._messages.popleft()
         self._waiting_bytes -= size
         half = self._waiting_bytes <= MOST_BYTES // 2 and len(self._messages) <= MOST_MESSAGES // 2
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
             raise IllegalMessage("text must be a str, and bytes must be bytes")
         self._flush()
         while not self._writable and not self.gone.done():
-            await _wait_in(self._senders, self._loop)
+            await self._senders.wait()
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; raises `IllegalMessage` for a code that may not be sent."""
@@ -189,8 +190,8 @@ class Connection(asyncio.Protocol):
         except EOFError:
             pass
         self.gone.set_result(None)
-        _resolve(self._receivers)
-        _resolve(self._senders)
+        self._receivers.wake()
+        self._senders.wake()
 
     def pause_writing(self) -> None:
         """The client is slow: `send` waits."""
@@ -201,7 +202,7 @@ class Connection(asyncio.Protocol):
         self._writable = self._heard = True
         self._choked = False
         self._resume_reading()
-        _resolve(self._senders)
+        self._senders.wake()
 
     def _resume_reading(self) -> None:
         paused = self._paused or self._choked or self._behind
@@ -258,7 +259,7 @@ class Connection(asyncio.Protocol):
         if full and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-        _resolve(self._receivers)
+        self._receivers.wake()
 
     # --------------------------------------------------------- time
 
@@ -282,18 +283,3 @@ class Connection(asyncio.Protocol):
         self._protocol.send_ping(b"")
         self._flush()
         self._schedule(PING_INTERVAL)
-
-
-async def _wait_in(waiting: list[asyncio.Future[None]], loop: asyncio.AbstractEventLoop) -> None:
-    future: asyncio.Future[None] = loop.create_future()
-    waiting.append(future)
-    try:
-        await future
-    finally:
-        waiting.remove(future)
-
-
-def _resolve(waiting: list[asyncio.Future[None]]) -> None:
-    for future in waiting:
-        if not future.done():
-            future.set_result(None)

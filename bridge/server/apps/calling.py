@@ -43,6 +43,6 @@ def _is_coroutine_function(app: object) -> bool:
 def in_context_of(
     task: asyncio.Task[Any], function: Callable[..., object], *arguments: object
 ) -> None:
-    """Call `function` in the context of a `state.Task`, so that what it logs is the request's."""
+    """Call `function` in the context of `task`: what it logs is the request's."""
     context: Context = task.get_context()  # type: ignore[attr-defined]  # not in asyncio's of 3.11
     context.run(function, *arguments)

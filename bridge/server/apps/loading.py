@@ -14,6 +14,7 @@ from bridge.arguments.checks import close_names
 from bridge.arguments.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
+from bridge.loops.tasks import close_unawaited
 from bridge.server.apps.targets import Call, Target, parse_target
 from bridge.server.config.config import Config
 
@@ -218,8 +219,7 @@ def _called(factory: Any, name: str, call: Call) -> Any:
             f"calling {name} failed: {type(error).__name__}: {error}{hint}"
         ) from error
     if inspect.isawaitable(made):
-        if inspect.iscoroutine(made):
-            made.close()  # or Python complains that it was never awaited
+        close_unawaited(made)
         raise AppLoadError(
             f"{name} is an async factory, and a factory must be a plain function: the app is made "
             "before there is an event loop; put what it awaits into the app's lifespan"

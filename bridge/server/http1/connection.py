@@ -97,7 +97,7 @@ class HttpProtocol(Identity):
         self.state.connections.discard(self)
         self._buffer.clear()
         if self._room is not None:
-            self._room.set()
+            self._room.wake()
         exchange = self.exchange
         if exchange is not None:
             exchange.disconnected()

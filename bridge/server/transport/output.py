@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.errors import ClientDisconnected, peer_name
 from bridge.limits import HIGH_WATER
+from bridge.loops.wait_queue import WaitQueue
 from bridge.server.state import ServerState
 from bridge.server.transport.backlog import Backlog, acknowledged, in_kernel
 from bridge.server.transport.socket_writer import Wire
@@ -60,7 +61,7 @@ class Writing(asyncio.Protocol):
     #: A TLS connection is closed as soon as nothing is on its way, as so many looks found.
     _closing_tls = False
     _quiet_looks = 0
-    _room: asyncio.Event | None = None
+    _room: WaitQueue | None = None
     #: The transport's own method.
     write: Callable[[bytes], None]
 
@@ -121,15 +122,14 @@ class Writing(asyncio.Protocol):
         """asyncio: the write buffer has room again."""
         self.write_paused = False
         if self._room is not None:
-            self._room.set()
+            self._room.wake()
         self.room()
 
     async def drained(self) -> None:
         """Wait until there is room to write. Raises `ClientDisconnected`."""
         while self.write_paused and not self.gone:
             if self._room is None:
-                self._room = asyncio.Event()
-            self._room.clear()
+                self._room = WaitQueue()
             await self._room.wait()
         if self.gone:
             raise ClientDisconnected("the client is gone")
@@ -179,8 +179,8 @@ class Writing(asyncio.Protocol):
 
     async def _writable(self, wire: Wire) -> None:
         loop = self.state.loop
-        room = self._room = asyncio.Event()
-        loop.add_writer(wire.fileno(), room.set)
+        room = self._room = self._room or WaitQueue()
+        loop.add_writer(wire.fileno(), room.wake)
         self.file_waits = True
         try:
             await room.wait()

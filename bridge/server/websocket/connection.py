@@ -28,6 +28,7 @@ from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import throttle
 from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
 from bridge.limits import HIGH_WATER, WORTH_NO_COPY
+from bridge.loops.wait_queue import WaitQueue
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Writing
 from bridge.server.transport.unread_end import GONE, unread_end
@@ -85,7 +86,7 @@ class WebSocketConnection(Writing):
         self._loop = state.loop
         self._phase = grammar.WAITING
         self._queue: deque[Message] = deque([{"type": "websocket.connect"}])
-        self._waiters: list[asyncio.Future[None]] = []
+        self._receivers = WaitQueue()
         self._max_queue = state.config.ws_max_queue
 
     @property
@@ -106,14 +107,7 @@ class WebSocketConnection(Writing):
         while not queue:
             if self._farewell is not None:
                 return await self._say_farewell(self._farewell)
-            waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-                raise
+            await self._receivers.wait()
         message = queue.popleft()
         if self._waiting and not queue:
             self._make_room()
@@ -124,18 +118,12 @@ class WebSocketConnection(Writing):
         await throttle(self._farewells)
         return farewell.copy()
 
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
-
     def end(self, code: int, reason: str = "") -> None:
         """Nothing comes any more: the app is told so, after what has come. The first call wins."""
         self._open = False
         if self._farewell is None:
             self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._wake()
+            self._receivers.wake()
 
     # --------------------------------------------------------- bytes in
 
@@ -184,8 +172,7 @@ class WebSocketConnection(Writing):
             if type(data) is str
             else {"type": "websocket.receive", "bytes": data}
         )
-        if self._waiters:
-            self._wake()
+        if self._receivers.wake():
             return
         self._waiting += len(data) + 1
         if self._waiting > HIGH_WATER or len(self._queue) >= self._max_queue:
@@ -313,7 +300,7 @@ class WebSocketConnection(Writing):
         self.gone = True
         self.end(CloseCode.ABNORMAL_CLOSURE)
         if self._room is not None:
-            self._room.set()
+            self._room.wake()
         self._leave()
 
     def _leave(self) -> None:

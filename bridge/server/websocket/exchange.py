@@ -17,11 +17,12 @@ from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
 from bridge.http.status import reason_phrase
+from bridge.loops.tasks import Task
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.apps.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.request import Request
-from bridge.server.state import ServerState, Task
+from bridge.server.state import ServerState
 from bridge.server.websocket.connection import WebSocketConnection
 from bridge.types import ASGIApp, Message, Scope
 from bridge.websocket.frames import Frames

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Generator
+from collections.abc import Generator
 from types import CoroutineType, coroutine
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.paths import strip_prefix
 from bridge.http.response_head import raw_head
 from bridge.http.status import reason_phrase
+from bridge.loops.tasks import awaiting
 from bridge.server.apps.asgi.response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.apps.calling import in_context_of, in_own_task
 from bridge.server.http1.connection import HttpProtocol
@@ -156,7 +157,7 @@ class AsgiExchange(AsgiResponse):
         try:
             coroutine = handler.app(scope, self.receive, self.send)
             if type(coroutine) is not CoroutineType:
-                coroutine = _awaiting(coroutine)
+                coroutine = awaiting(coroutine)
             task = connection.state.new_task(coroutine)
         except BaseException as error:  # not in a task: SystemExit, or no coroutine at all
             self._ended_unusually(error)
@@ -333,8 +334,3 @@ class AsgiExchange(AsgiResponse):
 def _turn() -> Generator[None]:
     """Let the loop have a turn."""
     yield
-
-
-async def _awaiting(awaitable: Awaitable[None]) -> None:
-    """What an app returned that is no coroutine, as one."""
-    await awaitable
