@@ -29,7 +29,7 @@ from bridge.arguments.app_kind import check_app
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
 from bridge.errors import Overloaded, RequestError, SelfRequest
-from bridge.http.status import reason_phrase
+from bridge.http.error_response import error_response
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]
@@ -104,7 +104,7 @@ class AsgiToWsgi:
                 running = self._started()
             except Overloaded as error:
                 logger.error("refused a request: %s", error)
-                return _refuse(error, start_response)
+                return _refuse(error, environ, start_response)
         if running.thread.inside():
             raise SelfRequest(
                 "this WSGI app was called on the event loop that its ASGI app needs; call it "
@@ -118,7 +118,7 @@ class AsgiToWsgi:
         try:
             exchange = HttpExchange(running, environ, start_response)
         except RequestError as error:
-            return _refuse(error, start_response)
+            return _refuse(error, environ, start_response)
         return exchange.respond()
 
     def start(self) -> None:
@@ -157,14 +157,11 @@ class AsgiToWsgi:
         return winner
 
 
-def _refuse(error: RequestError | Overloaded, start_response: StartResponse) -> list[bytes]:
+def _refuse(
+    error: RequestError | Overloaded, environ: Environ, start_response: StartResponse
+) -> list[bytes]:
     """Answer a request that the host should not have let through (A2), or that has no place now."""
-    head = [("Content-Type", "text/plain; charset=utf-8")]
-    if isinstance(error, Overloaded):
-        body = b"Service Unavailable"
-        head.append(("Retry-After", "1"))
-    else:
-        body = str(error).encode()
-    head.append(("Content-Length", str(len(body))))
-    start_response(f"{error.status} {reason_phrase(error.status)}", head)
+    head, body = error_response(error, is_head=environ.get("REQUEST_METHOD") == "HEAD")
+    status, headers = head.text
+    start_response(status, headers.copy())
     return [body]

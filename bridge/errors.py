@@ -56,18 +56,22 @@ def peer_name(client: object) -> str:
 class BridgeError(Exception):
     """Base of all errors of the toolkit.
 
-    `status` is the HTTP status that answers it where an answer is still possible, and `fields`
-    are the header lines that such an answer must have.
+    `http.error_response` makes it a response, if one is still possible.
     """
 
+    #: The HTTP status of the response.
     status = 500
-    fields = b""
+    #: Fields that the response must have, their names in lower case.
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    #: Whether the client is told the error's text, not the status only.
+    public = False
 
 
 class RequestError(BridgeError):
-    """The client's fault: the request breaks a rule or a limit."""
+    """The client's fault: the request breaks a rule or a limit, and the client is told which."""
 
     status = 400
+    public = True
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -104,14 +108,18 @@ class Overloaded(BridgeError):
     """A pool or the server is full: try again later (Retry-After)."""
 
     status = 503
-    fields = b"retry-after: 1\r\n"
+    fields = ((b"retry-after", b"1"),)
 
 
 class SelfRequest(BridgeError):
-    """An app waits for itself: every thread that could answer it is waiting for the answer."""
+    """An app waits for itself: every thread that could answer it is waiting for the answer.
+
+    The client is told, for it is the app.
+    """
 
     status = 503
-    fields = b"retry-after: 1\r\n"
+    fields = ((b"retry-after", b"1"),)
+    public = True
 
 
 class WaitNotPossible(BridgeError):

@@ -219,7 +219,7 @@ class WsgiToAsgi:
             if self.max_body_size is not None:
                 exchange.limit_body(length, self.max_body_size)
         except RequestError as error:
-            await exchange.refuse_request(error)
+            await exchange.refuse_request(error, is_head=scope["method"] == "HEAD")
             return
         self._fill(environ, exchange, scope, coded)
         if exchange.has_body and not await self._take_body(environ, exchange, coded):

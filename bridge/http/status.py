@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_REASONS[499] = "Client Closed Request"  # nginx's; nobody reads it but the log
 
 
 def reason_phrase(status: int) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bridge.errors import ClientDisconnected, RequestError
+from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
 from bridge.http.status import has_no_body
 from bridge.limits import HIGH_WATER, WORTH_NO_COPY
@@ -415,25 +416,17 @@ class Exchange:
 
     # --------------------------------------------------------- the end
 
-    def refuse(self, status: int, reason: str, *, retry_after: int | None = None) -> None:
-        """Answer for the app, with a small text, where nothing has left yet; else cut."""
+    def refuse(self, error: BaseException | int) -> None:
+        """Answer for the app if nothing has left yet, else cut (`http.error_response`)."""
         if self.over:
             return
         if self.framing != UNFRAMED or self.connection.gone:
             self.cut()
             return
-        text = f"{reason}\n".encode("latin-1", "replace")
-        self.length = None
         self.own_date = self.own_server = False
-        self.status = status
-        lines = [
-            b"HTTP/1.1 %d %b\r\n" % (status, reason.encode("latin-1", "replace")),
-            b"content-type: text/plain; charset=utf-8\r\n",
-        ]
-        if retry_after is not None:
-            lines.append(b"retry-after: %d\r\n" % retry_after)
-        self.head_bytes = b"".join(lines)
-        self.connection.write(self.rest(text))
+        self.connection.write(
+            self.whole(*error_response(error, is_head=self.head.method == "HEAD"))
+        )
         self.end()
 
     def cut(self) -> None:

@@ -47,7 +47,7 @@ _RESERVED = {
 class UpgradeRequired(RequestError):
     """A handshake for a version of the protocol that is not spoken here (RFC 6455 §4.4)."""
 
-    fields = b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    fields = ((b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 
 
 @dataclass

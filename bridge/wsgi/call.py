@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse, SelfRequest
+from bridge.http.error_response import error_response
 from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_head import (
     ResponseHead,
@@ -28,7 +29,6 @@ from bridge.http.response_head import (
     without_length,
 )
 from bridge.http.response_sink import ResponseSink
-from bridge.http.status import reason_phrase
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.file_wrapper import FileWrapper
 
@@ -312,8 +312,7 @@ class WsgiCall:
         if isinstance(error, SelfRequest) or not self._sink.refused(error):
             logger.warning("refused %s: %s", self._name(), error)
         self._is_head = self._environ["REQUEST_METHOD"] == "HEAD"
-        # An app that asks itself is told why; all others, what they need to know.
-        self._answer(error.status, str(error) if isinstance(error, SelfRequest) else "")
+        self._answer(error)
 
     def _failed(self, error: BaseException) -> None:
         """The app raised, or broke a rule: a 500, or a response that is visibly cut (W38)."""
@@ -330,20 +329,12 @@ class WsgiCall:
         if self._started:
             self._abort()
         else:
-            self._answer(status, "")
+            self._answer(error)
 
-    def _answer(self, status: int, text: str) -> None:
-        """A small response of our own; what went wrong inside is in the log, not in it."""
-        body = (text or reason_phrase(status)).encode() + b"\n"
-        fields = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-        ]
-        if status == 503:
-            fields.append(("Retry-After", "1"))
-        head = text_head(f"{status} {reason_phrase(status)}", fields)
+    def _answer(self, error: BaseException) -> None:
+        """Tell the client of an error; what went wrong inside is in the log only."""
         self._bare = self._is_head
-        self._respond(head, b"" if self._is_head else body)
+        self._respond(*error_response(error, is_head=self._is_head))
 
     def _gone(self, error: ClientDisconnected) -> None:
         logger.debug("client gone during %s: %s", self._name(), error)
@@ -379,7 +370,7 @@ class WsgiCall:
         if self._started:
             self._abort()
         else:
-            self._answer(error.status, "")
+            self._answer(error)
 
     def _name(self) -> str:
         environ = self._environ

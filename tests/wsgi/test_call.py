@@ -636,7 +636,7 @@ def test_error_before_start(
     (event,) = run(app).said
     assert event[1] == "500 Internal Server Error"
     assert b"secret" not in event[3]
-    assert dict(event[2])["Content-Length"] == str(len(event[3]))
+    assert dict(event[2])["content-length"] == str(len(event[3]))
     (record,) = errors()
     assert record.exc_info is not None
     assert record.exc_info[0] is error
@@ -788,7 +788,7 @@ def test_refused() -> None:
     sink = Recorder()
     WsgiCall(answering([b"never"]), environ_of("GET"), sink).refuse(Overloaded("9 of 9 wait"))
     assert sink.status == "503 Service Unavailable"
-    assert sink.headers["Retry-After"] == "1"
+    assert sink.headers["retry-after"] == "1"
     assert sink.said[0][3] == b"Service Unavailable\n"
 
 

@@ -16,9 +16,10 @@ from bridge.adapters.asgi_on_wsgi.host_quirks import answers_errors, client_is_g
 from bridge.adapters.asgi_on_wsgi.instance import Running
 from bridge.adapters.asgi_on_wsgi.request_body import Upload
 from bridge.errors import AppError
+from bridge.http.error_response import error_response
 from bridge.limits import LOW_WATER, PIECE
 from bridge.loops.waiters import Waiter
-from bridge.types import Environ, StartResponse, TextHeaders
+from bridge.types import Environ, ExcInfo, StartResponse
 
 logger = logging.getLogger("bridge.error")
 
@@ -161,25 +162,29 @@ class HttpExchange(AppSide):
         able = answers_errors(self._environ)
         if self._taken or (self._status is None and able) or (self._flushed and not able):
             raise failure
-        body = b"Internal Server Error"
         exc_info = (type(failure), failure, failure.__traceback__) if able else None
-        self._start_response("500 Internal Server Error", _plain_text(body), exc_info)
+        body = self._answer(500, exc_info)
         when = "before" if self._status is None else "after"
         logger.error("the app failed %s it had started its response", when, exc_info=failure)
         self._taken = len(body)
         self._ended = True
-        return b"" if self._environ["REQUEST_METHOD"] == "HEAD" else body
+        return body
 
     def _give_up(self) -> Iterable[bytes]:
         """There is no response: the time was up, or the client went away before it."""
         if not self._timed_out:
-            self._start_response("499 Client Closed Request", _plain_text(b""))
-            return []
+            return [self._answer(499)]
         limit = self._running.settings.response_timeout
         logger.error("the app sent no response within %s s (response_timeout)", limit)
-        body = b"The application did not answer in time."
-        self._start_response("504 Gateway Timeout", _plain_text(body))
-        return [body]
+        return [self._answer(504)]
+
+    def _answer(self, status: int, exc_info: ExcInfo | None = None) -> bytes:
+        """Begin a small response for the app, and return its body (`http.error_response`)."""
+        is_head = self._environ["REQUEST_METHOD"] == "HEAD"
+        head, body = error_response(status, is_head=is_head)
+        line, fields = head.text
+        self._start_response(line, fields.copy(), exc_info)
+        return body
 
     def _stalled(self) -> Exception:
         if not self._timed_out:
@@ -202,7 +207,3 @@ class HttpExchange(AppSide):
                 self._running.thread.submit(self._hear_of_leaving)
             except RuntimeError:
                 pass  # the loop has ended, and the app with it
-
-
-def _plain_text(body: bytes) -> TextHeaders:
-    return [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]

@@ -48,12 +48,12 @@ def giving_hosts(environ: Environ) -> str:
     ):
         return (
             "This server ends TLS itself, and so cannot give its sockets away for WebSockets. "
-            "Let a proxy in front of it end TLS.\n"
+            "Let a proxy in front of it end TLS."
         )
     return (
         "This WSGI server does not give its sockets away, and so cannot serve WebSockets. "
         "Those that do: gunicorn (gthread, gevent and gevent_pywsgi workers), gevent.pywsgi, "
-        "werkzeug's development server. Or serve this ASGI app with an ASGI server.\n"
+        "werkzeug's development server. Or serve this ASGI app with an ASGI server."
     )
 
 

@@ -48,6 +48,7 @@ from bridge.asgi.messages import (
 )
 from bridge.asgi.scope import websocket_scope_from_environ
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage, UnsupportedScope
+from bridge.http.error_response import error_response
 from bridge.http.response_fields import text_fields
 from bridge.http.response_head import raw_head
 from bridge.http.status import reason_phrase
@@ -77,8 +78,9 @@ class WebSocketExchange:
         self._phase: str = WAITING
         self._told = False
         self._connection: Connection | None = None
-        self._refusal: tuple[str, TextHeaders] = ("403 Forbidden", [])
-        self._body: list[bytes] = []
+        head, body = error_response(403)
+        self._refusal: tuple[str, TextHeaders] = head.text
+        self._body: list[bytes] = [body]
         self._decided = False
         self._over = False
         self._failure: BaseException | None = None
@@ -94,9 +96,8 @@ class WebSocketExchange:
         """Serve the WebSocket; gives a body where there is none, else raises at its end."""
         given = self._socket
         if given is None:
-            return self._refuse(
-                f"501 {reason_phrase(501)}", _TEXT, [giving_hosts(self._environ).encode()]
-            )
+            head, body = error_response(501, giving_hosts(self._environ))
+            return self._refuse(*head.text, [body])
         response = _handshake(self._environ).accept(_request(self._environ))
         if response.status_code != 101:
             headers = [pair for pair in response.headers.raw_items() if pair[0] != "Connection"]
@@ -307,6 +308,7 @@ class WebSocketExchange:
 
     async def _refuse_start(self, message: Message, _: bool) -> None:
         self._refusal = raw_head(message.get("status"), message.get("headers")).text
+        self._body.clear()
 
     async def _refuse_body(self, message: Message, _: bool) -> None:
         self._body.append(check_body(message))
@@ -319,8 +321,6 @@ _ACTS: dict[str, Any] = {
     REFUSE_START: WebSocketExchange._refuse_start,
     REFUSE_BODY: WebSocketExchange._refuse_body,
 }
-
-_TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 
 
 def _request(environ: Environ) -> Request:

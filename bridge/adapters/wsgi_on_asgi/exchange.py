@@ -21,9 +21,9 @@ from typing import Any
 from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
 from bridge.adapters.wsgi_on_asgi.request_body import Upload, take_whole, too_large
 from bridge.errors import AppError, BridgeError, ClientDisconnected, RequestError
+from bridge.http.error_response import error_response
 from bridge.http.response_fields import TEXT_FIELDS
-from bridge.http.response_head import ResponseHead, text_head
-from bridge.http.status import reason_phrase
+from bridge.http.response_head import ResponseHead
 from bridge.limits import HIGH_WATER
 from bridge.runners import Runner
 from bridge.runners.completions import CompletionQueue
@@ -150,7 +150,7 @@ class Exchange(RaisesOn):
             logger.debug("client gone: %s", error)
             return False
         except RequestError as error:
-            await self.refuse_request(error)
+            await self.refuse_request(error, is_head=environ["REQUEST_METHOD"] == "HEAD")
             return False
         if body is not None:
             self._file = environ["wsgi.input"] = body
@@ -272,15 +272,10 @@ class Exchange(RaisesOn):
                 "how, and the response must be cut off"
             )
 
-    async def refuse_request(self, error: RequestError) -> None:
+    async def refuse_request(self, error: RequestError, *, is_head: bool) -> None:
         """Answer a request that is not for the app."""
         logger.info("refused a request: %s", error)
-        body = reason_phrase(error.status).encode() + b"\n"
-        headers = [
-            ("content-type", "text/plain; charset=utf-8"),
-            ("content-length", str(len(body))),
-        ]
-        self.whole = text_head(f"{error.status} {reason_phrase(error.status)}", headers), body
+        self.whole = error_response(error, is_head=is_head)
         try:
             await self.send_whole()
         except OSError:

@@ -27,8 +27,9 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
-from bridge.errors import AppLoadError, ClientDisconnected
-from bridge.http.response_head import ResponseHead, text_head
+from bridge.errors import AppLoadError, ClientDisconnected, Overloaded
+from bridge.http.error_response import error_response
+from bridge.http.response_head import ResponseHead
 from bridge.runners.base import current
 from bridge.runners.lending import publish_loop
 from bridge.runners.thread import ThreadRunner
@@ -134,7 +135,7 @@ class Conversation:
             AppLoadError,
         ) as error:  # no thread, no descriptor
             logger.error("refused the WebSocket at %r: %r", self._scope["path"], error)
-            self._refusal.head = text_head("503 Service Unavailable", [("Retry-After", "1")])
+            self._refusal.respond(*error_response(Overloaded("no thread, or no descriptor")))
             try:
                 await self._end()
             except ClientDisconnected:

@@ -19,8 +19,7 @@ from time import perf_counter
 from typing import Protocol, cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
-from bridge.http.error_response import refusal
-from bridge.http.status import reason_phrase
+from bridge.http.error_response import encode_error
 from bridge.limits import HIGH_WATER
 from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
 from bridge.server.http1.chunked import ChunkedBody
@@ -282,8 +281,13 @@ class HttpProtocol(Identity):
         self._body_begins(self.state.clock())
         if limit and head.length > limit:
             self._body_left = head.length
-            self._report(RequestError(f"{head.length} bytes of body", 413), head.shown.encode())
-            exchange.refuse(413, reason_phrase(413))
+            error = RequestError(
+                f"{head.length} bytes of body, limit is {limit}; raise --limit-body-size to allow "
+                "more",
+                413,
+            )
+            self._report(error, head.shown.encode())
+            exchange.refuse(error)
             return
         if head.length == CHUNKED:
             self._chunked = ChunkedBody(self.state.config.limit_header_size)
@@ -424,7 +428,8 @@ class HttpProtocol(Identity):
     def _refuse(self, error: BridgeError, begin: bytes) -> None:
         """Answer a request that has no exchange, and close (S6). `begin` is how it began."""
         self._report(error, begin)
-        self.write(refusal(error, begin, self.state.default_lines))
+        is_head = begin.startswith(b"HEAD ")
+        self.write(encode_error(error, self.state.default_lines, is_head=is_head))
         self._close(lingering=True)
 
     def _report(self, error: BridgeError, begin: bytes) -> None:

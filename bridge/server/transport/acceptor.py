@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, runtime_checkable
 
 from bridge.errors import RequestError
-from bridge.http.error_response import refusal
+from bridge.http.error_response import encode_error
 from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER
 from bridge.server.network.tls import SHUTDOWN_TIMEOUT
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
@@ -180,7 +180,8 @@ class TlsListener:
             return
         error = RequestError("this port speaks TLS; ask with https://")
         self._state.refusals.note(client, error, begin, PLAIN_ON_TLS)
-        sock.send(refusal(error, begin, self._state.default_lines))
+        is_head = begin.startswith(b"HEAD ")
+        sock.send(encode_error(error, self._state.default_lines, is_head=is_head))
         sock.shutdown(socket.SHUT_WR)
         try:
             async with asyncio.timeout(LINGER):

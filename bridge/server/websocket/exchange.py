@@ -16,7 +16,6 @@ from typing import Any
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
-from bridge.http.status import reason_phrase
 from bridge.loops.tasks import Task
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.apps.calling import in_context_of
@@ -128,7 +127,7 @@ class WebSocketExchange(AsgiExchange):
 
     def forbid(self) -> None:
         """Refuse with 403."""
-        self.refuse(403, reason_phrase(403))
+        self.refuse(403)
 
     async def respond(self, message: Message) -> None:
         """Refuse with a response of the app's own: its start, or a piece of its body."""

@@ -434,7 +434,7 @@ class TestErrors:
         answer = serve(sending(start(200, (b"x-mine", b"1")), ValueError("mine")))
         assert (answer.code, answer.with_exc_info) == (500, True)
         assert answer.header("x-mine") is None
-        assert answer.body == b"Internal Server Error"
+        assert answer.body == b"Internal Server Error\n"
         assert "mine" in caplog.text
         assert b"mine" not in answer.body
 
@@ -455,7 +455,7 @@ class TestErrors:
             assert isinstance(answer.error, ValueError)
         else:
             assert (answer.code, answer.starts, answer.with_exc_info) == (500, 2, True)
-            assert answer.body == b"Internal Server Error"
+            assert answer.body == b"Internal Server Error\n"
 
     def test_in_the_body(self) -> None:
         """A23: with bytes sent, the exception goes to the host, which cuts the response off."""

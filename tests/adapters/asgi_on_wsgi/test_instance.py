@@ -271,8 +271,8 @@ class TestNothingIsLeft:
         with monkeypatch.context() as patch:
             patch.setattr("bridge.loops.waiters.NativeThread.start", fail)
             answer = call(adapter)
-        assert (answer.code, answer.body) == (503, b"Service Unavailable")
-        assert ("Retry-After", "1") in answer.headers
+        assert (answer.code, answer.body) == (503, b"Service Unavailable\n")
+        assert ("retry-after", "1") in answer.headers
         assert call(adapter).body == b"hello"
         assert adapter.close()
 

@@ -669,7 +669,7 @@ class TestRefused:
             await send({"type": "websocket.close"})
             heard.append(await receive())
 
-        assert refused(app)[:2] == (403, b"")
+        assert refused(app)[:2] == (403, b"Forbidden\n")
         assert heard[0]["type"] == "websocket.disconnect"
 
     def test_by_an_error(self) -> None:

@@ -19,7 +19,6 @@ from bridge.asgi.versions import HTTP_VERSION
 from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.paths import strip_prefix
 from bridge.http.response_head import raw_head
-from bridge.http.status import reason_phrase
 from bridge.loops.tasks import awaiting
 from bridge.server.apps.asgi.response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.apps.calling import in_context_of, in_own_task
@@ -201,7 +200,7 @@ class AsgiExchange(AsgiResponse):
         if gone and error is None:
             self.cut()  # the app was told that its client has left
         else:
-            self.refuse(500, "Internal Server Error")
+            self.refuse(500)
 
     def _name(self) -> str:
         return self.head.shown
@@ -209,7 +208,7 @@ class AsgiExchange(AsgiResponse):
     def spoil(self, error: RequestError) -> None:
         """The body breaks a rule: answer so where nothing has left yet; the app sees the end."""
         self._phase = OVER
-        self.refuse(error.status, reason_phrase(error.status))
+        self.refuse(error)
         super().spoil(error)
 
     # --------------------------------------------------------- receive

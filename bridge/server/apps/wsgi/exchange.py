@@ -20,7 +20,6 @@ from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.paths import split_native_path, split_path
 from bridge.http.response_fields import TEXT_FIELDS
 from bridge.http.response_head import ResponseHead
-from bridge.http.status import reason_phrase
 from bridge.limits import HIGH_WATER, SPOOL
 from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
@@ -238,7 +237,7 @@ class WsgiExchange(Exchange):
         """The body breaks a rule: the next read raises; an app that has not begun never does."""
         super().spoil(error)
         if not self.submitted:
-            self.refuse(error.status, reason_phrase(error.status))
+            self.refuse(error)
 
     # --------------------------------------------------------- the environ
 
@@ -249,7 +248,7 @@ class WsgiExchange(Exchange):
             call = WsgiCall(handler.app, self._environ(), self, handler.leniency)
         except RequestError as error:
             self.connection.state.refusals.note(self.connection.client, error)
-            self.refuse(error.status, reason_phrase(error.status))
+            self.refuse(error)
             return
         try:
             self.submit(call)
