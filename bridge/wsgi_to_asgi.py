@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Mapping
 from contextvars import copy_context
 from importlib import import_module
@@ -29,14 +28,19 @@ from bridge.errors import (
     UnsupportedScope,
 )
 from bridge.http.leniency import Leniency
-from bridge.limits import SPOOL
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import occupied_runners
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall
-from bridge.wsgi.environ import NOWHERE, base_environ, environ_from_scope, take_coding
-from bridge.wsgi.input import needs_length
+from bridge.wsgi.environ import (
+    base_environ,
+    environ_from_scope,
+    error_stream,
+    take_coding,
+    with_room,
+)
+from bridge.wsgi.input import spool_limit, spool_limit_without_length
 
 __all__ = ["WsgiToAsgi"]
 
@@ -46,15 +50,6 @@ logger = logging.getLogger("bridge.error")
 # gateways that speak ASGI forget it; both are safe for methods that have none anyway.
 _MOSTLY_BODILESS = frozenset({"GET", "HEAD"})
 _BODY_IS_ANNOUNCED = frozenset({"HTTP/1.0", "HTTP/1.1"})
-
-#: The keys that every request sets: a base that has them is copied with room for them.
-_PLACES: Environ = dict.fromkeys(
-    (
-        *("REQUEST_METHOD", "SERVER_PROTOCOL", "PATH_INFO", "QUERY_STRING"),
-        *("RAW_URI", "REQUEST_URI", "SERVER_NAME", "SERVER_PORT", "asgi.scope"),
-        *("wsgi.input", "wsgi.errors", "bridge.disconnected"),
-    )
-)
 
 
 class WsgiToAsgi:
@@ -147,10 +142,10 @@ class WsgiToAsgi:
         self.leniency = Leniency(self.app, strict=how.pop("strict"))
         of_threads = {name: said[name] for name in OF_THREADS if name in said}
         self.runner = make_runner(how.pop("runner"), **how, **of_threads)
-        spool: int | None = said.get("spool_body")
-        self.spool_body = spool if self.runner.can_wait else (spool or SPOOL)
-        self._base = _PLACES | base_environ(
-            multithread=self.runner.multithread, multiprocess=self.multiprocess
+        self.spool_body = spool_limit(said.get("spool_body"), can_wait=self.runner.can_wait)
+        self._base = with_room(
+            base_environ(multithread=self.runner.multithread, multiprocess=self.multiprocess),
+            *("SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "wsgi.errors"),
         )
         self._base["bridge.stats"] = self.runner.stats
         self._exchange = (
@@ -249,15 +244,14 @@ class WsgiToAsgi:
             announced = environ["SERVER_PROTOCOL"] in _BODY_IS_ANNOUNCED
             if "CONTENT_LENGTH" in environ or (announced and not coded):
                 return True
-            if needs_length():
-                spool = SPOOL
-            elif "HTTP_EXPECT" in environ:
+            spool = spool_limit_without_length(spool)
+            if spool is None and "HTTP_EXPECT" in environ:
                 return True  # it is asked for when the app reads (W21)
         return await exchange.take_body(environ, spool)
 
     def _fill(self, environ: Environ, exchange: Exchange, scope: Scope, coded: bool) -> None:
         """What of the environ is of this host, not of the scope."""
-        environ["wsgi.errors"] = sys.stderr or NOWHERE
+        environ["wsgi.errors"] = error_stream()
         environ["bridge.disconnected"] = exchange.is_disconnected
         if (
             "CONTENT_LENGTH" in environ
@@ -290,7 +284,7 @@ class WsgiToAsgi:
                 await send({"type": "websocket.close", "code": 1000})
             return
         environ = environ_from_scope(scope, self._base)
-        environ["wsgi.errors"] = sys.stderr or NOWHERE
+        environ["wsgi.errors"] = error_stream()
         del environ["bridge.disconnected"]  # a place that only HTTP fills
         # Loaded where it is used: plain HTTP apps do without the library.
         module = import_module("bridge.adapters.wsgi_on_asgi.websocket")

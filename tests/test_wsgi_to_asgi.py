@@ -356,7 +356,7 @@ def test_body_without_a_length(
     waiting_runner: str, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """W8, W21: 64 KiB of a body without a length are awaited; a whole one has its length."""
-    monkeypatch.setattr("bridge.wsgi_to_asgi.needs_length", lambda: False)
+    monkeypatch.setattr("bridge.wsgi.input.needs_length", lambda: False)
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         start_response("200 OK", [("X-Length", environ.get("CONTENT_LENGTH", "none"))])

@@ -10,9 +10,11 @@ are no UTF-8 pass unharmed (PEP 3333, "Unicode Issues").
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from io import TextIOBase
+from typing import Any, TextIO
 from urllib.parse import quote
 
 from bridge.caches import Spellings
@@ -37,8 +39,15 @@ class _Nowhere(TextIOBase):
         return len(text)
 
 
-#: ``wsgi.errors`` of a process that has no standard error: a daemon, a program without a console.
-NOWHERE = _Nowhere()
+_NOWHERE: Any = _Nowhere()
+
+
+def error_stream() -> TextIO:
+    """``wsgi.errors``: standard error, if the process has one.
+
+    A daemon, or a program without a console, has none; what apps write is dropped then.
+    """
+    return sys.stderr or _NOWHERE
 
 
 def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http") -> Environ:
@@ -57,6 +66,22 @@ def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http")
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+
+
+#: The keys that every request sets, on every host.
+_KEYS_OF_EACH_REQUEST = (
+    *("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI"),
+    *("asgi.scope", "bridge.disconnected", "wsgi.input"),
+)
+
+
+def with_room(base: Environ, *more: str) -> Environ:
+    """A copy of `base` with room for the keys that each request sets, and for `more` of them.
+
+    The environ of a request is a copy of it, and does not have to grow then. Until a request sets
+    them these keys are None.
+    """
+    return dict.fromkeys((*_KEYS_OF_EACH_REQUEST, *more)) | base
 
 
 #: The base of a host that runs apps in threads, maybe in several processes.

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from bridge.limits import SPOOL
+
 #: What frameworks load that read no more of a body than Content-Length says, and nothing without.
 _NEED_LENGTH: Final = (
     *("django.core.handlers.wsgi", "bottle", "falcon", "cherrypy", "web.webapi"),
@@ -17,6 +19,20 @@ _NEED_LENGTH: Final = (
 def needs_length() -> bool:
     """Whether a body of unknown length must be measured before the app can read it (W24)."""
     return any(name in sys.modules for name in _NEED_LENGTH)
+
+
+def spool_limit(spool_body: int | None, *, can_wait: bool) -> int | None:
+    """How much of a whole body may be in memory, in bytes, before an app runs (W25).
+
+    None: the app reads its body as it comes. `spool_body` is the setting; an app that cannot wait
+    (`can_wait`) has to have all of its body in any case.
+    """
+    return spool_body if can_wait else (spool_body or SPOOL)
+
+
+def spool_limit_without_length(limit: int | None) -> int | None:
+    """`spool_limit` for a body of unknown length, which some frameworks cannot read (W24)."""
+    return SPOOL if limit is None and needs_length() else limit
 
 
 class _Pulled(io.RawIOBase):

@@ -21,7 +21,9 @@ from bridge.wsgi.environ import (
     add_headers,
     base_environ,
     environ_from_scope,
+    error_stream,
     server_name_port,
+    with_room,
 )
 from bridge.wsgi.file_wrapper import FileWrapper
 
@@ -236,6 +238,26 @@ def test_wsgi_keys() -> None:
     environ["x"] = 1
     assert "x" not in base
     assert "x" not in BASE
+
+
+def test_room_for_the_keys_of_each_request() -> None:
+    """W9: what a host says stays, and each request finds the keys that it sets."""
+    base = base_environ(multithread=True, multiprocess=False)
+    roomy = with_room(base, "SERVER_PORT")
+    assert {**roomy, **base} == roomy
+    added = roomy.keys() - base.keys()
+    assert {"PATH_INFO", "wsgi.input", "asgi.scope", "SERVER_PORT"} <= added
+    assert {roomy[key] for key in added} == {None}
+
+
+def test_where_errors_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W9: `wsgi.errors` is standard error; a process that has none drops what is written."""
+    assert error_stream() is sys.stderr
+    monkeypatch.setattr(sys, "stderr", None)
+    stream = error_stream()
+    assert stream.write("nobody reads this") == 17
+    stream.writelines(["nor", "this"])
+    stream.flush()
 
 
 def test_websocket_scope() -> None:

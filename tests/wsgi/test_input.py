@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ClientDisconnected
-from bridge.wsgi.input import WholeInput, WsgiInput
+from bridge.wsgi.input import WholeInput, WsgiInput, spool_limit, spool_limit_without_length
 
 sizes = st.integers(-1, 12) | st.none()
 calls = st.lists(
@@ -116,3 +118,36 @@ def test_pulls_on_demand() -> None:
     assert len(pulled) == 1
     assert file.read(4) == b"two\n"
     assert len(pulled) == 2
+
+
+# ------------------------------------------------------------- what is taken whole
+
+
+@pytest.mark.parametrize(
+    ("setting", "can_wait", "limit"),
+    [
+        (None, True, None),
+        (0, True, 0),
+        (9, True, 9),
+        (None, False, 1024 * 1024),
+        (0, False, 1024 * 1024),
+        (9, False, 9),
+    ],
+)
+def test_how_much_of_a_whole_body_is_in_memory(
+    setting: int | None, can_wait: bool, limit: int | None
+) -> None:
+    """W25: as much as was said; an app that cannot wait has to have its body whole."""
+    assert spool_limit(setting, can_wait=can_wait) == limit
+
+
+def test_bodies_without_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W24: they are taken whole if a framework is loaded that reads by Content-Length only."""
+    for name in ("django.core.handlers.wsgi", "bottle", "falcon", "cherrypy", "web.webapi"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delitem(sys.modules, "microdot.wsgi", raising=False)
+    assert spool_limit_without_length(None) is None
+    assert spool_limit_without_length(5) == 5
+    monkeypatch.setitem(sys.modules, "bottle", ModuleType("bottle"))
+    assert spool_limit_without_length(None) == 1024 * 1024
+    assert spool_limit_without_length(5) == 5

@@ -10,7 +10,6 @@ app runs: `wsgi_on_loop.py` and `wsgi_in_thread.py`.
 from __future__ import annotations
 
 import os
-import sys
 from io import BytesIO
 from typing import IO, Any
 
@@ -20,7 +19,7 @@ from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.paths import split_native_path, split_path
 from bridge.http.response_fields import TEXT_FIELDS
 from bridge.http.response_head import ResponseHead
-from bridge.limits import HIGH_WATER, SPOOL
+from bridge.limits import HIGH_WATER
 from bridge.loops.descriptors import Duplicate, regular_file
 from bridge.runners import Runner
 from bridge.server.apps.asgi.exchange import make_scope
@@ -32,14 +31,15 @@ from bridge.server.request import CHUNKED, Request
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import (
-    NOWHERE,
     add_client,
     add_headers,
     base_environ,
+    error_stream,
     server_name_port,
     take_coding,
+    with_room,
 )
-from bridge.wsgi.input import WholeInput, WsgiInput, needs_length
+from bridge.wsgi.input import WholeInput, WsgiInput, spool_limit, spool_limit_without_length
 
 
 class WsgiHandler:
@@ -68,12 +68,12 @@ class WsgiHandler:
         self.leniency = leniency
         self._exchange = exchange
         self.max_body_size = max_body_size
-        self.spool = spool_body if runner.can_wait else (spool_body or SPOOL)
+        self.spool = spool_limit(spool_body, can_wait=runner.can_wait)
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
-        self._base["wsgi.errors"] = sys.stderr or NOWHERE
+        self._base["wsgi.errors"] = error_stream()
         self._base["bridge.stats"] = runner.stats
 
     def open(self, connection: HttpProtocol, head: Request) -> WsgiExchange:
@@ -82,7 +82,7 @@ class WsgiHandler:
 
     def base_for(self, connection: HttpProtocol) -> Environ:
         """What is the same for every request that comes in where `connection` did."""
-        base = _PLACES | self._base
+        base = with_room(self._base, "wsgi.early_hints")
         base["wsgi.url_scheme"] = connection.scheme
         base["SCRIPT_NAME"] = split_path("/", None, connection.root_path + self.prefix)[0]
         if connection.server is not None and connection.server[1] is not None:
@@ -90,15 +90,6 @@ class WsgiHandler:
             base["SERVER_NAME"], base["SERVER_PORT"] = name_port
         connection.bases[self] = base
         return base
-
-
-#: The keys that each request sets: a base that has them is copied with room for them.
-_PLACES: Environ = dict.fromkeys(
-    (
-        *("REQUEST_METHOD", "RAW_URI", "REQUEST_URI", "QUERY_STRING", "PATH_INFO"),
-        *("asgi.scope", "bridge.disconnected", "wsgi.early_hints", "wsgi.input"),
-    )
-)
 
 
 class WsgiExchange(Exchange):
@@ -183,8 +174,8 @@ class WsgiExchange(Exchange):
         """A body follows."""
         super().expect_body()
         spool = self.handler.spool
-        if spool is None and self.head.length == CHUNKED and needs_length():
-            spool = SPOOL
+        if self.head.length == CHUNKED:
+            spool = spool_limit_without_length(spool)
         if spool is None:
             return
         self._held = True
