@@ -8,12 +8,9 @@ What only this server has (`runner`, `limit_*`, ...) comes from ``BRIDGE_*`` in 
 from ``[tool.bridge]``, as ever. Gunicorn's hooks around a worker's life are called; those around
 each request (`pre_request`, `post_request`) are not: they would cost more than the request.
 
-Retiring without losing a request. A worker is told to go (a reload, `max_requests`) while clients
-hold keep-alive connections to it, and closing one races with the request that its client may be
-sending. So nothing is closed early: the next response on each connection says ``Connection:
-close``, and a connection whose client has nothing to say lives on to the end of its `keepalive`
-time, as it always would, at most `LINGER` seconds. New connections go to the other workers, or
-wait in the socket that the workers share.
+A worker that is told to go (a reload, `max_requests`) lets each client have one more response
+(`retiring.py`). New connections go to the other workers, or wait in the socket that the workers
+share.
 """
 
 from __future__ import annotations
@@ -22,13 +19,14 @@ import asyncio
 import logging
 import os
 import signal
+import ssl
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from time import perf_counter
 from types import FrameType, SimpleNamespace
-from typing import Any, Final
+from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
@@ -38,8 +36,9 @@ from bridge.errors import AppLoadError, ConfigError, LifespanFailed, counted
 from bridge.server.apps.handlers import wsgi_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.loop import complete, own_loop
+from bridge.server.lifecycle.retiring import retire
 from bridge.server.lifecycle.signals import Signals
 from bridge.server.logs.access_format import Record
 from bridge.server.logs.access_log import AccessLog, on_loop
@@ -49,23 +48,21 @@ from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
 
-#: The longest time for which a retiring worker waits for idle clients, in seconds.
-LINGER: Final = 5.0
-#: Seconds between two looks at a worker that is retiring.
-_TICK: Final = 0.05
-
 
 class BridgeWorker(Worker):  # type: ignore[misc]
     """Serves ASGI 3, 2 and WSGI apps, and `Dispatcher`s of them, under Gunicorn."""
 
-    _server: _WorkerServer | None = None
+    #: Set when it is told to go, or to stop.
     _retired: asyncio.Event
+    _server: Server
 
     def run(self) -> None:
         """Gunicorn: serve until told to stop."""
         _share_handlers(self.log)
         try:
-            with own_loop(self._time_left) as loop:
+            self._retired = asyncio.Event()
+            self._server = Server(worker_config(self.cfg, self.wsgi), GunicornHost(self))
+            with own_loop(self._server.orders) as loop:
                 soon = loop.call_soon_threadsafe
                 table: dict[int, Callable[[], object]] = {
                     signal.SIGTERM: lambda: soon(self._retire),
@@ -86,30 +83,27 @@ class BridgeWorker(Worker):  # type: ignore[misc]
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     async def _serve(self) -> None:
-        self._retired = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        server = self._server = _WorkerServer(worker_config(self.cfg, self.wsgi), self)
-        self._beat(loop)
+        loop, server = asyncio.get_running_loop(), self._server
+        self._heartbeat(loop)
         await server.start(
             [Listener(each.sock, bool(self.cfg.is_ssl), None) for each in self.sockets]
         )
         await self._retired.wait()
         deadline = loop.time() + server.config.timeout_graceful_shutdown
-        await server.retire(still_accepting=self.alive)
+        await retire(
+            server.state, server.orders.cut, server.close_listeners, still_accepting=self.alive
+        )
         await server.stop(deadline - loop.time())
-
-    def _time_left(self) -> float:
-        return 0 if self._server is None else self._server.orders.time_left()
 
     # --------------------------------------------------------- the heartbeat
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _heartbeat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell Gunicorn that the loop turns, and look whether to stop; often enough for both."""
         self.notify()
         pause = min(1.0, self.timeout / 2 or 1.0)
         if self.max_requests < sys.maxsize:
             pause = min(pause, 0.1)
-            if self._server is not None and self._server.served >= self.max_requests:
+            if self._server.served >= self.max_requests:
                 if not self._retired.is_set():
                     self.log.info("retiring after %s", counted(self._server.served, "request"))
                 self._retired.set()
@@ -118,7 +112,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         elif os.getppid() != self.ppid:
             self.log.info("the parent changed, shutting down")
             self._retire()
-        loop.call_later(pause, self._beat, loop)
+        loop.call_later(pause, self._heartbeat, loop)
 
     # --------------------------------------------------------- signals
 
@@ -131,8 +125,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         """SIGQUIT, SIGINT: stop at once."""
         if self.alive or not self._retired.is_set():
             self.cfg.worker_int(self)
-        if self._server is not None:
-            self._server.cut()
+        self._server.orders.cut.set()
         self._retire()
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
@@ -143,63 +136,35 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         super().handle_abort(sig, frame)
 
 
-class _WorkerServer(Server):
-    """The server as a worker runs it: it listens where Gunicorn does, and lingers."""
+class GunicornHost(Host):
+    """What Gunicorn's settings and hooks decide for the server in a worker."""
 
     cut_by = ""
 
-    def __init__(self, config: Config, worker: BridgeWorker) -> None:
-        super().__init__(config)
+    def __init__(self, worker: BridgeWorker) -> None:
         self._worker = worker
 
-    def _load(self) -> ASGIApp:
-        app = super()._load()
+    def tls_context(self, config: Config) -> ssl.SSLContext | None:
+        """As the hook `ssl_context` makes it, if there is one."""
+        own, cfg = super().tls_context(config), self._worker.cfg
+        if own is None:
+            return None
+        context: ssl.SSLContext = cfg.ssl_context(cfg, lambda: own)
+        return context
+
+    def access_log(self, config: Config, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+        """As Gunicorn is told to log: its format and logger, or what a logger class does."""
+        log, cfg = self._worker.log, self._worker.cfg
+        if not log.access_log_enabled:
+            return None
+        if type(log).access is Logger.access:
+            return AccessLog(cfg.access_log_format, log.access_log, on_loop(loop))
+        return _LoggerClassLog(log)
+
+    def app_loaded(self, app: ASGIApp) -> None:
+        """Tell WSGI apps whether other processes serve them, too (``wsgi.multiprocess``)."""
         for _, wsgi in wsgi_apps(app):
             wsgi.adopt_processes(several=self._worker.cfg.workers > 1)
-        return app
-
-    @property
-    def served(self) -> int:
-        """Requests taken so far."""
-        return self.state.served if hasattr(self, "state") else 0
-
-    def cut(self) -> None:
-        """Wait for nobody any more."""
-        self.orders.cut = True
-
-    async def _listen(self, listeners: Sequence[Listener]) -> None:
-        worker = self._worker
-        if self._tls is not None:
-            self._tls = worker.cfg.ssl_context(worker.cfg, lambda: self._tls)
-        if worker.log.access_log_enabled:
-            self._access_log = _access_log(worker, asyncio.get_running_loop())
-            self.state.use_access_log(self._access_log)
-        await super()._listen(listeners)
-
-    async def retire(self, *, still_accepting: bool) -> None:
-        """Let each client have one more answer, for as long as it is worth waiting.
-
-        `still_accepting`: no other worker may be there to take new connections, so take them until
-        those are gone that were there before.
-        """
-        connections = self.state.connections
-        self.state.retiring = True
-        if still_accepting:
-            before = list(connections)
-            await self._linger(lambda: connections.isdisjoint(before))
-        self.close_listeners()
-        await self._linger(lambda: not connections)
-
-    async def _linger(self, done: Callable[[], bool]) -> None:
-        config, loop = self.config, asyncio.get_running_loop()
-        end = loop.time() + min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LINGER)
-        while True:
-            await asyncio.sleep(_TICK)  # also for connections that are accepted and not yet known
-            if done() or self.orders.cut or loop.time() >= end:
-                return
-            for connection in list(self.state.connections):
-                if not isinstance(connection, HttpProtocol):
-                    connection.retire(at_once=False)  # a WebSocket: its client is told to come back
 
 
 # ------------------------------------------------------------- logs
@@ -213,14 +178,6 @@ def _share_handlers(log: Logger) -> None:
     ours.propagate = False
 
 
-def _access_log(worker: BridgeWorker, loop: asyncio.AbstractEventLoop) -> AccessLog:
-    """Gunicorn's access log: its format and logger, or what a logger class of its own does."""
-    log = worker.log
-    if type(log).access is Logger.access:
-        return AccessLog(worker.cfg.access_log_format, log.access_log, on_loop(loop))
-    return _LoggerClassLog(log)
-
-
 class _LoggerClassLog(AccessLog):
     """Hands each request to a logger class with an access log of its own (statsd's is one)."""
 
@@ -230,7 +187,7 @@ class _LoggerClassLog(AccessLog):
 
     def __call__(self, record: Record) -> None:
         try:
-            self._log.access(*_as_gunicorn_has_it(record))
+            self._log.access(*_gunicorn_record(record))
         except Exception:  # it must not keep the request from its end
             logger.exception("the logger class could not take a request")
 
@@ -238,7 +195,7 @@ class _LoggerClassLog(AccessLog):
         """Nothing waits."""
 
 
-def _as_gunicorn_has_it(record: Record) -> tuple[Any, Any, dict[str, Any], timedelta]:
+def _gunicorn_record(record: Record) -> tuple[Any, Any, dict[str, Any], timedelta]:
     """The arguments of `Logger.access`: response, request, environ and the time taken."""
     head = record.head
     client = record.client or record.connection.client or ("", 0)

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import signal
 import ssl
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,25 +27,22 @@ from bridge.server.config.sources import from_python
 from bridge.server.http1.connection import HttpProtocol, connection_factory
 from bridge.server.http1.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
 from bridge.server.lifecycle.announcement import announcement
+from bridge.server.lifecycle.host import Host
+from bridge.server.lifecycle.listening import Listening
 from bridge.server.lifecycle.loop import complete, hidden_loop, own_loop
 from bridge.server.lifecycle.orders import Orders
 from bridge.server.lifecycle.signals import Interrupted, Signals, Terminal
 from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
 from bridge.server.lifecycle.wsgi_settings import hand_on
-from bridge.server.logs.access_log import AccessLog, make_access_logger, on_loop
+from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
 from bridge.server.network.listeners import Listener, banner, open_listeners
-from bridge.server.network.tls import make_context, reload_certificates
+from bridge.server.network.tls import reload_certificates
 from bridge.server.state import TICK, ServerState
-from bridge.server.transport.acceptor import TlsListener
 from bridge.server.websocket.handler import WebSockets
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
-
-#: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
-#: is somebody else's. The listener knows better which to remove (S30).
-_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Server:
@@ -55,24 +51,38 @@ class Server:
     From Python: ``await Server(config).serve()`` on a running loop, or ``Server(config).run()``.
     """
 
-    #: How a user cuts what a stopping server waits for, for the log.
-    cut_by = "CTRL+C again cuts"
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, host: Host | None = None) -> None:
         self.config = config
         self.orders = Orders(config)
-        self.state: ServerState
-        self._app: ASGIApp
-        self._lifespan: Lifespan
-        self._servers: list[asyncio.Server | TlsListener] = []
-        self._listeners: Sequence[Listener] = ()
+        #: What the program around it decides.
+        self._host = host or Host()
+        self._app: ASGIApp | None = None
+        self._lifespan: Lifespan | None = None
+        self._state: ServerState | None = None
+        self._listening = Listening()
         self._tls: ssl.SSLContext | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
         self._access_log: AccessLog | None = None
-        self._loaded = False
+        self._sweeper: asyncio.TimerHandle | None = None
         #: The process's own signals, if the process is this server's.
         self._signals: Signals | None = None
         self._terminal = Terminal()
+
+    @property
+    def app(self) -> ASGIApp:
+        """The app, once it is loaded."""
+        assert self._app is not None, "the app is not loaded yet"
+        return self._app
+
+    @property
+    def state(self) -> ServerState:
+        """What all connections share, once it has started."""
+        assert self._state is not None, "the server has not started yet"
+        return self._state
+
+    @property
+    def served(self) -> int:
+        """The number of requests taken so far."""
+        return 0 if self._state is None else self._state.served
 
     # --------------------------------------------------------- the whole story
 
@@ -87,7 +97,7 @@ class Server:
         _refuse_running_loop("Server.run()")
         configure_logging(self.config)
         self._signals = Signals(self._table(), limit=self.orders.limit, last=last)
-        with self._signals, own_loop(self.orders.time_left) as loop:
+        with self._signals, own_loop(self.orders) as loop:
             if self._load_unless_told():
                 complete(loop, self.serve())
 
@@ -101,17 +111,18 @@ class Server:
             if self._signals is not None:
                 self._signals.listen()
                 await self._serve()
-            else:
-                with Signals(self._table()):
-                    await self._serve()
+                return
+            with Signals(self._table()):
+                await self._serve()
         finally:
-            self.orders.loop = None
+            if self._signals is None:
+                self.orders.loop = None  # else that is still to be ended: `own_loop`
 
     async def _serve(self) -> None:
         if not self._load_unless_told():
             return
         try:
-            if await unless(self.orders.stop.is_set, self.start()):
+            if await unless(self.orders.stop, self.start()):
                 await self.orders.stop.wait()
             else:
                 logger.info("told to stop before the app had started")
@@ -166,44 +177,45 @@ class Server:
 
         Port 0 is the one that the system gave. Empty before the start and after the stop.
         """
-        return [each.address for each in self._listeners]
+        return self._listening.addresses
 
     # --------------------------------------------------------- start
 
     async def start(self, listeners: Sequence[Listener] | None = None) -> None:
         """Start the app, then listen: at `listeners`, or where the settings say."""
         config, loop = self.config, asyncio.get_running_loop()
-        self.state = state = ServerState(config, loop)
-        self._tls = make_context(config)
+        self._state = state = ServerState(config, loop)
+        self._tls = self._host.tls_context(config)
         self.load()
         own = open_listeners(config) if listeners is None else listeners
         try:
-            self._access_log = make_access_logger(config, on_loop(loop))
+            self._access_log = self._host.access_log(config, loop)
             state.use_access_log(self._access_log)
-            for _, runner in runners_of(self._app):
+            for _, runner in runners_of(self.app):
                 runner.start(loop)
-            self._lifespan = Lifespan(
-                self._app,
+            self._lifespan = lifespan = Lifespan(
+                self.app,
                 mode=config.lifespan,  # type: ignore[arg-type]
                 startup_timeout=config.timeout_startup,
                 shutdown_timeout=config.timeout_shutdown,
             )
-            await self._lifespan.startup()
+            await lifespan.startup()
             keep_talking()
             try:
-                await self._listen(own)
+                connection = self._connection_factory(lifespan.state)
+                await self._listening.open(own, connection, state, self._tls)
             except BaseException:
-                await self._lifespan.shutdown()
+                await lifespan.shutdown()
                 raise
         except BaseException:
             for listener in own:
                 listener.close()
-            await stop_runners(self._app, 0)
+            await stop_runners(self.app, 0)
             raise
         self._sweep()
         self.orders.serving = True
         if not listeners:
-            for line in (*announcement(config, self._app), banner(own)):
+            for line in (*announcement(config, self.app), banner(own)):
                 logger.info(line)
 
     def load(self) -> None:
@@ -211,11 +223,10 @@ class Server:
 
         The app's code sees no running loop: it may use ``asyncio.run``. Raises as `run` does.
         """
-        if not self._loaded:
+        if self._app is None:
             with hidden_loop():
                 self._app = self._load()
             keep_talking()
-            self._loaded = True
 
     def _load(self) -> ASGIApp:
         config = self.config
@@ -226,26 +237,18 @@ class Server:
         except ConfigError as error:
             raise AppLoadError(str(error)) from None
         hand_on(config, app)
+        self._host.app_loaded(app)
         return app
 
-    async def _listen(self, listeners: Sequence[Listener]) -> None:
-        loop, state = asyncio.get_running_loop(), self.state
-        handler = make_handler(self._app, self._lifespan.state)
-        websocket = WebSockets(self._app, state, self._lifespan.state)
+    def _connection_factory(self, state_of_app: dict[str, Any]) -> Callable[[], HttpProtocol]:
+        """What makes a connection of this server; `state_of_app` is its lifespan's."""
+        app, state = self.app, self.state
+        handler = make_handler(app, state_of_app)
+        websocket = WebSockets(app, state, state_of_app)
         kind: type[HttpProtocol] = HttpProtocol
         if self.config.proxy_protocol:
             kind = ProxiedHttpProtocol if self._tls is None else AnnouncedHttpProtocol
-        connection = connection_factory(state, handler, websocket, kind)
-        self._listeners = listeners
-        for listener in listeners:
-            if self._tls is not None:
-                self._servers.append(TlsListener(listener.socket, connection, self._tls, state))
-                continue
-            make = loop.create_unix_server if listener.is_unix else loop.create_server
-            more = _KEEP_PATH if listener.is_unix else {}
-            self._servers.append(
-                await make(connection, sock=listener.socket, backlog=self.config.backlog, **more)
-            )
+        return connection_factory(state, handler, websocket, kind)
 
     def _sweep(self) -> None:
         """Once a second: the clock, and every connection's time limits.
@@ -274,23 +277,20 @@ class Server:
 
     def log_stats(self) -> None:
         """Write the figures of each mount's runner to the log (SIGUSR2)."""
-        state = self.state
+        state = self._state
+        if state is None or self._app is None:
+            return  # it has not started
         state.sweep()  # counts what threads have ended
         connections = counted(len(state.connections), "connection")
         logger.info("%s, %s served", connections, counted(state.served, "request"))
-        for name, runner in runners_of(self._app):
+        for name, runner in runners_of(self.app):
             logger.info("%s: %s", name, runner.stats())
 
     # --------------------------------------------------------- stop
 
     def close_listeners(self) -> None:
         """Accept no more connections."""
-        for server in self._servers:
-            server.close()
-        for listener in self._listeners:
-            listener.close()
-        self._servers.clear()
-        self._listeners = ()
+        self._listening.close()
 
     async def stop(self, grace: float | None = None) -> None:
         """Stop listening, finish what is in flight, shut the app down.
@@ -309,7 +309,7 @@ class Server:
         try:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
-            self.orders.cut = True  # nothing of it is left behind, also then
+            self.orders.cut.set()  # nothing of it is left behind, also then
             await asyncio.wait([ending])
             raise
         finally:
@@ -318,14 +318,15 @@ class Server:
                 self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
-            self.state.refusals.report()
+            state.refusals.report()
         logger.info("stopped")
 
     async def _end(self, deadline: float) -> None:
         """End what is in flight, by `deadline` (the loop's time), and then the app."""
-        is_cut = self.orders.is_cut
-        await Draining(self.state, self._app, is_cut, self.cut_by).run(deadline)
-        await unless(is_cut, self._lifespan.shutdown(), CUT_GRACE)
+        cut, lifespan = self.orders.cut, self._lifespan
+        await Draining(self.state, self.app, cut, self._host.cut_by).run(deadline)
+        if lifespan is not None:
+            await unless(cut, lifespan.shutdown(), CUT_GRACE)
 
 
 def _refuse_running_loop(name: str) -> None:

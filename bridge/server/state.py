@@ -13,6 +13,7 @@ from bridge.errors import Overloaded
 from bridge.loops.tasks import task_starter
 from bridge.runners.completions import CompletionQueue
 from bridge.server.config.config import Config
+from bridge.server.connections import ConnectionSet
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
 from bridge.server.proxy.allow_list import AllowList
@@ -36,7 +37,7 @@ class Swept(Protocol):
         """Enforce the time limits; `now` is in seconds of `ServerState.clock`."""
 
     def retire(self, *, at_once: bool) -> None:
-        """Finish what is in flight and close; drop even that where `at_once`."""
+        """Close after what is in flight, drop even that if `at_once`; said once, it holds."""
 
 
 class Counted(Protocol):
@@ -74,7 +75,7 @@ class ServerState:
         self.timed = False
         #: Where threads leave whole responses for the loop to write.
         self.completions = CompletionQueue(loop)
-        self.connections: set[Swept] = set()
+        self.connections: ConnectionSet[Swept] = ConnectionSet()
         #: The most requests at a time; 0: any.
         self.limit_requests = config.limit_requests
         #: Requests taken and not yet over, where `limit_requests` wants them counted.

@@ -65,7 +65,7 @@ class Served:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         await self.server.start()
-        self.port: int = self.server._listeners[0].socket.getsockname()[1]
+        self.port = int(self.server.addresses[0][1])
         self._ready.set()
         await self._stop.wait()
         await self.server.stop()

@@ -119,6 +119,6 @@ class DispatchHandler:
         return self._nowhere if route is None else self._handlers[route]
 
 
-async def stop_runners(app: ASGIApp, timeout: float) -> None:
-    """Wait for the jobs that still run, at most `timeout` seconds."""
+async def stop_runners(app: ASGIApp, timeout: float | None) -> None:
+    """Wait for the jobs that still run, at most `timeout` seconds; None: as long as it takes."""
     await asyncio.gather(*(runner.stop(timeout) for _, runner in runners_of(app)))

@@ -52,6 +52,8 @@ class HttpProtocol(Identity):
     _chunked: ChunkedBody | None = None
     _body_left = 0
     _searched = 0
+    #: It is to close as soon as nothing is in flight.
+    _retired = False
     #: Blank lines that came where a request line is expected.
     _blank_lines: int
 
@@ -365,7 +367,9 @@ class HttpProtocol(Identity):
             state.active.discard(exchange)
         if exchange is not self.exchange:
             return
-        if not exchange.keep_alive_fast and (exchange.close or not exchange.complete):
+        if not exchange.keep_alive_fast and (
+            exchange.close or self._retired or not exchange.complete
+        ):
             self._finish_unusual(exchange)
             return
         self.exchange = None
@@ -397,9 +401,15 @@ class HttpProtocol(Identity):
             self._close(lingering=False)
 
     def _finish_unusual(self, exchange: Exchange) -> None:
-        if exchange.close or self.gone:
+        more_waits = exchange.complete and not exchange.close and self._buffer
+        if exchange.close or self.gone or (self._retired and not more_waits):
             self.exchange = None
             self._close(lingering=not exchange.complete or bool(self._buffer))
+            return
+        if more_waits:  # a pipelined request is answered also if the server stops meanwhile
+            self.exchange = None
+            self.since = self.state.now
+            self._go_on_soon()
             return
         # Not all of the body was read: take it out of the way (W26).
         self.exchange = BodyDiscard(self, exchange)
@@ -461,8 +471,9 @@ class HttpProtocol(Identity):
     # --------------------------------------------------------- the server stops
 
     def retire(self, *, at_once: bool) -> None:
-        """Close where idle; else after the response in flight, or at once."""
+        """Close if idle; else after the response in flight, or at once."""
         exchange = self.exchange
+        self._retired = True
         if at_once:
             self.abort()
         elif exchange is None:
@@ -472,9 +483,9 @@ class HttpProtocol(Identity):
             self.body_discarded(False)
         else:
             self.wants_end = True
+            exchange.keep_alive_fast = False  # so that its end is looked at
             if exchange.over:
                 self.settle(exchange)
-                self.retire(at_once=False)
 
 
 def connection_factory(

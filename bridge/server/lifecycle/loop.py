@@ -5,30 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import events
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from bridge.loops.factory import new_event_loop
 from bridge.loops.thread import CANCEL_GRACE
+from bridge.server.lifecycle.orders import Orders
 
 T = TypeVar("T")
 
 logger = logging.getLogger("bridge.error")
 
-#: Seconds between two looks at what a loop that ends still has to wait for.
-_TICK = 0.02
-
 
 @contextmanager
-def own_loop(
-    time_left: Callable[[], float],
-) -> Iterator[asyncio.AbstractEventLoop]:
-    """A new loop, the current one of this thread; it does not run yet, and is closed at the end.
+def own_loop(orders: Orders) -> Iterator[asyncio.AbstractEventLoop]:
+    """Make a new loop, the current one of this thread; it does not run yet, and is closed at last.
 
-    Whatever the app has left on it, that takes no longer than the seconds that `time_left` gives,
-    fewer each time: tasks that ignore that they are cancelled and threads (``asyncio.to_thread``)
-    that hang are left behind.
+    Whatever the app has left on it, that takes no longer than `orders.time_left`: tasks that ignore
+    that they are cancelled and threads (``asyncio.to_thread``) that hang are left behind.
     """
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
@@ -36,8 +31,9 @@ def own_loop(
         yield loop
     finally:
         try:
-            loop.run_until_complete(_end(time_left))
+            loop.run_until_complete(_end(orders))
         finally:
+            orders.loop = None  # a signal that comes now finds none
             asyncio.set_event_loop(None)
             loop.close()
 
@@ -58,27 +54,29 @@ def complete(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T
                 raise
 
 
-async def _end(time_left: Callable[[], float]) -> None:
+async def _end(orders: Orders) -> None:
     loop = asyncio.get_running_loop()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
     if left:
-        await asyncio.wait(left, timeout=min(CANCEL_GRACE, time_left()))
-    await _patiently(loop.shutdown_asyncgens(), time_left)
-    if not await _patiently(loop.shutdown_default_executor(), time_left):
+        await asyncio.wait(left, timeout=min(CANCEL_GRACE, orders.time_left()))
+    await _in_time(loop.shutdown_asyncgens(), orders)
+    if not await _in_time(loop.shutdown_default_executor(), orders):
         logger.warning("left threads behind that the app has started and that do not end")
 
 
-async def _patiently(work: Coroutine[Any, Any, None], time_left: Callable[[], float]) -> bool:
-    """Do `work`, at most as long as there is time; whether it was done.
+async def _in_time(work: Coroutine[Any, Any, None], orders: Orders) -> bool:
+    """Do `work`, at most as long as there is time; return whether it was done.
 
     It is not cancelled: to cancel what joins a thread is to wait for that thread.
     """
     task: Any = asyncio.ensure_future(work)
+    cut = asyncio.ensure_future(orders.cut.wait())  # leaves less time
     await asyncio.sleep(0)
-    while not task.done() and time_left() > 0:
-        await asyncio.wait([task], timeout=min(_TICK, time_left()))
+    await asyncio.wait([task, cut], timeout=orders.time_left(), return_when=asyncio.FIRST_COMPLETED)
+    cut.cancel()
+    await asyncio.wait([task], timeout=orders.time_left())
     task._log_destroy_pending = False
     return bool(task.done())
 

@@ -30,14 +30,16 @@ class Orders:
         #: It has started, and may have something in flight.
         self.serving = False
         self.told = False
-        self.cut = False
         self.stop = asyncio.Event()
+        #: Nothing is to be waited for any more.
+        self.cut = asyncio.Event()
         self._deadline = 0.0
         self._hurried = False
 
     def request_stop(self) -> None:
         """Stop gracefully; asked a second time, at once. On the loop's thread."""
-        self.cut = self.told
+        if self.told:
+            self.cut.set()
         self.told = True
         self.stop.set()
 
@@ -47,27 +49,26 @@ class Orders:
         """The first one stops; more change nothing."""
         if not self.told:
             self.told = True
-            self._heed()
+            self._heed(self.stop)
 
     def on_sigint(self) -> None:
-        """Stops; where that is under way already, cuts."""
-        self.cut = self.told
+        """Stop; if that is under way already, cut."""
+        event = self.cut if self.told else self.stop
         self.told = True
-        self._heed()
+        self._heed(event)
 
-    def _heed(self) -> None:
+    def _heed(self, event: asyncio.Event) -> None:
+        if self.loop is None:
+            event.set()  # nothing waits for it yet
+        else:
+            self.soon(event.set)
         if self.loading:
             raise Interrupted
-        self.soon(self.stop.set)
 
     def soon(self, function: Callable[[], object]) -> None:
-        """Have `function` called on the loop, where there is one."""
+        """Call `function` on the loop, if there is one."""
         if self.loop is not None:
             self.loop.call_soon_threadsafe(function)
-
-    def is_cut(self) -> bool:
-        """Whether nothing is to be waited for any more."""
-        return self.cut
 
     # --------------------------------------------------------- time
 
@@ -81,7 +82,7 @@ class Orders:
 
     def time_left(self) -> float:
         """Seconds that are left for what is still there when the server has stopped."""
-        if self.cut and not self._hurried:
+        if self.cut.is_set() and not self._hurried:
             self._hurried, self._deadline = True, monotonic() + CUT_GRACE
         if not self._deadline:  # it has never started
             self._deadline = monotonic() + CANCEL_GRACE

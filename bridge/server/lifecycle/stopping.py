@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from bridge.errors import counted
@@ -20,13 +21,13 @@ from bridge.server.apps.asgi.exchange import AsgiExchange
 from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.http1.discard import BodyDiscard
-from bridge.server.state import ServerState
+from bridge.server.state import ServerState, Swept
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.error")
 
-#: Seconds between two looks at a server that is stopping.
-TICK = 0.02
+#: Seconds for connections and requests that came just before the stop, and are not read yet.
+ARRIVAL_GRACE = 0.02
 #: Seconds that a client has to finish a request head, or a TLS handshake, at the end.
 HEAD_GRACE = 2.0
 #: Seconds that what is cancelled has to clean up; and how long when somebody is impatient.
@@ -35,21 +36,25 @@ CUT_GRACE = 0.2
 
 
 async def unless(
-    told: Callable[[], bool], work: Coroutine[Any, Any, object], grace: float = 3 * CANCEL_GRACE
+    told: asyncio.Event,
+    work: Coroutine[Any, Any, object],
+    grace: float = 3 * CANCEL_GRACE,
+    timeout: float | None = None,
 ) -> bool:
-    """Do `work`, or give it up as soon as `told`; whether it was done. Raises as it does.
+    """Do `work`, or give it up when `told`, or after `timeout` seconds; return whether it was done.
 
-    It begins in any case, so that it can clean up, for `grace` seconds at most. Whoever cancels
-    this gives it up, too.
+    It begins in any case, so that it can clean up, for `grace` seconds at most. Cancelling this
+    gives it up, too. Raises what `work` raises.
     """
     task = asyncio.ensure_future(work)
+    waiter = asyncio.ensure_future(told.wait())
     try:
-        await asyncio.sleep(0)
-        while not task.done() and not told():
-            await asyncio.wait([task], timeout=TICK)
+        await asyncio.wait([task, waiter], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         await _give_up(task, grace)
         raise
+    finally:
+        waiter.cancel()
     if task.done():
         task.result()
         return True
@@ -65,39 +70,67 @@ async def _give_up(task: asyncio.Future[object], grace: float) -> None:
 class Draining:
     """The requests of one server, and their end.
 
-    `is_cut`: whether somebody wants it to end at once. `remedy`: how one can say so, for the log.
+    `cut` is set when they are to end at once. `remedy` says how a user can do that, for the log.
     """
 
     def __init__(
-        self, state: ServerState, app: ASGIApp, is_cut: Callable[[], bool], remedy: str = ""
+        self, state: ServerState, app: ASGIApp, cut: asyncio.Event, remedy: str = ""
     ) -> None:
         self._state = state
         self._app = app
-        self._is_cut = is_cut
+        self._is_cut = cut
         self._remedy = remedy
+        self._has_told = False
 
     async def run(self, deadline: float) -> None:
         """Let everything of a request end, until `deadline` (the loop's time); then cut it."""
-        loop = self._state.loop
-        begun = loop.time()
-        heads_until = begun + HEAD_GRACE
-        told = False
-        await asyncio.sleep(TICK)  # for connections and requests that came and are not read
-        while True:
-            self._state.late = loop.time() > heads_until
-            for connection in list(self._state.connections):
-                connection.retire(at_once=False)
-            await asyncio.sleep(0)  # those that are closed leave
-            if not self._is_busy() or self._is_cut() or loop.time() >= deadline:
-                break
-            if not told:
-                told = self._tell(deadline - begun)
-            await asyncio.sleep(TICK)
+        state, loop = self._state, self._state.loop
+        grace = deadline - loop.time()
+        await asyncio.sleep(ARRIVAL_GRACE)
+        self._retire()
+        state.connections.on_added = self._retire_soon
+        self._tell(grace)
+        no_more_heads = loop.call_later(HEAD_GRACE - ARRIVAL_GRACE, self._end_heads, grace)
+        try:
+            await unless(self._is_cut, self._until_idle(), timeout=max(deadline - loop.time(), 0))
+        finally:
+            no_more_heads.cancel()
+            state.connections.on_added = None
         await self._cut_handshakes()
         await self._cut()
-        await unless(self._is_cut, stop_runners(self._app, max(deadline - loop.time(), TICK)))
-        if self._is_cut():
-            await stop_runners(self._app, TICK)
+        await stop_runners(self._app, ARRIVAL_GRACE)
+
+    # --------------------------------------------------------- what may end by itself
+
+    def _retire(self) -> None:
+        for connection in list(self._state.connections):
+            connection.retire(at_once=False)
+
+    def _retire_soon(self, connection: Swept) -> None:
+        """One more has come: a TLS handshake, or that of a WebSocket, has ended."""
+        self._state.loop.call_later(ARRIVAL_GRACE, partial(connection.retire, at_once=False))
+
+    def _end_heads(self, grace: float) -> None:
+        """Wait no longer for heads and handshakes that have begun."""
+        self._state.late = True
+        self._retire()
+        for handshake in list(self._state.handshakes):
+            handshake.cancel()
+        self._tell(grace)
+
+    async def _until_idle(self) -> None:
+        """Wait until nothing of a request is left: connections, tasks, jobs of runners."""
+        state = self._state
+        while True:
+            await state.connections.until(lambda: not state.connections)
+            begun = [task for task, has_begun in state.handshakes.items() if has_begun]
+            if not (begun or state.tasks):
+                break
+            await asyncio.wait([*begun, *state.tasks])
+            await asyncio.sleep(0)  # they leave those sets, and connections come
+        await stop_runners(self._app, None)
+
+    # --------------------------------------------------------- what is cut
 
     async def _cut_handshakes(self) -> None:
         """End what has no TLS yet: from now on nobody can ask for anything any more."""
@@ -122,17 +155,12 @@ class Draining:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=CUT_GRACE if self._is_cut() else CANCEL_GRACE)
+            await asyncio.wait(tasks, timeout=CUT_GRACE if self._is_cut.is_set() else CANCEL_GRACE)
         stubborn = sum(not task.done() for task in tasks)
         if stubborn:
             logger.error("%s went on after being cancelled: left behind", counted(stubborn, "task"))
 
     # --------------------------------------------------------- what is in flight
-
-    def _is_busy(self) -> bool:
-        state = self._state
-        shaking = not state.late and any(state.handshakes.values())
-        return bool(state.connections or state.tasks or shaking or self._jobs())
 
     def _jobs(self) -> int:
         """Calls of WSGI apps that run: also those that close what they have answered with."""
@@ -164,18 +192,18 @@ class Draining:
         }
         return {what: number for what, number in found.items() if number}
 
-    def _tell(self, seconds: float) -> bool:
-        """Say what keeps the server, which has `seconds` for it; False: nothing worth a word."""
+    def _tell(self, seconds: float) -> None:
+        """Log what keeps the server, once; `seconds` is the time that it has."""
         busy = self._busy()
         busy.pop("connection", None)  # idle, and about to close
-        if not busy:
-            return False
+        if not busy or self._has_told:
+            return
+        self._has_told = True
         remedy = f"; {self._remedy} {_be(busy, 'it', 'them')}" if self._remedy else ""
         logger.info(
             "stopping: %s %s still busy (at most %g s%s)",
             *(_words(busy), _be(busy, "is", "are"), round(seconds, 1), remedy),
         )
-        return True
 
 
 def _is_answering(connection: HttpProtocol) -> bool:

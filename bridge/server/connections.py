@@ -1,0 +1,39 @@
+"""The open connections of a server, and who waits for them: no looking again and again.
+
+A server that stops waits until they are gone, and closes those that come meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class ConnectionSet(set[T]):
+    """A set that tells when a connection comes, and when one goes; for one event loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Called with each connection that is added.
+        self.on_added: Callable[[T], object] | None = None
+        self._gone = asyncio.Event()
+
+    def add(self, connection: T) -> None:
+        """Add a connection that has been opened."""
+        super().add(connection)
+        if self.on_added is not None:
+            self.on_added(connection)
+
+    def discard(self, connection: object) -> None:
+        """Remove a connection that is closed, or that another takes the place of."""
+        super().discard(connection)
+        self._gone.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once `condition()` holds, which is asked now, and when a connection goes."""
+        while not condition():
+            self._gone.clear()
+            await self._gone.wait()

@@ -1,0 +1,59 @@
+"""What a server listens at, from its first connection to the last: plain sockets and TLS (S30)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bridge.server.network.listeners import Listener
+from bridge.server.state import ServerState
+from bridge.server.transport.acceptor import TlsListener
+
+#: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
+#: belongs to another server by now. The listener knows better which to remove (S30).
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
+
+class Listening:
+    """The listeners of one server, and what accepts their connections."""
+
+    def __init__(self) -> None:
+        self.listeners: Sequence[Listener] = ()
+        self._acceptors: list[asyncio.Server | TlsListener] = []
+
+    @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        """Host and port of each listener, or the path of its Unix socket; empty when closed."""
+        return [each.address for each in self.listeners]
+
+    async def open(
+        self,
+        listeners: Sequence[Listener],
+        make_connection: Callable[[], asyncio.Protocol],
+        state: ServerState,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """Accept connections at `listeners`, from now on this object's to close."""
+        loop, backlog = state.loop, state.config.backlog
+        self.listeners = listeners
+        for listener in listeners:
+            if tls is not None:
+                self._acceptors.append(TlsListener(listener.socket, make_connection, tls, state))
+                continue
+            make = loop.create_unix_server if listener.is_unix else loop.create_server
+            more = _KEEP_PATH if listener.is_unix else {}
+            self._acceptors.append(
+                await make(make_connection, sock=listener.socket, backlog=backlog, **more)
+            )
+
+    def close(self) -> None:
+        """Accept no more connections; those that are open stay."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for listener in self.listeners:
+            listener.close()
+        self._acceptors.clear()
+        self.listeners = ()
