@@ -1,13 +1,16 @@
-"""Frames between bytes and messages (RFC 6455 §5, RFC 7692).
+"""Frames between bytes and messages (RFC 6455 §5, RFC 7692): the one home of these rules.
 
 Nearly every frame that comes is a whole message: final, unfragmented, not compressed. Those are
-known by heart here, as are pings and the close frame, which may stand between the fragments of a
+parsed here directly, as are pings and the close frame, which may stand between the fragments of a
 message and do not count to it. All others (fragments, compressed messages, and whatever breaks a
 rule) go through the Sans-I/O protocol of `websockets`, which knows the rules and makes the
 answers. It gets them one whole frame at a time, so the two never disagree on where one begins.
 
-Pure: no I/O, no loop, no clock. Bytes go in by `feed`, messages come out of `next`, and what is
-to be written in answer comes out of `take_answers`.
+Both sides are served: the server and the ASGI adapter read masked frames and send unmasked ones;
+the WSGI adapter is the client of the app behind it, and does the opposite (RFC 6455 §5.3).
+
+Pure: no I/O, no loop, no clock. Bytes go in by `feed`, messages come out of `next_message`, and
+what is to be written in answer comes out of `data_to_send`.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ from typing import Final, TypeAlias
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
-from websockets.server import ServerProtocol
+from websockets.protocol import Protocol, Side
 
 from bridge.errors import IllegalMessage
+from bridge.limits import WORTH_NO_COPY
 
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # no compiler was there when it was installed
+except ImportError:  # it was installed without a compiler
     from websockets.utils import apply_mask
 
 # The first bytes of frames that are whole messages.
@@ -38,23 +42,30 @@ _CONTROL: Final = 0x08
 _TEXT: Final = 0x01
 _CONTINUATION: Final = 0x00
 
-# The first bytes of control frames, where they are as they must be.
+#: The bit of a frame's second byte that says that its payload is masked.
+_MASKED: Final = 0x80
+
+# The first bytes of control frames that keep the rules.
 _CLOSE: Final = 0x88
 _PING: Final = 0x89
 _PONG: Final = 0x8A
 _CONTROLS: Final = frozenset((_CLOSE, _PING, _PONG))
 
-#: Heads of whole frames of at most 125 bytes, by their length.
+#: Headers of frames with at most 125 bytes of payload, by their length.
 _SHORT: Final = {first: [bytes((first, size)) for size in range(126)] for first in (TEXT, BINARY)}
+
+_OPCODES: Final = {TEXT: Opcode.TEXT, BINARY: Opcode.BINARY}
 
 _Utf8 = getincrementaldecoder("utf-8")
 
-#: A message that came: text, bytes, or the client's farewell.
+#: A message that came: text, bytes, or the peer's close frame.
 Received: TypeAlias = str | bytes | Close
+#: A frame to be written: in one piece, or header and payload if these are not worth a copy.
+Encoded: TypeAlias = bytes | tuple[bytes, bytes]
 
 
-def head_of(first: int, size: int) -> bytes:
-    """The head of an unmasked frame with `size` bytes of payload (RFC 6455 §5.2)."""
+def frame_header(first: int, size: int) -> bytes:
+    """The header of an unmasked frame with `size` bytes of payload (RFC 6455 §5.2)."""
     if size < 126:
         return _SHORT[first][size]
     if size < 0x10000:
@@ -62,39 +73,44 @@ def head_of(first: int, size: int) -> bytes:
     return bytes((first, 127)) + size.to_bytes(8, "big")
 
 
-#: The most frames that make no message, and are looked at before others have their turn.
+#: The most frames without a message that are parsed before others have their turn.
 _TURN = 500
 
 
 class Frames:
     """The frames of one WebSocket, both ways.
 
-    `max_message` and `max_frame` are bytes of payload, 0: any.
+    `protocol` is open, and says which side this is. `max_message` and `max_frame` are bytes of
+    payload, 0: any.
     """
 
-    #: The end was received, or sent: nothing more comes out of `next`, and the transport is to
-    #: be closed when the answers have left.
-    over = False
-    #: `next` has given up its turn: there may be more in what came.
-    behind = False
-    #: `take_answers` has something.
-    answers = False
-    #: The client's close code and reason.
+    #: Nothing more comes out of `next_message`, and the transport is to be closed when
+    #: `data_to_send` has left: both sides have sent a close frame, or the peer broke a rule.
+    closed = False
+    #: `next_message` has given up its turn: there may be more in what came.
+    has_more = False
+    #: `data_to_send` has something.
+    has_data_to_send = False
+    #: The peer's close code and reason.
     close_received: Close | None = None
 
-    def __init__(self, protocol: ServerProtocol, max_message: int, max_frame: int) -> None:
+    def __init__(self, protocol: Protocol, max_message: int, max_frame: int) -> None:
         self._protocol = protocol
         self._max_message = max_message
         self._max_frame = max_frame
-        #: The longest frame that `whole` takes, head included.
+        #: The longest frame that `parse_single` takes, header included.
         self._short = 6 + min(125, max_frame or 125, max_message or 125)
-        self.compressed = bool(protocol.extensions)
-        #: What came and was not looked at yet; begins with a frame's first byte.
+        # The peer masks its frames if it is the client.
+        masked = protocol.side is Side.SERVER
+        self._mask_bit = _MASKED if masked else 0
+        #: A frame that is sent is more than a header and the payload.
+        self._encodes_fully = bool(protocol.extensions) or not masked
+        #: What came and was not parsed yet; begins with a frame's first byte.
         self._buffer = bytearray()
         #: The message whose fragments come in: what is here of it, and what it is.
         self._parts: bytearray | None = None
         self._is_text = self._is_deflated = False
-        #: Checks text that is not whole; `_checked` bytes of the frame in the buffer were.
+        #: Checks text that is not whole; so many bytes of the frame in the buffer were checked.
         self._utf8 = _Utf8()
         self._checked = 0
 
@@ -105,15 +121,22 @@ class Frames:
         """Our close code and reason."""
         return self._protocol.close_sent
 
-    def whole(self, data: bytes) -> str | bytes | None:
-        """The message, where `data` is just one short plain one; else None: `feed` it.
+    @property
+    def closed_with(self) -> Close:
+        """Code and reason with which it is `closed`: the peer's, or ours if it broke a rule."""
+        close = self.close_received or self.close_sent
+        assert close is not None
+        return close
 
-        This is the common way, without the general one.
+    def parse_single(self, data: bytes) -> str | bytes | None:
+        """The message, if `data` is exactly one short plain one; else None: `feed` it.
+
+        The fast path of a server: no buffer, no loop over frames.
         """
         size = len(data)
         if 6 <= size <= self._short and data[1] == 0x80 | size - 6 and self._parts is None:
             first = data[0]
-            if first in _WHOLE and not self._buffer and not self.over:
+            if first in _WHOLE and not self._buffer and not self.closed:
                 payload = apply_mask(data[6:], data[2:6])
                 if first == BINARY:
                     return payload
@@ -124,28 +147,30 @@ class Frames:
         return None
 
     def feed(self, data: bytes) -> None:
-        """Take bytes in; at the end of the connection they are dropped."""
-        if not self.over:
+        """Take bytes in; when the WebSocket is closed they are dropped."""
+        if not self.closed:
             self._buffer += data
 
-    def next(self) -> Received | None:
-        """The next message; None where more bytes are wanted, or a turn, or nothing may follow."""
-        buffer, left = self._buffer, _TURN
-        self.behind = False
-        while len(buffer) >= 2 and not self.over:
+    def next_message(self) -> Received | None:
+        """The next message; None if more bytes are wanted, or a turn, or nothing may follow."""
+        buffer, mask_bit, left = self._buffer, self._mask_bit, _TURN
+        self.has_more = False
+        while len(buffer) >= 2 and not self.closed:
             if not left:
-                self.behind = True
+                self.has_more = True
                 break
             left -= 1
             size = buffer[1] & 0x7F
-            start = 6
+            start = 2
             if size > 125:
-                start = 8 if size == 126 else 14
-                if len(buffer) < start - 4:
+                start = 4 if size == 126 else 10
+                if len(buffer) < start:
                     break
-                size = int.from_bytes(buffer[2 : start - 4], "big")
+                size = int.from_bytes(buffer[2:start], "big")
+            if mask_bit:
+                start += 4
             first = buffer[0]
-            if not self._bears(first, size):
+            if not self._check_limits(first, size):
                 break
             if len(buffer) < start + size:
                 if len(buffer) > start:
@@ -156,11 +181,12 @@ class Frames:
                 return message
         return None
 
-    def _bears(self, first: int, size: int) -> bool:
-        """Whether to wait for the frame; where it breaks a rule or a limit, it is refused now."""
+    def _check_limits(self, first: int, size: int) -> bool:
+        """Whether to wait for the frame; if it breaks a rule or a limit, it is refused now."""
         whole = len(self._parts or b"") + size
-        if not self._buffer[1] & 0x80:
-            self.fail(CloseCode.PROTOCOL_ERROR, "frame is not masked")
+        if self._buffer[1] & _MASKED != self._mask_bit:
+            wrong = "frame is not masked" if self._mask_bit else "frame is masked"
+            self.fail(CloseCode.PROTOCOL_ERROR, wrong)
         elif first & _CONTROL:
             if size > 125:
                 self.fail(CloseCode.PROTOCOL_ERROR, "control frame is too long")
@@ -173,7 +199,7 @@ class Frames:
         elif self._max_message and whole > self._max_message:
             text = f"message has {whole} bytes or more, limit is {self._max_message}"
             self.fail(CloseCode.MESSAGE_TOO_BIG, text)
-        return not self.over
+        return not self.closed
 
     def _check_part(self, first: int, start: int) -> None:
         """Refuse text that is wrong already, however its frame goes on (RFC 6455 §8.1)."""
@@ -185,48 +211,51 @@ class Frames:
                 self._utf8.reset()
         elif first & ~_FINAL != _CONTINUATION or not self._is_text or self._is_deflated:
             return
-        mask, turn = buffer[start - 4 : start], self._checked % 4
-        part = apply_mask(buffer[start + self._checked :], mask[turn:] + mask[:turn])
+        part: bytes | bytearray = buffer[start + self._checked :]
+        if self._mask_bit:
+            mask, turn = buffer[start - 4 : start], self._checked % 4
+            part = apply_mask(part, mask[turn:] + mask[:turn])
         self._checked += len(part)
         try:
             self._utf8.decode(part)
         except UnicodeDecodeError as error:
-            self._not_utf8(error)
+            self._fail_text(error)
 
     def _take(self, first: int, start: int, end: int) -> Received | None:
-        """The message that the frame at the buffer's begin completes."""
+        """The message that the frame at the buffer's start completes."""
         buffer = self._buffer
         checked, self._checked = self._checked, 0
-        known = first in _CONTROLS or (first in _WHOLE and self._parts is None)
-        if not known:
+        if first not in _CONTROLS and (first not in _WHOLE or self._parts is not None):
             frame = bytes(buffer[:end])
             del buffer[:end]
-            return self._through_protocol(frame, checked)
-        payload = apply_mask(buffer[start:end], buffer[start - 4 : start])
+            return self._take_with_protocol(frame, checked)
+        payload: bytes | bytearray = buffer[start:end]
+        if self._mask_bit:
+            payload = apply_mask(payload, buffer[start - 4 : start])
         del buffer[:end]
         if first == TEXT:
             try:
                 return payload.decode()
             except UnicodeDecodeError as error:
-                self._not_utf8(error)
+                self._fail_text(error)
         elif first == BINARY:
-            return payload
+            return bytes(payload)
         elif first == _CLOSE:
             return self._take_close(payload)
         elif first == _PING:
             self._protocol.send_pong(payload)
-            self.answers = True
+            self.has_data_to_send = True
         return None
 
-    def _take_close(self, payload: bytes) -> Close | None:
-        """The client closes. It may in the middle of a message, which is dropped then."""
+    def _take_close(self, payload: bytes | bytearray) -> Close | None:
+        """The peer closes. It may in the middle of a message, which is dropped then."""
         try:
             close = self.close_received = Close.parse(payload)
         except ProtocolError as error:
             self.fail(CloseCode.PROTOCOL_ERROR, str(error))
             return None
         except UnicodeDecodeError as error:
-            self._not_utf8(error)
+            self._fail_text(error)
             return None
         if self.close_sent is None:
             if close.code == CloseCode.NO_STATUS_RCVD:
@@ -236,8 +265,8 @@ class Frames:
         self._end()
         return close
 
-    def _through_protocol(self, data: bytes, checked: int) -> Received | None:
-        """Have the protocol take one whole frame; `checked` bytes of its text were looked at."""
+    def _take_with_protocol(self, data: bytes, checked: int) -> Received | None:
+        """Have the protocol take one whole frame; `checked` bytes of its text were checked."""
         protocol = self._protocol
         protocol.receive_data(data)
         if protocol.parser_exc is not None:
@@ -249,12 +278,12 @@ class Frames:
             self._is_text = frame.opcode is Opcode.TEXT
             self._is_deflated = bool(data[0] & _DEFLATED)
         try:
-            return self._data(frame, checked)
+            return self._join(frame, checked)
         except UnicodeDecodeError as error:
-            self._not_utf8(error)
+            self._fail_text(error)
             return None
 
-    def _data(self, frame: Frame, checked: int) -> str | bytes | None:
+    def _join(self, frame: Frame, checked: int) -> str | bytes | None:
         """A fragment, or a whole message that was compressed. Raises `UnicodeDecodeError`."""
         parts, data = self._parts, frame.data
         if parts is None:
@@ -273,46 +302,82 @@ class Frames:
 
     # --------------------------------------------------------- what breaks a rule
 
-    def _not_utf8(self, error: UnicodeDecodeError) -> None:
+    def _fail_text(self, error: UnicodeDecodeError) -> None:
         self.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
 
     def fail(self, code: int, reason: str) -> None:
-        """Break off, with a close frame (RFC 6455 §7.1.7); `reason` is for the client."""
+        """Break off, with a close frame (RFC 6455 §7.1.7); `reason` is for the peer."""
         self._protocol.fail(code, reason)
         self._end()
 
     def _end(self) -> None:
-        self.answers = self.over = True
+        self.has_data_to_send = self.closed = True
         self._buffer.clear()
         self._parts = None
 
     # --------------------------------------------------------- out
 
-    def take_answers(self) -> bytes:
-        """What the protocol wants written."""
-        self.answers = False
+    def data_to_send(self) -> bytes:
+        """Pongs, and the close frame that ends the WebSocket: what is to be written now."""
+        self.has_data_to_send = False
         return b"".join(self._protocol.data_to_send())
 
-    def compress(self, first: int, payload: bytes) -> bytes:
-        """A whole message as a compressed frame."""
-        protocol = self._protocol
-        if first == TEXT:
-            protocol.send_text(payload)
+    def encode(self, text: object, data: object) -> Encoded:
+        """A whole message as a frame: either `text` or bytes-like `data`, the other is None.
+
+        Raises `IllegalMessage`.
+        """
+        if data is None:
+            if not isinstance(text, str):
+                raise _no_payload(text, data)
+            try:
+                first, payload = TEXT, text.encode()
+            except UnicodeEncodeError as error:
+                raise IllegalMessage(f"text cannot be encoded as UTF-8: {error}") from None
+        elif text is None and isinstance(data, (bytes, bytearray, memoryview)):
+            first, payload = BINARY, bytes(data)
         else:
-            protocol.send_binary(payload)
-        return b"".join(protocol.data_to_send())
+            raise _no_payload(text, data)
+        if self._encodes_fully:
+            return self._encode_fully(_OPCODES[first], payload)
+        size = len(payload)
+        if size < 126:
+            return _SHORT[first][size] + payload
+        if size < WORTH_NO_COPY:
+            return frame_header(first, size) + payload
+        return frame_header(first, size), payload
+
+    def _encode_fully(self, opcode: Opcode, payload: bytes) -> bytes:
+        """A frame with a mask, compressed if that was negotiated."""
+        frame = Frame(opcode, payload)
+        return frame.serialize(mask=not self._mask_bit, extensions=self._protocol.extensions)
 
     def ping(self) -> bytes:
         """A ping's frame."""
-        self._protocol.send_ping(b"")
-        return b"".join(self._protocol.data_to_send())
+        return Frame(Opcode.PING, b"").serialize(mask=not self._mask_bit)
 
-    def close(self, code: int, reason: str) -> bytes:
-        """The close frame; data that comes after it is dropped. Raises `IllegalMessage`."""
-        try:
-            self._protocol.send_close(code, reason)
-        except (ProtocolError, TypeError, AttributeError) as error:
+    def close(self, code: object, reason: object = "") -> bytes:
+        """The close frame, if none was sent; messages that come after it are the caller's to drop.
+
+        With a `code` of None it says nothing of why. Raises `IllegalMessage`.
+        """
+        if not (code is None or isinstance(code, int)) or not isinstance(reason, str):
             raise IllegalMessage(
-                f"close code {code!r} with reason {reason!r:.200}: {error} (RFC 6455 §7.4, §5.5)"
-            ) from None
-        return b"".join(self._protocol.data_to_send())
+                f"close code {code!r} and reason {reason!r:.200} must be an int and a str"
+            )
+        if self.close_sent is None:
+            try:
+                self._protocol.send_close(code if code is None else int(code), reason)
+            except (ProtocolError, UnicodeEncodeError) as error:
+                raise IllegalMessage(
+                    f"close code {code!r} with reason {reason!r:.200}: {error} "
+                    "(RFC 6455 §7.4, §5.5)"
+                ) from None
+        return self.data_to_send()
+
+
+def _no_payload(text: object, data: object) -> IllegalMessage:
+    return IllegalMessage(
+        f"websocket.send has text {type(text).__name__} and bytes {type(data).__name__}; one of "
+        "them must be given: text must be str, bytes must be bytes"
+    )

@@ -1,8 +1,9 @@
-"""The opening handshake of a WebSocket (RFC 6455 §4.2): the request checked, the answer made.
+"""The opening handshake of a WebSocket (RFC 6455 §4.2): check the request, make the answer.
 
-The request was parsed before anybody knew that it is a handshake, so nothing is parsed twice: the
-few fields that concern it are handed to the Sans-I/O protocol of `websockets`, which checks them
-and negotiates the extensions. Pure: no I/O, no loop, no clock.
+Our server and the WSGI hosts below the ASGI adapter have parsed the request before they know that
+it is a handshake, so nothing is parsed twice: the few fields that concern it are handed to the
+Sans-I/O protocol of `websockets`, which checks them and negotiates the extensions. Pure: no I/O,
+no loop, no clock.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from bridge.http.headers import is_token
 from bridge.http.response_fields import as_fields, raw_fields
 from bridge.types import Message, RawHeaders
 
-#: What the library's protocol says; its words on each frame come at debug level.
+#: The library's protocol logs here; each frame at debug level.
 logger = logging.getLogger("bridge.websocket")
 
-#: The fields that the protocol looks at.
+#: The fields that the protocol reads.
 _CONCERNED = frozenset(
     {
         b"origin",
@@ -36,7 +37,7 @@ _CONCERNED = frozenset(
         b"sec-websocket-protocol",
     }
 )
-#: Fields of the answer that are not the app's to set, and what it does instead.
+#: Fields of the answer that an app may not set, and who or what sets them.
 _RESERVED = {
     b"sec-websocket-accept": "the server makes it",
     b"sec-websocket-extensions": "the server negotiates them",
@@ -45,7 +46,7 @@ _RESERVED = {
 
 
 class UpgradeRequired(RequestError):
-    """A handshake for a version of the protocol that is not spoken here (RFC 6455 §4.4)."""
+    """The handshake is for a version of the protocol that is not spoken here (RFC 6455 §4.4)."""
 
     fields = ((b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 
@@ -55,7 +56,7 @@ class Handshake:
     """A request that may become a WebSocket.
 
     `protocol` is ready for frames; `accept` and `extensions` are what the answer says in
-    ``Sec-WebSocket-Accept`` and ``Sec-WebSocket-Extensions``, None where there are none.
+    ``Sec-WebSocket-Accept`` and ``Sec-WebSocket-Extensions``, None if there are none.
     """
 
     protocol: ServerProtocol
@@ -63,10 +64,10 @@ class Handshake:
     extensions: str | None
     subprotocols: list[str]
 
-    def answer(self, message: Message, default_lines: bytes) -> bytes:
+    def response(self, message: Message, default_fields: bytes) -> bytes:
         """The head of the 101 that a ``websocket.accept`` asks for, blank line included.
 
-        `default_lines` are the server's own fields. Raises `IllegalMessage` for a subprotocol
+        `default_fields` are the host's own lines. Raises `IllegalMessage` for a subprotocol
         that the client did not offer, and for fields that are malformed or not the app's.
         """
         lines = [
@@ -79,7 +80,7 @@ class Handshake:
         if self.extensions is not None:
             lines.append(f"sec-websocket-extensions: {self.extensions}\r\n".encode("ascii"))
         own = _own_lines(as_fields(message.get("headers")))
-        lines.append(default_lines)
+        lines.append(default_fields)
         lines.extend(own)
         lines.append(b"\r\n")
         return b"".join(lines)
@@ -105,15 +106,15 @@ def _own_lines(headers: RawHeaders) -> list[bytes]:
     return lines
 
 
-class Handshakes:
-    """Checks requests; one for all connections.
+class HandshakeParser:
+    """Checks the requests for WebSockets; one object serves all connections.
 
-    `max_size` is the most bytes of a message, and `compress` says whether permessage-deflate
+    `max_message` is the most bytes of a message, and `compress` says whether permessage-deflate
     (RFC 7692) is offered.
     """
 
-    def __init__(self, max_size: int, *, compress: bool) -> None:
-        self._max_size = max_size
+    def __init__(self, max_message: int, *, compress: bool) -> None:
+        self._max_message = max_message
         self._extensions: list[ServerExtensionFactory] = []
         if compress:
             # Windows of 4 KiB: 32 KiB of memory for each connection, not 300.
@@ -145,7 +146,7 @@ class Handshakes:
         protocol = ServerProtocol(
             extensions=self._extensions,
             state=State.OPEN,
-            max_size=self._max_size,
+            max_size=self._max_message,
             logger=logger,
         )
         try:
@@ -156,7 +157,7 @@ class Handshakes:
 
 
 def _subprotocols(fields: Headers) -> list[str]:
-    """What the client offers, in its order. The protocol has looked at the grammar already."""
+    """The subprotocols that the client offers, in its order; the protocol has checked them."""
     offered = [
         each.strip(" \t")
         for value in fields.get_all("sec-websocket-protocol")

@@ -15,7 +15,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from bridge.errors import IllegalMessage
-from bridge.websocket.frames import BINARY, TEXT, Frames, Received, head_of
+from bridge.websocket.frames import BINARY, TEXT, Frames, Received, frame_header
 from tests.support import websocket as wire
 from tests.support.websocket import CLOSE, CONTINUATION, PING, RSV1, close_frame, frame
 
@@ -31,12 +31,12 @@ def taken(frames: Frames, pieces: Iterable[bytes]) -> list[Received]:
     """Everything that comes out when the pieces go in as a connection feeds them."""
     got: list[Received] = []
     for piece in pieces:
-        message = frames.whole(piece)
+        message = frames.parse_single(piece)
         if message is not None:
             got.append(message)
             continue
         frames.feed(piece)
-        while (message := frames.next()) is not None:
+        while (message := frames.next_message()) is not None:
             got.append(message)
     return got
 
@@ -48,14 +48,14 @@ def failure(*sent: bytes, deflate: bool = False, **limits: int) -> int:
     for pieces in ([data], [data[at : at + 1] for at in range(len(data))]):
         frames = frames_of(deflate=deflate, **limits)
         taken(frames, pieces)
-        assert frames.over
+        assert frames.closed
         assert frames.close_sent is not None
-        answer = frames.take_answers()
+        answer = frames.data_to_send()
         assert answer[0] == 0x80 | CLOSE
         assert int.from_bytes(answer[2:4], "big") == frames.close_sent.code
         codes.add(frames.close_sent.code)
         frames.feed(frame(wire.TEXT, b"after the end"))
-        assert frames.next() is None
+        assert frames.next_message() is None
     (code,) = codes
     return code
 
@@ -105,7 +105,7 @@ def test_frames_cut_at_every_position() -> None:
     for at in range(len(data) + 1):
         frames = frames_of()
         assert taken(frames, [data[:at], data[at:]]) == HEARD, at
-        assert frames.take_answers().startswith(b"\x8a\x0eare you there?\x8a\x00\x88")
+        assert frames.data_to_send().startswith(b"\x8a\x0eare you there?\x8a\x00\x88")
     assert taken(frames_of(), [data[at : at + 1] for at in range(len(data))]) == HEARD
 
 
@@ -148,7 +148,7 @@ def test_no_bytes_at_all_make_it_raise(pieces: list[bytes], deflate: bool) -> No
     """S20: whatever comes, there are messages and an end, never an error of ours."""
     frames = frames_of(deflate=deflate, max_message=1000)
     taken(frames, pieces)
-    frames.take_answers()
+    frames.data_to_send()
     if frames.close_sent is not None and frames.close_received is None:
         assert frames.close_sent.code in (1002, 1007, 1009)
 
@@ -211,8 +211,8 @@ def test_close_codes_that_may_be_sent(code: int) -> None:
     for begun in (b"", frame(wire.BINARY, b"x", fin=False)):
         frames = frames_of()
         assert taken(frames, [begun + close_frame(code, "so")]) == [Close(code, "so")]
-        assert frames.take_answers() == b"\x88\x04" + code.to_bytes(2, "big") + b"so"
-        assert frames.over
+        assert frames.data_to_send() == b"\x88\x04" + code.to_bytes(2, "big") + b"so"
+        assert frames.closed
 
 
 def test_a_close_without_a_code() -> None:
@@ -220,7 +220,7 @@ def test_a_close_without_a_code() -> None:
     for begun in (b"", frame(wire.TEXT, b"x", fin=False)):
         frames = frames_of()
         assert taken(frames, [begun + frame(CLOSE)]) == [Close(1005, "")]
-        assert frames.take_answers() == b"\x88\x00"
+        assert frames.data_to_send() == b"\x88\x00"
 
 
 WRONG_TEXTS = [
@@ -254,7 +254,7 @@ def test_wrong_text_is_refused_before_the_frame_is_whole() -> None:
         part = frame(opcode, b"abcde\xff" + b"x" * 1000)[:14]
         frames = frames_of()
         taken(frames, [before, *(part[at : at + 1] for at in range(13))])
-        assert not frames.over
+        assert not frames.closed
         taken(frames, [part[13:14]])
         assert frames.close_sent is not None
         assert frames.close_sent.code == 1007
@@ -262,7 +262,7 @@ def test_wrong_text_is_refused_before_the_frame_is_whole() -> None:
     for first in (wire.BINARY, wire.TEXT):
         frames = frames_of(deflate=True)
         taken(frames, [frame(first, b"\xff" * 100, rsv=0 if first == wire.BINARY else RSV1)[:50]])
-        assert not frames.over
+        assert not frames.closed
 
 
 # ------------------------------------------------------------- limits
@@ -319,8 +319,8 @@ def test_what_is_inflated_is_limited() -> None:
 )
 def test_heads_that_go_out(size: int, head: bytes) -> None:
     """S20: the shortest way of writing the length, no mask."""
-    assert head_of(TEXT, size) == head
-    assert head_of(BINARY, size) == b"\x82" + head[1:]
+    assert frame_header(TEXT, size) == head
+    assert frame_header(BINARY, size) == b"\x82" + head[1:]
 
 
 @pytest.mark.parametrize(
@@ -338,11 +338,11 @@ def test_messages_end_with_our_own_close_frame_but_the_clients_is_read() -> None
     frames = frames_of()
     assert frames.close(4000, "enough") == b"\x88\x08\x0f\xa0enough"
     taken(frames, [frame(PING, b"x")])
-    assert frames.take_answers() == b"\x8a\x01x"
-    assert not frames.over
+    assert frames.data_to_send() == b"\x8a\x01x"
+    assert not frames.closed
     assert taken(frames, [close_frame(4000)]) == [Close(4000, "")]
-    assert frames.over
-    assert frames.take_answers() == b""
+    assert frames.closed
+    assert frames.data_to_send() == b""
 
 
 def test_very_many_frames_are_taken_in_turns() -> None:
@@ -352,10 +352,10 @@ def test_very_many_frames_are_taken_in_turns() -> None:
     sent = frame(PING, b"1") * 400 + frame(wire.BINARY, b"x", fin=False) + empty * 1000
     frames.feed(sent + frame(CONTINUATION, b"y") + frame(wire.TEXT, b"next"))
     turns = 0
-    while (message := frames.next()) is None:
-        assert frames.behind
+    while (message := frames.next_message()) is None:
+        assert frames.has_more
         turns += 1
     assert turns == 2
-    assert (message, frames.next(), frames.next()) == (b"xy", "next", None)
-    assert not frames.behind
-    assert frames.take_answers() == b"\x8a\x011" * 400
+    assert (message, frames.next_message(), frames.next_message()) == (b"xy", "next", None)
+    assert not frames.has_more
+    assert frames.data_to_send() == b"\x8a\x011" * 400

@@ -2,10 +2,10 @@
 
 The story of a connection:
 
-    waiting -> open -> closing -> gone        accepted
-            -> refused                        not accepted: an HTTP response like any other
+    WAITING -> OPEN -> CLOSING -> CLOSED      accepted
+            -> CLOSED                         not accepted: an HTTP response like any other
 
-While it is waiting, the handshake's exchange (`websocket.py`) has the transport; with the app's
+While it is waiting, the handshake's exchange (`exchange.py`) has the transport; with the app's
 accept the transport is handed over to the object here. Messages that come are queued for the app,
 up to a number and to a number of bytes; beyond these, reading pauses. What is sent is written at
 once, one write per message, and `send` waits while the client is slow.
@@ -19,29 +19,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
-from websockets.frames import Close, CloseCode
+from websockets.frames import CloseCode
 
 from bridge.asgi import messages as grammar
-from bridge.asgi.disconnect import throttle
-from bridge.errors import ClientDisconnected, IllegalMessage, peer_name
-from bridge.limits import HIGH_WATER, WORTH_NO_COPY
-from bridge.loops.wait_queue import WaitQueue
+from bridge.asgi.receive_queue import ReceiveQueue
+from bridge.errors import ClientDisconnected, peer_name
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Writing
 from bridge.server.transport.unread_end import GONE, unread_end
 from bridge.types import Message
-from bridge.websocket.frames import BINARY, TEXT, Frames, head_of
+from bridge.websocket import keep_alive
+from bridge.websocket.frames import Frames
+from bridge.websocket.keep_alive import KeepAlive
+from bridge.websocket.reader import QUEUE_FULL, WRITES_PAUSED, MessageReader
 
 logger = logging.getLogger("bridge.error")
 
 #: Seconds for the client to answer our close frame.
 CLOSE_TIMEOUT = 10.0
 
+# The phases of a connection.
+#: The handshake has no answer yet.
+WAITING: Final = 0
+#: Neither side has closed.
+OPEN: Final = 1
+#: We have sent our close frame, and wait for the client's.
+CLOSING: Final = 2
+#: Nothing more is sent to the client, nor told to the app.
+CLOSED: Final = 3
 
-class Opening(Protocol):
+
+class HandshakeExchange(Protocol):
     """The exchange of the handshake, as the connection needs it."""
 
     state: ServerState
@@ -52,165 +63,71 @@ class Opening(Protocol):
         Raises `IllegalMessage`, and nothing is done.
         """
 
-    async def respond(self, message: Message) -> None:
+    async def send_denial(self, message: Message) -> None:
         """Refuse with the app's own response: a part of it. Raises `IllegalMessage`."""
 
-    def forbid(self) -> None:
+    def reject(self) -> None:
         """Refuse with 403."""
 
 
 class WebSocketConnection(Writing):
-    """One WebSocket. `receive` and `send` are the app's; the rest is the transport's."""
+    """One WebSocket. `queue.receive` and `send` are the app's; the rest is the transport's."""
 
     frames: Frames
+    reader: MessageReader
+    keep_alive: KeepAlive
     #: The app's task, from when it runs.
     task: asyncio.Task[None] | None = None
-    #: Frames may be sent: accepted, and no end in sight.
-    _open = False
-    #: Bytes that wait for the app; counted only while it does not wait for them.
-    _waiting = 0
-    # Why reading is paused: too much waits for the app; the client takes no pongs; or others have
-    # their turn before the rest of very many frames.
-    _full = _choked = _behind = False
-    #: What `receive` gives when all that came before it is taken.
-    _farewell: Message | None = None
-    _farewells = 0
-    _pinged_at = 0.0
-    #: Something came since the last ping.
-    _heard = True
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, handshake: HandshakeExchange) -> None:
         super().__init__()
-        self._opening: Opening | None = opening
-        self.state = state = opening.state
-        self._loop = state.loop
-        self._phase = grammar.WAITING
-        self._queue: deque[Message] = deque([{"type": "websocket.connect"}])
-        self._receivers = WaitQueue()
-        self._max_queue = state.config.ws_max_queue
-
-    @property
-    def accepted(self) -> bool:
-        """The handshake is over, and the transport is ours."""
-        return self._opening is None
-
-    @property
-    def is_open(self) -> bool:
-        """Neither side has closed."""
-        return self._open
-
-    # --------------------------------------------------------- the app receives
-
-    async def receive(self) -> Message:
-        """ASGI: the next event."""
-        queue = self._queue
-        while not queue:
-            if self._farewell is not None:
-                return await self._say_farewell(self._farewell)
-            await self._receivers.wait()
-        message = queue.popleft()
-        if self._waiting and not queue:
-            self._make_room()
-        return message
-
-    async def _say_farewell(self, farewell: Message) -> Message:
-        self._farewells += 1
-        await throttle(self._farewells)
-        return farewell.copy()
-
-    def end(self, code: int, reason: str = "") -> None:
-        """Nothing comes any more: the app is told so, after what has come. The first call wins."""
-        self._open = False
-        if self._farewell is None:
-            self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._receivers.wake()
+        self._handshake = handshake
+        self.state = handshake.state
+        self.phase = WAITING
+        #: What the app may send now.
+        self._allowed: str = grammar.WAITING
+        self.queue = ReceiveQueue(self.state.config.ws_max_queue)
 
     # --------------------------------------------------------- bytes in
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
-        self._heard = True
-        if self._open:
-            message = self.frames.whole(data)
+        self.keep_alive.received = True
+        if self.phase == OPEN:
+            message = self.frames.parse_single(data)
             if message is not None:
-                self._queue_up(message)
+                if self.queue.put(message):
+                    self.reader.pause(QUEUE_FULL)
                 return
-        elif self.frames.over:
-            return  # it is only read until the client has seen our close frame, and not kept
-        self.frames.feed(data)
-        self._advance()
+        self.reader.feed(data)
 
-    def _advance(self) -> None:
-        """Take the messages that came, as many as there is room for."""
-        frames = self.frames
-        while not self._full:
-            received = frames.next()
-            if received is None or isinstance(received, Close):
-                break
-            if self._open:
-                self._queue_up(received)
-        if frames.over and self._queue and self._open:
+    def _on_output(self) -> None:
+        """The frames have something to write."""
+        if self.frames.closed and self.phase == OPEN and self.queue.events:
             # An app that waits for what came just before the end gets to answer it.
-            self._loop.call_soon(self._answer)
-        elif frames.answers:
-            self._answer()
-        if frames.behind and not (self._behind or frames.over or self.transport.is_closing()):
-            self._behind = True
-            self.transport.pause_reading()
-            self._loop.call_soon(self._go_on)
+            self.state.loop.call_soon(self._write_output)
+        else:
+            self._write_output()
 
-    def _go_on(self) -> None:
-        """Others have had their turn."""
-        self._behind = False
-        if not (self.gone or self.frames.over):
-            self._advance()
-        self._resume_reading()
-
-    def _queue_up(self, data: str | bytes) -> None:
-        self._queue.append(
-            {"type": "websocket.receive", "text": data}
-            if type(data) is str
-            else {"type": "websocket.receive", "bytes": data}
-        )
-        if self._receivers.wake():
-            return
-        self._waiting += len(data) + 1
-        if self._waiting > HIGH_WATER or len(self._queue) >= self._max_queue:
-            self._full = True
-            self.transport.pause_reading()
-
-    def _make_room(self) -> None:
-        """The app has taken all that waited for it."""
-        self._waiting = 0
-        if self._full:
-            self._full = False
-            self._advance()
-            self._resume_reading()
-
-    def _resume_reading(self) -> None:
-        paused = self._full or self._choked or self._behind
-        if not (paused or self.gone or self.transport.is_closing()):
-            self.transport.resume_reading()
-
-    def _answer(self) -> None:
+    def _write_output(self) -> None:
         """Write pongs, and the close frame that ends the connection."""
-        answers = self.frames.take_answers()
-        if answers and not self.gone:
-            self.write(answers)
-        if self.frames.over:
-            closed = self.frames.close_received or self.frames.close_sent
-            if closed is not None:
-                self.end(closed.code, closed.reason)
+        if self.phase == CLOSED:
+            return
+        data = self.frames.data_to_send()
+        if data:
+            self.write(data)
+        if self.frames.closed:
             self._finish()
-        elif self.write_paused and not self._choked:
+        elif self.write_paused:
             # Pings are answered only as fast as the client takes the answers.
-            self._choked = True
-            self.transport.pause_reading()
+            self.reader.pause(WRITES_PAUSED)
 
     def _finish(self) -> None:
         """Close the transport when all is written (RFC 6455 §7.1.1)."""
-        self._full = self._choked = False
-        self._resume_reading()
+        self.phase = CLOSED
+        close = self.frames.closed_with
+        self.queue.end(close.code, close.reason)
+        self.reader.read_to_end()
         # After its close frame a client sends nothing; before it, it may, and is let.
         broken = self.frames.close_received is None
         self.close_output(lingering=broken)
@@ -225,80 +142,72 @@ class WebSocketConnection(Writing):
             kind = message["type"]
         except (KeyError, TypeError):
             kind = grammar.message_type(message)
-        if kind != "websocket.send" or not self._open:
-            await self._send_unusual(kind, message)
+        if kind != "websocket.send" or self.phase != OPEN:
+            await self._send_slow(kind, message)
             return
-        text, data = message.get("text"), message.get("bytes")
-        if data is None:
-            if type(text) is not str:
-                raise _no_payload(text, data)
-            try:
-                first, payload = TEXT, text.encode()
-            except UnicodeEncodeError as error:
-                raise IllegalMessage(f"text cannot be encoded as UTF-8: {error}") from None
+        data = self.frames.encode(message.get("text"), message.get("bytes"))
+        if isinstance(data, bytes):
+            self.write(data)
         else:
-            if text is not None:
-                raise _no_payload(text, data)
-            first, payload = BINARY, data if type(data) is bytes else grammar.as_bytes(data)
-        if self.frames.compressed:
-            self.write(self.frames.compress(first, payload))
-        elif len(payload) < WORTH_NO_COPY:
-            self.write(head_of(first, len(payload)) + payload)
-        else:
-            self.write_parts((head_of(first, len(payload)), payload))
+            self.write_parts(data)
         if self.write_paused:
             await self.drained()
         elif self.transport.is_closing():
             # Not known as lost yet, but an app that sends in a loop would not let it become so.
             raise ClientDisconnected("the client is gone")
 
-    async def _send_unusual(self, kind: str, message: Message) -> None:
-        if self._farewell is not None and self._phase is not grammar.OVER:
+    async def _send_slow(self, kind: str, message: Message) -> None:
+        """Whatever is no message on an open WebSocket."""
+        if self.queue.disconnect is not None and self._allowed is not grammar.OVER:
             raise ClientDisconnected("the WebSocket is closed; nothing more can be sent")
-        after = grammar.following(grammar.WEBSOCKET, self._phase, message)
-        opening = self._opening
-        if opening is None:
+        after = grammar.following(grammar.WEBSOCKET, self._allowed, message)
+        if self.phase == OPEN:
             code, reason = message.get("code"), message.get("reason")
             self.close(1000 if code is None else code, "" if reason is None else reason)
         elif kind == grammar.ACCEPT:
-            transport, self.frames = opening.accept(message)
-            self._opening = None
-            self._begin(transport)
+            self._open(*self._handshake.accept(message))
         elif kind == grammar.CLOSE:
-            opening.forbid()
+            self._handshake.reject()
         else:
-            await opening.respond(message)
-        self._phase = after
+            await self._handshake.send_denial(message)
+        self._allowed = after
         if after is grammar.OVER:
-            self.end(CloseCode.ABNORMAL_CLOSURE)
+            self.queue.end(CloseCode.ABNORMAL_CLOSURE)
 
     def close(self, code: object, reason: object = "") -> None:
         """Send a close frame, and wait for the client's. Raises `IllegalMessage`."""
-        if not isinstance(code, int) or not isinstance(reason, str):
-            raise IllegalMessage(
-                f"close code {code!r} and reason {reason!r:.200} must be an int and a str"
-            )
-        frame = self.frames.close(int(code), reason)
-        self.write(frame)
-        self._queue.clear()
-        self.end(code, reason)
+        if self.frames.closed:
+            self._write_output()  # the client was first, and is answered now
+            return
+        self.write(self.frames.close(code, reason))
+        self.phase = CLOSING
+        close = self.frames.closed_with
+        self.queue.end(close.code, close.reason)
         self._close_at = self.state.clock() + CLOSE_TIMEOUT
-        self._make_room()
+        self.reader.discards = True
+        self.queue.drop()
 
     # --------------------------------------------------------- the transport
 
-    def _begin(self, transport: asyncio.Transport) -> None:
+    def _open(self, transport: asyncio.Transport, frames: Frames) -> None:
+        state, config = self.state, self.state.config
         self.transport = transport
         self.write = transport.write
-        self._open = True
-        self._pinged_at = self.state.now
-        self.state.connections.add(self)
-        self._advance()
+        self.frames = frames
+        self.phase = OPEN
+        self.keep_alive = KeepAlive(config.ws_ping_interval, config.ws_ping_timeout, state.now)
+        self.reader = MessageReader(
+            frames, transport, state.loop.call_soon, self.queue.put, self._on_output
+        )
+        self.queue.on_room = partial(self.reader.resume, QUEUE_FULL)
+        state.connections.add(self)
+        self.reader.advance()
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""
         self.gone = True
-        self.end(CloseCode.ABNORMAL_CLOSURE)
+        self.phase = CLOSED
+        self.queue.end(CloseCode.ABNORMAL_CLOSURE)
         if self._room is not None:
             self._room.wake()
         self._leave()
@@ -310,15 +219,13 @@ class WebSocketConnection(Writing):
 
     def room(self) -> None:
         """The client has caught up with what was written."""
-        if self._choked:
-            self._choked = False
-            self._resume_reading()
+        self.reader.resume(WRITES_PAUSED)
 
     # --------------------------------------------------------- the app has ended
 
     def ended(self, error: BaseException | None) -> None:
         """The app has returned or raised after it accepted."""
-        if self._open:
+        if self.phase == OPEN:
             self.close(CloseCode.NORMAL_CLOSURE if error is None else CloseCode.INTERNAL_ERROR)
         self._leave()
 
@@ -333,39 +240,27 @@ class WebSocketConnection(Writing):
         if self.gone:
             return
         self.sweep_output(now)
-        if (self._full or self._choked) and unread_end(self.transport) == GONE:
+        if self.reader.paused & (QUEUE_FULL | WRITES_PAUSED) and unread_end(self.transport) == GONE:
             self.abort()
-        elif self._open:
-            self._sweep_ping(now)
+        elif self.phase == OPEN:
+            self._check_ping(now)
 
-    def _sweep_ping(self, now: float) -> None:
-        """Whatever comes is a sign of life: a pong cannot come in the middle of a long frame."""
-        config = self.state.config
-        # Where we do not listen, or our ping has not left, it may well be there; if it takes
-        # nothing at all, `sweep_output` ends it.
-        excused = self._full or self._choked or self.transport.get_write_buffer_size() > 0
-        silent = now - self._pinged_at
-        if not (self._heard or excused):
-            if config.ws_ping_timeout and silent >= config.ws_ping_timeout:
-                self.frames.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                self._answer()
-        elif config.ws_ping_interval and silent >= config.ws_ping_interval:
-            self._pinged_at = now
-            self._heard = excused
-            if not self.write_paused:
-                self.write(self.frames.ping())
+    def _check_ping(self, now: float) -> None:
+        # If our ping does not leave, the client may be there all the same; if it takes nothing at
+        # all, `sweep_output` ends it.
+        unread = bool(self.reader.paused & (QUEUE_FULL | WRITES_PAUSED))
+        excused = unread or self.transport.get_write_buffer_size() > 0
+        due = self.keep_alive.check(now, excused=excused)
+        if due == keep_alive.GIVE_UP:
+            self.frames.fail(CloseCode.INTERNAL_ERROR, keep_alive.TIMED_OUT)
+            self._write_output()
+        elif due == keep_alive.PING and not self.write_paused:
+            self.write(self.frames.ping())
 
     def retire(self, *, at_once: bool) -> None:
         """Close with 1012, or at once (P2); whoever stops the server cancels the app's task."""
         if at_once:
             if not self.gone:
                 self.abort()
-        elif self._open:
+        elif self.phase == OPEN:
             self.close(CloseCode.SERVICE_RESTART)
-
-
-def _no_payload(text: object, data: object) -> IllegalMessage:
-    return IllegalMessage(
-        f"websocket.send has text {type(text).__name__} and bytes {type(data).__name__}; "
-        "one of them must be given, text as str or bytes as bytes"
-    )

@@ -22,10 +22,10 @@ from bridge.server.apps.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.request import Request
 from bridge.server.state import ServerState
-from bridge.server.websocket.connection import WebSocketConnection
+from bridge.server.websocket.connection import OPEN, WebSocketConnection
 from bridge.types import ASGIApp, Message, Scope
 from bridge.websocket.frames import Frames
-from bridge.websocket.handshake import Handshake, Handshakes
+from bridge.websocket.handshake import Handshake, HandshakeParser
 
 logger = logging.getLogger("bridge.error")
 
@@ -37,14 +37,17 @@ class WebSocketHandler(AsgiHandler):
 
     def __init__(self, app: ASGIApp, state: ServerState, lifespan_state: dict[str, Any]) -> None:
         super().__init__(app, lifespan_state)
-        self._handshakes = Handshakes(
+        self._handshake_parser = HandshakeParser(
             state.config.ws_max_message_size, compress=state.config.ws_per_message_deflate
         )
 
     def open(self, connection: HttpProtocol, head: Request) -> WebSocketExchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
         return WebSocketExchange(
-            self, connection, head, self._handshakes.check(head.headers, has_body=head.length != 0)
+            self,
+            connection,
+            head,
+            self._handshake_parser.check(head.headers, has_body=head.length != 0),
         )
 
 
@@ -83,6 +86,8 @@ class WebSocketExchange(AsgiExchange):
         self.will_close()
         self._handshake = handshake
         self._socket = WebSocketConnection(self)
+        #: The transport is the socket's.
+        self._accepted = False
 
     def answer(self) -> None:
         """Call the app, in a task of its own."""
@@ -95,12 +100,12 @@ class WebSocketExchange(AsgiExchange):
         scope = websocket_scope(
             connection, self.head, self.handler.lifespan_state, self._handshake.subprotocols.copy()
         )
-        await self.handler.app(scope, socket.receive, socket.send)
+        await self.handler.app(scope, socket.queue.receive, socket.send)
 
     def wake(self) -> None:
         """Something has happened to the connection: mostly, the client has left."""
         if self.connection.gone or self.connection.half_closed:
-            self._socket.end(1006)
+            self._socket.queue.end(1006)
         super().wake()
 
     # --------------------------------------------------------- the answer
@@ -108,7 +113,7 @@ class WebSocketExchange(AsgiExchange):
     def accept(self, message: Message) -> tuple[asyncio.Transport, Frames]:
         """Answer 101, and leave the transport to the socket. Raises `IllegalMessage`."""
         connection, state = self.connection, self.state
-        self.head_bytes = self._handshake.answer(message, state.default_lines)
+        self.head_bytes = self._handshake.response(message, state.default_lines)
         config = state.config
         frames = Frames(
             self._handshake.protocol, config.ws_max_message_size, config.ws_max_frame_size
@@ -116,7 +121,7 @@ class WebSocketExchange(AsgiExchange):
         transport = connection.transport
         transport.write(self.head_bytes)
         self.status = 101
-        self.over = True
+        self.over = self._accepted = True
         if state.access_log is not None:
             state.access_log(self)
         state.served += 1
@@ -125,11 +130,11 @@ class WebSocketExchange(AsgiExchange):
         frames.feed(connection.hand_over(self._socket))
         return transport, frames
 
-    def forbid(self) -> None:
+    def reject(self) -> None:
         """Refuse with 403."""
         self.refuse(403)
 
-    async def respond(self, message: Message) -> None:
+    async def send_denial(self, message: Message) -> None:
         """Refuse with a response of the app's own: its start, or a piece of its body."""
         await self.send({**message, "type": message["type"].removeprefix("websocket.")})
 
@@ -141,11 +146,11 @@ class WebSocketExchange(AsgiExchange):
         self.state.tasks.discard(task)
         cancelled = task.cancelled()
         error = asyncio.CancelledError() if cancelled else task.exception()
-        if not socket.accepted:
+        if not self._accepted:
             in_context_of(task, self._ended_unaccepted, error)
-            socket.end(1006)
+            socket.queue.end(1006)
             return
-        expected = not socket.is_open and error is not None and is_disconnect(error)
+        expected = socket.phase != OPEN and error is not None and is_disconnect(error)
         if error is not None and not (cancelled or expected):
             target = self.head.shown.removeprefix("GET ")
             said = "the app raised in the WebSocket %s"
@@ -156,6 +161,6 @@ class WebSocketExchange(AsgiExchange):
         if isinstance(error, UnsupportedScope) and not self.over:
             target = self.head.shown.removeprefix("GET ")
             logger.warning("refused a WebSocket at %s: %s", target, error)
-            self.forbid()
+            self.reject()
         elif error is not None or not self.over:
             self._ended_unusually(error)

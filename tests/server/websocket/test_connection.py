@@ -247,7 +247,7 @@ def test_an_app_that_does_not_receive_stops_the_client(size: int) -> None:
 
         def look() -> None:
             (connection,) = server.server.state.connections
-            waiting.append(len(connection._queue))  # type: ignore[attr-defined]
+            waiting.append(len(connection.queue.events))  # type: ignore[attr-defined]
 
         server.call(look)
         server.call(go.set)
@@ -301,14 +301,14 @@ def test_others_have_their_turn_between_very_many_frames(last: bytes) -> None:
     """S20: a flood of tiny fragments does not hold the loop; nothing is lost or out of order."""
     with served(echo) as server, server.open() as client:
         frames = server.call(lambda: next(iter(server.server.state.connections)).frames)
-        looks, plain = 0, frames.next
+        looks, plain = 0, frames.next_message
 
         def counting() -> Any:
             nonlocal looks
             looks += 1
             return plain()
 
-        frames.next = counting
+        frames.next_message = counting
         tiny = frame(CONTINUATION, b"x", fin=False)
         client.say(frame(TEXT, b"x", fin=False), tiny * 5000, frame(CONTINUATION, b"y"), last)
         assert client.read_text() == "x" * 5001 + "y"
