@@ -21,7 +21,7 @@ from bridge.adapters.wsgi_on_asgi.settings import read_settings
 from bridge.arguments.checks import KINDS, Check, check_mounting
 from bridge.arguments.kinds import Kind, check_kind, detect
 from bridge.asgi.lifespan import Lifespan, answer_for_all
-from bridge.caches import Spellings
+from bridge.caches import Memo, key_up_to
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
@@ -254,7 +254,7 @@ class Dispatcher:
         self.by_host = len(self._tables) > 1
         self.by_request = any(route.when for route in self.routes)
         self._by_path = not self.by_host and not self.by_request
-        self._found: Spellings[str, Route | None] = Spellings(self._everywhere.find)
+        self._found: Memo[str, Route | None] = Memo(self._everywhere.find, key_up_to(64))
 
     def match(
         self, path: str, host: str = "", environ: Callable[[], Environ] | None = None
@@ -348,8 +348,7 @@ def _field(scope: Scope, wanted: bytes) -> str:
 # ------------------------------------------------------------- no app, or one that refuses
 
 
-@functools.lru_cache(maxsize=64)
-def not_found(accept: str) -> tuple[RawHeaders, bytes]:
+def _not_found(accept: str) -> tuple[RawHeaders, bytes]:
     """Fields and body of the 404 in the type that an Accept field prefers (D7)."""
     from webob import Request
     from webob.exc import HTTPNotFound
@@ -363,11 +362,14 @@ def not_found(accept: str) -> tuple[RawHeaders, bytes]:
     return fields, response.body
 
 
+_NOT_FOUND: Memo[str, tuple[RawHeaders, bytes]] = Memo(_not_found, key_up_to(256), 64)
+
+
 async def _nowhere(scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close"})  # before it is accepted: 403
         return
-    fields, body = not_found(_field(scope, b"accept")[:256])
+    fields, body = _NOT_FOUND[_field(scope, b"accept")[:256]]
     await send({"type": "http.response.start", "status": 404, "headers": list(fields)})
     shown = b"" if scope.get("method") == "HEAD" else body
     await send({"type": "http.response.body", "body": shown})

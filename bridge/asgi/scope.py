@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from bridge.asgi.versions import HTTP_VERSION, WEBSOCKET_VERSION
-from bridge.caches import Spellings, keep
+from bridge.caches import BoundedDict, Memo, key_up_to
 from bridge.http.headers import content_length, members
 from bridge.http.paths import place
 from bridge.types import Environ, RawHeaders, Scope
@@ -43,7 +43,7 @@ def _header_name(key: str) -> bytes:
 
 
 #: Environ key -> lower-case header name, or ``b""`` for keys that are not header fields.
-_HEADER_NAMES: Spellings[str, bytes] = Spellings(_header_name)
+_HEADER_NAMES: Memo[str, bytes] = Memo(_header_name, key_up_to(64))
 
 
 def wire_bytes(text: str) -> bytes:
@@ -128,7 +128,7 @@ def asks_for_websocket(environ: Environ) -> bool:
 
 # ------------------------------------------------------------- what comes again is looked up
 
-#: Beside REQUEST_METHOD, all that `_learn_template` looks at.
+#: Beside REQUEST_METHOD, all that `_compute_template` looks at.
 _TEMPLATE_KEYS = (
     "SCRIPT_NAME",
     "PATH_INFO",
@@ -165,20 +165,18 @@ class _Layout:
         self.values = itemgetter("REQUEST_METHOD", "REQUEST_METHOD", *told)  # two make a tuple
 
 
-_LAYOUTS: dict[tuple[str, ...], _Layout] = {}
-_MOST_LAYOUTS = 256
-_TEMPLATES: dict[tuple[_Layout, tuple[object, ...]], Scope] = {}
-_MOST_TEMPLATES = 512
+_LAYOUTS: BoundedDict[tuple[str, ...], _Layout] = BoundedDict(256)
+_TEMPLATES: BoundedDict[tuple[_Layout, tuple[object, ...]], Scope] = BoundedDict(512)
 
 
-def _learn_layout(keys: tuple[str, ...], environ: Environ) -> _Layout:
+def _compute_layout(keys: tuple[str, ...], environ: Environ) -> _Layout:
     layout = _Layout(environ)
     if sum(map(len, keys)) <= _LONGEST_KEYS:
-        keep(_LAYOUTS, keys, layout, _MOST_LAYOUTS)
+        _LAYOUTS.store(keys, layout)
     return layout
 
 
-def _learn_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ) -> Scope:
+def _compute_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ) -> Scope:
     """A scope without what differs from one request for a target to the next."""
     path, raw_path, root_path = _paths(environ)
     query = wire_bytes(environ.get("QUERY_STRING") or "")
@@ -199,7 +197,7 @@ def _learn_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ) -
         "extensions": {},
     }
     if len(raw_path) + len(query) <= _LONGEST_TARGET:
-        keep(_TEMPLATES, key, template, _MOST_TEMPLATES)
+        _TEMPLATES.store(key, template)
     return template
 
 
@@ -214,9 +212,9 @@ def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) ->
     specification (A24).
     """
     keys = tuple(environ)
-    layout = _LAYOUTS.get(keys) or _learn_layout(keys, environ)
+    layout = _LAYOUTS.get(keys) or _compute_layout(keys, environ)
     known = layout, layout.values(environ)
-    scope = (_TEMPLATES.get(known) or _learn_template(known, environ)).copy()
+    scope = (_TEMPLATES.get(known) or _compute_template(known, environ)).copy()
     scope["asgi"] = HTTP_VERSION.copy()
     scope["headers"] = _headers(environ, layout)
     scope["client"] = _client(environ)

@@ -1,75 +1,119 @@
 """The fields of a response as apps give them: each checked once, and kept in every form it takes.
 
-ASGI gives bytes, WSGI text; their tables stand below, one after the other.
+ASGI gives bytes, WSGI text. `make_field` holds the rules for both; a table for each kind of app
+stands below it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final
 
-from bridge.caches import Spellings, keep
-from bridge.errors import IllegalMessage, IllegalResponse
-from bridge.http.headers import (
-    BLANKS,
-    CONNECTION,
-    CONTENT_LENGTH,
-    CONTROLS,
-    DROPPED,
-    HOP_BY_HOP,
-    MEANINGS,
-    NOTHING,
-    has_controls,
-    is_length,
-    is_token,
-    may_come_again,
-)
+from bridge.caches import Memo, key_up_to
+from bridge.errors import AppError, IllegalMessage, IllegalResponse
+from bridge.http.headers import BLANKS, HOP_BY_HOP, has_controls, is_length, is_token
 from bridge.types import RawHeaders, TextHeaders
 
-Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
+# ------------------------------------------------------------- roles
+
+# What a field asks of the host that sends the response. Plain numbers: they are compared for every
+# new head. Fields from CONNECTION on have no line of their own.
+NO_ROLE: Final = 0
+CONTENT_LENGTH: Final = 1
+DATE: Final = 2
+SERVER: Final = 3
+CONNECTION: Final = 4
+DROPPED: Final = 5
+
+#: By lower-case name; every other field has none.
+FIELD_ROLES: Final[Mapping[bytes, int]] = {
+    **dict.fromkeys(HOP_BY_HOP, DROPPED),
+    b"content-length": CONTENT_LENGTH,
+    b"date": DATE,
+    b"server": SERVER,
+    b"connection": CONNECTION,
+    # Announces trailers, which an ASGI app really can send.
+    b"trailer": NO_ROLE,
+}
+_WSGI_FIELD_ROLES: Final = {**FIELD_ROLES, b"trailer": DROPPED}
+
+# ------------------------------------------------------------- what is worth keeping
+
+#: Fields that hardly come twice with the same value, or are secret.
+_NEVER_CACHED: Final = frozenset(
+    {b"set-cookie", b"etag", b"location", b"last-modified", b"x-request-id"}
+)
+_LONGEST_VALUE: Final = 200
+_MOST_FIELDS: Final = 16
+
+
+def is_cacheable(field: tuple[bytes, bytes]) -> bool:
+    """Whether a response field, its name in lower case, may come again and is nobody's secret."""
+    return len(field[1]) <= _LONGEST_VALUE and field[0] not in _NEVER_CACHED
+
+
+def all_cacheable(fields: RawHeaders) -> bool:
+    """The same for the fields of a head."""
+    return len(fields) <= _MOST_FIELDS and all(map(is_cacheable, fields))
+
+
+# ------------------------------------------------------------- one field
 
 
 class Field:
-    """One field of a response, checked: as ASGI has it, as it is sent, and what it says."""
+    """One field of a response, checked; nobody changes it."""
 
-    __slots__ = ("length", "line", "meaning", "raw")
+    __slots__ = ("length", "line", "raw", "role")
 
-    def __init__(self, name: bytes, lower: bytes, value: bytes) -> None:
+    def __init__(self, name: bytes, lower: bytes, value: bytes, role: int) -> None:
+        #: Name in lower case, and value: as ASGI has it.
         self.raw = lower, value
-        #: What it says to the server (`headers.MEANINGS`).
-        self.meaning = MEANINGS.get(lower, NOTHING)
-        if self.meaning == CONNECTION and value.lower() != b"close":
-            self.meaning = DROPPED
-        #: Its line on the wire; empty where that is the server's business.
-        self.line = b"" if self.meaning >= CONNECTION else b"%b: %b\r\n" % (name, value)
+        #: What it asks of the host (`FIELD_ROLES`).
+        self.role = DROPPED if role == CONNECTION and value.lower() != b"close" else role
+        #: Its line on the wire; empty if the host decides on that.
+        self.line = b"" if role >= CONNECTION else b"%b: %b\r\n" % (name, value)
         #: The number that a Content-Length names; -1 for every other field.
-        self.length = int(value) if self.meaning == CONTENT_LENGTH else -1
+        self.length = int(value) if role == CONTENT_LENGTH else -1
 
 
-class _Fields(dict[Key, Field]):
-    """``(name, value)`` -> `Field`; bounded, and without what hardly comes twice."""
+def _lower_token(name: bytes) -> bytes:
+    return name.lower() if is_token(name) else b""
 
-    SIZE = 4096
 
-    def keep(self, pair: Key, field: Field) -> Field:
-        if may_come_again(field.raw):
-            keep(self, pair, field, self.SIZE)
-        return field
+#: Names -> the same in lower case; empty for what is no name.
+_LOWER_NAMES: Memo[bytes, bytes] = Memo(_lower_token, key_up_to(64))
 
+
+def make_field(
+    name: bytes, value: bytes, error: type[AppError], roles: Mapping[bytes, int] = FIELD_ROLES
+) -> Field:
+    """A field, checked. Raises `error` that names what is wrong (RFC 9110 §5.1, §5.5, §8.6)."""
+    lower = _LOWER_NAMES[name]
+    if not lower:
+        raise error(f"header name {name.decode('latin-1')!r} is not a token (RFC 9110 §5.1)")
+    check_controls(f"value of header {name.decode('ascii')!r}", value, error)
+    value = value.strip(BLANKS)
+    role = roles.get(lower, NO_ROLE)
+    if role == CONTENT_LENGTH and not is_length(value):
+        raise error(f"Content-Length is {value.decode('latin-1')!r}, and must be digits only")
+    return Field(name, lower, value, role)
+
+
+def check_controls(what: str, value: bytes, error: type[AppError]) -> None:
+    """Raise `error` if there is a control character, such as the end of a line, in `value`."""
+    if has_controls(value):
+        raise error(f"{what} has a control character: {value.decode('latin-1')!r}")
+
+
+def lines_as_text(lines: bytes) -> TextHeaders:
+    """Lines of fields as pairs for WSGI, without those that are the host's to set (A25)."""
+    pairs = [line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n")[:-1]]
+    return [(name, value) for name, value in pairs if name.lower() not in _HOP_BY_HOP_TEXT]
+
+
+_HOP_BY_HOP_TEXT: Final = frozenset(name.decode() for name in HOP_BY_HOP)
 
 # ------------------------------------------------------------- ASGI
-
-
-def as_status(status: object) -> int:
-    """A status as the plain int, where it is a subclass (`http.HTTPStatus`).
-
-    Raises `IllegalMessage` unless it is from 200 to 999: 1xx are early hints, never a response.
-    """
-    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
-        raise IllegalMessage(
-            f"status is {status!r}, and must be an integer from 200 to 999 (ASGI, Response Start)"
-        )
-    return int(status)
 
 
 def as_fields(headers: object) -> RawHeaders:
@@ -103,47 +147,17 @@ def as_pair(pair: Any) -> tuple[bytes, bytes]:
     return bytes(name), bytes(value)
 
 
-def _learn_bytes(name: bytes) -> bytes:
-    if not isinstance(name, bytes):
-        raise IllegalMessage(
-            f"header name {name!r} is {type(name).__name__}; ASGI wants bytes (Response Start)"
-        )
-    if not is_token(name):
-        raise IllegalMessage(f"header name {name!r} is not a token (RFC 9110 §5.1)")
-    return name.lower()
+def _raw_field(pair: tuple[bytes, bytes]) -> Field:
+    return make_field(*as_pair(pair), IllegalMessage)
 
 
-#: Response field names as bytes -> their lower-case form, checked. Raises `IllegalMessage`.
-FIELD_NAMES: Spellings[bytes, bytes] = Spellings(_learn_bytes)
+def _raw_cacheable(pair: tuple[bytes, bytes], field: Field) -> bool:
+    return type(pair[0]) is bytes and type(pair[1]) is bytes and is_cacheable(field.raw)
 
 
-def clean_value(name: bytes, value: bytes) -> bytes:
-    """A field value without the blanks around it, which are no part of it (RFC 9110 §5.5).
-
-    Raises `IllegalMessage` for one with control characters, such as the end of a line.
-    """
-    if not isinstance(value, bytes):
-        raise IllegalMessage(
-            f"value of header {name!r} is {type(value).__name__} {value!r}; ASGI wants bytes"
-        )
-    if len(value.translate(None, CONTROLS)) != len(value):
-        raise IllegalMessage(f"value of header {name!r} has a control character: {value!r}")
-    return value.strip(BLANKS)
-
-
-class _RawFields(_Fields[tuple[bytes, bytes]]):
-    def __missing__(self, pair: tuple[bytes, bytes]) -> Field:
-        name, value = as_pair(pair)
-        lower = FIELD_NAMES[name]
-        value = clean_value(name, value)
-        if lower == b"content-length" and not is_length(value):
-            raise IllegalMessage(f"content-length is {value!r}, and must be a number")
-        return self.keep((name, value), Field(name, lower, value))
-
-
-#: Fields of an ASGI response, as pairs of bytes. Raises `IllegalMessage` that names what is wrong;
+#: Fields of an ASGI response, by pairs of bytes. Raises `IllegalMessage` that names what is wrong;
 #: TypeError for a pair that cannot be hashed.
-RAW_FIELDS = _RawFields()
+RAW_FIELDS: Memo[tuple[bytes, bytes], Field] = Memo(_raw_field, _raw_cacheable, 4096)
 
 
 def raw_fields(headers: Any) -> list[Field]:
@@ -153,79 +167,47 @@ def raw_fields(headers: Any) -> list[Field]:
 
 def text_fields(headers: Any) -> TextHeaders:
     """The same as WSGI takes them, in order and with repeats, without hop-by-hop ones (A25)."""
-    return _as_text(b"".join([field.line for field in raw_fields(headers)]))
-
-
-def _as_text(lines: bytes) -> TextHeaders:
-    pairs = [line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n")[:-1]]
-    return [(name, value) for name, value in pairs if name.lower() not in _HOSTS_OWN]
-
-
-#: Fields that are the host's to set, as text.
-_HOSTS_OWN = frozenset(name.decode() for name in HOP_BY_HOP)
+    return lines_as_text(b"".join([field.line for field in raw_fields(headers)]))
 
 
 # ------------------------------------------------------------- WSGI
 
 
-def check_text(what: str, value: Any) -> None:
-    """Raise `IllegalResponse` if `value` is not latin-1 text, or has control characters (W34)."""
+def encode_text(what: str, value: Any) -> bytes:
+    """Native text as bytes. Raises `IllegalResponse` if it is no text, or not latin-1 (W34)."""
     if not isinstance(value, str):
         raise IllegalResponse(
             f"{what} is {type(value).__name__} {value!r}; PEP 3333 wants a native str"
         )
-    if has_controls(value):
-        raise IllegalResponse(f"{what} has a control character: {value!r} (PEP 3333)")
-    if not value.isascii():
-        try:
-            value.encode("latin-1")
-        except UnicodeEncodeError:
-            raise IllegalResponse(
-                f"{what} has characters outside latin-1: {value!r} (PEP 3333, Unicode Issues)"
-            ) from None
-
-
-def _learn_name(name: str) -> tuple[bytes, bytes]:
-    if not isinstance(name, str):
-        raise IllegalResponse(
-            f"header name {name!r} is {type(name).__name__}; PEP 3333 wants a native str"
-        )
     try:
-        raw = name.encode("ascii")
+        return value.encode("latin-1")
     except UnicodeEncodeError:
-        raw = b""
-    if not is_token(raw):
-        raise IllegalResponse(f"header name {name!r} is not a token (RFC 9110 §5.1)")
-    lower = raw.lower()
-    return raw, lower
+        raise IllegalResponse(
+            f"{what} has characters outside latin-1: {value!r} (PEP 3333, Unicode Issues)"
+        ) from None
 
 
-#: Names as text -> the same in bytes, and in lower case. Raises `IllegalResponse` (W34).
-_NAMES: Spellings[str, tuple[bytes, bytes]] = Spellings(_learn_name)
+def _text_field(pair: tuple[str, str]) -> Field:
+    try:
+        name, value = pair
+    except (TypeError, ValueError):
+        raise IllegalResponse(
+            f"header {pair!r} is not a pair of name and value (PEP 3333, start_response())"
+        ) from None
+    if not isinstance(pair, tuple):
+        raise IllegalResponse(f"header {pair!r} is no tuple; PEP 3333 wants (name, value)")
+    return make_field(
+        encode_text("header name", name),
+        encode_text(f"value of header {name!r}", value),
+        IllegalResponse,
+        _WSGI_FIELD_ROLES,
+    )
 
 
-class _TextFields(_Fields[tuple[str, str]]):
-    def __missing__(self, pair: tuple[str, str]) -> Field:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            raise IllegalResponse(
-                f"header {pair!r} is not a pair of name and value (PEP 3333, start_response())"
-            ) from None
-        if not isinstance(pair, tuple):
-            raise IllegalResponse(f"header {pair!r} is no tuple; PEP 3333 wants (name, value)")
-        raw, lower = _NAMES[name]
-        check_text(f"value of header {name!r}", value)
-        value = value.strip(" \t")
-        field_value = value.encode("latin-1")
-        if lower == b"content-length" and not is_length(field_value):
-            raise IllegalResponse(f"Content-Length is {value!r}, and must be digits only")
-        field = Field(raw, lower, field_value)
-        if lower == b"trailer":  # WSGI has none
-            field.meaning, field.line = DROPPED, b""
-        return self.keep(pair, field)
+def _text_cacheable(_: object, field: Field) -> bool:
+    return is_cacheable(field.raw)
 
 
-#: Fields of a WSGI response, as pairs of text. Raises `IllegalResponse` that names what is wrong
+#: Fields of a WSGI response, by pairs of text. Raises `IllegalResponse` that names what is wrong
 #: (W34); TypeError for a pair that cannot be hashed.
-TEXT_FIELDS = _TextFields()
+TEXT_FIELDS: Memo[tuple[str, str], Field] = Memo(_text_field, _text_cacheable, 4096)

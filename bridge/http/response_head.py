@@ -11,34 +11,30 @@ ASGI gives numbers and bytes, WSGI text; their tables stand below, one after the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from bridge.caches import Recurring, Spellings
-from bridge.errors import IllegalMessage, IllegalResponse
-from bridge.http.headers import (
+from bridge.caches import Memo, SecondHitMemo, key_up_to
+from bridge.errors import AppError, IllegalMessage, IllegalResponse
+from bridge.http.leniency import LENIENT, Leniency
+from bridge.http.response_fields import (
     CONNECTION,
     CONTENT_LENGTH,
     DATE,
     DROPPED,
-    NOTHING,
-    SERVER,
-    may_all_come_again,
-)
-from bridge.http.leniency import LENIENT, Leniency
-from bridge.http.response_fields import (
+    NO_ROLE,
     RAW_FIELDS,
+    SERVER,
     TEXT_FIELDS,
     Field,
-    _as_text,
+    all_cacheable,
     as_fields,
     as_pair,
-    as_status,
-    check_text,
+    check_controls,
+    encode_text,
+    lines_as_text,
 )
-from bridge.http.status import has_no_body, reason_phrase
+from bridge.http.status import has_no_body, is_final, reason_phrase
 from bridge.types import RawHeaders, TextHeaders
-
-Key = TypeVar("Key", tuple[bytes, bytes], tuple[str, str])
 
 
 class ResponseHead:
@@ -65,21 +61,27 @@ class ResponseHead:
         "status_code",
     )
 
-    def __init__(self, given: tuple[Any, ...], number: int, line: bytes, fields: Iterable[Field]):
+    def __init__(
+        self, key: tuple[Any, ...], status_code: int, reason: bytes, fields: Iterable[Field]
+    ) -> None:
         #: The status and the fields as the app gave them, together and apart.
-        self.key = given
-        self.status, *self.fields = given
+        self.key = key
+        self.status, *self.fields = key
         #: The status as a number.
-        self.status_code = number
+        self.status_code = status_code
         #: Whether a response with this status never has a body.
-        self.has_no_body = has_no_body(number)
-        lines, self.raw_headers, meanings = [line], RawHeaders(), set()
+        self.has_no_body = has_no_body(status_code)
+        lines = [b"HTTP/1.1 %d %b\r\n" % (status_code, reason)]
+        #: The fields as ASGI has them, without the hop-by-hop ones.
+        self.raw_headers = RawHeaders()
+        #: The number that a Content-Length names.
         self.length: int | None = None
         #: Names of hop-by-hop fields, which are left out.
         self.dropped: list[bytes] = []
+        roles = set()
         for field in fields:
-            meanings.add(field.meaning)
-            if field.meaning == DROPPED:
+            roles.add(field.role)
+            if field.role == DROPPED:
                 self.dropped.append(field.raw[0])
                 continue
             lines.append(field.line)
@@ -89,13 +91,13 @@ class ResponseHead:
         #: Status line and fields on the wire, without the blank line that ends a head.
         self.encoded = b"".join(lines)
         #: The app sets these fields itself.
-        self.has_date, self.has_server = DATE in meanings, SERVER in meanings
+        self.has_date, self.has_server = DATE in roles, SERVER in roles
         #: The app wants the connection closed.
-        self.close = CONNECTION in meanings
+        self.close = CONNECTION in roles
         #: Nothing about it is unusual.
-        self.fast = meanings <= {NOTHING, CONTENT_LENGTH, DROPPED} and not self.has_no_body
+        self.fast = roles <= {NO_ROLE, CONTENT_LENGTH, DROPPED} and not self.has_no_body
         #: It may come again, and may be remembered.
-        self.cacheable = may_all_come_again(self.raw_headers)
+        self.cacheable = all_cacheable(self.raw_headers)
         self._text: tuple[str, TextHeaders] | None = None
 
     @property
@@ -106,11 +108,11 @@ class ResponseHead:
         """
         if self._text is None:
             line, _, lines = self.encoded.partition(b"\r\n")
-            self._text = line[9:].decode("latin-1"), _as_text(lines)
+            self._text = line[9:].decode("latin-1"), lines_as_text(lines)
         return self._text
 
 
-def _with_one_length(fields: list[Field], error: type[Exception]) -> list[Field]:
+def _with_one_length(fields: list[Field], error: type[AppError]) -> list[Field]:
     """The fields with one Content-Length; if it comes again it has to say the same (W36)."""
     lengths = [field for field in fields if field.length >= 0]
     if len(lengths) < 2:
@@ -126,18 +128,31 @@ def _with_one_length(fields: list[Field], error: type[Exception]) -> list[Field]
 # ------------------------------------------------------------- ASGI
 
 
-def _learn_raw_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
-    status, *pairs = given
-    line = b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status).encode("ascii"))
+def _as_status(status: object) -> int:
+    """A status as the plain int, also if it is of a subclass (`http.HTTPStatus`)."""
+    if not isinstance(status, int) or isinstance(status, bool) or not is_final(status):
+        raise IllegalMessage(
+            f"status is {status!r}, and must be an integer from 200 to 999 (ASGI, Response Start)"
+        )
+    return int(status)
+
+
+def _compute_raw_head(key: tuple[Any, ...]) -> ResponseHead:
+    status, *pairs = key
+    status = _as_status(status)
     fields = _with_one_length([RAW_FIELDS[pair] for pair in pairs], IllegalMessage)
-    head = ResponseHead(given, status, line, fields)
-    return head, head.cacheable
+    return ResponseHead(key, status, reason_phrase(status).encode("ascii"), fields)
+
+
+def _is_cacheable(_: object, head: ResponseHead) -> bool:
+    return head.cacheable
 
 
 #: Heads of ASGI responses, by the status (an int) and the fields in one tuple. Raises as
 #: `RAW_FIELDS` does.
-RAW_HEADS: Recurring[ResponseHead] = Recurring(_learn_raw_head)
-_last_raw = RAW_HEADS[(200,)]
+RAW_HEADS: SecondHitMemo[tuple[Any, ...], ResponseHead] = SecondHitMemo(
+    _compute_raw_head, _is_cacheable, (200,)
+)
 
 
 def raw_head(status: Any, headers: Any) -> ResponseHead:
@@ -148,54 +163,52 @@ def raw_head(status: Any, headers: Any) -> ResponseHead:
     "Response Start"). Mostly the head is the last one's again: to compare costs a third of looking
     it up.
     """
-    global _last_raw
-    last = _last_raw
+    last = RAW_HEADS.last
     if last.fields == headers and (
         last.status is status or (last.status == status and isinstance(status, int))
     ):
         return last
-    if type(status) is not int or not 200 <= status <= 999:
-        status = as_status(status)
+    if type(status) is not int:
+        status = _as_status(status)
     pairs = as_fields(headers)
     try:
         head = RAW_HEADS[status, *pairs]
     except TypeError:  # pairs in lists, perhaps
         head = RAW_HEADS[status, *map(as_pair, pairs)]
     if head.cacheable:
-        _last_raw = head
+        RAW_HEADS.last = head
     return head
 
 
 # ------------------------------------------------------------- WSGI
 
 
-def _learn_status(status: str) -> tuple[int, bytes]:
-    check_text("status", status)
-    code, _, phrase = status.partition(" ")
-    if len(code) != 3 or not (code.isascii() and code.isdigit()) or not 200 <= int(code) <= 999:
+def _compute_status(status: str) -> tuple[int, bytes]:
+    text = encode_text("status", status)
+    check_controls("status", text, IllegalResponse)
+    code, _, reason = text.partition(b" ")
+    if len(code) != 3 or not code.isdigit() or not is_final(int(code)):
         raise IllegalResponse(
             f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
             "like '200 OK' (PEP 3333, The start_response() Callable)"
         )
-    text = status if phrase.strip() else f"{code} {reason_phrase(int(code))}"
-    return int(code), f"HTTP/1.1 {text}\r\n".encode("latin-1")
+    return int(code), reason if reason.strip() else reason_phrase(int(code)).encode("ascii")
 
 
-#: Statuses as text -> number and status line. Raises `IllegalResponse` (W34).
-_STATUSES: Spellings[str, tuple[int, bytes]] = Spellings(_learn_status)
+#: Statuses as text -> number and reason phrase. Raises `IllegalResponse` (W34).
+_STATUSES: Memo[str, tuple[int, bytes]] = Memo(_compute_status, key_up_to(64))
 
 
-def _learn_text_head(given: tuple[Any, ...]) -> tuple[ResponseHead, bool]:
-    status, *pairs = given
-    number, line = _STATUSES[status]
+def _compute_text_head(key: tuple[Any, ...]) -> ResponseHead:
+    status, *pairs = key
     fields = _with_one_length([TEXT_FIELDS[pair] for pair in pairs], IllegalResponse)
-    head = ResponseHead(given, number, line, fields)
-    return head, head.cacheable
+    return ResponseHead(key, *_STATUSES[status], fields)
 
 
 #: Heads of WSGI responses, by the status and the fields in one tuple. Raises as `TEXT_FIELDS` does.
-TEXT_HEADS: Recurring[ResponseHead] = Recurring(_learn_text_head)
-_last_text = TEXT_HEADS[("200 OK",)]
+TEXT_HEADS: SecondHitMemo[tuple[Any, ...], ResponseHead] = SecondHitMemo(
+    _compute_text_head, _is_cacheable, ("200 OK",)
+)
 
 
 def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -> ResponseHead:
@@ -204,8 +217,7 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
     Raises `IllegalResponse` for what `leniency` does not forgive. Mostly it is the last one's
     again, as with `raw_head`.
     """
-    global _last_text
-    last = _last_text
+    last = TEXT_HEADS.last
     if last.fields == headers and last.status == status:
         return last
     if type(headers) is not list:
@@ -213,12 +225,12 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
     try:
         head = TEXT_HEADS[status, *headers]
     except TypeError:
-        check_text("status", status)
+        encode_text("status", status)
         head = TEXT_HEADS[status, *_as_tuples(headers, leniency)]
     if head.dropped or head.close:
         _judge_hop_by_hop(head, leniency)
     elif head.cacheable:
-        _last_text = head
+        TEXT_HEADS.last = head
     return head
 
 

@@ -1,16 +1,21 @@
-"""Statuses: their reason phrases, and which of them have a body (RFC 9110 §15)."""
+"""Statuses: reason phrases, the range, and which of them have a body (RFC 9110 §15)."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_REASONS[499] = "Client Closed Request"  # nginx's; nobody reads it but the log
+_REASONS[499] = "Client Closed Request"  # nginx's; seen in logs only
 
 
 def reason_phrase(status: int) -> str:
-    """The standard reason phrase of a status; ``Unknown`` where there is none."""
+    """The standard reason phrase of a status; ``Unknown`` if it has none."""
     return _REASONS.get(status, "Unknown")
+
+
+def is_final(status: int) -> bool:
+    """Whether a response may have this status: 1xx are sent before one, and are none."""
+    return 200 <= status <= 999
 
 
 def has_no_body(status: int) -> bool:

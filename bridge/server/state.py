@@ -9,6 +9,7 @@ from email.utils import formatdate
 from time import time
 from typing import Any, Protocol, TypeAlias
 
+from bridge.caches import Memo, always
 from bridge.errors import Overloaded
 from bridge.loops.tasks import task_starter
 from bridge.runners.completions import CompletionQueue
@@ -92,7 +93,10 @@ class ServerState:
         #: What was still busy at the end is being cut.
         self.cut = False
         #: What requests that come in at one place have in common, as the handlers worked it out.
-        self._bases: dict[Place, dict[object, dict[str, Any]]] = {}
+        # A PROXY header may name any place.
+        self._bases: Memo[Place, dict[object, dict[str, Any]]] = Memo(
+            lambda place: {}, always, _PLACES
+        )
         #: The clock at the last tick, in seconds.
         self.now = self._due = loop.time()
         #: When the next tick is due by the loop's own clock, and how late ticks were in all.
@@ -107,12 +111,7 @@ class ServerState:
 
     def bases(self, place: Place) -> dict[object, dict[str, Any]]:
         """The bases of scopes and environs for connections to `place`, by handler; shared."""
-        bases = self._bases.get(place)
-        if bases is None:
-            if len(self._bases) >= _PLACES:  # a PROXY header may name any
-                self._bases.clear()
-            bases = self._bases[place] = {}
-        return bases
+        return self._bases[place]
 
     def use_access_log(self, log: AccessLog | None) -> None:
         """Call `log` with each exchange that is over."""

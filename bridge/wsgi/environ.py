@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from functools import lru_cache
 from io import TextIOBase
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from bridge.caches import Spellings
+from bridge.caches import Memo, always, key_up_to
 from bridge.http.headers import content_length
 from bridge.http.paths import split_path
 from bridge.types import Environ, Scope
@@ -141,7 +140,7 @@ def server_name_port(
     stands in brackets, as in a URL (RFC 3875 §4.1.14).
     """
     if server and server[0] and server[1] is not None:
-        return _address(server[0], server[1])
+        return _ADDRESSES[server[0], server[1]]
     port = DEFAULT_PORTS.get(scheme, "80")
     if not host:
         return "localhost", port
@@ -151,16 +150,19 @@ def server_name_port(
     return name or "localhost", (tail if tail.isdecimal() and tail.isascii() else port)
 
 
-@lru_cache(256)  # our own addresses are few
-def _address(host: str | int, port: str | int) -> tuple[str, str]:
-    name = str(host)
-    return (f"[{name}]" if ":" in name and name[0] != "[" else name), str(port)
+def _compute_address(given: tuple[str | int, str | int]) -> tuple[str, str]:
+    name = str(given[0])
+    return (f"[{name}]" if ":" in name and name[0] != "[" else name), str(given[1])
+
+
+#: Host and port of a server -> the same as text; our own addresses are few.
+_ADDRESSES: Memo[tuple[str | int, str | int], tuple[str, str]] = Memo(_compute_address, always, 256)
 
 
 # ------------------------------------------------------------- header fields
 
 
-def _learn_key(name: bytes) -> str:
+def _compute_key(name: bytes) -> str:
     """The environ key of a request field; empty for one that is dropped (W8)."""
     if b"_" in name:  # would pose as its twin with a dash
         return ""
@@ -171,7 +173,7 @@ def _learn_key(name: bytes) -> str:
 
 
 #: Request field names, in any case -> their environ key; empty: drop the field.
-ENVIRON_KEYS: Spellings[bytes, str] = Spellings(_learn_key)
+ENVIRON_KEYS: Memo[bytes, str] = Memo(_compute_key, key_up_to(64))
 
 
 def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> None:

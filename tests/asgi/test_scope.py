@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.asgi import scope
 from bridge.asgi.scope import (
     asks_for_websocket,
     body_length,
@@ -19,6 +18,7 @@ from bridge.asgi.scope import (
     wire_bytes,
 )
 from bridge.errors import RequestError
+from tests.support.remembered import is_remembered
 
 
 def environ(**changes: Any) -> dict[str, Any]:
@@ -229,11 +229,6 @@ class TestHeaders:
 
 
 class TestWhatComesAgain:
-    @pytest.fixture(autouse=True)
-    def tables(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scope, "_LAYOUTS", {})
-        monkeypatch.setattr(scope, "_TEMPLATES", {})
-
     def test_same_target_other_client(self) -> None:
         """A1: what differs between two requests for one target is each request's own."""
         for number in range(3):
@@ -242,7 +237,6 @@ class TestWhatComesAgain:
             assert of_request["client"] == ("192.0.2.7", number)
             assert of_request["headers"] == [(b"x", b"%d" % number)]
             assert of_request["extensions"]["wsgi.environ"] is made
-        assert len(scope._LAYOUTS) == len(scope._TEMPLATES) == 1
 
     def test_nothing_that_an_app_changes_comes_back(self) -> None:
         """A1: an app may empty its scope, the headers and the extensions; the next is whole."""
@@ -291,17 +285,16 @@ class TestWhatComesAgain:
         of_request = scope_from_environ({"REQUEST_METHOD": "GET"})
         assert (of_request["path"], of_request["server"]) == ("/", None)
 
-    def test_bounded(self) -> None:
-        """However many targets and sets of fields there are, few are kept, and no long ones."""
-        for number in range(600):
-            scope_from_environ(environ(PATH_INFO=f"/{number}", **{f"HTTP_X{number}": "1"}))
-        assert 0 < len(scope._LAYOUTS) <= 256
-        assert 0 < len(scope._TEMPLATES) <= 512
-        scope._LAYOUTS.clear()
-        scope._TEMPLATES.clear()
-        scope_from_environ(environ(PATH_INFO="/" + "x" * 256, **{"HTTP_" + "X" * 4096: "1"}))
-        assert not scope._LAYOUTS
-        assert not scope._TEMPLATES
+    def test_long_ones_are_not_kept(self) -> None:
+        """A1: short targets and sets of fields are remembered, long ones are not."""
+        scope_from_environ(environ(PATH_INFO="/remembered", HTTP_X_REMEMBERED="1"))
+        assert is_remembered("/remembered")
+        assert is_remembered("HTTP_X_REMEMBERED")
+        scope_from_environ(
+            environ(PATH_INFO="/too-long/" + "x" * 256, **{"HTTP_TOO_LONG" + "X" * 4096: "1"})
+        )
+        assert not is_remembered("/too-long/")
+        assert not is_remembered("HTTP_TOO_LONG")
 
 
 class TestAddresses:

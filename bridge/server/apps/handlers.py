@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any
 
-from bridge.caches import keep
+from bridge.caches import BoundedDict
 from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
@@ -91,7 +91,7 @@ class DispatchHandler:
         #: Only the path counts.
         self._simple = not dispatcher.by_host and not dispatcher.by_request
         #: Where that is so, the handlers of paths that were asked for; bounded.
-        self._by_path: dict[str, Handler] = {}
+        self._by_path: BoundedDict[str, Handler] = BoundedDict(_PATHS)
 
     def open(self, connection: HttpProtocol, head: Request) -> Exchange:
         """An exchange of the child's handler."""
@@ -99,7 +99,7 @@ class DispatchHandler:
         if handler is None:
             handler = self.handler_for(connection, head)
             if self._simple and len(head.line.path) < _LONGEST:
-                keep(self._by_path, head.line.path, handler, _PATHS)
+                self._by_path.store(head.line.path, handler)
         return handler.open(connection, head)
 
     def handler_for(self, connection: HttpProtocol, head: Request) -> Handler:

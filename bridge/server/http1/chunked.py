@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bridge.caches import keep
+from bridge.caches import BoundedDict
 from bridge.errors import RequestError
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -41,8 +41,7 @@ _END_OF_DATA: Final = 2
 _TRAILER: Final = 3
 
 #: Size lines that were seen, without extensions, and their sizes; but for that of the last chunk.
-_KNOWN: dict[bytes, int] = {}
-_MOST_KNOWN: Final = 1024
+_KNOWN: BoundedDict[bytes, int] = BoundedDict(1024)
 
 
 class ChunkedBody:
@@ -151,7 +150,7 @@ class ChunkedBody:
                 raise _malformed("RFC 9112 §7.1 does not allow its size or extensions", line)
             self._left = int(match[1] or b"0", 16)
             if self._left and len(line) == len(match[1]) + 2:
-                keep(_KNOWN, line, self._left, _MOST_KNOWN)
+                _KNOWN.store(line, self._left)
             self._next = _DATA if self._left else _TRAILER
 
 

@@ -13,7 +13,7 @@ import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from bridge.caches import Spellings, keep
+from bridge.caches import BoundedDict, Memo, key_up_to
 from bridge.errors import RequestError
 from bridge.server.http1.request_line import RequestLines, malformed
 from bridge.server.request import HOST, Line, Request, RequestTarget, read_line
@@ -44,7 +44,7 @@ def _is_secret(name: bytes) -> bool:
 
 
 #: Names of fields -> whether they sound like a secret.
-_SECRET: Spellings[bytes, bool] = Spellings(_is_secret)
+_SECRET: Memo[bytes, bool] = Memo(_is_secret, key_up_to(64))
 
 
 def _ordinary(lines: list[tuple[bytes, Line]]) -> bool:
@@ -55,7 +55,7 @@ def _ordinary(lines: list[tuple[bytes, Line]]) -> bool:
     return True
 
 
-def _learn_host(value: bytes) -> bytes:
+def _check_host(value: bytes) -> bytes:
     if _HOST.fullmatch(value) is None:
         raise RequestError(f"Host is {value[:80]!r}, and must be a name and perhaps a port")
     return value
@@ -87,12 +87,12 @@ class HeadParser:
         self._field_limit = field_limit or size_limit
         #: A head of so few bytes keeps both limits of size.
         self._small = min(line_limit, size_limit)
-        self._hosts: Spellings[bytes, bytes] = Spellings(_learn_host)
+        self._hosts: Memo[bytes, bytes] = Memo(_check_host, key_up_to(64))
         self._request_lines = RequestLines()
-        self._lines: dict[bytes, Line] = {}
+        self._lines: BoundedDict[bytes, Line] = BoundedDict(self.LINES)
         #: Heads that came again: the same bytes are the same request. To be asked only about fewer
         #: bytes than `SHORT`, as more take long to hash.
-        self.cached_heads: dict[bytes, Request] = {}
+        self.cached_heads: BoundedDict[bytes, Request] = BoundedDict(self.HEADS)
         self._renew()
 
     def _renew(self) -> None:
@@ -145,7 +145,7 @@ class HeadParser:
         if fresh is None:
             if line.seen_before and len(head) < SHORT and not request.forwarded:
                 request.cached = True
-                keep(self.cached_heads, head, request, self.HEADS)
+                self.cached_heads.store(head, request)
             line.seen_before = True
         return request
 
@@ -181,7 +181,7 @@ class HeadParser:
         """Remember lines of a head that was accepted."""
         for raw, line in lines:
             if len(raw) <= _KEPT_LENGTH and not _SECRET[line[0][0]]:
-                keep(self._lines, raw, line, self.LINES)
+                self._lines.store(raw, line)
 
     def _too_many(self, count: int) -> RequestError:
         return RequestError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bridge.caches import Spellings
+from bridge.caches import Memo, key_up_to
 from bridge.errors import RequestError
 from bridge.http.headers import is_token
 from bridge.server.request import RequestTarget
@@ -37,13 +37,11 @@ _METHODS: Final = {
 _LONGEST_METHOD = 64
 
 
-class RequestLines(Spellings[bytes, RequestTarget]):
+class RequestLines(Memo[bytes, RequestTarget]):
     """Lines as they were sent -> `RequestTarget`. Raises `RequestError` (400, 501, 505)."""
 
-    LONGEST = 256
-
     def __init__(self) -> None:
-        super().__init__(_read)
+        super().__init__(_read, key_up_to(256))
 
 
 def _read(line: bytes) -> RequestTarget:

@@ -23,8 +23,9 @@ import re
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
+from bridge.caches import Memo, always
 from bridge.errors import ConfigError
 from bridge.http.status import reason_phrase
 from bridge.server.logs.loggers import coloured_status
@@ -280,22 +281,8 @@ def _user(headers: RawHeaders) -> str:
     return _clean(user) or "-"
 
 
-class _Kept(dict[Key, str], Generic[Key]):
-    """What `make` makes of each key, kept for the next time; bounded."""
-
-    SIZE = 1024
-
-    def __init__(self, make: Callable[[Key], str]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: Key) -> str:
-        text = self._make(key)
-        if len(self) >= self.SIZE:
-            self.clear()
-        if len(text) <= 256:
-            self[key] = text
-        return text
+def _is_short(_: object, text: str) -> bool:
+    return len(text) <= 256
 
 
 def _answer(status: int) -> str:
@@ -303,10 +290,14 @@ def _answer(status: int) -> str:
 
 
 #: Statuses with their reasons, ``200 OK``; peers as ``192.0.2.7:51234``; targets, cleaned.
-_ANSWERS: Final = _Kept(_answer)
-_COLOURED_ANSWERS: Final = _Kept[int](lambda status: coloured_status(status, _answer(status)))
-_PEERS: Final = _Kept[Address](lambda peer: "unix" if peer is _NOBODY else f"{peer[0]}:{peer[1]}")
-_TARGETS: Final = _Kept(_clean)
+_ANSWERS: Final = Memo(_answer, always)
+_COLOURED_ANSWERS: Final = Memo[int, str](
+    lambda status: coloured_status(status, _answer(status)), always
+)
+_PEERS: Final = Memo[Address, str](
+    lambda peer: "unix" if peer is _NOBODY else f"{peer[0]}:{peer[1]}", _is_short
+)
+_TARGETS: Final = Memo(_clean, _is_short)
 
 
 # ------------------------------------------------------------- time

@@ -14,10 +14,9 @@ from io import BytesIO
 from typing import IO, Any
 
 from bridge.errors import BridgeError, RequestError
-from bridge.http.headers import NOTHING
 from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.paths import split_native_path, split_path
-from bridge.http.response_fields import TEXT_FIELDS
+from bridge.http.response_fields import NO_ROLE, TEXT_FIELDS
 from bridge.http.response_head import ResponseHead
 from bridge.limits import HIGH_WATER
 from bridge.loops.descriptors import Duplicate, regular_file
@@ -336,7 +335,7 @@ class WsgiExchange(Exchange):
         """
         if self.framing == UNFRAMED:
             fields = [TEXT_FIELDS[name, value] for name, value in headers]
-            lines = b"".join([field.line for field in fields if field.meaning == NOTHING])
+            lines = b"".join([field.line for field in fields if field.role == NO_ROLE])
             self.put(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
 
     # --------------------------------------------------------- the response out, in the runner
