@@ -34,26 +34,31 @@ BY_CLOSE = 3
 NO_BODY = 4
 
 
+class Output(Protocol):
+    """What an exchange knows of the output side of its connection."""
+
+    #: The transport is closed: nothing reaches the client any more.
+    closed: bool
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Put several pieces into the transport, to leave behind one another."""
+
+
 class Connection(Protocol):
     """What an exchange knows of the connection it came by."""
 
     state: ServerState
-    #: The transport has no more room; wait with `drained`.
-    write_paused: bool
-    #: The transport is closed: nothing reaches the client any more.
-    gone: bool
-    #: The client sends no more, and has not for a while: mostly it has left.
-    half_closed: bool
+    #: The client has left, as far as can be told: the transport is closed, or the client sends no
+    #: more, and takes nothing either.
+    client_left: bool
     client: tuple[str, int] | None
+
+    @property
+    def output(self) -> Output:
+        """Where the response goes."""
 
     def write(self, data: bytes) -> None:
         """Put bytes into the transport."""
-
-    def write_parts(self, parts: Sequence[bytes]) -> None:
-        """Put several into it, to leave behind one another."""
-
-    async def drained(self) -> None:
-        """Wait until there is room to write. Raises `ClientDisconnected`."""
 
     def resume_body(self) -> None:
         """The exchange has room for more of the body."""
@@ -203,17 +208,12 @@ class Exchange:
                 raise self.body_error
             if self.over:
                 raise ClientDisconnected("the response is over, and the rest of the body dropped")
-            if self.connection.gone or self.half_closed:
+            if self.connection.client_left:
                 raise ClientDisconnected(
                     f"the client left after {self.body_size} bytes of the request body"
                 )
             self.ask_for_body()
             await self.wait()
-
-    @property
-    def half_closed(self) -> bool:
-        """The client sends no more."""
-        return self.connection.half_closed
 
     def ask_for_body(self) -> None:
         """Send 100 Continue where the client waits for it (S5)."""
@@ -236,7 +236,7 @@ class Exchange:
         self.abandoned = f"the request was refused: {error}"
         self.wake()
 
-    def room(self) -> None:
+    def on_writable(self) -> None:
         """The client has caught up with what was written."""
 
     def will_close(self) -> None:
@@ -304,7 +304,7 @@ class Exchange:
 
     def settle_connection(self) -> None:
         """Whether the connection can go on after this response."""
-        if self.head.close or self.connection.state.retiring or self.connection.half_closed:
+        if self.head.close or self.connection.state.retiring or self.connection.client_left:
             self.will_close()
         elif not self.complete and (
             (self.head.expects_continue and not self.continued and not self.body_size)
@@ -381,7 +381,7 @@ class Exchange:
             and head.length == size
             and head.fast
             and not state.retiring
-            and not connection.half_closed
+            and not connection.client_left
         ):
             # The common case: what `whole` would come to, without asking.
             self.status = head.status_code
@@ -391,7 +391,7 @@ class Exchange:
             if size < WORTH_NO_COPY:
                 connection.write(data + body)
             else:
-                connection.write_parts((data, body))
+                connection.output.write_parts((data, body))
         else:
             connection.write(self.whole(head, body))
 
@@ -412,7 +412,7 @@ class Exchange:
         elif sum(map(len, parts)) < WORTH_NO_COPY:
             self.connection.write(b"".join(parts))
         else:
-            self.connection.write_parts(parts)
+            self.connection.output.write_parts(parts)
 
     # --------------------------------------------------------- the end
 
@@ -420,7 +420,7 @@ class Exchange:
         """Answer for the app if nothing has left yet, else cut (`http.error_response`)."""
         if self.over:
             return
-        if self.framing != UNFRAMED or self.connection.gone:
+        if self.framing != UNFRAMED or self.connection.output.closed:
             self.cut()
             return
         self.own_date = self.own_server = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from time import time
@@ -19,6 +20,8 @@ from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
 from bridge.server.proxy.allow_list import AllowList
 from bridge.server.proxy.forwarded import Forwarded
+
+logger = logging.getLogger("bridge.error")
 
 #: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
 DRAIN_LIMIT = 64 * 1024
@@ -56,7 +59,7 @@ class ServerState:
         self.loop = loop
         #: Whether transports can be given several buffers at once. asyncio's own cannot in all of
         #: our Pythons: they do not pause the protocol then (gh-127655), nor see a lost connection.
-        self.gathers = not isinstance(loop, asyncio.SelectorEventLoop)
+        self.has_writelines = not isinstance(loop, asyncio.SelectorEventLoop)
         #: Starts an app.
         self.new_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         self.new_task = task_starter(loop)
@@ -112,6 +115,13 @@ class ServerState:
     def bases(self, place: Place) -> dict[object, dict[str, Any]]:
         """The bases of scopes and environs for connections to `place`, by handler; shared."""
         return self._bases[place]
+
+    def call_on_loop(self, function: Callable[..., object], *args: object) -> None:
+        """From any thread: have the loop call `function`, if it still runs."""
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            logger.debug("the loop has closed before %s", function)
 
     def use_access_log(self, log: AccessLog | None) -> None:
         """Call `log` with each exchange that is over."""

@@ -28,6 +28,7 @@ from bridge.server.http1.identity import Identity
 from bridge.server.http1.parser import SHORT, HeadParser
 from bridge.server.request import CHUNKED, Request
 from bridge.server.state import ServerState
+from bridge.server.transport.output import Output
 
 logger = logging.getLogger("bridge.error")
 
@@ -45,6 +46,8 @@ class Handler(Protocol):
 class HttpProtocol(Identity):
     """One HTTP/1.1 connection."""
 
+    #: The transport's own method: one look-up, for it is called on every request.
+    write: Callable[[bytes], None]
     #: A thread that ends the running exchange shall wake the loop for it.
     wants_end: bool
     #: What came with a whole head, behind it: its body, mostly.
@@ -60,8 +63,9 @@ class HttpProtocol(Identity):
     def __init__(
         self, state: ServerState, heads: HeadParser, handler: Handler, websocket: Handler
     ) -> None:
-        super().__init__()
         self.state = state
+        self.output = Output(state)
+        self.client = None
         self._heads = heads
         self.handler = handler
         self._websocket = websocket
@@ -69,7 +73,7 @@ class HttpProtocol(Identity):
         self.since = state.now
         # Attributes that every request looks at have no default in the class (see `Exchange`).
         self.exchange = None
-        self.half_closed = self.wants_end = self._deaf = False
+        self.client_left = self.wants_end = self._deaf = False
         self._behind_head = b""
         self._eof_since = 0.0
         self._blank_lines = 0
@@ -78,12 +82,13 @@ class HttpProtocol(Identity):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is open."""
-        self.transport = transport = cast(asyncio.Transport, transport)
+        transport = cast(asyncio.Transport, transport)
+        self.output.open(transport)
         self.write = transport.write
         self.state.connections.add(self)
         self.identify()
         if self.is_anonymous:
-            self.gone = self._deaf = True
+            self.client_left = self._deaf = True
             transport.abort()
             return
         transport.set_write_buffer_limits(HIGH_WATER)
@@ -93,16 +98,15 @@ class HttpProtocol(Identity):
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""
-        self.gone = self._deaf = True
-        self.wire = self.environ = None
+        self.client_left = self._deaf = True
+        self.environ = None
+        self.output.lost()
         self.state.connections.discard(self)
         self._buffer.clear()
-        if self._room is not None:
-            self._room.wake()
         exchange = self.exchange
         if exchange is not None:
             exchange.disconnected()
-            exchange.room()
+            exchange.on_writable()
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""
@@ -113,10 +117,10 @@ class HttpProtocol(Identity):
         self.go_on()
         exchange = self.exchange
         if exchange is not None and not exchange.complete:
-            self.half_closed = True
+            self.client_left = True
             exchange.input_ended()
         more = exchange is not None or len(self._buffer) > 0
-        return more and not self.scheme_is_tls
+        return more and not self.output.tls
 
     # --------------------------------------------------------- bytes in
 
@@ -262,11 +266,9 @@ class HttpProtocol(Identity):
         self._deaf = True
         self.state.connections.discard(self)
         self._resume_reading()
-        self.transport.set_protocol(protocol)
-        if self.write_paused:
-            protocol.pause_writing()
+        self.output.transport.set_protocol(protocol)
         if self._eof_since:
-            self.transport.close()
+            self.output.transport.close()
         return early
 
     # --------------------------------------------------------- the body
@@ -402,7 +404,7 @@ class HttpProtocol(Identity):
 
     def _finish_unusual(self, exchange: Exchange) -> None:
         more_waits = exchange.complete and not exchange.close and self._buffer
-        if exchange.close or self.gone or (self._retired and not more_waits):
+        if exchange.close or self.output.closed or (self._retired and not more_waits):
             self.exchange = None
             self._close(lingering=not exchange.complete or bool(self._buffer))
             return
@@ -428,10 +430,15 @@ class HttpProtocol(Identity):
         elif self._buffer or self._eof_since:
             self._go_on_soon()
 
-    def room(self) -> None:
-        """The client has caught up."""
+    def pause_writing(self) -> None:
+        """asyncio: the write buffer is full."""
+        self.output.pause()
+
+    def resume_writing(self) -> None:
+        """asyncio: the write buffer has room again."""
+        self.output.resume()
         if self.exchange is not None:
-            self.exchange.room()
+            self.exchange.on_writable()
 
     # --------------------------------------------------------- refusals and closing
 
@@ -451,7 +458,7 @@ class HttpProtocol(Identity):
         self._buffer.clear()
         if lingering:
             self._resume_reading()
-        self.close_output(lingering=lingering and not self._eof_since)
+        self.output.close(lingering=lingering and not self._eof_since)
 
     def cut(self) -> None:
         """End the connection so that the client can tell that its response is not whole."""
@@ -460,13 +467,12 @@ class HttpProtocol(Identity):
         self._buffer.clear()
         if exchange is not None:
             self.state.active.discard(exchange)
-        if self.gone:
+        if self.output.closed:
             return
         if exchange is not None and exchange.framing == BY_CLOSE:
-            self.reset()
+            self.output.reset()
         else:
-            self.wire = None
-            self.transport.close()
+            self.output.break_off()
 
     # --------------------------------------------------------- the server stops
 
@@ -475,9 +481,9 @@ class HttpProtocol(Identity):
         exchange = self.exchange
         self._retired = True
         if at_once:
-            self.abort()
+            self.output.abort()
         elif exchange is None:
-            if not self._close_at and (self.state.late or not self._buffer):
+            if not self.output.end_at and (self.state.late or not self._buffer):
                 self._close(lingering=False)
         elif isinstance(exchange, BodyDiscard):
             self.body_discarded(False)

@@ -55,7 +55,7 @@ class Identity(Deadlines):
 
     def identify(self) -> None:
         """Who is at both ends; decided once per connection."""
-        transport, state = self.transport, self.state
+        transport, state = self.output.transport, self.state
         self.is_unix = is_unix(transport)
         self.client = _address(transport)
         self.is_anonymous = self.client is None and not self.is_unix
@@ -63,12 +63,12 @@ class Identity(Deadlines):
         self.server = (
             (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name or ""), None)
         )
-        self.scheme_is_tls = transport.get_extra_info("sslcontext") is not None
-        self.scheme = "https" if self.scheme_is_tls else "http"
-        if self.scheme_is_tls:
+        tls = self.output.tls
+        self.scheme = "https" if tls else "http"
+        if tls:
             self.tls = tls_extension(transport.get_extra_info("ssl_object"))
         self.root_path = state.config.root_path
-        self.needs_full_scope = self.scheme_is_tls or bool(self.root_path) or state.config.pathsend
+        self.needs_full_scope = tls or bool(self.root_path) or state.config.pathsend
         self.trusted = state.forwarded.allows(self.client, self.is_unix)
         self.settle_identity()
 
@@ -85,7 +85,7 @@ class Identity(Deadlines):
 
     def is_disconnected(self) -> bool:
         """``bridge.disconnected``: whether the client is gone (W10)."""
-        return self.gone or self.half_closed
+        return self.client_left
 
     def _resolve(self, head: Request) -> None:
         """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""

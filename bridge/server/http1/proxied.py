@@ -51,10 +51,10 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
         """asyncio: the connection is open."""
         self._head_since = self.state.clock()
         super().connection_made(transport)
-        if not self.gone and not self.state.proxies.allows(self.client, self.is_unix):
+        if not self.client_left and not self.state.proxies.allows(self.client, self.is_unix):
             self.state.refusals.note(self.client, not_allowed(), what=PROXY_HEADER)
             self._deaf = True
-            self.transport.abort()
+            self.output.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came; the header's first."""
@@ -65,7 +65,7 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
             self.said = said = self._header.feed(data)
         except RequestError as error:
             self.state.refusals.note(self.client, error, data, PROXY_HEADER)
-            self.transport.abort()
+            self.output.transport.abort()
             return
         if said is not None:
             self._head_since = 0.0
@@ -80,4 +80,4 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
             super().sweep(now)
         elif limit and now - self._head_since > limit:
             self.state.refusals.note(self.client, "no PROXY header came", what=PROXY_HEADER)
-            self.transport.abort()
+            self.output.transport.abort()

@@ -6,10 +6,16 @@ sweep over all connections compares.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 from bridge.errors import BridgeError, RequestError, peer_name
 from bridge.server.exchange import Exchange
-from bridge.server.transport.output import Writing
+from bridge.server.state import ServerState
+from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import FINISHED, GONE, unread_end
+
+logger = logging.getLogger("bridge.error")
 
 #: Seconds after a half-close until the app is told that the client has left.
 HALF_CLOSE_GRACE = 2.0
@@ -17,11 +23,14 @@ HALF_CLOSE_GRACE = 2.0
 _FORGET = 5.0
 
 
-class Deadlines(Writing):
+class Deadlines(asyncio.Protocol):
     """What of a connection is about time; `http.HttpProtocol` is the rest."""
 
+    state: ServerState
+    client: tuple[str, int] | None
+    output: Output
     exchange: Exchange | None
-    half_closed: bool
+    client_left: bool
     #: When the connection became idle.
     since: float
     #: When the head that is coming in began.
@@ -60,25 +69,20 @@ class Deadlines(Writing):
     # --------------------------------------------------------- reading pauses
 
     def _pause_reading(self) -> None:
-        if not self._reading_paused and not self.gone:
+        if not self._reading_paused and not self.output.closed:
             self._reading_paused = True
             self._paused_since = self.state.clock()
-            self.transport.pause_reading()
+            self.output.transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._reading_paused and not self.gone:
+        if self._reading_paused and not self.output.closed:
             self._reading_paused = False
             # The client could not send meanwhile: that is not its pace, nor its silence.
             self._body_heard = self.state.clock()
             self._body_since += self._body_heard - self._paused_since
-            self.state.context.copy().run(self.transport.resume_reading)
+            self.state.context.copy().run(self.output.transport.resume_reading)
 
     # --------------------------------------------------------- once a second
-
-    def given(self) -> object:
-        """What changes whenever more of a response is written."""
-        exchange = self.exchange
-        return exchange and (id(exchange), exchange.sent)
 
     def name(self) -> str:
         """Which response is written now, and to whom, for the log."""
@@ -89,8 +93,11 @@ class Deadlines(Writing):
 
     def sweep(self, now: float) -> None:
         """Enforce the time limits (S2); called once a second."""
-        self.sweep_output(now)
-        if self._close_at or self.transport.is_closing():
+        written = self.exchange and (id(self.exchange), self.exchange.sent)
+        too_slow = self.output.check_timeouts(now, written)
+        if too_slow:
+            logger.warning("cut %s: %s", self.name(), too_slow)
+        if self.output.end_at or self.output.transport.is_closing():
             return
         config = self.state.config
         exchange = self.exchange
@@ -107,8 +114,8 @@ class Deadlines(Writing):
                     )
             elif now - self.since > config.timeout_keep_alive:
                 self._close(lingering=False)
-            elif self.wire is not None and now - self.since > _FORGET:
-                self.wire = None
+            elif self.output.writer is not None and now - self.since > _FORGET:
+                self.output.release_writer()
             return
         if exchange.over:
             self.settle(exchange)
@@ -125,9 +132,9 @@ class Deadlines(Writing):
 
         One that has only stopped sending in the middle of a body may have sent all of it.
         """
-        end = unread_end(self.transport)
+        end = unread_end(self.output.transport)
         if end == GONE or exchange.opening:  # this much before the answer: RFC 6455 §4.1
-            self.abort()
+            self.output.abort()
         elif end == FINISHED and exchange.complete and not self._unread_eof_since:
             self._unread_eof_since = now
 
@@ -145,9 +152,9 @@ class Deadlines(Writing):
                 self._unread_eof_since = now
         elif (
             now - (self._eof_since or self._unread_eof_since) > HALF_CLOSE_GRACE
-            and not self.half_closed
+            and not self.client_left
         ):
-            self.half_closed = True
+            self.client_left = True
             exchange.disconnected()
 
     def _sweep_body(self, exchange: Exchange, now: float) -> None:

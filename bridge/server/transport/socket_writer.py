@@ -18,7 +18,7 @@ from bridge.errors import ClientDisconnected
 _PATIENCE = 1000
 
 
-class Wire:
+class SocketWriter:
     """A duplicate of a plain TCP or Unix stream socket's descriptor; safe from any thread."""
 
     __slots__ = ("_fd",)
@@ -70,7 +70,7 @@ class Wire:
         return self._fd
 
 
-class NoWire:
+class NullWriter:
     """Stands where only the loop may write (TLS): it takes nothing, so all is left to the loop."""
 
     __slots__ = ()
@@ -80,4 +80,4 @@ class NoWire:
         return 0
 
 
-NO_WIRE = NoWire()
+NULL_WRITER = NullWriter()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -28,7 +29,7 @@ from bridge.asgi import messages as grammar
 from bridge.asgi.receive_queue import ReceiveQueue
 from bridge.errors import ClientDisconnected, peer_name
 from bridge.server.state import ServerState
-from bridge.server.transport.output import Writing
+from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import GONE, unread_end
 from bridge.types import Message
 from bridge.websocket import keep_alive
@@ -57,8 +58,8 @@ class HandshakeExchange(Protocol):
 
     state: ServerState
 
-    def accept(self, message: Message) -> tuple[asyncio.Transport, Frames]:
-        """Answer 101; the transport is ours then, and what came already is in the frames.
+    def accept(self, message: Message) -> tuple[Output, Frames]:
+        """Answer 101; its output is ours then, and what came already is in the frames.
 
         Raises `IllegalMessage`, and nothing is done.
         """
@@ -70,9 +71,13 @@ class HandshakeExchange(Protocol):
         """Refuse with 403."""
 
 
-class WebSocketConnection(Writing):
+class WebSocketConnection(asyncio.Protocol):
     """One WebSocket. `queue.receive` and `send` are the app's; the rest is the transport's."""
 
+    #: The output side, which was the handshake's; it is there from the app's accept on.
+    output: Output
+    #: The transport's own method.
+    write: Callable[[bytes], None]
     frames: Frames
     reader: MessageReader
     keep_alive: KeepAlive
@@ -80,9 +85,9 @@ class WebSocketConnection(Writing):
     task: asyncio.Task[None] | None = None
 
     def __init__(self, handshake: HandshakeExchange) -> None:
-        super().__init__()
         self._handshake = handshake
         self.state = handshake.state
+        self.client: tuple[str, int] | None = None
         self.phase = WAITING
         #: What the app may send now.
         self._allowed: str = grammar.WAITING
@@ -118,7 +123,7 @@ class WebSocketConnection(Writing):
             self.write(data)
         if self.frames.closed:
             self._finish()
-        elif self.write_paused:
+        elif self.output.paused:
             # Pings are answered only as fast as the client takes the answers.
             self.reader.pause(WRITES_PAUSED)
 
@@ -130,9 +135,9 @@ class WebSocketConnection(Writing):
         self.reader.read_to_end()
         # After its close frame a client sends nothing; before it, it may, and is let.
         broken = self.frames.close_received is None
-        self.close_output(lingering=broken)
+        self.output.close(lingering=broken)
         if broken:
-            self.limit_lingering(CLOSE_TIMEOUT)
+            self.output.limit_lingering(CLOSE_TIMEOUT)
 
     # --------------------------------------------------------- the app sends
 
@@ -149,10 +154,10 @@ class WebSocketConnection(Writing):
         if isinstance(data, bytes):
             self.write(data)
         else:
-            self.write_parts(data)
-        if self.write_paused:
-            await self.drained()
-        elif self.transport.is_closing():
+            self.output.write_parts(data)
+        if self.output.paused:
+            await self.output.drained()
+        elif self.output.transport.is_closing():
             # Not known as lost yet, but an app that sends in a loop would not let it become so.
             raise ClientDisconnected("the client is gone")
 
@@ -183,21 +188,21 @@ class WebSocketConnection(Writing):
         self.phase = CLOSING
         close = self.frames.closed_with
         self.queue.end(close.code, close.reason)
-        self._close_at = self.state.clock() + CLOSE_TIMEOUT
+        self.output.end_within(CLOSE_TIMEOUT)
         self.reader.discards = True
         self.queue.drop()
 
     # --------------------------------------------------------- the transport
 
-    def _open(self, transport: asyncio.Transport, frames: Frames) -> None:
+    def _open(self, output: Output, frames: Frames) -> None:
         state, config = self.state, self.state.config
-        self.transport = transport
-        self.write = transport.write
+        self.output = output
+        self.write = output.transport.write
         self.frames = frames
         self.phase = OPEN
         self.keep_alive = KeepAlive(config.ws_ping_interval, config.ws_ping_timeout, state.now)
         self.reader = MessageReader(
-            frames, transport, state.loop.call_soon, self.queue.put, self._on_output
+            frames, output.transport, state.loop.call_soon, self.queue.put, self._on_output
         )
         self.queue.on_room = partial(self.reader.resume, QUEUE_FULL)
         state.connections.add(self)
@@ -205,20 +210,23 @@ class WebSocketConnection(Writing):
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""
-        self.gone = True
+        self.output.lost()
         self.phase = CLOSED
         self.queue.end(CloseCode.ABNORMAL_CLOSURE)
-        if self._room is not None:
-            self._room.wake()
         self._leave()
 
     def _leave(self) -> None:
         """The server need not look after it when the client is gone and the app has returned."""
-        if self.gone and (self.task is None or self.task.done()):
+        if self.output.closed and (self.task is None or self.task.done()):
             self.state.connections.discard(self)
 
-    def room(self) -> None:
-        """The client has caught up with what was written."""
+    def pause_writing(self) -> None:
+        """asyncio: the write buffer is full."""
+        self.output.pause()
+
+    def resume_writing(self) -> None:
+        """asyncio: the write buffer has room again."""
+        self.output.resume()
         self.reader.resume(WRITES_PAUSED)
 
     # --------------------------------------------------------- the app has ended
@@ -231,36 +239,35 @@ class WebSocketConnection(Writing):
 
     # --------------------------------------------------------- time
 
-    def name(self) -> str:
-        """What is written here, and to whom, for the log."""
-        return f"a WebSocket with {peer_name(self.client)}"
-
     def sweep(self, now: float) -> None:
         """Send pings and enforce the time limits; called once a second."""
-        if self.gone:
+        if self.output.closed:
             return
-        self.sweep_output(now)
-        if self.reader.paused & (QUEUE_FULL | WRITES_PAUSED) and unread_end(self.transport) == GONE:
-            self.abort()
+        too_slow = self.output.check_timeouts(now, None)
+        if too_slow:
+            logger.warning("cut a WebSocket with %s: %s", peer_name(self.client), too_slow)
+        unread = self.reader.paused & (QUEUE_FULL | WRITES_PAUSED)
+        if unread and unread_end(self.output.transport) == GONE:
+            self.output.abort()
         elif self.phase == OPEN:
             self._check_ping(now)
 
     def _check_ping(self, now: float) -> None:
         # If our ping does not leave, the client may be there all the same; if it takes nothing at
-        # all, `sweep_output` ends it.
+        # all, `Output.check_timeouts` ends it.
         unread = bool(self.reader.paused & (QUEUE_FULL | WRITES_PAUSED))
-        excused = unread or self.transport.get_write_buffer_size() > 0
+        excused = unread or self.output.transport.get_write_buffer_size() > 0
         due = self.keep_alive.check(now, excused=excused)
         if due == keep_alive.GIVE_UP:
             self.frames.fail(CloseCode.INTERNAL_ERROR, keep_alive.TIMED_OUT)
             self._write_output()
-        elif due == keep_alive.PING and not self.write_paused:
+        elif due == keep_alive.PING and not self.output.paused:
             self.write(self.frames.ping())
 
     def retire(self, *, at_once: bool) -> None:
         """Close with 1012, or at once (P2); whoever stops the server cancels the app's task."""
         if at_once:
-            if not self.gone:
-                self.abort()
+            if not self.output.closed:
+                self.output.abort()
         elif self.phase == OPEN:
             self.close(CloseCode.SERVICE_RESTART)

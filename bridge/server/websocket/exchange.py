@@ -22,6 +22,7 @@ from bridge.server.apps.calling import in_context_of
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.request import Request
 from bridge.server.state import ServerState
+from bridge.server.transport.output import Output
 from bridge.server.websocket.connection import OPEN, WebSocketConnection
 from bridge.types import ASGIApp, Message, Scope
 from bridge.websocket.frames import Frames
@@ -104,31 +105,29 @@ class WebSocketExchange(AsgiExchange):
 
     def wake(self) -> None:
         """Something has happened to the connection: mostly, the client has left."""
-        if self.connection.gone or self.connection.half_closed:
+        if self.connection.client_left:
             self._socket.queue.end(1006)
         super().wake()
 
     # --------------------------------------------------------- the answer
 
-    def accept(self, message: Message) -> tuple[asyncio.Transport, Frames]:
-        """Answer 101, and leave the transport to the socket. Raises `IllegalMessage`."""
+    def accept(self, message: Message) -> tuple[Output, Frames]:
+        """Answer 101, and leave the output to the socket. Raises `IllegalMessage`."""
         connection, state = self.connection, self.state
         self.head_bytes = self._handshake.response(message, state.default_lines)
         config = state.config
         frames = Frames(
             self._handshake.protocol, config.ws_max_message_size, config.ws_max_frame_size
         )
-        transport = connection.transport
-        transport.write(self.head_bytes)
+        connection.write(self.head_bytes)
         self.status = 101
         self.over = self._accepted = True
         if state.access_log is not None:
             state.access_log(self)
         state.served += 1
         self._socket.client = connection.client
-        self._socket.scheme_is_tls = connection.scheme_is_tls
         frames.feed(connection.hand_over(self._socket))
-        return transport, frames
+        return connection.output, frames
 
     def reject(self) -> None:
         """Refuse with 403."""

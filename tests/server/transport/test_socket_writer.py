@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from bridge.server.transport.socket_writer import Wire
+from bridge.server.transport.socket_writer import SocketWriter
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
@@ -16,4 +16,4 @@ def test_a_wire_without_a_descriptor_leaves_no_noise() -> None:
     os.close(reader)
     os.close(writer)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        Wire(writer)
+        SocketWriter(writer)

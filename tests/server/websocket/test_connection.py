@@ -270,7 +270,7 @@ def test_a_client_that_does_not_read_stops_the_app() -> None:
 
         def paused() -> bool:
             (connection,) = server.server.state.connections
-            return connection.write_paused  # type: ignore[attr-defined]
+            return connection.output.paused  # type: ignore[attr-defined]
 
         while not server.call(paused):
             pass
@@ -289,7 +289,7 @@ def test_pings_are_answered_only_as_fast_as_the_answers_are_taken() -> None:
 
         def waiting() -> int:
             (connection,) = server.server.state.connections
-            return connection.transport.get_write_buffer_size()  # type: ignore[attr-defined]
+            return connection.output.transport.get_write_buffer_size()  # type: ignore[attr-defined]
 
         assert server.call(waiting) < 1 << 20
         for _ in range(sent * 400):

@@ -64,7 +64,7 @@ def test_an_idle_connection_forgets_and_answers_again(app: Any) -> None:
         (connection,) = server.server.state.connections
         assert isinstance(connection, HttpProtocol)
         _sweep_later(server, connection)
-        assert connection.wire is None
+        assert connection.output.writer is None
         answers.append(client.get().body)
         assert answers == [repr(connection.client).encode()] * 2
 
@@ -74,7 +74,7 @@ def _sweep_later(server: Served, connection: HttpProtocol) -> None:
 
     def busy() -> bool:
         connection.sweep(connection.since + 10)
-        return connection.exchange is not None or connection.wire is not None
+        return connection.exchange is not None or connection.output.writer is not None
 
     while server.call(busy):
         pass  # the thread that has answered is about to end its exchange

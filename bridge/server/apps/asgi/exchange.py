@@ -186,7 +186,7 @@ class AsgiExchange(AsgiResponse):
         in_context_of(task, self._ended_unusually, error)
 
     def _ended_unusually(self, error: BaseException | None) -> None:
-        gone = self.connection.gone or self.connection.half_closed
+        gone = self.connection.client_left
         if error is not None:
             if not ((gone or self.abandoned) and is_disconnect(error)):
                 logger.error("the app raised in %s", self._name(), exc_info=error)
@@ -227,7 +227,7 @@ class AsgiExchange(AsgiResponse):
             # The end may be here already, with the last piece.
             self._body_given = self.complete and not self.chunks
             return {"type": "http.request", "body": data, "more_body": not self._body_given}
-        while not (self.over or self.connection.gone or self.connection.half_closed):
+        while not (self.over or self.connection.client_left):
             await self.wait()
         return await self._disconnect_notice().disconnect()
 
@@ -246,7 +246,7 @@ class AsgiExchange(AsgiResponse):
     async def send(self, message: Message) -> None:
         """ASGI: take a message of the response. Waits while the client is slow (S12)."""
         connection = self.connection
-        if (connection.gone or connection.half_closed) and await self._drop(message):
+        if connection.client_left and await self._drop(message):
             return
         try:
             kind = message["type"]
@@ -267,18 +267,18 @@ class AsgiExchange(AsgiResponse):
             else:
                 self._stream(body, bool(more))
                 self._given += len(body) + _MESSAGE
-                if connection.write_paused:
+                if connection.output.paused:
                     try:
-                        await connection.drained()
+                        await connection.output.drained()
                     except ClientDisconnected:
                         pass  # this message was sent before it left; the next one is not
-                elif more and (self._given >= _BURST or connection.transport.is_closing()):
+                elif more and (self._given >= _BURST or connection.output.transport.is_closing()):
                     await self._breathe()
         else:
             try:
                 await self._send_unusual(kind, message)
             except ClientDisconnected:
-                if not connection.gone:
+                if not connection.output.closed:
                     raise
                 await self._drop(message)  # it has left while a file was sent
 
@@ -292,7 +292,7 @@ class AsgiExchange(AsgiResponse):
         try:
             await _turn()
         except asyncio.CancelledError as error:
-            if not self.connection.gone:
+            if not self.connection.output.closed:
                 raise
             self._disconnect_notice().defer_cancellation(error)
 
@@ -310,7 +310,7 @@ class AsgiExchange(AsgiResponse):
             return True
         if not notice.times_told:
             last = not message.get("more_body")
-            if not connection.gone:
+            if not connection.output.closed:
                 # To bytes, a client that is gone says so; to nothing, nobody does.
                 if last or kind != grammar.BODY or message.get("body"):
                     return False

@@ -13,6 +13,7 @@ from bridge.http.response_head import ResponseHead, raw_head
 from bridge.server.apps.asgi.extensions import hint_head, open_path, trailer_lines
 from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
 from bridge.server.http1.connection import HttpProtocol
+from bridge.server.transport.sendfile import send_file
 from bridge.types import Message
 
 # Phases, as small numbers: compared on every message. While the head is held, it matters whether
@@ -126,7 +127,7 @@ class AsgiResponse(Exchange):
         chunk = self.framing == BY_CHUNKS and count > 0
         connection.write(head + b"%x\r\n" % count if chunk else head)
         if count:
-            await connection.send_file(file, 0, count)
+            await send_file(connection.output, file, 0, count)
         self.sent = count
         self._finish([b"\r\n"] if chunk else [])
 

@@ -27,6 +27,7 @@ from bridge.server.exchange import BY_LENGTH, UNFRAMED, Exchange
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.proxy.forwarded import Resolved
 from bridge.server.request import CHUNKED, Request
+from bridge.server.transport.sendfile import send_file
 from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import (
@@ -387,6 +388,6 @@ class WsgiExchange(Exchange):
         descriptor = twin.take()
         assert descriptor is not None
         try:
-            await self.connection.send_file(descriptor, offset, count)
+            await send_file(self.connection.output, descriptor, offset, count)
         finally:
             os.close(descriptor)

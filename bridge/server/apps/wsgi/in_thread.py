@@ -1,9 +1,9 @@
 """WSGI exchanges whose app runs in a thread of the pool.
 
-A thread writes what is finished itself, through a `Wire`, while nothing waits in the transport;
-what does not fit is left to the loop (W25, W39), and so is a whole response while more requests
-wait for a thread (`runners/completions.py`). It tells the loop that the exchange is over by setting
-`over`, and wakes it only where the connection waits for just that:
+A thread writes what is finished itself, through a `SocketWriter`, while nothing waits in the
+transport; what does not fit is left to the loop (W25, W39), and so is a whole response while more
+requests wait for a thread (`runners/completions.py`). It tells the loop that the exchange is over
+by setting `over`, and wakes it only if the connection waits for just that:
 
     thread: over = True; look at `wants_end`; set? wake the loop
     loop:   wants_end = True; look at `over`; set? go on
@@ -18,9 +18,9 @@ from typing import Any
 
 from bridge.errors import ClientDisconnected, WaitNotPossible
 from bridge.http.response_head import ResponseHead
-from bridge.loops.descriptors import Duplicate
 from bridge.server.apps.wsgi.exchange import WsgiExchange
-from bridge.server.transport.socket_writer import NO_WIRE, NoWire, Wire
+from bridge.server.transport.sendfile import send_file_blocking
+from bridge.server.transport.socket_writer import NULL_WRITER, NullWriter, SocketWriter
 from bridge.types import TextHeaders
 from bridge.wsgi.call import WsgiCall
 
@@ -30,7 +30,7 @@ class ThreadExchange(WsgiExchange):
 
     awaits_body = True
     #: What the thread writes through; None when the response is over, or left to the loop.
-    _wire: Wire | NoWire | None
+    _writer: SocketWriter | NullWriter | None
     #: Bytes wait in the transport, or on their way there: what follows must wait behind them.
     _behind: bool
     #: A response that the thread has made, left to the loop.
@@ -42,9 +42,9 @@ class ThreadExchange(WsgiExchange):
 
     def submit(self, call: WsgiCall) -> None:
         """Queue `call` for a thread."""
-        connection = self.connection
+        output = self.connection.output
         self._behind = self._looked = False
-        self._wire = connection.wire or connection.make_wire() or NO_WIRE
+        self._writer = output.writer or output.direct_writer() or NULL_WRITER
         self.handler.runner.submit(call)
 
     def disconnected(self) -> None:
@@ -63,7 +63,7 @@ class ThreadExchange(WsgiExchange):
         state = self.connection.state
         if (self.handler.runner.queue or state.completions.wakeup_pending) and not self._behind:
             # Also the last one, which finds the loop asked already.
-            self._wire = None
+            self._writer = None
             self._whole = head, body
             if state.access_log is not None:
                 self._log_context = copy_context()
@@ -88,11 +88,11 @@ class ThreadExchange(WsgiExchange):
 
     def abort(self) -> None:
         """ResponseSink: the response cannot be completed."""
-        if self._wire is not None:  # else the loop has the rest already
-            self._wire = None
+        if self._writer is not None:  # else the loop has the rest already
+            self._writer = None
             # Over when it is cut, not before: the loop would end the connection as after a whole
             # response, and where only its end tells the end of the body, a client could not tell.
-            self.connection.call_on_loop(self.cut)
+            self.connection.state.call_on_loop(self.cut)
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
         """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
@@ -102,67 +102,44 @@ class ThreadExchange(WsgiExchange):
         return sent
 
     def send_real(self, file: int, offset: int, count: int) -> None:
-        """Send a part of a file, from this thread where nothing waits before it.
-
-        The loop would need a turn for each block, and the interpreter lock for each turn; beside
-        threads that compute it gets that late.
-        """
-        connection, wire = self.connection, self._wire
-        if self._behind or not isinstance(wire, Wire):
+        """Send a part of a file, from this thread if nothing waits before it."""
+        writer = self._writer
+        if self._behind or not isinstance(writer, SocketWriter):
             super().send_real(file, offset, count)
-            return
-        twin = Duplicate(file)  # the app's other threads may close it
-        while count:
-            try:
-                sent = wire.send_file(twin.number(), offset, count)
-            except BlockingIOError:
-                sent = 0
-            else:
-                if not sent:
-                    raise OSError(f"the file ended {count} bytes before its time")
-                offset += sent
-                count -= sent
-                connection.file_sent += sent
-            if count:
-                connection.file_waits = True  # for the sweep: it ends a wait that is too long
-                try:
-                    wire.wait_for_room()
-                finally:
-                    connection.file_waits = False
-                if connection.gone:
-                    raise ClientDisconnected("the client is gone")
+        else:
+            send_file_blocking(self.connection.output, writer, file, offset, count)
 
     def early_hints(self, headers: TextHeaders) -> None:
         """``wsgi.early_hints``: too late where the loop has the response."""
-        if self._wire is not None:
+        if self._writer is not None:
             super().early_hints(headers)
 
     def put(self, data: bytes) -> None:
         """Write, if nothing waits before it; else have the loop write, and wait for that."""
-        connection, wire = self.connection, self._wire
-        if connection.gone or wire is None:
+        output, writer = self.connection.output, self._writer
+        if output.closed or writer is None:
             raise ClientDisconnected("the client is gone")
         if not self._looked:
             self._looked = True
-            self._behind = connection.transport.get_write_buffer_size() > 0
+            self._behind = output.transport.get_write_buffer_size() > 0
         if not self._behind:
-            sent = wire.send(data)
+            sent = writer.send(data)
             if sent != len(data):
                 self._behind = True
-                connection.call_on_loop(connection.write_rest, data[sent:])
+                self.connection.state.call_on_loop(output.write_late, data[sent:])
         else:
             try:
                 self._behind = self.handler.runner.wait(self._write_behind(data))
             except WaitNotPossible:  # on the loop: the runner has refused the call
-                connection.write_rest(data)
+                output.write_late(data)
 
     async def _write_behind(self, data: bytes) -> bool:
         """On the loop: write behind what waits there already; whether something still does."""
-        connection = self.connection
-        await connection.drained()
-        connection.write(data)
-        await connection.drained()
-        return connection.transport.get_write_buffer_size() > 0
+        output = self.connection.output
+        await output.drained()
+        output.transport.write(data)
+        await output.drained()
+        return output.transport.get_write_buffer_size() > 0
 
     # --------------------------------------------------------- the end
 
@@ -172,21 +149,21 @@ class ThreadExchange(WsgiExchange):
         log = connection.state.access_log
         if log is not None:
             log(self)
-        self._wire = None
+        self._writer = None
         if self._behind:
             # Only when what waits has been taken by the transport may another response follow.
-            connection.call_on_loop(self._is_over)
+            connection.state.call_on_loop(self._is_over)
             return
         self.over = True
         if connection.wants_end or (not self.keep_alive_fast and (self.close or not self.complete)):
-            connection.call_on_loop(connection.settle, self)
+            connection.state.call_on_loop(connection.settle, self)
 
     def on_completed(self) -> None:
         """On the loop: write a response that the thread has made, and go on after it."""
         head, body = self._whole
         del self._whole
         try:
-            if self.connection.gone:
+            if self.connection.output.closed:
                 self.begin(head)  # for the log
             else:
                 self.send_whole(head, body)

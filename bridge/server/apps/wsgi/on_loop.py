@@ -26,7 +26,7 @@ class LoopExchange(WsgiExchange):
         if self._call is not None and self.handler.runner.can_wait and not self.over:
             self.handler.runner.interrupt(self._call, ClientDisconnected("the client is gone"))
 
-    def room(self) -> None:
+    def on_writable(self) -> None:
         """The client has caught up, or is gone: a paused call goes on (inline runner)."""
         if self._call is not None and not self.over and not self.handler.runner.can_wait:
             self.handler.runner.submit(self._call)
@@ -35,7 +35,7 @@ class LoopExchange(WsgiExchange):
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
-        if self.connection.gone:
+        if self.connection.output.closed:
             raise ClientDisconnected("the client is gone")
         self._call = None  # first: to write can tell that there is room, and nothing is to go on
         self.send_whole(head, body)
@@ -43,15 +43,15 @@ class LoopExchange(WsgiExchange):
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: one piece. Waits while the client is slow, or asks for a pause."""
-        connection, data = self.connection, self.framed(chunk)
-        if connection.gone:
+        output, data = self.connection.output, self.framed(chunk)
+        if output.closed:
             raise ClientDisconnected("the client is gone")
         if data:
-            connection.write_now(data)
-        if connection.write_paused:
+            output.write_through(data)
+        if output.paused:
             if not self.handler.runner.can_wait:
                 return False
-            self.handler.runner.wait(connection.drained())
+            self.handler.runner.wait(output.drained())
         return True
 
     def abort(self) -> None:
@@ -61,7 +61,7 @@ class LoopExchange(WsgiExchange):
 
     def put(self, data: bytes) -> None:
         """Write."""
-        if self.connection.gone:
+        if self.connection.output.closed:
             raise ClientDisconnected("the client is gone")
         self.connection.write(data)
 

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.errors import ClientDisconnected
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.transport.output import Writing
+from bridge.server.state import ServerState
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request
 from tests.support.waiting import eventually
@@ -28,13 +28,13 @@ def breaks(environ: Any, start_response: Any) -> Iterator[bytes]:
 
 def test_a_look_between_a_failure_and_its_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """W38, W36: what a thread could not complete is cut, whatever the loop sees to before it."""
-    call_on_loop = Writing.call_on_loop
+    call_on_loop = ServerState.call_on_loop
 
-    def late(self: HttpProtocol, function: Callable[..., object], *args: object) -> None:
-        call_on_loop(self, self.sweep, self.state.now)
+    def late(self: ServerState, function: Callable[..., object], *args: object) -> None:
+        call_on_loop(self, self.sweep)
         call_on_loop(self, function, *args)
 
-    monkeypatch.setattr(Writing, "call_on_loop", late)
+    monkeypatch.setattr(ServerState, "call_on_loop", late)
     with served(breaks) as server, server.connect() as client:
         client.send(b"GET / HTTP/1.0\r\n\r\n")
         with pytest.raises(ConnectionResetError):
