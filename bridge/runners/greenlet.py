@@ -36,7 +36,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
 from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current
-from bridge.runners.lending import switch_calls, watch_imports
+from bridge.runners.interop import switch_calls, watch_imports
 
 logger = logging.getLogger("bridge.error")
 

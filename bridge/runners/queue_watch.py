@@ -12,7 +12,7 @@ A thread that waits for a request of its own app needs another thread for it. So
 still for ever if each of its threads waits for such a request, be that one in the queue or in
 another thread. Then there are at least as many of these as threads: the newest are refused, until
 there are fewer, and the others go to the head of the queue, where they free the threads that wait
-for them. `own_requests` tells which they are.
+for them. `self_requests` tells which they are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Protocol
 
 from bridge.errors import BridgeError, Overloaded, SelfRequest
 from bridge.runners.base import Job
-from bridge.runners.own_requests import own_connections
+from bridge.runners.self_requests import self_connections
 
 #: Seconds between two looks at the head of the queue: while more threads can be woken ...
 TICK = 0.001
@@ -65,7 +65,7 @@ class QueueWatch:
     ) -> None:
         self._pool = pool
         self._jobs = jobs
-        self._loop = loop
+        self.loop = loop
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
         self._head: Job | None = None
@@ -93,13 +93,13 @@ class QueueWatch:
             self._head = None
             return
         self._step = 1
-        self._ask_at = self._loop.time() + PATIENCE
-        self._timer = self._loop.call_later(TICK, self._look)
+        self._ask_at = self.loop.time() + PATIENCE
+        self._timer = self.loop.call_later(TICK, self._look)
 
     def _look(self) -> None:
         """Is the first job that waits still the one of the last look? (Runs while jobs wait.)"""
         self._timer = None
-        now = self._loop.time()
+        now = self.loop.time()
         if self._timeout:
             self._refuse_since(now - self._timeout)
         if now >= self._tell_at:
@@ -120,7 +120,7 @@ class QueueWatch:
         if not woken and now >= self._ask_at:
             self._ask_at = now + PATIENCE
             self._ask(now)
-        self._timer = self._loop.call_later(TICK if woken else SLOW_TICK, self._look)
+        self._timer = self.loop.call_later(TICK if woken else SLOW_TICK, self._look)
 
     def _refuse_since(self, last: float) -> None:
         """Refuse what was queued before `last`, a time of the loop."""
@@ -149,7 +149,7 @@ class QueueWatch:
         """Refuse the newest requests of the app to itself while they could hold every thread."""
         running = self._pool.running()
         peers = {job: job.peer for job in (*queued, *running)}
-        own = own_connections({peer for peer in peers.values() if peer is not None})
+        own = self_connections({peer for peer in peers.values() if peer is not None})
         if not own:
             return
         waiting = [job for job in queued if peers[job] in own]

@@ -19,7 +19,7 @@ import pytest
 import bridge
 from bridge.errors import Overloaded, SelfRequest
 from bridge.runners import Runner
-from bridge.runners.own_requests import own_connections
+from bridge.runners.self_requests import self_connections
 from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, run_with, until
 
@@ -285,11 +285,11 @@ def test_request_to_itself_that_waits_its_turn(
     searches: list[int] = []
 
     def search(peers: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-        found = own_connections(peers)
+        found = self_connections(peers)
         searches.append(len(found))
         return found
 
-    monkeypatch.setattr("bridge.runners.queue_watch.own_connections", search)
+    monkeypatch.setattr("bridge.runners.queue_watch.self_connections", search)
 
     async def main(runner: Runner) -> None:
         gate = threading.Event()
@@ -459,7 +459,7 @@ def test_a_module_of_an_unknown_kind(
     strange = ModuleType("asgiref.sync")
     strange.__spec__ = ModuleSpec("asgiref.sync", None)
     monkeypatch.setitem(sys.modules, "asgiref.sync", strange)
-    monkeypatch.setattr("bridge.runners.lending._strange", set())
+    monkeypatch.setattr("bridge.runners.interop._strange", set())
 
     async def main(runner: Runner) -> None:
         for _ in range(3):
@@ -477,7 +477,7 @@ def test_a_job_that_cannot_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(runner: Runner) -> None:
         for _ in range(3):
             with monkeypatch.context() as patch:
-                patch.setattr("bridge.runners.thread.copy_context", _no_memory)
+                patch.setattr("bridge.runners.pool.copy_context", _no_memory)
                 call = Call(int)
                 runner.submit(call)
                 with pytest.raises(Overloaded, match="MemoryError"):
@@ -499,13 +499,13 @@ def test_a_thread_that_ends_by_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     """W52: a thread that an error ends is counted out, and another one takes what waits."""
 
     async def main(runner: ThreadRunner) -> None:
-        take_jobs = runner._take_jobs
+        take_jobs = runner._pool._take_jobs
         for _ in range(3):
-            monkeypatch.setattr(runner, "_take_jobs", lambda worker: _no_memory())
+            monkeypatch.setattr(runner._pool, "_take_jobs", lambda worker: _no_memory())
             call = Call(lambda: "ran")
             runner.submit(call)
-            await until(lambda: runner.stats().queued == 1 and bool(runner._workers))
-            monkeypatch.setattr(runner, "_take_jobs", take_jobs)
+            await until(lambda: runner.stats().queued == 1 and bool(runner._pool.workers))
+            monkeypatch.setattr(runner._pool, "_take_jobs", take_jobs)
             assert await call.done == "ran"
 
     run_with(ThreadRunner(1, idle_timeout=0.01), main)  # type: ignore[arg-type]

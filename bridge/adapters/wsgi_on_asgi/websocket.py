@@ -31,9 +31,9 @@ from bridge.errors import AppLoadError, ClientDisconnected, Overloaded
 from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
 from bridge.runners.base import current
-from bridge.runners.lending import publish_loop
+from bridge.runners.interop import publish_loop
 from bridge.runners.thread import ThreadRunner
-from bridge.runners.threads import start_thread
+from bridge.runners.thread_start import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall, logger
 

@@ -20,7 +20,7 @@ _DESCRIPTORS = "/dev/fd"
 _MAPPED = "::ffff:"
 
 
-def own_connections(peers: Collection[End]) -> set[End]:
+def self_connections(peers: Collection[End]) -> set[End]:
     """Those of `peers`, the far ends of connections, that are sockets of this process too."""
     if not peers:
         return set()

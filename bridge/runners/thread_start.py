@@ -43,7 +43,7 @@ def start_thread(main: Callable[[], object], name: str, loop: asyncio.AbstractEv
     threading.Thread(target=main, name=name, daemon=True).start()
 
 
-class Starter:
+class ThreadStarter:
     """Starts the threads of a pool, and says once when there are no more, and when there are."""
 
     #: Why no thread could be started at the last try.

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from bridge.runners.own_requests import own_connections
+from bridge.runners.self_requests import self_connections
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_both_ends_are_ours(stack: ExitStack, family: int, address: str, to: str
     """W53: a client that is this process is told, over IPv4, IPv6, and the one over the other."""
     _, served = connect(stack, family, address, to)
     peer = served.getpeername()[:2]
-    assert own_connections({peer}) == {peer}
+    assert self_connections({peer}) == {peer}
 
 
 def test_one_end_is_not(stack: ExitStack) -> None:
@@ -50,11 +50,11 @@ def test_one_end_is_not(stack: ExitStack) -> None:
     peer = served.getpeername()[:2]
     fork = os.dup(client.fileno())  # as a child would hold it
     client.close()
-    assert own_connections({peer}) == {peer}
+    assert self_connections({peer}) == {peer}
     os.close(fork)
-    assert own_connections({peer}) == set()
-    assert own_connections({("192.0.2.1", 80)}) == set()
-    assert own_connections(set()) == set()
+    assert self_connections({peer}) == set()
+    assert self_connections({("192.0.2.1", 80)}) == set()
+    assert self_connections(set()) == set()
 
 
 def test_nothing_is_touched(stack: ExitStack) -> None:
@@ -62,7 +62,7 @@ def test_nothing_is_touched(stack: ExitStack) -> None:
     client, served = connect(stack, socket.AF_INET, "127.0.0.1", "127.0.0.1")
     client.settimeout(5)
     read, write = os.pipe()
-    own_connections({served.getpeername()[:2]})
+    self_connections({served.getpeername()[:2]})
     os.write(write, b"x")
     assert os.read(read, 1) == b"x"
     os.close(read)

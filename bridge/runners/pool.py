@@ -1,0 +1,245 @@
+"""The threads of the thread runner: those that are awake take jobs, those that are not sleep.
+
+    thread: popleft -> run -> ... -> empty: put itself among the idle, look once more, sleep
+    loop:   append(job) -> is every thread among the idle? wake one
+
+Either the loop sees the thread among the idle, or the thread sees the job: no wake-up is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from contextvars import Context, copy_context
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from bridge.errors import BridgeError, Overloaded
+from bridge.runners.base import Job
+from bridge.runners.interop import publish_loop
+from bridge.runners.thread_start import ThreadStarter
+
+logger = logging.getLogger("bridge.error")
+
+
+class PoolOwner(Protocol):
+    """The runner, as its pool needs it."""
+
+    def enter_thread(self) -> None:
+        """In a new thread of the pool: jobs that it runs are the runner's."""
+
+    def refuse(self, job: Job, error: BridgeError) -> None:
+        """On the loop: answer `job`, which could not be begun, with `error`."""
+
+    def serve_queue(self) -> None:
+        """On the loop: a thread has ended, and jobs wait."""
+
+
+class Figures(NamedTuple):
+    """A pool's figures at one moment."""
+
+    threads: int
+    idle: int
+    served: int
+
+
+class _Worker:
+    """One thread of the pool. Its lock is held while it sleeps; releasing it wakes the thread."""
+
+    __slots__ = ("job", "served", "sleep")
+
+    def __init__(self) -> None:
+        self.sleep = threading.Lock()
+        self.sleep.acquire()
+        #: Jobs that it has run.
+        self.served = 0
+        #: The one that it runs now.
+        self.job: Job | None = None
+
+
+class ThreadPool:
+    """At most `limit` threads of this process that run what is in `jobs`.
+
+    A thread ends after `idle_timeout` seconds without a job, or when the pool is closed.
+    """
+
+    def __init__(self, owner: PoolOwner, limit: int, jobs: deque[Job], idle_timeout: float) -> None:
+        self.pid = os.getpid()
+        self.limit = limit
+        #: Which loop is called; None before the first `open`.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        #: All threads, and those of them that sleep.
+        self.workers: set[_Worker] = set()
+        self.idle: list[_Worker] = []
+        #: Why no thread could be started at the last try, and what starts them.
+        self.starter = ThreadStarter()
+        self._owner = owner
+        self._jobs = jobs
+        self._idle_timeout = idle_timeout
+        self._lock = threading.Lock()  # for `workers` and `_retired`, which change rarely
+        self._retired = 0  # jobs served by threads that have ended
+        self._ended: asyncio.Event | None = None  # closed, and set when the last thread has ended
+        self._context: Context
+
+    # --------------------------------------------------------- on the loop's thread
+
+    def open(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        """Start threads for `loop` when they are needed, each in a copy of `context`."""
+        self.loop = loop
+        self._context = context
+        self._ended = None
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have every thread end when the queue is empty; `loop`, which runs now, is told."""
+        self.loop = loop
+        self._ended = asyncio.Event()
+        while self.idle:
+            try:
+                self.idle.pop().sleep.release()
+            except IndexError:  # it has just woken by itself
+                break
+
+    async def join(self, timeout: float | None) -> bool:
+        """After `close`: wait until all threads have ended, at most `timeout` s; whether so."""
+        if self.workers and self._ended is not None:
+            try:
+                await asyncio.wait_for(self._ended.wait(), timeout)
+            except TimeoutError:
+                return False
+        return True
+
+    def give_up(self) -> None:
+        """Count no thread any more: nobody waits for them a second time."""
+        with self._lock:
+            self.workers.clear()
+
+    def wake(self) -> bool:
+        """Wake or start one thread; False if that cannot be."""
+        try:
+            self.idle.pop().sleep.release()
+        except IndexError:
+            if len(self.workers) >= self.limit or self.pid != os.getpid():
+                return False
+            return self._start_thread()
+        return True
+
+    def _start_thread(self) -> bool:
+        """Start one thread more; False if the system has none left."""
+        others, loop = len(self.workers), self.loop
+        try:
+            worker = _Worker()
+            main = partial(self._context.copy().run, self._work, worker)
+        except MemoryError as error:
+            self.starter.failed(error, others)
+            return False
+        with self._lock:
+            self.workers.add(worker)
+        if loop is not None and self.starter.start(main, f"bridge-{others + 1}", loop, others):
+            return True
+        with self._lock:
+            self.workers.discard(worker)
+        return False
+
+    # --------------------------------------------------------- from any thread
+
+    def running(self) -> list[Job]:
+        """The jobs that run now, one for each busy thread."""
+        with self._lock:
+            return [worker.job for worker in self.workers if worker.job is not None]
+
+    def figures(self) -> Figures:
+        """The figures of this moment."""
+        with self._lock:
+            threads, served = len(self.workers), self._retired
+            served += sum(worker.served for worker in self.workers)
+        return Figures(threads, min(len(self.idle), threads), served)
+
+    # --------------------------------------------------------- in the pool's threads
+
+    def _work(self, worker: _Worker) -> None:
+        """The life of a thread: however it ends, it is counted out."""
+        self._owner.enter_thread()
+        with self._lock:
+            self.workers.add(worker)  # it may have started after all, after an error
+        try:
+            self._take_jobs(worker)
+        except BaseException:
+            logger.exception("a thread of the pool has ended; that is an error of the bridge")
+        finally:
+            self._retire(worker)
+
+    def _take_jobs(self, worker: _Worker) -> None:
+        popleft, served_loop, modules = self._jobs.popleft, None, 0
+        while True:
+            try:
+                job = popleft()
+            except IndexError:
+                if self._sleep(worker):
+                    continue
+                return
+            worker.job, context = job, None
+            try:
+                if served_loop is not self.loop or len(sys.modules) != modules:
+                    served_loop, modules = self.loop, len(sys.modules)
+                    if served_loop is not None and not publish_loop(served_loop):
+                        modules = 0  # one is just being imported: look again
+                context = copy_context()
+                context.run(job)
+            except BaseException as error:
+                self._raised(job, error, begun=context is not None)
+            worker.served += 1
+            worker.job = None
+            del job, context  # or they live until the next one
+
+    def _raised(self, job: Job, error: BaseException, *, begun: bool) -> None:
+        """A job raised, which none should, or could not be begun: then it is refused."""
+        if not begun and self.loop is not None:
+            refusal = Overloaded(f"the request could not be begun: {error!r}")
+            try:
+                self.loop.call_soon_threadsafe(self._owner.refuse, job, refusal)
+            except RuntimeError:  # the loop has closed: nobody waits
+                pass
+        logger.error(
+            "a job of the thread runner %s; that is an error of the bridge",
+            "raised" if begun else "could not be begun",
+            exc_info=error,
+        )
+
+    def _sleep(self, worker: _Worker) -> bool:
+        """Sleep until there is work; False: there was none for long, and the thread ends."""
+        if self._ended is None:
+            self.idle.append(worker)
+            if self._jobs and self._leave_idle(worker):
+                return True
+            if worker.sleep.acquire(timeout=self._idle_timeout):
+                return True
+            if not self._leave_idle(worker):  # woken in this very moment
+                worker.sleep.acquire()
+                return True
+        return False
+
+    def _leave_idle(self, worker: _Worker) -> bool:
+        """Take `worker` off the idle; False: somebody else has, and wakes it."""
+        try:
+            self.idle.remove(worker)
+        except ValueError:
+            return False
+        return True
+
+    def _retire(self, worker: _Worker) -> None:
+        """The thread ends: it is not counted any more, and what waits does not wait for it."""
+        with self._lock:
+            self.workers.discard(worker)
+            self._retired += worker.served
+            ended = self._ended if not self.workers else None
+        if self.loop is None or (ended is None and not self._jobs):
+            return
+        tell = self._owner.serve_queue if ended is None else ended.set
+        try:
+            self.loop.call_soon_threadsafe(tell)
+        except RuntimeError:  # the loop has closed without waiting
+            pass
