@@ -28,8 +28,8 @@ from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
 from bridge.server.config.setting import Setting
 from bridge.server.config.sources import Layer, ignored_variables, make_config
+from bridge.server.lifecycle.guard import end_within
 from bridge.server.lifecycle.orders import STARTING_LIMIT
-from bridge.server.lifecycle.signals import end_within
 from bridge.server.lifecycle.stopping import CUT_GRACE
 from bridge.server.logs.loggers import open_standard_descriptors
 from bridge.server.server import Server

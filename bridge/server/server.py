@@ -31,8 +31,9 @@ from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.listening import Listening
 from bridge.server.lifecycle.loop import complete, hidden_loop, own_loop
 from bridge.server.lifecycle.orders import Orders
-from bridge.server.lifecycle.signals import Interrupted, Signals, Terminal
+from bridge.server.lifecycle.signals import Interrupted, Signals
 from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
+from bridge.server.lifecycle.terminal import Terminal
 from bridge.server.lifecycle.wsgi_settings import hand_on
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
@@ -89,7 +90,7 @@ class Server:
     def run(self, *, last: bool = False) -> None:
         """Serve until told to stop, on a loop of its own; the app is imported before that runs.
 
-        `last`: the process exits after that, and cannot be told to stop any more (`signals.LAST`).
+        `last`: the process exits after that, and cannot be told to stop any more (`guard.LAST`).
 
         Raises `ConfigError`, `AppLoadError` or `LifespanFailed` where it cannot start; the first
         of them also where a loop is running already.

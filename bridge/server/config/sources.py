@@ -42,7 +42,7 @@ def make_config(command_line: Layer, environ: Mapping[str, str], file: str | Non
     )
     chosen: Layer = {}
     for layer in layers:
-        _let_go_of_hidden(chosen, layer)
+        _drop_overridden(chosen, layer)
         chosen.update(layer)
     return _config_of(chosen)
 
@@ -70,7 +70,7 @@ def from_ini(app: object, settings: Mapping[str, str], environ: Mapping[str, str
             raise ConfigError(f"{key} is no setting; {_instead(name) or _advice(meant)}")
         given[name] = value, f"{key} in [server:main]"
     chosen = from_environ(environ)
-    _let_go_of_hidden(chosen, given)
+    _drop_overridden(chosen, given)
     chosen.update(given)
     return _config_of(chosen)
 
@@ -80,7 +80,7 @@ def _config_of(chosen: Layer) -> Config:
     return Config(**values, sources={name: label for name, (_, label) in chosen.items()})
 
 
-def _let_go_of_hidden(chosen: Layer, stronger: Layer) -> None:
+def _drop_overridden(chosen: Layer, stronger: Layer) -> None:
     """Drop what would hide, or contradict, what a stronger source says in other words.
 
     ``--port 9000`` must not be hidden by a `bind` in a file, nor ``module:attr`` contradict its

@@ -4,42 +4,21 @@
 in one program: each is told. When the last one that wants a signal goes, the handler that the
 program had before is put back; a child that the app forks has it at once.
 
-Python runs its handlers in the main thread, between two steps of the program: never, if that
-thread is stuck in C code. So a process that belongs to a server has a `Guard`: a thread that hears
-of each signal as it comes, and ends the process if that does not end by itself.
+No server is known here: a table says what to call. A process that belongs to a server has a
+`Guard` as well, which ends it if that does not end by itself.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
-from select import POLLIN, poll
-from time import monotonic
-from time import sleep as pause
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
-from bridge.errors import counted
-from bridge.loops.waiters import NativeThread, threading_is_patched
-
-logger = logging.getLogger("bridge.error")
-
-#: Seconds that the process has to end after a second SIGINT.
-CUT_LIMIT: Final = 1.0
-
-#: Seconds that an exit may take before it is told what it waits for.
-TELL_AFTER: Final = 1.0
-
-#: What ends a process when somebody sends it.
-ENDING: Final = (signal.SIGTERM, signal.SIGINT)
-
-#: For a process that exits: to stop it changes nothing, but SIGINT ends it at once.
-LAST: Final[Mapping[int, Any]] = {signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: signal.SIG_DFL}
+from bridge.loops.waiters import threading_is_patched
+from bridge.server.lifecycle.guard import LAST, Guard
 
 _active: list[Signals] = []
 #: The program's own handlers, of the signals that tables in force want.
@@ -73,7 +52,7 @@ class Signals:
         self.table = table
         self.in_children = in_children
         self._at_end: Mapping[int, Any] = LAST if last else {}
-        self._guard = None if limit is None else Guard(limit)
+        self._guard = None if limit is None else Guard(limit, _is_ours)
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is not threading.main_thread():
@@ -123,10 +102,15 @@ def _hear(number: int, frame: FrameType | None) -> None:
         raise interrupted
 
 
+def _is_ours(number: int) -> bool:
+    """Whether no handler has been set in the place of this module's."""
+    return signal.getsignal(number) is _hear
+
+
 def _put_back(number: int, handler: Any = None) -> None:
     """Give a signal the program's own handler again, unless the app has set one meanwhile."""
     previous = _previous.pop(number)
-    if signal.getsignal(number) is _hear:
+    if _is_ours(number):
         handler = previous if handler is None else handler
         # None: a handler that was not set from Python, and cannot be set again.
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -175,159 +159,3 @@ def _in_child() -> None:
             _put_back(number, next(wanted, None))
         _active.clear()
     _after_fork()
-
-
-# ------------------------------------------------------------- the guard
-
-
-class Guard:
-    """Ends the process if it does not end by itself in time, whatever its main thread does.
-
-    `limit` gives the seconds from the first SIGTERM or SIGINT, None for any; a SIGINT after that
-    leaves `CUT_LIMIT`. The exit code is the one of a process that the signal has ended. A signal
-    for which the app has set a handler of its own is the app's, and ends nothing. Started, stopped
-    and told to listen in the main thread.
-    """
-
-    def __init__(self, limit: Callable[[], float | None]) -> None:
-        self._limit = limit
-        self._ear = self._mouth = self._before = -1
-        #: A copy of where a loop wants to hear of signals: they are passed on.
-        self._relay = -1
-        self._told = False
-        self._code = 0
-        self._end: float | None = None
-
-    def start(self) -> None:
-        """Begin to hear of signals."""
-        self._ear, self._mouth = os.pipe()
-        os.set_blocking(self._mouth, False)
-        self._thread = NativeThread(self._run, "bridge-signals", seen=False)
-        # Signals shall strike the main thread: another does not wake it from what it waits for.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            self._thread.start()
-        except (RuntimeError, MemoryError):  # no more threads: the process does without
-            os.close(self._ear)
-            os.close(self._mouth)
-            self._mouth = -1
-            return
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        self._before = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
-
-    def listen(self) -> None:
-        """Hear of signals first, and pass them on to who did so far."""
-        if self._mouth < 0:
-            return
-        other = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
-        if other not in (-1, self._mouth):
-            old, self._relay = self._relay, os.dup(other)
-            if old >= 0:
-                os.close(old)
-
-    def stop(self) -> None:
-        """Hear no more."""
-        if self._mouth < 0:
-            return
-        other = signal.set_wakeup_fd(-1)
-        back = self._before if other == self._mouth else other
-        if back >= 0:
-            signal.set_wakeup_fd(back)
-        os.write(self._mouth, b"\0")
-        if self._thread.join(1):
-            for descriptor in (self._ear, self._mouth, self._relay):
-                if descriptor >= 0:
-                    os.close(descriptor)
-        self._mouth = -1
-
-    def _run(self) -> None:
-        ear = poll()
-        ear.register(self._ear, POLLIN)
-        while True:
-            left = None if self._end is None else max(self._end - monotonic(), 0) * 1000
-            if not ear.poll(left):
-                os._exit(self._code)
-            heard = os.read(self._ear, 512)
-            if 0 in heard:
-                return
-            for number in heard:
-                self._hear(number)
-            try:
-                if self._relay >= 0:
-                    os.write(self._relay, heard)
-            except OSError:
-                pass  # that loop is gone
-
-    def _hear(self, number: int) -> None:
-        if number not in ENDING or signal.getsignal(number) is not _hear:
-            return
-        if not self._told:
-            limit = self._limit()
-            self._end = None if limit is None else monotonic() + limit
-        elif number == signal.SIGINT:
-            self._end = monotonic() + CUT_LIMIT
-        else:
-            return  # a second SIGTERM changes nothing
-        self._told = True
-        self._code = 128 + number
-
-
-def end_within(seconds: float, code: int) -> None:
-    """Have the process, which is about to exit with `code`, end even if the app's threads hang.
-
-    To be called last, in the main thread; `LAST` holds from now on.
-    """
-    for number, handler in LAST.items():
-        signal.signal(number, handler)
-
-    def end() -> None:
-        pause(min(seconds, TELL_AFTER))
-        if seconds > TELL_AFTER:
-            _tell_who_keeps_it(seconds)
-            pause(seconds - TELL_AFTER)
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
-        os._exit(code)
-
-    with contextlib.suppress(RuntimeError, MemoryError):  # no more threads
-        NativeThread(end, "bridge-end").start()
-
-
-def _tell_who_keeps_it(seconds: float) -> None:
-    """Say which threads of the app an exit waits for, and how long."""
-    names = [
-        each.name
-        for each in threading.enumerate()
-        if not each.daemon and each is not threading.main_thread()
-    ]
-    if names:
-        logger.warning(
-            "the process waits for %s of the app: %s (at most %g s; CTRL+C ends it)",
-            counted(len(names), "thread"),
-            ", ".join(names),
-            round(seconds, 1),
-        )
-
-
-# ------------------------------------------------------------- the terminal
-
-
-class Terminal:
-    """The terminal that the process was started from: closing it sends SIGHUP."""
-
-    def __init__(self) -> None:
-        self._minded = not was_ignored(signal.SIGHUP) and _has_terminal()
-
-    def is_closed(self) -> bool:
-        """Whether it was there and is no more, and the process shall go with it (no ``nohup``)."""
-        return self._minded and not _has_terminal()
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

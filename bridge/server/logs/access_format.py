@@ -68,7 +68,7 @@ class Record(Protocol):
 
     `client` is who a trusted proxy names, None where the connection's own client is meant. `sent`
     is the number of bytes of body. `started` is the time of the request by `time.perf_counter`,
-    looked at only where the format `tells_time`; `response_headers` only where it has ``{x}o``.
+    looked at only where the format `uses_duration`; `response_headers` only where it has ``{x}o``.
     """
 
     status: int
@@ -160,7 +160,7 @@ _VARIABLES: Final = {
 _ATOM: Final = re.compile(r"%\((?:(?P<atom>\w+)|\{(?P<name>[^}]+)\}(?P<kind>[ioe]))\)s|%%|%")
 
 
-def tells_time(template: str) -> bool:
+def uses_duration(template: str) -> bool:
     """Whether lines tell how long requests took, so that `Record.started` is needed."""
     return any(f"%({atom})s" in template for atom in ("T", "M", "D", "L", "duration"))
 

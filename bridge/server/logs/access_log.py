@@ -14,7 +14,7 @@ from contextvars import Context, copy_context
 from typing import Final, TypeAlias
 
 from bridge.server.config.config import Config
-from bridge.server.logs.access_format import FORMATS, Record, compile_format, tells_time
+from bridge.server.logs.access_format import FORMATS, Record, compile_format, uses_duration
 from bridge.server.logs.loggers import in_colour, line_handler, write_lines
 
 #: Seconds for which a line waits for others. A write for each would cost more than the line: in a
@@ -22,11 +22,11 @@ from bridge.server.logs.loggers import in_colour, line_handler, write_lines
 DELAY: Final = 0.05
 
 #: Has a function called a moment later. Called from the thread in which a request ended.
-Later: TypeAlias = Callable[[Callable[[], None]], object]
+Scheduler: TypeAlias = Callable[[Callable[[], None]], object]
 
 
-def on_loop(loop: asyncio.AbstractEventLoop) -> Later:
-    """A `Later` for requests that end on the thread of `loop`, which is this one, or on others."""
+def on_loop(loop: asyncio.AbstractEventLoop) -> Scheduler:
+    """A `Scheduler` for requests that end on the thread of `loop`, which is this one, or on others."""
     home = threading.get_ident()
 
     def later(function: Callable[[], None]) -> object:
@@ -47,13 +47,13 @@ class AccessLog:
         self,
         format: str,
         logger: logging.Logger,
-        later: Later | None = None,
+        later: Scheduler | None = None,
         *,
         colour: bool = False,
     ) -> None:
         template = FORMATS.get(format, format)
         #: Whether lines tell how long requests took, so that `started` is needed.
-        self.timed = tells_time(template)
+        self.timed = uses_duration(template)
         self._line = compile_format(template, colour=colour)
         self._logger = logger
         self._later = later
@@ -66,9 +66,9 @@ class AccessLog:
         if not self._scheduled:
             # Two threads may both get here: the second flush finds nothing, and no line stays.
             self._scheduled = True
-            self._have_flushed()
+            self._schedule_flush()
 
-    def _have_flushed(self) -> None:
+    def _schedule_flush(self) -> None:
         if self._later is not None:
             try:
                 self._later(self.flush)
@@ -95,7 +95,7 @@ class AccessLog:
                 context.run(logger.info, line)  # for filters that look at context variables
 
 
-def make_access_logger(config: Config, later: Later | None = None) -> AccessLog | None:
+def make_access_logger(config: Config, later: Scheduler | None = None) -> AccessLog | None:
     """What logs each request as `config` says, to the logger ``bridge.access``; None where off.
 
     Call it after `configure_logging`. Raises `ConfigError` for a format that is none.

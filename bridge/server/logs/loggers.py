@@ -70,8 +70,8 @@ def configure_logging(config: Config) -> None:
         _silenced.update(name for name in _LOGGERS if logging.getLogger(name).disabled)
         return
     formatter = _ColourFormatter if in_colour(sys.stderr) else logging.Formatter
-    _give("bridge", _handler(sys.stderr), formatter(_LINE, _TIME))
-    _give("bridge.access", _handler(sys.stdout), logging.Formatter("%(message)s"))
+    _install_handler("bridge", _handler(sys.stderr), formatter(_LINE, _TIME))
+    _install_handler("bridge.access", _handler(sys.stdout), logging.Formatter("%(message)s"))
 
 
 def keep_talking() -> None:
@@ -205,7 +205,7 @@ def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
         handler.release()
 
 
-def _give(name: str, handler: logging.Handler, formatter: logging.Formatter) -> None:
+def _install_handler(name: str, handler: logging.Handler, formatter: logging.Formatter) -> None:
     """Make `handler` the one of this logger, unless somebody has given it another already."""
     logger = logging.getLogger(name)
     ours = [old for old in logger.handlers if getattr(old, "of_bridge", False)]

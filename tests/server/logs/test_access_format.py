@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ConfigError
-from bridge.server.logs.access_format import FORMATS, compile_format, tells_time
+from bridge.server.logs.access_format import FORMATS, compile_format, uses_duration
 from tests.support.records import Record
 
 TIME = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
@@ -174,7 +174,7 @@ def test_wrong_formats(wrong: str) -> None:
 )
 def test_tells_time(format: str, timed: bool) -> None:
     """S50: requests are timed only where a line tells of it."""
-    assert tells_time(FORMATS.get(format, format)) is timed
+    assert uses_duration(FORMATS.get(format, format)) is timed
 
 
 # ------------------------------------------------------------- injection
