@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from importlib.metadata import entry_points, metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,19 @@ def test_metadata_and_code_agree() -> None:
     [command] = entry_points(group="console_scripts", name="asgi-bridge")
     assert command.value == "bridge.server.cli:main"
     assert (Path(bridge.__file__).parent / "py.typed").exists()
+
+
+def test_modules_that_are_named_as_text_exist() -> None:
+    """An import of a module by its name, of which no type checker knows, finds the module."""
+    named = {
+        node.args[0].value
+        for path in Path(bridge.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    ours = {name for name in named if str(name).startswith("bridge.")}
+    assert ours
+    for name in ours:
+        assert find_spec(str(name)) is not None, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from typing import Any
 
 import pytest
@@ -101,3 +102,46 @@ def test_nothing_is_told_of_defaults(caplog: pytest.LogCaptureFixture) -> None:
     assert config.proxy_protocol_allow_ips == "127.0.0.1,::1,unix"
     assert (config.limit_connections, config.limit_header_field_size) == (0, 0)
     assert not caplog.records
+
+
+def test_the_mount_point_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P10: SCRIPT_NAME is the root path, unless Gunicorn is given one."""
+    monkeypatch.setenv("SCRIPT_NAME", "/shop")
+    assert converted().root_path == "/shop"
+    assert converted(root_path="/other").root_path == "/other"
+
+
+def test_the_environment_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P10, S64: BRIDGE_* counts, common names of platforms do not, and a wrong name is told of."""
+    for name, value in {"BRIDGE_RUNNER": "inline", "BRIDGE_RUNER": "inline", "PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    config = converted()
+    assert (config.runner, config.port) == ("inline", 8000)
+    assert [record.message for record in caplog.records] == [
+        "BRIDGE_RUNER is not a setting and is ignored; did you mean BRIDGE_RUNNER?"
+    ]
+
+
+def test_a_setting_that_is_newer_than_the_worker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P10: one that no table knows is told to have no effect."""
+    monkeypatch.delitem(UNUSED, "sendfile")
+    converted(sendfile=False)
+    assert "Gunicorn's sendfile has no effect with this worker: this version does not" in (
+        caplog.text
+    )
+
+
+def test_tls_is_gunicorn_s() -> None:
+    """P10, S31: certificates, authorities and ciphers are Gunicorn's, if it has any."""
+    config = converted(
+        certfile="cert.pem", keyfile="key.pem", ca_certs="ca.pem",
+        cert_reqs=ssl.CERT_REQUIRED, ciphers="HIGH",
+    )  # fmt: skip
+    assert (config.ssl_certfile, config.ssl_keyfile) == ("cert.pem", "key.pem")
+    assert (config.ssl_ca_certs, config.ssl_cert_reqs) == ("ca.pem", "required")
+    assert config.ssl_ciphers == "HIGH"
+    assert converted().ssl_certfile is None

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.server.config.sources import ignored_variables, make_config, unknown_variables
+from bridge.server.config.sources import (
+    from_ini,
+    from_python,
+    ignored_variables,
+    make_config,
+    unknown_variables,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -291,3 +297,53 @@ def test_only_what_is_close_is_suggested(variable: str, advice: str) -> None:
     assert unknown_variables([variable]) == [
         f"{variable} is not a setting and is ignored; {advice}"
     ]
+
+
+# ------------------------------------------------------------- Python, and INI files
+
+
+def test_settings_of_a_call() -> None:
+    """S61: `serve(app, name=...)` takes the names of `Config`, and says where a value came from."""
+    config = from_python("a:b", {"port": 9, "root_path": "/api"})
+    assert (config.app, config.port, config.root_path) == ("a:b", 9, "/api")
+    assert config.source("port") == "serve(port=...)"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("prot", "serve() has no setting prot; did you mean port?"),
+        ("app", "serve() has no setting app; "),
+        ("uds", "serve() has no setting uds; --uds is an option of uvicorn; here: say --bind unix"),
+        ("quite_else", "serve() has no setting quite_else; asgi-bridge serve --help lists them"),
+    ],
+)
+def test_a_call_with_a_name_that_is_none(name: str, said: str) -> None:
+    """S61, S63: it is refused, with what was probably meant, or what is said instead."""
+    with pytest.raises(ConfigError) as caught:
+        from_python(None, {name: 1})
+    assert str(caught.value).startswith(said)
+
+
+def test_settings_of_an_ini_file() -> None:
+    """S61: text, with hyphens or underscores; it beats the environment, also in other words."""
+    environ = {"BRIDGE_THREADS": "3", "BRIDGE_PORT": "1", "BRIDGE_BIND": "unix:/x"}
+    config = from_ini("the app", {"port": "9", "log-level": "debug"}, environ)
+    assert (config.app, config.port, config.log_level) == ("the app", 9, "debug")
+    assert (config.threads, config.bind) == (3, ())
+    assert config.source("port") == "port in [server:main]"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("prot", "prot is no setting; did you mean port?"),
+        ("app", "app is no setting; "),
+        ("unix_socket", "unix_socket is no setting; --unix-socket is an option of waitress"),
+    ],
+)
+def test_an_ini_file_with_a_key_that_is_none(key: str, said: str) -> None:
+    """S61, S63: the key is named, with what was probably meant, or what is said instead."""
+    with pytest.raises(ConfigError) as caught:
+        from_ini("the app", {key: "1"}, {})
+    assert str(caught.value).startswith(said)
