@@ -26,7 +26,7 @@ Scheduler: TypeAlias = Callable[[Callable[[], None]], object]
 
 
 def on_loop(loop: asyncio.AbstractEventLoop) -> Scheduler:
-    """A `Scheduler` for requests that end on the thread of `loop`, which is this one, or on others."""
+    """Make a `Scheduler`: for requests that end in this thread, which is `loop`'s, or in others."""
     home = threading.get_ident()
 
     def later(function: Callable[[], None]) -> object:

@@ -1,0 +1,59 @@
+"""The set of open connections: who waits for it hears of each change, and misses none (P2)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge.server.connections import ConnectionSet
+
+
+def test_a_wait_ends_when_the_last_one_goes() -> None:
+    """P2: not before, and at once if there is none."""
+
+    async def main() -> None:
+        connections: ConnectionSet[str] = ConnectionSet()
+        await connections.until(lambda: not connections)
+        connections.add("a")
+        connections.add("b")
+        waiting = [
+            asyncio.ensure_future(connections.until(lambda: not connections)),
+            asyncio.ensure_future(connections.until(lambda: "a" not in connections)),
+        ]
+        await asyncio.sleep(0)
+        connections.discard("a")
+        await waiting[1]
+        assert not waiting[0].done()
+        connections.discard("b")
+        await waiting[0]
+
+    asyncio.run(main())
+
+
+def test_one_that_takes_the_place_of_another() -> None:
+    """P2: a WebSocket that comes as its connection goes keeps the set from being empty."""
+
+    async def main() -> None:
+        connections: ConnectionSet[str] = ConnectionSet()
+        connections.add("http")
+        waiting = asyncio.ensure_future(connections.until(lambda: not connections))
+        await asyncio.sleep(0)
+        connections.discard("http")
+        connections.add("websocket")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        connections.discard("websocket")
+        await waiting
+
+    asyncio.run(main())
+
+
+def test_who_comes_is_told_of() -> None:
+    """P2: a server that stops closes those that come meanwhile."""
+    came: list[str] = []
+    connections: ConnectionSet[str] = ConnectionSet()
+    connections.add("before")
+    connections.on_added = came.append
+    connections.add("meanwhile")
+    connections.discard("never there")
+    assert (came, connections) == (["meanwhile"], {"before", "meanwhile"})
