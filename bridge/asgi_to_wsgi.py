@@ -5,13 +5,13 @@ the one event loop of the process, the *loop's side* (`bridge.loops.thread`). Th
 starts the app, and then sleeps until there is something that only it can do: tell the host the
 head of the response, give it a piece of body, read a piece of the request. Each side writes its
 own variables and only reads those of the other, so that there are no locks; each wakes the other
-only where it waits.
+only if it waits.
 
-- `running`: an adapter in one process: its loop, its lifespan, its tasks;
+- `instance`: an adapter in one process: its lease of the loop, its lifespan, its tasks;
 - `exchange` and `app_side`: one HTTP request, seen from the host and from the app;
-- `upload`: the request's body;
+- `response_queue` and `request_body`: what goes from one of these sides to the other;
 - `websocket` and `websocket_connection`: one WebSocket, on hosts that give their socket away;
-- `hosts`: what is known of each host.
+- `host_quirks`: what is known of each host.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ import os
 import weakref
 from collections.abc import Iterable
 
-from bridge.adapters.asgi_on_wsgi.exchange import HttpExchange
-from bridge.adapters.asgi_on_wsgi.host_quirks import only_loads
-from bridge.adapters.asgi_on_wsgi.instance import Running
+from bridge.adapters.asgi_on_wsgi.exchange import HttpExchange, answer_error
+from bridge.adapters.asgi_on_wsgi.host_quirks import only_loads_app
+from bridge.adapters.asgi_on_wsgi.instance import READY, AppInstance
 from bridge.adapters.asgi_on_wsgi.settings import make_settings
 from bridge.arguments.app_kind import check_app
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
 from bridge.errors import Overloaded, RequestError, SelfRequest
-from bridge.http.error_response import error_response
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]
@@ -91,21 +90,21 @@ class AsgiToWsgi:
             disconnect_grace=disconnect_grace,
             pathsend=pathsend,
         )
-        self._running: Running | None = None
-        self._by_process: dict[int, Running] = {}
-        if eager and not only_loads():
+        self._instance: AppInstance | None = None
+        self._by_process: dict[int, AppInstance] = {}
+        if eager and not only_loads_app():
             self._started()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
-        running = self._running
-        if running is None or not running.ready or running.pid != os.getpid():
+        instance = self._instance
+        if instance is None or instance.phase != READY or instance.pid != os.getpid():
             try:
-                running = self._started()
+                instance = self._started()
             except Overloaded as error:
                 logger.error("refused a request: %s", error)
-                return _refuse(error, environ, start_response)
-        if running.thread.inside():
+                return answer_error(error, environ, start_response)
+        if instance.thread.inside():
             raise SelfRequest(
                 "this WSGI app was called on the event loop that its ASGI app needs; call it "
                 "from a thread, or await the ASGI app itself"
@@ -114,11 +113,11 @@ class AsgiToWsgi:
             # The `websockets` library takes 4 MB and some 20 ms to load: for the first handshake.
             from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 
-            return WebSocketExchange(running, environ, start_response).respond()
+            return WebSocketExchange(instance, environ, start_response).respond()
         try:
-            exchange = HttpExchange(running, environ, start_response)
+            exchange = HttpExchange(instance, environ, start_response)
         except RequestError as error:
-            return _refuse(error, environ, start_response)
+            return answer_error(error, environ, start_response)
         return exchange.respond()
 
     def start(self) -> None:
@@ -134,34 +133,24 @@ class AsgiToWsgi:
 
         A request after that starts the app again.
         """
-        self._running = None
-        running = self._by_process.pop(os.getpid(), None)
-        return running is None or running.close(timeout)
+        self._instance = None
+        instance = self._by_process.pop(os.getpid(), None)
+        return instance is None or instance.close(timeout)
 
-    def _started(self) -> Running:
-        """What serves this process; raises `LifespanFailed` where the app's startup failed."""
-        running = self._running
-        if running is None or running.pid != os.getpid():
-            running = self._begin()
-        running.wait_until_ready()
-        return running
+    def _started(self) -> AppInstance:
+        """Return what serves this process. Raises `LifespanFailed` if the app's startup failed."""
+        instance = self._instance
+        if instance is None or instance.pid != os.getpid():
+            instance = self._make_instance()
+        instance.wait_until_ready()
+        return instance
 
-    def _begin(self) -> Running:
-        running = Running(self.app, self.settings)
-        winner = self._by_process.setdefault(running.pid, running)  # one step, so one winner
-        if winner is running:
-            weakref.finalize(self, running.abandon).atexit = False
+    def _make_instance(self) -> AppInstance:
+        made = AppInstance(self.app, self.settings)
+        instance = self._by_process.setdefault(made.pid, made)  # one step, so one winner
+        if instance is made:
+            weakref.finalize(self, made.close_soon).atexit = False
         else:
-            running.give_back()
-        self._running = winner
-        return winner
-
-
-def _refuse(
-    error: RequestError | Overloaded, environ: Environ, start_response: StartResponse
-) -> list[bytes]:
-    """Answer a request that the host should not have let through (A2), or that has no place now."""
-    head, body = error_response(error, is_head=environ.get("REQUEST_METHOD") == "HEAD")
-    status, headers = head.text
-    start_response(status, headers.copy())
-    return [body]
+            made.release()
+        self._instance = instance
+        return instance

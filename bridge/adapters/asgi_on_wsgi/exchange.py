@@ -10,91 +10,127 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Final
 
-from bridge.adapters.asgi_on_wsgi.app_side import HEAD_DELAY, TICK, AppSide, client_gone
-from bridge.adapters.asgi_on_wsgi.host_quirks import answers_errors, client_is_gone
-from bridge.adapters.asgi_on_wsgi.instance import Running
-from bridge.adapters.asgi_on_wsgi.request_body import Upload
+from bridge.adapters.asgi_on_wsgi.app_side import AppSide, client_gone
+from bridge.adapters.asgi_on_wsgi.host_quirks import client_is_gone, turns_errors_into_500
+from bridge.adapters.asgi_on_wsgi.instance import AppInstance
+from bridge.adapters.asgi_on_wsgi.request_body import COMING, RequestBody
+from bridge.adapters.asgi_on_wsgi.response_queue import (
+    EXPECTING,
+    GONE,
+    HEAD_DELAY,
+    TIMED_OUT,
+    WAITING,
+    ResponseQueue,
+)
+from bridge.asgi.scope import body_length
 from bridge.errors import AppError
 from bridge.http.error_response import error_response
-from bridge.limits import LOW_WATER, PIECE
+from bridge.limits import PIECE
 from bridge.loops.waiters import Waiter
 from bridge.types import Environ, ExcInfo, StartResponse
 
 logger = logging.getLogger("bridge.error")
 
+#: Seconds between two looks at the client and the time, while nothing comes from the app.
+TICK: Final = 1.0
 
-class HttpExchange(AppSide):
-    """A request on its way through the app. Iterated by the host where the response streams."""
+#: What the host has of the response: nothing; the head, which leaves with an empty piece next; the
+#: head, which has left; the head, which leaves with the first piece; all that it will get.
+HELD, FLUSHING, FLUSHED, STARTED, DONE = range(5)
 
-    _flush = False
-    _flushed = False
 
-    def __init__(self, running: Running, environ: Environ, start_response: StartResponse) -> None:
-        """Raises `RequestError` where the request's Content-Length is malformed."""
-        super().__init__(running, environ)
+class HttpExchange:
+    """A request on its way through the app. Iterated by the host if the response streams."""
+
+    __slots__ = (
+        "_app",
+        "_body",
+        "_environ",
+        "_instance",
+        "_phase",
+        "_queue",
+        "_start_response",
+        "_waiter",
+    )
+
+    def __init__(
+        self, instance: AppInstance, environ: Environ, start_response: StartResponse
+    ) -> None:
+        """Raises `RequestError` if the request's Content-Length is malformed."""
+        length = body_length(environ)
+        self._body = None if length == 0 else RequestBody(environ["wsgi.input"], length)
+        self._instance = instance
+        self._environ = environ
         self._start_response = start_response
+        self._queue = ResponseQueue()
+        self._app = AppSide(instance, environ, self._body, self._queue)
         self._waiter: Waiter | None = None
+        self._phase = HELD
 
     def respond(self) -> Iterable[bytes]:
-        """Run the app until its response has begun, and tell the host; gives the body."""
-        self._running.thread.submit(self._begin)
+        """Run the app until its response has begun, and tell the host; return the body."""
+        self._instance.thread.submit(self._app.start)
         try:
             self._wait(until_head=True)
             return self._start()
         except BaseException:  # the host's greenlet was killed, say: it will not close us
-            self._leave()
+            self._disconnect()
             raise
 
     def _start(self) -> Iterable[bytes]:
-        """Tell the host the head; gives the whole body where it is here, else `self`."""
-        ended, failure = self._ended, self._failure
-        if failure is not None and not self._chunks:
-            return [self._fail(failure)]
-        if self._status is None:
-            return self._give_up()
-        if self._hints is not None:
+        """Tell the host the head; return the whole body if it is here, else `self`."""
+        queue = self._queue
+        ended, failure = queue.ended, queue.failure  # before the look at the pieces
+        if failure is not None and not queue.chunks:
+            return self._fail(failure)
+        if queue.status is None:
+            return self._no_response()
+        if queue.hints is not None:
             self._give_hints()
-        self._start_response(self._status, self._headers)
+        self._start_response(queue.status, queue.headers)
         if not ended:
-            self._flush = not self._chunks
+            self._phase = STARTED if queue.chunks else FLUSHING
             return self
-        if self._file is not None:
-            body: Iterable[bytes] = self._environ["wsgi.file_wrapper"](self._file, PIECE)
+        if queue.file is not None:
+            body: Iterable[bytes] = self._environ["wsgi.file_wrapper"](queue.file, PIECE)
             return body
         if self._waiter is not None:
-            self._running.give_back_waiter(self._waiter)
-        return list(self._chunks)
+            self._instance.return_waiter(self._waiter)
+        return list(queue.chunks)
 
     def __iter__(self) -> HttpExchange:
         return self
 
     def __next__(self) -> bytes:
         """The next piece of the body; while the host writes it, the app may send another."""
-        if self._flush:
-            self._flush, self._flushed = False, True
+        if self._phase == FLUSHING:
+            self._phase = FLUSHED
             return b""  # lets the host send the head
-        if not self._chunks:
+        queue = self._queue
+        if not queue.chunks:
             self._wait(until_head=False)
-        ended, failure = self._ended, self._failure
-        if self._chunks:
-            chunk = self._chunks.popleft()
-            self._taken += len(chunk)
-            if self._blocked and self._sent - self._taken <= LOW_WATER:
-                self._blocked = False
-                self._running.thread.submit(self._resume)
-            return chunk
-        if ended:
+            ended, failure = queue.ended, queue.failure  # before the next look at the pieces
+            if not queue.chunks:
+                return self._after_pieces(ended, failure)
+        chunk = queue.take()
+        if queue.app_waits and queue.lets_app_continue():
+            self._instance.thread.submit(self._app.resume)
+        return chunk
+
+    def _after_pieces(self, ended: bool, failure: Exception | None) -> bytes:
+        if ended or self._phase == DONE:
             return self._read_file()
         if failure is not None:
-            return self._fail(failure)
-        raise self._stalled()
+            return self._fail(failure)[0]
+        raise self._broken_off()
 
     def close(self) -> None:
-        """The host is done: with a response that was not over, the client is gone (A26)."""
-        if self._file is not None:
-            self._file.close()
-        self._leave()
+        """End, as the host is done: if the response was not over, the client is gone (A26)."""
+        if self._queue.file is not None:
+            self._queue.file.close()
+        self._disconnect()
 
     # --------------------------------------------------------- waiting
 
@@ -102,108 +138,117 @@ class HttpExchange(AppSide):
         """Return when there is something for the host; do meanwhile what the app asks for.
 
         It also returns when the head has been held back long enough (`until_head`), and when the
-        time is up or the client gone (`_gone`).
+        time is up or the client gone.
         """
+        queue, body = self._queue, self._body
         waited = 0.0
-        while not (self._chunks or self._ended or self._failure is not None):
-            if self._upload is not None and self._upload.wanted:
-                self._read(self._upload)
-            elif self._hints:
+        while not (queue.chunks or queue.ended or queue.failure is not None):
+            if body is not None and body.wanted:
+                self._read(body)
+            elif queue.hints:
                 self._give_hints()
-            elif self._sleep(HEAD_DELAY if until_head and not self._patient else TICK):
-                waited = 0.0
-                if until_head and self._patient and self._status is not None:
-                    return
             else:
-                waited += TICK if self._patient else HEAD_DELAY
-                self._patient = True  # first this, then the look: see _take_start
-                if until_head and self._status is not None:
-                    return
-                if self._is_hopeless(waited):
-                    return
+                step = HEAD_DELAY if until_head and queue.host == EXPECTING else TICK
+                if queue.wait(self._waiter or self._new_waiter(), step):
+                    waited = 0.0
+                    if until_head and queue.host == WAITING and queue.status is not None:
+                        return
+                else:
+                    waited += HEAD_DELAY if queue.host == EXPECTING else TICK
+                    queue.host = WAITING  # first this, then the look: see `AppSide._take_start`
+                    if (until_head and queue.status is not None) or self._should_give_up(waited):
+                        return
 
     def _give_hints(self) -> None:
-        while self._hints:
-            self._environ["wsgi.early_hints"](self._hints.popleft())
+        hints = self._queue.hints
+        while hints:
+            self._environ["wsgi.early_hints"](hints.popleft())
 
-    def _sleep(self, step: float) -> bool:
-        """Wait for news, at most `step` s; whether there was some."""
-        if self._waiter is None:  # on one core, the loop has often answered before we come here
-            self._waiter = self._running.waiter()
-        self._sleeper = self._waiter  # first this, then the look: see _tell
-        woken = self._news or self._waiter.wait(step)
-        self._sleeper = None
-        self._news = False
-        return woken
+    def _new_waiter(self) -> Waiter:
+        # Not made before: on one core, the loop has often answered before we come here.
+        self._waiter = made = self._instance.waiter()
+        return made
 
-    def _read(self, upload: Upload) -> None:
-        message = upload.read()
-        self._running.thread.submit(lambda: upload.put(message))
+    def _read(self, body: RequestBody) -> None:
+        message = body.read()
+        self._instance.thread.submit(lambda: body.put(message))
 
-    def _is_hopeless(self, waited: float) -> bool:
+    def _should_give_up(self, waited: float) -> bool:
         """Whether to wait no longer, because the time is up or the client has gone."""
-        settings = self._running.settings
-        limit = settings.response_timeout if self._status is None else settings.stream_timeout
+        settings = self._instance.settings
+        responding = self._queue.status is not None
+        limit = settings.stream_timeout if responding else settings.response_timeout
         if waited >= limit:
-            self._timed_out = True
-        elif not (self._upload is None or self._upload.over) or not client_is_gone(self._environ):
+            self._disconnect(TIMED_OUT)
+            return True
+        reading = self._body is not None and self._body.phase == COMING
+        if reading or not client_is_gone(self._environ):
             return False
-        self._leave()
+        self._disconnect()
         return True
+
+    def _disconnect(self, because: int = GONE) -> None:
+        """Tell an app that is not done that nobody takes its response any more."""
+        queue = self._queue
+        if not queue.ended and queue.failure is None and queue.host < GONE:
+            queue.host = because
+            try:
+                self._instance.thread.submit(self._app.on_disconnect)
+            except RuntimeError:
+                pass  # the loop has ended, and the app with it
 
     # --------------------------------------------------------- what went wrong
 
-    def _fail(self, failure: Exception) -> bytes:
+    def _fail(self, failure: Exception) -> list[bytes]:
         """The app failed: a 500 if nothing of its response has left, else a cut-off (A23).
 
         Before the app started its response the exception is the host's, which answers and logs
         it. After that it goes through ``start_response``, which raises it if it is too late.
         """
-        able = answers_errors(self._environ)
-        if self._taken or (self._status is None and able) or (self._flushed and not able):
+        able = turns_errors_into_500(self._environ)
+        started = self._queue.status is not None
+        if self._queue.taken or (able and not started) or (self._phase == FLUSHED and not able):
             raise failure
         exc_info = (type(failure), failure, failure.__traceback__) if able else None
-        body = self._answer(500, exc_info)
-        when = "before" if self._status is None else "after"
+        body = answer_error(500, self._environ, self._start_response, exc_info)
+        when = "after" if started else "before"
         logger.error("the app failed %s it had started its response", when, exc_info=failure)
-        self._taken = len(body)
-        self._ended = True
+        self._phase = DONE
         return body
 
-    def _give_up(self) -> Iterable[bytes]:
-        """There is no response: the time was up, or the client went away before it."""
-        if not self._timed_out:
-            return [self._answer(499)]
-        limit = self._running.settings.response_timeout
+    def _no_response(self) -> list[bytes]:
+        """Answer in the app's place: the time was up, or the client went away before that."""
+        if self._queue.host != TIMED_OUT:
+            return answer_error(499, self._environ, self._start_response)
+        limit = self._instance.settings.response_timeout
         logger.error("the app sent no response within %s s (response_timeout)", limit)
-        return [self._answer(504)]
+        return answer_error(504, self._environ, self._start_response)
 
-    def _answer(self, status: int, exc_info: ExcInfo | None = None) -> bytes:
-        """Begin a small response for the app, and return its body (`http.error_response`)."""
-        is_head = self._environ["REQUEST_METHOD"] == "HEAD"
-        head, body = error_response(status, is_head=is_head)
-        line, fields = head.text
-        self._start_response(line, fields.copy(), exc_info)
-        return body
-
-    def _stalled(self) -> Exception:
-        if not self._timed_out:
+    def _broken_off(self) -> Exception:
+        """The error that ends a response whose rest will not come."""
+        if self._queue.host != TIMED_OUT:
             return client_gone()
-        limit = self._running.settings.stream_timeout
+        limit = self._instance.settings.stream_timeout
         return AppError(f"the app sent nothing for {limit} s in its response (stream_timeout)")
 
     def _read_file(self) -> bytes:
         """The next piece of a file that came after the head had to be told."""
-        piece = b"" if self._file is None else self._file.read(PIECE)
+        file = self._queue.file
+        piece = b"" if file is None else file.read(PIECE)
         if not piece:
             raise StopIteration
         return piece
 
-    def _leave(self) -> None:
-        """Tell an app that is not done that its client is gone: nobody takes its response."""
-        if not self._ended and self._failure is None and not self._gone:
-            self._gone = True
-            try:
-                self._running.thread.submit(self._hear_of_leaving)
-            except RuntimeError:
-                pass  # the loop has ended, and the app with it
+
+def answer_error(
+    error: BaseException | int,
+    environ: Environ,
+    start_response: StartResponse,
+    exc_info: ExcInfo | None = None,
+) -> list[bytes]:
+    """Answer with an error instead of the app's response; return the body."""
+    is_head = environ.get("REQUEST_METHOD") == "HEAD"
+    head, body = error_response(error, is_head=is_head)
+    status, headers = head.text
+    start_response(status, headers.copy(), exc_info)
+    return [body]

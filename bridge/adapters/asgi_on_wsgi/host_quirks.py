@@ -17,7 +17,7 @@ from bridge.loops.descriptors import input_ended
 from bridge.types import Environ
 
 
-def plain_socket(environ: Environ) -> Any | None:
+def cleartext_socket(environ: Environ) -> Any | None:
     """The client's socket, where the host gives it away and it carries no TLS."""
     given = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if given is None or hasattr(given, "cipher"):  # an SSLSocket: its bytes are not ours to read
@@ -27,7 +27,7 @@ def plain_socket(environ: Environ) -> Any | None:
 
 def websocket_socket(environ: Environ) -> Any | None:
     """The client's socket for a WebSocket to take over (A40); None where the host gives none."""
-    given = plain_socket(environ)
+    given = cleartext_socket(environ)
     if given is None and environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
         given = _pywsgi_socket(environ)
     return given
@@ -41,7 +41,7 @@ def _pywsgi_socket(environ: Environ) -> Any | None:
     return None if hasattr(given, "cipher") else given
 
 
-def giving_hosts(environ: Environ) -> str:
+def websocket_help(environ: Environ) -> str:
     """What to tell a client whose WebSocket this host cannot serve."""
     if environ.get("wsgi.url_scheme") == "https" and (
         "gunicorn.socket" in environ or "werkzeug.socket" in environ
@@ -57,7 +57,7 @@ def giving_hosts(environ: Environ) -> str:
     )
 
 
-def only_loads() -> bool:
+def only_loads_app() -> bool:
     """Whether this process loads the app for others to serve: a master that forks its workers.
 
     Gunicorn's loads it there with ``--preload`` (or to check its configuration, or from a script
@@ -77,7 +77,7 @@ def only_loads() -> bool:
     return True
 
 
-def answers_errors(environ: Environ) -> bool:
+def turns_errors_into_500(environ: Environ) -> bool:
     """Whether the host makes a 500 of an exception, and lets ``exc_info`` replace a response.
 
     uWSGI closes the connection without an answer instead, in both cases.
@@ -93,7 +93,7 @@ def client_is_gone(environ: Environ) -> bool:
     ask = environ.get("waitress.client_disconnected")
     if ask is not None:
         return bool(ask())
-    given = plain_socket(environ)
+    given = cleartext_socket(environ)
     return given is not None and has_ended(given)
 
 

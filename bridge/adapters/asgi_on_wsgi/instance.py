@@ -12,10 +12,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from bridge.asgi.lifespan import Lifespan, Mode
+from bridge.adapters.asgi_on_wsgi.settings import Settings
+from bridge.asgi.lifespan import Lifespan
 from bridge.errors import LifespanFailed
 from bridge.loops import thread as event_loop
 from bridge.loops.tasks import task_starter
@@ -26,27 +26,14 @@ from bridge.types import ASGIApp
 logger = logging.getLogger("bridge.error")
 
 #: Seconds that cancelled tasks have to clean up at the end.
-CANCEL_GRACE = 1.0
+CANCEL_GRACE: Final = 1.0
 #: The code that closes WebSockets at shutdown (RFC 6455 registry, "Service Restart").
-SERVICE_RESTART = 1012
+SERVICE_RESTART: Final = 1012
 #: Seconds between the first two cancellations of an app that swallows them, and at most.
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
 #: Seconds beyond `startup_timeout` after which a silent loop counts as blocked.
-LOOP_GRACE = 5.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of an adapter; see `AsgiToWsgi`."""
-
-    lifespan: Mode
-    startup_timeout: float | None
-    shutdown_timeout: float | None
-    response_timeout: float
-    stream_timeout: float
-    disconnect_grace: float
-    pathsend: bool
+LOOP_GRACE: Final = 5.0
 
 
 class Closable(Protocol):
@@ -56,14 +43,20 @@ class Closable(Protocol):
         """Begin its closing handshake."""
 
 
-class Running:
+#: The startup has not ended; requests are served; the startup has failed; it was shut down.
+STARTING, READY, FAILED, CLOSED = range(4)
+
+
+class AppInstance:
     """The app of one adapter, as it runs in one process."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        """Raises `Overloaded` if the event loop cannot be started now."""
         self.pid = os.getpid()
         self.app = app
         self.settings = settings
-        self.ready = False
+        #: Written on the loop's side.
+        self.phase = STARTING
         self.lifespan = Lifespan(
             app,
             mode=settings.lifespan,
@@ -83,19 +76,10 @@ class Running:
 
     # --------------------------------------------------------- the beginning
 
-    async def _start_up(self) -> None:
-        try:
-            await self.lifespan.startup()
-        except LifespanFailed as failed:
-            self._failure = failed
-            logger.error("%s", failed, exc_info=failed.__cause__)
-        else:
-            self.ready = True
-
     def wait_until_ready(self) -> None:
         """Start the app, if nobody has, and wait for the end of its startup. On a WSGI side.
 
-        Raises `LifespanFailed` where the startup failed, each time it is asked.
+        Raises `LifespanFailed` if the startup failed, each time it is called.
         """
         flag = waiter()
         self.thread.submit(lambda: self._when_started(flag.wake))
@@ -107,7 +91,7 @@ class Running:
             raise LifespanFailed(
                 f"the app's startup was not over after {limit} s: something blocks the event loop"
             )
-        if not self.ready:
+        if self.phase != READY:
             raise LifespanFailed("the app has been shut down; this process is ending")
 
     def _when_started(self, call: Callable[[], None]) -> None:
@@ -119,14 +103,24 @@ class Running:
         else:
             self._starting.add_done_callback(lambda _: call())
 
-    def give_back(self) -> None:
-        """Give the lease back where the app was never started."""
+    async def _start_up(self) -> None:
+        try:
+            await self.lifespan.startup()
+        except LifespanFailed as failed:
+            self._failure = failed
+            self.phase = FAILED
+            logger.error("%s", failed, exc_info=failed.__cause__)
+        else:
+            self.phase = READY
+
+    def release(self) -> None:
+        """Give the lease of the loop back; only for an app that was never started."""
         event_loop.release(self.thread)
 
     # --------------------------------------------------------- waiters
 
     def waiter(self) -> Waiter:
-        """What the caller, on a WSGI side, can wait with; one that was used before, if it may."""
+        """Return what the caller, on a WSGI side, can wait with; if possible, a used one."""
         if gevent_is_loaded():
             return waiter()
         try:
@@ -134,8 +128,8 @@ class Running:
         except IndexError:
             return ThreadWaiter()
 
-    def give_back_waiter(self, used: Waiter) -> None:
-        """Take a waiter that nobody waits with; that it may still be woken does no harm."""
+    def return_waiter(self, used: Waiter) -> None:
+        """Keep a waiter that nobody waits with; that it may still be woken does no harm."""
         if type(used) is ThreadWaiter:
             self._waiters.append(used)
 
@@ -182,7 +176,7 @@ class Running:
         self.thread.submit(begin)
         return flag.wait(timeout)
 
-    def abandon(self) -> None:
+    def close_soon(self) -> None:
         """Shut down soon; from any thread, a garbage collector's too."""
         if self.pid != os.getpid():
             return
@@ -208,7 +202,7 @@ class Running:
         except LifespanFailed as failed:
             logger.error("%s", failed, exc_info=failed.__cause__)
         finally:
-            self.ready = False
+            self.phase = CLOSED
             self.thread.forget(self)
             event_loop.release(self.thread)
 

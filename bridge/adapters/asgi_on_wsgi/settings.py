@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, get_args
 
-from bridge.adapters.asgi_on_wsgi.instance import Settings
 from bridge.arguments.checks import KINDS, Check, read_all
 from bridge.asgi.lifespan import Mode
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of an adapter; see `AsgiToWsgi`. Times in seconds."""
+
+    lifespan: Mode
+    startup_timeout: float | None
+    shutdown_timeout: float | None
+    response_timeout: float
+    stream_timeout: float
+    disconnect_grace: float
+    pathsend: bool
+
 
 _SECONDS = Check(kind=KINDS["Seconds"], least=0, zero="any")
 _CHECKS = {
@@ -21,7 +35,7 @@ _CHECKS = {
 
 
 def make_settings(**given: Any) -> Settings:
-    """The settings, checked; times that are None or 0 are no limits."""
+    """Check the settings; times that are None or 0 are no limits. Raises `ConfigError`."""
     read = read_all(_CHECKS, given, "AsgiToWsgi")
     return Settings(
         lifespan=read.get("lifespan", "auto"),

@@ -29,8 +29,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from bridge.adapters.asgi_on_wsgi.host_quirks import giving_hosts, has_ended, websocket_socket
-from bridge.adapters.asgi_on_wsgi.instance import Running
+from bridge.adapters.asgi_on_wsgi.host_quirks import has_ended, websocket_help, websocket_socket
+from bridge.adapters.asgi_on_wsgi.instance import AppInstance
 from bridge.adapters.asgi_on_wsgi.websocket_connection import Connection
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.messages import (
@@ -68,7 +68,9 @@ CLOSE_TIMEOUT = 15.0
 class WebSocketExchange:
     """One opening handshake, and the WebSocket that may come of it."""
 
-    def __init__(self, running: Running, environ: Environ, start_response: StartResponse) -> None:
+    def __init__(
+        self, running: AppInstance, environ: Environ, start_response: StartResponse
+    ) -> None:
         self._running = running
         self._environ = environ
         self._start_response = start_response
@@ -96,7 +98,7 @@ class WebSocketExchange:
         """Serve the WebSocket; gives a body where there is none, else raises at its end."""
         given = self._socket
         if given is None:
-            head, body = error_response(501, giving_hosts(self._environ))
+            head, body = error_response(501, websocket_help(self._environ))
             return self._refuse(*head.text, [body])
         response = _handshake(self._environ).accept(_request(self._environ))
         if response.status_code != 101:

@@ -342,8 +342,8 @@ class TestContentLength:
     @pytest.mark.parametrize(
         ("parts", "says"),
         [
-            ([body(b"abcd")], "4 bytes of body, where Content-Length leaves 3"),
-            ([body(b"ab", True), body(b"cd")], "2 bytes of body, where Content-Length leaves 1"),
+            ([body(b"abcd")], "4 bytes of body, but Content-Length leaves 3"),
+            ([body(b"ab", True), body(b"cd")], "2 bytes of body, but Content-Length leaves 1"),
             ([body(b"ab")], "ends 1 bytes short"),
             ([body(b"ab", True), END], "ends 1 bytes short"),
         ],

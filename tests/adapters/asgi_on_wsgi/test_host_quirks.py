@@ -8,7 +8,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from bridge.adapters.asgi_on_wsgi.host_quirks import client_is_gone, plain_socket, websocket_socket
+from bridge.adapters.asgi_on_wsgi.host_quirks import (
+    cleartext_socket,
+    client_is_gone,
+    websocket_socket,
+)
 from tests.adapters.asgi_on_wsgi.direct import environ, serve
 from tests.adapters.asgi_on_wsgi.test_app_side import START, body, sending, start
 
@@ -56,7 +60,7 @@ def test_socket_below_gevents_input() -> None:
     assert websocket_socket(made) is given
     assert websocket_socket({**made, "wsgi.input": SimpleNamespace(rfile=file)}) is given
     assert websocket_socket({**made, "wsgi.input": object()}) is None
-    assert plain_socket(made) is None
+    assert cleartext_socket(made) is None
 
 
 class TestUwsgi:

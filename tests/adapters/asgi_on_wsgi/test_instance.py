@@ -186,11 +186,11 @@ class TestLifespan:
         """A31: a request that comes too late is an error that says so."""
         adapter = AsgiToWsgi(hello)
         call(adapter)
-        running = adapter._running
-        assert running is not None
+        instance = adapter._instance
+        assert instance is not None
         other = event_loop.lease()  # so that the loop outlives the adapter
         assert adapter.close()
-        adapter._running = adapter._by_process[os.getpid()] = running
+        adapter._instance = adapter._by_process[os.getpid()] = instance
         error = call(adapter).error
         assert isinstance(error, LifespanFailed)
         assert "has been shut down" in str(error)
@@ -288,8 +288,8 @@ class TestNothingIsLeft:
         adapter = AsgiToWsgi(hello)
         for _ in range(20):
             call(adapter)
-        assert adapter._running is not None
-        assert not adapter._running.tasks
+        assert adapter._instance is not None
+        assert not adapter._instance.tasks
         assert adapter.close()
 
 
