@@ -1,14 +1,17 @@
-"""The server's loop: what an app sees of it before it runs (S65)."""
+"""The server's loop: what an app sees of it before it runs, and how it ends (S65, P2)."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from bridge.errors import ConfigError
 from bridge.server import Config, Server, serve
+from bridge.server.lifecycle.loop import complete, own_loop
+from bridge.server.lifecycle.orders import Orders
 from tests.conftest import StartHost
 from tests.support.hosts import bridge
 from tests.support.raw import Client
@@ -93,3 +96,90 @@ def test_a_loop_that_runs_already() -> None:
                 run()
 
     asyncio.run(main())
+
+
+# ------------------------------------------------------------- its end
+
+
+def orders(seconds: float) -> Orders:
+    """Orders of a server that has stopped, with so much time left."""
+    made = Orders(Config())
+    made.stop_within(seconds)
+    return made
+
+
+def test_a_loop_ends_with_its_tasks() -> None:
+    """P2: what an app has left on the loop is cancelled and cleans up, and the loop is closed."""
+    seen: list[str] = []
+
+    async def left_behind() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            seen.append("cleaned up")
+
+    async def main() -> asyncio.Task[None]:
+        task = asyncio.ensure_future(left_behind())
+        await asyncio.sleep(0)
+        return task
+
+    told = orders(10)
+    with own_loop(told) as loop:
+        told.loop = loop
+        task = complete(loop, main())
+    assert seen == ["cleaned up"]
+    assert task.cancelled()
+    assert loop.is_closed()
+    assert told.loop is None
+
+
+# asyncio's own thread, which waits for that one, finds the loop closed at last.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("cut", [False, True], ids=["no time", "cut"])
+def test_a_thread_that_hangs(cut: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """P2: it is left behind when time is over, or when somebody says so meanwhile."""
+    before, go_on = threading.enumerate(), threading.Event()
+    told = orders(30 if cut else 0)
+
+    async def main() -> None:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def hangs() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            go_on.wait(30)
+
+        loop.run_in_executor(None, hangs)
+        await begun.wait()
+        if cut:
+            loop.call_later(0.05, told.cut.set)
+
+    try:
+        with own_loop(told) as loop:
+            complete(loop, main())
+        assert "left threads behind that the app has started and that do not end" in caplog.text
+    finally:
+        go_on.set()
+        for thread in threading.enumerate():
+            if thread not in before:
+                thread.join(20)
+
+
+def test_a_task_that_exits() -> None:
+    """S14: `SystemExit` of an app's task ends that task only; that of the server ends the run."""
+
+    async def exits() -> None:
+        raise SystemExit(3)
+
+    async def main() -> str:
+        task = asyncio.ensure_future(exits())
+        await asyncio.wait([task])
+        with pytest.raises(SystemExit):
+            task.result()
+        return "served"
+
+    with own_loop(orders(1)) as loop:
+        assert complete(loop, main()) == "served"
+        with pytest.raises(SystemExit):
+            complete(loop, exits())

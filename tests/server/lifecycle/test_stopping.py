@@ -1,391 +1,435 @@
-"""Start and stop of the server process: lifespan, banner, signals (P2, S40, S51)."""
+"""The steps of a stop, in one process: what is waited for, what is cut, and what is said (P2)."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import time
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from bridge import WsgiToAsgi
 from bridge.server import Config, Server
-from tests.conftest import StartHost
-from tests.support.hosts import Host, bridge, free_port
-from tests.support.raw import Client, Closed, request
-from tests.support.waiting import eventually
-from tests.support.websocket import WebSocket
+from bridge.server.lifecycle import stopping
+from bridge.server.lifecycle.stopping import unless
+from tests.support.raw import request
+from tests.support.websocket import KEY
 
-ASGI = "tests.support.apps.http_rules:app"
-WSGI = "tests.support.apps.wsgi_ways:app"
-BOTH = pytest.mark.parametrize("app", [ASGI, WSGI], ids=["asgi", "wsgi"])
-STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def tell(host: Host, number: signal.Signals) -> None:
-    os.kill(host.process.pid, number)
+# ------------------------------------------------------------- work that may be given up
 
 
-def refuses(host: Host) -> bool:
-    """Whether nobody listens any more."""
-    try:
-        host.connect().close()
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:
-        pass  # the listener was closed in this very moment: look again
-    return False
+async def finished() -> None:
+    await asyncio.sleep(0)
 
 
-# ------------------------------------------------------------- stopping
-
-
-@STOPS
-@BOTH
-def test_idle_server_stops_at_once(start_host: StartHost, app: str, number: signal.Signals) -> None:
-    """P2: an idle server ends at once, with 0; idle connections are closed, none has to wait."""
-    host = start_host(bridge(app, "--no-access-log"))
-    clients = [Client(host.connect()) for _ in range(20)]
-    for client in clients[:10]:
-        assert client.get("/").status == 200
-    begun = time.monotonic()
-    tell(host, number)
-    assert host.process.wait(10) == 0
-    # The rule says 0.3 s; the bound here is for a machine that is busy with other tests.
-    assert time.monotonic() - begun < 3
-    for client in clients:
-        assert client.is_closed()
-        client.sock.close()
-
-
-@BOTH
-def test_requests_in_flight_are_answered(start_host: StartHost, app: str) -> None:
-    """P2: what is in flight is finished, with Connection: close; nobody new is let in."""
-    host = start_host(bridge(app, "--no-access-log"))
-    waiting, streaming, uploading = (Client(host.connect()) for _ in range(3))
-    waiting.send(request("/sleep?1.5"))
-    streaming.send(request("/sleep?1.4"))
-    uploading.send(request("/length", "Content-Length: 6", method="POST") + b"abc")
-    with Client(host.connect()) as client:
-        client.get("/")  # so that the others have been read
-    tell(host, signal.SIGTERM)
-    eventually(lambda: refuses(host))
-    uploading.send(b"def")
-    for client, body in ((waiting, None), (streaming, None), (uploading, b"6")):
-        response = client.response()
-        assert (response.status, response.closes) == (200, True)
-        assert body in (None, response.body)
-        assert client.is_closed()
-        client.sock.close()
-    assert host.process.wait(10) == 0
-
-
-def test_streams_in_flight_are_finished(start_host: StartHost) -> None:
-    """P2: a stream that has begun goes on to its end."""
-    host = start_host(bridge(ASGI, "--no-access-log"))
-    with Client(host.connect()) as client:
-        client.send(request("/drip?15"))
-        client.sock.recv(1)
-        tell(host, signal.SIGTERM)
-        assert client.everything().endswith(b"\r\n0\r\n\r\n")
-    assert host.process.wait(10) == 0
-
-
-@BOTH
-def test_pipelined_requests_at_the_end(start_host: StartHost, app: str) -> None:
-    """P2: of pipelined requests the one in flight is answered, and says that it is the last."""
-    host = start_host(bridge(app, "--no-access-log"))
-    with Client(host.connect()) as client:
-        client.send(request("/sleep?0.5") + request("/") * 3)
-        with Client(host.connect()) as other:
-            other.get("/")
-        tell(host, signal.SIGTERM)
-        assert client.response().closes
-        assert client.is_closed()
-
-
-@BOTH
-def test_grace_has_an_end(start_host: StartHost, app: str) -> None:
-    """P2: after --timeout-graceful-shutdown what is still in flight is cut; the exit code is 0."""
-    host = start_host(bridge(app, "--no-access-log", "--timeout-graceful-shutdown=0.5"))
-    with Client(host.connect()) as client:
-        client.send(request("/hold"))
-        with Client(host.connect()) as other:
-            other.get("/")
-        tell(host, signal.SIGTERM)
-        with pytest.raises((Closed, ConnectionResetError)):
-            client.response()
-    assert host.process.wait(10) == 0
-    assert "cut 1 request that was still busy" in host.log()
-
-
-@BOTH
-def test_second_signal_cuts(start_host: StartHost, app: str) -> None:
-    """P2: a second SIGINT cuts what the first one waits for."""
-    host = start_host(bridge(app, "--no-access-log"))
-    with Client(host.connect()) as client:
-        client.send(request("/hold"))
-        with Client(host.connect()) as other:
-            other.get("/")
-        tell(host, signal.SIGINT)
-        eventually(lambda: refuses(host))
-        tell(host, signal.SIGINT)
-        with pytest.raises((Closed, ConnectionResetError)):
-            client.response()
-    assert host.process.wait(5) == 0
-
-
-def test_shutdown_of_the_lifespan(start_host: StartHost) -> None:
-    """P2: the app's lifespan is shut down when the last answer has left."""
-    host = start_host(bridge(ASGI, "--no-access-log"))
-    with Client(host.connect()) as client:
-        client.send(request("/sleep?0.3"))
-        with Client(host.connect()) as other:
-            other.get("/")
-        tell(host, signal.SIGTERM)
-        assert client.response().body == b"slept"
-    assert host.process.wait(10) == 0
-    assert "lifespan shutdown ran" in host.log()
-
-
-# ------------------------------------------------------------- work after the response
-
-WORK = "tests.support.apps.stopping"
-PLACES = pytest.mark.parametrize(
-    ("app", "place"),
-    [("asgi", ""), ("both", "/wsgi"), ("greenlets", "/wsgi")],
-    ids=["asgi", "thread", "greenlet"],
-)
-
-
-@PLACES
-def test_work_after_the_response_is_finished(start_host: StartHost, app: str, place: str) -> None:
-    """P2: what a handler does after its response is waited for, and lifespan ends after it."""
-    host = start_host(bridge(f"{WORK}:{app}", "--no-access-log"))
-    with Client(host.connect()) as client:
-        assert client.get(f"{place}/work").body == b"taken"
-    tell(host, signal.SIGTERM)
-    assert host.process.wait(15) == 0
-    assert "done: the pool is open\n" in host.log()
-    assert "cleaned: the pool is open\n" in host.log()
-    assert "Traceback" not in host.log()
-
-
-@PLACES
-def test_work_after_the_response_is_cut(start_host: StartHost, app: str, place: str) -> None:
-    """P2: after the grace it is cancelled, cleans up, and only then lifespan ends."""
-    grace = "--timeout-graceful-shutdown=0.4"
-    host = start_host(bridge(f"{WORK}:{app}", "--no-access-log", grace))
-    with Client(host.connect()) as client:
-        assert client.get(f"{place}/hang").body == b"taken"
-    tell(host, signal.SIGTERM)
-    assert host.process.wait(15) == 0
-    assert "cleaned: the pool is open\n" in host.log()
-    assert "done" not in host.log()
-    assert "is still busy (at most 0.4 s; CTRL+C again cuts it)" in host.log()
-    if not place:  # what a WSGI app raises is told as ever
-        assert "Traceback" not in host.log()
-
-
-def test_streams_are_cut_before_the_lifespan_ends(start_host: StartHost) -> None:
-    """P2: the handlers of connections that are cut have ended when lifespan's shutdown runs."""
-    grace = "--timeout-graceful-shutdown=0.3"
-    host = start_host(bridge(f"{WORK}:asgi", "--no-access-log", grace))
-    with Client(host.connect()) as client:
-        client.send(request("/stream"))
-        client.sock.recv(1)
-        tell(host, signal.SIGTERM)
-        assert host.process.wait(15) == 0
-    assert "cleaned: the pool is open\n" in host.log()
-    assert "cut 1 request that was still busy" in host.log()
-
-
-def test_work_after_a_websocket_is_finished(start_host: StartHost) -> None:
-    """P2: a WebSocket is told 1012, and what its handler does then is waited for."""
-    host = start_host(bridge(f"{WORK}:asgi", "--no-access-log"))
-    with WebSocket(host.connect()) as client:
-        assert client.shake_hands("/").status == 101
-        tell(host, signal.SIGTERM)
-        assert client.read_close_frame()[0] == 1012
-    assert host.process.wait(15) == 0
-    for said in ("told 1012", "done", "cleaned"):
-        assert f"{said}: the pool is open\n" in host.log()
-
-
-def test_work_after_a_websocket_is_cut(start_host: StartHost) -> None:
-    """P2: it is cancelled once, and what it does then to clean up is not cancelled again."""
-    grace = "--timeout-graceful-shutdown=0.3"
-    host = start_host(bridge(f"{WORK}:asgi", "--no-access-log", grace))
-    with WebSocket(host.connect()) as client:
-        assert client.shake_hands("/").status == 101
-        tell(host, signal.SIGTERM)
-        assert host.process.wait(15) == 0
-    assert "cleaned: the pool is open\n" in host.log()
-    assert "done" not in host.log()
-
-
-def test_a_head_that_is_half_sent(start_host: StartHost) -> None:
-    """P2: whoever has sent half a request head holds the stop for two seconds, not for ten."""
-    host = start_host(bridge(ASGI, "--no-access-log", "--timeout-header=60"))
-    with Client(host.connect()) as client:
-        client.send(b"GET / HTTP/1.1\r\nHo")
-        with Client(host.connect()) as other:
-            other.get("/")  # so that the half has been read
-        tell(host, signal.SIGTERM)
-        assert host.process.wait(15) == 0
-
-
-# ------------------------------------------------------------- lifespan
-
-
-def run(app: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """The server, to its end."""
-    command = bridge(f"tests.support.apps.http_rules:{app}", *options)
-    argv = [word.replace("{port}", str(free_port())) for word in command.argv]
-    return subprocess.run(argv, cwd=command.cwd, capture_output=True, text=True, timeout=60)
-
-
-def test_failed_startup() -> None:
-    """S40: an app that reports a failed startup: exit code 3, with its message, no listening."""
-    done = run("fails_to_start")
-    assert done.returncode == 3
-    assert "the database is away" in done.stderr
-    assert "running on" not in done.stderr
-
-
-def test_startup_that_hangs() -> None:
-    """S40: an app that does not answer in time: exit code 3."""
-    done = run("hangs_at_start", "--timeout-startup=0.5")
-    assert done.returncode == 3
-    assert "startup" in done.stderr
-
-
-@pytest.mark.parametrize("starts", [False, True], ids=["while it starts", "while it serves"])
-def test_serve_that_is_cancelled(starts: bool) -> None:
-    """P2: a program that cancels `serve` has no server left: no app that starts, no listener."""
-    told: list[str] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        try:
-            told.append((await receive())["type"])
-            if starts:
-                await send({"type": "lifespan.startup.complete"})
-            told.append((await receive())["type"])
-            await send({"type": "lifespan.shutdown.complete"})
-        except asyncio.CancelledError:
-            told.append("cancelled")
-            raise
-
+def run(test: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        server = Server(Config(app=app, port=0))
-        task = asyncio.ensure_future(server.serve())
-        while not (server.addresses if starts else told):
-            await asyncio.sleep(0.01)
-            assert not task.done()
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-        assert told == ["lifespan.startup", "lifespan.shutdown" if starts else "cancelled"]
-        assert not server.addresses
+        await test(asyncio.Event())
+        await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
 
 
-def test_stop_that_is_cancelled() -> None:
-    """P2: who cancels `serve` again while it stops cuts what is in flight, and nothing is left."""
-    told: list[str] = []
+def test_work_is_done_unless_told() -> None:
+    """P2: work that ends is done, and raises what it raises."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def wrong() -> None:
+        raise LookupError
+
+    async def test(told: asyncio.Event) -> None:
+        assert await unless(told, finished())
+        with pytest.raises(LookupError):
+            await unless(told, wrong())
+
+    run(test)
+
+
+@pytest.mark.parametrize("way", ["told", "told before", "timeout", "cancelled"])
+def test_work_is_given_up(way: str) -> None:
+    """P2: it begins all the same, and cleans up, if its time is over or it is given up."""
+    seen: list[str] = []
+
+    async def work() -> None:
+        seen.append("begun")
         try:
-            if scope["type"] == "lifespan":
-                await receive()
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                told.append("asked")
             await asyncio.Event().wait()
         finally:
-            told.append(f"end of {scope['type']}")
+            await asyncio.sleep(0)
+            seen.append("cleaned up")
+
+    async def test(told: asyncio.Event) -> None:
+        if way == "told before":
+            told.set()
+        timeout = 0.01 if way == "timeout" else None
+        task = asyncio.ensure_future(unless(told, work(), timeout=timeout))
+        await asyncio.sleep(0)
+        if way == "told":
+            told.set()
+        elif way == "cancelled":
+            task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() if way == "cancelled" else task.result() is False
+        assert seen == ["begun", "cleaned up"]
+
+    run(test)
+
+
+# ------------------------------------------------------------- a server that stops
+
+
+class App:
+    """An app of which a test says what it does; `begun` is set when it is asked for something."""
+
+    def __init__(self, work: Callable[[App, Any], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.seen: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.receive = receive
+        self.begun.set()
+        try:
+            await self._work(self, send)
+        except asyncio.CancelledError:
+            self.seen.append("cancelled")
+            raise
+        finally:
+            self.seen.append("ended")
+
+
+async def answer(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
+async def waits(app: App, send: Any) -> None:
+    await app.go_on.wait()
+    await answer(send)
+
+
+async def works_after_its_answer(app: App, send: Any) -> None:
+    await answer(send)
+    await app.go_on.wait()
+
+
+@asynccontextmanager
+async def serving(app: Any, **settings: Any) -> AsyncIterator[Server]:
+    """A server that listens; a test stops it."""
+    server = Server(Config(app=app, port=0, lifespan="off", access_log=False, **settings))
+    await server.start()
+    yield server
+    assert not server.state.connections
+    assert not server.state.tasks
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def connect(server: Server, *sent: bytes) -> Streams:
+    host, port = server.addresses[0]
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"".join(sent))
+    return reader, writer
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture(autouse=True)
+def _log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bridge.error")
+
+
+def test_idle_connections_are_closed(caplog: pytest.LogCaptureFixture) -> None:
+    """P2: at once, and nothing is said of them."""
 
     async def main() -> None:
-        server = Server(Config(app=app, port=0))
-        task = asyncio.ensure_future(server.serve())
-        while not server.addresses:
-            await asyncio.sleep(0.01)
-        reader, writer = await asyncio.open_connection(*server.addresses[0])
-        writer.write(request("/"))
-        while not told:
-            await asyncio.sleep(0.01)
-        task.cancel()
-        while server.addresses:
-            await asyncio.sleep(0.01)
-        assert not task.done()  # it waits for the request
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-        assert told == ["asked", "end of http", "end of lifespan"]
-        with pytest.raises(ConnectionError):
-            await reader.readexactly(1)
-        writer.close()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        app = App(waits)
+        async with serving(app) as server:
+            reader, writer = await connect(server)
+            while not server.state.connections:
+                await asyncio.sleep(0)
+            await server.stop()
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(main())
+    assert said(caplog).endswith("stopped")
+    assert "busy" not in said(caplog)
+
+
+def test_what_is_in_flight_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """P2: with Connection: close; what is waited for is said once."""
+
+    async def main() -> None:
+        app = App(waits)
+        async with serving(app) as server:
+            reader, writer = await connect(server, request("/"))
+            await app.begun.wait()
+            ending = asyncio.ensure_future(server.stop(20))
+            while "busy" not in said(caplog):
+                await asyncio.sleep(0.001)
+            app.go_on.set()
+            answer = await reader.read()
+            assert b"connection: close" in answer
+            assert b"done" in answer
+            writer.close()
+            await ending
+
+    asyncio.run(main())
+    assert said(caplog).count("stopping: 1 request is still busy (at most 20 s; CTRL+C again") == 1
+    assert "cut" not in said(caplog).replace("cuts", "")
+
+
+@pytest.mark.parametrize("more", [b"", request("/again")], ids=["alone", "pipelined"])
+def test_a_response_that_said_keep_alive(more: bytes) -> None:
+    """P2: its connection ends with it too, or with the request that was pipelined behind it."""
+
+    async def begins(app: App, send: Any) -> None:
+        if app.go_on.is_set():
+            await answer(send)
+            return
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"so", "more_body": True})
+        await app.go_on.wait()
+        await send({"type": "http.response.body", "body": b"far"})
+
+    async def main() -> None:
+        app = App(begins)
+        async with serving(app) as server:
+            reader, writer = await connect(server, request("/"), more)
+            seen = await reader.readuntil(b"so\r\n")
+            assert b"connection: close" not in seen
+            ending = asyncio.ensure_future(server.stop(20))
+            while server.addresses or not server.state.retiring:
+                await asyncio.sleep(0)
+            await asyncio.sleep(2 * stopping.ARRIVAL_GRACE)  # it has been told by now, or soon
+            app.go_on.set()
+            rest = await reader.read()
+            assert (b"connection: close" in rest, b"done" in rest) == (bool(more), bool(more))
+            writer.close()
+            await ending
 
     asyncio.run(main())
 
 
-def test_lifespan_that_is_not_known(start_host: StartHost) -> None:
-    """S40: an app that knows no lifespan: `auto` goes on, `on` does not, `off` never asks."""
-    done = run("raises_at_start", "--lifespan=on")
-    assert done.returncode == 3
-    assert "I know no lifespan" in done.stderr
-    for mode in ("auto", "off"):
-        host = start_host(bridge(f"{ASGI[:-4]}:raises_at_start", f"--lifespan={mode}"))
-        with Client(host.connect()) as client:
-            assert client.get("/").status == 500
+def test_a_rest_of_a_body_is_not_waited_for() -> None:
+    """P2: a connection on which nothing but an unread body is to come is closed."""
+
+    async def main() -> None:
+        app = App(works_after_its_answer)
+        app.go_on.set()
+        async with serving(app) as server:
+            head = request("/", "Content-Length: 30000", method="POST")
+            reader, writer = await connect(server, head)
+            await reader.readuntil(b"done")
+            await server.stop(20)
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(main())
 
 
-def test_failed_shutdown(start_host: StartHost) -> None:
-    """S40: a failed shutdown is reported with the app's message."""
-    host = start_host(bridge(f"{ASGI[:-4]}:fails_to_stop"))
-    tell(host, signal.SIGTERM)
-    host.process.wait(10)
-    assert "could not say goodbye" in host.log()
+def test_half_a_head_has_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P2: whoever has sent half a request head holds the stop for `HEAD_GRACE`, not longer."""
+    monkeypatch.setattr(stopping, "HEAD_GRACE", 0.1)
+
+    async def main() -> None:
+        app = App(waits)
+        async with serving(app) as server:
+            reader, writer = await connect(server, b"GET / HTTP/1.1\r\nHo")
+            while not server.state.connections:
+                await asyncio.sleep(0)
+            await server.stop(20)
+            assert server.state.late
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(main())
 
 
-def test_told_to_stop_while_starting() -> None:
-    """P2: a server whose app hangs at startup can be stopped."""
-    command = bridge(f"{ASGI[:-4]}:hangs_at_start", "--log-level=debug")
-    argv = [word.replace("{port}", str(free_port())) for word in command.argv]
-    with subprocess.Popen(argv, cwd=command.cwd, stderr=subprocess.PIPE) as process:
-        # Its handler for the signal is there as soon as it has one for SIGUSR2, too.
-        status = f"/proc/{process.pid}/status"
-        eventually(lambda: caught(status, signal.SIGUSR2), timeout=20)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+# ------------------------------------------------------------- cutting
 
 
-def caught(status: str, number: signal.Signals) -> bool:
-    """Whether the process handles the signal (Linux)."""
-    with open(status) as file:
-        mask = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
-    return bool(mask >> (number - 1) & 1)
+@pytest.mark.parametrize("impatient", [False, True])
+def test_a_request_is_cut(impatient: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """P2: after the grace, or when somebody says so: its app is cancelled, and has ended."""
+
+    async def main() -> None:
+        app = App(waits)
+        async with serving(app) as server:
+            reader, writer = await connect(server, request("/"))
+            await app.begun.wait()
+            ending = asyncio.ensure_future(server.stop(20 if impatient else 0.05))
+            if impatient:
+                await asyncio.sleep(0)
+                server.orders.cut.set()
+            await ending
+            assert app.seen == ["cancelled", "ended"]
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
+
+    asyncio.run(main())
+    assert "cut 1 request that was still busy" in said(caplog)
 
 
-# ------------------------------------------------------------- what it says
+def test_work_after_a_response(caplog: pytest.LogCaptureFixture) -> None:
+    """P2: it is waited for, under its own name, and cut at the end."""
+
+    async def main(grace: float) -> None:
+        app = App(works_after_its_answer)
+        async with serving(app) as server:
+            reader, writer = await connect(server, request("/"))
+            await reader.readuntil(b"done")
+            ending = asyncio.ensure_future(server.stop(grace))
+            if grace > 1:
+                while "busy" not in said(caplog):
+                    await asyncio.sleep(0.001)
+                app.go_on.set()
+            await ending
+            assert app.seen[-1] == "ended"
+            writer.close()
+
+    asyncio.run(main(20))
+    assert "stopping: 1 background task is still busy" in said(caplog)
+    assert "cut 1" not in said(caplog)
+    asyncio.run(main(0.05))
+    assert "cut 1 background task that was still busy" in said(caplog)
 
 
-@BOTH
-def test_figures(start_host: StartHost, app: str) -> None:
-    """W52: SIGUSR2 writes connections, requests and the figures of each pool to the log."""
-    host = start_host(bridge(app, "--no-access-log"))
-    with Client(host.connect()) as client:
-        for _ in range(3):
-            client.get("/")
-        wanted = ["3 requests served", *(["served=3"] if app == WSGI else [])]
+def test_a_task_that_cannot_be_cancelled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P2: it is left behind after a moment, with an error in the log."""
+    monkeypatch.setattr(stopping, "CANCEL_GRACE", 0.05)
+    go_on = asyncio.Event()
 
-        def said() -> bool:
-            tell(host, signal.SIGUSR2)
-            return all(words in host.log() for words in wanted)
+    async def stubborn(app: App, send: Any) -> None:
+        await answer(send)
+        while not go_on.is_set():
+            try:
+                await go_on.wait()
+            except asyncio.CancelledError:
+                continue
 
-        eventually(said)
+    async def main() -> None:
+        app = App(stubborn)
+        async with serving(app) as server:
+            reader, writer = await connect(server, request("/"))
+            await reader.readuntil(b"done")
+            await server.stop(0.05)
+            assert app.seen == []
+            go_on.set()
+            await asyncio.wait(server.state.tasks)
+            writer.close()
+
+    asyncio.run(main())
+    assert "1 task went on after being cancelled: left behind" in said(caplog)
+
+
+# ------------------------------------------------------------- WSGI
+
+
+class Iterable:
+    """A body that is closed only when it may be."""
+
+    def __init__(self, may_close: threading.Event) -> None:
+        self._may_close = may_close
+        self._parts = iter([b"done"])
+
+    def __iter__(self) -> Iterable:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
+
+    def close(self) -> None:
+        self._may_close.wait(20)
+
+
+@pytest.mark.parametrize("grace", [20, 0.05], ids=["waited for", "cut"])
+def test_a_call_that_has_answered(grace: float, caplog: pytest.LogCaptureFixture) -> None:
+    """P2: a WSGI app that still runs, and has no client any more, is waited for all the same."""
+    may_close = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", "4"), ("Connection", "close")])
+        return Iterable(may_close)
+
+    async def main() -> None:
+        async with serving(WsgiToAsgi(app)) as server:
+            reader, writer = await connect(server, request("/", "Connection: close"))
+            assert (await reader.read()).endswith(b"done")
+            writer.close()
+            while server.state.connections:
+                await asyncio.sleep(0.001)
+            ending = asyncio.ensure_future(server.stop(grace))
+            if grace > 1:
+                while "busy" not in said(caplog):
+                    await asyncio.sleep(0.001)
+                may_close.set()
+            await ending
+            may_close.set()
+
+    asyncio.run(main())
+    assert ("cut 1 call of a WSGI app that was still busy" in said(caplog)) == (grace < 1)
+    if grace > 1:
+        assert "stopping: 1 call of a WSGI app is still busy" in said(caplog)
+
+
+def test_several_kinds_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """P2: each of what is in flight is counted by its name: requests of both kinds, WebSockets."""
+
+    async def websocket(app: App, send: Any) -> None:
+        await app.receive()
+        await send({"type": "websocket.accept"})
+        await app.go_on.wait()
+
+    go_on = threading.Event()
+
+    def calls(environ: Any, start_response: Any) -> Any:
+        go_on.wait(20)
+        start_response("200 OK", [])
+        return [b"done"]
+
+    async def main() -> None:
+        from bridge import Dispatcher
+
+        http, sockets = App(waits), App(websocket)
+        mounted = Dispatcher({"/http": http, "/ws": sockets, "/wsgi": WsgiToAsgi(calls)})
+        async with serving(mounted) as server:
+            fields = (
+                "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+                f"Sec-WebSocket-Key: {KEY}",
+            )  # fmt: skip
+            clients = [
+                await connect(server, request("/http")),
+                await connect(server, request("/ws", *fields)),
+                await connect(server, request("/wsgi")),
+                await connect(server),
+            ]
+            await http.begun.wait()
+            await clients[1][0].readuntil(b"\r\n\r\n")
+            (runner,) = (each.stats for _, each in stopping.runners_of(server.app))
+            while not runner().busy or len(server.state.connections) < 4:
+                await asyncio.sleep(0.001)
+            ending = asyncio.ensure_future(server.stop(20))
+            while "busy" not in said(caplog):
+                await asyncio.sleep(0.001)
+            for event in (http.go_on, sockets.go_on, go_on):
+                event.set()
+            for _, writer in clients:
+                writer.close()
+            await ending
+
+    asyncio.run(main())
+    assert "stopping: 2 requests and 1 WebSocket are still busy (at most 20 s" in said(caplog)
