@@ -109,12 +109,13 @@ class AsgiToWsgi:
                 "this WSGI app was called on the event loop that its ASGI app needs; call it "
                 "from a thread, or await the ASGI app itself"
             )
-        if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
-            # The `websockets` library takes 4 MB and some 20 ms to load: for the first handshake.
-            from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
-
-            return WebSocketExchange(instance, environ, start_response).respond()
         try:
+            if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
+                # The `websockets` library takes 4 MB and some 20 ms: for the first handshake.
+                from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
+
+                websocket = WebSocketExchange(instance, environ, start_response)
+                return websocket.respond()
             exchange = HttpExchange(instance, environ, start_response)
         except RequestError as error:
             return answer_error(error, environ, start_response)

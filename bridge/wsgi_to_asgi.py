@@ -288,7 +288,7 @@ class WsgiToAsgi:
         del environ["bridge.disconnected"]  # a place that only HTTP fills
         # Loaded where it is used: plain HTTP apps do without the library.
         module = import_module("bridge.adapters.wsgi_on_asgi.websocket")
-        await module.Conversation(scope, receive, send).run(self.app, environ)
+        await module.SocketRelay(scope, receive, send).run(self.app, environ)
 
     # --------------------------------------------------------- lifespan
 

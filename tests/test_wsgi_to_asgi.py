@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import bridge
-from bridge.adapters.wsgi_on_asgi.websocket import Refusal
+from bridge.adapters.wsgi_on_asgi.websocket import CLOSED, OPEN, RejectionSink
 from bridge.errors import ClientDisconnected, ConfigError, UnsupportedScope
 from bridge.runners.base import occupied_runners
 from bridge.types import Environ, Message, StartResponse, WSGIApp
@@ -915,10 +915,10 @@ def test_how_an_app_says_that_it_took_the_connection_over(
     error: Exception, closed: bool, told: bool
 ) -> None:
     """W60: by a ConnectionError, which is no error of it while it has the WebSocket."""
-    refusal = Refusal()
+    refusal = RejectionSink()
     assert refusal.failed(error)
     assert refusal.take_failure() is error  # it has none
-    refusal.accepted, refusal.closed = True, closed
+    refusal.phase = CLOSED if closed else OPEN
     assert refusal.failed(error)
     assert (refusal.take_failure() is error, refusal.taken_over) == (told, not told)
 

@@ -98,10 +98,10 @@ class Frames:
         self._protocol = protocol
         self._max_message = max_message
         self._max_frame = max_frame
-        #: The longest frame that `parse_single` takes, header included.
-        self._short = 6 + min(125, max_frame or 125, max_message or 125)
         # The peer masks its frames if it is the client.
         masked = protocol.side is Side.SERVER
+        #: The longest frame that `parse_single` takes, header included; 0: none.
+        self._short = 6 + min(125, max_frame or 125, max_message or 125) if masked else 0
         self._mask_bit = _MASKED if masked else 0
         #: A frame that is sent is more than a header and the payload.
         self._encodes_fully = bool(protocol.extensions) or not masked

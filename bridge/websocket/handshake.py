@@ -23,6 +23,7 @@ from bridge.errors import IllegalMessage, RequestError
 from bridge.http.headers import is_token
 from bridge.http.response_fields import as_fields, raw_fields
 from bridge.types import Message, RawHeaders
+from bridge.websocket.frames import Frames
 
 #: The library's protocol logs here; each frame at debug level.
 logger = logging.getLogger("bridge.websocket")
@@ -63,6 +64,12 @@ class Handshake:
     accept: str
     extensions: str | None
     subprotocols: list[str]
+    max_message: int
+    max_frame: int
+
+    def frames(self) -> Frames:
+        """The frames of the WebSocket, once it is accepted."""
+        return Frames(self.protocol, self.max_message, self.max_frame)
 
     def response(self, message: Message, default_fields: bytes) -> bytes:
         """The head of the 101 that a ``websocket.accept`` asks for, blank line included.
@@ -109,12 +116,13 @@ def _own_lines(headers: RawHeaders) -> list[bytes]:
 class HandshakeParser:
     """Checks the requests for WebSockets; one object serves all connections.
 
-    `max_message` is the most bytes of a message, and `compress` says whether permessage-deflate
-    (RFC 7692) is offered.
+    `max_message` and `max_frame` are the most bytes of each (of a frame, 0: any); `compress` says
+    whether permessage-deflate (RFC 7692) is offered.
     """
 
-    def __init__(self, max_message: int, *, compress: bool) -> None:
+    def __init__(self, max_message: int, *, max_frame: int = 0, compress: bool) -> None:
         self._max_message = max_message
+        self._max_frame = max_frame
         self._extensions: list[ServerExtensionFactory] = []
         if compress:
             # Windows of 4 KiB: 32 KiB of memory for each connection, not 300.
@@ -153,7 +161,14 @@ class HandshakeParser:
             accept, extensions, _ = protocol.process_request(Request("/", fields))
         except InvalidHandshake as error:
             raise RequestError(f"malformed WebSocket handshake: {error}") from None
-        return Handshake(protocol, accept, extensions, _subprotocols(fields))
+        return Handshake(
+            protocol,
+            accept,
+            extensions,
+            _subprotocols(fields),
+            self._max_message,
+            self._max_frame,
+        )
 
 
 def _subprotocols(fields: Headers) -> list[str]:

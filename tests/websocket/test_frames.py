@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Close
-from websockets.protocol import State
+from websockets.protocol import Protocol, Side, State
 from websockets.server import ServerProtocol
 
 from bridge.errors import IllegalMessage
@@ -307,6 +309,54 @@ def test_what_is_inflated_is_limited() -> None:
 # ------------------------------------------------------------- what goes out
 
 
+@pytest.mark.parametrize("size", [0, 125, 126, 16383, 16384, 65535, 65536])
+def test_messages_that_go_out(size: int) -> None:
+    """S20: text and bytes-like objects as one frame each; large ones without a copy."""
+    for text, data, payload in (
+        ("x" * size, None, b"x" * size),
+        (None, bytes(size), bytes(size)),
+        (None, bytearray(size), bytes(size)),
+        (None, memoryview(bytes(size)), bytes(size)),
+    ):
+        encoded = frames_of().encode(text, data)
+        assert isinstance(encoded, tuple) is (size >= 16384)
+        whole = encoded if isinstance(encoded, bytes) else b"".join(encoded)
+        assert whole == frame_header(BINARY if text is None else TEXT, size) + payload
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "said"),
+    [
+        (None, None, "text NoneType and bytes NoneType; one of them must be given"),
+        ("a", b"a", "text str and bytes bytes; one of them"),
+        (b"a", None, "text must be str"),
+        (None, "a", "bytes must be bytes"),
+        ("\ud800", None, "cannot be encoded as UTF-8"),
+    ],
+)
+def test_messages_that_may_not_go_out(text: object, data: object, said: str) -> None:
+    """S20 A21: the app's error, on every way, which says what was seen."""
+    with pytest.raises(IllegalMessage, match=said):
+        frames_of().encode(text, data)
+
+
+def test_messages_that_go_out_compressed() -> None:
+    """S20: as the other side reads them, also when it has already closed."""
+    frames = frames_of(deflate=True)
+    inflate = zlib.decompressobj(wbits=-15)
+    for payload in (b"Hello" * 100, b"again" * 100):
+        encoded = frames.encode(None, payload)
+        assert isinstance(encoded, bytes)
+        assert (encoded[0], encoded[1]) == (BINARY | RSV1, len(encoded) - 2)
+        assert inflate.decompress(encoded[2:] + b"\0\0\xff\xff") == payload
+        taken(frames, [close_frame(1000)])
+
+
+def test_a_ping_that_goes_out() -> None:
+    """S20: an empty one."""
+    assert frames_of().ping() == b"\x89\x00"
+
+
 @pytest.mark.parametrize(
     ("size", "head"),
     [
@@ -331,6 +381,27 @@ def test_a_close_that_the_app_may_not_send(code: int, reason: str) -> None:
     """S20: reserved codes and reasons of more than 123 bytes are the app's error."""
     with pytest.raises(IllegalMessage, match="close"):
         frames_of().close(code, reason)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("1000", ""), (1000, b"x"), (1000, None), (1000, "\ud800")]
+)
+def test_a_close_that_is_none(code: object, reason: object) -> None:
+    """S20: a code that is no int, or a reason that is no text or cannot be encoded."""
+    with pytest.raises(IllegalMessage, match="close code"):
+        frames_of().close(code, reason)
+
+
+def test_one_close_frame_leaves_at_most() -> None:
+    """S20: what closes first is what both sides are told; a second close adds nothing."""
+    frames = frames_of()
+    assert frames.close(None) == b"\x88\x00"
+    assert frames.close(3000, "late") == b""
+    assert frames.closed_with == Close(1005, "")
+    frames = frames_of()
+    taken(frames, [close_frame(3001, "first")])
+    assert frames.close(3000, "late") == b"\x88\x07\x0b\xb9first"
+    assert frames.closed_with == Close(3001, "first")
 
 
 def test_messages_end_with_our_own_close_frame_but_the_clients_is_read() -> None:
@@ -359,3 +430,69 @@ def test_very_many_frames_are_taken_in_turns() -> None:
     assert (message, frames.next_message(), frames.next_message()) == (b"xy", "next", None)
     assert not frames.has_more
     assert frames.data_to_send() == b"\x8a\x011" * 400
+
+
+# ------------------------------------------------------------- the other side
+
+
+def client_frames(**limits: int) -> Frames:
+    """The frames of a client: of the WSGI adapter, towards the app behind it."""
+    protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
+    return Frames(protocol, limits.get("max_message", 0), limits.get("max_frame", 0))
+
+
+def test_a_client_reads_what_is_not_masked() -> None:
+    """W60: the same messages come out, wherever the bytes are cut; pings are answered, masked."""
+    data = frame(wire.TEXT, "κόσ".encode(), fin=False, mask=None) + frame(PING, b"x", mask=None)
+    data += frame(CONTINUATION, "με".encode(), mask=None)
+    data += frame(wire.BINARY, bytes(70_000), mask=None) + frame(wire.TEXT, bytes(200), mask=None)
+    close = b"\x88\x06\x0f\xa0done"
+    for at in (*range(30), 40, 70_020, len(data)):
+        frames = client_frames()
+        got = taken(frames, [data[:at], data[at:] + close])
+        assert got == ["κόσμε", bytes(70_000), "\0" * 200, Close(4000, "done")]
+        server = frames_of()
+        sent = taken(server, [frames.data_to_send()])
+        assert (sent, frames.closed, server.closed) == ([Close(4000, "done")], True, True)
+
+
+def test_a_client_masks_what_it_sends() -> None:
+    """W60 (RFC 6455 §5.3): our server side reads it."""
+    frames, server = client_frames(), frames_of()
+    for text, data in (("text", None), (None, bytes(70_000)), ("", None)):
+        encoded = frames.encode(text, data)
+        assert isinstance(encoded, bytes)
+        assert encoded[1] & 0x80
+        assert taken(server, [encoded]) == [data if text is None else text]
+    assert taken(server, [frames.ping()]) == []
+    assert server.data_to_send() == b"\x8a\x00"
+    assert taken(server, [frames.close(3000, "bye")]) == [Close(3000, "bye")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (frame(wire.TEXT, b"masked"), 1002),
+        (frame(wire.TEXT, b"ab\xff" + b"x" * 20, mask=None), 1007),
+    ],
+)
+def test_a_server_that_breaks_the_rules(sent: bytes, code: int) -> None:
+    """W60: a frame that is masked, and text that is no UTF-8, before it is whole."""
+    for pieces in ([sent], [sent[:8]], [sent[at : at + 1] for at in range(len(sent))]):
+        frames = client_frames()
+        assert taken(frames, pieces) == []
+        assert frames.closed
+        assert frames.closed_with.code == code
+
+
+def test_a_library_without_its_extension_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S20: where `websockets` was installed without a compiler, masks are applied by Python."""
+    monkeypatch.setitem(sys.modules, "websockets.speedups", None)
+    spec = importlib.util.find_spec("bridge.websocket.frames")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    protocol = ServerProtocol(state=State.OPEN)
+    frames = module.Frames(protocol, 1000, 0)
+    assert frames.parse_single(frame(wire.TEXT, b"slow")) == "slow"

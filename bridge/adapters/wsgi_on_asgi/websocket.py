@@ -2,10 +2,10 @@
 
 Libraries like simple-websocket take a connection's socket out of the environ, answer the
 handshake on it and speak RFC 6455. Behind ASGI there is no such socket: the host speaks the
-protocol, the app gets events. So the app is given one end of a pair of sockets, and on the other
-end stands a WebSocket client that turns frames into events and back:
+protocol, the app gets events. So the app is given one end of a pair of sockets, and at the other
+end a WebSocket client turns frames into events and back:
 
-    app -- frames -- [pair of sockets] -- frames -- Conversation -- events -- ASGI host
+    app -- frames -- [pair of sockets] -- frames -- SocketRelay -- events -- ASGI host
 
 The app runs in a thread of its own, for as long as the WebSocket lasts, and does not count against
 the pool. Compression and the pings of the host are between host and client; the app's own pings
@@ -21,9 +21,9 @@ import socket
 from contextvars import copy_context
 from functools import partial
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
-from websockets.frames import Close, Frame, Opcode
+from websockets.frames import Close
 from websockets.protocol import Protocol, Side, State
 
 from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
@@ -35,28 +35,37 @@ from bridge.runners.interop import publish_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.runners.thread_start import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
+from bridge.websocket.frames import Frames
 from bridge.wsgi.call import WsgiCall, logger
 
 #: Bytes of an app's answer to the handshake, or of its refusal.
 _HEAD_LIMIT = 65536
 #: Seconds between the end of an app's socket and that of its thread, which tells how it ended.
-_PATIENCE = 1
+_THREAD_EXIT_TIMEOUT = 1
 #: Codes that are never sent in a frame: no code was given, the connection broke, TLS failed.
-_UNSPOKEN = frozenset({1005, 1006, 1015})
+_NEVER_SENT = frozenset({1005, 1006, 1015})
+
+# The phases of a WebSocket.
+#: The app has not answered the handshake yet.
+WAITING: Final = 0
+#: The app has accepted.
+OPEN: Final = 1
+#: The host was told that it is closed, or has told us.
+CLOSED: Final = 2
 
 
-class Refusal(RaisesOn):
+class RejectionSink(RaisesOn):
     """The sink of a handshake: the response of an app that does not want the WebSocket.
 
     An app that did take it also returns a response, for no one: that is forgotten.
     """
 
-    #: The app has taken the WebSocket; and it is over.
-    accepted = closed = False
     #: The app has said, by raising, that it took the connection over.
     taken_over = False
 
     def __init__(self) -> None:
+        #: That of the WebSocket; set by its relay.
+        self.phase = WAITING
         self.head: ResponseHead | None = None
         self.gone = False
         self.body = bytearray()
@@ -65,13 +74,13 @@ class Refusal(RaisesOn):
         """ResponseSink: the app raised.
 
         A plain ConnectionError is how python-engineio (Flask-SocketIO) tells hosts with
-        ``werkzeug.socket`` that it has taken the connection over, and they say nothing. Behind the
-        end of the WebSocket, others of its kind come of that.
+        ``werkzeug.socket`` that it has taken the connection over, and they log nothing. After the
+        end of the WebSocket, subclasses of it come from writing to its socket.
         """
         if (
-            self.accepted
+            self.phase != WAITING
             and isinstance(error, ConnectionError)
-            and (self.closed or type(error) is ConnectionError)
+            and (self.phase == CLOSED or type(error) is ConnectionError)
         ):
             self.taken_over = True
             return True
@@ -105,7 +114,7 @@ class Refusal(RaisesOn):
         self.head = None
 
 
-class Conversation:
+class SocketRelay:
     """One WebSocket between an ASGI host and a WSGI app in a thread."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,21 +122,18 @@ class Conversation:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._frames = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
-        self._writing = asyncio.Lock()
-        self._over = asyncio.Event()  # the app's thread has ended
-        self._accepted = False
-        self._closed = False  # towards the host
-        self._refusal = Refusal()
-        self._parts: list[bytes] = []  # of a message in fragments
-        self._text = False
+        self._frames = Frames(Protocol(Side.CLIENT, state=State.OPEN, max_size=None), 0, 0)
+        self._write_lock = asyncio.Lock()
+        #: The app's thread has ended.
+        self._ended = asyncio.Event()
+        self._sink = RejectionSink()
 
     async def run(self, app: WSGIApp, environ: Environ) -> None:
         """From the handshake to the end of the app's thread."""
         if (await self._receive())["type"] != "websocket.connect":
             return
         try:
-            ours = self._begin(app, environ)
+            ours = self._start(app, environ)
         except (
             RuntimeError,
             MemoryError,
@@ -135,7 +141,7 @@ class Conversation:
             AppLoadError,
         ) as error:  # no thread, no descriptor
             logger.error("refused the WebSocket at %r: %r", self._scope["path"], error)
-            self._refusal.respond(*error_response(Overloaded("no thread, or no descriptor")))
+            self._sink.respond(*error_response(Overloaded("no thread, or no descriptor")))
             try:
                 await self._end()
             except ClientDisconnected:
@@ -144,9 +150,9 @@ class Conversation:
         listening: asyncio.Task[None] | None = None
         try:
             if await self._handshake():
-                listening = self._loop.create_task(self._from_host())
-                await self._from_app()
-            await self._app_ends()
+                listening = self._loop.create_task(self._relay_from_host())
+                await self._relay_from_app()
+            await self._thread_ended()
             await self._end()
         except ClientDisconnected as error:
             logger.debug("WebSocket: %s", error)
@@ -154,17 +160,17 @@ class Conversation:
             if listening is not None:
                 listening.cancel()
             ours.close()
-            self._refusal.gone = True
-            failure = self._refusal.take_failure()
+            self._sink.gone = True
+            failure = self._sink.take_failure()
             if failure is not None:
                 raise failure
 
-    def _begin(self, app: WSGIApp, environ: Environ) -> socket.socket:
-        """Start the app in a thread; our end of the pair. Raises where the system has no more."""
+    def _start(self, app: WSGIApp, environ: Environ) -> socket.socket:
+        """Start the app in a thread; our end of the pair. Raises if the system has no more."""
         ours, theirs = socket.socketpair()
         try:
             ours.setblocking(False)
-            call = WsgiCall(app, self._environ(environ, theirs), self._refusal)
+            call = WsgiCall(app, self._environ(environ, theirs), self._sink)
             main = partial(copy_context().run, self._run_app, call, theirs)
             start_thread(main, "bridge-websocket", self._loop)
         except BaseException:
@@ -199,14 +205,14 @@ class Conversation:
         finally:
             theirs.close()
             try:
-                self._loop.call_soon_threadsafe(self._over.set)
+                self._loop.call_soon_threadsafe(self._ended.set)
             except RuntimeError:  # the loop is gone
                 pass
 
     # --------------------------------------------------------- the handshake
 
     async def _handshake(self) -> bool:
-        """Read the app's answer; whether it accepted."""
+        """Read the app's answer to the handshake; whether it accepted."""
         head = bytearray()
         while (end := head.find(b"\r\n\r\n")) < 0:
             data = await self._loop.sock_recv(self._pair, 65536)
@@ -216,14 +222,13 @@ class Conversation:
         status, *lines = bytes(head[:end]).decode("latin-1").split("\r\n")
         if status.split(" ")[1:2] != ["101"]:
             return False
-        self._accepted = self._refusal.accepted = True
-        await self._to_host(self._acceptance(lines))
-        self._frames.receive_data(bytes(head[end + 4 :]))
-        await self._events()
+        self._sink.phase = OPEN
+        await self._to_host(self._accept_message(lines))
+        await self._take(bytes(head[end + 4 :]))
         return True
 
     @staticmethod
-    def _acceptance(lines: list[str]) -> Message:
+    def _accept_message(lines: list[str]) -> Message:
         subprotocol = None
         headers: RawHeaders = []
         for line in lines:
@@ -241,8 +246,8 @@ class Conversation:
 
     # --------------------------------------------------------- app -> host
 
-    async def _from_app(self) -> None:
-        """What the app sends, until it ends."""
+    async def _relay_from_app(self) -> None:
+        """Pass on what the app sends, until it ends."""
         while True:
             try:
                 data = await self._loop.sock_recv(self._pair, 65536)
@@ -250,40 +255,30 @@ class Conversation:
                 data = b""
             if not data:
                 return
-            self._frames.receive_data(data)
-            await self._events()
+            await self._take(data)
 
-    async def _events(self) -> None:
-        for event in self._frames.events_received():
-            if isinstance(event, Frame):
-                await self._frame(event)
-        if self._frames.parser_exc is not None:
-            await self._close(1011, "")
-        await self._flush()
-
-    async def _frame(self, frame: Frame) -> None:
-        opcode = frame.opcode
-        if opcode is Opcode.CLOSE:
-            close = Close.parse(frame.data)
-            await self._close(1000 if close.code in _UNSPOKEN else close.code, close.reason)
-        elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            if opcode is not Opcode.CONT:
-                self._text = opcode is Opcode.TEXT
-            self._parts.append(bytes(frame.data))
-            if frame.fin:
-                data = b"".join(self._parts)
-                self._parts.clear()
-                message: Message = {"type": "websocket.send"}
-                if self._text:
-                    message["text"] = data.decode()
-                else:
-                    message["bytes"] = data
-                if not self._closed:
-                    await self._to_host(message)
+    async def _take(self, data: bytes) -> None:
+        """Bytes of the app."""
+        frames = self._frames
+        frames.feed(data)
+        while (message := frames.next_message()) is not None or frames.has_more:
+            if message is None:
+                await asyncio.sleep(0)  # others have their turn
+            elif isinstance(message, Close):
+                await self._close(
+                    1000 if message.code in _NEVER_SENT else message.code, message.reason
+                )
+            elif self._sink.phase == OPEN:
+                kind = "text" if isinstance(message, str) else "bytes"
+                await self._to_host({"type": "websocket.send", kind: message})
+        if frames.closed and frames.close_received is None:
+            await self._close(1011, "")  # the app broke a rule
+        if frames.has_data_to_send:
+            await self._write(frames.data_to_send())
 
     async def _close(self, code: int, reason: str) -> None:
-        if not self._closed:
-            self._closed = self._refusal.closed = True
+        if self._sink.phase != CLOSED:
+            self._sink.phase = CLOSED
             await self._to_host({"type": "websocket.close", "code": code, "reason": reason})
 
     async def _to_host(self, message: Message) -> None:
@@ -292,21 +287,22 @@ class Conversation:
         except OSError as error:
             raise ClientDisconnected(f"the client is gone: {error}") from error
 
-    async def _app_ends(self) -> None:
+    async def _thread_ended(self) -> None:
         """Wait for the thread; an app that has only closed its socket may go on without us."""
+        accepted = self._sink.phase != WAITING
         try:
-            await asyncio.wait_for(self._over.wait(), _PATIENCE if self._accepted else None)
+            await asyncio.wait_for(self._ended.wait(), _THREAD_EXIT_TIMEOUT if accepted else None)
         except TimeoutError:
             pass
 
     async def _end(self) -> None:
         """The app has ended: so does the WebSocket, if it has not already."""
-        if self._accepted:
+        if self._sink.phase != WAITING:
             await self._close(1011 if self._failed() else 1000, "")
-        elif self._refusal.head is not None and "websocket.http.response" in (
+        elif self._sink.head is not None and "websocket.http.response" in (
             self._scope.get("extensions") or ()
         ):
-            head = self._refusal.head
+            head = self._sink.head
             await self._to_host(
                 {
                     "type": "websocket.http.response.start",
@@ -314,53 +310,41 @@ class Conversation:
                     "headers": head.raw_headers.copy(),
                 }
             )
-            body = bytes(self._refusal.body)
+            body = bytes(self._sink.body)
             await self._to_host({"type": "websocket.http.response.body", "body": body})
         else:
             await self._close(1000, "")
 
     def _failed(self) -> bool:
-        head = self._refusal.head
-        return not self._refusal.taken_over and (head is None or head.status_code >= 500)
+        head = self._sink.head
+        return not self._sink.taken_over and (head is None or head.status_code >= 500)
 
     # --------------------------------------------------------- host -> app
 
-    async def _from_host(self) -> None:
-        """What the client sends, until it goes."""
+    async def _relay_from_host(self) -> None:
+        """Pass on what the client sends, until it goes."""
         frames = self._frames
         while True:
             message = await self._receive()
             if message["type"] != "websocket.receive":
                 break
-            if frames.state is not State.OPEN:
-                continue
-            text = message.get("text")
-            if text is not None:
-                frames.send_text(text.encode())
-            else:
-                frames.send_binary(message["bytes"])
-            await self._flush()
-        self._closed = self._refusal.closed = True
+            if frames.close_sent is None:
+                data = frames.encode(message.get("text"), message.get("bytes"))
+                await self._write(data if isinstance(data, bytes) else b"".join(data))
+        self._sink.phase = CLOSED
         code = message.get("code") or 1005
-        if frames.state is State.OPEN and code != 1006:
-            if code in _UNSPOKEN:
-                frames.send_close()
-            else:
-                frames.send_close(code, message.get("reason") or "")
-            await self._flush()
+        if code != 1006:
+            close_code = None if code in _NEVER_SENT else code
+            await self._write(frames.close(close_code, message.get("reason") or ""))
         self._shut()
 
-    async def _flush(self) -> None:
-        """Write what there is for the app; waits while it does not read."""
-        async with self._writing:
-            for data in self._frames.data_to_send():
-                try:
-                    if data:
-                        await self._loop.sock_sendall(self._pair, data)
-                    else:
-                        self._shut()
-                except OSError:  # the app has closed its end
-                    return
+    async def _write(self, data: bytes) -> None:
+        """Write to the app; waits while it does not read."""
+        async with self._write_lock:
+            try:
+                await self._loop.sock_sendall(self._pair, data)
+            except OSError:  # the app has closed its end
+                pass
 
     def _shut(self) -> None:
         try:

@@ -38,8 +38,11 @@ class WebSocketHandler(AsgiHandler):
 
     def __init__(self, app: ASGIApp, state: ServerState, lifespan_state: dict[str, Any]) -> None:
         super().__init__(app, lifespan_state)
+        config = state.config
         self._handshake_parser = HandshakeParser(
-            state.config.ws_max_message_size, compress=state.config.ws_per_message_deflate
+            config.ws_max_message_size,
+            max_frame=config.ws_max_frame_size,
+            compress=config.ws_per_message_deflate,
         )
 
     def open(self, connection: HttpProtocol, head: Request) -> WebSocketExchange:
@@ -115,10 +118,7 @@ class WebSocketExchange(AsgiExchange):
         """Answer 101, and leave the output to the socket. Raises `IllegalMessage`."""
         connection, state = self.connection, self.state
         self.head_bytes = self._handshake.response(message, state.default_lines)
-        config = state.config
-        frames = Frames(
-            self._handshake.protocol, config.ws_max_message_size, config.ws_max_frame_size
-        )
+        frames = self._handshake.frames()
         connection.write(self.head_bytes)
         self.status = 101
         self.over = self._accepted = True

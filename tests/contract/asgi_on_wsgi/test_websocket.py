@@ -109,7 +109,7 @@ def test_scope_and_subprotocol(host: Host) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status", "body"),
-    [("/refuse", 403, b""), ("/respond", 418, b"no coffee"), ("/raise", 500, None)],
+    [("/refuse", 403, b"Forbidden\n"), ("/respond", 418, b"no coffee"), ("/raise", 500, None)],
 )
 def test_refused(host: Host, path: str, status: int, body: bytes | None) -> None:
     """A40: a refusal is an HTTP response: 403, the app's own, or a 500 for an app that failed."""
@@ -210,7 +210,7 @@ def test_bad_handshake(host: Host) -> None:
     """A40: a handshake that is wrong is refused with its own status, and never reaches the app."""
     with host.connect() as raw:
         raw.sendall(BAD_HANDSHAKE)
-        assert raw.recv(65536).split(b" ", 2)[1] == b"400"
+        assert raw.recv(65536).split(b" ", 2)[1] == b"426"
 
 
 def test_many_at_once(host: Host) -> None:
