@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ConfigError, RequestError
-from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Address, Forwarded, Resolved
+from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Forwarded, Resolved
+from bridge.types import Address
 
 PEER = ("127.0.0.1", 40000)
 SERVER = ("10.1.1.1", 8000)
