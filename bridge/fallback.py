@@ -1,8 +1,8 @@
-"""Try one app, and where it has no route, the next (D5).
+"""Try one app, and if it has no route, the next (D5).
 
 This is how a site moves from an old app to a new one, route by route. An app refuses a request
-with 404 or 405: its whole response is dropped, and the next app is asked with the same request.
-The last app's answer counts, whatever it is.
+with 404 or 405: its whole response is dropped, and the next app gets the same request. The last
+app's response counts, whatever it is.
 
 What a refusing app has read of the body is kept for the next one, in memory up to 64 KiB, then in
 a temporary file. A message that it was still waiting for goes to the next one, too: it must not be
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.detect import as_asgi
@@ -24,21 +24,23 @@ from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("bridge.error")
 
-REFUSALS = frozenset({404, 405})
+REFUSALS: Final = frozenset({404, 405})
 
 #: What an app receives when its turn is over, by the type of its scope.
-_GONE: dict[str, Message] = {
+_DISCONNECT: dict[str, Message] = {
     "http": {"type": "http.disconnect"},
     "websocket": {"type": "websocket.disconnect", "code": 1006},
 }
+#: What may come before the response, and goes to the client even if a refusal follows.
+_BEFORE_RESPONSE: Final = frozenset({"http.response.early_hint", "http.response.debug"})
 
 
 class Fallback:
-    """`apps`, of any kind, as one ASGI app that asks them in order; `settings`: `WsgiToAsgi`'s.
+    """One ASGI app that tries `apps`, of any kind, in order; `settings` are `WsgiToAsgi`'s.
 
     A WebSocket is refused by closing it before it is accepted, by a 404 or 405 response, or by
-    raising before that. The refusing app is let finish before the next one is asked. If one has
-    raised and no other takes it, its error is raised on.
+    raising before that. A refusing app may finish before the next one is tried. If one has raised
+    and no other takes the WebSocket, its error is raised.
     """
 
     def __init__(self, apps: Sequence[Any], **settings: Any) -> None:
@@ -46,26 +48,26 @@ class Fallback:
             raise ConfigError("a fallback needs at least one app")
         self.apps: list[ASGIApp] = [as_asgi(app, **settings) for app in apps]
         self._states: list[dict[str, Any]] = [{} for _ in apps]
-        self._left = range(len(self.apps) - 1, -1, -1)  # how many come after each
+        self._remaining = range(len(self.apps) - 1, -1, -1)  # how many come after each
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask the apps in order; a lifespan goes to each of them."""
+        """Try the apps in order; a lifespan goes to each of them."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        request = _Request(receive, _GONE[scope["type"]])
+        request = _Request(receive, _DISCONNECT[scope["type"]])
         failure: Exception | None = None
         try:
-            for left, app, state in zip(self._left, self.apps, self._states, strict=True):
-                if not left and failure is None:
+            for remaining, app, state in zip(self._remaining, self.apps, self._states, strict=True):
+                if not remaining and failure is None:
                     await app(_own(scope, state), _LastReader(request).receive, send)
                     return
                 attempt = _Attempt(request, send)
                 if not await attempt.run(app, _own(scope, state)):
                     return
                 failure = failure or attempt.failure
-            if failure is not None:
-                raise failure
+            assert failure is not None  # else the last app's response stands, whatever it is
+            raise failure
         finally:
             request.close()
 
@@ -84,7 +86,7 @@ class Fallback:
 
 
 def _own(scope: Scope, state: dict[str, Any]) -> Scope:
-    """A scope that its app may change as it likes: nobody else has a part of it (D5)."""
+    """Copy a scope, so that its app may change it: no other app has a part of it (D5)."""
     own: Scope = {key: value if key == "state" else _copy(value) for key, value in scope.items()}
     if state or "state" in scope:
         own["state"] = {**scope.get("state", {}), **state}
@@ -92,7 +94,7 @@ def _own(scope: Scope, state: dict[str, Any]) -> Scope:
 
 
 def _copy(value: Any) -> Any:
-    """Lists and dicts anew, with all that is in them; other objects are shared."""
+    """Copy lists and dicts, with all that is in them; other objects are shared."""
     if type(value) is list:
         return [_copy(each) for each in value]
     if type(value) is dict:
@@ -100,47 +102,46 @@ def _copy(value: Any) -> Any:
     return value
 
 
+#: Whether an app has responded: not yet; with a refusal; in earnest.
+_UNDECIDED, _REFUSED, _ACCEPTED = range(3)
+
+
 class _Attempt:
-    """One app asked: its messages go on to the client unless they begin with a refusal."""
+    """One app tried: its messages go on to the client unless they begin with a refusal."""
 
     def __init__(self, request: _Request, send: Send) -> None:
         self._reader = _Reader(request)
         self._send = send
-        self._answered = False
-        self._refused = False
+        self._phase = _UNDECIDED
         #: What it raised in a WebSocket's handshake, other than that it takes none.
         self.failure: Exception | None = None
 
     async def run(self, app: ASGIApp, scope: Scope) -> bool:
-        """Whether the app has refused."""
-        silent_is_no = scope["type"] == "websocket"
+        """Run the app; whether it has refused."""
+        # An app that says nothing at all to a WebSocket refuses it.
+        is_websocket = scope["type"] == "websocket"
         try:
-            await app(scope, self._reader.receive, self._pass_on)
+            await app(scope, self._reader.receive, self._forward)
         except Exception as error:
-            if self._answered or not (self._refused or silent_is_no):
+            if self._phase == _ACCEPTED or (self._phase == _UNDECIDED and not is_websocket):
                 raise
-            if silent_is_no and isinstance(error, UnsupportedScope):
+            if is_websocket and isinstance(error, UnsupportedScope):
                 logger.warning("%r takes no WebSocket (%s); the next app is asked", app, error)
             else:
                 logger.exception("%r raised; the next app is asked", app)
-                if silent_is_no:
+                if is_websocket:
                     self.failure = error
-        return self._refused or (silent_is_no and not self._answered)
+        return self._phase == _REFUSED or (is_websocket and self._phase == _UNDECIDED)
 
-    async def _pass_on(self, message: Message) -> None:
-        if self._refused:
-            return
-        if not self._answered:
-            self._refused = _refuses(message)
-            if self._refused:
+    async def _forward(self, message: Message) -> None:
+        if self._phase == _UNDECIDED:
+            if _refuses(message):
+                self._phase = _REFUSED
                 self._reader.dismiss()
-                return
-            self._answered = message["type"] not in _NO_ANSWER
-        await self._send(message)
-
-
-#: What may come before the answer, and goes to the client even when a refusal follows.
-_NO_ANSWER = frozenset({"http.response.early_hint", "http.response.debug"})
+            elif message["type"] not in _BEFORE_RESPONSE:
+                self._phase = _ACCEPTED
+        if self._phase != _REFUSED:
+            await self._send(message)
 
 
 def _refuses(message: Message) -> bool:
@@ -150,68 +151,86 @@ def _refuses(message: Message) -> bool:
     return bool(kind == "websocket.close")
 
 
-# ------------------------------------------------------------- the request, told again
+# ------------------------------------------------------------- the request, read again
 
 
 class _Request:
     """What was read of a request, and the one message that may be on its way."""
 
-    def __init__(self, receive: Receive, gone: Message) -> None:
-        self.receive = receive
-        self.gone = gone
-        self.coming: asyncio.Future[Message] | None = None
-        self.first: Message | None = None
-        self.body: IO[bytes] | None = None
+    def __init__(self, receive: Receive, disconnect: Message) -> None:
+        self.disconnect = disconnect
+        #: ``websocket.connect``, once it was read.
+        self.connect: Message | None = None
+        #: Bytes of body that were read, and whether that is all of it.
         self.size = 0
-        self.ended = False
+        self.complete = False
+        self._receive = receive
+        #: A message that an app was waiting for when its turn was over.
+        self._pending: asyncio.Future[Message] | None = None
+        self._body: IO[bytes] | None = None
 
-    async def next(self, until: asyncio.Future[None]) -> Message | None:
-        """The next message from the client, kept; None where `until` is done before."""
-        if self.coming is None:
-            self.coming = asyncio.ensure_future(self.receive())
-        either: set[asyncio.Future[Any]] = {self.coming, until}
+    async def next_kept(self, until: asyncio.Future[None]) -> Message | None:
+        """Return the client's next message, and keep it; None if `until` is done before."""
+        if self._pending is None:
+            self._pending = asyncio.ensure_future(self._receive())
+        either: set[asyncio.Future[Any]] = {self._pending, until}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not self.coming.done():
+        if not self._pending.done():
             return None
-        message = self.coming.result()
-        if message["type"] != self.gone["type"]:
-            self.coming = None  # but who is gone is gone for every app that asks
+        message = self._pending.result()
+        if message["type"] != self.disconnect["type"]:
+            self._pending = None  # but a disconnect stays: every app must see it
         self._keep(message)
         return message.copy()
 
+    async def next(self) -> Message:
+        """Return the client's next message, which no other app needs."""
+        if self._pending is None:
+            return await self._receive()
+        pending, self._pending = self._pending, None
+        return await pending
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return up to `size` bytes of the body that was kept, from `at` on."""
+        assert self._body is not None  # else `size` is 0
+        self._body.seek(at)
+        return self._body.read(size)
+
     def _keep(self, message: Message) -> None:
         if message["type"] == "websocket.connect":
-            self.first = message.copy()
+            self.connect = message.copy()
         elif message["type"] == "http.request":
-            self.ended = not message.get("more_body", False)
+            self.complete = not message.get("more_body", False)
             if piece := message.get("body", b""):
                 self._append(piece)
 
     def _append(self, piece: bytes) -> None:
-        if self.body is None:
+        if self._body is None:
             from tempfile import SpooledTemporaryFile  # nearly 1 MB, and few requests need it
 
-            self.body = SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - see `close`
-        self.body.seek(self.size)
-        self.body.write(piece)
+            self._body = SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - see `close`
+        self._body.seek(self.size)
+        self._body.write(piece)
         self.size += len(piece)
 
     def close(self) -> None:
-        if self.coming is not None:
-            self.coming.cancel()
-        if self.body is not None:
-            self.body.close()
+        if self._pending is not None:
+            self._pending.cancel()
+        if self._body is not None:
+            self._body.close()
 
 
 class _Reader:
     """One app's `receive`: what is kept already, then what the client sends."""
 
     def __init__(self, request: _Request) -> None:
+        """Raises `NotOnAsyncio`."""
         self._request = request
-        self._first = request.first
+        self._connect = request.connect
+        #: How much was kept when the app's turn began, and how much of that it has read.
         self._size = request.size
-        self._at = 0
-        self._empty_end = request.ended and not request.size
+        self._offset = 0
+        self._empty_body = request.complete and not request.size
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -219,40 +238,33 @@ class _Reader:
         self._dismissed: asyncio.Future[None] = loop.create_future()
 
     def dismiss(self) -> None:
-        """Its app has answered: there is nothing more for it."""
+        """End the app's turn: there is nothing more for it."""
         self._dismissed.set_result(None)
 
     async def receive(self) -> Message:
-        if self._dismissed.done():
-            return self._request.gone.copy()
-        message = self._kept() or await self._request.next(self._dismissed)
-        return message or self._request.gone.copy()
+        """Return the next message; ``disconnect`` once the app's turn is over."""
+        message = None
+        if not self._dismissed.done():
+            message = self._kept() or await self._request.next_kept(self._dismissed)
+        return message or self._request.disconnect.copy()
 
     def _kept(self) -> Message | None:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first.copy()
-        if self._empty_end:
-            self._empty_end = False
+        if self._connect is not None:
+            connect, self._connect = self._connect, None
+            return connect.copy()
+        if self._empty_body:
+            self._empty_body = False
             return {"type": "http.request", "body": b"", "more_body": False}
-        body = self._request.body
-        if body is None or self._at >= self._size:
+        if self._offset >= self._size:
             return None
-        body.seek(self._at)
-        piece = body.read(min(PIECE, self._size - self._at))
-        self._at += len(piece)
-        more = self._at < self._size or not self._request.ended
+        piece = self._request.read(self._offset, min(PIECE, self._size - self._offset))
+        self._offset += len(piece)
+        more = self._offset < self._size or not self._request.complete
         return {"type": "http.request", "body": piece, "more_body": more}
 
 
 class _LastReader(_Reader):
-    """The last app's: nothing needs to be kept, and nobody dismisses it."""
+    """The last app's: nothing needs to be kept, and its turn has no end."""
 
     async def receive(self) -> Message:
-        kept = self._kept()
-        if kept is not None:
-            return kept
-        if self._request.coming is not None:
-            coming, self._request.coming = self._request.coming, None
-            return await coming
-        return await self._request.receive()
+        return self._kept() or await self._request.next()

@@ -261,7 +261,7 @@ def test_an_explicit_kind_wins_and_an_unsure_one_names_its_mount() -> None:
     ("mounts", "text"),
     [
         ({}, "nothing is mounted"),
-        ({"api": asgi("a")}, r"'api' is no place"),
+        ({"api": asgi("a")}, r"cannot mount at 'api'"),
         ({"example.com:80/": asgi("a")}, r"without a port"),
         ({"a.*.com/": asgi("a")}, r"no host name"),
         ({"/a": [asgi("a"), asgi("b")]}, r"would never be asked"),
@@ -470,6 +470,13 @@ def test_an_error_after_the_handshake_is_the_childs_own() -> None:
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
+    async def later_unsupported(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await unsupported(scope, receive, send)
+
+    with pytest.raises(UnsupportedScope):
+        websocket(Dispatcher({"/": later_unsupported}), "/")
+
     gone = {"type": "websocket.disconnect", "code": 1006}
     assert websocket(Dispatcher({"/": left}), "/", gone) == []
 
@@ -531,6 +538,21 @@ def test_strip_prefix_takes_the_prefix_off_the_path() -> None:
         assert json.loads(told["text"]) == ["/a", "/", "/"]
 
 
+def test_strip_prefix_without_a_raw_path() -> None:
+    """D9: hosts need not tell it (ASGI, ``raw_path`` is optional)."""
+    app = Dispatcher({"/a": Mount(knows_raw_path, strip_prefix=True)})
+    scope = http_scope("/a/x")
+    del scope["raw_path"]
+    answer = asyncio.run(talk(app, scope, []))
+    assert json.loads(answer.body) == ["/x", False]
+
+
+async def knows_raw_path(scope: Scope, receive: Receive, send: Send) -> None:
+    told = json.dumps([scope["path"], "raw_path" in scope]).encode()
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": told})
+
+
 def test_strip_prefix_changes_nothing_for_apps_that_know_their_place() -> None:
     """D9: a WSGI app and a dispatcher find the rest themselves, also if it repeats the prefix."""
     inner = Dispatcher({"/a": Mount(tells_path, strip_prefix=True)})
@@ -545,3 +567,15 @@ def test_keep_and_strip_prefix_contradict_each_other() -> None:
         Mount(tells_path, keep_prefix=True, strip_prefix=True)
     with pytest.raises(ConfigError, match="strip_prefix"):
         Mount(tells_path, strip_prefix="maybe")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="when is '/api'; allowed is a function"):
+        Mount(tells_path, when="/api")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"settings is .*; allowed is a dictionary"):
+        Mount(tells_path, settings=["threads"])  # type: ignore[arg-type]
+
+
+def test_a_fallback_takes_what_no_mount_does() -> None:
+    """D5: `fallback=[new, old]` stands at ``/``, behind all mounts."""
+    app = Dispatcher({"/a": asgi("a")}, fallback=[asgi("new"), asgi("old")])
+    assert seen(app, "/a/x")["name"] == "a"
+    assert seen(app, "/b")["name"] == "new"
+    assert seen(Dispatcher(fallback=[asgi("new")]), "/")["name"] == "new"

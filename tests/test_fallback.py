@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from bridge.asgi.lifespan import Lifespan
 from bridge.dispatcher import Dispatcher
-from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
+from bridge.errors import ConfigError, LifespanFailed, NotOnAsyncio, UnsupportedScope
 from bridge.fallback import Fallback
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 from tests.support.in_process import http, http_scope, talk, websocket
@@ -399,6 +399,13 @@ def test_a_client_that_leaves_before_anything_is_sent_leaves_no_task() -> None:
         assert repr(chain).startswith("Fallback([")
 
     asyncio.run(run())
+
+
+def test_on_another_loop_than_asyncios() -> None:
+    """D5: a host that runs trio is told what to do."""
+    call = Fallback([echo, echo])(http_scope("/"), None, None)  # type: ignore[arg-type]
+    with pytest.raises(NotOnAsyncio, match="a fallback runs on asyncio"):
+        call.send(None)  # type: ignore[attr-defined]
 
 
 def test_a_chain_needs_an_app() -> None:

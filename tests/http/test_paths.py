@@ -72,8 +72,8 @@ def test_everywhere(written: str) -> None:
     told = scope_from_environ(environ(path="/x", SCRIPT_NAME=written))
     assert (told["root_path"], told["path"]) == ("/api", "/api/x")
     (route,) = Dispatcher({"/v1/": made_for_nothing}).routes
-    assert route.shift("/api/v1/x", written) == ("/api/v1/x", "/api/v1")
-    assert route.shift("/v1/x", written) == ("/api/v1/x", "/api/v1")
+    assert route.rebase("/api/v1/x", written) == ("/api/v1/x", "/api/v1")
+    assert route.rebase("/v1/x", written) == ("/api/v1/x", "/api/v1")
 
 
 async def made_for_nothing(scope: object, receive: object, send: object) -> None: ...

@@ -89,7 +89,7 @@ class DispatchHandler:
         #: Answers 404 where nothing is mounted, by the dispatcher's own way.
         self._nowhere = AsgiHandler(dispatcher, state, prefix)
         #: Only the path counts.
-        self._simple = not dispatcher.by_host and not dispatcher.by_request
+        self._simple = not dispatcher.uses_host and not dispatcher.uses_request
         #: Where that is so, the handlers of paths that were asked for; bounded.
         self._by_path: BoundedDict[str, Handler] = BoundedDict(_PATHS)
 
