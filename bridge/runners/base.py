@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
 from bridge.loops.tasks import close_unawaited
-from bridge.types import Address
 
 T = TypeVar("T")
 
@@ -34,7 +33,7 @@ class Job(Protocol):
     since: float
 
     @property
-    def peer(self) -> Address | None:
+    def peer(self) -> tuple[str, int] | None:
         """The address and port at which its client is connected; None where they are not known."""
 
     def waits(self) -> None:

@@ -22,7 +22,7 @@ from bridge.limits import HIGH_WATER, WORTH_NO_COPY
 from bridge.loops.wait_queue import WaitQueue
 from bridge.server.request import Request
 from bridge.server.state import DRAIN_LIMIT, ServerState
-from bridge.types import Address, RawHeaders
+from bridge.types import RawHeaders
 
 logger = logging.getLogger("bridge.error")
 
@@ -51,7 +51,7 @@ class Connection(Protocol):
     #: The client has left, as far as can be told: the transport is closed, or the client sends no
     #: more, and takes nothing either.
     client_left: bool
-    client: Address | None
+    client: tuple[str, int] | None
 
     @property
     def output(self) -> Output:
@@ -313,7 +313,7 @@ class Exchange:
             self.will_close()  # more is to come than we care to read and throw away
 
     @property
-    def client(self) -> Address | None:
+    def client(self) -> tuple[str, int] | None:
         """Who a trusted proxy says that the client is."""
         resolved = self.head.resolved
         return None if resolved is None else resolved.client

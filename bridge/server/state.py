@@ -20,7 +20,6 @@ from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
 from bridge.server.proxy.allow_list import AllowList
 from bridge.server.proxy.forwarded import Forwarded
-from bridge.types import ServerAddress
 
 logger = logging.getLogger("bridge.error")
 
@@ -31,7 +30,7 @@ DRAIN_LIMIT = 64 * 1024
 TICK = 1.0
 
 #: Where a connection came in: its scheme, and our own address.
-Place: TypeAlias = tuple[str, ServerAddress | None]
+Place: TypeAlias = tuple[str, tuple[str, int | None] | None]
 _PLACES = 256
 
 

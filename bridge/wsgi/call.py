@@ -29,7 +29,7 @@ from bridge.http.response_head import (
     without_length,
 )
 from bridge.http.response_sink import ResponseSink
-from bridge.types import Address, Environ, ExcInfo, TextHeaders, Write, WSGIApp
+from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.file_wrapper import FileWrapper
 
 logger = logging.getLogger("bridge.error")
@@ -289,7 +289,7 @@ class WsgiCall:
         return self._sink
 
     @property
-    def peer(self) -> Address | None:
+    def peer(self) -> tuple[str, int] | None:
         """The client's address and port, where the environ has both."""
         environ = self._environ
         try:

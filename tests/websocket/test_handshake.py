@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import ClientDisconnected, IllegalMessage
-from bridge.types import Message, Receive, Scope, Send
+from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
+from bridge.types import Message, RawHeaders, Receive, Scope, Send
+from bridge.websocket.handshake import HandshakeParser
 from tests.support.raw import request
 from tests.support.websocket import (
     ACCEPT,
@@ -36,6 +37,59 @@ def accepting(**fields: Any) -> Any:
         await send({"type": "websocket.send", "text": json.dumps(scope["subprotocols"])})
 
     return app
+
+
+# ------------------------------------------------------------- bytes in, bytes out
+
+FIELDS = [
+    (b"host", b"example.com"),
+    (b"sec-websocket-key", KEY.encode()),
+    (b"sec-websocket-version", b"13"),
+]
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_compression_is_negotiated(compress: bool) -> None:
+    """S20 (RFC 7692 §7): with windows of 4 KiB, if it is on and the client offers it."""
+    offer = (b"sec-websocket-extensions", b"permessage-deflate; client_max_window_bits")
+    parser = HandshakeParser(1000, compress=compress)
+    head = parser.check([*FIELDS, offer], has_body=False).response({}, b"x: y\r\n")
+    assert (b"\r\nx: y\r\n" in head, head.endswith(b"\r\n\r\n")) == (True, True)
+    chosen = b"\r\nsec-websocket-extensions: permessage-deflate; server_max_window_bits=12; "
+    assert (chosen + b"client_max_window_bits=12\r\n" in head) is compress
+    plain = parser.check(FIELDS, has_body=False).response({}, b"")
+    assert b"extensions" not in plain
+
+
+def test_the_frames_have_the_limits() -> None:
+    """S20: those of a message and of a frame."""
+    handshake = HandshakeParser(10, max_frame=5, compress=False).check(FIELDS, has_body=False)
+    frames = handshake.frames()
+    frames.feed(frame(2, bytes(5)) + frame(2, bytes(6)))
+    assert (frames.next_message(), frames.next_message()) == (bytes(5), None)
+    assert (frames.closed_with.code, "limit is 5" in frames.closed_with.reason) == (1009, True)
+    frames = HandshakeParser(10, compress=False).check(FIELDS, has_body=False).frames()
+    frames.feed(frame(2, bytes(10)) + frame(2, bytes(11)))
+    assert (frames.next_message(), frames.next_message()) == (bytes(10), None)
+    assert (frames.closed_with.code, "limit is 10" in frames.closed_with.reason) == (1009, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_body", "status", "said"),
+    [
+        (FIELDS, True, 400, "no body"),
+        (FIELDS[:2], False, 426, "Sec-WebSocket-Version is ''; 13 is spoken here"),
+        ([*FIELDS[:2], (b"sec-websocket-version", b"8")], False, 426, "is '8'"),
+        ([FIELDS[2]], False, 400, "malformed WebSocket handshake"),
+    ],
+)
+def test_a_request_that_is_no_handshake(
+    fields: RawHeaders, has_body: bool, status: int, said: str
+) -> None:
+    """S21 A40: the same error on every way."""
+    with pytest.raises(RequestError, match=said) as caught:
+        HandshakeParser(1000, compress=True).check(fields, has_body=has_body)
+    assert caught.value.status == status
 
 
 # ------------------------------------------------------------- the request

@@ -27,7 +27,7 @@ from bridge.http.response_head import ResponseHead
 from bridge.limits import HIGH_WATER
 from bridge.runners import Runner
 from bridge.runners.completions import CompletionQueue
-from bridge.types import Address, Environ, Message, Receive, Send, TextHeaders
+from bridge.types import Environ, Message, Receive, Send, TextHeaders
 from bridge.wsgi.call import WsgiCall, logger
 from bridge.wsgi.input import WholeInput, WsgiInput
 
@@ -102,7 +102,7 @@ class Exchange(RaisesOn):
         self.call.refuse(error)
 
     @property
-    def peer(self) -> Address | None:
+    def peer(self) -> tuple[str, int] | None:
         """The client's address and port, while the call is not over."""
         call: WsgiCall | None = getattr(self, "call", None)
         return None if call is None else call.peer

@@ -19,7 +19,8 @@ import struct
 from typing import NamedTuple
 
 from bridge.errors import RequestError
-from bridge.types import Address, ServerAddress
+
+Address = tuple[str, int]
 
 _V1_START = b"PROXY "
 _V2_START = b"\r\n\r\n\0\r\nQUIT\n"
@@ -58,7 +59,7 @@ class Proxied(NamedTuple):
     """
 
     client: Address | None
-    server: ServerAddress | None
+    server: Address | tuple[str, None] | None
     rest: bytes
 
 

@@ -31,7 +31,7 @@ from bridge.errors import ClientDisconnected, peer_name
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import GONE, unread_end
-from bridge.types import Address, Message
+from bridge.types import Message
 from bridge.websocket import keep_alive
 from bridge.websocket.frames import Frames
 from bridge.websocket.keep_alive import KeepAlive
@@ -87,7 +87,7 @@ class WebSocketConnection(asyncio.Protocol):
     def __init__(self, handshake: HandshakeExchange) -> None:
         self._handshake = handshake
         self.state = handshake.state
-        self.client: Address | None = None
+        self.client: tuple[str, int] | None = None
         self.phase = WAITING
         #: What the app may send now.
         self._allowed: str = grammar.WAITING

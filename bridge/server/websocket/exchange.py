@@ -16,7 +16,6 @@ from typing import Any
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
-from bridge.http.schemes import WEBSOCKET_SCHEMES
 from bridge.loops.tasks import Task
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.apps.calling import in_context_of
@@ -30,6 +29,8 @@ from bridge.websocket.frames import Frames
 from bridge.websocket.handshake import Handshake, HandshakeParser
 
 logger = logging.getLogger("bridge.error")
+
+_SCHEMES = {"http": "ws", "https": "wss"}
 
 
 class WebSocketHandler(AsgiHandler):
@@ -62,7 +63,7 @@ def websocket_scope(
     del scope["method"]
     scope["type"] = "websocket"
     scope["asgi"] = WEBSOCKET_VERSION.copy()
-    scope["scheme"] = WEBSOCKET_SCHEMES[scope["scheme"]]
+    scope["scheme"] = _SCHEMES[scope["scheme"]]
     scope["subprotocols"] = subprotocols
     tls = scope["extensions"].get("tls")
     scope["extensions"] = {"websocket.http.response": {}}

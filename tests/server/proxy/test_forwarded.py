@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ConfigError, RequestError
-from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Forwarded, Resolved
-from bridge.types import Address
+from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Address, Forwarded, Resolved
 
 PEER = ("127.0.0.1", 40000)
 SERVER = ("10.1.1.1", 8000)

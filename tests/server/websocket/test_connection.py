@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -257,6 +258,84 @@ def test_an_app_that_does_not_receive_stops_the_client(size: int) -> None:
         assert waiting == [8 if size == 10 else 2]
 
 
+def the_connection(server: Any) -> Any:
+    """The only connection of a server."""
+    (connection,) = server.server.state.connections
+    return connection
+
+
+def wait_for(server: Any, condition: Callable[[], bool]) -> None:
+    """Ask on the server's loop until it is so."""
+    while not server.call(condition):
+        pass
+
+
+@pytest.mark.parametrize("way", ["read on", "vanish"])
+def test_messages_that_come_one_by_one_fill_the_queue_too(way: str) -> None:
+    """S20: reading pauses at `ws_max_queue`; a client that leaves meanwhile is noticed."""
+    go = asyncio.Event()
+
+    async def talk(receive: Receive, send: Send) -> None:
+        await go.wait()
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+
+    app = accepted(talk)
+    with served(app, ws_max_queue=2) as server, server.open() as client:
+        queue = server.call(lambda: the_connection(server).queue)
+        for number in range(2):
+            client.text(str(number))
+            wait_for(server, lambda n=number: len(queue.events) == n + 1)
+        assert server.call(lambda: queue.full)
+        if way == "read on":
+            server.call(go.set)
+            assert [client.read_text(), client.read_text()] == ["0", "1"]
+            client.text("2")
+            assert client.read_text() == "2"
+        else:
+            client.reset()
+            wait_for(server, lambda: queue.disconnect is not None)
+            assert queue.disconnect == disconnect(1006)
+            server.call(go.set)
+
+
+def test_an_app_that_refuses() -> None:
+    """S20: a close instead of the accept is a 403; else a response of the app's own."""
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.close"})
+
+    async def denying(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.http.response.start", "status": 418})
+        await send({"type": "websocket.http.response.body", "body": b"no coffee"})
+
+    for app, status in ((closing, 403), (denying, 418)):
+        with served(app) as server, server.connect() as client:
+            assert client.shake_hands().status == status
+
+
+def test_a_server_that_stops_leaves_what_is_closed_alone() -> None:
+    """S20 P2: one that closes already is told nothing more, one that is closed is not cut."""
+
+    async def talk(receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 4000})
+        await go.wait()
+
+    go = asyncio.Event()
+    with served(accepted(talk)) as server, server.open() as client:
+        client.text("close")
+        assert client.read_close_frame() == (4000, "")
+        connection = server.call(lambda: the_connection(server))
+        server.call(lambda: connection.retire(at_once=False))
+        client.say(close_frame(4000))
+        assert client.is_closed()
+        wait_for(server, lambda: connection.output.closed)
+        server.call(lambda: connection.retire(at_once=True))
+        server.call(lambda: connection.sweep(0.0))
+        server.call(go.set)
+
+
 def test_a_client_that_does_not_read_stops_the_app() -> None:
     """S20: `send` waits at 64 KiB, and goes on when the client reads."""
     sent: list[int] = [0]
@@ -484,6 +563,41 @@ def test_no_traceback_for_a_client_that_has_left(caplog: pytest.LogCaptureFixtur
     with served(accepted(talk)) as server:
         server.open().sock.close()
     assert caplog.text.count("raised") == 0
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_what_came_with_the_close_can_be_answered(compression: str | None) -> None:
+    """S20: a message and the close in one packet: the answer leaves before the close frame."""
+    with served(echo) as server, connect(server.url(), compression=compression) as client:
+        protocol = client.protocol
+        protocol.send_text(b"Hello")
+        protocol.send_close(3000, "bye")
+        client.socket.sendall(b"".join(protocol.data_to_send()))
+        assert client.recv() == "Hello"
+        with pytest.raises(websockets.ConnectionClosed):
+            client.recv()
+        assert (client.close_code, client.close_reason) == (3000, "bye")
+
+
+@pytest.mark.parametrize("how", ["close", "return"])
+def test_an_app_that_closes_when_the_client_has_closed_already(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S20: between a message and its answer the client's close came: that one counts."""
+    told: SimpleQueue[Message] = SimpleQueue()
+
+    async def talk(receive: Receive, send: Send) -> None:
+        await receive()
+        if how == "close":
+            await send({"type": "websocket.close", "code": 4000})
+            told.put(await receive())
+
+    with served(accepted(talk)) as server, server.open() as client:
+        client.say(frame(TEXT, b"x"), close_frame(3000, "first"))
+        assert client.read_close() == (3000, "first")
+        if how == "close":
+            assert told.get(timeout=20) == disconnect(3000, "first")
+    assert "Traceback" not in caplog.text
 
 
 # ------------------------------------------------------------- the app ends
