@@ -11,11 +11,11 @@ it sends ``failed``      `LifespanFailed` with the app's message, in every mode
 it raises or returns     startup: the app knows no lifespan. ``auto`` goes on
                          without, as the specification wants; ``on`` fails
                          shutdown: raising is a failure, returning is an answer
-it raises `SystemExit`   a failure in every mode: somebody wanted it to stop
+it raises `SystemExit`   a failure in every mode: the app is to stop
 it does neither          a failure when the phase's time is up
 =======================  ==========================================================
 
-However a phase ends, no task is left behind: where the lifespan is over, its task has ended or
+However a phase ends, no task is left behind: when the lifespan is over, its task has ended or has
 been cancelled.
 """
 
@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from bridge.asgi.versions import LIFESPAN_VERSION
 from bridge.errors import ConfigError, IllegalMessage, LifespanFailed, NotOnAsyncio
@@ -35,7 +35,7 @@ Mode: TypeAlias = Literal["auto", "on", "off"]
 logger = logging.getLogger("bridge.error")
 
 #: Seconds that a cancelled app has to clean up before it is left to itself.
-CANCEL_GRACE = 1.0
+CANCEL_GRACE: Final = 1.0
 
 
 class Lifespan:
@@ -62,7 +62,7 @@ class Lifespan:
         self._app = app
         self._mode = mode
         self._timeouts = {"startup": startup_timeout, "shutdown": shutdown_timeout}
-        self._conversation: _Conversation | None = None
+        self._task: LifespanTask | None = None
 
     async def startup(self) -> None:
         """Have the app start; returns when it has, or when it takes no part in lifespan.
@@ -71,43 +71,43 @@ class Lifespan:
         """
         if self._mode == "off":
             return
-        if self._conversation is not None:
+        if self._task is not None:
             raise RuntimeError("this lifespan has been started; make a new one to start again")
-        talk = self._conversation = _Conversation(self._app, self.state)
+        task = self._task = LifespanTask(self._app, self.state)
         try:
-            self.supported = await self._ask(talk, "startup") or self._without(talk)
+            self.supported = await self._ask(task, "startup") or self._without(task)
         finally:
             if not self.supported:
-                await talk.end()
+                await task.cancel()
 
     async def shutdown(self) -> None:
-        """Have the app shut down, once; does nothing where it never started.
+        """Have the app shut down, once; does nothing if it never started.
 
         Raises `LifespanFailed` as `startup` does; also then nothing of the app runs on.
         """
-        talk = self._conversation
-        if not self.supported or talk is None or talk.asked == "shutdown":
+        task = self._task
+        if not self.supported or task is None or task.phase == "shutdown":
             return
-        if talk.ended:
+        if task.ended:
             return  # by itself, which was logged then
         try:
-            await self._ask(talk, "shutdown")
-            await talk.wait_until_idle()
-            if talk.error is not None:
-                raise _raised("shutdown", talk.error)
+            await self._ask(task, "shutdown")
+            await task.wait_until_idle()
+            if task.error is not None:
+                raise _raised("shutdown", task.error)
         finally:
-            await talk.end()
+            await task.cancel()
 
-    async def _ask(self, talk: _Conversation, phase: str) -> bool:
+    async def _ask(self, task: LifespanTask, phase: str) -> bool:
         """Put the question; True: the app has answered that it is done, False: it has ended."""
         timeout = self._timeouts[phase]
-        answer = await talk.ask(phase, timeout or None)
+        answer = await task.ask(phase, timeout or None)
         if answer is not None:
             if answer["type"].endswith(".failed"):
-                await talk.wait_until_idle()
-                raise _failed(phase, answer, talk.error) from talk.error
+                await task.wait_until_idle()
+                raise _failed(phase, answer, task.error) from task.error
             return True
-        if not talk.ended:
+        if not task.ended:
             raise LifespanFailed(
                 f"the app did not answer lifespan.{phase} within {timeout} s; raise "
                 f"--timeout-{phase}, or use --lifespan off if the app knows no lifespan",
@@ -115,19 +115,20 @@ class Lifespan:
             )
         return False
 
-    def _without(self, talk: _Conversation) -> Literal[False]:
-        """The app ended before it had started: go on without its lifespan, where that is right."""
-        error = talk.error
-        if error is not None and not isinstance(error, Exception):
+    def _without(self, task: LifespanTask) -> Literal[False]:
+        """Go on without the lifespan of an app that ended before it had started, if that is right.
+
+        Raises `LifespanFailed` if it is not.
+        """
+        error = task.error
+        if error is not None and (self._mode == "on" or not isinstance(error, Exception)):
             raise _raised("startup", error)
         if self._mode == "on":
-            if error is not None:
-                raise _raised("startup", error)
             raise LifespanFailed(
                 "the app returned from its lifespan without lifespan.startup.complete; "
                 "use --lifespan auto or off if it knows no lifespan"
             )
-        if error is not None and talk.received:
+        if error is not None and task.received:
             logger.warning(
                 "the app raised at lifespan.startup and runs on without lifespan, as the ASGI "
                 "specification wants; --lifespan on makes this an error",
@@ -141,8 +142,8 @@ class Lifespan:
 async def answer_for_all(children: Mapping[str, Lifespan], receive: Receive, send: Send) -> None:
     """Answer one lifespan scope for several apps; the keys of `children` name them in errors.
 
-    They start in order and shut down in reverse. Where one fails to start, those before it are
-    shut down and the host is told which it was; where one fails to shut down, the others still do.
+    They start in order and shut down in reverse. If one fails to start, those before it are shut
+    down and the host is told which it was; if one fails to shut down, the others still do.
     """
     running: dict[str, Lifespan] = {}
     try:
@@ -180,7 +181,7 @@ async def _start_named(name: str, lifespan: Lifespan) -> LifespanFailed | None:
 
 
 async def _stop_all(running: dict[str, Lifespan]) -> list[str]:
-    """Shut down and forget all, the last one first; what went wrong."""
+    """Shut down and forget all, the last one first; return what went wrong."""
     failures = []
     while running:
         name, lifespan = running.popitem()
@@ -191,39 +192,43 @@ async def _stop_all(running: dict[str, Lifespan]) -> list[str]:
     return failures
 
 
-class _Conversation:
-    """The app's task, and the questions and answers between it and the host."""
+class LifespanTask:
+    """The app's task, and the questions and answers between it and the host.
+
+    Made in the event loop that the app runs on; raises `NotOnAsyncio` if that is none of asyncio's.
+    """
 
     def __init__(self, app: ASGIApp, state: dict[str, Any]) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise NotOnAsyncio("the lifespan of a mounted app") from None
-        self.asked = "startup"
+        #: The question that was put last, ``startup`` or ``shutdown``; the latter also at the end.
+        self.phase = "startup"
+        #: The app has received a question.
         self.received = False
+        #: What the app raised.
         self.error: BaseException | None = None
         self._questions: asyncio.Queue[str] = asyncio.Queue()
         self._answer: asyncio.Future[Message] = loop.create_future()
+        #: The app has ended, or waits for what will never come.
         self._idle = asyncio.Event()
         self._deadline: float | None = None
         #: What it sent when it ended by itself while the app was served.
-        self._gave_up: Message | None = None
-        scope: Scope = {
-            "type": "lifespan",
-            "asgi": LIFESPAN_VERSION.copy(),
-            "state": state,
-        }
+        self._early_end: Message | None = None
+        scope: Scope = {"type": "lifespan", "asgi": LIFESPAN_VERSION.copy(), "state": state}
         self._task = loop.create_task(self._run(app, scope), name="lifespan")
 
     @property
     def ended(self) -> bool:
+        """Whether the app has returned or raised."""
         return self._task.done()
 
     async def ask(self, phase: str, timeout: float | None) -> Message | None:
-        """The app's answer to ``lifespan.{phase}``; None where it ended or the time was up."""
+        """Return the app's answer to ``lifespan.{phase}``; None if it ended or the time was up."""
         loop = asyncio.get_running_loop()
-        if phase != self.asked:
-            self.asked, self._answer = phase, loop.create_future()
+        if phase != self.phase:
+            self.phase, self._answer = phase, loop.create_future()
         self._deadline = None if timeout is None else loop.time() + timeout
         self._questions.put_nowait(phase)
         either: set[asyncio.Future[Any]] = {self._answer, self._task}
@@ -236,11 +241,11 @@ class _Conversation:
             async with asyncio.timeout_at(self._deadline):
                 await self._idle.wait()
         except TimeoutError:
-            logger.warning("the app answered lifespan.%s, but does not return", self.asked)
+            logger.warning("the app answered lifespan.%s, but does not return", self.phase)
 
-    async def end(self) -> None:
+    async def cancel(self) -> None:
         """Cancel the app if it is still running, and give it `CANCEL_GRACE` to clean up."""
-        self.asked = "shutdown"
+        self.phase = "shutdown"
         if self._task.done():
             return
         self._task.cancel()
@@ -259,9 +264,9 @@ class _Conversation:
 
     @property
     def _over(self) -> bool:
-        """Whether the last word has been said."""
+        """True once the startup has failed or the shutdown was answered."""
         return self._answer.done() and (
-            self.asked == "shutdown" or self._answer.result()["type"].endswith(".failed")
+            self.phase == "shutdown" or self._answer.result()["type"].endswith(".failed")
         )
 
     @property
@@ -269,14 +274,14 @@ class _Conversation:
         return self._answer.done() and self._answer.result()["type"] == "lifespan.startup.complete"
 
     def _note_early_end(self) -> None:
-        if self.error is None and not self._gave_up:
+        if self.error is None and not self._early_end:
             logger.debug("the app returned from its lifespan right after startup")
         elif not isinstance(self.error, asyncio.CancelledError):
-            said = str((self._gave_up or {}).get("message") or "").strip()
+            text = _failure_text(self._early_end or {})
             logger.error(
                 "the app's lifespan ended in the middle, and nobody had asked it to shut down%s; "
                 "requests are still served, but what it had opened may be closed",
-                f": {said}" if said and self.error is None else "",
+                f": {text}" if text and self.error is None else "",
                 exc_info=self.error,
             )
 
@@ -289,24 +294,28 @@ class _Conversation:
 
     async def _send(self, message: Any) -> None:
         kind = message.get("type") if isinstance(message, dict) else None
-        if kind == "lifespan.shutdown.failed" and self.asked == "startup" and self._has_started:
-            self._gave_up = message  # what a framework says when a task group of the app's dies
+        if kind == "lifespan.shutdown.failed" and self.phase == "startup" and self._has_started:
+            self._early_end = message  # what a framework says when a task group of the app's dies
             return
-        legal = (f"lifespan.{self.asked}.complete", f"lifespan.{self.asked}.failed")
+        legal = (f"lifespan.{self.phase}.complete", f"lifespan.{self.phase}.failed")
         if kind not in legal:
             raise IllegalMessage(f"the app sent {message!r} in its lifespan; legal now: {legal}")
         if self._answer.done():
-            raise IllegalMessage(f"the app sent {kind!r}, but has answered lifespan.{self.asked}")
+            raise IllegalMessage(f"the app sent {kind!r}, but has answered lifespan.{self.phase}")
         self._answer.set_result(message)
 
 
 def _failed(phase: str, answer: Message, error: BaseException | None) -> LifespanFailed:
-    said = str(answer.get("message") or "").strip()
-    if error is not None and said.startswith("Traceback "):
+    text = _failure_text(answer)
+    if error is not None and text.startswith("Traceback "):
         # Frameworks send the traceback, and raise its error on: it shall be shown once.
-        said = f"{type(error).__name__}: {error}"
-    told = f": {said}" if said else ", and the app gave no message"
+        text = f"{type(error).__name__}: {error}"
+    told = f": {text}" if text else ", and the app gave no message"
     return LifespanFailed(f"{phase} failed{told}", phase)
+
+
+def _failure_text(answer: Message) -> str:
+    return str(answer.get("message") or "").strip()
 
 
 def _raised(phase: str, error: BaseException) -> LifespanFailed:

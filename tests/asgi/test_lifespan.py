@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.applications import Starlette
 
-from bridge.asgi.lifespan import Lifespan
-from bridge.errors import ConfigError, IllegalMessage, LifespanFailed
-from bridge.types import ASGIApp, Receive, Scope, Send
+from bridge.asgi.lifespan import Lifespan, answer_for_all
+from bridge.errors import ConfigError, IllegalMessage, LifespanFailed, NotOnAsyncio
+from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 Life = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -395,3 +395,147 @@ def test_a_lifespan_is_used_once() -> None:
     asyncio.run(run())
     with pytest.raises(ConfigError, match="'maybe'"):
         Lifespan(good, mode="maybe")  # type: ignore[arg-type]
+
+
+def test_on_another_loop_than_asyncios() -> None:
+    """S40: a host that runs trio is told what to do."""
+    with pytest.raises(NotOnAsyncio, match="lifespan of a mounted app runs on asyncio"):
+        Lifespan(good).startup().send(None)
+
+
+def test_an_app_that_gives_up_by_itself_is_logged_in_its_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """S40: frameworks say ``shutdown.failed`` unasked when a task group of the app's dies."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.failed", "message": "the worker died"})
+
+    async def run() -> None:
+        lifespan = Lifespan(app)
+        await lifespan.startup()
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+        await lifespan.shutdown()
+
+    asyncio.run(run())
+    (record,) = caplog.records
+    assert "ended in the middle, and nobody had asked it to shut down: the worker died;" in (
+        record.message
+    )
+
+
+# ------------------------------------------------------------- one scope for several apps
+
+
+class Chain:
+    """Apps ``a``, ``b``, ``c`` that log what happens to them; those named in `broken` fail."""
+
+    def __init__(self, **broken: str) -> None:
+        self.log: list[str] = []
+        self.sent: list[Message] = []
+        self.children = {
+            name: Lifespan(self.app(name, broken.get(name, "")), mode="on") for name in "abc"
+        }
+
+    def app(self, name: str, fails: str) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            if fails == "says no":
+                await send({"type": "lifespan.startup.failed", "message": "no"})
+                return
+            if fails == "raises":
+                raise OSError("no disk")
+            if fails == "hangs":
+                self.log.append(f"{name} hangs")
+                await asyncio.Event().wait()
+            self.log.append(f"{name} up")
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.log.append(f"{name} down")
+            if fails == "stays":
+                await send({"type": "lifespan.shutdown.failed", "message": "stays"})
+            else:
+                await send({"type": "lifespan.shutdown.complete"})
+
+        return app
+
+    async def run(self) -> None:
+        """Both questions of a host, one after the other."""
+        questions = iter(("lifespan.startup", "lifespan.shutdown"))
+
+        async def receive() -> Message:
+            return {"type": next(questions)}
+
+        async def send(message: Message) -> None:
+            self.sent.append(message)
+
+        await answer_for_all(self.children, receive, send)
+
+
+def test_several_apps_start_in_order_and_stop_in_reverse() -> None:
+    """D3: the host gets one answer to each question."""
+    chain = Chain()
+    asyncio.run(chain.run())
+    assert chain.log == ["a up", "b up", "c up", "c down", "b down", "a down"]
+    assert [message["type"] for message in chain.sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+def test_one_of_several_apps_that_does_not_start() -> None:
+    """D3: those before it are shut down, and the host is told which it was."""
+    chain = Chain(a="stays", b="says no")
+    asyncio.run(chain.run())
+    assert chain.log == ["a up", "a down"]
+    text = "b: startup failed: no; a: shutdown failed: stays"
+    assert chain.sent == [{"type": "lifespan.startup.failed", "message": text}]
+
+
+def test_one_of_several_apps_that_raises_at_startup() -> None:
+    """D3: its error goes on to the host, which shows where it came from."""
+    chain = Chain(b="raises")
+    with pytest.raises(OSError, match="no disk"):
+        asyncio.run(chain.run())
+    (message,) = chain.sent
+    assert message["type"] == "lifespan.startup.failed"
+    assert message["message"].startswith("b: the app raised OSError")
+
+
+def test_one_of_several_apps_that_does_not_stop() -> None:
+    """D3: the others are shut down all the same."""
+    chain = Chain(b="stays")
+    asyncio.run(chain.run())
+    assert chain.log[3:] == ["c down", "b down", "a down"]
+    failed = {"type": "lifespan.shutdown.failed", "message": "b: shutdown failed: stays"}
+    assert chain.sent[-1] == failed
+
+
+def test_a_start_of_several_apps_that_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    """D3: the log names the app that was starting; those before it are shut down."""
+    chain = Chain(b="hangs")
+
+    async def run() -> None:
+        task = asyncio.create_task(chain.run())
+        while "b hangs" not in chain.log:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(run())
+    assert chain.log == ["a up", "b hangs", "a down"]
+    assert "b: was still starting" in caplog.text
+
+
+def test_several_apps_on_another_loop_than_asyncios() -> None:
+    """D3: the host, which runs trio, say, is told by a failed startup what to do."""
+    chain = Chain()
+    with pytest.raises(StopIteration):
+        chain.run().send(None)
+    (message,) = chain.sent
+    assert message["type"] == "lifespan.startup.failed"
+    assert message["message"].startswith("a: the lifespan of a mounted app runs on asyncio")

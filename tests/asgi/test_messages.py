@@ -20,6 +20,7 @@ from bridge.asgi.messages import (
     WEBSOCKET,
     check_body,
     following,
+    hint_links,
     message_type,
 )
 from bridge.errors import IllegalMessage
@@ -150,6 +151,29 @@ class TestBody:
         """A21: a body that is not bytes is named by its type."""
         with pytest.raises(IllegalMessage, match=type(body).__name__):
             check_body({"body": body})
+
+
+class TestHints:
+    @pytest.mark.parametrize(
+        ("links", "listed"),
+        [
+            (None, []),
+            ([], []),
+            ([b"</a>; rel=preload"], [b"</a>; rel=preload"]),
+            ((b"a", b"b"), [b"a", b"b"]),
+            (iter([b"a"]), [b"a"]),
+        ],
+    )
+    def test_links(self, links: Any, listed: list[bytes]) -> None:
+        """A24: any iterable of links will do; without links there is none."""
+        assert hint_links({**HINT, "links": links}) == listed
+        assert hint_links({"type": HINT["type"]}) == []
+
+    @pytest.mark.parametrize("links", [b"</a>", "</a>", {b"a": b"b"}, 5])
+    def test_anything_else(self, links: Any) -> None:
+        """A21: one link that is no list, above all, is an error of the app's."""
+        with pytest.raises(IllegalMessage, match="must be an iterable of bytes"):
+            hint_links({**HINT, "links": links})
 
 
 def test_every_type_is_in_a_grammar() -> None:
