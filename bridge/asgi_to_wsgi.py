@@ -16,7 +16,6 @@ only if it waits.
 
 from __future__ import annotations
 
-import logging
 import os
 import weakref
 from collections.abc import Iterable
@@ -29,11 +28,10 @@ from bridge.arguments.app_kind import check_app
 from bridge.asgi.lifespan import Mode
 from bridge.asgi.scope import asks_for_websocket
 from bridge.errors import Overloaded, RequestError, SelfRequest
+from bridge.log import logger
 from bridge.types import ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]
-
-logger = logging.getLogger("bridge.error")
 
 
 class AsgiToWsgi:

@@ -12,7 +12,6 @@ for each request; `Route.rebase` says what a child is told of its place.
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +26,7 @@ from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
 from bridge.http.mounts import MountTable, split_key
 from bridge.http.paths import strip_prefix, without_root
+from bridge.log import logger
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     import webob
 
 Predicate: TypeAlias = Callable[["webob.Request"], bool]
-
-logger = logging.getLogger("bridge.error")
 
 
 # ------------------------------------------------------------- what is mounted where

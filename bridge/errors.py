@@ -1,40 +1,6 @@
-"""Every error of the toolkit. Whose fault it is stands in the type; its HTTP status rides on it.
-
-The loggers that tell of errors are made safe here, for everything that uses them imports this
-file: the handlers and filters of our loggers are mostly the application's, and what these raise
-would come out of the middle of a request that is being ended, and leave it without an end (W38,
-S14).
-"""
+"""Every error of the toolkit. Whose fault it is stands in the type; its HTTP status rides on it."""
 
 from __future__ import annotations
-
-import logging
-import sys
-
-
-class SafeLogger(logging.Logger):
-    """A logger whose calls never raise; where logging fails, that is said on stderr."""
-
-    def handle(self, record: logging.LogRecord) -> None:
-        """Logging: give `record` to the handlers."""
-        try:
-            super().handle(record)
-        except Exception as failure:
-            try:
-                sys.stderr.write(f"the log could not take {record!r}: it raised {failure!r}\n")
-            except Exception:  # no stderr, or nothing that can be shown: there is nobody to tell
-                pass
-
-
-def make_safe(name: str) -> None:
-    """Make the logger `name` a `SafeLogger`; one of an application's own class stays as it is."""
-    logger = logging.getLogger(name)
-    if type(logger) is logging.Logger:
-        logger.__class__ = SafeLogger
-
-
-for _name in ("bridge.error", "bridge.access"):
-    make_safe(_name)  # here, for everything that could use them imports this file
 
 
 def counted(number: int, what: str) -> str:

@@ -8,7 +8,6 @@ request (`exchange`), of the kind that fits the runner.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from contextvars import copy_context
 from importlib import import_module
@@ -28,6 +27,7 @@ from bridge.errors import (
     UnsupportedScope,
 )
 from bridge.http.leniency import Leniency
+from bridge.log import logger
 from bridge.runners import Runner, Stats, make_runner
 from bridge.runners.base import occupied_runners
 from bridge.runners.completions import CompletionQueue
@@ -44,7 +44,6 @@ from bridge.wsgi.input import spool_limit, spool_limit_without_length
 
 __all__ = ["WsgiToAsgi"]
 
-logger = logging.getLogger("bridge.error")
 
 # A request has no body if it announces none (RFC 9112 §6.3). HTTP/2 announces none, and some
 # gateways that speak ASGI forget it; both are safe for methods that have none anyway.

@@ -1,74 +1,95 @@
-"""However an error is told, and whatever it is, its request is over (W38, S14)."""
+"""Errors: whose fault, which status, what a response must have, and how people read them."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
-from bridge import WsgiToAsgi
-from bridge.types import Receive, Scope, Send
-from tests.support.raw import request
-from tests.support.waiting import eventually
-from tests.support.websocket import served
+from bridge import errors
+from bridge.errors import (
+    BridgeError,
+    ClientDisconnected,
+    IllegalResponse,
+    LifespanFailed,
+    NotOnAsyncio,
+    Overloaded,
+    RequestCancelled,
+    RequestError,
+    SelfRequest,
+    counted,
+    peer_name,
+)
+
+ALL = [each for each in vars(errors).values() if isinstance(each, type)]
 
 
-class Broken(logging.Handler):
-    """A handler that raises, as one that cannot reach its service may."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        raise RuntimeError("no log today")
-
-
-@pytest.fixture
-def broken_log() -> Iterator[None]:
-    logger, handler = logging.getLogger("bridge.error"), Broken()
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
+def test_one_base() -> None:
+    """Everything that the toolkit raises on purpose can be caught as `BridgeError`."""
+    assert len(ALL) > 10
+    assert all(issubclass(each, BridgeError) for each in ALL)
 
 
-def circle() -> Exception:
-    first, second = KeyError(), ValueError()
-    first.__cause__, second.__cause__ = second, first
-    return first
+def test_statuses() -> None:
+    """S6, W52: the status of a client's fault, of too much work, and of everything else."""
+    assert {each: each.status for each in ALL if each.status != 500} == {
+        RequestError: 400,
+        ClientDisconnected: 499,
+        RequestCancelled: 499,
+        Overloaded: 503,
+        SelfRequest: 503,
+    }
+    assert RequestError("too large", 413).status == 413
+    assert RequestError("malformed").status == 400
 
 
-async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
-    """Raises, at ``/left`` when its client has left."""
-    if scope["path"] == "/left":
-        await receive()
-        await receive()
-    raise circle()
+def test_who_is_told() -> None:
+    """S6, W53: a client is told what it did wrong, and an app that asks itself; nobody else."""
+    assert [each for each in ALL if each.public] == [RequestError, SelfRequest]
+    assert {each.fields for each in (Overloaded, SelfRequest)} == {((b"retry-after", b"1"),)}
+    assert BridgeError.fields == ()
 
 
-def wsgi(environ: Any, start_response: Any) -> list[bytes]:
-    raise circle()
+def test_what_they_are_besides() -> None:
+    """W20, W34: a client that left is an OSError; the validator's word is an AssertionError."""
+    assert issubclass(ClientDisconnected, OSError)
+    assert issubclass(IllegalResponse, AssertionError)
 
 
-@pytest.mark.parametrize("app", [asgi, WsgiToAsgi(wsgi)])
-@pytest.mark.usefixtures("broken_log")
-def test_a_log_that_raises(app: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    """S14 W38: the client has its 500 though the error cannot be logged; stderr says so."""
-    with served(app, limit_requests=1) as server:
-        for _ in range(3):
-            with server.connect() as client:
-                client.send(request("/"))
-                assert client.response().status == 500
-    assert "RuntimeError('no log today')" in capfd.readouterr().err
+def test_phases_of_lifespan() -> None:
+    """P2: which of the two failed is told, and startup is the common case."""
+    assert LifespanFailed("no database").phase == "startup"
+    assert LifespanFailed("no database", "shutdown").phase == "shutdown"
 
 
-def test_an_error_that_comes_of_itself() -> None:
-    """S2 S14: an error whose causes are a circle costs no place of `limit_requests`."""
-    with served(asgi, limit_requests=1) as server:
-        for _ in range(3):
-            with server.connect() as client:
-                client.send(request("/left"))
-                eventually(lambda: server.server.state.active)
-            eventually(lambda: all(each.over for each in server.server.state.active))
-        with server.connect() as client:
-            assert client.get("/").status == 500
+def test_another_loop() -> None:
+    """W55: a host that runs trio is told what to start it with."""
+    assert "AsgiToWsgi runs on asyncio" in str(NotOnAsyncio("AsgiToWsgi"))
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "said"),
+    [
+        (0, "request", "0 requests"),
+        (1, "request", "1 request"),
+        (2, "request", "2 requests"),
+        (1, "piece of work", "1 piece of work"),
+        (3, "piece of work", "3 pieces of work"),
+    ],
+)
+def test_counted(number: int, what: str, said: str) -> None:
+    """S6: numbers are told with the right form of their noun."""
+    assert counted(number, what) == said
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        (("127.0.0.1", 4000), "127.0.0.1:4000"),
+        (("::1", 4000), "[::1]:4000"),
+        (("::1", 4000, 0, 0), "[::1]:4000"),
+        (None, "a client without an address"),
+        ("", "a client without an address"),
+    ],
+)
+def test_names_of_clients(client: object, said: str) -> None:
+    """S6: a client is named as people write addresses, on a Unix socket too."""
+    assert peer_name(client) == said

@@ -22,17 +22,16 @@ been cancelled.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from bridge.asgi.versions import LIFESPAN_VERSION
 from bridge.errors import ConfigError, IllegalMessage, LifespanFailed, NotOnAsyncio
+from bridge.log import logger
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 Mode: TypeAlias = Literal["auto", "on", "off"]
 
-logger = logging.getLogger("bridge.error")
 
 #: Seconds that a cancelled app has to clean up before it is left to itself.
 CANCEL_GRACE: Final = 1.0

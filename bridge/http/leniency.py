@@ -5,12 +5,10 @@ Such a response is served, and the app's log says so: once, for each kind of thi
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from bridge.errors import IllegalResponse
-
-logger = logging.getLogger("bridge.error")
+from bridge.log import logger
 
 
 class Leniency:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -25,10 +24,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bridge.errors import Overloaded
+from bridge.log import logger
 from bridge.loops.factory import new_event_loop
 from bridge.loops.waiters import NativeThread, unpatched
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds that the tasks still there when the loop ends have to take their cancellation.
 CANCEL_GRACE = 1.0

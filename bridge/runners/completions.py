@@ -9,12 +9,11 @@ wait for something, or after a switch interval.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from contextvars import Context
 from typing import Protocol
 
-logger = logging.getLogger("bridge.error")
+from bridge.log import logger
 
 
 class Completion(Protocol):

@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import logging
 from asyncio import events
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -34,11 +33,10 @@ from typing import Any, NoReturn
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
+from bridge.log import logger
 from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current
 from bridge.runners.interop import switch_calls, watch_imports
-
-logger = logging.getLogger("bridge.error")
 
 #: What a greenlet switches back with when its job is over.
 _OVER: Any = object()

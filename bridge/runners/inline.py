@@ -10,17 +10,15 @@ While the app's own code runs the loop is hidden (G5): code that asks whether a 
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio import events
 from collections.abc import Awaitable
 from contextvars import Context, copy_context
 from typing import Any
 
 from bridge.errors import WaitNotPossible
+from bridge.log import logger
 from bridge.loops.tasks import close_unawaited
 from bridge.runners.base import Job, Runner, Stats, T
-
-logger = logging.getLogger("bridge.error")
 
 
 class InlineRunner(Runner):

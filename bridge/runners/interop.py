@@ -13,7 +13,6 @@ libraries' calls are a `Runner.wait`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import threading
@@ -26,14 +25,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bridge.log import logger
 from bridge.runners.base import Runner, current
 
 if TYPE_CHECKING:
     from importlib.abc import Loader, MetaPathFinder
 else:  # it loads tempfile and zipfile, 1 MB
     Loader = MetaPathFinder = object
-
-logger = logging.getLogger("bridge.error")
 
 
 # ------------------------------------------------------------- in threads

@@ -9,7 +9,6 @@ Either the loop sees the thread among the idle, or the thread sees the job: no w
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import threading
@@ -19,11 +18,10 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from bridge.errors import BridgeError, Overloaded
+from bridge.log import logger
 from bridge.runners.base import Job
 from bridge.runners.interop import publish_loop
 from bridge.runners.thread_start import ThreadStarter
-
-logger = logging.getLogger("bridge.error")
 
 
 class PoolOwner(Protocol):

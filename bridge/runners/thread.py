@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
 import os
 from collections import deque
 from collections.abc import Awaitable
@@ -31,14 +30,13 @@ from bridge.errors import (
     WaitNotPossible,
     counted,
 )
+from bridge.log import logger
 from bridge.loops.tasks import as_coroutine, close_unawaited
 from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, occupied_runners
 from bridge.runners.interop import watch_imports
 from bridge.runners.pool import ThreadPool
 from bridge.runners.queue_watch import QueueWatch
 from bridge.runners.thread_start import check_threads
-
-logger = logging.getLogger("bridge.error")
 
 
 class ThreadRunner(Runner):

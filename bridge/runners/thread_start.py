@@ -7,14 +7,12 @@ Their greenlets run only while their own loop does. Under ours, unless it waits 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 
 from bridge.errors import AppLoadError
+from bridge.log import logger
 from bridge.loops.waiters import threads_replaced_by, waits_in_gevent
-
-logger = logging.getLogger("bridge.error")
 
 
 def check_threads(loop: asyncio.AbstractEventLoop) -> None:

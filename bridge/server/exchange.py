@@ -10,7 +10,6 @@ Times and threads: everything here runs on the loop's thread unless a method say
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -19,12 +18,11 @@ from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
 from bridge.http.status import has_no_body
 from bridge.limits import HIGH_WATER, WORTH_NO_COPY
+from bridge.log import logger
 from bridge.loops.wait_queue import WaitQueue
 from bridge.server.request import Request
 from bridge.server.state import DRAIN_LIMIT, ServerState
 from bridge.types import RawHeaders
-
-logger = logging.getLogger("bridge.error")
 
 # How the end of a body is told (RFC 9112 §6.3).
 UNFRAMED = 0

@@ -33,6 +33,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed, counted
+from bridge.log import logger
 from bridge.server.apps.handlers import wsgi_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
@@ -45,8 +46,6 @@ from bridge.server.logs.access_log import AccessLog, on_loop
 from bridge.server.network.listeners import Listener
 from bridge.server.server import Server
 from bridge.types import ASGIApp
-
-logger = logging.getLogger("bridge.error")
 
 
 class BridgeWorker(Worker):  # type: ignore[misc]

@@ -11,7 +11,6 @@ A SIGINT cuts what a stop waits for; another SIGTERM changes nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import ssl
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
+from bridge.log import logger
 from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
 from bridge.server.apps.loading import load
 from bridge.server.config.config import Config
@@ -42,8 +42,6 @@ from bridge.server.network.tls import reload_certificates
 from bridge.server.state import TICK, ServerState
 from bridge.server.websocket.handler import WebSockets
 from bridge.types import ASGIApp
-
-logger = logging.getLogger("bridge.error")
 
 
 class Server:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from time import time
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from bridge.caches import Memo, always
 from bridge.errors import Overloaded
+from bridge.log import logger
 from bridge.loops.tasks import task_starter
 from bridge.runners.completions import CompletionQueue
 from bridge.server.config.config import Config
@@ -20,8 +20,6 @@ from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
 from bridge.server.proxy.allow_list import AllowList
 from bridge.server.proxy.forwarded import Forwarded
-
-logger = logging.getLogger("bridge.error")
 
 #: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
 DRAIN_LIMIT = 64 * 1024

@@ -190,7 +190,8 @@ def test_fork(thread: LoopThread) -> None:
 
 AT_EXIT = """
 import asyncio, sys
-from bridge.loops.thread import lease, release, logger
+from bridge.log import logger
+from bridge.loops.thread import lease, release
 
 thread = lease()
 async def close():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
-import logging
 from contextvars import copy_context
 from typing import Final
 
@@ -39,11 +38,10 @@ from bridge.asgi.scope import scope_from_environ
 from bridge.errors import AppError, ClientDisconnected, IllegalMessage
 from bridge.http.response_fields import text_fields
 from bridge.http.response_head import raw_head
+from bridge.log import logger
 from bridge.loops.descriptors import open_file
 from bridge.loops.wait_queue import WaitQueue
 from bridge.types import Environ, Message
-
-logger = logging.getLogger("bridge.error")
 
 #: How many early hints may be sent before a response.
 MAX_HINTS: Final = 100

@@ -8,7 +8,6 @@ waiting for each piece.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Final
 
@@ -28,10 +27,9 @@ from bridge.asgi.scope import body_length
 from bridge.errors import AppError
 from bridge.http.error_response import error_response
 from bridge.limits import PIECE
+from bridge.log import logger
 from bridge.loops.waiters import Waiter
 from bridge.types import Environ, ExcInfo, StartResponse
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds between two looks at the client and the time, while nothing comes from the app.
 TICK: Final = 1.0

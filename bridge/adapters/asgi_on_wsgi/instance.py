@@ -7,7 +7,6 @@ process ends. It never refers to the adapter, so that dropping the adapter ends 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -17,13 +16,12 @@ from typing import Any, Final, Protocol
 from bridge.adapters.asgi_on_wsgi.settings import Settings
 from bridge.asgi.lifespan import Lifespan
 from bridge.errors import LifespanFailed
+from bridge.log import logger
 from bridge.loops import thread as event_loop
 from bridge.loops.tasks import task_starter
 from bridge.loops.thread import LoopThread
 from bridge.loops.waiters import FOREVER, ThreadWaiter, Waiter, gevent_is_loaded, waiter
 from bridge.types import ASGIApp
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds that cancelled tasks have to clean up at the end.
 CANCEL_GRACE: Final = 1.0

@@ -6,15 +6,13 @@ Reading may block, so it is done on the WSGI side, a piece at a time, when the a
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from bridge.limits import PIECE
+from bridge.log import logger
 from bridge.loops.wait_queue import WaitQueue
 from bridge.types import Message
-
-logger = logging.getLogger("bridge.error")
 
 #: More may come; all of it is here; it ended too early; nobody reads it any more.
 COMING, COMPLETE, CUT_OFF, DISCARDED = range(4)

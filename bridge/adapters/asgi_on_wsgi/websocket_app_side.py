@@ -8,7 +8,6 @@ for HTTP (A26). The host's side, `websocket`, waits in a thread of its own for `
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import Callable
@@ -36,11 +35,10 @@ from bridge.asgi.receive_queue import ReceiveQueue
 from bridge.errors import AppError, ClientDisconnected, UnsupportedScope
 from bridge.http.error_response import error_response
 from bridge.http.response_head import raw_head
+from bridge.log import logger
 from bridge.loops.descriptors import Duplicate
 from bridge.types import Message, Scope, TextHeaders
 from bridge.websocket.handshake import Handshake
-
-logger = logging.getLogger("bridge.error")
 
 #: Messages that may wait for the app before reading pauses.
 MAX_QUEUE = 32

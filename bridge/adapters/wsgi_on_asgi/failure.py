@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 from bridge.errors import BridgeError
-
-logger = logging.getLogger("bridge.error")
+from bridge.log import logger
 
 
 class RaisesOn:

@@ -30,13 +30,14 @@ from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
 from bridge.errors import AppLoadError, ClientDisconnected, Overloaded
 from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
+from bridge.log import logger
 from bridge.runners.base import current
 from bridge.runners.interop import publish_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.runners.thread_start import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.websocket.frames import Frames
-from bridge.wsgi.call import WsgiCall, logger
+from bridge.wsgi.call import WsgiCall
 
 #: Bytes of an app's answer to the handshake, or of its refusal.
 _HEAD_LIMIT = 65536

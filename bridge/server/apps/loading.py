@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +13,10 @@ from bridge.arguments.checks import close_names
 from bridge.arguments.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
+from bridge.log import logger
 from bridge.loops.tasks import close_unawaited
 from bridge.server.apps.targets import Call, Target, parse_target
 from bridge.server.config.config import Config
-
-logger = logging.getLogger("bridge.error")
 
 #: What an app is called where only its module is named.
 USUAL_NAMES = ("app", "application")

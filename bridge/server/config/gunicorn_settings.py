@@ -12,16 +12,14 @@ A setting that is in none of them is newer than this file, and treated as UNUSED
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
 from typing import Any, Final
 
 from bridge.errors import ConfigError
+from bridge.log import logger
 from bridge.server.config.config import Config
 from bridge.server.config.sources import Layer, ignored_variables, make_config
-
-logger = logging.getLogger("bridge.error")
 
 _KEPT: Final = """
     config wsgi_app bind workers worker_class max_requests max_requests_jitter timeout

@@ -13,7 +13,6 @@ The common case, a whole head with no body on an idle connection, runs straight 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol, cast
@@ -21,6 +20,7 @@ from typing import Protocol, cast
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
 from bridge.http.error_response import encode_error
 from bridge.limits import HIGH_WATER
+from bridge.log import logger
 from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
 from bridge.server.http1.chunked import ChunkedBody
 from bridge.server.http1.discard import BodyDiscard
@@ -29,8 +29,6 @@ from bridge.server.http1.parser import SHORT, HeadParser
 from bridge.server.request import CHUNKED, Request
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
-
-logger = logging.getLogger("bridge.error")
 
 #: Blank lines before a request line that are ignored (RFC 9112 §2.2).
 BLANK_LINES = 4

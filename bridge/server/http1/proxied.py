@@ -11,14 +11,11 @@ header timeout, ends the connection without an answer, as the PROXY protocol wan
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from bridge.errors import RequestError
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.logs.refusals import PROXY_HEADER
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
-
-logger = logging.getLogger("bridge.error")
 
 
 class AnnouncedHttpProtocol(HttpProtocol):

@@ -7,15 +7,13 @@ sweep over all connections compares.
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from bridge.errors import BridgeError, RequestError, peer_name
+from bridge.log import logger
 from bridge.server.exchange import Exchange
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import FINISHED, GONE, unread_end
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds after a half-close until the app is told that the client has left.
 HALF_CLOSE_GRACE = 2.0

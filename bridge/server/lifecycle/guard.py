@@ -8,7 +8,6 @@ told of each signal as it comes.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -20,9 +19,8 @@ from time import sleep as pause
 from typing import Any, Final
 
 from bridge.errors import counted
+from bridge.log import logger
 from bridge.loops.waiters import NativeThread
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds that the process has to end after a second SIGINT.
 CUT_LIMIT: Final = 1.0

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio import events
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from bridge.log import logger
 from bridge.loops.factory import new_event_loop
 from bridge.loops.thread import CANCEL_GRACE
 from bridge.server.lifecycle.orders import Orders
 
 T = TypeVar("T")
-
-logger = logging.getLogger("bridge.error")
 
 
 @contextmanager

@@ -11,20 +11,18 @@ at last    nothing of a request runs any more, and the app's lifespan may shut d
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
 from bridge.errors import counted
+from bridge.log import logger
 from bridge.server.apps.asgi.exchange import AsgiExchange
 from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.http1.discard import BodyDiscard
 from bridge.server.state import ServerState, Swept
 from bridge.types import ASGIApp
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds for connections and requests that came just before the stop, and are not read yet.
 ARRIVAL_GRACE = 0.02

@@ -7,15 +7,13 @@ inside somebody else's middleware is out of reach: both are told at the start, i
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
+from bridge.log import logger
 from bridge.runners import Runner
 from bridge.server.apps.handlers import wsgi_apps
 from bridge.server.config.config import Config
 from bridge.types import ASGIApp
-
-logger = logging.getLogger("bridge.error")
 
 
 def hand_on(config: Config, app: ASGIApp) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Final, TypeAlias
 
+from bridge.log import access_logger
 from bridge.server.config.config import Config
 from bridge.server.logs.access_format import FORMATS, Record, compile_format, uses_duration
 from bridge.server.logs.loggers import in_colour, line_handler, write_lines
@@ -100,11 +101,12 @@ def make_access_logger(config: Config, later: Scheduler | None = None) -> Access
 
     Call it after `configure_logging`. Raises `ConfigError` for a format that is none.
     """
-    logger = logging.getLogger("bridge.access")
-    if not config.access_log or not logger.isEnabledFor(logging.INFO):
+    if not config.access_log or not access_logger.isEnabledFor(logging.INFO):
         return None
-    if not logger.propagate and all(type(each) is logging.NullHandler for each in logger.handlers):
+    if not access_logger.propagate and all(
+        type(each) is logging.NullHandler for each in access_logger.handlers
+    ):
         return None  # there is no standard output
-    handler = line_handler(logger)
+    handler = line_handler(access_logger)
     colour = handler is not None and in_colour(handler.stream)
-    return AccessLog(config.access_log_format, logger, later, colour=colour)
+    return AccessLog(config.access_log_format, access_logger, later, colour=colour)

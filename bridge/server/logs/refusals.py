@@ -7,8 +7,7 @@ from typing import Final
 
 from bridge.errors import BridgeError, peer_name
 from bridge.http.status import reason_phrase
-
-logger = logging.getLogger("bridge.error")
+from bridge.log import logger
 
 #: Seconds between two lines that count.
 EVERY: Final = 60.0

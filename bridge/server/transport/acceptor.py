@@ -15,7 +15,6 @@ are only looked at, and left for the handshake; a client that speaks HTTP in the
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import socket
 import ssl
@@ -24,13 +23,12 @@ from typing import Final, Protocol, runtime_checkable
 
 from bridge.errors import RequestError
 from bridge.http.error_response import encode_error
+from bridge.log import logger
 from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER
 from bridge.server.network.tls import SHUTDOWN_TIMEOUT
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
 from bridge.server.state import ServerState
 from bridge.server.transport.output import LINGER
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds to wait before accepting goes on, where the process is out of descriptors or memory.
 _PAUSE: Final = 0.5

@@ -12,19 +12,17 @@ An `Output` is handed on with its transport: a WebSocket takes over that of its 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import struct
 from collections.abc import Sequence
 
 from bridge.errors import ClientDisconnected
 from bridge.limits import HIGH_WATER
+from bridge.log import logger
 from bridge.loops.wait_queue import WaitQueue
 from bridge.server.state import ServerState
 from bridge.server.transport.backlog import Backlog, acknowledged, in_kernel
 from bridge.server.transport.socket_writer import SocketWriter
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds for which a client that is told to go away may go on sending.
 LINGER = 2.0

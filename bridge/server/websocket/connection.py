@@ -18,7 +18,6 @@ app is told: ``websocket.disconnect`` comes after all messages that came before 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -28,6 +27,7 @@ from websockets.frames import CloseCode
 from bridge.asgi import messages as grammar
 from bridge.asgi.receive_queue import ReceiveQueue
 from bridge.errors import ClientDisconnected, peer_name
+from bridge.log import logger
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import GONE, unread_end
@@ -36,8 +36,6 @@ from bridge.websocket import keep_alive
 from bridge.websocket.frames import Frames
 from bridge.websocket.keep_alive import KeepAlive
 from bridge.websocket.reader import QUEUE_FULL, WRITES_PAUSED, MessageReader
-
-logger = logging.getLogger("bridge.error")
 
 #: Seconds for the client to answer our close frame.
 CLOSE_TIMEOUT = 10.0

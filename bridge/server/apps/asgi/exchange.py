@@ -7,7 +7,6 @@ the tables of `asgi_messages`. A response of one piece leaves in one write.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Generator
 from types import CoroutineType, coroutine
 from typing import Any
@@ -19,14 +18,13 @@ from bridge.asgi.versions import HTTP_VERSION
 from bridge.errors import ClientDisconnected, RequestError
 from bridge.http.paths import strip_prefix
 from bridge.http.response_head import raw_head
+from bridge.log import logger
 from bridge.loops.tasks import awaiting
 from bridge.server.apps.asgi.response import HELD, OVER, STREAMING, TRAILING, WAITING, AsgiResponse
 from bridge.server.apps.calling import in_context_of, in_own_task
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.request import Request
 from bridge.types import ASGIApp, Message, Scope
-
-logger = logging.getLogger("bridge.error")
 
 _BODIES = (grammar.BODY, grammar.PATHSEND)
 
