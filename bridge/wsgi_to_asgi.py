@@ -1,21 +1,18 @@
 """`WsgiToAsgi`: a WSGI app as an ASGI 3 app (W).
 
-The rules of the environ and of the response stand in `environ` and `wsgi_response`, how the app
-runs in `runners`. Here is only what lies between those and ASGI's messages: one exchange per
-request (`exchange`), of the kind that fits the runner.
+The rules of the environ and of the response are in `wsgi`, how the app runs is in `runners`. What
+lies between those and ASGI's messages is in `adapters.wsgi_on_asgi`: an HTTP request goes through
+its `handler`, a WebSocket through its `websocket`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextvars import copy_context
 from importlib import import_module
-from io import BytesIO
 from typing import Any
 
-from bridge.adapters.wsgi_on_asgi.exchange import Exchange, GreenletExchange, InlineExchange
-from bridge.adapters.wsgi_on_asgi.in_thread import ThreadExchange
+from bridge.adapters.wsgi_on_asgi.handler import WsgiHandler
 from bridge.adapters.wsgi_on_asgi.settings import OF_THREADS, read_settings
 from bridge.arguments.app_kind import check_app
 from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS
@@ -23,32 +20,21 @@ from bridge.errors import (
     AppLoadError,
     BridgeError,
     NotOnAsyncio,
-    RequestError,
     UnsupportedScope,
 )
 from bridge.http.leniency import Leniency
 from bridge.log import logger
 from bridge.runners import Runner, Stats, make_runner
-from bridge.runners.base import occupied_runners
 from bridge.runners.completions import CompletionQueue
-from bridge.types import Environ, Receive, Scope, Send, WSGIApp
-from bridge.wsgi.call import WsgiCall
+from bridge.types import Receive, Scope, Send, WSGIApp
 from bridge.wsgi.environ import (
     base_environ,
     environ_from_scope,
     error_stream,
-    take_coding,
     with_room,
 )
-from bridge.wsgi.input import spool_limit, spool_limit_without_length
 
 __all__ = ["WsgiToAsgi"]
-
-
-# A request has no body if it announces none (RFC 9112 §6.3). HTTP/2 announces none, and some
-# gateways that speak ASGI forget it; both are safe for methods that have none anyway.
-_MOSTLY_BODILESS = frozenset({"GET", "HEAD"})
-_BODY_IS_ANNOUNCED = frozenset({"HTTP/1.0", "HTTP/1.1"})
 
 
 class WsgiToAsgi:
@@ -123,8 +109,7 @@ class WsgiToAsgi:
         }
         self._said = said = read_settings({**given, **of_threads})
         self.max_body_size: int | None = said.get("max_body_size")
-        self.propagate_context: bool = said["propagate_context"]
-        self.pathsend: bool = said["pathsend"]
+        self.spool_body: int | None = said.get("spool_body")
         self._completions: CompletionQueue | None = None  # of the loop that is served
         self._run_as(RUNNING_DEFAULTS)
 
@@ -141,16 +126,20 @@ class WsgiToAsgi:
         self.leniency = Leniency(self.app, strict=how.pop("strict"))
         of_threads = {name: said[name] for name in OF_THREADS if name in said}
         self.runner = make_runner(how.pop("runner"), **how, **of_threads)
-        self.spool_body = spool_limit(said.get("spool_body"), can_wait=self.runner.can_wait)
-        self._base = with_room(
+        base = with_room(
             base_environ(multithread=self.runner.multithread, multiprocess=self.multiprocess),
             *("SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "wsgi.errors"),
         )
-        self._base["bridge.stats"] = self.runner.stats
-        self._exchange = (
-            ThreadExchange
-            if self.runner.threaded
-            else (GreenletExchange if self.runner.can_wait else InlineExchange)
+        base["bridge.stats"] = self.runner.stats
+        self._handler = WsgiHandler(
+            self.app,
+            self.runner,
+            base,
+            self.leniency,
+            max_body_size=self.max_body_size,
+            spool_body=self.spool_body,
+            propagate_context=said["propagate_context"],
+            pathsend=said["pathsend"],
         )
 
     def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,7 +156,7 @@ class WsgiToAsgi:
     def adopt_processes(self, *, several: bool) -> None:
         """For a server: whether several processes serve the app, unless it was said here."""
         self.multiprocess = self._said.get("multiprocess", several)
-        self._base["wsgi.multiprocess"] = self.multiprocess
+        self._handler.base["wsgi.multiprocess"] = self.multiprocess
 
     def __repr__(self) -> str:
         return f"<WsgiToAsgi {self.app!r}>"
@@ -192,7 +181,7 @@ class WsgiToAsgi:
                 return
             completions = self._completions = CompletionQueue(loop)
         if kind == "http":
-            await self._http(self._exchange(self.runner, completions, receive, send), scope)
+            await self._handler.handle(completions, scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         elif kind == "websocket":
@@ -202,71 +191,6 @@ class WsgiToAsgi:
                 f"a WSGI app cannot take the ASGI scope type {kind!r}; it takes 'http'"
                 " and 'lifespan'"
             )
-
-    # --------------------------------------------------------- http
-
-    async def _http(self, exchange: Exchange, scope: Scope) -> None:
-        try:
-            environ = environ_from_scope(scope, self._base)
-            coded = take_coding(environ)
-            length = environ.get("CONTENT_LENGTH")
-            if self.max_body_size is not None:
-                exchange.limit_body(length, self.max_body_size)
-        except RequestError as error:
-            await exchange.refuse_request(error, is_head=scope["method"] == "HEAD")
-            return
-        self._fill(environ, exchange, scope, coded)
-        if exchange.has_body and not await self._take_body(environ, exchange, coded):
-            return
-        exchange.call = WsgiCall(self.app, environ, exchange, self.leniency)
-        exchange.context = context = copy_context()
-        try:
-            await exchange.run()
-        except BaseException:  # some hosts cancel the request of a client that leaves
-            exchange.leave()
-            exchange.log_failure()
-            raise
-        client_left = exchange.gone
-        exchange.leave()
-        if self.propagate_context:
-            await exchange.ended()
-            for variable, value in context.items():
-                if variable is not occupied_runners and variable.get(None) is not value:
-                    variable.set(value)
-        if exchange.failure is not None or exchange.broken:
-            exchange.raise_failure(client_left=client_left)
-
-    async def _take_body(self, environ: Environ, exchange: Exchange, coded: bool) -> bool:
-        """Take what has to be here before the app runs; False: the request ended with that."""
-        spool = self.spool_body
-        if spool is None:
-            announced = environ["SERVER_PROTOCOL"] in _BODY_IS_ANNOUNCED
-            if "CONTENT_LENGTH" in environ or (announced and not coded):
-                return True
-            spool = spool_limit_without_length(spool)
-            if spool is None and "HTTP_EXPECT" in environ:
-                return True  # it is asked for when the app reads (W21)
-        return await exchange.take_body(environ, spool)
-
-    def _fill(self, environ: Environ, exchange: Exchange, scope: Scope, coded: bool) -> None:
-        """What of the environ is of this host, not of the scope."""
-        environ["wsgi.errors"] = error_stream()
-        environ["bridge.disconnected"] = exchange.is_disconnected
-        if (
-            "CONTENT_LENGTH" in environ
-            or coded
-            or environ["REQUEST_METHOD"] not in _MOSTLY_BODILESS
-            or environ["SERVER_PROTOCOL"] not in _BODY_IS_ANNOUNCED
-        ):
-            environ["wsgi.input"] = exchange.input(environ.get("CONTENT_LENGTH"))
-        else:
-            environ["wsgi.input"] = BytesIO()
-        extensions = scope.get("extensions")
-        if extensions:
-            if self.pathsend:
-                exchange.extensions = extensions
-            if "http.response.early_hint" in extensions:
-                environ["wsgi.early_hints"] = exchange.early_hints
 
     # --------------------------------------------------------- websocket
 
@@ -282,7 +206,7 @@ class WsgiToAsgi:
             if (await receive())["type"] == "websocket.connect":
                 await send({"type": "websocket.close", "code": 1000})
             return
-        environ = environ_from_scope(scope, self._base)
+        environ = environ_from_scope(scope, self._handler.base)
         environ["wsgi.errors"] = error_stream()
         del environ["bridge.disconnected"]  # a place that only HTTP fills
         # Loaded where it is used: plain HTTP apps do without the library.

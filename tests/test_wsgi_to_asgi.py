@@ -902,6 +902,10 @@ def test_error_of_a_websocket_app(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
+def taken(refusal: RejectionSink) -> Exception | None:
+    return None if refusal.failure is None else refusal.failure.take()
+
+
 @pytest.mark.parametrize(
     ("error", "closed", "told"),
     [
@@ -917,10 +921,10 @@ def test_how_an_app_says_that_it_took_the_connection_over(
     """W60: by a ConnectionError, which is no error of it while it has the WebSocket."""
     refusal = RejectionSink()
     assert refusal.failed(error)
-    assert refusal.take_failure() is error  # it has none
+    assert taken(refusal) is error  # it has none
     refusal.phase = CLOSED if closed else OPEN
     assert refusal.failed(error)
-    assert (refusal.take_failure() is error, refusal.taken_over) == (told, not told)
+    assert (taken(refusal) is error, refusal.taken_over) == (told, not told)
 
 
 def test_no_thread_for_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,15 +38,13 @@ class _Nowhere(TextIOBase):
         return len(text)
 
 
-_NOWHERE: Any = _Nowhere()
+#: ``wsgi.errors`` of a process that has no standard error: a daemon, a program without a console.
+NOWHERE: Any = _Nowhere()
 
 
 def error_stream() -> TextIO:
-    """``wsgi.errors``: standard error, if the process has one.
-
-    A daemon, or a program without a console, has none; what apps write is dropped then.
-    """
-    return sys.stderr or _NOWHERE
+    """``wsgi.errors``: standard error, if the process has one; else `NOWHERE`."""
+    return sys.stderr or NOWHERE
 
 
 def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http") -> Environ:

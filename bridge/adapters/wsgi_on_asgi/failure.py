@@ -6,16 +6,38 @@ from bridge.errors import BridgeError
 from bridge.log import logger
 
 
+class Failure:
+    """An error of the app, for the one who takes it first: the app's side or the host's."""
+
+    __slots__ = ("_errors",)
+
+    def __init__(self, error: Exception) -> None:
+        self._errors = [error]
+
+    def take(self) -> Exception | None:
+        """The error, for one caller; from any thread."""
+        try:
+            return self._errors.pop()
+        except IndexError:
+            return None
+
+    def log(self) -> None:
+        """The host does not take the error: it has cancelled the request, or lost its client."""
+        error = self.take()
+        if error is not None:
+            logger.error("error in the WSGI app, whose client has left", exc_info=error)
+
+
 class RaisesOn:
     """A `ResponseSink` whose host is told what the app raised, and so has it in its own log.
 
     The app's side puts an error here, the host's side takes it when the response is over. The host
-    may have left before: whoever then finds the error tells of it, and nobody else does.
+    may have left before: then the side that finds the error tells of it, and the other does not.
     """
 
-    #: What the app raised, until it is taken.
-    failure: Exception | None = None
-    #: The host does not come for it, or is just coming for the last time.
+    #: What the app raised, once it has.
+    failure: Failure | None = None
+    #: The host does not come for it, or is just coming for the last time: it sets this first.
     gone: bool
 
     def failed(self, error: BaseException) -> bool:
@@ -25,20 +47,9 @@ class RaisesOn:
         """
         if not isinstance(error, Exception):
             return False
-        self.failure = error
-        return not self.gone or self.take_failure() is None
+        failure = self.failure = Failure(error)
+        return not self.gone or failure.take() is None
 
     def refused(self, error: BridgeError) -> bool:
         """ResponseSink: the host is not told of a full pool."""
         return False
-
-    def take_failure(self) -> Exception | None:
-        """What the app raised, for one caller; from any thread. Set `gone` before the last call."""
-        error: Exception | None = self.__dict__.pop("failure", None)
-        return error
-
-    def log_failure(self) -> None:
-        """The host does not take the error: it has cancelled the request, or lost its client."""
-        error = self.take_failure()
-        if error is not None:
-            logger.error("error in the WSGI app, whose client has left", exc_info=error)

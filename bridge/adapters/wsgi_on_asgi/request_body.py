@@ -1,4 +1,4 @@
-"""A request's body as ASGI's messages bring it (W20-W24)."""
+"""A request's body as ASGI's messages bring it (W20-W25)."""
 
 from __future__ import annotations
 
@@ -9,52 +9,41 @@ from bridge.types import Receive
 from bridge.wsgi.input import WholeInput
 
 
-class Upload:
+class RequestBody:
     """The pieces of a body, from `receive`; everything here runs on the loop.
 
-    `length`: its Content-Length, if it has one. `limit`: bytes after which it is a 413.
+    `length`: its Content-Length, if it has one. `limit`: bytes after which it is a 413. Raises
+    `RequestError` (413) if `length` is more than that (W22).
     """
 
-    __slots__ = ("_begin", "_error", "_receive", "ended", "length", "limit", "received")
+    __slots__ = ("_begin", "_error", "_file", "_length", "_limit", "_receive", "ended", "received")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(
+        self, receive: Receive, length: int | None = None, limit: int | None = None
+    ) -> None:
+        if length is not None and limit is not None and length > limit:
+            raise _too_large(limit)
         self._receive = receive
+        self._length = length
+        self._limit = limit
         self._error: BridgeError | None = None
-        self._begin = b""  # what was gathered
-        self.length: int | None = None
-        self.limit: int | None = None
+        self._begin = b""  # what `take_small` has taken in vain
+        self._file: Any = None  # what `take` gave
+        #: Bytes that have come.
         self.received = 0
+        #: The last piece has come.
         self.ended = False
 
     async def next(self) -> bytes:
         """The next piece; b"" at the end.
 
-        Raises, from then on at every call: `ClientDisconnected` where the client went away in
-        mid-body (W23), `RequestError` (413) where there is more than `limit` (W22).
+        Raises, from then on at every call: `ClientDisconnected` if the client went away in
+        mid-body (W23), `RequestError` (413) if there is more than the limit (W22).
         """
         if self._begin:
             begin, self._begin = self._begin, b""
             return begin
         return await self._next()
-
-    async def gather(self, most: int) -> bytes | None:
-        """The whole body, if it ends before more than `most` bytes had to be awaited.
-
-        Else None, and `next` gives all of it. Raises what `next` raises.
-        """
-        pieces: list[bytes] = []
-        size = 0
-        while size <= most:
-            piece = await self._next()
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
-            size += len(piece)
-        begin = b"".join(pieces)
-        if self.ended:
-            return begin
-        self._begin = begin
-        return None
 
     async def _next(self) -> bytes:
         while self._error is None and not self.ended:
@@ -67,11 +56,11 @@ class Upload:
             piece: bytes = message.get("body", b"")
             self.received += len(piece)
             self.ended = not message.get("more_body", False)
-            if self.limit is not None and self.received > self.limit:
-                self._error = too_large(self.limit)
-            elif self.ended and self.length is not None and self.received < self.length:
+            if self._limit is not None and self.received > self._limit:
+                self._error = _too_large(self._limit)
+            elif self.ended and self._length is not None and self.received < self._length:
                 self._error = ClientDisconnected(
-                    f"the request's body ended after {self.received} of {self.length} bytes"
+                    f"the request's body ended after {self.received} of {self._length} bytes"
                 )
             elif piece:
                 return piece
@@ -84,38 +73,64 @@ class Upload:
         while (await self._receive())["type"] == "http.request":
             pass
 
+    # --------------------------------------------------------- all of it, before the app runs
 
-def too_large(limit: int) -> RequestError:
-    """The 413 of a body of more than `limit` bytes."""
+    async def take(self, memory: int) -> Any:
+        """The whole body as a file, at its begin: `memory` bytes in memory, more on disk.
+
+        Raises what `next` raises. `close` closes the file.
+        """
+        pieces, size = [], 0
+        while piece := await self.next():
+            pieces.append(piece)
+            size += len(piece)
+            if size > memory:
+                self._file = await self._take_to_disk(pieces)
+                return self._file
+        self._file = WholeInput(b"".join(pieces))
+        return self._file
+
+    async def take_small(self, most: int) -> Any:
+        """The whole body as a file, if it ends before more than `most` bytes had to be awaited.
+
+        Else None, and `next` gives all of it. Raises what `next` raises.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        while size <= most:
+            piece = await self._next()
+            if not piece:
+                break
+            pieces.append(piece)
+            size += len(piece)
+        begin = b"".join(pieces)
+        if not self.ended:
+            self._begin = begin
+            return None
+        self._file = WholeInput(begin)
+        return self._file
+
+    async def _take_to_disk(self, pieces: list[bytes]) -> Any:
+        from tempfile import TemporaryFile  # nearly 1 MB, and few requests need it
+
+        file = TemporaryFile()  # noqa: SIM115  `close` closes it when the app is done
+        try:
+            file.writelines(pieces)
+            while piece := await self.next():
+                file.write(piece)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def close(self) -> None:
+        """The app is done: close the file that was taken."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _too_large(limit: int) -> RequestError:
     return RequestError(
         f"the request's body has more than {limit} bytes; raise max_body_size to allow it", 413
     )
-
-
-async def take_whole(upload: Upload, memory: int) -> Any:
-    """The whole body as a file, at its begin: `memory` bytes in memory, more in a temporary file.
-
-    Raises what `Upload.next` raises.
-    """
-    pieces, size = [], 0
-    while piece := await upload.next():
-        pieces.append(piece)
-        size += len(piece)
-        if size > memory:
-            return await _take_to_disk(upload, pieces)
-    return WholeInput(b"".join(pieces))
-
-
-async def _take_to_disk(upload: Upload, pieces: list[bytes]) -> Any:
-    from tempfile import TemporaryFile  # nearly 1 MB, and few requests need it
-
-    file = TemporaryFile()  # noqa: SIM115  the exchange closes it when the app is done
-    try:
-        file.writelines(pieces)
-        while piece := await upload.next():
-            file.write(piece)
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file

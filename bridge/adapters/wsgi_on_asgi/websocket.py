@@ -162,9 +162,10 @@ class SocketRelay:
                 listening.cancel()
             ours.close()
             self._sink.gone = True
-            failure = self._sink.take_failure()
-            if failure is not None:
-                raise failure
+            failure = self._sink.failure
+            raised = None if failure is None else failure.take()
+            if raised is not None:
+                raise raised
 
     def _start(self, app: WSGIApp, environ: Environ) -> socket.socket:
         """Start the app in a thread; our end of the pair. Raises if the system has no more."""
