@@ -1,7 +1,8 @@
 """Every source file over 40 lines has a test file of its name, in the same tree.
 
 ``bridge/http/paths.py`` is tested by ``tests/http/test_paths.py``. Without arguments this says
-which test files are missing, and exits with 1 if any is.
+which test files are missing, and exits with 1 if any is. Files without code to run, such as types
+and protocols, need none.
 
 ``python -m tools.mirror --cover [FILE...]`` runs the test file of each source file (all, or those
 named) alone, under coverage with branches, and says what it leaves out; it exits with 1 if anything
@@ -10,6 +11,7 @@ is left out. Servers that the tests start count.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -40,8 +42,22 @@ def main(arguments: list[str]) -> int:
 def sources() -> Iterator[Path]:
     """The source files that must have a test file."""
     for source in sorted(SOURCES.rglob("*.py")):
-        if len(source.read_text(encoding="utf-8").splitlines()) > SHORT:
+        text = source.read_text(encoding="utf-8")
+        if len(text.splitlines()) > SHORT and _does_something(ast.parse(text)):
             yield source
+
+
+def _does_something(tree: ast.Module) -> bool:
+    """Whether there is a function with more than a docstring: types and protocols have none."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for statement in node.body:
+                match statement:
+                    case ast.Expr(value=ast.Constant()):
+                        pass
+                    case _:
+                        return True
+    return False
 
 
 def test_of(source: Path) -> Path:

@@ -54,6 +54,13 @@ def test_a_missing_test_file(project: Path, capsys: pytest.CaptureFixture[str]) 
     assert mirror.main([]) == 0
 
 
+def test_files_without_code(project: Path) -> None:
+    """Types and protocols have nothing that a test could run."""
+    text = "Name = str\nclass Face(Protocol):\n    def method(self):\n        'says what'\n"
+    (project / "bridge" / "types.py").write_text(text + "#\n" * 40)
+    assert [file.name for file in mirror.sources()] == ["long.py"]
+
+
 @pytest.mark.parametrize(
     ("calls", "said"),
     [
