@@ -12,7 +12,6 @@ lost with the app that asked for it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import IO, Any, Final
 
@@ -20,9 +19,8 @@ from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, NotOnAsyncio, UnsupportedScope
 from bridge.limits import PIECE
+from bridge.log import logger
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
-
-logger = logging.getLogger("bridge.error")
 
 REFUSALS: Final = frozenset({404, 405})
 

@@ -15,7 +15,6 @@ The plain case, one piece of bytes in a list, is one `ResponseSink.respond` and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -29,10 +28,9 @@ from bridge.http.response_head import (
     without_length,
 )
 from bridge.http.response_sink import ResponseSink
+from bridge.log import logger
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.file_wrapper import FileWrapper
-
-logger = logging.getLogger("bridge.error")
 
 #: Iterators over what is all there: nothing that they give has yet to be made.
 _OVER_PIECES: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))

@@ -19,11 +19,12 @@ from bridge.errors import AppError, ClientDisconnected, RequestError
 from bridge.http.error_response import error_response
 from bridge.http.leniency import Leniency
 from bridge.limits import HIGH_WATER
+from bridge.log import logger
 from bridge.runners import Runner
 from bridge.runners.base import occupied_runners
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
-from bridge.wsgi.call import WsgiCall, logger
+from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import NOWHERE, environ_from_scope, take_coding
 from bridge.wsgi.input import WsgiInput, spool_limit, spool_limit_without_length
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO, TypeAlias
 
 from bridge.errors import ConfigError
+from bridge.log import logger
 from bridge.server.config.config import Config
 
 #: A handler of the standard library that writes lines to a stream, or to a file.
@@ -81,7 +82,7 @@ def keep_talking() -> None:
     otherwise; and apps configure logging at their import, at startup, or later. Who disables the
     access log by its name has that.
     """
-    if logging.getLogger("bridge").disabled or logging.getLogger("bridge.error").disabled:
+    if logging.getLogger("bridge").disabled or logger.disabled:
         for name in _LOGGERS:
             if name not in _silenced:
                 logging.getLogger(name).disabled = False
@@ -123,7 +124,7 @@ def reopen_log_files() -> None:
         if isinstance(handler, logging.FileHandler)
     }
     opened = [handler.baseFilename for handler in handlers if _reopen(handler)]
-    logging.getLogger("bridge.error").info(
+    logger.info(
         "SIGUSR1: %s", f"opened again: {', '.join(opened)}" if opened else "no log file has moved"
     )
 

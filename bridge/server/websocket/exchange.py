@@ -9,13 +9,13 @@ accepts, the transport is handed over to a `WebSocketConnection`, with the bytes
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 from typing import Any
 
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
+from bridge.log import logger
 from bridge.loops.tasks import Task
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
 from bridge.server.apps.calling import in_context_of
@@ -27,8 +27,6 @@ from bridge.server.websocket.connection import OPEN, WebSocketConnection
 from bridge.types import ASGIApp, Message, Scope
 from bridge.websocket.frames import Frames
 from bridge.websocket.handshake import Handshake, HandshakeParser
-
-logger = logging.getLogger("bridge.error")
 
 _SCHEMES = {"http": "ws", "https": "wss"}
 
