@@ -102,7 +102,7 @@ class AsgiToWsgi:
             except Overloaded as error:
                 logger.error("refused a request: %s", error)
                 return answer_error(error, environ, start_response)
-        if instance.thread.inside():
+        if instance.thread.is_current():
             raise SelfRequest(
                 "this WSGI app was called on the event loop that its ASGI app needs; call it "
                 "from a thread, or await the ASGI app itself"

@@ -15,15 +15,15 @@ _make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 try:
     from uvloop import new_event_loop as _uvloop
 except ImportError:
-    pass  # not on Windows, nor where only the pure parts are installed
+    pass  # not on Windows, nor if only the pure parts are installed
 else:
     _make_loop = _uvloop
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A new event loop: uvloop's where it is installed, else asyncio's.
+    """A new event loop: uvloop's if it is installed, else asyncio's.
 
-    Where gevent has replaced `threading`, it is asyncio's on gevent's selector, to be made in the
+    If gevent has replaced `threading`, it is asyncio's on gevent's selector, to be made in the
     thread that will run it: "threads" started from the loop are greenlets of that thread then,
     and run while the loop waits.
     """

@@ -1,8 +1,8 @@
 """The event loop that the ASGI apps of a WSGI process share, in a thread of its own (A30).
 
-There is at most one in a process. Whoever needs it takes a `lease`, and the thread lives as long
-as there are leases: adapters that come and go leave neither thread nor socket. At the end of the
-process those who hold a lease are asked to close (`LoopThread.at_exit`), while threads can still
+There is at most one in a process. An adapter that needs it takes a `lease`, and the thread lives as
+long as there are leases: adapters that come and go leave neither thread nor socket. At the end of
+the process the holders of leases are asked to close (`LoopThread.on_exit`), while threads can still
 be started, and the loop ends with the last of them.
 
 A fork takes the memory along but not the thread. So everything here is kept by process id: a
@@ -47,8 +47,8 @@ class LoopThread:
         self.leases = 0
         self.loop: asyncio.AbstractEventLoop
         self._jobs: deque[Job] = deque()
-        self._woken = False
-        self._bell = _Bell()
+        self._wakeup_pending = False
+        self._waker = _Waker()
         self._closers: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._stopping = False
         self._exiting: asyncio.Task[None] | None = None
@@ -63,36 +63,36 @@ class LoopThread:
         not raise; if it does, the loop logs it.
         """
         self._jobs.append(job)
-        if not self._woken:
+        if not self._wakeup_pending:
             if self.loop.is_closed():
                 raise RuntimeError("the event loop has ended")
-            self._woken = True
-            self._bell.ring()
+            self._wakeup_pending = True
+            self._waker.wake()
 
     def _run_jobs(self) -> None:
-        self._bell.silence()
-        self._woken = False  # before the first look, so that no job falls between
+        self._waker.clear()
+        self._wakeup_pending = False  # before the first look, so that no job falls between
         jobs = self._jobs
         try:
             while jobs:
                 jobs.popleft()()
         finally:
             if jobs:
-                self._bell.ring()
+                self._waker.wake()
 
-    def inside(self) -> bool:
+    def is_current(self) -> bool:
         """Whether the caller runs in this loop (and so must not wait for it)."""
         return events._get_running_loop() is self.loop
 
-    def at_exit(self, owner: object, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def on_exit(self, owner: object, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have ``await close()`` run in the loop when the process ends.
 
-        It must give back the lease of `owner`. Called in the loop, as `forget` is.
+        It must release the lease of `owner`. Called in the loop, as `cancel_on_exit` is.
         """
         self._closers[owner] = close
 
-    def forget(self, owner: object) -> None:
-        """Take back what `at_exit` was told."""
+    def cancel_on_exit(self, owner: object) -> None:
+        """Forget what `owner` has passed to `on_exit`."""
         self._closers.pop(owner, None)
 
     def join(self, timeout: float) -> bool:
@@ -102,7 +102,7 @@ class LoopThread:
     # --------------------------------------------------------- life
 
     def start(self) -> None:
-        """Start the thread; returns when the loop exists. Raises what kept it from that."""
+        """Start the thread; returns when the loop exists. Raises the error if it cannot."""
         self._ready.acquire()
         self._thread.start()
         self._ready.acquire()
@@ -119,7 +119,7 @@ class LoopThread:
         try:
             loop = self.loop = new_event_loop()
             asyncio.set_event_loop(loop)
-            loop.add_reader(self._bell.descriptor, self._run_jobs)
+            loop.add_reader(self._waker.descriptor, self._run_jobs)
         except Exception as error:  # no descriptor or no memory is left
             self._failure = error
             return
@@ -131,7 +131,7 @@ class LoopThread:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
-            loop.remove_reader(self._bell.descriptor)
+            loop.remove_reader(self._waker.descriptor)
             asyncio.set_event_loop(None)
             loop.close()
 
@@ -150,14 +150,14 @@ class LoopThread:
 
     async def _close_all(self) -> None:
         await asyncio.gather(*(close() for close in self._closers.values()))
-        self.stop()  # whoever still holds a lease was never started
+        self.stop()  # the holder of a lease that is left was never started
 
 
-class _Bell:
-    """Wakes the loop: a descriptor that is readable from `ring` to `silence`.
+class _Waker:
+    """Wakes the loop: a descriptor that is readable from `wake` to `clear`.
 
     Cheaper than ``loop.call_soon_threadsafe``, which has its loop turn twice. The descriptors are
-    closed with the object, so that nobody rings a bell whose number belongs to something else.
+    closed with the object, so that nobody writes to a number that belongs to something else.
     """
 
     def __init__(self) -> None:
@@ -168,20 +168,20 @@ class _Bell:
             os.set_blocking(self.descriptor, False)
             os.set_blocking(self._other, False)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         try:
             os.write(self._other, _ONE)
         except BlockingIOError:
-            pass  # it has not been heard yet: no need to ring again
+            pass  # it is readable already
 
-    def silence(self) -> None:
+    def clear(self) -> None:
         try:
             os.read(self.descriptor, 8)
         except BlockingIOError:
             pass
 
     def __del__(self) -> None:
-        for descriptor in {*vars(self).values()}:  # none where there was none to be had
+        for descriptor in {*vars(self).values()}:  # empty if the system had none
             os.close(descriptor)
 
 
@@ -213,7 +213,7 @@ def _lock() -> Any:
 
 
 def lease() -> LoopThread:
-    """The process's loop, started if there is none; to be given back with `release`.
+    """The process's loop, started if there is none; to be returned with `release`.
 
     Raises `Overloaded` while the system has no thread, descriptor or memory for it.
     """
@@ -232,7 +232,7 @@ def lease() -> LoopThread:
 
 
 def release(thread: LoopThread) -> None:
-    """Give a lease back; the last one ends the loop. From any thread."""
+    """Return a lease; the last one ends the loop. From any thread."""
     if thread.pid != os.getpid():
         return  # inherited: not ours to end
     with _lock():
@@ -244,16 +244,16 @@ def release(thread: LoopThread) -> None:
 
 
 def current() -> LoopThread | None:
-    """The loop of this process, where there is one."""
+    """The loop of this process, if there is one."""
     return _threads.get(os.getpid())
 
 
 def _end_at_exit() -> None:
     """Have the loop closed at the end of the process, once, in this process or its children.
 
-    `threading` calls its own list first, while threads can still be started: what an app does at
-    its shutdown may need one. `atexit` comes after that; it is what is left to embedded
-    interpreters, and to a Python without that list.
+    `threading` calls its own list first, while threads can still be started: an app's shutdown may
+    need one. `atexit` comes after that, for embedded interpreters and for a Python without that
+    list.
     """
     global _registered
     if not _registered:

@@ -2,11 +2,12 @@
 
 A host calls a WSGI app in a thread of its own, or in a greenlet that shares one thread with all
 the others. A thread may block; a greenlet must give the thread away while it waits, or it stops
-every request of its worker. `waiter()` looks where it is called and gives what fits.
+every request of its worker. `waiter()` looks where it is called and returns what fits. For tasks
+of one loop there is `bridge.loops.wait_queue`.
 
-gevent is never imported here: where nobody has loaded it, nobody runs on it. It also replaces
-`threading`, when asked to (``monkey.patch_all()``), so that "threads" are greenlets; what must be
-a real thread is made with the functions that gevent has put aside.
+gevent is never imported here: unless it is loaded, nothing runs on it. It also replaces
+`threading`, when asked to (``monkey.patch_all()``), so that "threads" are greenlets; real threads
+are then made with the functions that gevent has put aside.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class Waiter(Protocol):
     """A flag that one thread or greenlet waits for, and that any thread may raise."""
 
     def wait(self, timeout: float) -> bool:
-        """Wait until the flag is up, at most `timeout` s, and take it down; False: time is up."""
+        """Wait until the flag is up, at most `timeout` s, and lower it; False: the time is up."""
 
     def wake(self) -> None:
-        """Raise the flag; does nothing where it is up already. From any thread."""
+        """Raise the flag; does nothing if it is up already. From any thread."""
 
 
 class ThreadWaiter:
@@ -79,10 +80,10 @@ class GeventWaiter:
 
 
 def waiter() -> Waiter:
-    """What the caller can wait with, where it runs now."""
+    """A new flag that the caller can wait for: a greenlet's in gevent's greenlets."""
     if not gevent_is_loaded():
         return ThreadWaiter()
-    # gevent.get_hub() would make a hub where there is none, in a thread of gevent's own pool, say.
+    # gevent.get_hub() would make a hub if there is none, in a thread of gevent's own pool, say.
     hub = sys.modules["gevent._hub_local"].get_hub_if_exists()
     if hub is None or sys.modules["gevent"].getcurrent() is hub:
         return ThreadWaiter()
@@ -101,7 +102,7 @@ def threading_is_patched() -> bool:
 
 
 def threads_replaced_by() -> str:
-    """Who has put greenlets in the place of this process's threads; "" for nobody."""
+    """The library that has replaced this process's threads with greenlets; "" if none has."""
     if threading_is_patched():
         return "gevent"
     patcher = sys.modules.get("eventlet.patcher")
@@ -114,7 +115,7 @@ def waits_in_gevent(loop: Any) -> bool:
 
 
 def unpatched(name: str, module: ModuleType = _thread) -> Any:
-    """What `module` has by that name, as it was before gevent replaced it."""
+    """`module`'s attribute of that name, as it was before gevent replaced it."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None:
         return getattr(module, name)
@@ -122,24 +123,24 @@ def unpatched(name: str, module: ModuleType = _thread) -> Any:
 
 
 class NativeThread:
-    """A daemon thread of the operating system, also where `threading` makes greenlets.
+    """A daemon thread of the operating system, even if `threading` makes greenlets.
 
-    One that is not `seen` is none of `threading`'s: an app that gevent is to patch while it runs
-    must be alone there, or gevent leaves locks that are held to their old owners, and the import
-    that patches fails. It must not ask `threading` for anything.
+    One that is not `registered` is unknown to `threading`: an app that has gevent patch it while it
+    runs must be alone there, or gevent leaves locks that are held to their old owners, and the
+    import that patches fails. Such a thread must not ask `threading` for anything.
     """
 
-    def __init__(self, main: Callable[[], object], name: str, *, seen: bool = True) -> None:
+    def __init__(self, main: Callable[[], object], name: str, *, registered: bool = True) -> None:
         self._main = main
         self._name = name
-        self._seen = seen
+        self._registered = registered
         self._ended = unpatched("allocate_lock")()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._ended.acquire()
-        if not self._seen or threading_is_patched():
+        if not self._registered or threading_is_patched():
             unpatched("start_new_thread")(self._run, ())
         else:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)

@@ -15,7 +15,7 @@ __all__ = ["Job", "Runner", "Stats", "await_", "make_runner"]
 
 
 def _greenlet(**settings: Any) -> Runner:
-    module = import_module("bridge.runners.greenlet")  # loads greenlet: only where it is used
+    module = import_module("bridge.runners.greenlet")  # loads greenlet: only if it is used
     runner: Runner = module.GreenletRunner(settings.get("queue_limit", 1024))
     return runner
 
@@ -34,8 +34,8 @@ RUNNERS: dict[str, Callable[..., Runner]] = {
 def make_runner(name: str | Runner, **settings: Any) -> Runner:
     """The runner called `name`, not started.
 
-    `settings` are those of `ThreadRunner`; the others heed of them what concerns them. A runner
-    that is one already is given back. Raises `ConfigError` for an unknown name.
+    `settings` are those of `ThreadRunner`; the others use those that concern them. A runner
+    is returned as it is. Raises `ConfigError` for an unknown name.
     """
     if isinstance(name, Runner):
         return name

@@ -1,7 +1,7 @@
-"""The face of a runner: how synchronous code runs, whatever it runs in (W50-W53).
+"""The interface of a runner: how synchronous code runs, whatever it runs in (W50-W53).
 
-A runner is handed a job and runs it: at once, in a greenlet, or in a thread. A job that runs may
-`wait` for an awaitable on the loop where its runner can do that. `await_` is the same for apps,
+A runner is given a job and runs it: at once, in a greenlet, or in a thread. A job that runs may
+`wait` for an awaitable on the loop if its runner can do that. `await_` is the same for apps,
 which do not know their runner.
 """
 
@@ -26,24 +26,24 @@ CANCEL_GRACE = 1.0
 class Job(Protocol):
     """What a runner runs: called once, or again after a pause that its sink asked for.
 
-    It never raises, and answers False when it pauses, which only the inline runner's jobs do.
+    It never raises, and returns False when it pauses, which only the inline runner's jobs do.
     """
 
-    #: When it was queued, in the loop's time (thread runner).
-    since: float
+    #: When it was queued, in seconds of the loop's time. Set by the thread runner.
+    queued_at: float
 
     @property
     def peer(self) -> tuple[str, int] | None:
-        """The address and port at which its client is connected; None where they are not known."""
+        """The address and port of its client's end of the connection; None if not known."""
 
-    def waits(self) -> None:
-        """It waits for a thread, and has done so for long: listen whether its client leaves."""
+    def on_long_wait(self) -> None:
+        """Find out whether its client is still there: it has waited for a thread for long."""
 
     def __call__(self) -> bool:
-        """Run: in one thread or greenlet, and in one context, from beginning to end."""
+        """Run, in one thread or greenlet and in one context from beginning to end."""
 
     def refuse(self, error: BridgeError) -> None:
-        """Answer with `error` instead of running; called on the loop's thread."""
+        """Answer with `error` instead of running. Called on the loop's thread."""
 
 
 class Stats(NamedTuple):
@@ -64,9 +64,9 @@ class Runner(abc.ABC):
     multithread: bool
     #: Whether jobs run in other threads than the loop's.
     threaded = False
-    #: The jobs that wait for a thread; only ever empty where none can.
+    #: The jobs that wait for a thread; always empty in runners without threads.
     queue: Collection[Any] = ()
-    #: Whether `wait` works; where it does not, a job has all its input before it starts.
+    #: Whether `wait` works; if not, a job has all its input before it starts.
     can_wait: bool
 
     @abc.abstractmethod
@@ -75,10 +75,10 @@ class Runner(abc.ABC):
 
     @abc.abstractmethod
     def submit(self, job: Job) -> None:
-        """Run `job`, now or soon. Raises `Overloaded` or `SelfRequest` where it cannot."""
+        """Run `job`, now or soon. Raises `Overloaded` or `SelfRequest` if it cannot."""
 
     async def run(self, job: Job) -> None:
-        """`submit`, and return when the job is over or has paused; not for runners with threads.
+        """`submit`, and return when the job is over or has paused. Not for runners with threads.
 
         A runner that can wait does so in the current task: cancelling it cancels the job.
         """
@@ -86,24 +86,24 @@ class Runner(abc.ABC):
 
     @abc.abstractmethod
     def wait(self, awaitable: Awaitable[T]) -> T:
-        """From inside a job: run `awaitable` on the loop; its result, or what it raises.
+        """From inside a job: run `awaitable` on the loop, and return or raise what it does.
 
-        Raises `WaitNotPossible` where that cannot be.
+        Raises `WaitNotPossible` if that cannot be.
         """
 
-    def lends(self) -> asyncio.AbstractEventLoop | None:
+    def app_loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop that a job which runs in this thread may use; None if there is no such job."""
         return None
 
-    def switches(self) -> bool:
-        """Whether this is a job that waits by letting its own thread's loop go on (greenlets)."""
+    def in_greenlet(self) -> bool:
+        """Whether the caller is a job that waits by switching to the loop of its own thread."""
         return False
 
     @abc.abstractmethod
     async def stop(self, timeout: float | None = None) -> bool:
         """Refuse what is queued, and wait for what runs; False if some of it did not end in time.
 
-        `timeout` is in seconds; None: wait as long as it takes. Jobs that wait for the loop then
+        `timeout` is in seconds; None: wait as long as it takes. Jobs that then wait for the loop
         are interrupted, and have `CANCEL_GRACE` to end. A stopped runner can be started again.
         """
 
@@ -112,11 +112,11 @@ class Runner(abc.ABC):
         """The figures of this moment; from any thread."""
 
     def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
-        """Raise `reason` in `job` where it waits, if the runner can do that (G4)."""
+        """Raise `reason` in `job` when it waits for the loop, if the runner can do that (G4)."""
         return
 
     def withdraw(self, job: Job) -> bool:
-        """Take back a `job` that has not begun: its client has left. False if it has begun."""
+        """Take back a `job` that has not begun, because its client has left. False if it has."""
         return False
 
     def cancel(self, job: Any) -> None:
@@ -125,28 +125,37 @@ class Runner(abc.ABC):
 
 
 class _Current(threading.local):
-    """The runner whose job this thread runs now."""
-
     runner: Runner | None = None
 
 
-current = _Current()
+_current = _Current()
+
+
+def current_runner() -> Runner | None:
+    """The runner whose jobs run in this thread."""
+    return _current.runner
+
+
+def set_current_runner(runner: Runner | None) -> None:
+    """Say that jobs of `runner` run in this thread from now on."""
+    _current.runner = runner
+
 
 #: The runners that hold a thread for the request that runs in this context, or for one that
-#: waits for it: where these have no thread left, one more job would wait for ever (W53).
+#: waits for it: if these have no thread left, one more job would wait for ever (W53).
 occupied_runners: ContextVar[tuple[Runner, ...]] = ContextVar("bridge.occupied_runners", default=())
 
 
 def await_(awaitable: Awaitable[T]) -> T:
     """Run `awaitable` on the server's event loop, from synchronous code that runs under the bridge.
 
-    Gives its result, or raises what it raises. The awaitable may be a coroutine, a future or a
+    Returns its result, or raises what it raises. The awaitable may be a coroutine, a future or a
     task of that loop; a coroutine runs in a copy of the caller's context. If the wait is given up
     (the client leaves a greenlet, the server stops), a coroutine is cancelled; a future or task is
     the app's own, and goes on. Raises `WaitNotPossible` in code that no thread or greenlet runner
     runs.
     """
-    runner = current.runner
+    runner = current_runner()
     if runner is None:
         close_unawaited(awaitable)
         raise WaitNotPossible(

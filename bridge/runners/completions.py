@@ -1,9 +1,9 @@
-"""Where threads hand in what they have finished, and the loop collects it.
+"""The queue in which threads put finished responses, for the loop to send.
 
 A thread that woke the loop for each response, or wrote it itself, would give the interpreter lock
-away for that, and get it back only after the loop has had it: two switches for each response. What
-is put into the queue costs one call into the loop for many; the loop gets its turn when the threads
-wait for something, or after a switch interval.
+away for that, and get it back only after the loop has had it: two switches for each response. The
+queue costs one call into the loop for many responses; the loop gets its turn when the threads wait
+for something, or after a switch interval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Completion(Protocol):
 
 
 class CompletionQueue:
-    """What all exchanges of one server, or of one adapter on one loop, share.
+    """Shared by all exchanges of one server, or of one adapter on one loop.
 
         thread: append; if no wake-up is pending, wake the loop
         loop:   clear "wakeup_pending"; collect until the queue is empty
@@ -36,14 +36,14 @@ class CompletionQueue:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        #: The loop will come.
+        #: The loop will collect.
         self.wakeup_pending = False
         self._finished: deque[Completion] = deque()
-        #: No request's: many are on_completed at once.
+        #: No request's own: many are collected at once.
         self._context = Context()
 
     def put(self, exchange: Completion) -> None:
-        """From any thread: have the loop collect `exchange`, with others."""
+        """Have the loop collect `exchange`, soon and with others. From any thread."""
         self._finished.append(exchange)
         if not self.wakeup_pending:
             self.wakeup_pending = True

@@ -1,6 +1,6 @@
 """The greenlet runner: the app on the loop's own thread, and waiting without blocking it (G1-G4).
 
-A job runs in a greenlet. Where it waits, the greenlet gives the loop what it waits for and goes
+A job runs in a greenlet. When it waits, the greenlet gives the loop what it waits for and goes
 to sleep; the request's task awaits that, and switches back with the result:
 
     switch ->  job ... wait(x) -> switch back with x
@@ -11,8 +11,8 @@ A greenlet is expensive to make, mostly in the kernel; switching to one costs le
 a small app. So those that are free wait in a stack, and what is submitted in one step of the loop
 runs at its end, one job after the other in the same greenlet, until one of them waits.
 
-On a host that has a task for the request, the app runs as a part of it: what it awaits is
-cancelled with it. On one that has none, a task is made when the app first waits.
+If the host has a task for the request, the app runs as a part of it: what it awaits is cancelled
+with it. If it has none, a task is made when the app first waits.
 
 While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
 (Django's ORM, `asyncio.run`) hears that there is none. `_switch` hides it, and it is back when the
@@ -35,30 +35,38 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
 from bridge.log import logger
 from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
-from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current
+from bridge.runners.base import (
+    CANCEL_GRACE,
+    Job,
+    Runner,
+    Stats,
+    T,
+    current_runner,
+    set_current_runner,
+)
 from bridge.runners.interop import switch_calls, watch_imports
 
 #: What a greenlet switches back with when its job is over.
 _OVER: Any = object()
 #: Free greenlets that are kept; more than that end.
-_KEEP = 128
+_MAX_FREE = 128
 #: Waits that a cancelled app may begin before it is ended with a `GreenletExit` (G4).
-_PATIENCE = 3
+_MAX_WAITS_AFTER_CANCEL = 3
 
 
 class _Worker(greenlet):
     """A greenlet that runs one job after the other, its own or those that are queued."""
 
     job: Job | None = None
-    #: Whether it goes on with the next job in the queue; else whoever drives it is waiting.
-    goes_on = False
-    #: The task as part of which the job runs now; None where there is none (yet).
+    #: Whether it goes on with the next job in the queue; else a task waits for this job's end.
+    takes_queue = False
+    #: The task as part of which the job runs now; None: there is none (yet).
     task: asyncio.Task[Any] | None = None
     #: What it waits for, while it does.
     awaited: asyncio.Future[Any] | None = None
-    #: Why the job has to end, and how often it has begun to wait since.
-    reason: ClientDisconnected | None = None
-    refusals = 0
+    #: What is raised in the job when it waits, since it has to end; and how often that was.
+    interrupt: ClientDisconnected | None = None
+    waits_refused = 0
 
     def __init__(self, runner: GreenletRunner) -> None:
         super().__init__()
@@ -66,17 +74,17 @@ class _Worker(greenlet):
 
     def run(self, _: object = None) -> None:
         runner = self.runner
-        while self.job is not None or (self.goes_on and runner.take_next(self)):
+        while self.job is not None or (self.takes_queue and runner.take_next(self)):
             try:
                 self.job()  # type: ignore[misc]
             except GreenletExit:
-                if self.reason is None:  # not by us: the interpreter takes this greenlet down
+                if self.interrupt is None:  # not ours: the interpreter takes this greenlet down
                     return
             except BaseException:
                 logger.exception(
                     "a job of the greenlet runner raised; that is an error of the bridge"
                 )
-            if not (self.goes_on and runner.take_next(self)):
+            if not (self.takes_queue and runner.take_next(self)):
                 assert self.parent is not None
                 self.parent.switch(_OVER)
 
@@ -108,12 +116,12 @@ class GreenletRunner(Runner):
         self._stopped = None
         watch_imports()
         switch_calls(loop)
-        current.runner = self  # for this thread; `wait` finds the runner of its greenlet
+        set_current_runner(self)  # for this thread; `wait` finds the runner of its greenlet
 
     # --------------------------------------------------------- the loop's side
 
     def submit(self, job: Job) -> None:
-        """Run `job` at the end of the loop's step, until it is over; where it waits, in a task."""
+        """Run `job` at the end of the loop's step; from its first wait on, in a task."""
         queue = self._queue
         if len(self._busy) + len(queue) >= self.queue_limit or self._stopped is not None:
             self._reject()
@@ -133,7 +141,7 @@ class GreenletRunner(Runner):
     def _run_some(self) -> None:
         """Run jobs of the queue in one greenlet, until there is none left or one waits."""
         worker = self._free.pop() if self._free else _Worker(self)
-        worker.goes_on = True
+        worker.takes_queue = True
         awaited = self._enter(worker)
         if awaited is _OVER:
             self._release(worker)
@@ -146,7 +154,7 @@ class GreenletRunner(Runner):
         driver.add_done_callback(self._drivers.discard)
 
     def take_next(self, worker: _Worker) -> bool:
-        """In `worker`: the next job of the queue is its own; False where there is none."""
+        """In `worker`: take the next job of the queue; False if there is none."""
         if not self._queue:
             return False
         if worker.job is not None:
@@ -170,15 +178,15 @@ class GreenletRunner(Runner):
         await self._drive(worker, awaited)
 
     def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
-        """Throw `reason` into the app where it waits (G4); a job that does not wait is not busy."""
+        """Raise `reason` in the app when it waits (G4); a job that never waits is not busy."""
         worker = self._busy.get(job)
         if worker is not None:
-            worker.reason = worker.reason or reason
+            worker.interrupt = worker.interrupt or reason
             if worker.awaited is not None:
                 worker.awaited.cancel()
 
     def _reject(self) -> NoReturn:
-        """One job more is one too many."""
+        """Raise `Overloaded`: the limit is reached, or the runner stops."""
         self._rejected += 1
         raise Overloaded(
             f"{len(self._busy) + len(self._queue)} requests are under way, which is the limit"
@@ -187,7 +195,7 @@ class GreenletRunner(Runner):
         )
 
     def _enter(self, worker: _Worker) -> Any:
-        """Switch to a free greenlet; what its app waits for, or `_OVER`."""
+        """Switch to a free greenlet; returns what its app waits for, or `_OVER`."""
         here = getcurrent()
         if worker.parent is not here:
             worker.parent = here  # where it comes back to
@@ -204,7 +212,7 @@ class GreenletRunner(Runner):
     def _resume(
         self, worker: _Worker, value: Any = None, error: BaseException | None = None
     ) -> Any:
-        """Let the app run on; what it waits for next, or `_OVER`."""
+        """Let the app go on; returns what it waits for next, or `_OVER`."""
         worker.parent = getcurrent()
         worker.task = asyncio.current_task(self._loop)
         if error is None:
@@ -214,15 +222,15 @@ class GreenletRunner(Runner):
         if awaited is _OVER:
             assert worker.job is not None
             del self._busy[worker.job]
-            worker.awaited = worker.reason = None
-            worker.refusals = 0
+            worker.awaited = worker.interrupt = None
+            worker.waits_refused = 0
             self._release(worker)
             if self._stopped is not None and not self._busy:
                 self._stopped.set()
         return awaited
 
     async def _drive(self, worker: _Worker, awaited: asyncio.Future[Any]) -> None:
-        """Await for the app, in the request's task, until it is over."""
+        """In the request's task: await what the app waits for, until the job is over."""
         cancelled: asyncio.CancelledError | None = None
         while awaited is not _OVER:
             value: Any = None
@@ -230,11 +238,11 @@ class GreenletRunner(Runner):
             try:
                 value = await awaited
             except asyncio.CancelledError as cancellation:
-                if worker.reason is None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                    worker.reason = RequestCancelled("the request was cancelled")
-                if isinstance(worker.reason, RequestCancelled):
+                if worker.interrupt is None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    worker.interrupt = RequestCancelled("the request was cancelled")
+                if isinstance(worker.interrupt, RequestCancelled):
                     cancelled = cancellation
-                error = worker.reason or concurrent.futures.CancelledError()
+                error = worker.interrupt or concurrent.futures.CancelledError()
             except BaseException as raised:
                 error = raised
             awaited = self._resume(worker, value, error)
@@ -244,8 +252,8 @@ class GreenletRunner(Runner):
     def _release(self, worker: _Worker) -> None:
         self._served += 1
         worker.job = worker.task = None
-        worker.goes_on = False
-        if len(self._free) < _KEEP:
+        worker.takes_queue = False
+        if len(self._free) < _MAX_FREE:
             self._free.append(worker)
         else:
             worker.switch()  # without a job it ends
@@ -264,8 +272,8 @@ class GreenletRunner(Runner):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), CANCEL_GRACE)
                 return False
-        if current.runner is self:
-            current.runner = None
+        if current_runner() is self:
+            set_current_runner(None)
         while self._free:
             worker = self._free.pop()
             worker.parent = getcurrent()
@@ -277,7 +285,7 @@ class GreenletRunner(Runner):
     def wait(self, awaitable: Awaitable[T]) -> T:
         """Switch to the loop until `awaitable` is done."""
         worker = getcurrent()
-        if not isinstance(worker, _Worker) or not worker.runner.has(worker):
+        if not isinstance(worker, _Worker) or not worker.runner.runs_app_code(worker):
             close_unawaited(awaitable)
             raise WaitNotPossible(
                 "await_() works in the app's own synchronous code, which the thread or greenlet "
@@ -285,25 +293,27 @@ class GreenletRunner(Runner):
             )
         return worker.runner.wait_in(worker, awaitable)
 
-    def has(self, worker: _Worker) -> bool:
-        """Whether it is the app's own code that runs in `worker` now, and no coroutine."""
+    def runs_app_code(self, worker: _Worker) -> bool:
+        """Whether the app's own code runs in `worker` now, and not a coroutine."""
         return self._loop is not None and events._get_running_loop() is None
 
-    def switches(self) -> bool:
+    def in_greenlet(self) -> bool:
         """Whether the caller is the app's own code, in a greenlet."""
         worker = getcurrent()
-        return isinstance(worker, _Worker) and worker.runner.has(worker)
+        return isinstance(worker, _Worker) and worker.runner.runs_app_code(worker)
 
-    def lends(self) -> asyncio.AbstractEventLoop | None:
-        """The loop, in the app's own code."""
-        return self._loop if self.switches() else None
+    def app_loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, if the caller is the app's own code."""
+        return self._loop if self.in_greenlet() else None
 
     def wait_in(self, worker: _Worker, awaitable: Awaitable[T]) -> T:
         """`wait`, in a greenlet of this runner."""
-        if worker.reason is not None:
+        if worker.interrupt is not None:
             close_unawaited(awaitable)
-            worker.refusals += 1
-            raise worker.reason if worker.refusals <= _PATIENCE else GreenletExit()
+            worker.waits_refused += 1
+            if worker.waits_refused > _MAX_WAITS_AFTER_CANCEL:
+                raise GreenletExit
+            raise worker.interrupt
         assert self._loop is not None
         events._set_running_loop(self._loop)
         try:
@@ -312,7 +322,7 @@ class GreenletRunner(Runner):
             events._set_running_loop(None)
         if not future.done():
             worker.awaited = future
-            worker.goes_on = False
+            worker.takes_queue = False
             assert worker.parent is not None
             try:
                 return worker.parent.switch(future)  # type: ignore[no-any-return]
@@ -324,16 +334,16 @@ class GreenletRunner(Runner):
             raise concurrent.futures.CancelledError from None
 
     def _future(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
-        """What to await; a coroutine's first step is taken here, and often it is the only one.
+        """The future to await; a coroutine runs to its first wait here, and often to its end.
 
-        A client that leaves cancels it. What the app made itself is shielded from that: others
-        may wait for it too.
+        It is cancelled if the client leaves. A future that the app made itself is shielded from
+        that: others may wait for it too.
         """
         if asyncio.isfuture(awaitable):
             return asyncio.shield(awaitable)
         return self._start_task(as_coroutine(awaitable))
 
     def stats(self) -> Stats:
-        """The figures of this moment; what is queued runs within the loop's step."""
+        """The figures of this moment; what is queued runs within this step of the loop."""
         busy = len(self._busy)
         return Stats(busy, len(self._free), len(self._queue), 0.0, self._served, self._rejected)

@@ -1,7 +1,7 @@
 """The inline runner: the app is called right there, on the loop's own thread.
 
 For apps that never block. Its jobs have all their input before they start, cannot wait, and pause
-where their client is slow.
+if their client is slow.
 
 While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
 (Django's ORM, `asyncio.run`) hears that there is none.
@@ -22,7 +22,7 @@ from bridge.runners.base import Job, Runner, Stats, T
 
 
 class InlineRunner(Runner):
-    """Runs each job at once; `submit` it again to have a paused one go on, in its own context."""
+    """Runs each job at once. A paused one goes on, in its own context, when submitted again."""
 
     multithread = False
     can_wait = False
@@ -35,7 +35,7 @@ class InlineRunner(Runner):
         """Nothing to start."""
 
     def submit(self, job: Job) -> None:
-        """Run `job` to its end, or to its pause."""
+        """Run `job` to its end or its next pause."""
         context = (self._paused.pop(job, None) if self._paused else None) or copy_context()
         loop = events._get_running_loop()
         events._set_running_loop(None)
@@ -61,16 +61,16 @@ class InlineRunner(Runner):
                 events._set_running_loop(loop)
 
     def wait(self, awaitable: Awaitable[T]) -> T:
-        """Not here: the loop stands still while the app runs."""
+        """Raise `WaitNotPossible`: the loop stands still while the app runs."""
         close_unawaited(awaitable)
         raise WaitNotPossible("the inline runner cannot wait; use the thread or greenlet runner")
 
     async def stop(self, timeout: float | None = None) -> bool:
-        """Give up paused jobs; nothing else is under way between two steps of the loop."""
+        """Give up paused jobs; no other is under way between two steps of the loop."""
         for job in list(self._paused):
             self.cancel(job)
         return True
 
     def stats(self) -> Stats:
-        """Only paused jobs are busy."""
+        """The figures of this moment: only paused jobs are busy."""
         return Stats(len(self._paused), 0, 0, 0.0, self._served, 0)

@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bridge.log import logger
-from bridge.runners.base import Runner, current
+from bridge.runners.base import Runner, current_runner
 
 if TYPE_CHECKING:
     from importlib.abc import Loader, MetaPathFinder
@@ -40,11 +40,11 @@ else:  # it loads tempfile and zipfile, 1 MB
 def publish_loop(loop: asyncio.AbstractEventLoop) -> bool:
     """Let asgiref's ``async_to_sync`` and ``anyio.from_thread`` find `loop` from this thread.
 
-    What the app has not imported is left alone: call it again when there are more modules, or if
-    it says False, which means that another thread is just importing one of them.
+    Libraries that the app has not imported are left alone: call it again when there are more
+    modules, or if it returns False, which means that another thread is just importing one of them.
     """
     complete = True
-    for name, lend in _BORROWERS.items():
+    for name, publish in _PUBLISHERS.items():
         module = sys.modules.get(name)
         if module is None:
             continue
@@ -52,18 +52,18 @@ def publish_loop(loop: asyncio.AbstractEventLoop) -> bool:
             complete = False
             continue
         try:
-            lend(module, loop)
+            publish(module, loop)
         except Exception as error:  # a version whose inside is another: the app runs without
             _warn_once(name, error)
     return complete
 
 
-def _lend_to_asgiref(sync: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
+def _publish_to_asgiref(sync: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
     local = sync.SyncToAsync.threadlocal
     local.main_event_loop, local.main_event_loop_pid = loop, os.getpid()
 
 
-def _lend_to_anyio(anyio: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
+def _publish_to_anyio(anyio: ModuleType, loop: asyncio.AbstractEventLoop) -> None:
     local = import_module("anyio._core._eventloop").threadlocals
     if hasattr(import_module("anyio.lowlevel"), "EventLoopToken"):
         local.current_cancel_scope = None
@@ -90,14 +90,14 @@ def _anyio_backend() -> Any:
     return import_module("anyio._backends._asyncio").AsyncIOBackend
 
 
-_BORROWERS = {"asgiref.sync": _lend_to_asgiref, "anyio": _lend_to_anyio}
-#: Modules that could not be lent to, which is said once.
-_strange: set[str] = set()
+_PUBLISHERS = {"asgiref.sync": _publish_to_asgiref, "anyio": _publish_to_anyio}
+#: Modules whose inside is another than we know, which is logged once.
+_unsupported: set[str] = set()
 
 
 def _warn_once(name: str, error: Exception) -> None:
-    if name not in _strange:
-        _strange.add(name)
+    if name not in _unsupported:
+        _unsupported.add(name)
         logger.warning("%s in WSGI apps does not find the server's loop: %r", name, error)
 
 
@@ -105,71 +105,71 @@ def _warn_once(name: str, error: Exception) -> None:
 
 
 def watch_imports() -> None:
-    """Adopt what is imported from now on; harmless if that is done already."""
-    if not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Watcher())
+    """Patch the libraries that are imported from now on; harmless if that is done already."""
+    if not any(isinstance(finder, _ImportHook) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _ImportHook())
 
 
-class _Lent(threading.local):
-    """A thread-local that is set from the runner of its thread when something is missing."""
+class _LoopLocal(threading.local):
+    """A thread-local that is set from the runner of its thread when an attribute is missing."""
 
-    def __init__(self, borrower: str) -> None:
-        self._borrower = borrower
+    def __init__(self, library: str) -> None:
+        self._library = library
 
     def __getattr__(self, name: str) -> Any:
-        runner, module = current.runner, sys.modules.get(self._borrower)
-        loop = None if runner is None or name.startswith("__") else runner.lends()
+        runner, module = current_runner(), sys.modules.get(self._library)
+        loop = None if runner is None or name.startswith("__") else runner.app_loop()
         if loop is not None and module is not None:
-            _BORROWERS[self._borrower](module, loop)
+            _PUBLISHERS[self._library](module, loop)
             if name in self.__dict__:
                 return self.__dict__[name]
         raise AttributeError(name)
 
 
-def _adopt_asgiref(sync: ModuleType) -> None:
-    sync.SyncToAsync.threadlocal = _Lent("asgiref.sync")
+def _patch_asgiref(sync: ModuleType) -> None:
+    sync.SyncToAsync.threadlocal = _LoopLocal("asgiref.sync")
     if _switching:
         _switch_asgiref(sync)
 
 
-def _adopt_anyio(event_loop: ModuleType) -> None:
-    event_loop.threadlocals = _Lent("anyio")  # type: ignore[attr-defined]
+def _patch_anyio(event_loop: ModuleType) -> None:
+    event_loop.threadlocals = _LoopLocal("anyio")  # type: ignore[attr-defined]
 
 
-def _adopt_anyio_backend(backend: ModuleType) -> None:
+def _patch_anyio_backend(backend: ModuleType) -> None:
     if _switching:
         _switch_anyio(backend)
 
 
-#: What to do with a module before anybody else sees it.
-_ADOPTERS: dict[str, Callable[[ModuleType], None]] = {
-    "asgiref.sync": _adopt_asgiref,
-    "anyio._core._eventloop": _adopt_anyio,
-    "anyio._backends._asyncio": _adopt_anyio_backend,
+#: What changes a module before anybody else sees it.
+_PATCHES: dict[str, Callable[[ModuleType], None]] = {
+    "asgiref.sync": _patch_asgiref,
+    "anyio._core._eventloop": _patch_anyio,
+    "anyio._backends._asyncio": _patch_anyio_backend,
 }
 
 
-class _Watcher(MetaPathFinder):
-    """Finds the modules of `_ADOPTERS` as the others do, with a loader that adopts them."""
+class _ImportHook(MetaPathFinder):
+    """Finds the modules of `_PATCHES` as other finders do, with a loader that patches them."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """importlib: where the module is; None leaves that to the others."""
-        if name not in _ADOPTERS:
+        """importlib: where the module is; None leaves that to other finders."""
+        if name not in _PATCHES:
             return None
         for finder in sys.meta_path:
-            find = None if isinstance(finder, _Watcher) else getattr(finder, "find_spec", None)
+            find = None if isinstance(finder, _ImportHook) else getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = None if find is None else find(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Adopter(spec.loader)
+                    spec.loader = _PatchingLoader(spec.loader)
                 return spec
         return None
 
 
-class _Adopter(Loader):
-    """A loader that hands a module to its adopter when it has run."""
+class _PatchingLoader(Loader):
+    """A loader that patches a module when its code has run."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -186,7 +186,7 @@ class _Adopter(Loader):
         """importlib: run the module's code."""
         self._loader.exec_module(module)
         try:
-            _ADOPTERS[module.__name__](module)
+            _PATCHES[module.__name__](module)
         except Exception as error:
             _warn_once(module.__name__, error)
 
@@ -194,18 +194,18 @@ class _Adopter(Loader):
 # ------------------------------------------------------------- in greenlets
 
 
-#: Greenlets run here: both libraries switch to the loop instead of blocking it.
+#: Whether `switch_calls` was called.
 _switching = False
 
 
 def switch_calls(loop: asyncio.AbstractEventLoop) -> None:
     """From now on asgiref and anyio wait by `Runner.wait` in greenlets of this thread's `loop`.
 
-    Anybody else's calls are as before.
+    Other calls are as before.
     """
     global _switching
     if "anyio" in sys.modules:
-        _lend_to_anyio(sys.modules["anyio"], loop)
+        _publish_to_anyio(sys.modules["anyio"], loop)
     if _switching:
         return
     _switching = True
@@ -222,8 +222,8 @@ def _switch_asgiref(sync: ModuleType) -> None:
 
     @wraps(call)
     def switching_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        runner = current.runner
-        if runner is None or not runner.switches() or self.force_new_loop:
+        runner = current_runner()
+        if runner is None or not runner.in_greenlet() or self.force_new_loop:
             return call(self, *args, **kwargs)
         contexts: list[Context] = []
         try:
@@ -255,11 +255,11 @@ def _switch_anyio(asyncio_backend: ModuleType) -> None:
     run_async, run_sync = backend.run_async_from_thread, backend.run_sync_from_thread
 
     def switching(token: Any) -> Runner | None:
-        """Who switches, if this would block the loop of this thread, or an app in a greenlet."""
-        runner = current.runner
+        """The runner that has to wait, if the call would block this thread's loop; else None."""
+        runner = current_runner()
         if runner is None or runner.threaded:
             return None
-        here = (None, runner.lends(), events._get_running_loop())
+        here = (None, runner.app_loop(), events._get_running_loop())
         return runner if token in here else None
 
     def run_async_from_thread(cls: Any, func: Any, args: Any, token: Any) -> Any:

@@ -1,18 +1,18 @@
-"""What looks at a pool's queue while jobs wait in it: wakes threads, and finds who waits in vain.
+"""Watch a pool's queue while jobs wait in it: wake threads, and refuse what waits in vain.
 
-One timer of the loop looks at the head of the queue. The same job there at two looks means that
-nobody takes jobs: threads are woken, twice as many at each look. Where none can be woken, what
-waits keeps its place (W52), but for three things:
+One timer of the loop looks at the first job of the queue. The same one there at two looks means
+that no thread takes jobs: threads are woken, twice as many at each look. If none can be woken, jobs
+keep their place (W52), with three exceptions:
 
 - with `queue_timeout`, a job that has waited longer than that is refused;
-- a job that waits for long is told so, and looks whether its client is still there;
+- a job that waits for long is told so, and finds out whether its client is still there;
 - requests that the app sends to itself are refused if they would wait for each other (W53).
 
 A thread that waits for a request of its own app needs another thread for it. So the pool stands
-still for ever if each of its threads waits for such a request, be that one in the queue or in
-another thread. Then there are at least as many of these as threads: the newest are refused, until
-there are fewer, and the others go to the head of the queue, where they free the threads that wait
-for them. `self_requests` tells which they are.
+still for ever if each of its threads waits for such a request, which is in the queue or in another
+thread. Then there are at least as many of these as threads: the newest are refused, until there are
+fewer, and the others go to the front of the queue, where they free the threads that wait for them.
+`self_requests` tells which they are.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from bridge.errors import BridgeError, Overloaded, SelfRequest
 from bridge.runners.base import Job
 from bridge.runners.self_requests import self_connections
 
-#: Seconds between two looks at the head of the queue: while more threads can be woken ...
+#: Seconds between two looks at the queue: while more threads can be woken ...
 TICK = 0.001
 #: ... and while they cannot.
 SLOW_TICK = 0.05
-#: Seconds that a job waits before it is told so, and that the head of the queue does not move
-#: before it is asked who waits in vain.
-PATIENCE = 0.25
-#: A search for own requests takes at most this part of the loop's time.
-SHARE = 0.01
+#: Seconds after which a job that waits is told so, and after which a queue that does not move is
+#: searched for requests of the app to itself.
+LONG_WAIT = 0.25
+#: Such a search takes at most this part of the loop's time.
+SEARCH_SHARE = 0.01
 
 
 class Pool(Protocol):
@@ -63,19 +63,24 @@ class QueueWatch:
     def __init__(
         self, pool: Pool, jobs: deque[Job], loop: asyncio.AbstractEventLoop, timeout: float
     ) -> None:
+        self.loop = loop
         self._pool = pool
         self._jobs = jobs
-        self.loop = loop
         self._timeout = timeout
+        #: The next look; None while no job waits.
         self._timer: asyncio.TimerHandle | None = None
-        self._head: Job | None = None
-        self._step = 1  # threads to wake at the next look
-        self._tell_at = 0.0  # when to tell jobs that they wait for long
-        self._ask_at = 0.0  # when to ask who waits in vain
-        self._search_at = 0.0  # not to search for own requests before
+        #: The first job at the last look.
+        self._first: Job | None = None
+        #: Threads to wake at the next look.
+        self._to_wake = 1
+        # Not before these times of the loop: tell jobs that they wait for long; ask whether they
+        # wait in vain; search for the app's own requests.
+        self._tell_at = 0.0
+        self._ask_at = 0.0
+        self._search_at = 0.0
 
-    def begin(self) -> None:
-        """Jobs wait: look, if that is not under way."""
+    def start(self) -> None:
+        """Jobs wait: look at them from now on, until none does. Harmless if that is under way."""
         if self._timer is None:
             self._look_from_now()
 
@@ -83,69 +88,69 @@ class QueueWatch:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._head = None
+        self._timer = self._first = None
 
     def _look_from_now(self) -> None:
-        """Begin with the job that is the head now."""
+        """Begin with the job that is the first now."""
         try:
-            self._head = self._jobs[0]
+            self._first = self._jobs[0]
         except IndexError:
-            self._head = None
+            self._first = None
             return
-        self._step = 1
-        self._ask_at = self.loop.time() + PATIENCE
+        self._to_wake = 1
+        self._ask_at = self.loop.time() + LONG_WAIT
         self._timer = self.loop.call_later(TICK, self._look)
 
     def _look(self) -> None:
-        """Is the first job that waits still the one of the last look? (Runs while jobs wait.)"""
+        """Wake more threads if the first job is still the one of the last look."""
         self._timer = None
         now = self.loop.time()
         if self._timeout:
-            self._refuse_since(now - self._timeout)
+            self._refuse_queued_before(now - self._timeout)
         if now >= self._tell_at:
-            self._tell_at = now + PATIENCE
-            self._tell_since(now - PATIENCE)
+            self._tell_at = now + LONG_WAIT
+            self._tell_queued_before(now - LONG_WAIT)
         try:
-            head = self._jobs[0]
+            first = self._jobs[0]
         except IndexError:
-            self._head = None
+            self._first = None
             return
-        if head is not self._head:
+        if first is not self._first:
             self._look_from_now()
             return
-        woken = sum(self._pool.wake() for _ in range(min(self._step, len(self._jobs))))
-        self._step *= 2
+        woken = sum(self._pool.wake() for _ in range(min(self._to_wake, len(self._jobs))))
+        self._to_wake *= 2
         if self._pool.nobody_can_run():
             return
         if not woken and now >= self._ask_at:
-            self._ask_at = now + PATIENCE
-            self._ask(now)
+            self._ask_at = now + LONG_WAIT
+            self._search_if_due(now)
         self._timer = self.loop.call_later(TICK if woken else SLOW_TICK, self._look)
 
-    def _refuse_since(self, last: float) -> None:
-        """Refuse what was queued before `last`, a time of the loop."""
+    def _refuse_queued_before(self, last: float) -> None:
+        """Refuse jobs that were queued before `last`, a time of the loop."""
         for job in tuple(self._jobs):
-            if job.since >= last:
+            if job.queued_at >= last:
                 return
             if self._pool.withdraw(job):
                 error = f"no thread came free within {self._timeout:g} s, which is queue_timeout"
                 self._pool.refuse(job, Overloaded(error))
 
-    def _tell_since(self, last: float) -> None:
-        """Tell jobs that were queued before `last` that they wait."""
+    def _tell_queued_before(self, last: float) -> None:
+        """Tell jobs that were queued before `last` that they wait for long."""
         for job in tuple(self._jobs):
-            if job.since >= last:
+            if job.queued_at >= last:
                 return
-            job.waits()
+            job.on_long_wait()
 
-    def _ask(self, now: float) -> None:
-        """The queue does not move, and nobody can be woken: do all wait for themselves?"""
+    def _search_if_due(self, now: float) -> None:
+        """The queue does not move, and no thread can be woken: perhaps all wait for themselves."""
         if now >= self._search_at:
             begin = time.perf_counter()
-            self._refuse_own(tuple(self._jobs))
-            self._search_at = now + (time.perf_counter() - begin) / SHARE
+            self._refuse_self_requests(tuple(self._jobs))
+            self._search_at = now + (time.perf_counter() - begin) / SEARCH_SHARE
 
-    def _refuse_own(self, queued: Iterable[Job]) -> None:
+    def _refuse_self_requests(self, queued: Iterable[Job]) -> None:
         """Refuse the newest requests of the app to itself while they could hold every thread."""
         running = self._pool.running()
         peers = {job: job.peer for job in (*queued, *running)}

@@ -1,8 +1,8 @@
 """Which clients are this very process: an app that sends requests to itself (W53).
 
 A connection whose two ends are both sockets of this process is one that it has with itself. That
-holds for any server, protocol and client library, and for nobody else's connections: where a proxy
-or another process stands between, it cannot be seen.
+holds for any server, protocol and client library, and for no other connection. It cannot be seen
+if a proxy or another process is in between.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def self_connections(peers: Collection[End]) -> set[End]:
     """Those of `peers`, the far ends of connections, that are sockets of this process too."""
     if not peers:
         return set()
-    wanted = {plain(peer): peer for peer in peers}
+    wanted = {_unmapped(peer): peer for peer in peers}
     pairs = {pair for pair in map(_pair, _descriptors()) if pair is not None}
     return {wanted[here] for here, there in pairs if here in wanted and (there, here) in pairs}
 
 
-def plain(end: End) -> End:
-    """`end` with an IPv4 address as such, also where it came over a socket for IPv6."""
+def _unmapped(end: End) -> End:
+    """`end`, with an IPv4-mapped IPv6 address as the IPv4 address."""
     return end[0].removeprefix(_MAPPED), end[1]
 
 
 def _descriptors() -> list[int]:
     try:
         return [int(name) for name in os.listdir(_DESCRIPTORS)]
-    except OSError:  # no such place
+    except OSError:  # this system has no such folder
         return []
 
 
@@ -52,7 +52,7 @@ def _pair(descriptor: int) -> tuple[End, End] | None:
     try:
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return None
-        return plain(sock.getsockname()[:2]), plain(sock.getpeername()[:2])
+        return _unmapped(sock.getsockname()[:2]), _unmapped(sock.getpeername()[:2])
     except OSError:  # not connected
         return None
     finally:

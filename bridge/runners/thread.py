@@ -32,7 +32,16 @@ from bridge.errors import (
 )
 from bridge.log import logger
 from bridge.loops.tasks import as_coroutine, close_unawaited
-from bridge.runners.base import CANCEL_GRACE, Job, Runner, Stats, T, current, occupied_runners
+from bridge.runners.base import (
+    CANCEL_GRACE,
+    Job,
+    Runner,
+    Stats,
+    T,
+    current_runner,
+    occupied_runners,
+    set_current_runner,
+)
 from bridge.runners.interop import watch_imports
 from bridge.runners.pool import ThreadPool
 from bridge.runners.queue_watch import QueueWatch
@@ -104,14 +113,14 @@ class ThreadRunner(Runner):
         if not idle and (len(workers) >= self.threads or pool.starter.shortage is not None):
             self._admit(len(queue))
         loop = watch.loop
-        job.since = loop.time()
+        job.queued_at = loop.time()
         queue.append(job)
         if len(idle) == len(workers):
             if not self._wake_scheduled:
                 self._wake_scheduled = True
                 loop.call_soon(self._schedule_wake)
         else:
-            watch.begin()
+            watch.start()
 
     def _admit(self, queued: int) -> None:
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
@@ -143,7 +152,7 @@ class ThreadRunner(Runner):
         # A thread that is woken takes the first; if none can be, that one waits too.
         still_waiting = len(self.queue) > self.wake()
         if still_waiting and not self.nobody_can_run():
-            self._watch.begin()
+            self._watch.start()
 
     def wake(self) -> bool:
         """Wake or start one thread; False if that cannot be."""
@@ -211,12 +220,12 @@ class ThreadRunner(Runner):
 
     def enter_thread(self) -> None:
         """Make this thread's jobs this runner's."""
-        current.runner = self
+        set_current_runner(self)
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         """Run `awaitable` on the loop while this thread waits."""
         loop = self._pool.loop
-        if current.runner is not self or loop is None or loop.is_closed():
+        if current_runner() is not self or loop is None or loop.is_closed():
             close_unawaited(awaitable)
             raise WaitNotPossible("wait() works in a thread of the pool, while its loop runs")
         coroutine = _shielded(awaitable) if asyncio.isfuture(awaitable) else as_coroutine(awaitable)
@@ -228,7 +237,7 @@ class ThreadRunner(Runner):
             self._waits.discard(waiting)
             del waiting  # else what it raised holds itself, by way of this frame
 
-    def lends(self) -> asyncio.AbstractEventLoop | None:
+    def app_loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop, in a thread of the pool."""
         return self._pool.loop
 
@@ -240,7 +249,7 @@ class ThreadRunner(Runner):
         queued, loop, oldest = len(self.queue), self._pool.loop, 0.0
         try:
             if queued and loop is not None:
-                oldest = max(0.0, loop.time() - self.queue[0].since)
+                oldest = max(0.0, loop.time() - self.queue[0].queued_at)
         except IndexError:  # just taken
             pass
         return Stats(threads - idle, idle, queued, oldest, served, self._rejected)

@@ -1,7 +1,7 @@
-"""Threads that run: where gevent or eventlet has replaced threads, they may not.
+"""Start threads, if they will run: under gevent's or eventlet's monkey patching they may not.
 
-Their greenlets run only while their own loop does. Under ours, unless it waits in gevent's
-(`AsgiToWsgi` sees to that), a "thread" would be started, and nothing would ever happen in it.
+Their greenlets run only while their own loop does. Under ours, unless it waits in gevent's (as the
+loop of `AsgiToWsgi` does), a "thread" would be started, and nothing would ever happen in it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _INSTEAD = {
 def start_thread(main: Callable[[], object], name: str, loop: asyncio.AbstractEventLoop) -> None:
     """Start a daemon thread, which `loop` must not keep from running.
 
-    Raises RuntimeError or MemoryError where the system has no more, `AppLoadError` where the app
-    has replaced threads in the meantime.
+    Raises RuntimeError or MemoryError if the system has no more, `AppLoadError` if the app has
+    replaced threads in the meantime.
     """
     check_threads(loop)
     threading.Thread(target=main, name=name, daemon=True).start()
 
 
 class ThreadStarter:
-    """Starts the threads of a pool, and says once when there are no more, and when there are."""
+    """Starts the threads of a pool; logs once that there are no more, and once that there are."""
 
     #: Why no thread could be started at the last try.
     shortage: Exception | None = None
@@ -50,10 +50,10 @@ class ThreadStarter:
     def start(
         self, main: Callable[[], object], name: str, loop: asyncio.AbstractEventLoop, others: int
     ) -> bool:
-        """Start one; False if that cannot be, and `others` are all that there are."""
+        """Start one; False if that cannot be. `others` is how many there are."""
         try:
             start_thread(main, name, loop)
-        except Exception as error:  # see there
+        except Exception as error:  # of the system or, as the app has replaced threads, ours
             self.failed(error, others)
             return False
         if self.shortage is not None:
@@ -62,7 +62,7 @@ class ThreadStarter:
         return True
 
     def failed(self, error: Exception, others: int) -> None:
-        """No thread could be started."""
+        """Note that no thread could be started, and log it if that is new."""
         if self.shortage is None:
             logger.error(
                 "no thread can be started: requests wait for the %d that there are, and get a "

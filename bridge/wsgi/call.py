@@ -45,7 +45,7 @@ class WsgiCall:
     #: Whether what the app returned is known to be one piece.
     _only = False
     #: For the runner: when it was queued.
-    since: float
+    queued_at: float
 
     def __init__(
         self, app: WSGIApp, environ: Environ, sink: ResponseSink, leniency: Leniency = LENIENT
@@ -295,7 +295,7 @@ class WsgiCall:
         except (KeyError, TypeError, ValueError):  # not known; or the app has put words there
             return None
 
-    def waits(self) -> None:
+    def on_long_wait(self) -> None:
         """It waits for a thread; the server hears by itself when the client leaves."""
 
     def cancel(self) -> None:

@@ -56,14 +56,14 @@ class TestLease:
                     lease()
         assert current() is None
         taken = lease()
-        assert run(taken, taken.inside) is True
+        assert run(taken, taken.is_current) is True
         release(taken)
         assert taken.join(10)
 
     def test_runs_in_a_thread_of_its_own(self, thread: LoopThread) -> None:
         """A30: the loop runs in a daemon thread, and knows when it is asked from inside."""
-        assert run(thread, thread.inside) is True
-        assert thread.inside() is False
+        assert run(thread, thread.is_current) is True
+        assert thread.is_current() is False
         runs_in = run(thread, threading.current_thread)
         assert isinstance(runs_in, threading.Thread)
         assert runs_in.daemon
@@ -134,17 +134,17 @@ class TestSubmit:
 
     def test_one_wake_up_for_a_batch(self, thread: LoopThread, monkeypatch) -> None:  # type: ignore[no-untyped-def]
         """A34: jobs that come while the loop is being woken do not wake it again."""
-        rings = []
+        wakes = []
         busy, go = threading.Event(), threading.Event()
         thread.submit(lambda: (busy.set(), go.wait()))
         busy.wait()
-        ring = thread._bell.ring
-        monkeypatch.setattr(thread._bell, "ring", lambda: (rings.append(1), ring()))
+        wake = thread._waker.wake
+        monkeypatch.setattr(thread._waker, "wake", lambda: (wakes.append(1), wake()))
         for _ in range(100):
             thread.submit(lambda: None)
         go.set()
         assert run(thread, lambda: "after them") == "after them"
-        assert len(rings) <= 2
+        assert len(wakes) <= 2
 
     def test_a_job_that_raises(self, thread: LoopThread, caplog) -> None:  # type: ignore[no-untyped-def]
         """A30: a job that raises is logged, and takes none of the others along."""
@@ -196,9 +196,9 @@ from bridge.loops.thread import lease, release
 thread = lease()
 async def close():
     print("closed,", await WORK)
-    print("still in the loop:", thread.inside())
+    print("still in the loop:", thread.is_current())
     release(thread)
-thread.submit(lambda: thread.at_exit("me", close))
+thread.submit(lambda: thread.on_exit("me", close))
 """
 
 

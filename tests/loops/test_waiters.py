@@ -36,7 +36,7 @@ class TestNativeThread:
         """A33: an unseen thread runs, ends and is joined, and is none of `threading`'s."""
         go, heard = ThreadWaiter(), ThreadWaiter()
         before = threading.enumerate()
-        thread = NativeThread(lambda: (go.wait(10), heard.wake()), "unseen", seen=False)
+        thread = NativeThread(lambda: (go.wait(10), heard.wake()), "unseen", registered=False)
         thread.start()
         assert threading.enumerate() == before
         assert not thread.join(0.01)

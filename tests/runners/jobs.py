@@ -13,7 +13,7 @@ from bridge.runners import Runner
 class Call:
     """A `Job` that calls `function`; awaiting `done` gives what it returned, or raised."""
 
-    since: float
+    queued_at: float
     waited = False
 
     def __init__(self, function: Callable[[], Any], peer: tuple[str, int] | None = None) -> None:
@@ -31,7 +31,7 @@ class Call:
             self._tell(self.done.set_result, result)
         return True
 
-    def waits(self) -> None:
+    def on_long_wait(self) -> None:
         self.waited = True
 
     def refuse(self, error: BridgeError) -> None:

@@ -455,11 +455,11 @@ def test_while_a_module_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_module_of_an_unknown_kind(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """W51, W52: where the loop cannot be lent to a library, that is said, and the app runs."""
+    """W51, W52: if the loop cannot be published to a library, that is logged, and the app runs."""
     strange = ModuleType("asgiref.sync")
     strange.__spec__ = ModuleSpec("asgiref.sync", None)
     monkeypatch.setitem(sys.modules, "asgiref.sync", strange)
-    monkeypatch.setattr("bridge.runners.interop._strange", set())
+    monkeypatch.setattr("bridge.runners.interop._unsupported", set())
 
     async def main(runner: Runner) -> None:
         for _ in range(3):

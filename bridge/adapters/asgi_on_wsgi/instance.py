@@ -94,7 +94,7 @@ class AppInstance:
 
     def _when_started(self, call: Callable[[], None]) -> None:
         if self._starting is None:
-            self.thread.at_exit(self, self._close)
+            self.thread.on_exit(self, self._close)
             self._starting = self.loop.create_task(self._start_up())
         if self._starting.done():
             call()
@@ -201,7 +201,7 @@ class AppInstance:
             logger.error("%s", failed, exc_info=failed.__cause__)
         finally:
             self.phase = CLOSED
-            self.thread.forget(self)
+            self.thread.cancel_on_exit(self)
             event_loop.release(self.thread)
 
     async def _finish_tasks(self) -> None:

@@ -51,7 +51,7 @@ class Exchange(RaisesOn):
     call: WsgiCall | None
     context: Context
     #: When it was queued (for the runner).
-    since: float
+    queued_at: float
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Exchange(RaisesOn):
         """The client's address and port, while the call is not over."""
         return None if self.call is None else self.call.peer
 
-    def waits(self) -> None:
+    def on_long_wait(self) -> None:
         """It waits for a thread."""
 
     # --------------------------------------------------------- what the app calls

@@ -55,7 +55,7 @@ class ThreadExchange(Exchange):
         super().refuse(error)
         self._end()
 
-    def waits(self) -> None:
+    def on_long_wait(self) -> None:
         """It waits for a thread: listen for its client, unless that would bring the body (W21)."""
         if self.body is None or self.body.ended:
             self.listen()

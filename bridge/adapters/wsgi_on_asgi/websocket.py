@@ -31,7 +31,7 @@ from bridge.errors import AppLoadError, ClientDisconnected, Overloaded
 from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
 from bridge.log import logger
-from bridge.runners.base import current
+from bridge.runners.base import set_current_runner
 from bridge.runners.interop import publish_loop
 from bridge.runners.thread import ThreadRunner
 from bridge.runners.thread_start import start_thread
@@ -201,7 +201,7 @@ class SocketRelay:
         try:
             waiting = ThreadRunner(0)
             waiting.start(self._loop)
-            current.runner = waiting
+            set_current_runner(waiting)
             publish_loop(self._loop)
             call()
         finally:

@@ -59,7 +59,7 @@ class Guard:
         """Take note of signals from now on."""
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
-        self._thread = NativeThread(self._run, "bridge-signals", seen=False)
+        self._thread = NativeThread(self._run, "bridge-signals", registered=False)
         # Signals shall strike the main thread: another does not wake it from what it waits for.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
