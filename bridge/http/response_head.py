@@ -287,3 +287,9 @@ def without_length(head: ResponseHead) -> ResponseHead:
     """The same head without a Content-Length."""
     status, *pairs = head.key
     return TEXT_HEADS[(status, *[pair for pair in pairs if TEXT_FIELDS[pair].length < 0])]
+
+
+def encoded_fields(encoded: bytes) -> RawHeaders:
+    """The fields of a head on the wire, status line and all; names as they were sent."""
+    lines = encoded.split(b"\r\n")[1:]
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in lines) if name]

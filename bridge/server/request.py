@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from bridge.errors import RequestError
@@ -107,9 +107,6 @@ class Request:
     keep_alive_fast: bool
     #: It will be given again for the same bytes: worth to be worked on.
     cached: bool
-    #: What a handler has made of a head that is kept, and of which base: the handler's own.
-    template: dict[str, Any]
-    base: dict[str, Any] | None
     #: Bytes of body that follow; `CHUNKED` where the body says so itself.
     length: int
     #: True for HTTP/1.1, False for HTTP/1.0.
@@ -134,12 +131,16 @@ class Request:
         self.fast = self.keep_alive_fast = True
         self.cached = False
         self.length = 0
-        self.base = None
 
     @property
     def target(self) -> bytes:
         """The target as it was sent, in origin form."""
         return self.line.target
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The client that a trusted proxy names; None if none does."""
+        return None if self.resolved is None else self.resolved.client
 
     @property
     def shown(self) -> str:

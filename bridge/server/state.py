@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from time import time
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from bridge.caches import Memo, always
 from bridge.errors import Overloaded
@@ -24,12 +24,27 @@ from bridge.server.proxy.forwarded import Forwarded
 #: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
 DRAIN_LIMIT = 64 * 1024
 
+#: The state of a response from which on `limit_requests` counts it no more (`server/exchange.py`).
+FINISHING: Final = 2
+
 #: Seconds between two looks at the time limits.
 TICK = 1.0
 
-#: Where a connection came in: its scheme, and our own address.
-Place: TypeAlias = tuple[str, tuple[str, int | None] | None]
-_PLACES = 256
+#: Our own address: name and port, or the path of a Unix socket and None.
+ServerAddress: TypeAlias = tuple[str, int | None] | None
+
+#: The most places that are known: a PROXY header may name any.
+_MOST_PLACES = 256
+
+
+class Place:
+    """Where connections come in: one object for all that came in there, told apart by identity."""
+
+    __slots__ = ("scheme", "server")
+
+    def __init__(self, scheme: str, server: ServerAddress) -> None:
+        self.scheme = scheme
+        self.server = server
 
 
 class Swept(Protocol):
@@ -45,8 +60,7 @@ class Swept(Protocol):
 class Counted(Protocol):
     """What `limit_requests` counts: an exchange."""
 
-    over: bool
-    leaving: bool
+    response_state: int
 
 
 class ServerState:
@@ -93,10 +107,8 @@ class ServerState:
         self.late = False
         #: What was still busy at the end is being cut.
         self.cut = False
-        #: What requests that come in at one place have in common, as the handlers worked it out.
-        # A PROXY header may name any place.
-        self._bases: Memo[Place, dict[object, dict[str, Any]]] = Memo(
-            lambda place: {}, always, _PLACES
+        self._places: Memo[tuple[str, ServerAddress], Place] = Memo(
+            lambda place: Place(*place), always, _MOST_PLACES
         )
         #: The clock at the last tick, in seconds.
         self.now = self._due = loop.time()
@@ -110,9 +122,9 @@ class ServerState:
         self.default_end = b""
         self.tick()
 
-    def bases(self, place: Place) -> dict[object, dict[str, Any]]:
-        """The bases of scopes and environs for connections to `place`, by handler; shared."""
-        return self._bases[place]
+    def place(self, scheme: str, server: ServerAddress) -> Place:
+        """The place of connections with this scheme to this address of ours."""
+        return self._places[scheme, server]
 
     def call_on_loop(self, function: Callable[..., object], *args: object) -> None:
         """From any thread: have the loop call `function`, if it still runs."""
@@ -130,7 +142,7 @@ class ServerState:
         """One request more at a time. Raises `Overloaded` where that is one too many (S2)."""
         if len(self.active) >= self.limit_requests:
             # Those that threads have ended are taken out only when somebody looks.
-            self.active = {each for each in self.active if not (each.over or each.leaving)}
+            self.active = {each for each in self.active if each.response_state < FINISHING}
             if len(self.active) >= self.limit_requests:
                 raise Overloaded(f"as many requests are answered as may be: {self.limit_requests}")
         self.active.add(exchange)

@@ -27,7 +27,7 @@ from bridge.http.response_head import (
     with_length,
     without_length,
 )
-from bridge.http.response_sink import ResponseSink
+from bridge.http.response_sink import ResponseSink, ResponseStream
 from bridge.log import logger
 from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.file_wrapper import FileWrapper
@@ -44,6 +44,8 @@ class WsgiCall:
 
     #: Whether what the app returned is known to be one piece.
     _only = False
+    #: Where the body goes, once the head has been given to the sink.
+    _stream: ResponseStream
     #: For the runner: when it was queued.
     queued_at: float
 
@@ -185,19 +187,19 @@ class WsgiCall:
                     self._too_much(-self._left)
                 return True
             self._started = True
-            self._sink.start(head)
+            self._stream = self._sink.start(head)
         return self._write(chunk)
 
     def _write(self, chunk: bytes) -> bool:
         left = self._left
         if left is None:
-            return self._sink.write(chunk) is not False
+            return self._stream.write(chunk) is not False
         self._left = left - len(chunk)
         if self._left > 0:
-            return self._sink.write(chunk) is not False
-        self._sink.write(chunk[:left])
+            return self._stream.write(chunk) is not False
+        self._stream.write(chunk[:left])
         self._over = True
-        self._sink.finish()
+        self._stream.finish()
         if self._left < 0:
             self._too_much(-self._left)
         return True
@@ -214,7 +216,7 @@ class WsgiCall:
                 self._too_little()
             else:
                 self._over = True
-                self._sink.finish()
+                self._stream.finish()
         elif self._bare:
             self._respond_bare(head)
         elif self._left:
@@ -258,9 +260,9 @@ class WsgiCall:
             if not wrapper.is_real():
                 return False
             self._started = True
-            self._sink.start(head)
+            self._stream = self._sink.start(head)
         count = size if self._left is None else min(size, self._left)
-        if not wrapper.is_real() or not self._sink.send_file(
+        if not wrapper.is_real() or not self._stream.send_file(
             wrapper.file, wrapper.block_size, count
         ):
             return False

@@ -9,6 +9,7 @@ class Head:
     method = "GET"
     target = b"/a%20b?x=1"
     http11 = True
+    client: tuple[str, int] | None = None
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.headers = headers
@@ -21,7 +22,6 @@ class Connection:
 class Record:
     """An exchange that is over, as far as the log looks at it."""
 
-    client: tuple[str, int] | None = None
     status = 200
     sent = 13
 

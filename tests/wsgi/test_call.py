@@ -22,6 +22,7 @@ from bridge.errors import (
     SelfRequest,
 )
 from bridge.http.response_head import ResponseHead
+from bridge.http.response_sink import ResponseStream
 from bridge.types import Environ, StartResponse, TextHeaders, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.file_wrapper import FileWrapper
@@ -52,8 +53,9 @@ class Recorder:
         if self.gone_after == 0:
             raise ClientDisconnected("gone")
 
-    def start(self, head: ResponseHead) -> None:
+    def start(self, head: ResponseHead) -> ResponseStream:
         self.said.append(("start", *told(head)))
+        return self
 
     def write(self, chunk: bytes) -> bool:
         if self.gone_after is not None and len(self.chunks) >= self.gone_after:

@@ -24,6 +24,7 @@ from bridge.adapters.wsgi_on_asgi.request_body import RequestBody
 from bridge.errors import BridgeError
 from bridge.http.response_fields import TEXT_FIELDS
 from bridge.http.response_head import ResponseHead
+from bridge.http.response_sink import ResponseStream
 from bridge.runners import Runner
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Message, Receive, Send, TextHeaders
@@ -148,9 +149,10 @@ class Exchange(RaisesOn):
         self.whole = head, body
         self.phase = COMPLETE
 
-    def start(self, head: ResponseHead) -> None:
+    def start(self, head: ResponseHead) -> ResponseStream:
         """ResponseSink: the head; a piece of body follows at once, or the end."""
         self.put(start_message(head))
+        return self
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: one piece."""

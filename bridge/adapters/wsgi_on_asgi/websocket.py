@@ -30,6 +30,7 @@ from bridge.adapters.wsgi_on_asgi.failure import RaisesOn
 from bridge.errors import AppLoadError, ClientDisconnected, Overloaded
 from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
+from bridge.http.response_sink import ResponseStream
 from bridge.log import logger
 from bridge.runners.base import set_current_runner
 from bridge.runners.interop import publish_loop
@@ -92,9 +93,10 @@ class RejectionSink(RaisesOn):
         self.start(head)
         self.write(body)
 
-    def start(self, head: ResponseHead) -> None:
+    def start(self, head: ResponseHead) -> ResponseStream:
         """ResponseSink: its head."""
         self.head = head
+        return self
 
     def write(self, chunk: bytes) -> bool:
         """ResponseSink: a piece of it."""

@@ -8,8 +8,9 @@ import inspect
 from collections.abc import Callable
 from contextvars import Context
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, Protocol
 
+from bridge.server.exchange import Connection
 from bridge.types import ASGIApp, Receive, Scope, Send
 
 
@@ -46,3 +47,26 @@ def in_context_of(
     """Call `function` in the context of `task`: what it logs is the request's."""
     context: Context = task.get_context()  # type: ignore[attr-defined]  # not in asyncio's of 3.11
     context.run(function, *arguments)
+
+
+class AppExchange(Protocol):
+    """An exchange whose app runs in a task."""
+
+    connection: Connection
+
+    def app_ended(self, error: BaseException | None) -> None:
+        """The app has returned or raised."""
+
+
+def task_ended(exchange: AppExchange, task: asyncio.Task[None]) -> None:
+    """Tell `exchange` what has become of its app, in the app's own context."""
+    state = exchange.connection.state
+    state.tasks.discard(task)
+    error: BaseException | None
+    if not task.cancelled():
+        error = task.exception()
+    elif state.cut:
+        return  # the server cancels what is left at its end
+    else:
+        error = asyncio.CancelledError("the app was cancelled")
+    in_context_of(task, exchange.app_ended, error)

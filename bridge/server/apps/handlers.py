@@ -17,20 +17,20 @@ from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
 from bridge.runners import Runner
-from bridge.server.apps.asgi.exchange import AsgiHandler, make_scope
+from bridge.server.apps.asgi.exchange import AsgiHandler
+from bridge.server.apps.scope import http_scope
 from bridge.server.apps.wsgi.exchange import WsgiHandler
 from bridge.server.apps.wsgi.in_thread import ThreadExchange
 from bridge.server.apps.wsgi.on_loop import LoopExchange
-from bridge.server.exchange import Exchange
-from bridge.server.http1.connection import Handler, HttpProtocol
+from bridge.server.exchange import Connection, Exchange, Handler
 from bridge.server.request import Request
 from bridge.types import ASGIApp
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
-#: Paths that a dispatcher remembers, and the length that none of them has.
-_PATHS = 1024
-_LONGEST = 128
+#: The most paths that a dispatcher remembers, and the length that none of them has.
+_MOST_PATHS = 1024
+_LONGEST_PATH = 128
 
 
 def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handler:
@@ -86,26 +86,26 @@ class DispatchHandler:
             )
             for route in dispatcher.routes
         }
-        #: Answers 404 where nothing is mounted, by the dispatcher's own way.
+        #: Answers 404 if nothing is mounted at a path, as the dispatcher does.
         self._nowhere = AsgiHandler(dispatcher, state, prefix)
-        #: Only the path counts.
-        self._simple = not dispatcher.uses_host and not dispatcher.uses_request
-        #: Where that is so, the handlers of paths that were asked for; bounded.
-        self._by_path: BoundedDict[str, Handler] = BoundedDict(_PATHS)
+        #: Only the path tells which route a request takes.
+        self._path_only = not dispatcher.uses_host and not dispatcher.uses_request
+        #: If that is so, the handlers of paths that were asked for; bounded.
+        self._by_path: BoundedDict[str, Handler] = BoundedDict(_MOST_PATHS)
 
-    def open(self, connection: HttpProtocol, head: Request) -> Exchange:
+    def open(self, connection: Connection, head: Request) -> Exchange:
         """An exchange of the child's handler."""
         handler = self._by_path.get(head.line.path)
         if handler is None:
             handler = self.handler_for(connection, head)
-            if self._simple and len(head.line.path) < _LONGEST:
+            if self._path_only and len(head.line.path) < _LONGEST_PATH:
                 self._by_path.store(head.line.path, handler)
         return handler.open(connection, head)
 
-    def handler_for(self, connection: HttpProtocol, head: Request) -> Handler:
+    def handler_for(self, connection: Connection, head: Request) -> Handler:
         """The child's handler, or the one that answers 404."""
         path = strip_prefix(strip_prefix(head.line.path, connection.root_path)[1], self.prefix)[1]
-        if self._simple:
+        if self._path_only:
             route = self.dispatcher.match(path)
         else:
             host = next((value for name, value in head.headers if name == b"host"), b"")
@@ -114,7 +114,7 @@ class DispatchHandler:
                 self.dispatcher.match,
                 path,
                 host.decode("latin-1"),
-                lambda: environ_from_scope(make_scope(connection, head, {}, self.prefix)),
+                lambda: environ_from_scope(http_scope(connection, head, {}, self.prefix)),
             )
         return self._nowhere if route is None else self._handlers[route]
 

@@ -14,31 +14,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
-from typing import Protocol, cast
+from typing import cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
 from bridge.http.error_response import encode_error
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
-from bridge.server.exchange import BY_CLOSE, UNFRAMED, Exchange
+from bridge.server.exchange import DONE, UNSENT, Exchange, Handler, max_body_size
+from bridge.server.http1 import response
 from bridge.server.http1.chunked import ChunkedBody
 from bridge.server.http1.discard import BodyDiscard
 from bridge.server.http1.identity import Identity
 from bridge.server.http1.parser import SHORT, HeadParser
 from bridge.server.request import CHUNKED, Request
+from bridge.server.request_body import PARTIAL, WHOLE
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
 
 #: Blank lines before a request line that are ignored (RFC 9112 §2.2).
 BLANK_LINES = 4
-
-
-class Handler(Protocol):
-    """What answers requests: made once per app, at start (DESIGN, the way of a request)."""
-
-    def open(self, connection: HttpProtocol, head: Request) -> Exchange:
-        """An exchange for this request. Raises `RequestError` where it refuses it."""
 
 
 class HttpProtocol(Identity):
@@ -110,11 +104,11 @@ class HttpProtocol(Identity):
         """asyncio: the client sends no more; it may still read (half-close)."""
         self._eof_since = self.state.clock()
         self.wants_end = True
-        if self.exchange is not None and self.exchange.over:
+        if self.exchange is not None and self.exchange.response_state >= DONE:
             self.settle(self.exchange)
         self.go_on()
         exchange = self.exchange
-        if exchange is not None and not exchange.complete:
+        if exchange is not None and exchange.body.state > WHOLE:
             self.client_left = True
             exchange.input_ended()
         more = exchange is not None or len(self._buffer) > 0
@@ -125,7 +119,7 @@ class HttpProtocol(Identity):
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
         exchange = self.exchange
-        if exchange is not None and exchange.over:
+        if exchange is not None and exchange.response_state >= DONE:
             self.settle(exchange)
             exchange = self.exchange
         if exchange is None and not self._buffer and not self._deaf:
@@ -142,7 +136,7 @@ class HttpProtocol(Identity):
                 self._behind_head = data[end:]
                 self._open(data[:end])
                 data, self._behind_head = self._behind_head, b""
-        elif exchange is not None and not exchange.complete and not self._buffer:
+        elif exchange is not None and exchange.body.state == PARTIAL and not self._buffer:
             data = self._feed(exchange, data)
         if data and not self._deaf:
             self._buffer += data
@@ -161,14 +155,14 @@ class HttpProtocol(Identity):
                 self._open(head)
                 if self.exchange is None:
                     return  # it was answered at once: `finished` has seen to what follows
-            elif not exchange.complete:
+            elif exchange.body.state > WHOLE:
                 data = bytes(buffer)
                 buffer.clear()
                 buffer += self._feed(exchange, data)
             else:
                 # A pipelined request: whoever ends this exchange has to say so (see settle).
                 self.wants_end = True
-                if not exchange.over:
+                if exchange.response_state < DONE:
                     if self._has_enough():
                         self._pause_reading()
                     return
@@ -246,12 +240,10 @@ class HttpProtocol(Identity):
             return
         self.exchange = exchange
         self._blank_lines = 0
-        if state.timed:
-            exchange.started = perf_counter()
         if head.length:
             self._open_body(exchange, head)
         else:
-            exchange.answer()
+            exchange.start_app()
 
     def hand_over(self, protocol: asyncio.Protocol) -> bytes:
         """Leave the transport to another protocol (RFC 9110 §7.8); the bytes that came for it."""
@@ -272,14 +264,14 @@ class HttpProtocol(Identity):
     # --------------------------------------------------------- the body
 
     def _open_body(self, exchange: Exchange, head: Request) -> None:
-        limit = exchange.body_limit = exchange.most_body()
+        limit = max_body_size(exchange)
         data = self._behind_head
         if len(data) == head.length and (not limit or len(data) <= limit):
             self._behind_head = b""
-            exchange.has_body(data)
-            exchange.answer()
+            exchange.expect_body(limit, data)
+            exchange.start_app()
             return
-        exchange.expect_body()
+        exchange.expect_body(limit)
         self._body_begins(self.state.clock())
         if limit and head.length > limit:
             self._body_left = head.length
@@ -304,8 +296,8 @@ class HttpProtocol(Identity):
             self._buffer += self._feed(exchange, data)
             if self.exchange is None and self._buffer:
                 self._go_on_soon()  # it was answered at its last piece, when the buffer was empty
-        if not self._deaf and not exchange.over:
-            exchange.answer()
+        if not self._deaf and exchange.response_state < DONE:
+            exchange.start_app()
 
     def _feed(self, exchange: Exchange, data: bytes) -> bytes:
         """Give the exchange its part of `data`; the rest is returned."""
@@ -323,8 +315,8 @@ class HttpProtocol(Identity):
             self._body_left -= len(data)
             ended = not self._body_left
         if data:
-            limit = exchange.body_limit
-            if limit and exchange.body_size + len(data) > limit:
+            limit = exchange.body.limit
+            if limit and exchange.body.size + len(data) > limit:
                 self._spoiled(
                     exchange,
                     RequestError(
@@ -334,7 +326,7 @@ class HttpProtocol(Identity):
                     ),
                 )
                 return b""
-            if not exchange.feed(data) and not (ended or exchange.over):
+            if not exchange.feed(data) and not (ended or exchange.response_state >= DONE):
                 self._pause_reading()  # an app that reads, or its answer, ends the pause
         if ended:
             self._chunked = None
@@ -345,13 +337,13 @@ class HttpProtocol(Identity):
 
     def _spoiled(self, exchange: Exchange, error: RequestError) -> None:
         """The body of a running exchange breaks a rule: it never becomes whole."""
-        if exchange.framing == UNFRAMED:
+        if exchange.response_state == UNSENT:
             self._report(error, exchange.head.shown.encode())
         else:
             logger.warning("cut %s after %d bytes: %s", self.name(), exchange.sent, error)
         self._deaf = True
-        exchange.will_close()
-        exchange.spoil(error)
+        exchange.disable_keep_alive()
+        exchange.end_body(error)
 
     def resume_body(self) -> None:
         """The exchange has room for more body."""
@@ -368,7 +360,7 @@ class HttpProtocol(Identity):
         if exchange is not self.exchange:
             return
         if not exchange.keep_alive_fast and (
-            exchange.close or self._retired or not exchange.complete
+            not exchange.keep_alive or self._retired or exchange.body.state > WHOLE
         ):
             self._finish_unusual(exchange)
             return
@@ -401,10 +393,10 @@ class HttpProtocol(Identity):
             self._close(lingering=False)
 
     def _finish_unusual(self, exchange: Exchange) -> None:
-        more_waits = exchange.complete and not exchange.close and self._buffer
-        if exchange.close or self.output.closed or (self._retired and not more_waits):
+        more_waits = exchange.body.state <= WHOLE and exchange.keep_alive and self._buffer
+        if not exchange.keep_alive or self.output.closed or (self._retired and not more_waits):
             self.exchange = None
-            self._close(lingering=not exchange.complete or bool(self._buffer))
+            self._close(lingering=exchange.body.state > WHOLE or bool(self._buffer))
             return
         if more_waits:  # a pipelined request is answered also if the server stops meanwhile
             self.exchange = None
@@ -438,6 +430,16 @@ class HttpProtocol(Identity):
         if self.exchange is not None:
             self.exchange.on_writable()
 
+    # --------------------------------------------------------- the response
+
+    keeps_alive = response.keeps_alive
+    fast_head = response.fast_head
+    send_whole = response.send_whole
+
+    def new_response(self, request: Request) -> response.Response:
+        """The response to `request`, as bytes."""
+        return response.Response(request, self.state)
+
     # --------------------------------------------------------- refusals and closing
 
     def _refuse(self, error: BridgeError, begin: bytes) -> None:
@@ -467,7 +469,7 @@ class HttpProtocol(Identity):
             self.state.active.discard(exchange)
         if self.output.closed:
             return
-        if exchange is not None and exchange.framing == BY_CLOSE:
+        if exchange is not None and _ends_with_connection(exchange):
             self.output.reset()
         else:
             self.output.break_off()
@@ -488,8 +490,13 @@ class HttpProtocol(Identity):
         else:
             self.wants_end = True
             exchange.keep_alive_fast = False  # so that its end is looked at
-            if exchange.over:
+            if exchange.response_state >= DONE:
                 self.settle(exchange)
+
+
+def _ends_with_connection(exchange: Exchange) -> bool:
+    response = exchange.response
+    return response is not None and response.ends_with_connection
 
 
 def connection_factory(

@@ -14,6 +14,7 @@ from typing import Any
 from bridge.server.http1.timeouts import Deadlines
 from bridge.server.network.tls import tls_extension
 from bridge.server.request import Request
+from bridge.server.state import Place
 from bridge.types import Environ
 from bridge.wsgi.environ import add_client
 
@@ -48,8 +49,8 @@ class Identity(Deadlines):
     #: It is a TCP connection whose client has no address: it was reset already.
     is_anonymous: bool
 
-    #: What each handler's requests that come in at the same place have in common.
-    bases: dict[object, dict[str, Any]]
+    #: Where it came in.
+    place: Place
     #: What the environs of its requests have in common; None until there is one, and at the end.
     environ: Environ | None
 
@@ -74,7 +75,7 @@ class Identity(Deadlines):
 
     def settle_identity(self) -> None:
         """What follows from who is at both ends."""
-        self.bases = self.state.bases((self.scheme, self.server))
+        self.place = self.state.place(self.scheme, self.server)
         self.environ = None
 
     def make_environ(self) -> Environ:

@@ -10,7 +10,8 @@ import asyncio
 
 from bridge.errors import BridgeError, RequestError, peer_name
 from bridge.log import logger
-from bridge.server.exchange import Exchange
+from bridge.server.exchange import DONE, Exchange
+from bridge.server.request_body import PARTIAL, WHOLE
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import FINISHED, GONE, unread_end
@@ -115,14 +116,14 @@ class Deadlines(asyncio.Protocol):
             elif self.output.writer is not None and now - self.since > _FORGET:
                 self.output.release_writer()
             return
-        if exchange.over:
+        if exchange.response_state >= DONE:
             self.settle(exchange)
             return
         if self._reading_paused and not self._eof_since:
             self._sweep_unread(exchange, now)
         if self._eof_since or self._unread_eof_since:
             self._sweep_half_closed(exchange, now)
-        if not exchange.complete and not self._reading_paused:
+        if exchange.body.state == PARTIAL and not self._reading_paused:
             self._sweep_body(exchange, now)
 
     def _sweep_unread(self, exchange: Exchange, now: float) -> None:
@@ -131,9 +132,9 @@ class Deadlines(asyncio.Protocol):
         One that has only stopped sending in the middle of a body may have sent all of it.
         """
         end = unread_end(self.output.transport)
-        if end == GONE or exchange.opening:  # this much before the answer: RFC 6455 §4.1
+        if end == GONE or exchange.head.websocket:  # this much before the answer: RFC 6455 §4.1
             self.output.abort()
-        elif end == FINISHED and exchange.complete and not self._unread_eof_since:
+        elif end == FINISHED and exchange.body.state <= WHOLE and not self._unread_eof_since:
             self._unread_eof_since = now
 
     def _sweep_half_closed(self, exchange: Exchange, now: float) -> None:
@@ -156,8 +157,8 @@ class Deadlines(asyncio.Protocol):
             exchange.disconnected()
 
     def _sweep_body(self, exchange: Exchange, now: float) -> None:
-        config, size = self.state.config, exchange.body_size
-        if exchange.head.expects_continue and not exchange.continued and not size:
+        config, size = self.state.config, exchange.body.size
+        if exchange.body.awaits_continue:
             self._body_begins(now)  # it waits for us
         if size != self._body_seen:
             self._body_seen, self._body_heard = size, now

@@ -54,6 +54,10 @@ class RequestPart(Protocol):
     def headers(self) -> RawHeaders:
         """Names in lower case."""
 
+    @property
+    def client(self) -> Address | None:
+        """The client that a trusted proxy names; None if none does."""
+
 
 class ConnectionPart(Protocol):
     """The connection that a request came by; no `client` where it is a Unix socket."""
@@ -72,8 +76,11 @@ class Record(Protocol):
     """
 
     status: int
-    sent: int
     started: float
+
+    @property
+    def sent(self) -> int:
+        """Bytes of body."""
 
     @property
     def head(self) -> RequestPart:
@@ -82,10 +89,6 @@ class Record(Protocol):
     @property
     def connection(self) -> ConnectionPart:
         """The connection that it came by."""
-
-    @property
-    def client(self) -> Address | None:
-        """Who a trusted proxy says that the client is."""
 
     @property
     def response_headers(self) -> RawHeaders:
@@ -129,7 +132,7 @@ _ATOMS: Final = {
     "p": "_process()",
 }
 _OWN_ATOMS: Final = {
-    "peer": "_PEERS[r.client or r.connection.client or _NOBODY]",
+    "peer": "_PEERS[r.head.client or r.connection.client or _NOBODY]",
     "answer": "_ANSWERS[r.status]",
     "utc": "_utc()",
     "client": "_quoted(_client(r)[0])",
@@ -240,7 +243,7 @@ _NOBODY: Final = ("-", 0)
 
 
 def _client(record: Record) -> Address:
-    return record.client or record.connection.client or _NOBODY
+    return record.head.client or record.connection.client or _NOBODY
 
 
 def _taken(record: Record) -> float:

@@ -17,9 +17,10 @@ from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import UnsupportedScope
 from bridge.log import logger
 from bridge.loops.tasks import Task
-from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler, make_scope
+from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler
 from bridge.server.apps.calling import in_context_of
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.apps.scope import http_scope
+from bridge.server.exchange import DONE, Connection
 from bridge.server.request import Request
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
@@ -43,7 +44,7 @@ class WebSocketHandler(AsgiHandler):
             compress=config.ws_per_message_deflate,
         )
 
-    def open(self, connection: HttpProtocol, head: Request) -> WebSocketExchange:
+    def open(self, connection: Connection, head: Request) -> WebSocketExchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
         return WebSocketExchange(
             self,
@@ -54,10 +55,10 @@ class WebSocketHandler(AsgiHandler):
 
 
 def websocket_scope(
-    connection: HttpProtocol, head: Request, state: dict[str, Any], subprotocols: list[str]
+    connection: Connection, head: Request, state: dict[str, Any], subprotocols: list[str]
 ) -> Scope:
     """The scope of a handshake (ASGI, "WebSocket Connection Scope")."""
-    scope = make_scope(connection, head, state)
+    scope = http_scope(connection, head, state)
     del scope["method"]
     scope["type"] = "websocket"
     scope["asgi"] = WEBSOCKET_VERSION.copy()
@@ -73,25 +74,23 @@ def websocket_scope(
 class WebSocketExchange(AsgiExchange):
     """The request that asks for a WebSocket, until it is answered."""
 
-    opening = True
-
     def __init__(
         self,
         handler: AsgiHandler,
-        connection: HttpProtocol,
+        connection: Connection,
         head: Request,
         handshake: Handshake,
     ) -> None:
         super().__init__(handler, connection, head)
         self.state = connection.state
         # Where a WebSocket was asked for and refused, nobody knows what the client sends next.
-        self.will_close()
+        self.disable_keep_alive()
         self._handshake = handshake
         self._socket = WebSocketConnection(self)
         #: The transport is the socket's.
         self._accepted = False
 
-    def answer(self) -> None:
+    def start_app(self) -> None:
         """Call the app, in a task of its own."""
         self.task = self._socket.task = task = Task(self._run(), loop=self.state.loop)
         self.state.tasks.add(task)
@@ -115,11 +114,12 @@ class WebSocketExchange(AsgiExchange):
     def accept(self, message: Message) -> tuple[Output, Frames]:
         """Answer 101, and leave the output to the socket. Raises `IllegalMessage`."""
         connection, state = self.connection, self.state
-        self.head_bytes = self._handshake.response(message, state.default_lines)
+        self._whole_head = self._handshake.response(message, state.default_lines)
         frames = self._handshake.frames()
-        connection.write(self.head_bytes)
+        connection.write(self._whole_head)
         self.status = 101
-        self.over = self._accepted = True
+        self.response_state = DONE
+        self._accepted = True
         if state.access_log is not None:
             state.access_log(self)
         state.served += 1
@@ -155,9 +155,9 @@ class WebSocketExchange(AsgiExchange):
         socket.ended(error)
 
     def _ended_unaccepted(self, error: BaseException | None) -> None:
-        if isinstance(error, UnsupportedScope) and not self.over:
+        if isinstance(error, UnsupportedScope) and self.response_state < DONE:
             target = self.head.shown.removeprefix("GET ")
             logger.warning("refused a WebSocket at %s: %s", target, error)
             self.reject()
-        elif error is not None or not self.over:
-            self._ended_unusually(error)
+        elif error is not None or self.response_state < DONE:
+            self.app_ended(error)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from bridge.server.exchange import Exchange
-from bridge.server.http1.connection import Handler, HttpProtocol
+from bridge.server.exchange import Connection, Exchange, Handler
 from bridge.server.request import Request
 
 
@@ -25,6 +24,6 @@ class WebSockets:
 
         return WebSocketHandler(*self._settings)
 
-    def open(self, connection: HttpProtocol, head: Request) -> Exchange:
+    def open(self, connection: Connection, head: Request) -> Exchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
         return self._handler.open(connection, head)

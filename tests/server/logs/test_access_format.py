@@ -46,7 +46,7 @@ def test_default_over_a_unix_socket() -> None:
 def test_the_client_that_a_proxy_names() -> None:
     """S50: behind a trusted proxy the line names the client, not the proxy."""
     record = Record()
-    record.client = ("203.0.113.9", 0)
+    record.head.client = ("203.0.113.9", 0)
     assert line("default", record).startswith("203.0.113.9:0 - ")
     assert line("%(h)s", record) == "203.0.113.9"
 

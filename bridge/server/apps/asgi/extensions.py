@@ -1,4 +1,4 @@
-"""What ASGI's extensions of a response bring along, checked (ASGI, "Extensions"; S10)."""
+"""The messages of ASGI's extensions of a response, checked (ASGI, "Extensions"; S10)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from bridge.asgi import messages as grammar
 from bridge.errors import IllegalMessage
 from bridge.http.headers import HOP_BY_HOP
-from bridge.http.response_fields import raw_fields
+from bridge.http.response_fields import Field, raw_fields
 from bridge.loops.descriptors import open_file
 from bridge.types import Message
 
@@ -15,20 +15,18 @@ from bridge.types import Message
 _NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"content-type", b"host"}
 
 
-def trailer_lines(message: Message) -> bytes:
-    """The lines of ``http.response.trailers``. Raises `IllegalMessage`."""
+def trailer_fields(message: Message) -> list[Field]:
+    """The fields of ``http.response.trailers``. Raises `IllegalMessage`."""
     fields = raw_fields(message.get("headers"))
     for field in fields:
         if field.raw[0] in _NEVER_TRAILERS:
             raise IllegalMessage(f"{field.raw[0]!r} cannot be a trailer field (RFC 9110 §6.5.1)")
-    return b"".join([field.line for field in fields])
+    return fields
 
 
-def hint_head(message: Message) -> bytes:
-    """The 103 of ``http.response.early_hint``, whole. Raises `IllegalMessage`."""
-    links = raw_fields([(b"link", link) for link in grammar.hint_links(message)])
-    lines = b"".join([field.line for field in links])
-    return b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n"
+def hint_fields(message: Message) -> list[Field]:
+    """The fields of ``http.response.early_hint``. Raises `IllegalMessage`."""
+    return raw_fields([(b"link", link) for link in grammar.hint_links(message)])
 
 
 def open_path(message: Message) -> tuple[int, int]:
@@ -37,7 +35,7 @@ def open_path(message: Message) -> tuple[int, int]:
     The specification wants an absolute path; relative ones, which frameworks pass on as their
     users wrote them, are taken from the working directory, as `open` does.
 
-    Raises `IllegalMessage`, and `OSError` where it is no regular file that can be read.
+    Raises `IllegalMessage`, and `OSError` if it is no regular file that can be read.
     """
     path = message.get("path")
     if not isinstance(path, str):

@@ -1,136 +1,127 @@
-"""An ASGI app's response, from its messages to what is written (ASGI, "Response Start"; S10).
+"""A response that an ASGI app sends in pieces (ASGI, "ResponseEncoder Start"; S10).
 
-The head is held until the first piece of body is known, and leaves with it, in one write.
+Most apps send one piece, and there is no such object. Here is what follows otherwise: pieces,
+files, trailers, and when the loop gets a turn.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Generator
+from types import coroutine
+from typing import Final
 
 from bridge.asgi import messages as grammar
-from bridge.errors import ClientDisconnected, IllegalMessage
-from bridge.http.response_head import ResponseHead, raw_head
-from bridge.server.apps.asgi.extensions import hint_head, open_path, trailer_lines
-from bridge.server.exchange import BY_CHUNKS, BY_LENGTH, NO_BODY, UNFRAMED, Exchange
-from bridge.server.http1.connection import HttpProtocol
+from bridge.asgi.disconnect import DisconnectNotice
+from bridge.http.response_sink import ResponseEncoder
+from bridge.limits import WORTH_NO_COPY
+from bridge.server.exchange import Connection
 from bridge.server.transport.sendfile import send_file
-from bridge.types import Message
 
-# Phases, as small numbers: compared on every message. While the head is held, it matters whether
-# trailers will follow: a body that comes whole is then not all of the response.
-WAITING, HELD, HELD_WITH_TRAILERS, STREAMING, TRAILING, OVER = range(6)
-PHASES = (grammar.WAITING, *[grammar.STREAMING] * 3, grammar.TRAILING, grammar.OVER)
+# The phases of an ASGI exchange, as small numbers: compared on every message. While the head is
+# held, it matters whether trailers will follow: a body that comes whole is not all of the response.
+WAITING: Final = 0
+HELD: Final = 1
+HELD_WITH_TRAILERS: Final = 2
+STREAMING: Final = 3
+TRAILING: Final = 4
+OVER: Final = 5
+#: The same as in the tables of `asgi/messages.py`.
+PHASES: Final = (
+    grammar.WAITING, *[grammar.STREAMING] * 3, grammar.TRAILING, grammar.OVER,
+)  # fmt: skip
+
+#: The loop gets a turn whenever an app has given so many more bytes of a streamed body (S12), and
+#: what a message counts beside its bytes: one can be empty, or for HEAD.
+_BURST: Final = 32 * 1024
+_MESSAGE: Final = 256
 
 
-class AsgiResponse(Exchange):
-    """The response of a request answered by an ASGI app."""
+class AsgiStream:
+    """The body of a response that has started, and its trailers; `write` and others give a phase.
 
-    connection: HttpProtocol
-    _phase: int
-    #: The head that the app gave, until it leaves.
-    _start: ResponseHead
-    #: Bytes of a streamed body since the loop last had a turn.
-    _given: int
-    #: The app will send trailers.
-    _trailers = False
+    `response` has its head, and `trailers` tells whether the app will send some.
+    """
 
-    def _begin(self, message: Message) -> None:
-        """The head: checked now, so that errors are raised in the app; held until the body."""
-        self._start = head = raw_head(message.get("status"), message.get("headers"))
-        self.status = head.status_code
-        if message.get("trailers"):
-            self._trailers = True
-            self._phase = HELD_WITH_TRAILERS
-        else:
-            self._phase = HELD
+    __slots__ = ("_connection", "_response", "_since_turn", "_trailers")
 
-    def _stream(self, body: bytes, more: bool) -> None:
-        parts = [self._head_out()] if self._phase < STREAMING else []
-        parts += self.parts(body)
-        if more and not self.abandoned:
-            self._phase = STREAMING
-            if parts:
-                self.send_parts(parts)
-        else:
-            self._finish(parts)
+    def __init__(
+        self, connection: Connection, response: ResponseEncoder, *, trailers: bool
+    ) -> None:
+        self._connection = connection
+        self._response = response
+        self._trailers = trailers
+        #: Bytes given since the loop last had a turn.
+        self._since_turn = 0
 
-    def _head_out(self, size: int | None = None) -> bytes:
-        """The head of a response whose body follows; `size` is its length where it is known."""
-        self._given = 0
-        self.begin(self._start)
-        if size is not None and self.length is None and not self._trailers:
-            self.length = size
-            self.head_bytes += b"content-length: %d\r\n" % size
-        if self._trailers and self.length is not None and self.head.http11:
-            self.drop_length()  # trailers go with chunks only (RFC 9112 §7.1.2)
-        self.frame(None)
-        return self.head_bytes
+    def write(self, body: bytes, *, more: bool) -> int:
+        """Send a piece of body; the phase after it."""
+        response, phase = self._response, STREAMING
+        self._since_turn += len(body) + _MESSAGE
+        parts = response.write(body)
+        if not more or response.dropped_because:
+            phase = self._finish(parts)
+        self._send(parts)
+        return phase
 
-    def _finish(self, parts: list[bytes]) -> None:
-        """Write the last of the body, and what ends it; trailers may follow."""
-        if self._trailers and not self.abandoned:
-            self._phase = TRAILING
-            end = b"0\r\n" if self.framing == BY_CHUNKS else self.last_piece()
-        else:
-            self._phase = OVER
-            end = self.last_piece()
-        if end:
-            parts.append(end)
-        if parts:
-            self.send_parts(parts)
-        if self._phase == OVER:
-            self.end()
+    async def write_file(self, file: int, size: int) -> int:
+        """Send an open file as the rest of the body, and close it; the phase after it.
 
-    async def _send_unusual(self, kind: str, message: Message) -> None:
-        if self.abandoned:
-            raise ClientDisconnected(self.abandoned)
-        phase = PHASES[self._phase]
-        grammar.following(grammar.HTTP, phase, message)
-        if kind == grammar.EARLY_HINT:
-            self._early_hint(message)
-        elif kind == grammar.TRAILERS:
-            self._send_trailers(message)
-        elif kind == grammar.PATHSEND:
-            if not self.connection.state.config.pathsend:
-                raise IllegalMessage(f"{kind!r} is not offered; --pathsend offers it")
-            if self._phase >= STREAMING:
-                raise grammar.out_of_order(grammar.HTTP, phase, kind)
-            await self._send_path(message)
-
-    def _send_trailers(self, message: Message) -> None:
-        lines = trailer_lines(message)
-        last = not message.get("more_trailers")
-        if self.framing == BY_CHUNKS:
-            self.connection.write(lines + b"\r\n" if last else lines)
-        if last:
-            self._phase = OVER
-            self.end()
-
-    async def _send_path(self, message: Message) -> None:
-        """``http.response.pathsend``: the body is a file. Raises as `open_path` does."""
-        file, size = open_path(message)
+        Raises `ClientDisconnected`, and `OSError` if the file is shorter.
+        """
         try:
-            await self._send_file(file, size)
+            before, count, after = self._response.write_file(size)
+            self._send([before] if before else [])
+            if count:
+                await send_file(self._connection.output, file, 0, count)
+                self._response.wrote_file(count)
         finally:
             os.close(file)
+        parts = [after] if after else []
+        phase = self._finish(parts)
+        self._send(parts)
+        return phase
 
-    async def _send_file(self, file: int, size: int) -> None:
-        connection = self.connection
-        head = self._head_out(size)
-        self._phase = STREAMING
-        count = size
-        if self.framing == BY_LENGTH and self.length is not None and size > self.length:
-            self.overrun(size - self.length)
-            count = self.length
-        elif self.framing == NO_BODY:
-            count = 0
-        chunk = self.framing == BY_CHUNKS and count > 0
-        connection.write(head + b"%x\r\n" % count if chunk else head)
-        if count:
-            await send_file(connection.output, file, 0, count)
-        self.sent = count
-        self._finish([b"\r\n"] if chunk else [])
+    def _finish(self, parts: list[bytes]) -> int:
+        """Add the end of the body to `parts`; the phase after it."""
+        trailers = self._trailers and not self._response.dropped_because
+        end = self._response.finish(trailers=trailers)
+        if end:
+            parts.append(end)
+        return TRAILING if trailers else OVER
 
-    def _early_hint(self, message: Message) -> None:
-        if self.head.http11 and self.framing == UNFRAMED:
-            self.connection.write(hint_head(message))
+    def _send(self, parts: list[bytes]) -> None:
+        """Write these behind one another, large ones without a copy."""
+        if len(parts) == 1:
+            self._connection.write(parts[0])
+        elif sum(map(len, parts)) >= WORTH_NO_COPY:
+            self._connection.output.write_parts(parts)
+        elif parts:
+            self._connection.write(b"".join(parts))
+
+    # --------------------------------------------------------- the loop's turn
+
+    def has_burst(self) -> bool:
+        """Whether the loop is to have a turn before the app sends more."""
+        return self._since_turn >= _BURST or self._connection.output.transport.is_closing()
+
+    async def give_turn(self, notice: DisconnectNotice) -> None:
+        """Give the loop a turn.
+
+        An app that only sends never waits for one: others would not be served, and nobody would
+        hear that the client is gone. An app that is cancelled then is so at its next await.
+        """
+        self._since_turn = 0
+        try:
+            await _turn()
+        except asyncio.CancelledError as error:
+            if not self._connection.output.closed:
+                raise
+            notice.defer_cancellation(error)
+
+
+@coroutine
+def _turn() -> Generator[None]:
+    """Let the loop have a turn."""
+    yield

@@ -3,176 +3,256 @@
 A thread writes what is finished itself, through a `SocketWriter`, while nothing waits in the
 transport; what does not fit is left to the loop (W25, W39), and so is a whole response while more
 requests wait for a thread (`runners/completions.py`). It tells the loop that the exchange is over
-by setting `over`, and wakes it only if the connection waits for just that:
+by its state, and wakes it only if the connection waits for just that:
 
-    thread: over = True; look at `wants_end`; set? wake the loop
-    loop:   wants_end = True; look at `over`; set? go on
+    thread: state = DONE; look at `wants_end`; set? wake the loop
+    loop:   wants_end = True; look at the state; DONE? go on
 
 Whichever comes second sees the other, so no end is missed.
 """
 
 from __future__ import annotations
 
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any
 
-from bridge.errors import ClientDisconnected, WaitNotPossible
+from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
 from bridge.http.response_head import ResponseHead
-from bridge.server.apps.wsgi.exchange import WsgiExchange
+from bridge.http.response_sink import ResponseEncoder
+from bridge.loops.descriptors import Duplicate, regular_file
+from bridge.server.apps.wsgi.exchange import (
+    WsgiExchange,
+    hint_fields,
+    new_call,
+    note_refused,
+)
+from bridge.server.apps.wsgi.on_loop import send_duplicate
+from bridge.server.exchange import ABORTED, DONE, FINISHING
+from bridge.server.request_body import WHOLE
 from bridge.server.transport.sendfile import send_file_blocking
 from bridge.server.transport.socket_writer import NULL_WRITER, NullWriter, SocketWriter
 from bridge.types import TextHeaders
-from bridge.wsgi.call import WsgiCall
 
 
 class ThreadExchange(WsgiExchange):
-    """One request, on the loop's thread until it is submitted, and in a thread of the pool then."""
+    """One request, in the loop's thread but for what its `ThreadSink` calls."""
 
     awaits_body = True
-    #: What the thread writes through; None when the response is over, or left to the loop.
-    _writer: SocketWriter | NullWriter | None
-    #: Bytes wait in the transport, or on their way there: what follows must wait behind them.
-    _behind: bool
-    #: A response that the thread has made, left to the loop.
-    _whole: tuple[ResponseHead, bytes]
-    #: Where its line of the access log is made, where there is one: the request's own.
-    _log_context: Context | None = None
-    #: Whether the transport was looked at: an earlier response may not quite have left.
-    _looked: bool
 
-    def submit(self, call: WsgiCall) -> None:
-        """Queue `call` for a thread."""
-        output = self.connection.output
-        self._behind = self._looked = False
-        self._writer = output.writer or output.direct_writer() or NULL_WRITER
-        self.handler.runner.submit(call)
+    def submit(self) -> None:
+        """Queue the app's call for a thread."""
+        call = new_call(self, ThreadSink(self))
+        if call is not None:
+            try:
+                self.handler.runner.submit(call)
+            except BridgeError as error:
+                call.refuse(error)
 
     def disconnected(self) -> None:
         """The client has left: a request that waits for a thread gives its place back (W52)."""
         super().disconnected()
-        if not self.over:
+        if self.response_state < DONE:
             runner = self.handler.runner
             for call in tuple(runner.queue):
-                if call.sink is self and runner.withdraw(call):
-                    self.over = True
+                sink = call.sink
+                mine = isinstance(sink, ThreadSink) and sink.exchange is self
+                if mine and runner.withdraw(call):
+                    self.response_state = ABORTED
 
-    # --------------------------------------------------------- the response, in the thread
+    # --------------------------------------------------------- called in the thread
+
+    def note_finishing(self) -> None:
+        """The last bytes are about to leave: the client can have them, and come back."""
+        self.response_state = FINISHING
+
+    def keep_context(self) -> None:
+        """Keep the request's context for its line of the access log."""
+        self.log_context = copy_context()
+
+    def end_in_thread(
+        self, status: int = 0, size: int = 0, head: bytes = b"", *, pending: bool
+    ) -> None:
+        """The same as `end`; `pending`: the loop still has to write some of the response."""
+        if head:
+            self.status, self._whole_size, self._whole_head = status, size, head
+        elif self.response is not None and not self.response.keep_alive:
+            self.disable_keep_alive()
+        connection = self.connection
+        log = connection.state.access_log
+        if log is not None:
+            log(self)
+        if pending:
+            # Only when what waits has been taken by the transport may another response follow.
+            connection.state.call_on_loop(self._end_late)
+            return
+        self.response_state = DONE
+        if connection.wants_end or not self.keep_alive or self.body.state > WHOLE:
+            connection.state.call_on_loop(connection.settle, self)
+
+    def _end_late(self) -> None:
+        self.response_state = DONE
+        self.connection.settle(self)
+
+
+class ThreadSink:
+    """Where a call in a thread sends its response; it is the `ResponseSink` of the call.
+
+    Everything here runs in the thread, `on_completed` excepted.
+    """
+
+    __slots__ = (
+        "_response",
+        "_transport_busy",
+        "_transport_checked",
+        "_whole",
+        "_writer",
+        "exchange",
+    )
+
+    def __init__(self, exchange: ThreadExchange) -> None:
+        output = exchange.connection.output
+        self.exchange = exchange
+        #: What the thread writes through; None when the response is over, or left to the loop.
+        self._writer: SocketWriter | NullWriter | None = (
+            output.writer or output.direct_writer() or NULL_WRITER
+        )
+        #: Bytes wait in the transport, or on their way there: what follows must wait behind them.
+        self._transport_busy = False
+        #: Whether the transport was looked at: an earlier response may not quite have left.
+        self._transport_checked = False
+        self._response: ResponseEncoder
+        #: A response that the thread has made, left to the loop.
+        self._whole: tuple[ResponseHead, bytes]
+
+    # --------------------------------------------------------- the sink
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
         """ResponseSink: the whole response."""
-        state = self.connection.state
-        if (self.handler.runner.queue or state.completions.wakeup_pending) and not self._behind:
+        exchange = self.exchange
+        connection, runner = exchange.connection, exchange.handler.runner
+        state = connection.state
+        if (runner.queue or state.completions.wakeup_pending) and not self._transport_busy:
             # Also the last one, which finds the loop asked already.
             self._writer = None
             self._whole = head, body
             if state.access_log is not None:
-                self._log_context = copy_context()
+                exchange.keep_context()
             state.completions.put(self)
             return
         if state.limit_requests:
-            self.leaving = True  # before a client can have it and come back
-        self.put(self.whole(head, body))
-        self.wrote_all()
+            exchange.note_finishing()
+        size = len(body)
+        encoded = connection.fast_head(exchange, head, size)
+        if encoded:
+            self._put(encoded + body)
+            self._writer = None
+            exchange.end_in_thread(head.status_code, size, encoded, pending=self._transport_busy)
+        else:
+            self._response = response = exchange.start_response(head, size=size)
+            self._end(b"".join((*response.write(body), response.finish())))
 
-    def finish(self) -> None:
-        """ResponseSink: the body is whole."""
-        self.leaving = True
-        super().finish()
+    def start(self, head: ResponseHead) -> ThreadSink:
+        """ResponseSink: the head of a response whose body comes in pieces."""
+        self._response = self.exchange.start_response(head)
+        return self
 
     def write(self, chunk: bytes) -> bool:
-        """ResponseSink: one piece. Waits while the client is slow."""
-        data = self.framed(chunk)
+        """ResponseStream: one piece. Waits while the client is slow."""
+        data = b"".join(self._response.write(chunk))
         if data:
-            self.put(data)
+            self._put(data)
         return True
+
+    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
+        """ResponseStream: the rest of an open file, sent by the kernel (W41)."""
+        real, response, writer = regular_file(file), self._response, self._writer
+        if real is None or count is None or not response.has_length:
+            return False
+        before, size, _ = response.write_file(count)
+        if before:
+            self._put(before)
+        output, offset = self.exchange.connection.output, file.tell()
+        if self._transport_busy or not isinstance(writer, SocketWriter):
+            wait = self.exchange.handler.runner.wait
+            wait(send_duplicate(output, Duplicate(real), offset, size))
+        else:
+            send_file_blocking(output, writer, real, offset, size)
+        response.wrote_file(size)
+        self._transport_busy = False
+        return True
+
+    def finish(self) -> None:
+        """ResponseStream: the body is whole."""
+        self.exchange.note_finishing()
+        self._end(self._response.finish())
 
     def abort(self) -> None:
         """ResponseSink: the response cannot be completed."""
         if self._writer is not None:  # else the loop has the rest already
             self._writer = None
             # Over when it is cut, not before: the loop would end the connection as after a whole
-            # response, and where only its end tells the end of the body, a client could not tell.
-            self.connection.state.call_on_loop(self.cut)
+            # response, and if only its end tells the end of the body, a client could not tell.
+            self.exchange.connection.state.call_on_loop(self.exchange.abort)
 
-    def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
-        """ResponseSink: the rest of an open file, sent by the kernel (W41)."""
-        sent = super().send_file(file, block_size, count)
-        if sent:
-            self._behind = False
-        return sent
+    def failed(self, error: BaseException) -> bool:
+        """ResponseSink: nobody else is told."""
+        return False
 
-    def send_real(self, file: int, offset: int, count: int) -> None:
-        """Send a part of a file, from this thread if nothing waits before it."""
-        writer = self._writer
-        if self._behind or not isinstance(writer, SocketWriter):
-            super().send_real(file, offset, count)
-        else:
-            send_file_blocking(self.connection.output, writer, file, offset, count)
+    def refused(self, error: BridgeError) -> bool:
+        """ResponseSink: a line that counts tells of it."""
+        return note_refused(self.exchange, error)
 
     def early_hints(self, headers: TextHeaders) -> None:
-        """``wsgi.early_hints``: too late where the loop has the response."""
-        if self._writer is not None:
-            super().early_hints(headers)
+        """``wsgi.early_hints``: send 103 with these fields, if the head has not left (W42)."""
+        if self._writer is not None:  # else the loop has the response
+            hints = self.exchange.open_response().early_hints(hint_fields(headers))
+            if hints:
+                self._put(hints)
 
-    def put(self, data: bytes) -> None:
+    # --------------------------------------------------------- writing
+
+    def _end(self, data: bytes) -> None:
+        """Write the last of the response."""
+        if data:
+            self._put(data)
+        self._writer = None
+        self.exchange.end_in_thread(pending=self._transport_busy)
+
+    def _put(self, data: bytes) -> None:
         """Write, if nothing waits before it; else have the loop write, and wait for that."""
-        output, writer = self.connection.output, self._writer
+        connection, writer = self.exchange.connection, self._writer
+        output = connection.output
         if output.closed or writer is None:
             raise ClientDisconnected("the client is gone")
-        if not self._looked:
-            self._looked = True
-            self._behind = output.transport.get_write_buffer_size() > 0
-        if not self._behind:
+        if not self._transport_checked:
+            self._transport_checked = True
+            self._transport_busy = output.transport.get_write_buffer_size() > 0
+        if not self._transport_busy:
             sent = writer.send(data)
             if sent != len(data):
-                self._behind = True
-                self.connection.state.call_on_loop(output.write_late, data[sent:])
+                self._transport_busy = True
+                connection.state.call_on_loop(output.write_late, data[sent:])
         else:
             try:
-                self._behind = self.handler.runner.wait(self._write_behind(data))
+                wait = self.exchange.handler.runner.wait
+                self._transport_busy = wait(self._write_behind(data))
             except WaitNotPossible:  # on the loop: the runner has refused the call
                 output.write_late(data)
 
     async def _write_behind(self, data: bytes) -> bool:
         """On the loop: write behind what waits there already; whether something still does."""
-        output = self.connection.output
+        output = self.exchange.connection.output
         await output.drained()
         output.transport.write(data)
         await output.drained()
         return output.transport.get_write_buffer_size() > 0
 
-    # --------------------------------------------------------- the end
-
-    def wrote_all(self) -> None:
-        """In the thread: the response is over; what of it the loop has to write may still wait."""
-        connection = self.connection
-        log = connection.state.access_log
-        if log is not None:
-            log(self)
-        self._writer = None
-        if self._behind:
-            # Only when what waits has been taken by the transport may another response follow.
-            connection.state.call_on_loop(self._is_over)
-            return
-        self.over = True
-        if connection.wants_end or (not self.keep_alive_fast and (self.close or not self.complete)):
-            connection.state.call_on_loop(connection.settle, self)
-
     def on_completed(self) -> None:
         """On the loop: write a response that the thread has made, and go on after it."""
         head, body = self._whole
         del self._whole
-        try:
-            if self.connection.output.closed:
-                self.begin(head)  # for the log
-            else:
-                self.send_whole(head, body)
-            log = self.connection.state.access_log
-            if log is not None and self._log_context is not None:
-                self._log_context.run(log, self)
-        finally:
-            self._is_over()
-
-    def _is_over(self) -> None:
-        self.over = True
-        self.connection.settle(self)
+        connection = self.exchange.connection
+        if connection.output.closed:
+            self.exchange.end(head.status_code, 0, head.encoded)  # for the log
+        else:
+            connection.send_whole(self.exchange, head, body)

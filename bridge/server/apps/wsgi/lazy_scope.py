@@ -12,35 +12,43 @@ from typing import Any, Protocol
 from bridge.types import Scope
 
 
-class Maker(Protocol):
-    """What knows how to make the scope: an exchange."""
+class ScopeFactory(Protocol):
+    """What can make the scope of an exchange: its handler."""
 
-    def make_scope(self) -> Scope:
-        """The scope of the request."""
+    def build_scope(self, exchange: Any) -> Scope:
+        """The scope of the request of `exchange`."""
+
+
+class HasScope(Protocol):
+    """An exchange."""
+
+    @property
+    def handler(self) -> ScopeFactory:
+        """What answers it."""
 
 
 class LazyScope(dict[str, Any]):
-    """A scope that `maker` makes at the first look, whatever way that look takes.
+    """A scope that is made at the first look, whatever way that look takes.
 
     In every other respect it is a dict, and what is made of it is one: a copy, a pickle, a union.
     It is made with `SEED`. Everything that Python's own C code asks a dict for goes through the
     methods of a subclass, but for one thing: `json` looks whether there is anything in it at all.
     """
 
-    __slots__ = ("maker",)
-    #: Set it right after making the object; None once the scope is made.
-    maker: Maker | None
+    __slots__ = ("exchange",)
+    #: Whose scope it is: set it right after making the object; None once the scope is made.
+    exchange: HasScope | None
 
     def fill(self) -> None:
         """Make the scope, unless that was done."""
-        maker = self.maker
-        if maker is not None:
-            dict.update(self, maker.make_scope())
-            self.maker = None
+        exchange = self.exchange
+        if exchange is not None:
+            dict.update(self, exchange.handler.build_scope(exchange))
+            self.exchange = None
 
     def __missing__(self, key: str) -> Any:
         """A key that is not there: not yet, or not at all."""
-        if self.maker is None:
+        if self.exchange is None:
             raise KeyError(key)
         self.fill()
         return self[key]

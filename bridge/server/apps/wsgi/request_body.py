@@ -1,15 +1,76 @@
-"""Bodies that are kept whole until their app runs (W25); a module of its own for its imports."""
+"""Request bodies of WSGI apps: handed on as they come, or kept until they are whole (W25)."""
 
 from __future__ import annotations
 
-from tempfile import SpooledTemporaryFile
+from collections.abc import Callable
+from typing import IO, Any
+
+from bridge.server.request import CHUNKED, Request
+from bridge.server.request_body import PARTIAL, WHOLE, RequestBody
+from bridge.wsgi.input import WholeInput, WsgiInput, spool_limit_without_length
 
 
-class Spool(SpooledTemporaryFile[bytes]):
-    """A file in memory, or on disk when it is large.
+class MemoryBody(RequestBody):
+    """A body that is kept in memory until it is whole."""
 
-    It is closed when nobody has it any more: the app may keep it, or may never have been called.
+    __slots__ = ("_data",)
+    held = True
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(PARTIAL, limit)
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> bool:
+        """Take a piece; there is always room."""
+        self.size += len(data)
+        self._data += data
+        return True
+
+    def open(self) -> WholeInput:
+        """The body as ``wsgi.input``."""
+        return WholeInput(self._data)
+
+
+class DiskBody(RequestBody):
+    """A body that is kept until it is whole, on disk if it is larger than `in_memory` bytes."""
+
+    __slots__ = ("_file",)
+    held = True
+
+    def __init__(self, limit: int, in_memory: int) -> None:
+        from bridge.server.apps.wsgi.spool import Spool  # few requests need it
+
+        super().__init__(PARTIAL, limit)
+        self._file: IO[bytes] = Spool(in_memory)
+
+    def feed(self, data: bytes) -> bool:
+        """Take a piece; there is always room."""
+        self.size += len(data)
+        self._file.write(data)
+        return True
+
+    def open(self) -> IO[bytes]:
+        """The body as ``wsgi.input``."""
+        self._file.seek(0)
+        return self._file
+
+
+def held_body(request: Request, limit: int, spool: int | None) -> MemoryBody | DiskBody | None:
+    """What keeps the body of `request` until it is whole; None if the app gets it as it comes.
+
+    `spool` is how many bytes are kept in memory if the app wants whole bodies (`spool_limit`).
     """
+    if request.length == CHUNKED:
+        spool = spool_limit_without_length(spool)
+    if spool is None:
+        return None
+    return MemoryBody(limit) if 0 < request.length <= spool else DiskBody(limit, spool)
 
-    def __del__(self) -> None:
-        self.close()
+
+def open_input(body: RequestBody, pull: Callable[[], bytes]) -> Any:
+    """``wsgi.input``; `pull` waits for the next piece of a body that is still coming."""
+    if isinstance(body, (MemoryBody, DiskBody)):
+        return body.open()
+    if body.state == WHOLE:
+        return WholeInput(body.take())
+    return WsgiInput(pull)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import IllegalMessage
-from bridge.server.apps.asgi.extensions import hint_head, trailer_lines
+from bridge.server.apps.asgi.extensions import hint_fields, trailer_fields
 from tests.adapters.asgi_on_wsgi.direct import environ, serve
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"a/b")]}
@@ -33,9 +33,8 @@ def hinted(links: Any) -> str:
 def test_good_links(links: Any) -> None:
     """A24 S10: links come in any iterable of bytes, or are left out."""
     links = None if links is None else list(links)
-    head = hint_head({"type": "http.response.early_hint", "links": links})
-    lines = b"".join(b"link: %b\r\n" % link for link in links or [])
-    assert head == b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n"
+    fields = hint_fields({"type": "http.response.early_hint", "links": links})
+    assert [field.line for field in fields] == [b"link: %b\r\n" % link for link in links or []]
     assert hinted(links) == "taken"
 
 
@@ -43,15 +42,16 @@ def test_good_links(links: Any) -> None:
 def test_bad_links(links: Any) -> None:
     """A21 A24 S10: all else is an IllegalMessage on both ways."""
     with pytest.raises(IllegalMessage):
-        hint_head({"type": "http.response.early_hint", "links": links})
+        hint_fields({"type": "http.response.early_hint", "links": links})
     assert hinted(links) == "IllegalMessage"
 
 
 def test_trailers() -> None:
     """S10: trailers are fields like others, in the spelling of the app."""
     fields = [(b"X-Sum", b" 5 "), [b"x-list", bytearray(b"a")]]
-    assert trailer_lines({"headers": fields}) == b"X-Sum: 5\r\nx-list: a\r\n"
-    assert trailer_lines({}) == b""
+    trailers = trailer_fields({"headers": fields})
+    assert [field.line for field in trailers] == [b"X-Sum: 5\r\n", b"x-list: a\r\n"]
+    assert trailer_fields({}) == []
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_trailers() -> None:
 def test_bad_trailers(headers: Any) -> None:
     """S10: what is no field, or comes too late as a trailer, is an IllegalMessage."""
     with pytest.raises(IllegalMessage):
-        trailer_lines({"headers": headers})
+        trailer_fields({"headers": headers})

@@ -25,17 +25,23 @@ OTHER = {"path": "/other", "more": 1}
 
 
 class Maker:
+    """An exchange that is its own handler."""
+
     def __init__(self) -> None:
         self.made = 0
 
-    def make_scope(self) -> Scope:
+    @property
+    def handler(self) -> Maker:
+        return self
+
+    def build_scope(self, exchange: Any) -> Scope:
         self.made += 1
         return copy.deepcopy(MADE)
 
 
 def lazy(maker: Any = None) -> LazyScope:
     scope = LazyScope(SEED)
-    scope.maker = maker or Maker()
+    scope.exchange = maker or Maker()
     return scope
 
 

@@ -1,0 +1,63 @@
+"""The body of a request on its way from the connection to the app: a queue of bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.errors import RequestError
+from bridge.limits import HIGH_WATER
+
+# How much of a request's body has come (`RequestBody.state`); up to WHOLE nothing more comes.
+NO_BODY: Final = 0
+WHOLE: Final = 1
+PARTIAL: Final = 2
+#: It breaks a rule, and never becomes whole.
+FAILED: Final = 3
+
+
+class RequestBody:
+    """The body of one request: what of it has come, and was not taken yet."""
+
+    __slots__ = ("_chunks", "awaits_continue", "error", "limit", "size", "state", "waiting")
+
+    #: The app runs when all of it is here, and not before.
+    held = False
+
+    def __init__(
+        self, state: int = PARTIAL, limit: int = 0, *, awaits_continue: bool = False
+    ) -> None:
+        #: `NO_BODY`, `WHOLE`, `PARTIAL` or `FAILED`.
+        self.state = state
+        #: The most bytes that are taken; 0: any.
+        self.limit = limit
+        #: The client waits for 100 Continue before it sends any of it (RFC 9110 §10.1.1).
+        self.awaits_continue = awaits_continue
+        #: The rule that it breaks.
+        self.error: RequestError | None = None
+        #: Bytes that have come so far, and those of them that wait here.
+        self.size = self.waiting = 0
+        self._chunks: list[bytes] = []
+
+    def feed(self, data: bytes) -> bool:
+        """Take a piece; False if as much waits as may wait."""
+        self.size += len(data)
+        self.waiting += len(data)
+        self._chunks.append(data)
+        return self.waiting < HIGH_WATER
+
+    def take(self) -> bytes:
+        """All that waits; ``b""`` if nothing does."""
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.waiting = 0
+        return data
+
+    def end(self, error: RequestError | None) -> None:
+        """Nothing more comes: it is whole, or breaks a rule."""
+        self.state = WHOLE if error is None else FAILED
+        self.error = error
+
+
+#: What all requests without a body have.
+EMPTY_BODY: Final = RequestBody(NO_BODY)
