@@ -301,3 +301,19 @@ def test_settings_from_file_and_environment(start_host: StartHost, tmp_path: Pat
     response = httpx.get(host.url("/"))
     assert response.status_code == 200
     assert {"server", "date"}.isdisjoint(response.headers)
+
+
+def test_an_option_of_another_server() -> None:
+    """S63: it is answered with what to write instead, before `serve` and behind it."""
+    for arguments in (["serve", HELLO, "--uds", "x"], ["--uds", "x", HELLO]):
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 2
+        assert "--uds is an option of uvicorn; here: say --bind unix:PATH" in done.output
+
+
+def test_an_error_that_no_line_of_the_app_has_raised() -> None:
+    """S40: what a startup fails of is shown with its traceback all the same."""
+    done = run("serve", "builtins:len", "--interface=asgi3", "--lifespan=on", "--port=0")
+    assert done.returncode == 3
+    assert "TypeError: len() takes exactly one argument (3 given)" in done.stderr
+    assert "Traceback" in done.stderr

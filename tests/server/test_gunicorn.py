@@ -296,6 +296,8 @@ from gunicorn.glogging import Logger
 
 class Own(Logger):
     def access(self, resp, req, environ, request_time):
+        if req.path == "/broken":
+            raise LookupError("no such place")
         self.error("own log: %s %s %s %s %s", req.method, req.uri, resp.status,
                    environ["REMOTE_ADDR"], request_time.total_seconds() >= 0)
 """
@@ -312,6 +314,9 @@ def test_logger_class(start_host: StartHost, tmp_path: Path) -> None:
     )
     httpx.get(host.url("/x?0"))
     wait_for(lambda: "own log: GET /x?0 200 127.0.0.1 True" in host.log(), "the line")
+    assert httpx.get(host.url("/broken")).status_code == 200
+    wait_for(lambda: "LookupError: no such place" in host.log(), "the error")
+    assert "the logger class could not take a request" in host.log()
 
 
 def test_errors_go_to_gunicorn_s_log(start_host: StartHost, tmp_path: Path) -> None:

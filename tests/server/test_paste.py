@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -72,6 +73,7 @@ def test_pserve(start_host: StartHost, tmp_path: Path) -> None:
         ("threads = 0", "threads in [server:main] is '0'; allowed is a whole number, at least 1"),
         ("thread = 3", "thread is no setting; did you mean threads?"),
         ("ssl_keyfile = key.pem", "needs a certificate"),
+        ("host = nowhere.invalid", "the host 'nowhere.invalid' is unknown here"),
         ("listen = localhost:6543", "--listen is an option of waitress; here: say bind = HOST"),
     ],
 )
@@ -79,9 +81,13 @@ def test_wrong_settings(line: str, said: str, tmp_path: Path) -> None:
     """S63, S66: a wrong setting ends pserve with the words and the code of the command line."""
     command = pserve(tmp_path, line)
     ended = subprocess.run(
-        command.argv, cwd=tmp_path, env={**command.env, "PATH": ""}, capture_output=True, text=True,
+        command.argv,
+        cwd=tmp_path,
+        env={**os.environ, **command.env, "PATH": ""},
+        capture_output=True,
+        text=True,
         timeout=60,
-    )  # fmt: skip
+    )
     assert "Exiting 2" in ended.stderr  # pserve says the code, and ends with another
     assert "Traceback" not in ended.stderr
     assert said in ended.stderr

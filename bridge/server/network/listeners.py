@@ -193,8 +193,7 @@ def _bind_tcp(
 ) -> socket.socket:
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
-        if os.name == "posix":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Linux hands this on to every connection that is accepted.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.family == socket.AF_INET6:
@@ -290,10 +289,10 @@ def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
 
 def _remove_stale(path: str) -> None:
     """Remove the socket of a server that is gone; raise if it lives, or is no socket."""
-    found = _identity(path)
+    found = _status(path)
     if found is None:
         return
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+    if not stat.S_ISSOCK(found.st_mode):
         raise ConfigError(
             f"cannot listen on unix:{path}: a file that is no socket is in the way; remove it, or "
             "choose another path"
@@ -302,11 +301,9 @@ def _remove_stale(path: str) -> None:
         probe.setblocking(False)
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
-            if _identity(path) == found:  # it is the one that was asked
+        except (ConnectionRefusedError, FileNotFoundError):
+            if _is_at(path, found):  # it is the one that was asked, and nobody has removed it
                 os.unlink(path)
-            return
-        except FileNotFoundError:
             return
         except BlockingIOError:
             pass  # somebody listens, and is too busy to accept
@@ -320,21 +317,25 @@ def _remover(path: str) -> Callable[[], None]:
     closes its copy must not take the parent's away. The inode cannot be used again while the
     socket is open.
     """
-    path, owner, made = os.path.abspath(path), os.getpid(), _identity(path)
+    path, owner, made = os.path.abspath(path), os.getpid(), os.lstat(path)
 
     def remove() -> None:
-        if os.getpid() == owner and _identity(path) == made:
+        if os.getpid() == owner and _is_at(path, made):
             os.unlink(path)
 
     return remove
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _status(path: str) -> os.stat_result | None:
     try:
-        found = os.lstat(path)
+        return os.lstat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+
+
+def _is_at(path: str, file: os.stat_result) -> bool:
+    found = _status(path)
+    return found is not None and os.path.samestat(found, file)
 
 
 # ------------------------------------------------------------- inherited sockets

@@ -51,6 +51,12 @@ def test_the_client_that_a_proxy_names() -> None:
     assert line("%(h)s", record) == "203.0.113.9"
 
 
+def test_colour() -> None:
+    """S50: on a terminal the status has its colour, and nothing else has one."""
+    plain, coloured = line("default"), compile_format(FORMATS["default"], colour=True)(Record())
+    assert coloured == plain.replace("200 OK", "\x1b[32m200 OK\x1b[0m")
+
+
 def test_unusual_status() -> None:
     """S50: a status without a standard reason is logged all the same."""
     record = Record()

@@ -192,6 +192,16 @@ def test_off(access_logger: logging.Logger) -> None:
     assert make_access_logger(Config()) is None
 
 
+def test_without_standard_output(access_logger: logging.Logger) -> None:
+    """S50: where nothing could be written, there is nothing to call."""
+    access_logger.handlers[:] = [logging.NullHandler()]
+    access_logger.propagate = False
+    try:
+        assert make_access_logger(Config()) is None
+    finally:
+        access_logger.propagate = True
+
+
 def test_wrong_format_at_start(access_logger: logging.Logger) -> None:
     """S50: a wrong format stops the start."""
     with pytest.raises(ConfigError, match="give default, common, combined, json"):

@@ -19,6 +19,7 @@ from bridge.server.config.config import Config
 from bridge.server.logs.loggers import (
     coloured_status,
     configure_logging,
+    in_colour,
     line_handler,
     reopen_log_files,
     write_lines,
@@ -332,11 +333,116 @@ def test_log_files_that_somebody_has_closed(tmp_path: Path) -> None:
         (tmp_path / "moved.log").rename(tmp_path / "old.log")
         reopen_log_files()
         logger.error("a word")
-        assert [(tmp_path / name).read_text() for name in ("closed.log", "moved.log")] == [
-            "a word\n",
-            "a word\n",
-        ]
+        reopen_log_files()  # none has moved any more
+        logger.error("a second word")
+        for name in ("closed.log", "moved.log"):
+            assert (tmp_path / name).read_text() == "a word\na second word\n"
     finally:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+def test_log_files_without_a_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """P5: one that is opened with its first line waits for it; one that cannot be is reported."""
+    logger = logging.getLogger("tests.streamless")
+    (tmp_path / "folder").mkdir()
+    late = logging.FileHandler(tmp_path / "late.log", delay=True)
+    lost = logging.FileHandler(tmp_path / "folder" / "lost.log")
+    for handler in (late, lost):
+        logger.addHandler(handler)
+    try:
+        (tmp_path / "folder" / "lost.log").unlink()
+        (tmp_path / "folder").rmdir()
+        reopen_log_files()
+        assert not (tmp_path / "late.log").exists()
+        assert "No such file or directory" in capfd.readouterr().err
+    finally:
+        for handler in (late, lost):
+            logger.removeHandler(handler)
+            handler.close()
+
+
+class NoTerminal:
+    """Stands in for a standard stream, and knows little."""
+
+    closed = False
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def test_streams_that_are_no_terminals() -> None:
+    """S50: what programs put in the place of standard streams gets no colours."""
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed, NoTerminal(), io.StringIO()):
+        assert not in_colour(stream)  # type: ignore[arg-type]
+
+
+OPENS = """
+import os, sys
+from bridge.server.logs.loggers import open_standard_descriptors
+sys.stdin = sys.stdout = None
+for number in (0, 1):
+    os.close(number)
+open_standard_descriptors()
+null = os.stat(os.devnull)
+assert all(os.path.samestat(os.fstat(number), null) for number in (0, 1))
+assert os.get_inheritable(0)
+print("to nobody")
+sys.stderr.write(repr(sys.stdin.read()))
+"""
+
+
+def test_descriptors_that_are_closed() -> None:
+    """S50: no connection gets the number of a standard stream, and the streams work."""
+    done = subprocess.run([sys.executable, "-c", OPENS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "''")
+
+
+class Full(io.StringIO):
+    """A stream on a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_lines_that_cannot_be_written(capfd: pytest.CaptureFixture[str]) -> None:
+    """S50: the request does not fail; the error is reported as `logging` reports it."""
+    handler = logging.StreamHandler(Full())
+    write_lines(handler, ["a line", "the last line"])
+    said = capfd.readouterr().err
+    assert "No space left on device" in said
+    assert "the last line" in said
+
+
+def test_a_handler_of_another_kind() -> None:
+    """S50: lines are not written past a handler that does more than write them."""
+    logger = logging.getLogger("tests.other")
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    assert line_handler(logger) is None
+    logger.handlers.clear()
+
+
+SILENT = """
+import logging
+from bridge.server.config.config import Config
+from bridge.server.logs.loggers import configure_logging, keep_talking
+for name in ("bridge.error", "bridge.access"):
+    logging.getLogger(name)
+configure_logging(Config(log_config={"disable_existing_loggers": True}))
+keep_talking()
+print(*(logging.getLogger(name).disabled for name in ("bridge.error", "bridge.access")))
+"""
+
+
+def test_a_log_config_that_disables_our_loggers() -> None:
+    """S50: what the server's own configuration disables stays so: that was meant."""
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "True True\n"

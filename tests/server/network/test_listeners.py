@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import stat
@@ -16,6 +17,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.server.config.config import Config
+from bridge.server.network import listeners as module
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from tests.support.hosts import ROOT
 
@@ -84,6 +86,14 @@ def test_socket_options(opened: ExitStack) -> None:
         with accepted:
             if sys.platform == "linux":
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_addresses(opened: ExitStack, tmp_path: Path) -> None:
+    """S30: host and port, with the port that was taken for 0; or the path."""
+    path = tmp_path / "app.sock"
+    tcp, unix = listen(opened, "127.0.0.1:0", f"unix:{path}")
+    assert tcp.address == tcp.socket.getsockname()
+    assert unix.address == str(path)
 
 
 def test_several_at_once(opened: ExitStack, tmp_path: Path) -> None:
@@ -256,6 +266,20 @@ def test_a_stale_socket_is_replaced(opened: ExitStack, tmp_path: Path) -> None:
     dead.close()
     (listener,) = listen(opened, f"unix:{path}")
     assert greet(listener) == b"hello"
+
+
+def test_a_directory_that_somebody_else_has_locked(
+    opened: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S30: the lock is asked for again and again, and after a while it goes on without."""
+    monkeypatch.setattr(module, "_LOCK_PAUSE", 0.001)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (listener,) = listen(opened, f"unix:{tmp_path / 'app.sock'}")
+        assert greet(listener) == b"hello"
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666, 0o777])
