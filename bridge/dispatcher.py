@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bridge.adapters.wsgi_on_asgi.settings import read_settings
-from bridge.arguments.checks import KINDS, Check, check_mounting
+from bridge.arguments.checks import Check, check_mounting
 from bridge.arguments.kinds import Kind, check_kind, detect
+from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.caches import Memo, key_up_to
 from bridge.detect import as_asgi
@@ -79,8 +80,8 @@ class Mount:
         read_settings(self.settings, "Mount")
 
 
-_KEEP_PREFIX = Check(kind=KINDS["bool"], optional=True)
-_STRIP_PREFIX = Check(kind=KINDS["bool"])
+_KEEP_PREFIX = Check(type=VALUE_TYPES["bool"], optional=True)
+_STRIP_PREFIX = Check(type=VALUE_TYPES["bool"])
 
 
 class Route:

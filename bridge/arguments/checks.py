@@ -1,4 +1,4 @@
-"""Whether a value is allowed, and what is said if not: the same words everywhere (S11).
+"""Whether a value is allowed, and what is said if not: the same words everywhere (S61).
 
 The server's settings, those of the adapters and of the dispatcher are checked here, so that a
 number of threads that is refused on the command line is refused in Python too, in the same words:
@@ -7,126 +7,12 @@ what was seen, and what is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
+from bridge.arguments.values import VALUE_TYPES, ValueType, WrongPart
 from bridge.errors import ConfigError
-from bridge.http.paths import place
-
-#: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
-Size: TypeAlias = int
-Seconds: TypeAlias = float
-#: Permission bits; text is octal.
-Mode: TypeAlias = int
-#: The path under which an app is mounted: ``/api``, or empty; a slash more or less is the same.
-Place: TypeAlias = str
-Path: TypeAlias = str
-Texts: TypeAlias = tuple[str, ...]
-#: ``PATH=APP`` each; a mapping will do.
-Mounts: TypeAlias = tuple[str, ...]
-#: A file, or a ``logging.config`` dictionary.
-LogConfig: TypeAlias = str | dict[str, Any]
-
-
-# ------------------------------------------------------------- from text to values
-
-_TRUTH = {
-    **dict.fromkeys(("1", "true", "yes", "on"), True),
-    **dict.fromkeys(("0", "false", "no", "off"), False),
-}
-_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
-
-
-def _bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    return _TRUTH[_text(value).lower()]
-
-
-def _int(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError
-    return int(value)
-
-
-def _size(value: object) -> int:
-    if isinstance(value, str) and value[-1:].upper() in _UNITS:
-        return int(value[:-1]) * _UNITS[value[-1].upper()]
-    return _int(value)
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    seconds = float(value)
-    if not seconds < float("inf"):
-        raise ValueError
-    return seconds
-
-
-def _mode(value: object) -> int:
-    return int(value, 8) if isinstance(value, str) else _int(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _place(value: object) -> str:
-    if any(character in "?#" or not character.isprintable() for character in _text(value)):
-        raise ValueError
-    if "://" in _text(value):
-        raise ValueError
-    return place(_text(value))
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple):
-        raise TypeError
-    return tuple(_text(part) for part in value)
-
-
-def _mounts(value: object) -> tuple[str, ...]:
-    if isinstance(value, Mapping):
-        value = [f"{path}={_text(app)}" for path, app in value.items()]
-    elif isinstance(value, str):
-        value = _split(value)
-    mounts = _texts(value)
-    for mount in mounts:
-        path, _, app = mount.partition("=")
-        if "/" not in path or not app:
-            raise _WrongPart(mount)
-    return mounts
-
-
-def _split(text: str) -> list[str]:
-    """The parts between commas that are not in parentheses or quotes: targets may be calls."""
-    parts, depth, quote = [""], 0, ""
-    for at, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote and text[at - 1] != "\\" else quote
-        elif character in "'\"" and depth:
-            quote = character
-        else:
-            depth += (character in "([{") - (character in ")]}")
-            if character == "," and depth <= 0:
-                parts.append("")
-                continue
-        parts[-1] += character
-    return [stripped for part in parts if (stripped := part.strip())]
-
-
-class _WrongPart(ValueError):
-    """It is this part of a list that is wrong."""
-
-
-def _log_config(value: object) -> LogConfig:
-    return value if isinstance(value, dict) else _text(value)
 
 
 def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
@@ -136,42 +22,6 @@ def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(known), count, cutoff=0.75)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How values of one type are read, and how they are spoken of."""
-
-    words: str
-    metavar: str
-    read: Callable[[Any], Any]
-    example: str = ""
-    show: Callable[[Any], str] = "{:g}".format
-
-
-#: The kind of each annotation in `Config`.
-KINDS = {
-    "object": Kind("an app, or module:attr", "MODULE:ATTR", lambda value: value),
-    "bool": Kind("true or false", "", _bool),
-    "int": Kind("a whole number", "N", _int),
-    "Size": Kind("a number of bytes", "BYTES", _size, "65536 or 64K"),
-    "Seconds": Kind("a number of seconds", "SECONDS", _seconds),
-    "Mode": Kind(
-        "octal permission bits (digits 0 to 7)",
-        "MODE",
-        _mode,
-        "660 (as a number, 0o660)",
-        "{:o}".format,
-    ),
-    "str": Kind("text", "TEXT", _text),
-    "Place": Kind("the path of a URL", "PATH", _place, "/api"),
-    "Path": Kind("the path of a file or directory", "PATH", _text),
-    "Texts": Kind(
-        "a list of texts (with commas between them where it is one text)", "TEXT", _texts
-    ),
-    "Mounts": Kind("PATH=APP", "PATH=APP", _mounts, "/=old:app or /api=new.asgi:app"),
-    "LogConfig": Kind("the path of a TOML, JSON or YAML file", "PATH", _log_config),
-}
-
-
 # ------------------------------------------------------------- one value
 
 
@@ -179,7 +29,7 @@ KINDS = {
 class Check:
     """What one value may be. `optional`: None too, which text says by being empty."""
 
-    kind: Kind
+    type: ValueType
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
@@ -191,14 +41,14 @@ class Check:
         """What it may be, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        words, show = self.kind.words, self.kind.show
+        words, show = self.type.words, self.type.show
         if self.most is not None:
             words += f" from {show(self.least)} to {show(self.most)}"
         elif self.least is not None:
             words += f", at least {show(self.least)}"
         if self.zero:
             words += f" (0: {self.zero})"
-        return f"{words}, such as {self.kind.example}" if self.kind.example else words
+        return f"{words}, such as {self.type.example}" if self.type.example else words
 
     def read(self, value: object, label: str) -> Any:
         """`value`, which may be text, as its proper type.
@@ -209,8 +59,8 @@ class Check:
         if self.optional and (value is None or (isinstance(value, str) and not value)):
             return None
         try:
-            result = self.kind.read(value)
-        except _WrongPart as error:
+            result = self.type.read(value)
+        except WrongPart as error:
             raise self.wrong(error.args[0], label) from None
         except (TypeError, ValueError, KeyError):
             raise self.wrong(value, label) from None
@@ -265,12 +115,12 @@ def check_mounting(mounts: object, fallback: object) -> None:
 #: Settings of the server, of `WsgiToAsgi` and of a mount: where the app says nothing itself, the
 #: server's hold, and elsewhere `RUNNING_DEFAULTS`.
 RUNNING: dict[str, Check] = {
-    "runner": Check(kind=KINDS["str"], choices=("thread", "greenlet", "inline")),
-    "threads": Check(kind=KINDS["int"], least=1),
-    "queue_limit": Check(kind=KINDS["int"], least=1),
-    "queue_timeout": Check(kind=KINDS["Seconds"], least=0, zero="any"),
-    "websocket": Check(kind=KINDS["bool"]),
-    "strict": Check(kind=KINDS["bool"]),
+    "runner": Check(type=VALUE_TYPES["str"], choices=("thread", "greenlet", "inline")),
+    "threads": Check(type=VALUE_TYPES["int"], least=1),
+    "queue_limit": Check(type=VALUE_TYPES["int"], least=1),
+    "queue_timeout": Check(type=VALUE_TYPES["Seconds"], least=0, zero="any"),
+    "websocket": Check(type=VALUE_TYPES["bool"]),
+    "strict": Check(type=VALUE_TYPES["bool"]),
 }
 RUNNING_DEFAULTS: dict[str, Any] = {
     "runner": "thread",

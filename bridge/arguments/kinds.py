@@ -28,13 +28,20 @@ argument says so. All else is a `ConfigError` that asks for an explicit kind, wh
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Literal, TypeAlias, get_args
 
+from bridge.arguments.shapes import (
+    Shape,
+    attribute,
+    called,
+    decorated,
+    in_closure,
+    is_named_as_maker,
+    shape_of,
+)
 from bridge.errors import ConfigError
 
 Kind: TypeAlias = Literal["asgi3", "asgi2", "asgi1", "wsgi"]
@@ -46,10 +53,6 @@ _KNOWN: dict[str, Kind] = {"webob.dec.wsgify": "wsgi"}
 
 #: First arguments of callables that are no apps, though they take as many arguments as one.
 _NO_APP = frozenset({"request", "req", "receive", "send", "start_response", "event"})
-
-#: How the names of functions that make an app begin, and how those of apps end.
-MAKERS = ("create_", "make_", "get_", "build_")
-APP_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
 
 #: The attributes in which wrappers keep the app that they pass calls on to.
 _WRAPPED_IN = (
@@ -116,57 +119,36 @@ def _kind_of(app: object, depth: int = 0, *, sure: bool = False) -> Kind | None:
         return None if sure else _kind_of_class(app)
     if depth > _DEEPEST or not callable(app):
         return None
-    call = _called(app)
+    call = called(app)
     if call is not app and not isinstance(call, FunctionType | MethodType):
         found = _kind_of(call, depth + 1, sure=sure)
         if found is not None:
             return found
-    shape = _shape(app)
+    shape = shape_of(app)
     if shape is not None and (shape.names or not shape.open):
         return _kind_by_names(app, shape, sure)
-    if shape is not None and shape.is_async and not sure and not _is_named_as_maker(app):
+    if shape is not None and shape.is_async and not sure and not is_named_as_maker(app):
         return "asgi3"
-    for wrapped in _decorated(app, call):
+    for wrapped in decorated(app, call):
         found = _kind_of(wrapped, depth + 1, sure=sure)
         if found is not None:
             return found
     return None if shape is not None and shape.keywords else _kind_of_inner(app, call, depth)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """What a callable takes, and whether calling it gives an awaitable."""
-
-    is_async: bool
-    names: tuple[str, ...]
-    required: int
-    open: bool
-    #: Whether it has arguments of its own that only a keyword sets: it does not merely pass on.
-    keywords: bool
-
-    def takes(self, count: int) -> bool:
-        """Whether a call with `count` positional arguments fits."""
-        return self.required <= count and (count <= len(self.names) or self.open)
-
-    def __str__(self) -> str:
-        shown = [*self.names, *(["*args"] if self.open else [])]
-        article = "an async" if self.is_async else "a"
-        return f"{article} callable that takes ({', '.join(shown)})"
-
-
-def _kind_by_names(app: object, shape: _Shape, sure: bool) -> Kind | None:
+def _kind_by_names(app: object, shape: Shape, sure: bool) -> Kind | None:
     if not shape.names:
         return None
     first = shape.names[0].lstrip("_")
     if sure:
         found = _BY_NAME[first](shape) if first in ("scope", "environ", "env") else None
         return found if found in ("asgi3", "wsgi") else None
-    if first in _NO_APP or (first not in _BY_NAME and _is_named_as_maker(app)):
+    if first in _NO_APP or (first not in _BY_NAME and is_named_as_maker(app)):
         return None
     return _BY_NAME.get(first, _kind_by_count)(shape)
 
 
-def _kind_by_count(shape: _Shape) -> Kind | None:
+def _kind_by_count(shape: Shape) -> Kind | None:
     if shape.required == 3 and shape.takes(3):
         return "asgi3"
     if shape.required == 2 and shape.takes(2) and not shape.is_async:
@@ -174,21 +156,21 @@ def _kind_by_count(shape: _Shape) -> Kind | None:
     return None
 
 
-def _kind_by_scope(shape: _Shape) -> Kind | None:
+def _kind_by_scope(shape: Shape) -> Kind | None:
     if shape.takes(3):
         return "asgi3"
     return "asgi2" if shape.takes(1) and not shape.is_async else None
 
 
-def _kind_by_environ(shape: _Shape) -> Kind | None:
+def _kind_by_environ(shape: Shape) -> Kind | None:
     return "wsgi" if shape.takes(2) and not shape.is_async else None
 
 
-def _kind_by_message(shape: _Shape) -> Kind | None:
+def _kind_by_message(shape: Shape) -> Kind | None:
     return "asgi1" if shape.takes(1) or (shape.takes(2) and shape.is_async) else None
 
 
-_BY_NAME: dict[str, Callable[[_Shape], Kind | None]] = {
+_BY_NAME: dict[str, Callable[[Shape], Kind | None]] = {
     "scope": _kind_by_scope,
     "environ": _kind_by_environ,
     "env": _kind_by_environ,
@@ -198,7 +180,7 @@ _BY_NAME: dict[str, Callable[[_Shape], Kind | None]] = {
 
 def _kind_of_class(app: Any) -> Kind | None:
     """A class is an app where making an instance is the call: PEP 3333 and ASGI 2 both do that."""
-    made = _shape(app)
+    made = shape_of(app)
     if made is None:
         return None
     if made.takes(3) and hasattr(app, "__await__"):
@@ -207,66 +189,9 @@ def _kind_of_class(app: Any) -> Kind | None:
         return "wsgi"
     call = inspect.getattr_static(app, "__call__", None)
     if made.takes(1) and inspect.iscoroutinefunction(call):
-        instance = _shape(call)
+        instance = shape_of(call)
         return "asgi2" if instance is not None and instance.takes(3) else None  # self, too
     return None
-
-
-# ------------------------------------------------------------- what a call runs
-
-
-def _called(app: Any) -> Any:
-    """What calling `app` runs: itself if it is a function, else what its class has for that.
-
-    A slot and a descriptor (WebOb's ``wsgify``) are asked as a call asks them; None: they raise.
-    """
-    if isinstance(app, FunctionType | MethodType | functools.partial | type):
-        return app
-    return next(_calls(app), None)
-
-
-def _calls(app: Any) -> Iterator[Any]:
-    """The ``__call__`` of the class of `app` and of its bases, each bound to it."""
-    for base in type(app).__mro__:
-        call = vars(base).get("__call__")
-        if call is None:
-            continue
-        bind = getattr(type(call), "__get__", None)
-        try:
-            yield call if bind is None else bind(call, app, type(app))
-        except Exception:
-            yield None
-
-
-def _shape(app: object) -> _Shape | None:
-    """The shape of a callable; None if Python cannot tell."""
-    if not callable(app):
-        return None
-    call = _called(app)
-    for asked in (app, call):
-        try:
-            seen = inspect.signature(asked, follow_wrapped=False)
-        except Exception:  # it has none, or what it asks of the app fails
-            continue
-        is_async = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
-        return _shape_of(seen, is_async)
-    return None
-
-
-def _shape_of(signature: inspect.Signature, is_async: bool) -> _Shape:
-    kinds = inspect.Parameter
-    names, required, is_open, keywords = [], 0, False, False
-    for parameter in signature.parameters.values():
-        if parameter.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD):
-            names.append(parameter.name)
-            required += parameter.default is kinds.empty
-        elif parameter.kind is kinds.VAR_POSITIONAL:
-            is_open = True
-        elif parameter.kind is kinds.KEYWORD_ONLY:
-            keywords = True
-            if parameter.default is kinds.empty:
-                required = 99  # nobody passes it: not an app
-    return _Shape(is_async, tuple(names), required, is_open, keywords)
 
 
 # ------------------------------------------------------------- what it passes the call on to
@@ -274,70 +199,25 @@ def _shape_of(signature: inspect.Signature, is_async: bool) -> _Shape:
 
 def _kind_of_inner(app: object, call: object, depth: int) -> Kind | None:
     """The kind of the app that is in the closure of `call`, or in an attribute of `app`."""
-    held = {_kind_of(each, depth + 1, sure=True) for each in _in_closure(call)} - {None}
+    held = {_kind_of(each, depth + 1, sure=True) for each in in_closure(call)} - {None}
     if len(held) == 1:
         return held.pop()
     for name in _WRAPPED_IN:
-        found = _kind_of(_attribute(app, name), depth + 1, sure=True)
+        found = _kind_of(attribute(app, name), depth + 1, sure=True)
         if found is not None:
             return found
     return None
 
 
-def _attribute(thing: object, name: str) -> Any:
-    """An attribute that is there without ``__getattr__``; None if not, or if it is not ready."""
-    if inspect.getattr_static(thing, name, None) is None:
-        return None
-    try:
-        return getattr(thing, name)
-    except Exception:
-        return None
-
-
-def _decorated(app: object, call: object) -> Iterator[object]:
-    """What `functools.wraps` says is wrapped, what a partial calls, what a base class would run."""
-    for each in (app, call):
-        if isinstance(each, functools.partial):
-            yield from each.args or (each.func,)
-        if isinstance(each, MethodType):
-            wrapped = _attribute(each.__func__, "__wrapped__")
-            if wrapped is not None:
-                yield MethodType(wrapped, each.__self__)
-            if each.__self__ is not app:  # a proxy's
-                yield each.__self__
-        else:
-            yield _attribute(each, "__wrapped__")
-    if call is not app:
-        overridden = _calls(app)
-        next(overridden, None)
-        yield from overridden
-
-
-def _in_closure(call: object) -> Iterator[object]:
-    """What a function holds of the function around it: a plain decorator holds the app."""
-    function = getattr(call, "__func__", call)
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-
-
 # ------------------------------------------------------------- what is said if it cannot be told
-
-
-def _is_named_as_maker(app: object) -> bool:
-    """Whether it is a function called ``create_app``, ``make_wsgi`` and the like."""
-    name = getattr(app, "__name__", "") if isinstance(app, FunctionType | MethodType) else ""
-    return name.startswith(MAKERS) and name.endswith(APP_ENDINGS)
 
 
 def looks_like_factory(app: object) -> bool:
     """Whether `app`, which shows no kind, is probably a function that makes one."""
     if inspect.isclass(app):
         return False
-    shape = _shape(app)
-    return _is_named_as_maker(app) or (
+    shape = shape_of(app)
+    return is_named_as_maker(app) or (
         shape is not None and not shape.required and (bool(shape.names) or not shape.open)
     )
 
@@ -357,7 +237,7 @@ def _unsure(app: Any, remedy: str) -> str:
         return f"{app.__name__} is a module, not an app: name the app in it, as module:attribute"
     if not callable(app):
         return f"{app!r} is no app: it is {a_type(app)}, and cannot be called"
-    shape = _shape(app)
+    shape = shape_of(app)
     if looks_like_factory(app):
         return _factory_named(app, shape, remedy)
     if shape is not None and not shape.names and not shape.open:
@@ -368,7 +248,7 @@ def _unsure(app: Any, remedy: str) -> str:
     return f"cannot tell what kind of app {app!r} is: {seen}{asks}"
 
 
-def _factory_named(app: Any, shape: _Shape | None, remedy: str) -> str:
+def _factory_named(app: Any, shape: Shape | None, remedy: str) -> str:
     name = getattr(app, "__name__", "")
     given = '"..."' if shape is not None and shape.required else ""
     call = f"{name if name.isidentifier() else 'function'}({given})"

@@ -160,7 +160,7 @@ def _declarations(setting: Setting) -> list[str]:
 def _attributes(setting: Setting) -> dict[str, Any]:
     about: dict[str, Any] = {"default": None, "help": f"{setting.help}{_shown_default(setting)}"}
     if not isinstance(setting.default, bool):
-        about["metavar"] = "|".join(setting.choices) or setting.kind.metavar
+        about["metavar"] = "|".join(setting.choices) or setting.type.metavar
         about["multiple"] = setting.many
     return about
 

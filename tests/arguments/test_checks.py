@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.arguments.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, read_all
+from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS, Check, read_all
+from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.detect import as_asgi
 from bridge.dispatcher import Dispatcher, Mount
@@ -155,6 +156,6 @@ def test_the_server_and_the_adapters_have_the_same_defaults() -> None:
 
 def test_none_is_left_out() -> None:
     """S61: what was not said is not there."""
-    checks = {"size": Check(kind=KINDS["Size"])}
+    checks = {"size": Check(type=VALUE_TYPES["Size"])}
     assert read_all(checks, {"size": None}, "owner") == {}
     assert read_all(checks, {"size": "1K"}, "owner") == {"size": 1024}

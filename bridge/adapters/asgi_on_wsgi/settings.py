@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from bridge.arguments.checks import KINDS, Check, read_all
+from bridge.arguments.checks import Check, read_all
+from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Mode
 
 
@@ -22,15 +23,15 @@ class Settings:
     pathsend: bool
 
 
-_SECONDS = Check(kind=KINDS["Seconds"], least=0, zero="any")
+_SECONDS = Check(type=VALUE_TYPES["Seconds"], least=0, zero="any")
 _CHECKS = {
-    "lifespan": Check(kind=KINDS["str"], choices=get_args(Mode)),
+    "lifespan": Check(type=VALUE_TYPES["str"], choices=get_args(Mode)),
     "startup_timeout": _SECONDS,
     "shutdown_timeout": _SECONDS,
     "response_timeout": _SECONDS,
     "stream_timeout": _SECONDS,
-    "disconnect_grace": Check(kind=KINDS["Seconds"], least=0),
-    "pathsend": Check(kind=KINDS["bool"]),
+    "disconnect_grace": Check(type=VALUE_TYPES["Seconds"], least=0),
+    "pathsend": Check(type=VALUE_TYPES["bool"]),
 }
 
 

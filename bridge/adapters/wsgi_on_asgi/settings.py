@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.arguments.checks import KINDS, RUNNING, Check, read_all
+from bridge.arguments.checks import RUNNING, Check, read_all
+from bridge.arguments.values import VALUE_TYPES
 from bridge.errors import ConfigError
 from bridge.runners import Runner
 
 #: The settings of `WsgiToAsgi`, and of each mount and each dispatcher.
 SETTINGS: dict[str, Check] = {
     **RUNNING,
-    "max_body_size": Check(kind=KINDS["Size"], least=0),
-    "spool_body": Check(kind=KINDS["Size"], least=0),
-    "propagate_context": Check(kind=KINDS["bool"]),
-    "pathsend": Check(kind=KINDS["bool"]),
-    "multiprocess": Check(kind=KINDS["bool"]),
-    "idle_timeout": Check(kind=KINDS["Seconds"], least=0),
+    "max_body_size": Check(type=VALUE_TYPES["Size"], least=0),
+    "spool_body": Check(type=VALUE_TYPES["Size"], least=0),
+    "propagate_context": Check(type=VALUE_TYPES["bool"]),
+    "pathsend": Check(type=VALUE_TYPES["bool"]),
+    "multiprocess": Check(type=VALUE_TYPES["bool"]),
+    "idle_timeout": Check(type=VALUE_TYPES["Seconds"], least=0),
 }
 
 #: Those of them that `ThreadRunner` alone heeds.

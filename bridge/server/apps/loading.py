@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from bridge.arguments.checks import close_names
-from bridge.arguments.kinds import APP_ENDINGS, KINDS, MAKERS, detect, other_kind
+from bridge.arguments.kinds import KINDS, detect, other_kind
+from bridge.arguments.shapes import APP_ENDINGS, MAKERS
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.log import logger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.arguments.checks import Mode, Mounts, Path, Place, Seconds, Texts
+from bridge.arguments.values import Mode, Mounts, Path, Place, Seconds, Texts
 from bridge.server.config.setting import running, setting
 
 _APP = "The app"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bridge.arguments.checks import LogConfig, Path
+from bridge.arguments.values import LogConfig, Path
 from bridge.errors import ConfigError
 from bridge.server.config.app_settings import AppSettings
 from bridge.server.config.limit_settings import LimitSettings

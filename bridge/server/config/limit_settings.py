@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.arguments.checks import Seconds, Size
+from bridge.arguments.values import Seconds, Size
 from bridge.server.config.setting import setting
 
 _LIMITS = "Limits"

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass
 from typing import Any
 
-from bridge.arguments.checks import KINDS, RUNNING, RUNNING_DEFAULTS, Check, Kind
+from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS, Check
+from bridge.arguments.values import VALUE_TYPES, ValueType
 
 # ------------------------------------------------------------- one setting
 
@@ -56,8 +57,8 @@ class Setting(Check):
             return ""
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
-        if isinstance(self.default, float) or self.kind is KINDS["Mode"]:
-            return self.kind.show(self.default)
+        if isinstance(self.default, float) or self.type is VALUE_TYPES["Mode"]:
+            return self.type.show(self.default)
         return str(self.default)
 
 
@@ -109,12 +110,12 @@ def settings_of(config: type[Any]) -> Iterator[Setting]:
             yield Setting(
                 name=field.name,
                 default=field.default,
-                kind=_kind(field),
+                type=_type(field),
                 optional=field.default is None,
                 **field.metadata,
             )
 
 
-def _kind(field: Field[Any]) -> Kind:
+def _type(field: Field[Any]) -> ValueType:
     annotation = field.type if isinstance(field.type, str) else field.type.__name__
-    return KINDS[annotation.removesuffix(" | None")]
+    return VALUE_TYPES[annotation.removesuffix(" | None")]

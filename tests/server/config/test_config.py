@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.arguments.checks import KINDS
+from bridge.arguments.values import VALUE_TYPES
 from bridge.errors import ConfigError
 from bridge.server.config.config import SETTINGS, Config
 
@@ -189,4 +189,4 @@ def test_any_value_is_taken_or_refused_by_name(value: object) -> None:
             assert found.startswith("label is ")
             continue
         types = (type(setting.default), str, dict, type(None))
-        assert setting.kind is KINDS["object"] or isinstance(found, types)
+        assert setting.type is VALUE_TYPES["object"] or isinstance(found, types)

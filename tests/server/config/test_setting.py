@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.arguments.checks import RUNNING, Mode, Seconds, Texts
+from bridge.arguments.checks import RUNNING
+from bridge.arguments.values import Mode, Seconds, Texts
 from bridge.errors import ConfigError
 from bridge.server.config.setting import Setting, running, setting, settings_of
 

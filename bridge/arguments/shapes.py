@@ -1,0 +1,144 @@
+"""What a callable takes, and what it passes a call on to, told from its signature.
+
+A call is looked at as Python makes it: a method is bound, a slot and a descriptor are asked. What
+an app raises when it is looked at says no more than that it cannot be told.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+from typing import Any
+
+#: How the names of functions that make an app begin, and how those of apps end.
+MAKERS = ("create_", "make_", "get_", "build_")
+APP_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a callable takes, and whether calling it gives an awaitable."""
+
+    is_async: bool
+    names: tuple[str, ...]
+    required: int
+    open: bool
+    #: Whether it has arguments of its own that only a keyword sets: it does not merely pass on.
+    keywords: bool
+
+    def takes(self, count: int) -> bool:
+        """Whether a call with `count` positional arguments fits."""
+        return self.required <= count and (count <= len(self.names) or self.open)
+
+    def __str__(self) -> str:
+        shown = [*self.names, *(["*args"] if self.open else [])]
+        article = "an async" if self.is_async else "a"
+        return f"{article} callable that takes ({', '.join(shown)})"
+
+
+def is_named_as_maker(app: object) -> bool:
+    """Whether it is a function called ``create_app``, ``make_wsgi`` and the like."""
+    name = getattr(app, "__name__", "") if isinstance(app, FunctionType | MethodType) else ""
+    return name.startswith(MAKERS) and name.endswith(APP_ENDINGS)
+
+
+# ------------------------------------------------------------- what a call runs
+
+
+def called(app: Any) -> Any:
+    """What calling `app` runs: itself if it is a function, else what its class has for that.
+
+    A slot and a descriptor (WebOb's ``wsgify``) are asked as a call asks them; None: they raise.
+    """
+    if isinstance(app, FunctionType | MethodType | functools.partial | type):
+        return app
+    return next(_calls(app), None)
+
+
+def _calls(app: Any) -> Iterator[Any]:
+    """The ``__call__`` of the class of `app` and of its bases, each bound to it."""
+    for base in type(app).__mro__:
+        call = vars(base).get("__call__")
+        if call is None:
+            continue
+        bind = getattr(type(call), "__get__", None)
+        try:
+            yield call if bind is None else bind(call, app, type(app))
+        except Exception:
+            yield None
+
+
+def shape_of(app: object) -> Shape | None:
+    """The shape of a callable; None if Python cannot tell."""
+    if not callable(app):
+        return None
+    call = called(app)
+    for asked in (app, call):
+        try:
+            seen = inspect.signature(asked, follow_wrapped=False)
+        except Exception:  # it has none, or what it asks of the app fails
+            continue
+        is_async = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
+        return _signature_shape(seen, is_async)
+    return None
+
+
+def _signature_shape(signature: inspect.Signature, is_async: bool) -> Shape:
+    kinds = inspect.Parameter
+    names, required, is_open, keywords = [], 0, False, False
+    for parameter in signature.parameters.values():
+        if parameter.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
+            required += parameter.default is kinds.empty
+        elif parameter.kind is kinds.VAR_POSITIONAL:
+            is_open = True
+        elif parameter.kind is kinds.KEYWORD_ONLY:
+            keywords = True
+            if parameter.default is kinds.empty:
+                required = 99  # nobody passes it: not an app
+    return Shape(is_async, tuple(names), required, is_open, keywords)
+
+
+# ------------------------------------------------------------- what it passes the call on to
+
+
+def attribute(thing: object, name: str) -> Any:
+    """An attribute that is there without ``__getattr__``; None if not, or if it is not ready."""
+    if inspect.getattr_static(thing, name, None) is None:
+        return None
+    try:
+        return getattr(thing, name)
+    except Exception:
+        return None
+
+
+def decorated(app: object, call: object) -> Iterator[object]:
+    """What `functools.wraps` says is wrapped, what a partial calls, what a base class would run."""
+    for each in (app, call):
+        if isinstance(each, functools.partial):
+            yield from each.args or (each.func,)
+        if isinstance(each, MethodType):
+            wrapped = attribute(each.__func__, "__wrapped__")
+            if wrapped is not None:
+                yield MethodType(wrapped, each.__self__)
+            if each.__self__ is not app:  # a proxy's
+                yield each.__self__
+        else:
+            yield attribute(each, "__wrapped__")
+    if call is not app:
+        overridden = _calls(app)
+        next(overridden, None)
+        yield from overridden
+
+
+def in_closure(call: object) -> Iterator[object]:
+    """What a function holds of the function around it: a plain decorator holds the app."""
+    function = getattr(call, "__func__", call)
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not filled yet
+            continue

@@ -1,0 +1,162 @@
+"""The types of values that settings have: how each is read, also from text, and spoken of (S61)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bridge.http.paths import place
+
+#: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
+Size: TypeAlias = int
+Seconds: TypeAlias = float
+#: Permission bits; text is octal.
+Mode: TypeAlias = int
+#: The path under which an app is mounted: ``/api``, or empty; a slash more or less is the same.
+Place: TypeAlias = str
+Path: TypeAlias = str
+Texts: TypeAlias = tuple[str, ...]
+#: ``PATH=APP`` each; a mapping will do.
+Mounts: TypeAlias = tuple[str, ...]
+#: A file, or a ``logging.config`` dictionary.
+LogConfig: TypeAlias = str | dict[str, Any]
+
+
+# ------------------------------------------------------------- from text to values
+
+_TRUTH = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def _bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return _TRUTH[_text(value).lower()]
+
+
+def _int(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError
+    return int(value)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str) and value[-1:].upper() in _UNITS:
+        return int(value[:-1]) * _UNITS[value[-1].upper()]
+    return _int(value)
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    seconds = float(value)
+    if not seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+def _mode(value: object) -> int:
+    return int(value, 8) if isinstance(value, str) else _int(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _place(value: object) -> str:
+    if any(character in "?#" or not character.isprintable() for character in _text(value)):
+        raise ValueError
+    if "://" in _text(value):
+        raise ValueError
+    return place(_text(value))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return tuple(_text(part) for part in value)
+
+
+def _mounts(value: object) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        value = [f"{path}={_text(app)}" for path, app in value.items()]
+    elif isinstance(value, str):
+        value = _split(value)
+    mounts = _texts(value)
+    for mount in mounts:
+        path, _, app = mount.partition("=")
+        if "/" not in path or not app:
+            raise WrongPart(mount)
+    return mounts
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that are not in parentheses or quotes: targets may be calls."""
+    parts, depth, quote = [""], 0, ""
+    for at, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote and text[at - 1] != "\\" else quote
+        elif character in "'\"" and depth:
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+            if character == "," and depth <= 0:
+                parts.append("")
+                continue
+        parts[-1] += character
+    return [stripped for part in parts if (stripped := part.strip())]
+
+
+class WrongPart(ValueError):
+    """It is this part of a list that is wrong."""
+
+
+def _log_config(value: object) -> LogConfig:
+    return value if isinstance(value, dict) else _text(value)
+
+
+# ------------------------------------------------------------- the types
+
+
+@dataclass(frozen=True)
+class ValueType:
+    """How values of one type are read, and how they are spoken of."""
+
+    words: str
+    metavar: str
+    read: Callable[[Any], Any]
+    example: str = ""
+    show: Callable[[Any], str] = "{:g}".format
+
+
+#: By the annotation in `Config`.
+VALUE_TYPES = {
+    "object": ValueType("an app, or module:attr", "MODULE:ATTR", lambda value: value),
+    "bool": ValueType("true or false", "", _bool),
+    "int": ValueType("a whole number", "N", _int),
+    "Size": ValueType("a number of bytes", "BYTES", _size, "65536 or 64K"),
+    "Seconds": ValueType("a number of seconds", "SECONDS", _seconds),
+    "Mode": ValueType(
+        "octal permission bits (digits 0 to 7)",
+        "MODE",
+        _mode,
+        "660 (as a number, 0o660)",
+        "{:o}".format,
+    ),
+    "str": ValueType("text", "TEXT", _text),
+    "Place": ValueType("the path of a URL", "PATH", _place, "/api"),
+    "Path": ValueType("the path of a file or directory", "PATH", _text),
+    "Texts": ValueType(
+        "a list of texts (with commas between them where it is one text)", "TEXT", _texts
+    ),
+    "Mounts": ValueType("PATH=APP", "PATH=APP", _mounts, "/=old:app or /api=new.asgi:app"),
+    "LogConfig": ValueType("the path of a TOML, JSON or YAML file", "PATH", _log_config),
+}
