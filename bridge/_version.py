@@ -1,3 +1,3 @@
-"""The version, where everything inside can read it without importing the root."""
+"""The version, in a module that can be imported without the root."""
 
 __version__ = "0.1.0"

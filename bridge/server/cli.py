@@ -2,8 +2,8 @@
 
 Exit codes: 0, told to stop and stopped; 1, something outside (an address in use), or the app failed
 at its shutdown; 2, wrong usage; 3, the app could not be loaded or started. A supervisor should not
-start it again after 2 and 3. Whoever does not end in time is ended: 130 after a second SIGINT, 143
-after SIGTERM.
+start it again after 2 and 3. A process that does not end in time is ended: 130 after a second
+SIGINT, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NOT_OF_APP = (
 
 
 class _Group(click.Group):
-    """Tells those who leave `serve` out where it belongs."""
+    """Says that `serve` is missing, and where it belongs."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = args.copy()
@@ -63,7 +63,7 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         known = name in self.commands or close_names(name, self.commands)
-        if known or ctx.resilient_parsing:  # the latter where a shell asks for completions
+        if known or ctx.resilient_parsing:  # the latter if a shell asks for completions
             return super().resolve_command(ctx, args)
         is_app = any(mark in name for mark in ":./")
         raise _serve_left_out(ctx, f"No such command {name!r}", args if is_app else ["module:attr"])
@@ -74,7 +74,7 @@ _FLAG_VALUES = frozenset({"true", "false", "yes", "no", "on", "off", "auto", "1"
 
 
 def _refuse_values_of_flags(command: click.Command, ctx: click.Context, args: list[str]) -> None:
-    """Raise for ``--flag false``, where `false` would be taken for the app."""
+    """Raise for ``--flag false``: `false` would be taken for the app."""
     flags = {
         name: option
         for option in command.params
@@ -137,7 +137,7 @@ def _write_section(
 
 
 def _options() -> Iterator[click.Parameter]:
-    """An option for each setting; values stay text, so that one place reads and checks them."""
+    """Yield an option for each setting; values stay text: `Setting.read` checks them."""
     for setting in SETTINGS:
         if setting.name == "app":
             yield click.Argument(["app"], required=False, metavar="[MODULE:ATTR]")
@@ -146,8 +146,8 @@ def _options() -> Iterator[click.Parameter]:
     yield click.Option(
         ["-c", "--config"],
         metavar="FILE",
-        help="A TOML file of settings; its table [tool.bridge] where it has one. "
-        "Default: pyproject.toml, where it has that table.",
+        help="A TOML file of settings; its table [tool.bridge] if it has one. "
+        "Default: pyproject.toml, if it has that table.",
     )
 
 
@@ -202,7 +202,7 @@ main.add_command(
 
 
 def run(config: Config) -> None:
-    """Serve until told to stop; leaves the process with the fitting exit code where that fails."""
+    """Serve until told to stop; if that fails, exit with the code that says why."""
     open_standard_descriptors()
     server = Server(config)
     try:
@@ -218,7 +218,7 @@ def run(config: Config) -> None:
 
 
 def _leave(error: Exception, code: int) -> NoReturn:
-    """Say what is wrong, below the traceback of the app's own code where that raised."""
+    """Print what is wrong, below the traceback of the app's own code if that raised."""
     cause = error.__cause__
     if isinstance(error, (AppLoadError, LifespanFailed)) and cause is not None:
         of_app = _of_app(cause.__traceback__)
@@ -232,7 +232,7 @@ def _leave(error: Exception, code: int) -> NoReturn:
 
 
 def _of_app(frames: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that begins in the app's own code: without our calls and imports."""
+    """Cut our calls and imports off a traceback; None if no code of the app is in it."""
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_NOT_OF_APP):
         frames = frames.tb_next
     return frames

@@ -1,4 +1,4 @@
-"""The open connections of a server, and who waits for them: no looking again and again.
+"""The open connections of a server, as a set that can be waited for.
 
 A server that stops waits until they are gone, and closes those that come meanwhile.
 """

@@ -1,7 +1,7 @@
 """`gunicorn -k bridge.server.gunicorn.BridgeWorker app:app`: the server as a Gunicorn worker (P10).
 
 Gunicorn is the supervisor: it loads the app, forks, watches the heartbeat and says when to stop.
-The worker runs one `Server` on its event loop, with Gunicorn's settings where both have one;
+The worker runs one `Server` on its event loop, with Gunicorn's settings if both have one;
 `gunicorn_settings.py` says what becomes of each.
 
 What only this server has (`runner`, `limit_*`, ...) comes from ``BRIDGE_*`` in the environment and
@@ -144,7 +144,7 @@ class GunicornHost(Host):
         self._worker = worker
 
     def tls_context(self, config: Config) -> ssl.SSLContext | None:
-        """As the hook `ssl_context` makes it, if there is one."""
+        """Make it as the hook `ssl_context` says, if there is one."""
         own, cfg = super().tls_context(config), self._worker.cfg
         if own is None:
             return None
@@ -152,7 +152,7 @@ class GunicornHost(Host):
         return context
 
     def access_log(self, config: Config, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
-        """As Gunicorn is told to log: its format and logger, or what a logger class does."""
+        """Log as Gunicorn is told to: its format and logger, or what a logger class does."""
         log, cfg = self._worker.log, self._worker.cfg
         if not log.access_log_enabled:
             return None
@@ -170,7 +170,7 @@ class GunicornHost(Host):
 
 
 def _share_handlers(log: Logger) -> None:
-    """What the server says goes where Gunicorn's own words go."""
+    """Send what the server logs to Gunicorn's error log."""
     ours = logging.getLogger("bridge")
     ours.handlers[:] = log.error_log.handlers
     ours.setLevel(log.error_log.level)
@@ -195,7 +195,7 @@ class _LoggerClassLog(AccessLog):
 
 
 def _gunicorn_record(record: Record) -> tuple[Any, Any, dict[str, Any], timedelta]:
-    """The arguments of `Logger.access`: response, request, environ and the time taken."""
+    """Make the arguments of `Logger.access`: response, request, environ and the time taken."""
     head = record.head
     client = record.head.client or record.connection.client or ("", 0)
     target = head.target.decode("ascii", "backslashreplace")

@@ -90,8 +90,8 @@ class Server:
 
         `last`: the process exits after that, and cannot be told to stop any more (`guard.LAST`).
 
-        Raises `ConfigError`, `AppLoadError` or `LifespanFailed` where it cannot start; the first
-        of them also where a loop is running already.
+        Raises `ConfigError`, `AppLoadError` or `LifespanFailed` if it cannot start; the first of
+        them also if a loop is running already.
         """
         _refuse_running_loop("Server.run()")
         configure_logging(self.config)
@@ -163,7 +163,7 @@ class Server:
         }
 
     def _hang_up(self) -> None:
-        """SIGHUP: certificates are read again; but who loses its terminal ends with it."""
+        """SIGHUP: read certificates again; if the terminal has been closed, stop."""
         if not self._terminal.is_closed():
             self.reload_certificates()
         elif not self.orders.told:
@@ -172,7 +172,7 @@ class Server:
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
-        """Where it listens now: host and port, or the path of a Unix socket.
+        """The addresses it listens at now: host and port, or the path of a Unix socket.
 
         Port 0 is the one that the system gave. Empty before the start and after the stop.
         """
@@ -181,7 +181,7 @@ class Server:
     # --------------------------------------------------------- start
 
     async def start(self, listeners: Sequence[Listener] | None = None) -> None:
-        """Start the app, then listen: at `listeners`, or where the settings say."""
+        """Start the app, then listen: at `listeners`; None: at what the settings name."""
         config, loop = self.config, asyncio.get_running_loop()
         self._state = state = ServerState(config, loop)
         self._tls = self._host.tls_context(config)
@@ -218,7 +218,7 @@ class Server:
                 logger.info(line)
 
     def load(self) -> None:
-        """Import the app, where `config` names one; `run`, `serve` and `start` do that themselves.
+        """Import the app, if `config` names one; `run`, `serve` and `start` do that themselves.
 
         The app's code sees no running loop: it may use ``asyncio.run``. Raises as `run` does.
         """
@@ -240,7 +240,7 @@ class Server:
         return app
 
     def _connection_factory(self, state_of_app: dict[str, Any]) -> Callable[[], HttpProtocol]:
-        """What makes a connection of this server; `state_of_app` is its lifespan's."""
+        """Return what makes a connection; `state_of_app` is the lifespan's."""
         app, state = self.app, self.state
         handler = make_handler(app, state_of_app)
         websocket = WebSockets(app, state, state_of_app)
@@ -250,9 +250,9 @@ class Server:
         return connection_factory(state, handler, websocket, kind)
 
     def _sweep(self) -> None:
-        """Once a second: the clock, and every connection's time limits.
+        """Take the time, and check the time limits of every connection; once a second.
 
-        Those are looked at behind the loop's next turn: what has come by now is read first.
+        They are checked after the loop's next turn: what has come by now is read first.
         """
         state, loop = self.state, self.state.loop
         self._sweeper = loop.call_later(TICK, self._sweep)
@@ -294,8 +294,8 @@ class Server:
     async def stop(self, grace: float | None = None) -> None:
         """Stop listening, finish what is in flight, shut the app down.
 
-        `grace`: seconds for what is in flight; as `timeout_graceful_shutdown` says where None.
-        Who cancels this cuts what is in flight.
+        `grace`: seconds for what is in flight; None: as `timeout_graceful_shutdown` says.
+        Cancelling this cuts what is in flight.
         """
         state, loop = self.state, asyncio.get_running_loop()
         self.close_listeners()
@@ -329,7 +329,7 @@ class Server:
 
 
 def _refuse_running_loop(name: str) -> None:
-    """Raise `ConfigError` where a loop is running: in a notebook, or in async code."""
+    """Raise `ConfigError` if a loop is running: in a notebook, or in async code."""
     if asyncio._get_running_loop() is not None:
         raise ConfigError(
             f"{name} runs an event loop of its own, and one runs here already; there, say: "
@@ -341,7 +341,7 @@ def serve(app: Any, **settings: Any) -> None:
     """Serve `app` (an app of any kind, or ``"module:attr"``) until the process is told to stop.
 
     `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`;
-    where a loop runs already, `ConfigError`: ``await Server(Config(app=app)).serve()`` there.
+    if a loop runs already, `ConfigError`: write ``await Server(Config(app=app)).serve()`` there.
     """
     _refuse_running_loop("serve()")
     Server(from_python(app, settings)).run()

@@ -1,4 +1,4 @@
-"""The settings of the server: what there is to set, and where the values come from."""
+"""The settings of the server: the list of them, and the sources of their values."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class AppSettings:
         choices=("auto", "on", "off"),
     )
 
-    # Where the app says something of these itself, that holds.
+    # If the app says something of these itself, that holds.
     runner: str = running(
         "runner",
         "How WSGI apps run: in threads, in greenlets on the event loop, or called right there.",
@@ -99,7 +99,7 @@ class AppSettings:
         2048, "Connections that the kernel keeps waiting to be accepted.", _LISTEN, least=1
     )
     uds_mode: Mode = setting(
-        0o666, "Permissions of Unix sockets, as octal digits.", _LISTEN, least=0, most=0o777
+        0o666, "The permissions of Unix sockets, as octal digits.", _LISTEN, least=0, most=0o777
     )
 
     server_header: bool = setting(True, "Send a `Server` field.", _HTTP)

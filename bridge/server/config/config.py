@@ -36,7 +36,7 @@ class Config(LimitSettings, AppSettings):
     )
     ssl_keyfile: Path | None = setting(
         None,
-        "The private key, where the certificate's file does not hold it.",
+        "The private key, if the certificate's file does not hold it.",
         _TLS,
         aliases=("--keyfile",),
     )
@@ -77,7 +77,8 @@ class Config(LimitSettings, AppSettings):
     )
     proxy_protocol_allow_ips: str = setting(
         "127.0.0.1,::1",
-        "Who may send a PROXY protocol header, as for `forwarded_allow_ips`; others are cut off.",
+        "The proxies that may send a PROXY protocol header, as for `forwarded_allow_ips`; others "
+        "are cut off.",
         _PROXY,
         aliases=("--proxy-allow-from",),
     )
@@ -120,7 +121,7 @@ class Config(LimitSettings, AppSettings):
             check(self)
 
     def source(self, name: str) -> str | None:
-        """What said the setting `name`; None if nobody did, and its default holds."""
+        """Return what said the setting `name`; None if nothing did, and its default holds."""
         if name in self.sources:
             return self.sources[name]
         default = next(each.default for each in SETTINGS if each.name == name)

@@ -181,7 +181,7 @@ WAITRESS: dict[str, str] = {
 
 
 def equivalent(option: str) -> str | None:
-    """What to write instead of `option`, and whose it is; None for one of none of the programs."""
+    """Say whose `option` is, and what to write instead; None if it is none of theirs."""
     tables = (("uvicorn", UVICORN), ("Gunicorn", GUNICORN), ("waitress", WAITRESS))
     for program, table in tables:
         if option in table:

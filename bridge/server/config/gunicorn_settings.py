@@ -2,10 +2,10 @@
 
 Each of Gunicorn's settings is in one of the tables below:
 
-    KEPT        Gunicorn does it, or `gunicorn.py` where it is the worker's part
+    KEPT        Gunicorn does it, or `gunicorn.py` if it is the worker's part
     OBEYED      as this server's own setting
     REFUSED     it concerns safety, and this server does something else: no start
-    UNUSED      nothing here does what it says: a warning, where it is not what it is by default
+    UNUSED      nothing here does what it says: a warning, if it is not what it is by default
 
 A setting that is in none of them is newer than this file, and treated as UNUSED.
 """
@@ -41,7 +41,7 @@ KEPT: Final = {
     "uwsgi_allow_ips",  # the protocol that it is for is refused
 }
 
-#: Gunicorn's settings -> ours, which count only where they are not what they are by default.
+#: Gunicorn's settings -> ours, which count only if they are not what they are by default.
 WHERE_GIVEN: Final = {
     "threads": "threads",
     "worker_connections": "limit_connections",
@@ -76,7 +76,7 @@ REFUSED: Final = {
 }
 
 UNUSED: Final = {
-    "sendfile": "files are sent by the system where it can do that",
+    "sendfile": "files are sent by the system if it can do that",
     "tmp_upload_dir": "bodies are not written to files",
     "ssl_version": "TLS 1.2 and later are spoken; for others, write an `ssl_context` hook",
     "suppress_ragged_eofs": "the event loop does TLS",
@@ -89,7 +89,7 @@ UNUSED: Final = {
     "http2_max_header_list_size": "HTTP/1.1 is spoken",
     "pre_request": "hooks around each request are not called",
     "post_request": "hooks around each request are not called",
-    "asgi_loop": "the loop is uvloop's where it is installed",
+    "asgi_loop": "the loop is uvloop's if it is installed",
     "asgi_disconnect_grace_period": "an app is told that its client has left, and not cancelled",
     "http_parser": "the parser is llhttp",
 }
@@ -102,7 +102,7 @@ _CERT_REQS: Final = {
 
 
 def worker_config(cfg: Any, app: object) -> Config:
-    """Gunicorn's settings as ours; its own beat ours, because it was asked to run the worker.
+    """Convert Gunicorn's settings to ours; its own beat ours: it was asked to run the worker.
 
     Raises `ConfigError` for a setting that is refused or wrong.
     """
@@ -130,17 +130,17 @@ def worker_config(cfg: Any, app: object) -> Config:
 
 
 def _changed(cfg: Any) -> list[str]:
-    """The settings that are not what they are by default."""
+    """Return the names of the settings that are not what they are by default."""
     return [name for name, each in cfg.settings.items() if each.get() != _default(each)]
 
 
 def _default(setting: Any) -> Any:
-    """What a setting is by default, read as a value that is given is."""
+    """Return the default of a setting, read as a given value is."""
     return type(setting)().get()
 
 
 def _always(cfg: Any, app: object) -> dict[str, object]:
-    """The settings that follow from Gunicorn's also where these are what they are by default."""
+    """Convert the settings that follow from Gunicorn's even if these are the defaults."""
     grace = cfg.graceful_timeout
     settings: dict[str, object] = {
         "app": app,

@@ -52,7 +52,7 @@ class Setting(Check):
 
     @property
     def shown_default(self) -> str:
-        """The default as one writes it on the command line; empty where there is none."""
+        """The default as it is written on the command line; empty if there is none."""
         if self.default in (None, (), ""):
             return ""
         if isinstance(self.default, bool):
@@ -77,7 +77,7 @@ def setting(
     secret: bool = False,
     check: Check | None = None,
 ) -> Any:
-    """A field of `Config`. `aliases` are further flags, `env` further environment variables.
+    """Make a field of `Config`. `aliases` are further flags, `env` further environment variables.
 
     `zero` says what 0 stands for, if that is no number like the others. `check`, which the Python
     side has too, says what is allowed instead of `choices`, `least`, `most` and `zero`.
@@ -99,12 +99,12 @@ def setting(
 
 
 def running(name: str, help: str, section: str, short: str | None = None) -> Any:
-    """A field of `Config` that the adapters have too: its check and default stand in `checks`."""
+    """Make a field of `Config` that the adapters have too: `checks` has its check and default."""
     return setting(RUNNING_DEFAULTS[name], help, section, short=short, check=RUNNING[name])
 
 
 def settings_of(config: type[Any]) -> Iterator[Setting]:
-    """The settings of a dataclass whose fields were made by `setting`, in order."""
+    """Yield the settings of a dataclass whose fields were made by `setting`, in order."""
     for field in dataclasses.fields(config):
         if field.metadata:
             yield Setting(

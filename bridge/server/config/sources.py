@@ -1,4 +1,4 @@
-"""Where settings come from: the command line beats the environment, which beats the file."""
+"""The sources of settings: the command line beats the environment, which beats the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.errors import ConfigError
 from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
 
-#: Values by the setting's name, each with a label that names where it was found.
+#: Values by the setting's name, each with a label that names its source.
 Layer: TypeAlias = dict[str, tuple[object, str]]
 
 #: Variables of ours that are not settings.
@@ -29,10 +29,10 @@ _MEANT = {
 
 
 def make_config(command_line: Layer, environ: Mapping[str, str], file: str | None) -> Config:
-    """The settings of all sources together.
+    """Make the settings of all sources together.
 
     `file` is what ``--config`` says. Without it ``BRIDGE_CONFIG`` names the file, and without
-    that, ``[tool.bridge]`` of a pyproject.toml in the working directory is read where it is there.
+    that, ``[tool.bridge]`` of a pyproject.toml in the working directory is read if it is there.
     Raises `ConfigError` that names the source at fault.
     """
     layers = (
@@ -48,7 +48,7 @@ def make_config(command_line: Layer, environ: Mapping[str, str], file: str | Non
 
 
 def from_python(app: object, settings: Mapping[str, Any]) -> Config:
-    """The settings of `bridge.serve`. Raises `ConfigError` for a name that is none, too."""
+    """Make the settings of `bridge.serve`. Raises `ConfigError`, also for an unknown name."""
     for name in settings:
         if name not in _BY_NAME or name == "app":
             meant = _meant(name, _MEANT)
@@ -58,7 +58,7 @@ def from_python(app: object, settings: Mapping[str, Any]) -> Config:
 
 
 def from_ini(app: object, settings: Mapping[str, str], environ: Mapping[str, str]) -> Config:
-    """The settings of a ``[server:main]``, which beat the environment.
+    """Make the settings of a ``[server:main]``, which beat the environment.
 
     Raises `ConfigError` that names the key at fault.
     """
@@ -95,7 +95,7 @@ def _drop_overridden(chosen: Layer, stronger: Layer) -> None:
 
 
 def from_environ(environ: Mapping[str, str]) -> Layer:
-    """What environment variables say; an empty one says nothing."""
+    """Read the environment variables; an empty one says nothing."""
     layer: Layer = {}
     for setting in SETTINGS:
         for variable in setting.variables:
@@ -121,7 +121,7 @@ def _is_service_link(variable: str, value: str) -> bool:
 
 
 def _asks_for_workers(variable: str, value: str) -> bool:
-    """Platforms set it by the size of the machine; nobody has asked for it."""
+    """Whether it is WEB_CONCURRENCY: platforms set that by the size of the machine."""
     return variable == "WEB_CONCURRENCY" and value.isdecimal() and int(value) > 1
 
 
@@ -130,7 +130,7 @@ def _is_of_others(variable: str, value: str) -> bool:
 
 
 def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[str]:
-    """What of the environment is not heeded though it seems to be for us, in a line each (S64)."""
+    """Say what is ignored of the environment though it seems to be for us, in a line each (S64)."""
     lines = []
     links = sorted(name for name, value in environ.items() if _is_service_link(name, value))
     if links:
@@ -156,7 +156,7 @@ def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[s
 
 
 def unknown_variables(environ: Iterable[str]) -> list[str]:
-    """Variables that look like settings of ours and are none, each as a line that says so."""
+    """Name the variables that look like settings of ours and are none, in a line each."""
     known = {variable for setting in SETTINGS for variable in setting.variables} | _NO_SETTINGS
     lines = []
     for variable in sorted(environ):
@@ -169,7 +169,7 @@ def unknown_variables(environ: Iterable[str]) -> list[str]:
 
 
 def from_file(file: str | None) -> Layer:
-    """What a TOML file says: its table ``[tool.bridge]``, or all of it where it has none."""
+    """Read a TOML file: its table ``[tool.bridge]``, or all of it if it has none."""
     implicit = file is None
     path = Path(file or "pyproject.toml")
     if implicit and not path.exists():
@@ -185,7 +185,7 @@ def from_file(file: str | None) -> Layer:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    import tomllib  # where there is a file; every worker would carry it along
+    import tomllib  # only if there is a file; every worker would carry it along
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -198,12 +198,12 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}{theirs}") from error
 
 
-#: Where settings stand in a file.
+#: For errors: the places of settings in a file.
 _PLACES = "settings stand in [tool.bridge] or, in a file of its own, without any table"
 
 
 def _refuse_other_names(document: dict[str, Any], path: Path) -> None:
-    """A table that has the name of the distribution can only be meant for us."""
+    """Raise for a table that has the name of the distribution: it was meant for us."""
     for prefix, tables in (("", document), ("tool.", document.get("tool"))):
         for name in tables if isinstance(tables, dict) else ():
             if name.lower().replace("_", "-") == "asgi-bridge":
@@ -221,13 +221,13 @@ def _known(key: str, value: object, path: Path) -> str:
 
 
 def _meant(name: str, known: Mapping[str, str]) -> str | None:
-    """The setting of a name in `known` that is so close that it was probably meant."""
+    """Find the setting of a name in `known` that was probably meant; None: no name is close."""
     close = close_names(name, known)
     return known[close[0]] if close else None
 
 
 def _instead(name: str) -> str | None:
-    """What uvicorn, Gunicorn or waitress calls so, and what that is here."""
+    """Say what that is here if uvicorn, Gunicorn or waitress has such an option."""
     return equivalent("--" + name.replace("_", "-")) if len(name) > 1 else None
 
 

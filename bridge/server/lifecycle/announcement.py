@@ -20,7 +20,7 @@ _MOST = 20
 
 
 def announcement(config: Config, app: ASGIApp) -> Iterator[str]:
-    """The lines for `app`, which the server has made of what `config` names."""
+    """Yield the lines for `app`, which the server has made of what `config` names."""
     name = config.app if isinstance(config.app, str) else _name(app)
     if not isinstance(app, Dispatcher):
         yield f"serving {name} ({_kind(app)})"
@@ -79,7 +79,7 @@ def _runner(runner: Runner) -> str:
 
 
 def _name(app: Any) -> str:
-    """How to speak of an app that has no target: its function, or its class."""
+    """Name an app that has no target: by its function, or its class."""
     while isinstance(app, WsgiToAsgi | Asgi2AsAsgi3):
         app = app.app
     named = app if hasattr(app, "__qualname__") else type(app)
@@ -87,7 +87,7 @@ def _name(app: Any) -> str:
 
 
 def _sources(config: Config) -> Iterator[str]:
-    """Where settings came from that nobody sees in the command: variables and files."""
+    """Say which settings came from variables and files: the command does not show them."""
     variables = {variable for setting in SETTINGS for variable in setting.variables}
     given = [label for label in config.sources.values() if label in variables]
     if given:

@@ -47,7 +47,7 @@ class Guard:
     def __init__(self, limit: Callable[[], float | None], is_ours: Callable[[int], bool]) -> None:
         self._limit = limit
         self._is_ours = is_ours
-        #: The pipe into which Python writes the number of each signal, and who had it before.
+        #: The pipe into which Python writes the number of each signal; the descriptor of before.
         self._reader = self._writer = self._before = -1
         #: A copy of the descriptor at which a loop is told of signals: they are passed on.
         self._relay = -1
@@ -131,7 +131,7 @@ class Guard:
 
 
 def end_within(seconds: float, code: int) -> None:
-    """Have the process, which is about to exit with `code`, end even if the app's threads hang.
+    """End the process, which is about to exit with `code`, even if the app's threads hang.
 
     To be called last, in the main thread; `LAST` holds from now on.
     """
@@ -153,7 +153,7 @@ def end_within(seconds: float, code: int) -> None:
 
 
 def _log_threads_waited_for(seconds: float) -> None:
-    """Say which threads of the app an exit waits for, and how long."""
+    """Log which threads of the app an exit waits for, and how long."""
     names = [
         each.name
         for each in threading.enumerate()

@@ -1,4 +1,4 @@
-"""The event loop of the server, which is uvloop's where there is one: its life, in bounded time."""
+"""The event loop of the server, uvloop's if that is installed; it ends in bounded time."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Orders:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        #: Where the server runs, while it does.
+        #: The loop that the server runs on, while it does.
         self.loop: asyncio.AbstractEventLoop | None = None
         #: The app is being imported: nothing waits for `stop` yet.
         self.loading = False
@@ -46,7 +46,7 @@ class Orders:
     # --------------------------------------------------------- signals
 
     def on_sigterm(self) -> None:
-        """The first one stops; more change nothing."""
+        """Stop; more of them change nothing."""
         if not self.told:
             self.told = True
             self._heed(self.stop)
@@ -73,15 +73,15 @@ class Orders:
     # --------------------------------------------------------- time
 
     def stop_within(self, seconds: float) -> None:
-        """The stop begins, and what is in flight has so much time."""
+        """Note that the stop begins, and that what is in flight has so much time."""
         self._deadline = monotonic() + seconds
 
     def stopped(self) -> None:
-        """The server has stopped; what the app has left behind has a moment at least."""
+        """Note that the server has stopped; what the app has left behind has a moment at least."""
         self._deadline = max(self._deadline, monotonic() + CANCEL_GRACE)
 
     def time_left(self) -> float:
-        """Seconds that are left for what is still there when the server has stopped."""
+        """Return the seconds left for what is still there when the server has stopped."""
         if self.cut.is_set() and not self._hurried:
             self._hurried, self._deadline = True, monotonic() + CUT_GRACE
         if not self._deadline:  # it has never started
@@ -89,7 +89,7 @@ class Orders:
         return max(self._deadline - monotonic(), 0)
 
     def limit(self) -> float | None:
-        """Seconds in which the process must have ended if it is told now; None: any."""
+        """Return the seconds in which the process must have ended if it is told now; None: any."""
         if not self.serving:
             return STARTING_LIMIT
         config = self._config

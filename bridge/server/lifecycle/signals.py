@@ -1,4 +1,4 @@
-"""The signals of the process, for the servers in it: who is told, and what is put back (P2).
+"""The signals of the process: which servers in it are told, and what is put back (P2).
 
 `Signals` is a table of what to call for each signal. Several may be in force, of several servers
 in one program: each is told. When the last one that wants a signal goes, the handler that the
@@ -37,8 +37,8 @@ class Signals:
     main thread can have handlers.
 
     `limit` makes it the process's own: a `Guard` ends it so many seconds after it was told to end.
-    `in_children`: the handler of these signals in a child that is forked; the program's own where
-    None. `last`: the process is about to exit when this is left, and `LAST` holds from then on.
+    `in_children`: the handler of these signals in a child that is forked; None: the program's own.
+    `last`: the process is about to exit when this is left, and `LAST` holds from then on.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Signals:
             self._guard.stop()
 
     def listen(self) -> None:
-        """A loop has begun to run, and hears of signals first: have its guard hear of them, too."""
+        """Note that a loop has begun to run, and is told of signals first: the guard must be."""
         if self._guard is not None:
             self._guard.listen()
 
@@ -151,7 +151,7 @@ def _after_fork() -> None:
 
 
 def _in_child() -> None:
-    """In a child that was just forked: nothing of the server's; it can be terminated."""
+    """In a child that was just forked, put everything back: it can be terminated."""
     if _active:
         signal.set_wakeup_fd(-1)  # the parent's
         for number in [*_previous]:

@@ -1,6 +1,6 @@
 """How a server stops without losing what is in flight (P2): on its own and as a Gunicorn worker.
 
-first      connections are closed where they are idle, the others after their answer; and
+first      connections are closed if they are idle, the others after their answer; and
            everything that belongs to a request is waited for: WebSockets, work after the
            response, threads and greenlets
 then       what is left after the grace, or when somebody says so, is cut: connections are
@@ -105,7 +105,7 @@ class Draining:
             connection.retire(at_once=False)
 
     def _retire_soon(self, connection: Swept) -> None:
-        """One more has come: a TLS handshake, or that of a WebSocket, has ended."""
+        """Close one more, which has come after a TLS handshake or that of a WebSocket."""
         self._state.loop.call_later(ARRIVAL_GRACE, partial(connection.retire, at_once=False))
 
     def _end_heads(self, grace: float) -> None:
@@ -131,7 +131,7 @@ class Draining:
     # --------------------------------------------------------- what is cut
 
     async def _cut_handshakes(self) -> None:
-        """End what has no TLS yet: from now on nobody can ask for anything any more."""
+        """Cut what has no TLS yet: from now on no more requests can come."""
         handshakes = list(self._state.handshakes)
         for handshake in handshakes:
             handshake.cancel()
@@ -139,7 +139,7 @@ class Draining:
             await asyncio.wait(handshakes, timeout=CUT_GRACE)
 
     async def _cut(self) -> None:
-        """End what is left of connections and tasks."""
+        """Cut what is left of connections and tasks."""
         state = self._state
         left = self._busy()
         if not left:
@@ -161,11 +161,11 @@ class Draining:
     # --------------------------------------------------------- what is in flight
 
     def _jobs(self) -> int:
-        """Calls of WSGI apps that run: also those that close what they have answered with."""
+        """Count the calls of WSGI apps that run, also those that only close their responses."""
         return sum(runner.stats().busy for _, runner in runners_of(self._app))
 
     def _busy(self) -> dict[str, int]:
-        """How many of what are in flight, none left out."""
+        """Count what is in flight, by kind."""
         state = self._state
         requests = sockets = others = calls = 0
         in_flight: set[asyncio.Task[None] | None] = set()

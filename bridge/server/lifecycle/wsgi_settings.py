@@ -17,7 +17,7 @@ from bridge.types import ASGIApp
 
 
 def hand_on(config: Config, app: ASGIApp) -> None:
-    """Have all WSGI apps in `app` run as `config` says, and log what cannot be."""
+    """Run all WSGI apps in `app` as `config` says, and log what cannot be."""
     values = {
         "runner": config.runner,
         "threads": config.threads,
@@ -29,12 +29,12 @@ def hand_on(config: Config, app: ASGIApp) -> None:
     given = {name: source for name in values if (source := config.source(name))}
     found = False
     keeping: dict[tuple[str, ...], list[str]] = {}
-    for where, wsgi in wsgi_apps(app):
+    for name, wsgi in wsgi_apps(app):
         found = True
         own = wsgi.adopt(values)
         if kept := [name for name in given if name in own]:
             said = " and ".join(f"{name}={_shown(own[name])}" for name in kept)
-            keeping.setdefault((said, *kept), []).append(where)
+            keeping.setdefault((said, *kept), []).append(name)
     for (said, *kept), apps in keeping.items():
         logger.warning(
             "%s: %s was said in Python, and is not changed by %s",

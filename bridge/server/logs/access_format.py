@@ -60,7 +60,7 @@ class RequestPart(Protocol):
 
 
 class ConnectionPart(Protocol):
-    """The connection that a request came by; no `client` where it is a Unix socket."""
+    """The connection that a request came by; it has no `client` if it is a Unix socket."""
 
     @property
     def client(self) -> Address | None:
@@ -70,9 +70,9 @@ class ConnectionPart(Protocol):
 class Record(Protocol):
     """What a line can tell of; an exchange that is over is one.
 
-    `client` is who a trusted proxy names, None where the connection's own client is meant. `sent`
+    `client` is the one that a trusted proxy names, None: it is the connection's own. `sent`
     is the number of bytes of body. `started` is the time of the request by `time.perf_counter`,
-    looked at only where the format `uses_duration`; `response_headers` only where it has ``{x}o``.
+    looked at only if the format `uses_duration`; `response_headers` only if it has ``{x}o``.
     """
 
     status: int
@@ -169,7 +169,7 @@ def uses_duration(template: str) -> bool:
 
 
 def compile_format(template: str, *, colour: bool = False) -> Callable[[Record], str]:
-    """A function from a record to its line. Raises `ConfigError` for an unknown atom."""
+    """Make a function from a record to its line. Raises `ConfigError` for an unknown atom."""
     own = template in FORMATS.values()
     if not own and "%" not in template:
         raise ConfigError(
@@ -181,7 +181,7 @@ def compile_format(template: str, *, colour: bool = False) -> Callable[[Record],
     if colour:
         names["_ANSWERS"] = _COLOURED_ANSWERS
     if template == FORMATS["json"]:
-        # Half a megabyte, for whom it is worth it.
+        # Only imported for this format: 0.5 MB.
         names["_quoted"] = import_module("json.encoder").encode_basestring_ascii
 
     def constant(value: object) -> str:
@@ -232,7 +232,7 @@ _ESCAPES: Final = {code: f"\\x{code:02x}" for code in range(256) if code not in 
 
 
 def _clean(value: bytes) -> str:
-    """`value` as text that can neither end its line nor its quotes."""
+    """Return `value` as text that can end neither its line nor its quotes."""
     text = str(value, "latin-1")
     if '"' not in text and "\\" not in text and text.isascii() and text.isprintable():
         return text
@@ -247,7 +247,7 @@ def _client(record: Record) -> Address:
 
 
 def _taken(record: Record) -> float:
-    """Seconds since the request began."""
+    """Return the seconds since the request began."""
     return time.perf_counter() - record.started
 
 
@@ -273,7 +273,7 @@ def _json_field(quoted: Callable[[str], str], headers: RawHeaders, name: bytes) 
 
 
 def _user(headers: RawHeaders) -> str:
-    """The user of Basic authentication (RFC 7617 §2), whether or not the password was right."""
+    """Return the user of Basic authentication (RFC 7617 §2), be the password right or not."""
     scheme, _, token = (_find(headers, b"authorization") or b"").partition(b" ")
     if scheme.lower() != b"basic":
         return "-"

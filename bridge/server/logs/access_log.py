@@ -1,7 +1,7 @@
 """The access log: one line for each request, and the cheapest way for it to a stream (S50).
 
-Lines (`log_format.py`) of the same moment are written together, `DELAY` seconds after the first of
-them, straight to the stream where that is all that `logging` would do.
+Lines (`access_format.py`) of the same moment are written together, `DELAY` seconds after the first
+of them, straight to the stream if that is all that `logging` would do.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class AccessLog:
 
 
 def make_access_logger(config: Config, later: Scheduler | None = None) -> AccessLog | None:
-    """What logs each request as `config` says, to the logger ``bridge.access``; None where off.
+    """Make what logs each request, to the logger ``bridge.access``; None if that is off.
 
     Call it after `configure_logging`. Raises `ConfigError` for a format that is none.
     """

@@ -1,6 +1,6 @@
-"""The server's loggers, and where they write (S50, S51).
+"""The server's loggers, and the streams that they write to (S50, S51).
 
-    logger          what                                          where, by default
+    logger          what                                          to, by default
     bridge          all of it, by its level                       standard error
     bridge.error    start, stop, what goes wrong                  (through `bridge`)
     bridge.access   one line for each request                     standard output
@@ -79,8 +79,8 @@ def keep_talking() -> None:
     """Enable the server's loggers again that the app has disabled without meaning them.
 
     `logging.config` disables all loggers that a configuration does not name, if that does not say
-    otherwise; and apps configure logging at their import, at startup, or later. Who disables the
-    access log by its name has that.
+    otherwise; and apps configure logging at their import, at startup, or later. An app that
+    disables the access log by its name means it.
     """
     if logging.getLogger("bridge").disabled or logger.disabled:
         for name in _LOGGERS:
@@ -89,13 +89,13 @@ def keep_talking() -> None:
 
 
 def _handler(stream: TextIO | None) -> logging.Handler:
-    """What writes to `stream`; a daemon and a program without a console have none."""
+    """Make what writes to `stream`; a daemon and a program without a console have none."""
     gone = stream is None or getattr(stream, "closed", False)
     return logging.NullHandler() if gone else logging.StreamHandler(stream)
 
 
 def open_standard_descriptors() -> None:
-    """Where descriptors 0 to 2 are closed, open /dev/null there; before anything else is opened.
+    """Open /dev/null at those of the descriptors 0 to 2 that are closed; before anything else.
 
     Else a connection gets such a number, and what some library writes to standard error goes to a
     client. The streams of `sys` that were not made for that reason are made as well.
@@ -130,7 +130,7 @@ def reopen_log_files() -> None:
 
 
 def _reopen(handler: logging.FileHandler) -> bool:
-    """Have `handler` write to what is at its path now; whether that is another file."""
+    """Make `handler` write to what is at its path now; return whether that is another file."""
     handler.acquire()
     try:
         stream = handler.stream
@@ -167,13 +167,13 @@ def in_colour(stream: TextIO | None) -> bool:
 
 
 def coloured_status(status: int, text: str) -> str:
-    """`text`, which tells of the HTTP status `status`, in that status's colour."""
+    """Return `text`, which tells of the HTTP status `status`, in that status's colour."""
     colour = _STATUS_COLOURS.get(status // 100)
     return f"{colour}{text}{_RESET}" if colour else text
 
 
 def line_handler(logger: logging.Logger) -> LineHandler | None:
-    """The handler that is all that `logger` has of handlers, filters and parents, if it is plain.
+    """Return the only handler of `logger`, if it is plain; None if there is more to it.
 
     Plain: it writes each message as it is, as a line of a stream or file. Then `write_lines` does
     what logging the lines would, for a tenth of the time.
@@ -195,7 +195,7 @@ def line_handler(logger: logging.Logger) -> LineHandler | None:
 
 
 def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
-    """Write `lines`, each without its newline; errors end as `logging` has them end."""
+    """Write `lines`, each without its newline; errors are reported as `logging` does."""
     handler.acquire()
     try:
         handler.stream.write("\n".join(lines) + "\n")
@@ -207,7 +207,7 @@ def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
 
 
 def _install_handler(name: str, handler: logging.Handler, formatter: logging.Formatter) -> None:
-    """Make `handler` the one of this logger, unless somebody has given it another already."""
+    """Make `handler` the one of this logger, unless it has another one already."""
     logger = logging.getLogger(name)
     ours = [old for old in logger.handlers if getattr(old, "of_bridge", False)]
     if len(logger.handlers) > len(ours):
@@ -234,7 +234,7 @@ def _apply(source: str | dict[str, Any]) -> None:
         raise ConfigError(
             f"{name} holds {type(settings).__name__}, and must hold a table of settings"
         )
-    from logging.config import dictConfig  # 1 MB, for whom it is worth it
+    from logging.config import dictConfig  # only imported for this: 1 MB
 
     try:
         dictConfig({"version": 1, "disable_existing_loggers": False, **settings})

@@ -23,7 +23,7 @@ _BEGIN: Final = 80
 class Refusals:
     """What one server has refused: a line for each at debug level, and one a minute that counts.
 
-    `note` is called where something is refused, `tick` once a second, `report` at the end.
+    `note` is called when something is refused, `tick` once a second, `report` at the end.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Refusals:
         self._due = 0.0
 
     def note(self, client: object, error: object, begin: bytes = b"", what: str = "") -> None:
-        """One more, which began with `begin`; `what` it was, where no status says that."""
+        """Count one more, which began with `begin`; `what` it was, if no status says that."""
         if not what:
             status = error.status if isinstance(error, BridgeError) else 500
             what = f"{status} {reason_phrase(status)}"
@@ -44,13 +44,13 @@ class Refusals:
             logger.debug("refused (%s) %s%s", what, self._last, began)
 
     def tick(self, now: float) -> None:
-        """Write the line that counts where it is due; `now` is in seconds."""
+        """Write the line that counts when it is due; `now` is in seconds."""
         if self._counts and now >= self._due:
             self._due = now + EVERY
             self.report()
 
     def report(self) -> None:
-        """Write the line that counts, where there is anything to count."""
+        """Write the line that counts, if there is anything to count."""
         if self._counts:
             counts = ", ".join(f"{count} x {what}" for what, count in self._counts.items())
             self._counts.clear()
@@ -63,7 +63,7 @@ class Refusals:
 
 
 def _shown(error: object) -> str:
-    """A reason as printable ASCII: a client may have chosen a part of it."""
+    """Return a reason as printable ASCII: a client may have chosen a part of it."""
     text = str(error)[:_LONGEST]
     if text.isascii() and text.isprintable():
         return text

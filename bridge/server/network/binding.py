@@ -9,7 +9,7 @@ from bridge.errors import ConfigError
 
 
 def listen(sock: socket.socket, backlog: int) -> socket.socket:
-    """`sock`, which is bound, as a listening one that does not block."""
+    """Make `sock`, which is bound, listen without blocking."""
     sock.listen(backlog)
     sock.setblocking(False)
     return sock
@@ -32,6 +32,6 @@ _ADVICE = {
 
 
 def cannot_bind(spec: str, error: OSError) -> ConfigError:
-    """The error for an address that the system refuses, with what to do."""
+    """Make the error for an address that the system refuses, with what to do."""
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
     return ConfigError(f"cannot listen on {spec}: {advice}")

@@ -81,7 +81,7 @@ class Listener:
 
 
 def open_listeners(config: Config) -> list[Listener]:
-    """Every socket that `config` and the environment name, listening.
+    """Open every socket that `config` and the environment name.
 
     Raises `ConfigError`, and leaves nothing open then.
     """
@@ -98,9 +98,9 @@ def open_listeners(config: Config) -> list[Listener]:
 
 
 def banner(listeners: Sequence[Listener]) -> str:
-    """The line that says where the server runs; people and tools look for it (S51)."""
-    where = ", ".join(listener.describe() for listener in listeners)
-    return f"asgi-bridge running on {where} (Press CTRL+C to quit)"
+    """Make the line that names the addresses; people and tools look for it (S51)."""
+    urls = ", ".join(listener.describe() for listener in listeners)
+    return f"asgi-bridge running on {urls} (Press CTRL+C to quit)"
 
 
 _Opened = tuple[socket.socket, Callable[[], None] | None]
@@ -134,7 +134,7 @@ def _sockets(config: Config) -> Iterator[_Opened]:
 
 
 def _resolve(spec: str) -> list[_Address]:
-    """The addresses of ``host:port``; one for each family of the name."""
+    """Return the addresses of ``host:port``; one for each family of the name."""
     host, colon, digits = spec.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not _is_port(digits) or (":" in bare and bare == host):
@@ -214,7 +214,7 @@ def _ipv4_has_port(port: int, addresses: list[_Address]) -> bool:
 
 
 def _unix_name(path: str | bytes) -> str:
-    """A socket's path as people write it; abstract names begin with ``@``."""
+    """Return a socket's path as people write it; abstract names begin with ``@``."""
     text = os.fsdecode(path)
     return f"@{text[1:]}" if text.startswith("\0") else text
 
@@ -276,9 +276,9 @@ def _lock(descriptor: int) -> None:
 
 
 def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
-    """Bind so that nobody whom `mode` shuts out can connect at any moment.
+    """Bind with the mode as umask: no window in which others can connect.
 
-    The mode comes with the file: a `chmod` behind it could meet a link put there meanwhile.
+    A `chmod` after it would leave one, and could meet a link that was put there meanwhile.
     """
     mask = os.umask(0o777 & ~mode)
     try:
@@ -311,7 +311,7 @@ def _remove_stale(path: str) -> None:
 
 
 def _remover(path: str) -> Callable[[], None]:
-    """Removes the socket at `path` if it is this one, in the process that made it.
+    """Make what removes the socket at `path`, if it is still this one, in this process.
 
     A server that took the path over meanwhile has its own file there, and a forked child that
     closes its copy must not take the parent's away. The inode cannot be used again while the
@@ -342,7 +342,7 @@ def _is_at(path: str, file: os.stat_result) -> bool:
 
 
 def _systemd_descriptors() -> range:
-    """What systemd passed to this very process (sd_listen_fds(3))."""
+    """Return what systemd passed to this very process (sd_listen_fds(3))."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return range(0)
     count = os.environ.get("LISTEN_FDS", "")

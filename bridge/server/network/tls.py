@@ -23,7 +23,7 @@ _VERIFY: Final = {
 _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 #: Seconds for which the loop may go on writing to a TLS client when its connection is to end: a
-#: day. How slow a client may be, `Writing` knows; the loop's own limit cuts whole downloads.
+#: day. `timeout_write` bounds how slow a client may be; the loop's own limit cuts whole downloads.
 SHUTDOWN_TIMEOUT: Final = 86400.0
 
 #: OpenSSL's long names of attributes -> the short ones of RFC 4514 §3.
@@ -50,7 +50,7 @@ class ServerContext(ssl.SSLContext):
 
 
 def make_context(config: Config) -> ServerContext | None:
-    """The context that `config` describes; None where it names no certificate.
+    """Make the context that `config` describes; None if it names no certificate.
 
     Raises `ConfigError` that names the file or setting at fault.
     """
@@ -154,7 +154,7 @@ def _first_certificate(path: str) -> str | None:
 
 
 def tls_extension(connection: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
-    """``scope["extensions"]["tls"]`` of a connection after its handshake (ASGI, TLS Extension).
+    """Make ``scope["extensions"]["tls"]`` of a connection after its handshake (ASGI, TLS).
 
     Its values are the connection's for its whole life, so once per connection is enough.
     """
@@ -173,7 +173,7 @@ def tls_extension(connection: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
 
 
 def _client_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> list[str]:
-    """The client's certificates as PEM, its own first; before Python 3.13 only its own."""
+    """Return the client's certificates as PEM, its own first; before Python 3.13 only its own."""
     own = connection.getpeercert(binary_form=True)
     if not own:
         return []
@@ -190,7 +190,7 @@ def _client_name(connection: ssl.SSLObject | ssl.SSLSocket) -> str | None:
 
 
 def _distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """A subject as `getpeercert` gives it, as RFC 4514 §2 writes it: the last part first."""
+    """Write a subject of `getpeercert` as RFC 4514 §2 does: the last part first."""
     return ",".join(
         "+".join(f"{_ATTRIBUTES.get(name, name)}={_escape(value)}" for name, value in part)
         for part in reversed(subject)
@@ -198,7 +198,7 @@ def _distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
 
 
 def _escape(value: str) -> str:
-    """An attribute's value (RFC 4514 §2.4)."""
+    """Escape an attribute's value (RFC 4514 §2.4)."""
     text = "".join(f"\\{char}" if char in '"+,;<>\\' else char for char in value)
     text = text.replace("\0", "\\00")
     if text.startswith((" ", "#")):
