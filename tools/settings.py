@@ -24,28 +24,28 @@ CODE = ROOT / "bridge"
 HEAD = """\
 # Settings
 
-<!-- Made from bridge/server/config/config.py by scripts/fix. -->
+<!-- Made from bridge/server/config/ by scripts/fix. -->
 
-Every setting of the server, by the option of `asgi-bridge serve`. Each can be said in four ways;
-where several say something, the higher one wins:
+Every setting of the server, by the option of `asgi-bridge serve`. Each can be given in four ways;
+if several give it, the higher one wins:
 
 1. on the command line: `--limit-body-size 20M`
 2. in the environment: `BRIDGE_LIMIT_BODY_SIZE=20M` (an empty variable says nothing; lists have
    commas between their parts)
 3. in a TOML file: `limit_body_size = "20M"`, in the table `[tool.bridge]` or, in a file of its own,
    without any table. The file is named by `-c FILE` or `BRIDGE_CONFIG`; a `pyproject.toml` in the
-   working directory is read where it has that table.
+   working directory is read if it has that table.
 4. from Python: `bridge.serve(app, limit_body_size=20 * 1024 * 1024)`
 
 On the command line and in a file, a name that is no setting is an error. A variable that begins
-with `BRIDGE_` and is no setting may be somebody else's: `asgi-bridge serve` warns of it and goes
-on. Tables of others in a `pyproject.toml` are left alone.
+with `BRIDGE_` and is no setting may belong to another program: `asgi-bridge serve` warns of it and
+goes on. Tables of other programs in a `pyproject.toml` are left alone.
 
-`PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are honoured where the variable with `BRIDGE_`
-is not set; a `WEB_CONCURRENCY` above 1, which platforms set by the size of the machine, starts one
+`PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are honoured if the variable with `BRIDGE_` is
+not set; a `WEB_CONCURRENCY` above 1, which platforms set by the size of the machine, starts one
 process with a warning. What Kubernetes sets for a Service called bridge (such as
 `BRIDGE_PORT=tcp://...`) is ignored. In a container, and on platforms that set `PORT`, also give
-`--host 0.0.0.0`: the host stays 127.0.0.1 otherwise, and nobody outside reaches it. A host or port
+`--host 0.0.0.0`: otherwise the host stays 127.0.0.1, and nothing outside reaches it. A host or port
 from a higher source replaces a `bind` from a lower one. Sizes are bytes, and may end in `K`, `M` or
 `G`; times are seconds; paths are seen from the working directory. Permissions are octal: `660` as
 text, `0o660` as a number.
@@ -55,7 +55,7 @@ or the app's lifespan failed at its shutdown; 2, wrong usage or a wrong setting;
 not be loaded or started: starting it again does not help. A process that hangs when it is told to
 stop is ended: 130 after a second SIGINT, 143 when the time for SIGTERM is up.
 
-Signals: SIGTERM and SIGINT stop, and SIGINT again cuts what the stop waits for; also where SIGINT
+Signals: SIGTERM and SIGINT stop, and SIGINT again cuts what the stop waits for; also if SIGINT
 was ignored at the start (`&` in a shell script), as in uvicorn and Gunicorn. SIGHUP reads the
 certificates again, and stops a server whose terminal was closed, unless it was started with
 `nohup`. SIGUSR1 opens log files again that were moved, and SIGUSR2 logs the figures of the runners.

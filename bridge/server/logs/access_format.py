@@ -70,9 +70,8 @@ class ConnectionPart(Protocol):
 class Record(Protocol):
     """What a line can tell of; an exchange that is over is one.
 
-    `client` is the one that a trusted proxy names, None: it is the connection's own. `sent`
-    is the number of bytes of body. `started` is the time of the request by `time.perf_counter`,
-    looked at only if the format `uses_duration`; `response_headers` only if it has ``{x}o``.
+    `started` is the time of the request by `time.perf_counter`, looked at only if the format
+    `uses_duration`; `response_headers` only if it has ``{x}o``.
     """
 
     status: int
