@@ -1,13 +1,13 @@
-"""The HTTP/1.1 protocol object: one connection, from bytes in to exchanges.
+"""One HTTP/1.1 connection: from bytes in to exchanges, one at a time.
 
-The story of a connection is a loop over messages: a head is collected until its blank line and
-parsed (`request.py`), a handler opens an exchange for it, the exchange gets the body, answers,
-and is over. Only then is the next head looked at; what a pipelining client sent meanwhile waits
-as bytes, bounded by pausing the transport (S1). So a message is never parsed before the one
-before it is answered, and nothing is parsed after an error (S3).
+The story of a connection is a loop over messages (`phases.py`): its `Reader` finds a head, a
+handler opens an exchange for it, the exchange gets the body, answers, and is over. Only then is
+the next head looked at; what a pipelining client sent meanwhile waits as bytes, bounded by pausing
+the transport (S1). So a message is never parsed before the one before it is answered, and nothing
+is parsed after an error (S3).
 
-The common case, a whole head with no body on an idle connection, runs straight through
-`data_received`; everything else goes through the input buffer.
+The fast path, a whole head that came before and has no body, on an idle connection, goes past the
+reader, straight through `data_received`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ from bridge.http.error_response import encode_error
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
 from bridge.server.exchange import DONE, UNSENT, Exchange, Handler, max_body_size
-from bridge.server.http1 import response
-from bridge.server.http1.chunked import ChunkedBody
-from bridge.server.http1.discard import BodyDiscard
+from bridge.server.http1 import response, timeouts
 from bridge.server.http1.identity import Identity
+from bridge.server.http1.incoming_body import IncomingBody
 from bridge.server.http1.parser import SHORT, HeadParser
-from bridge.server.request import CHUNKED, Request
-from bridge.server.request_body import PARTIAL, WHOLE
-from bridge.server.state import ServerState
+from bridge.server.http1.phases import (
+    ANSWERING,
+    BODY,
+    CLOSED,
+    CLOSING,
+    DISCARDING,
+    HANDED_OVER,
+    HEAD,
+    IDLE,
+)
+from bridge.server.http1.reader import Reader
+from bridge.server.http1.timeouts import InputEnd
+from bridge.server.request import Request
+from bridge.server.state import DRAIN_LIMIT, ServerState
 from bridge.server.transport.output import Output
-
-#: Blank lines before a request line that are ignored (RFC 9112 §2.2).
-BLANK_LINES = 4
 
 
 class HttpProtocol(Identity):
@@ -40,37 +47,36 @@ class HttpProtocol(Identity):
 
     #: The transport's own method: one look-up, for it is called on every request.
     write: Callable[[bytes], None]
-    #: A thread that ends the running exchange shall wake the loop for it.
-    wants_end: bool
-    #: What came with a whole head, behind it: its body, mostly.
-    _behind_head: bytes
-    _chunked: ChunkedBody | None = None
-    _body_left = 0
-    _searched = 0
-    #: It is to close as soon as nothing is in flight.
-    _retired = False
-    #: Blank lines that came where a request line is expected.
-    _blank_lines: int
 
     def __init__(
-        self, state: ServerState, heads: HeadParser, handler: Handler, websocket: Handler
+        self, state: ServerState, parser: HeadParser, handler: Handler, websocket: Handler
     ) -> None:
+        # Attributes that every request looks at have no default in the class (see `Exchange`).
         self.state = state
         self.output = Output(state)
-        self.client = None
-        self._heads = heads
+        self.reader = Reader(parser, self)
         self.handler = handler
         self._websocket = websocket
-        self._buffer = bytearray()
-        self.since = state.now
-        # Attributes that every request looks at have no default in the class (see `Exchange`).
-        self.exchange = None
-        self.client_left = self.wants_end = self._deaf = False
-        self._behind_head = b""
-        self._eof_since = 0.0
-        self._blank_lines = 0
+        self.client = None
+        #: One of `phases.py`, and when it began, by the server's clock.
+        self.phase = IDLE
+        self.phase_since = state.now
+        #: The request that is answered now.
+        self.exchange: Exchange | None = None
+        #: The client is gone, or sends no more, and takes nothing either.
+        self.client_left = False
+        #: A thread that ends the running exchange has to wake the loop for it.
+        self.wants_end = False
+        #: The connection closes as soon as nothing is in flight: the server stops.
+        self.retired = False
+        #: The transport does not read: enough waits already.
+        self.reading_paused = False
+        #: The body that comes in, or would, had it not failed.
+        self.body: IncomingBody | None = None
+        #: The client has sent FIN.
+        self.input_end: InputEnd | None = None
 
-    # --------------------------------------------------------- the connection
+    # --------------------------------------------------------- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is open."""
@@ -80,7 +86,8 @@ class HttpProtocol(Identity):
         self.state.connections.add(self)
         self.identify()
         if self.is_anonymous:
-            self.client_left = self._deaf = True
+            self.client_left = True
+            self.phase = CLOSING
             transport.abort()
             return
         transport.set_write_buffer_limits(HIGH_WATER)
@@ -90,11 +97,12 @@ class HttpProtocol(Identity):
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""
-        self.client_left = self._deaf = True
+        self.client_left = True
+        self.phase = CLOSED
+        self.reader.stop()
         self.environ = None
         self.output.lost()
         self.state.connections.discard(self)
-        self._buffer.clear()
         exchange = self.exchange
         if exchange is not None:
             exchange.disconnected()
@@ -102,323 +110,47 @@ class HttpProtocol(Identity):
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""
-        self._eof_since = self.state.clock()
+        self.input_end = InputEnd(self.state.clock(), received=True)
         self.wants_end = True
         if self.exchange is not None and self.exchange.response_state >= DONE:
             self.settle(self.exchange)
-        self.go_on()
+        if self.phase == DISCARDING:
+            self.close(lingering=False)
+        self.resume()
         exchange = self.exchange
-        if exchange is not None and exchange.body.state > WHOLE:
+        if exchange is not None and self.phase == BODY:
             self.client_left = True
             exchange.input_ended()
-        more = exchange is not None or len(self._buffer) > 0
+        more = exchange is not None or len(self.reader.buffer) > 0
         return more and not self.output.tls
-
-    # --------------------------------------------------------- bytes in
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
         exchange = self.exchange
         if exchange is not None and exchange.response_state >= DONE:
             self.settle(exchange)
-            exchange = self.exchange
-        if exchange is None and not self._buffer and not self._deaf:
+        reader = self.reader
+        if self.phase == IDLE:
             if len(data) < SHORT:
-                head = self._heads.cached_heads.get(data)
-                if head is not None:
-                    self._begin(head, data)
+                request = reader.cached_heads.get(data)
+                if request is not None and not (request.length or reader.blank_lines):
+                    self.on_request(request, data)
                     return
-            end = data.find(b"\r\n\r\n") + 4
-            if end > 3 and data[0] > 32:
-                if end == len(data):
-                    self._open(data)
-                    return
-                self._behind_head = data[end:]
-                self._open(data[:end])
-                data, self._behind_head = self._behind_head, b""
-        elif exchange is not None and exchange.body.state == PARTIAL and not self._buffer:
-            data = self._feed(exchange, data)
-        if data and not self._deaf:
-            self._buffer += data
-            self.advance()
-
-    def advance(self) -> None:
-        """Go on with what is in the input buffer, as far as it goes."""
-        buffer = self._buffer
-        while buffer and not self._deaf:
+            reader.feed(data)
+            if reader.buffer:
+                self._note_phase()
+        elif self.phase < ANSWERING:
+            reader.feed(data)
+            self._note_phase()
+        elif self.phase == ANSWERING:
+            # A pipelined request: whoever ends this exchange has to say so (see `settle`).
+            reader.keep(data)
+            self.wants_end = True
             exchange = self.exchange
-            if exchange is None:
-                head = self._next_head()
-                if head is None:
-                    self._end_after_eof()
-                    return
-                self._open(head)
-                if self.exchange is None:
-                    return  # it was answered at once: `finished` has seen to what follows
-            elif exchange.body.state > WHOLE:
-                data = bytes(buffer)
-                buffer.clear()
-                buffer += self._feed(exchange, data)
-            else:
-                # A pipelined request: whoever ends this exchange has to say so (see settle).
-                self.wants_end = True
-                if exchange.response_state < DONE:
-                    if self._has_enough():
-                        self._pause_reading()
-                    return
+            if exchange is not None and exchange.response_state >= DONE:
                 self.settle(exchange)
-
-    def _has_enough(self) -> bool:
-        """Whether as many requests wait as may wait (S1)."""
-        waiting = self._buffer.count(b"\r\n\r\n")
-        return waiting >= self.state.config.limit_pipeline or len(self._buffer) > HIGH_WATER
-
-    def _next_head(self) -> bytes | None:
-        """The next whole head; None where it is not here, or can be none."""
-        buffer = self._buffer
-        if buffer[0] == 13 and not self._skip_blank_lines():
-            return None
-        end = buffer.find(b"\r\n\r\n", self._searched)
-        if end < 0:
-            if not self._head_since:
-                self._head_since = self.state.clock()
-            try:
-                self._heads.check_partial(buffer, self._searched)
-            except RequestError as error:
-                self._refuse(error, bytes(buffer[:80]))
-            self._searched = max(len(buffer) - 3, 0)
-            return None
-        self._searched = 0
-        self._head_since = 0.0
-        head = bytes(buffer[: end + 4])
-        del buffer[: end + 4]
-        return head
-
-    def _skip_blank_lines(self) -> bool:
-        """Take a few blank lines away; whether something follows them (RFC 9112 §2.2)."""
-        buffer = self._buffer
-        while buffer.startswith(b"\r\n"):
-            del buffer[:2]
-            self._blank_lines += 1
-            if self._blank_lines > BLANK_LINES:
-                self._refuse(RequestError("blank lines where a request line is expected"), b"")
-                return False
-        if not buffer:
-            self._head_since = 0.0  # the CR that began it was a blank line's
-        elif buffer == b"\r" and not self._head_since:
-            self._head_since = self.state.clock()
-        return len(buffer) > 0 and buffer != b"\r"
-
-    def _open(self, data: bytes) -> None:
-        """Begin the exchange whose head is `data`."""
-        heads = self._heads
-        try:
-            head = heads.parse(data)
-        except BridgeError as error:
-            self._refuse(heads.first_error(data) or error, data)
-        else:
-            self._begin(head, data)
-
-    def _begin(self, head: Request, data: bytes) -> None:
-        """Begin the exchange with `head`, which came as `data`."""
-        state, handler = self.state, self.handler
-        try:
-            if not head.fast:
-                if head.websocket:
-                    handler = self._websocket
-                if head.forwarded and self.trusted:
-                    self._resolve(head)
-            exchange = handler.open(self, head)
-            if state.limit_requests:
-                state.count(exchange)
-        except BridgeError as error:
-            self._refuse(self._heads.first_error(data) or error, data)
-            return
-        except Exception:
-            logger.exception("a request from %s found no handler", peer_name(self.client))
-            self._refuse(BridgeError("no handler"), data)
-            return
-        self.exchange = exchange
-        self._blank_lines = 0
-        if head.length:
-            self._open_body(exchange, head)
-        else:
-            exchange.start_app()
-
-    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
-        """Leave the transport to another protocol (RFC 9110 §7.8); the bytes that came for it."""
-        if self.exchange is not None:
-            self.state.active.discard(self.exchange)
-            self.exchange = None
-        self.environ = None
-        early = bytes(self._buffer)
-        self._buffer.clear()
-        self._deaf = True
-        self.state.connections.discard(self)
-        self._resume_reading()
-        self.output.transport.set_protocol(protocol)
-        if self._eof_since:
-            self.output.transport.close()
-        return early
-
-    # --------------------------------------------------------- the body
-
-    def _open_body(self, exchange: Exchange, head: Request) -> None:
-        limit = max_body_size(exchange)
-        data = self._behind_head
-        if len(data) == head.length and (not limit or len(data) <= limit):
-            self._behind_head = b""
-            exchange.expect_body(limit, data)
-            exchange.start_app()
-            return
-        exchange.expect_body(limit)
-        self._body_begins(self.state.clock())
-        if limit and head.length > limit:
-            self._body_left = head.length
-            error = RequestError(
-                f"{head.length} bytes of body, limit is {limit}; raise --limit-body-size to allow "
-                "more",
-                413,
-            )
-            self._report(error, head.shown.encode())
-            exchange.refuse(error)
-            return
-        if head.length == CHUNKED:
-            self._chunked = ChunkedBody(self.state.config.limit_header_size)
-        else:
-            self._body_left = head.length
-        if data:
-            self._behind_head = b""
-            self._behind_head = self._feed(exchange, data)
-        elif self._buffer:
-            data = bytes(self._buffer)
-            self._buffer.clear()
-            self._buffer += self._feed(exchange, data)
-            if self.exchange is None and self._buffer:
-                self._go_on_soon()  # it was answered at its last piece, when the buffer was empty
-        if not self._deaf and exchange.response_state < DONE:
-            exchange.start_app()
-
-    def _feed(self, exchange: Exchange, data: bytes) -> bytes:
-        """Give the exchange its part of `data`; the rest is returned."""
-        rest = b""
-        if self._chunked is not None:
-            try:
-                data, rest = self._chunked.feed(data)
-            except RequestError as error:
-                self._spoiled(exchange, error)
-                return b""
-            ended = self._chunked.complete
-        else:
-            if len(data) > self._body_left:
-                data, rest = data[: self._body_left], data[self._body_left :]
-            self._body_left -= len(data)
-            ended = not self._body_left
-        if data:
-            limit = exchange.body.limit
-            if limit and exchange.body.size + len(data) > limit:
-                self._spoiled(
-                    exchange,
-                    RequestError(
-                        f"read more than {limit} bytes of body; raise --limit-body-size to allow "
-                        "more",
-                        413,
-                    ),
-                )
-                return b""
-            if not exchange.feed(data) and not (ended or exchange.response_state >= DONE):
-                self._pause_reading()  # an app that reads, or its answer, ends the pause
-        if ended:
-            self._chunked = None
-            self._resume_reading()  # who does not read a whole body would never do so
-            # An app that has answered at this very piece has a `BodyDiscard` in its place.
-            (self.exchange or exchange).end_body()
-        return rest
-
-    def _spoiled(self, exchange: Exchange, error: RequestError) -> None:
-        """The body of a running exchange breaks a rule: it never becomes whole."""
-        if exchange.response_state == UNSENT:
-            self._report(error, exchange.head.shown.encode())
-        else:
-            logger.warning("cut %s after %d bytes: %s", self.name(), exchange.sent, error)
-        self._deaf = True
-        exchange.disable_keep_alive()
-        exchange.end_body(error)
-
-    def resume_body(self) -> None:
-        """The exchange has room for more body."""
-        self._resume_reading()
-
-    # --------------------------------------------------------- the end of an exchange
-
-    def finished(self, exchange: Exchange) -> None:
-        """The response of the running exchange has been written: go on after it."""
-        state = self.state
-        state.served += 1
-        if state.limit_requests:
-            state.active.discard(exchange)
-        if exchange is not self.exchange:
-            return
-        if not exchange.keep_alive_fast and (
-            not exchange.keep_alive or self._retired or exchange.body.state > WHOLE
-        ):
-            self._finish_unusual(exchange)
-            return
-        self.exchange = None
-        self.since = state.now
-        if self._buffer or self._eof_since:
-            self._go_on_soon()
-
-    def settle(self, exchange: Exchange) -> None:
-        """Go on after an exchange that a thread has ended; harmless where that was done."""
-        if exchange is self.exchange:
-            self.wants_end = self._eof_since > 0
-            self.finished(exchange)
-
-    def _go_on_soon(self) -> None:
-        # In a context of its own: this one can be that of the app that has just answered.
-        self.state.loop.call_soon(self.go_on, context=self.state.context)
-
-    def go_on(self) -> None:
-        """Take the next request from the buffer, where one waits."""
-        if self.exchange is None and not self._deaf:
-            self._resume_reading()
-            self.advance()
-            if not self._buffer:
-                self._end_after_eof()
-
-    def _end_after_eof(self) -> None:
-        """Close where everything that came whole before the client's FIN has been answered."""
-        if self._eof_since and self.exchange is None and not self._deaf:
-            self._close(lingering=False)
-
-    def _finish_unusual(self, exchange: Exchange) -> None:
-        more_waits = exchange.body.state <= WHOLE and exchange.keep_alive and self._buffer
-        if not exchange.keep_alive or self.output.closed or (self._retired and not more_waits):
-            self.exchange = None
-            self._close(lingering=exchange.body.state > WHOLE or bool(self._buffer))
-            return
-        if more_waits:  # a pipelined request is answered also if the server stops meanwhile
-            self.exchange = None
-            self.since = self.state.now
-            self._go_on_soon()
-            return
-        # Not all of the body was read: take it out of the way (W26).
-        self.exchange = BodyDiscard(self, exchange)
-        self.since = self.state.now
-        self._body_begins(self.state.clock())
-        self._resume_reading()
-        if self._buffer:
-            self.state.loop.call_soon(self.advance, context=self.state.context)
-
-    def body_discarded(self, complete: bool) -> None:
-        """The rest of an unread body is out of the way, or there is too much of it."""
-        self.exchange = None
-        self.since = self.state.now
-        if not complete:
-            self._close(lingering=True)
-        elif self._buffer or self._eof_since:
-            self._go_on_soon()
+            elif reader.holds_enough(self.state.config.limit_pipeline, HIGH_WATER):
+                self.pause_reading()
 
     def pause_writing(self) -> None:
         """asyncio: the write buffer is full."""
@@ -430,7 +162,161 @@ class HttpProtocol(Identity):
         if self.exchange is not None:
             self.exchange.on_writable()
 
-    # --------------------------------------------------------- the response
+    # --------------------------------------------------------- when reading goes on
+
+    def resume(self) -> None:
+        """Read on in what was kept, if nothing is being answered."""
+        if self.phase < ANSWERING and self.exchange is None:
+            self.resume_reading()
+            found = self.reader.resume()
+            self._note_phase()
+            if not found and self.input_end is not None and IDLE <= self.phase <= HEAD:
+                self.close(lingering=False)  # all that came whole before FIN has been answered
+
+    def _resume_soon(self) -> None:
+        # In a context of its own: this one can be that of the app that has just answered.
+        self.state.loop.call_soon(self.resume, context=self.state.context)
+
+    def _note_phase(self) -> None:
+        """See whether a part of a head has come, or is gone."""
+        if self.phase == IDLE:
+            if self.reader.buffer:
+                self.phase = HEAD
+                self.phase_since = self.state.clock()
+        elif self.phase == HEAD and not self.reader.buffer:
+            self.phase = IDLE  # the CR that began it was a blank line's
+
+    def _become_idle(self) -> None:
+        self.exchange = self.body = None
+        if self.phase < CLOSING:
+            self.phase = IDLE
+            self.phase_since = self.state.now
+            if self.reader.buffer or self.input_end is not None:
+                self._note_phase()
+                self._resume_soon()
+
+    def pause_reading(self) -> None:
+        """Have the client wait."""
+        if not self.reading_paused and not self.output.closed:
+            self.reading_paused = True
+            if self.body is not None:
+                self.body.pause(self.state.clock())
+            self.output.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the client send again; an exchange calls it when it has room for more of its body."""
+        if self.reading_paused and not self.output.closed:
+            self.reading_paused = False
+            if self.body is not None:
+                self.body.resume(self.state.clock())
+            self.state.context.copy().run(self.output.transport.resume_reading)
+
+    resume_body = resume_reading
+
+    # --------------------------------------------------------- the reader's side
+
+    def on_request(self, request: Request, head: bytes) -> None:
+        """Reader: a request came; begin its exchange."""
+        state, handler = self.state, self.handler
+        try:
+            if not request.fast:
+                if request.websocket:
+                    handler = self._websocket
+                if request.forwarded and self.trusted:
+                    self._resolve(request)
+            exchange = handler.open(self, request)
+            if state.limit_requests:
+                state.count(exchange)
+        except BridgeError as error:
+            self._refuse(error, head)
+            return
+        except Exception:
+            logger.exception("a request from %s found no handler", peer_name(self.client))
+            self._refuse(BridgeError("no handler"), head)
+            return
+        self.exchange = exchange
+        self.phase = ANSWERING
+        if request.length:
+            self._expect_body(exchange, request)
+        else:
+            exchange.start_app()
+
+    def _expect_body(self, exchange: Exchange, request: Request) -> None:
+        """Give the exchange what has come of its body, and have it answer."""
+        limit = max_body_size(exchange)
+        if not limit or request.length <= limit:
+            body = self.reader.take_body()
+            if body is not None:
+                exchange.expect_body(limit, body)
+                exchange.start_app()
+                return
+        exchange.expect_body(limit)
+        self.phase = BODY
+        self.body = IncomingBody(request, limit, self.state.clock())
+        if limit and request.length > limit:
+            error = RequestError(
+                f"{request.length} bytes of body, limit is {limit}; raise --limit-body-size to "
+                "allow more",
+                413,
+            )
+            self.state.refusals.note(self.client, error, request.shown.encode())
+            exchange.refuse(error)
+            return
+        self.reader.resume()
+        if (
+            self.exchange is exchange
+            and self.phase in (BODY, ANSWERING)
+            and exchange.response_state < DONE
+        ):
+            exchange.start_app()
+
+    def on_body(self, data: bytes, last: bool) -> None:
+        """Reader: a piece of the body came."""
+        exchange, body = self.exchange, self.body
+        if body is None:
+            return
+        try:
+            body.take(data)
+        except RequestError as error:
+            if self.phase == DISCARDING:
+                self.close(lingering=True)
+            else:
+                self.on_fault(error, b"")
+            return
+        if exchange is not None and data:
+            has_room = exchange.feed(data)
+            if not (has_room or last or exchange.response_state >= DONE):
+                self.pause_reading()  # an app that reads, or its answer, ends the pause
+        if last:
+            self.resume_reading()  # an app that does not read a whole body would never do so
+            if self.phase == DISCARDING:  # perhaps only now: it answered at this very piece
+                self._become_idle()
+            elif self.phase == BODY and self.exchange is not None:
+                self.phase = ANSWERING
+                self.body = None
+                self.exchange.end_body()
+
+    def on_fault(self, error: RequestError, begin: bytes) -> None:
+        """Reader: the bytes break a rule; or they come too slowly."""
+        exchange = self.exchange
+        if exchange is None:
+            if self.phase == DISCARDING and self.body is not None:
+                self.state.refusals.note(self.client, error, self.body.request.shown.encode())
+                self.close(lingering=True)
+            else:
+                self._refuse(error, begin)
+        else:  # the body never becomes whole
+            if exchange.response_state == UNSENT:
+                self.state.refusals.note(self.client, error, exchange.head.shown.encode())
+            else:
+                name = timeouts.response_name(self)
+                logger.warning("cut %s after %d bytes: %s", name, exchange.sent, error)
+            self.reader.stop()
+            self.phase = ANSWERING
+            exchange.disable_keep_alive()
+            exchange.end_body(error)
+
+    # --------------------------------------------------------- the exchange's side
 
     keeps_alive = response.keeps_alive
     fast_head = response.fast_head
@@ -440,58 +326,119 @@ class HttpProtocol(Identity):
         """The response to `request`, as bytes."""
         return response.Response(request, self.state)
 
-    # --------------------------------------------------------- refusals and closing
+    def finished(self, exchange: Exchange) -> None:
+        """The response of the running exchange has been written: go on after it."""
+        state = self.state
+        state.served += 1
+        if state.limit_requests:
+            state.active.discard(exchange)
+        if exchange is not self.exchange:
+            return
+        if not exchange.keep_alive_fast and (
+            not exchange.keep_alive or self.retired or self.phase == BODY
+        ):
+            self._finish_slow(exchange)
+            return
+        self.exchange = None
+        if self.phase == ANSWERING:
+            self.phase = IDLE
+            self.phase_since = state.now
+            if self.reader.buffer or self.input_end is not None:
+                self._note_phase()
+                self._resume_soon()
 
-    def _refuse(self, error: BridgeError, begin: bytes) -> None:
-        """Answer a request that has no exchange, and close (S6). `begin` is how it began."""
-        self._report(error, begin)
-        is_head = begin.startswith(b"HEAD ")
-        self.write(encode_error(error, self.state.default_lines, is_head=is_head))
-        self._close(lingering=True)
+    def _finish_slow(self, exchange: Exchange) -> None:
+        """Close, throw the rest of the body away, or go on."""
+        is_partial, more_waits = self.body is not None, len(self.reader.buffer) > 0
+        closes = not exchange.keep_alive or self.output.closed
+        if closes or (self.retired and (is_partial or not more_waits)):
+            self.exchange = None
+            self.close(lingering=is_partial or more_waits)
+        elif is_partial:
+            self.exchange = None
+            self.phase = DISCARDING
+            self.body = IncomingBody(exchange.head, DRAIN_LIMIT, self.state.clock())
+            self.resume_reading()
+            if more_waits:
+                self._resume_soon()
+        else:  # a pipelined request is answered, even if the server stops meanwhile
+            self._become_idle()
 
-    def _report(self, error: BridgeError, begin: bytes) -> None:
-        self.state.refusals.note(self.client, error, begin)
-
-    def _close(self, *, lingering: bool) -> None:
-        """Close when everything has been written; nothing more is read."""
-        self._deaf = True
-        self._buffer.clear()
-        if lingering:
-            self._resume_reading()
-        self.output.close(lingering=lingering and not self._eof_since)
+    def settle(self, exchange: Exchange) -> None:
+        """Go on after an exchange that a thread has ended; harmless if that was done."""
+        if exchange is self.exchange:
+            self.wants_end = self.input_end is not None
+            self.finished(exchange)
 
     def cut(self) -> None:
         """End the connection so that the client can tell that its response is not whole."""
         exchange, self.exchange = self.exchange, None
-        self._deaf = True
-        self._buffer.clear()
+        self.reader.stop()
         if exchange is not None:
             self.state.active.discard(exchange)
         if self.output.closed:
             return
+        self.phase = CLOSING
         if exchange is not None and _ends_with_connection(exchange):
             self.output.reset()
         else:
             self.output.break_off()
 
-    # --------------------------------------------------------- the server stops
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Leave the transport to another protocol (RFC 9110 §7.8); the bytes that came for it."""
+        if self.exchange is not None:
+            self.state.active.discard(self.exchange)
+            self.exchange = None
+        self.environ = None
+        self.phase = HANDED_OVER
+        early = self.reader.stop()
+        self.state.connections.discard(self)
+        self.resume_reading()
+        self.output.transport.set_protocol(protocol)
+        if self.input_end is not None:
+            self.output.transport.close()
+        return early
+
+    # --------------------------------------------------------- refusals and closing
+
+    def _refuse(self, error: BridgeError, begin: bytes) -> None:
+        """Answer a request that has no exchange, and close (S6). `begin` is how it began."""
+        self.state.refusals.note(self.client, error, begin)
+        is_head = begin.startswith(b"HEAD ")
+        self.write(encode_error(error, self.state.default_lines, is_head=is_head))
+        self.close(lingering=True)
+
+    def close(self, *, lingering: bool) -> None:
+        """Close when everything has been written; nothing more is read."""
+        self.reader.stop()
+        self.body = None
+        if self.phase < CLOSING:
+            self.phase = CLOSING
+        if lingering:
+            self.resume_reading()
+        self.output.close(lingering=lingering and self.input_end is None)
+
+    # --------------------------------------------------------- the server's side
+
+    def sweep(self, now: float) -> None:
+        """Enforce the time limits (S2); called once a second."""
+        timeouts.check(self, now)
 
     def retire(self, *, at_once: bool) -> None:
         """Close if idle; else after the response in flight, or at once."""
         exchange = self.exchange
-        self._retired = True
+        self.retired = True
         if at_once:
             self.output.abort()
-        elif exchange is None:
-            if not self.output.end_at and (self.state.late or not self._buffer):
-                self._close(lingering=False)
-        elif isinstance(exchange, BodyDiscard):
-            self.body_discarded(False)
-        else:
+        elif exchange is not None:
             self.wants_end = True
             exchange.keep_alive_fast = False  # so that its end is looked at
             if exchange.response_state >= DONE:
                 self.settle(exchange)
+        elif self.phase == DISCARDING:
+            self.close(lingering=True)
+        elif self.phase <= IDLE or (self.phase == HEAD and self.state.late):
+            self.close(lingering=False)
 
 
 def _ends_with_connection(exchange: Exchange) -> bool:
@@ -505,12 +452,12 @@ def connection_factory(
     websocket: Handler,
     kind: type[HttpProtocol] = HttpProtocol,
 ) -> Callable[[], HttpProtocol]:
-    """What makes the connections of one server; they share one parser of heads."""
+    """Give what makes the connections of one server; they share one parser of heads."""
     config = state.config
-    heads = HeadParser(
+    parser = HeadParser(
         config.limit_request_line,
         config.limit_header_size,
         config.limit_header_count,
         config.limit_header_field_size,
     )
-    return lambda: kind(state, heads, handler, websocket)
+    return lambda: kind(state, parser, handler, websocket)

@@ -11,10 +11,10 @@ import asyncio
 import socket
 from typing import Any
 
-from bridge.server.http1.timeouts import Deadlines
 from bridge.server.network.tls import tls_extension
 from bridge.server.request import Request
-from bridge.server.state import Place
+from bridge.server.state import Place, ServerState
+from bridge.server.transport.output import Output
 from bridge.types import Environ
 from bridge.wsgi.environ import add_client
 
@@ -33,9 +33,13 @@ def _address(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
     return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
 
 
-class Identity(Deadlines):
+class Identity(asyncio.Protocol):
     """What of a connection is about who is at its ends; `http.HttpProtocol` is the rest."""
 
+    state: ServerState
+    output: Output
+    client_left: bool
+    client: tuple[str, int] | None
     root_path: str
     server: tuple[str, int | None] | None
     scheme: str

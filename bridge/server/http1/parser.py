@@ -82,7 +82,7 @@ class HeadParser:
         self, line_limit: int, size_limit: int, count_limit: int, field_limit: int = 0
     ) -> None:
         self._line_limit = line_limit
-        self._size_limit = size_limit
+        self.size_limit = size_limit
         self._count_limit = count_limit
         self._field_limit = field_limit or size_limit
         #: A head of so few bytes keeps both limits of size.
@@ -208,7 +208,7 @@ class HeadParser:
     def _check_sizes(self, head: bytes, line: int, fields: int) -> None:
         if line > self._line_limit:
             raise self.line_too_long(line)
-        if fields > self._size_limit:
+        if fields > self.size_limit:
             raise self.head_too_long(fields)
         count = head.count(b"\r\n", line + 2) - 1
         if count > self._count_limit:  # before they are taken apart
@@ -274,7 +274,7 @@ class HeadParser:
                 if len(part) >= most:
                     raise self.line_too_long(len(part))
                 return
-        most = line_end + self._size_limit + len(_END)
+        most = line_end + self.size_limit + len(_END)
         start = max(line_end, since)
         if part[start] == 10:
             start += 1  # its CR stands before it
@@ -303,7 +303,7 @@ class HeadParser:
     def head_too_long(self, size: int) -> RequestError:
         """The error for a header section of `size` bytes or more."""
         return RequestError(
-            f"read {size} bytes of headers, limit is {self._size_limit}; "
+            f"read {size} bytes of headers, limit is {self.size_limit}; "
             "raise --limit-header-size to allow more",
             431,
         )

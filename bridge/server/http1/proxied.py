@@ -14,7 +14,8 @@ import asyncio
 
 from bridge.errors import RequestError
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.logs.refusals import PROXY_HEADER
+from bridge.server.http1.phases import CLOSING, IDLE, PROXY_HEADER
+from bridge.server.logs.refusals import PROXY_HEADER as REFUSED
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
 
 
@@ -46,35 +47,30 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is open."""
-        self._head_since = self.state.clock()
+        self.phase = PROXY_HEADER
+        self.phase_since = self.state.clock()
         super().connection_made(transport)
-        if not self.client_left and not self.state.proxies.allows(self.client, self.is_unix):
-            self.state.refusals.note(self.client, not_allowed(), what=PROXY_HEADER)
-            self._deaf = True
-            self.output.transport.abort()
+        if self.phase == PROXY_HEADER and not self.state.proxies.allows(self.client, self.is_unix):
+            self._cut(not_allowed(), b"")
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came; the header's first."""
-        if self.said is not None or self._deaf:
+        if self.phase != PROXY_HEADER:
             super().data_received(data)
             return
         try:
             self.said = said = self._header.feed(data)
         except RequestError as error:
-            self.state.refusals.note(self.client, error, data, PROXY_HEADER)
-            self.output.transport.abort()
+            self._cut(error, data)
             return
         if said is not None:
-            self._head_since = 0.0
+            self.phase = IDLE
+            self.phase_since = self.state.now
             self.identify()
             if said.rest:
                 super().data_received(said.rest)
 
-    def sweep(self, now: float) -> None:
-        """Enforce the time limits."""
-        limit = self.state.config.timeout_header
-        if self.said is not None:
-            super().sweep(now)
-        elif limit and now - self._head_since > limit:
-            self.state.refusals.note(self.client, "no PROXY header came", what=PROXY_HEADER)
-            self.output.transport.abort()
+    def _cut(self, error: RequestError, begin: bytes) -> None:
+        self.state.refusals.note(self.client, error, begin, REFUSED)
+        self.phase = CLOSING
+        self.output.transport.abort()

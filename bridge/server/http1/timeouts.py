@@ -1,183 +1,195 @@
-"""The time limits of a connection (S2): what the server looks at once a second.
+"""The time limits of a connection (S2): what the server checks once a second.
 
-Nothing is scheduled for each request. A connection notes when its present phase began, and a
-sweep over all connections compares.
+Nothing is scheduled for each request. A connection notes when its phase began, and once a second
+each is compared with the limits of its phase:
+
+    phase             limit                                 what happens
+    PROXY_HEADER      timeout_header                        the connection is cut
+    IDLE              timeout_keep_alive                    it is closed
+    HEAD              timeout_header                        408
+    BODY              timeout_body_idle, timeout_body       408; cut, if the response has begun
+    DISCARDING        the same                              it is closed
+    BODY, ANSWERING   HALF_CLOSE_GRACE after the client's   the app is told that the client has
+                      FIN, if it takes nothing either       left
+
+What a client takes too slowly, and a close that takes too long, is the `Output`'s to end.
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from bridge.errors import BridgeError, RequestError, peer_name
-from bridge.log import logger
+from bridge.errors import RequestError, peer_name
 from bridge.server.exchange import DONE, Exchange
-from bridge.server.request_body import PARTIAL, WHOLE
+from bridge.server.http1.incoming_body import IncomingBody
+from bridge.server.http1.phases import ANSWERING, BODY, DISCARDING, HEAD, IDLE, PROXY_HEADER
+from bridge.server.http1.reader import Reader
+from bridge.server.logs import refusals
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import FINISHED, GONE, unread_end
 
 #: Seconds after a half-close until the app is told that the client has left.
-HALF_CLOSE_GRACE = 2.0
+HALF_CLOSE_GRACE: Final = 2.0
 #: Seconds after which an idle connection gives back its second descriptor.
-_FORGET = 5.0
+_FORGET: Final = 5.0
 
 
-class Deadlines(asyncio.Protocol):
-    """What of a connection is about time; `http.HttpProtocol` is the rest."""
+class InputEnd:
+    """The client sends no more; but it may still read (half-close)."""
 
-    state: ServerState
-    client: tuple[str, int] | None
-    output: Output
-    exchange: Exchange | None
-    client_left: bool
-    #: When the connection became idle.
-    since: float
-    #: When the head that is coming in began.
-    _head_since = 0.0
-    #: When the body's pace was last judged, or the body began, and what of it had come by then.
-    _body_since = 0.0
-    _body_counted = 0
-    #: When something of the body came, as far as the sweep knows, and what had come by then.
-    _body_heard = 0.0
-    _body_seen = 0
-    #: When the client stopped sending, and what had been sent to it at the last look.
-    _eof_since: float
-    _eof_sent = 0
-    #: What came and was not looked at yet.
-    _buffer: bytearray
-    #: Nothing that comes in is looked at any more.
-    _deaf: bool
-    #: When it was seen to have stopped, behind bytes that are not read yet.
-    _unread_eof_since = 0.0
-    _reading_paused = False
-    _paused_since = 0.0
+    __slots__ = ("_sent", "received", "since")
 
-    def settle(self, exchange: Exchange) -> None:
-        """Go on after an exchange that is over."""
-        raise NotImplementedError
+    def __init__(self, now: float, *, received: bool) -> None:
+        #: When that was seen, or when it last took something of the response.
+        self.since = now
+        #: Its FIN was received, behind all that it had sent; else it is behind unread bytes.
+        self.received = received
+        self._sent = 0
 
-    def _refuse(self, error: BridgeError, begin: bytes) -> None:
-        raise NotImplementedError
-
-    def _spoiled(self, exchange: Exchange, error: RequestError) -> None:
-        raise NotImplementedError
-
-    def _close(self, *, lingering: bool) -> None:
-        raise NotImplementedError
-
-    # --------------------------------------------------------- reading pauses
-
-    def _pause_reading(self) -> None:
-        if not self._reading_paused and not self.output.closed:
-            self._reading_paused = True
-            self._paused_since = self.state.clock()
-            self.output.transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._reading_paused and not self.output.closed:
-            self._reading_paused = False
-            # The client could not send meanwhile: that is not its pace, nor its silence.
-            self._body_heard = self.state.clock()
-            self._body_since += self._body_heard - self._paused_since
-            self.state.context.copy().run(self.output.transport.resume_reading)
-
-    # --------------------------------------------------------- once a second
-
-    def name(self) -> str:
-        """Which response is written now, and to whom, for the log."""
-        exchange = self.exchange
-        if exchange is None:
-            return f"a response to {peer_name(self.client)}"
-        return f"the response to {exchange.head.shown} for {peer_name(self.client)}"
-
-    def sweep(self, now: float) -> None:
-        """Enforce the time limits (S2); called once a second."""
-        written = self.exchange and (id(self.exchange), self.exchange.sent)
-        too_slow = self.output.check_timeouts(now, written)
-        if too_slow:
-            logger.warning("cut %s: %s", self.name(), too_slow)
-        if self.output.end_at or self.output.transport.is_closing():
-            return
-        config = self.state.config
-        exchange = self.exchange
-        if exchange is None:
-            if self._head_since:
-                if config.timeout_header and now - self._head_since > config.timeout_header:
-                    self._refuse(
-                        RequestError(
-                            f"the request head was not whole after {config.timeout_header} s; "
-                            "raise --timeout-header to allow more",
-                            408,
-                        ),
-                        bytes(self._buffer[:80]),
-                    )
-            elif now - self.since > config.timeout_keep_alive:
-                self._close(lingering=False)
-            elif self.output.writer is not None and now - self.since > _FORGET:
-                self.output.release_writer()
-            return
-        if exchange.response_state >= DONE:
-            self.settle(exchange)
-            return
-        if self._reading_paused and not self._eof_since:
-            self._sweep_unread(exchange, now)
-        if self._eof_since or self._unread_eof_since:
-            self._sweep_half_closed(exchange, now)
-        if exchange.body.state == PARTIAL and not self._reading_paused:
-            self._sweep_body(exchange, now)
-
-    def _sweep_unread(self, exchange: Exchange, now: float) -> None:
-        """See whether the client has left behind what is not read.
-
-        One that has only stopped sending in the middle of a body may have sent all of it.
-        """
-        end = unread_end(self.output.transport)
-        if end == GONE or exchange.head.websocket:  # this much before the answer: RFC 6455 §4.1
-            self.output.abort()
-        elif end == FINISHED and exchange.body.state <= WHOLE and not self._unread_eof_since:
-            self._unread_eof_since = now
-
-    def _sweep_half_closed(self, exchange: Exchange, now: float) -> None:
-        """Tell the app that the client has left, unless it still takes what is sent.
+    def has_left(self, now: float, sent: int) -> bool:
+        """Whether the client takes nothing either; `sent`: bytes of the response so far.
 
         FIN alone does not tell a client that reads on from one that is gone; but one that is gone
         answers what is sent with RST, and then the connection is lost anyway.
         """
-        if exchange.sent != self._eof_sent:
-            self._eof_sent = exchange.sent
-            if self._eof_since:
-                self._eof_since = now
-            else:
-                self._unread_eof_since = now
-        elif (
-            now - (self._eof_since or self._unread_eof_since) > HALF_CLOSE_GRACE
-            and not self.client_left
-        ):
-            self.client_left = True
-            exchange.disconnected()
+        if sent != self._sent:
+            self._sent, self.since = sent, now
+            return False
+        return now - self.since > HALF_CLOSE_GRACE
 
-    def _sweep_body(self, exchange: Exchange, now: float) -> None:
-        config, size = self.state.config, exchange.body.size
-        if exchange.body.awaits_continue:
-            self._body_begins(now)  # it waits for us
-        if size != self._body_seen:
-            self._body_seen, self._body_heard = size, now
-        silent, idle = now - self._body_heard, config.timeout_body_idle
-        if idle and silent > idle:
-            why = f"nothing of the body came for {silent:.0f} s; raise --timeout-body-idle"
-            self._spoiled(exchange, RequestError(f"{why} to allow that", 408))
-            return
-        took, limit, came = now - self._body_since, config.timeout_body, size - self._body_counted
-        if not limit or took <= limit:
-            return
-        if came < config.limit_body_pace * (took - limit + 1):
-            why = f"read {came} bytes of body in {took:.0f} s; lower --limit-body-pace"
-            self._spoiled(exchange, RequestError(f"{why} to allow that", 408))
-        elif took > 2 * limit:
-            # Who has sent much does not earn a long silence with it.
-            self._body_since, self._body_counted = now, size
 
-    def _body_begins(self, now: float) -> None:
-        """A body is awaited from now on."""
-        self._body_since = self._body_heard = now
-        self._body_seen = self._body_counted = 0
+class Timed(Protocol):
+    """What is looked at of a connection, and done about it."""
+
+    state: ServerState
+    output: Output
+    reader: Reader
+    exchange: Exchange | None
+    body: IncomingBody | None
+    input_end: InputEnd | None
+    phase: int
+    phase_since: float
+    reading_paused: bool
+    client_left: bool
+    client: tuple[str, int] | None
+
+    def on_fault(self, error: RequestError, begin: bytes) -> None:
+        """Refuse what comes in."""
+
+    def close(self, *, lingering: bool) -> None:
+        """Close when everything has been written."""
+
+    def settle(self, exchange: Exchange) -> None:
+        """Go on after an exchange that a thread has ended."""
+
+
+def check(connection: Timed, now: float) -> None:
+    """Enforce the limits of time; `now` is in seconds of the server's clock."""
+    exchange = connection.exchange
+    written = exchange and (id(exchange), exchange.sent)
+    too_slow = connection.output.check_timeouts(now, written)
+    if too_slow:
+        logger.warning("cut %s: %s", response_name(connection), too_slow)
+    elif not connection.output.transport.is_closing():
+        check_phase = _CHECKS.get(connection.phase)
+        if check_phase is not None:
+            check_phase(connection, now)
+
+
+def response_name(connection: Timed) -> str:
+    """Which response is written now, and to which client, for the log."""
+    client, exchange = peer_name(connection.client), connection.exchange
+    if exchange is not None:
+        return f"the response to {exchange.head.shown} for {client}"
+    if connection.body is not None:
+        return f"the response to {connection.body.request.shown} for {client}"
+    return f"a response to {client}"
+
+
+# ------------------------------------------------------------- what each phase is checked for
+
+
+def _check_proxy_header(connection: Timed, now: float) -> None:
+    limit = connection.state.config.timeout_header
+    if limit and now - connection.phase_since > limit:
+        connection.state.refusals.note(
+            connection.client, "no PROXY header came", what=refusals.PROXY_HEADER
+        )
+        connection.output.transport.abort()
+
+
+def _check_idle(connection: Timed, now: float) -> None:
+    idle, output = now - connection.phase_since, connection.output
+    if idle > connection.state.config.timeout_keep_alive:
+        connection.close(lingering=False)
+    elif output.writer is not None and idle > _FORGET:
+        output.release_writer()
+
+
+def _check_head(connection: Timed, now: float) -> None:
+    limit = connection.state.config.timeout_header
+    if limit and now - connection.phase_since > limit:
+        error = RequestError(
+            f"the request head was not whole after {limit} s; raise --timeout-header to allow more",
+            408,
+        )
+        connection.on_fault(error, bytes(connection.reader.buffer[:80]))
+
+
+def _check_body(connection: Timed, now: float) -> None:
+    exchange = connection.exchange
+    if exchange is not None and _is_over(connection, exchange, now):
+        return
+    body = connection.body
+    if body is None or connection.reading_paused:
+        return
+    if exchange is not None and exchange.body.awaits_continue:
+        body.begin(now)  # the client waits for our 100 Continue
+    error = body.check(now, connection.state.config)
+    if error is not None:
+        connection.on_fault(error, b"")
+
+
+def _check_answer(connection: Timed, now: float) -> None:
+    exchange = connection.exchange
+    if exchange is not None:
+        _is_over(connection, exchange, now)
+
+
+def _is_over(connection: Timed, exchange: Exchange, now: float) -> bool:
+    """Whether the exchange has ended in its thread; if not, see whether its client has left."""
+    if exchange.response_state >= DONE:
+        connection.settle(exchange)
+        return True
+    end = connection.input_end
+    if connection.reading_paused and (end is None or not end.received):
+        end = _unread_end(connection, exchange, now)
+    if end is not None and end.has_left(now, exchange.sent) and not connection.client_left:
+        connection.client_left = True
+        exchange.disconnected()
+    return False
+
+
+def _unread_end(connection: Timed, exchange: Exchange, now: float) -> InputEnd | None:
+    """See whether the client has left behind what is not read.
+
+    One that has only stopped sending in the middle of a body may have sent all of it.
+    """
+    end = unread_end(connection.output.transport)
+    if end == GONE or exchange.head.websocket:  # this much before the answer: RFC 6455 §4.1
+        connection.output.abort()
+    elif end == FINISHED and connection.phase == ANSWERING and connection.input_end is None:
+        connection.input_end = InputEnd(now, received=False)
+    return connection.input_end
+
+
+_CHECKS: Final[dict[int, Callable[[Timed, float], None]]] = {
+    PROXY_HEADER: _check_proxy_header,
+    IDLE: _check_idle,
+    HEAD: _check_head,
+    BODY: _check_body,
+    DISCARDING: _check_body,
+    ANSWERING: _check_answer,
+}

@@ -20,7 +20,6 @@ from bridge.log import logger
 from bridge.server.apps.asgi.exchange import AsgiExchange
 from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.http1.discard import BodyDiscard
 from bridge.server.state import ServerState, Swept
 from bridge.types import ASGIApp
 
@@ -173,7 +172,7 @@ class Draining:
             if not isinstance(connection, HttpProtocol):
                 sockets += 1
                 in_flight.add(getattr(connection, "task", None))
-            elif _is_answering(connection):
+            elif connection.exchange is not None:
                 requests += 1
                 if isinstance(connection.exchange, AsgiExchange):
                     in_flight.add(connection.exchange.task)
@@ -202,11 +201,6 @@ class Draining:
             "stopping: %s %s still busy (at most %g s%s)",
             *(_words(busy), _be(busy, "is", "are"), round(seconds, 1), remedy),
         )
-
-
-def _is_answering(connection: HttpProtocol) -> bool:
-    exchange = connection.exchange
-    return exchange is not None and not isinstance(exchange, BodyDiscard)
 
 
 def _words(busy: dict[str, int]) -> str:

@@ -73,7 +73,7 @@ def _sweep_later(server: Served, connection: HttpProtocol) -> None:
     """Have the server look at the connection as it does some seconds after its last request."""
 
     def busy() -> bool:
-        connection.sweep(connection.since + 10)
+        connection.sweep(connection.phase_since + 10)
         return connection.exchange is not None or connection.output.writer is not None
 
     while server.call(busy):
