@@ -25,9 +25,10 @@ from bridge.loops.wait_queue import WaitQueue
 from bridge.server.request import Request
 from bridge.server.request_body import EMPTY_BODY, PARTIAL, WHOLE, RequestBody
 from bridge.server.state import FINISHING as FINISHING
-from bridge.server.state import Place, ServerState
+from bridge.server.state import ServerState
+from bridge.server.transport.identity import Identity
 from bridge.server.transport.output import Output
-from bridge.types import Environ, RawHeaders
+from bridge.types import RawHeaders
 
 # How far a response has come (`Exchange.response_state`); from DONE on the exchange is over.
 UNSENT: Final = 0
@@ -49,21 +50,15 @@ class Connection(Protocol):
     #: A thread that ends the running exchange has to wake the loop for it.
     wants_end: bool
 
-    # Where the request came in, for scopes and environs.
-    client: tuple[str, int] | None
-    place: Place
-    scheme: str
-    server: tuple[str, int | None] | None
-    root_path: str
-    #: ASGI's ``tls`` extension.
-    tls: dict[str, Any] | None
-    #: Scopes of its requests need more than most.
-    needs_full_scope: bool
-    #: What the environs of its requests have in common; None until there is one, and at the end.
-    environ: Environ | None
+    #: Who is at both ends.
+    identity: Identity
 
-    def make_environ(self) -> Environ:
-        """Make `environ`."""
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The address of the client, for the log; None for one on a Unix socket."""
+
+    def is_disconnected(self) -> bool:
+        """``bridge.disconnected``: whether the client is gone (W10)."""
 
     def send_whole(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
         """Write a whole response, and end its exchange."""

@@ -25,7 +25,7 @@ from bridge.server.apps.loading import load
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
 from bridge.server.http1.connection import HttpProtocol, connection_factory
-from bridge.server.http1.proxied import AnnouncedHttpProtocol, ProxiedHttpProtocol
+from bridge.server.http1.proxied import ProxiedHttpProtocol
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.listening import Listening
@@ -246,7 +246,7 @@ class Server:
         websocket = WebSockets(app, state, state_of_app)
         kind: type[HttpProtocol] = HttpProtocol
         if self.config.proxy_protocol:
-            kind = ProxiedHttpProtocol if self._tls is None else AnnouncedHttpProtocol
+            kind = ProxiedHttpProtocol if self._tls is None else HttpProtocol
         return connection_factory(state, handler, websocket, kind)
 
     def _sweep(self) -> None:

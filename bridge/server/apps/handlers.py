@@ -104,7 +104,9 @@ class DispatchHandler:
 
     def handler_for(self, connection: Connection, head: Request) -> Handler:
         """The child's handler, or the one that answers 404."""
-        path = strip_prefix(strip_prefix(head.line.path, connection.root_path)[1], self.prefix)[1]
+        path = strip_prefix(
+            strip_prefix(head.line.path, connection.identity.root_path)[1], self.prefix
+        )[1]
         if self._path_only:
             route = self.dispatcher.match(path)
         else:

@@ -28,19 +28,20 @@ def http_scope(
 
 def base_scope(connection: Connection, prefix: str) -> Scope:
     """What the scopes of all requests to one place have in common, with room for the rest."""
+    identity = connection.identity
     base: Scope = {
         "type": "http",
         "asgi": None,
         "http_version": "1.1",
         "method": None,
-        "scheme": connection.scheme,
+        "scheme": identity.place.scheme,
         "path": None,
         "raw_path": None,
         "query_string": None,
-        "root_path": connection.root_path + prefix,
+        "root_path": identity.root_path + prefix,
         "headers": None,
         "client": None,
-        "server": connection.server,
+        "server": identity.place.server,
         "state": None,
         "extensions": None,
     }
@@ -63,10 +64,11 @@ def complete_scope(
     """Add what is this request's own: an app may change all of its scope, so nothing is shared."""
     scope["asgi"] = HTTP_VERSION.copy()
     scope["headers"] = request.headers.copy()
-    scope["client"] = connection.client
+    identity = connection.identity
+    scope["client"] = identity.client
     scope["state"] = state.copy()
     scope["extensions"] = {"http.response.early_hint": {}, "http.response.trailers": {}}
-    if connection.needs_full_scope or not request.fast:
+    if identity.needs_full_scope or not request.fast:
         _complete_slow(scope, connection, request)
 
 
@@ -74,11 +76,12 @@ def _complete_slow(scope: Scope, connection: Connection, request: Request) -> No
     """Add what hardly any request needs."""
     if connection.state.config.pathsend:
         scope["extensions"]["http.response.pathsend"] = {}
-    if connection.tls is not None:
-        tls = scope["extensions"]["tls"] = connection.tls.copy()
+    identity = connection.identity
+    if identity.tls is not None:
+        tls = scope["extensions"]["tls"] = identity.tls.copy()
         tls["client_cert_chain"] = tls["client_cert_chain"].copy()
-    if connection.root_path:
-        _add_root_path(scope, connection.root_path)
+    if identity.root_path:
+        _add_root_path(scope, identity.root_path)
     if not request.http11:
         scope["http_version"] = "1.0"
     if request.resolved is not None:

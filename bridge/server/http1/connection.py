@@ -22,7 +22,6 @@ from bridge.limits import HIGH_WATER
 from bridge.log import logger
 from bridge.server.exchange import DONE, UNSENT, Exchange, Handler, max_body_size
 from bridge.server.http1 import response, timeouts
-from bridge.server.http1.identity import Identity
 from bridge.server.http1.incoming_body import IncomingBody
 from bridge.server.http1.parser import SHORT, HeadParser
 from bridge.server.http1.phases import (
@@ -37,16 +36,22 @@ from bridge.server.http1.phases import (
 )
 from bridge.server.http1.reader import Reader
 from bridge.server.http1.timeouts import InputEnd
+from bridge.server.proxy.proxy_protocol import Proxied
 from bridge.server.request import Request
 from bridge.server.state import DRAIN_LIMIT, ServerState
+from bridge.server.transport.identity import Identity
 from bridge.server.transport.output import Output
 
 
-class HttpProtocol(Identity):
+class HttpProtocol(asyncio.Protocol):
     """One HTTP/1.1 connection."""
 
     #: The transport's own method: one look-up, for it is called on every request.
     write: Callable[[bytes], None]
+    #: Who is at both ends.
+    identity: Identity
+    #: What a PROXY header before the connection's first byte has said.
+    proxy_header: Proxied | None = None
 
     def __init__(
         self, state: ServerState, parser: HeadParser, handler: Handler, websocket: Handler
@@ -57,7 +62,6 @@ class HttpProtocol(Identity):
         self.reader = Reader(parser, self)
         self.handler = handler
         self._websocket = websocket
-        self.client = None
         #: One of `phases.py`, and when it began, by the server's clock.
         self.phase = IDLE
         self.phase_since = state.now
@@ -76,6 +80,15 @@ class HttpProtocol(Identity):
         #: The client has sent FIN.
         self.input_end: InputEnd | None = None
 
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The address of the client; None for one on a Unix socket."""
+        return self.identity.client
+
+    def is_disconnected(self) -> bool:
+        """``bridge.disconnected``: whether the client is gone (W10)."""
+        return self.client_left
+
     # --------------------------------------------------------- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,12 +97,14 @@ class HttpProtocol(Identity):
         self.output.open(transport)
         self.write = transport.write
         self.state.connections.add(self)
-        self.identify()
-        if self.is_anonymous:
+        self.identity = Identity(transport, self.state)
+        if self.identity.is_anonymous:
             self.client_left = True
             self.phase = CLOSING
             transport.abort()
             return
+        if self.proxy_header is not None:
+            self.identity.set_addresses(self.proxy_header.client, self.proxy_header.server)
         transport.set_write_buffer_limits(HIGH_WATER)
         limit = self.state.config.limit_connections
         if limit and len(self.state.connections) > limit:
@@ -100,7 +115,7 @@ class HttpProtocol(Identity):
         self.client_left = True
         self.phase = CLOSED
         self.reader.stop()
-        self.environ = None
+        self.identity.environ = None
         self.output.lost()
         self.state.connections.discard(self)
         exchange = self.exchange
@@ -222,8 +237,8 @@ class HttpProtocol(Identity):
             if not request.fast:
                 if request.websocket:
                     handler = self._websocket
-                if request.forwarded and self.trusted:
-                    self._resolve(request)
+                if request.forwarded and self.identity.trusted:
+                    self.identity.resolve(request)
             exchange = handler.open(self, request)
             if state.limit_requests:
                 state.count(exchange)
@@ -389,7 +404,7 @@ class HttpProtocol(Identity):
         if self.exchange is not None:
             self.state.active.discard(self.exchange)
             self.exchange = None
-        self.environ = None
+        self.identity.environ = None
         self.phase = HANDED_OVER
         early = self.reader.stop()
         self.state.connections.discard(self)

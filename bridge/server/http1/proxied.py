@@ -11,38 +11,20 @@ header timeout, ends the connection without an answer, as the PROXY protocol wan
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from bridge.errors import RequestError
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.http1.phases import CLOSING, IDLE, PROXY_HEADER
 from bridge.server.logs.refusals import PROXY_HEADER as REFUSED
-from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
+from bridge.server.proxy.proxy_protocol import ProxyHeader, not_allowed
 
 
-class AnnouncedHttpProtocol(HttpProtocol):
-    """An `HttpProtocol` of which a proxy has said between whom it is."""
+class ProxiedHttpProtocol(HttpProtocol):
+    """An `HttpProtocol` whose first bytes say from which client the rest comes."""
 
-    #: What the header said; None while it is not whole.
-    said: Proxied | None = None
-
-    def identify(self) -> None:
-        """Who is at both ends, as the proxy has it."""
-        super().identify()
-        said = self.said
-        if said is None:
-            return
-        if said.client is not None or said.server is not None:
-            self.client, self.server = said.client, said.server
-            self.settle_identity()
-        # The proxy is not who sends what follows: a client that it does not name is nobody.
-        self.trusted = self.state.forwarded.allows(said.client, False)
-
-
-class ProxiedHttpProtocol(AnnouncedHttpProtocol):
-    """An `HttpProtocol` whose first bytes say from whom the rest comes."""
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._header = ProxyHeader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -50,7 +32,10 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
         self.phase = PROXY_HEADER
         self.phase_since = self.state.clock()
         super().connection_made(transport)
-        if self.phase == PROXY_HEADER and not self.state.proxies.allows(self.client, self.is_unix):
+        identity = self.identity
+        if self.phase == PROXY_HEADER and not self.state.proxies.allows(
+            identity.client, identity.is_unix
+        ):
             self._cut(not_allowed(), b"")
 
     def data_received(self, data: bytes) -> None:
@@ -59,16 +44,16 @@ class ProxiedHttpProtocol(AnnouncedHttpProtocol):
             super().data_received(data)
             return
         try:
-            self.said = said = self._header.feed(data)
+            header = self._header.feed(data)
         except RequestError as error:
             self._cut(error, data)
             return
-        if said is not None:
+        if header is not None:
             self.phase = IDLE
             self.phase_since = self.state.now
-            self.identify()
-            if said.rest:
-                super().data_received(said.rest)
+            self.identity.set_addresses(header.client, header.server)
+            if header.rest:
+                super().data_received(header.rest)
 
     def _cut(self, error: RequestError, begin: bytes) -> None:
         self.state.refusals.note(self.client, error, begin, REFUSED)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from bridge.errors import RequestError, peer_name
+from bridge.log import logger
 from bridge.server.exchange import DONE, Exchange
 from bridge.server.http1.incoming_body import IncomingBody
 from bridge.server.http1.phases import ANSWERING, BODY, DISCARDING, HEAD, IDLE, PROXY_HEADER
@@ -73,7 +74,10 @@ class Timed(Protocol):
     phase_since: float
     reading_paused: bool
     client_left: bool
-    client: tuple[str, int] | None
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The address of the client."""
 
     def on_fault(self, error: RequestError, begin: bytes) -> None:
         """Refuse what comes in."""

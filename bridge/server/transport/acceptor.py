@@ -45,14 +45,14 @@ _LOOK: Final = 80
 class AfterProxyHeader(Protocol):
     """A protocol that wants to know what the PROXY header before its first byte said."""
 
-    said: Proxied | None
+    proxy_header: Proxied | None
 
 
 class TlsListener:
     """Accepts at `sock`, and begins TLS on each connection.
 
-    `make` gives the protocol of a new connection. If that is an `AfterProxyHeader`, a PROXY header
-    comes first.
+    `make` gives the protocol of a new connection. If the settings say so, a PROXY header comes
+    first, and an `AfterProxyHeader` is told of it.
     """
 
     def __init__(
@@ -119,9 +119,9 @@ class TlsListener:
         try:
             protocol = self._make()
             async with asyncio.timeout(self._timeout):
-                if isinstance(protocol, AfterProxyHeader):
+                if self._state.config.proxy_protocol and isinstance(protocol, AfterProxyHeader):
                     what = PROXY_HEADER
-                    protocol.said = await self._header(sock, client)
+                    protocol.proxy_header = await self._header(sock, client)
                     what = HANDSHAKE
                 begin = await self._first_bytes(sock)
             if begin[:1] == bytes([_RECORD]):

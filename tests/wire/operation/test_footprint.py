@@ -52,7 +52,7 @@ def test_connections_share_what_their_requests_have_in_common(app: Any) -> None:
         first, second = server.server.state.connections
         assert isinstance(first, HttpProtocol)
         assert isinstance(second, HttpProtocol)
-        assert first.place is second.place
+        assert first.identity.place is second.identity.place
         assert answers == {repr(first.client).encode(), repr(second.client).encode()}
 
 

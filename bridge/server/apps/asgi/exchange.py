@@ -66,7 +66,7 @@ class AsgiHandler:
 
     def new_scope(self, connection: Connection, request: Request) -> Scope:
         """A scope that is still to be completed; kept in `templates` if it may come again."""
-        place = connection.place
+        place = connection.identity.place
         base = self._bases.get(place)
         if base is None:
             base = base_scope(connection, self.prefix)
@@ -101,7 +101,7 @@ class AsgiExchange(Exchange):
         """Call the app, in a task that often ends within this very call."""
         connection, handler, head = self.connection, self.handler, self.head
         known = handler.templates.get(head)
-        if known is not None and known[0] is connection.place:
+        if known is not None and known[0] is connection.identity.place:
             scope = known[1].copy()
         else:
             scope = handler.new_scope(connection, head)

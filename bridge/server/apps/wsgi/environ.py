@@ -21,10 +21,12 @@ def place_environ(base: Environ, connection: Connection, prefix: str) -> Environ
     `base` is the handler's own, `prefix` where its app is mounted.
     """
     environ = with_room(base, "wsgi.early_hints")
-    environ["wsgi.url_scheme"] = connection.scheme
-    environ["SCRIPT_NAME"] = split_path("/", None, connection.root_path + prefix)[0]
-    if connection.server is not None and connection.server[1] is not None:
-        name_port = server_name_port(connection.server, None, connection.scheme)
+    identity = connection.identity
+    scheme, server = identity.place.scheme, identity.place.server
+    environ["wsgi.url_scheme"] = scheme
+    environ["SCRIPT_NAME"] = split_path("/", None, connection.identity.root_path + prefix)[0]
+    if server is not None and server[1] is not None:
+        name_port = server_name_port(server, None, scheme)
         environ["SERVER_NAME"], environ["SERVER_PORT"] = name_port
     return environ
 
@@ -36,9 +38,9 @@ def fill_environ(base: Environ, connection: Connection, request: Request, prefix
     environ["RAW_URI"] = environ["REQUEST_URI"] = line.native_target
     environ["QUERY_STRING"] = line.native_query
     environ["PATH_INFO"] = path = line.native_path
-    if connection.root_path or prefix or path == "*":
+    if connection.identity.root_path or prefix or path == "*":
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = split_native_path(
-            path, connection.root_path, prefix
+            path, connection.identity.root_path, prefix
         )
     add_headers(environ, request.headers)
     take_coding(environ)

@@ -89,7 +89,7 @@ class WsgiHandler:
 
         Raises `RequestError` for fields that no environ can hold.
         """
-        place = connection.place
+        place = connection.identity.place
         base = self._places.get(place)
         if base is None:
             base = place_environ(self._base, connection, self.prefix)
@@ -217,12 +217,13 @@ def hint_fields(headers: TextHeaders) -> list[Field]:
 def _environ(exchange: WsgiExchange, sink: HintingSink) -> Environ:
     """The request's environ. Raises `RequestError`."""
     connection, head, handler = exchange.connection, exchange.head, exchange.handler
+    identity = connection.identity
     known = handler.templates.get(head)
-    if known is not None and known[0] is connection.place:
+    if known is not None and known[0] is identity.place:
         template = known[1]
     else:
         template = handler.new_template(connection, head)
-    environ = template | (connection.environ or connection.make_environ())
+    environ = template | (identity.environ or identity.make_environ(connection.is_disconnected))
     scope = environ["asgi.scope"] = LazyScope(SEED)
     scope.exchange = exchange
     environ["wsgi.early_hints"] = sink.early_hints
