@@ -93,10 +93,10 @@ class AppInstance:
             raise LifespanFailed("the app has been shut down; this process is ending")
 
     def _when_started(self, call: Callable[[], None]) -> None:
-        if self._starting is None:
+        if self._starting is None and self._closing is None:
             self.thread.on_exit(self, self._close)
             self._starting = self.loop.create_task(self._start_up())
-        if self._starting.done():
+        if self._starting is None or self._starting.done():
             call()
         else:
             self._starting.add_done_callback(lambda _: call())
@@ -209,6 +209,8 @@ class AppInstance:
         tasks: set[asyncio.Task[None]] = set(self.tasks)
         if self._starting is not None:
             tasks.add(self._starting)
+        if not tasks:
+            return
         _, late = await asyncio.wait(tasks, timeout=self.settings.shutdown_timeout)
         for task in late:
             task.cancel()

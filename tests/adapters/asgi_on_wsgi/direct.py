@@ -44,6 +44,66 @@ def environ(method: str = "GET", path: str = "/", body: bytes = b"", **more: Any
     return {key: value for key, value in made.items() if value is not None}
 
 
+TYPE = (b"content-type", b"text/plain")
+START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [TYPE]}
+BARE: dict[str, Any] = {"type": "http.response.start", "status": 200}
+END: dict[str, Any] = {"type": "http.response.body"}
+
+
+def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": [TYPE, *headers]}
+
+
+def body(data: bytes = b"", more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def sending(*messages: Any) -> Any:
+    """An app that sends `messages`, and raises those that are exceptions."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            if isinstance(message, BaseException):
+                raise message
+            await send(message)
+
+    return app
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await send(START)
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class WithLifespan:
+    """An app that notes its life and tells its state."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.life: list[str] = []
+        self.fails = fails
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self.live(scope, receive, send)
+            return
+        self.life.append("request")
+        scope["state"]["mine"] = True
+        await send(START)
+        await send({"type": "http.response.body", "body": repr(scope["state"]).encode()})
+
+    async def live(self, scope: Any, receive: Any, send: Any) -> None:
+        for phase in ("startup", "shutdown"):
+            assert (await receive())["type"] == f"lifespan.{phase}"
+            self.life.append(phase)
+            if phase == self.fails:
+                await send({"type": f"lifespan.{phase}.failed", "message": "no database"})
+                return
+            scope["state"]["db"] = "open"
+            await send({"type": f"lifespan.{phase}.complete"})
+
+
 @dataclass
 class Answer:
     """What came of a call: the last head told, the chunks, and what was raised."""
@@ -137,4 +197,21 @@ def serve(app: Any, made: dict[str, Any] | None = None, **settings: Any) -> Answ
         assert adapter.close(LIMIT)
 
 
-__all__ = ["LIMIT", "Answer", "FileWrapper", "StopEarly", "call", "environ", "in_time", "serve"]
+__all__ = [
+    "BARE",
+    "END",
+    "LIMIT",
+    "START",
+    "Answer",
+    "FileWrapper",
+    "StopEarly",
+    "WithLifespan",
+    "body",
+    "call",
+    "environ",
+    "hello",
+    "in_time",
+    "sending",
+    "serve",
+    "start",
+]

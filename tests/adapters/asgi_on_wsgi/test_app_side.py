@@ -1,4 +1,4 @@
-"""Responses: every legal order, every illegal one, and what the host hears of them."""
+"""Responses as the app sends them: every legal order, and every illegal one."""
 
 from __future__ import annotations
 
@@ -11,44 +11,34 @@ from typing import Any
 
 import pytest
 
+from bridge.adapters.asgi_on_wsgi.app_side import AppSide
+from bridge.adapters.asgi_on_wsgi.instance import AppInstance
+from bridge.adapters.asgi_on_wsgi.request_body import RequestBody
+from bridge.adapters.asgi_on_wsgi.response_queue import GONE, ResponseQueue
+from bridge.adapters.asgi_on_wsgi.response_queue import WAITING as HOST_WAITING
+from bridge.adapters.asgi_on_wsgi.settings import make_settings
+from bridge.asgi.scope import body_length
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.errors import AppError, ClientDisconnected, IllegalMessage
-from bridge.loops.thread import LoopThread
+from bridge.errors import (
+    AppError,
+    ClientDisconnected,
+    IllegalMessage,
+)
 from bridge.loops.waiters import ThreadWaiter
 from tests.adapters.asgi_on_wsgi.direct import (
+    BARE,
+    END,
     LIMIT,
+    START,
     FileWrapper,
     StopEarly,
+    body,
     call,
     environ,
-    in_time,
+    sending,
     serve,
+    start,
 )
-
-TYPE = (b"content-type", b"text/plain")
-START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [TYPE]}
-BARE: dict[str, Any] = {"type": "http.response.start", "status": 200}
-END: dict[str, Any] = {"type": "http.response.body"}
-
-
-def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": status, "headers": [TYPE, *headers]}
-
-
-def body(data: bytes = b"", more: bool = False) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": data, "more_body": more}
-
-
-def sending(*messages: Any) -> Any:
-    """An app that sends `messages`, and raises those that are exceptions."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for message in messages:
-            if isinstance(message, BaseException):
-                raise message
-            await send(message)
-
-    return app
 
 
 class TestLegal:
@@ -98,48 +88,6 @@ class TestLegal:
     def test_status_line(self, code: int, line: str) -> None:
         """A20: the status line has the standard reason, or one at all."""
         assert serve(sending(start(code), END)).status.lower() == line.lower()
-
-    def test_chunks_leave_when_they_are_produced(self) -> None:
-        """A20: the host has a chunk before the app makes the next one."""
-        taken = [asyncio.Event() for _ in range(3)]
-        loops: list[asyncio.AbstractEventLoop] = []
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            loops.append(asyncio.get_running_loop())
-            await send(START)
-            for event in taken:
-                await send(body(b"x", True))
-                await event.wait()
-            await send(END)
-
-        waiting = iter(taken)
-
-        def on_chunk(chunk: bytes) -> None:
-            if chunk:
-                loops[0].call_soon_threadsafe(next(waiting).set)
-
-        assert serve(app, on_chunk=on_chunk).body == b"xxx"
-
-    def test_head_leaves_before_the_body_is_there(self) -> None:
-        """A20: an app that starts and then takes its time does not keep the head to itself."""
-        seen = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.1)  # so that the host's thread waits in longer steps already
-            await send(START)
-            assert await asyncio.to_thread(seen.wait, LIMIT)
-            await send(body(b"late"))
-
-        adapter = AsgiToWsgi(app, lifespan="off")
-        got: list[bytes] = []
-
-        def host() -> None:
-            for chunk in adapter(environ(), lambda *head: seen.set() or got.append):
-                got.append(chunk)
-
-        in_time(host)
-        assert got == [b"", b"late"]
-        assert adapter.close()
 
 
 class TestBackPressure:
@@ -217,54 +165,6 @@ class TestBackPressure:
             threading.Event().wait(0.03)
 
         assert serve(app, on_chunk=slow).body.endswith(b"xend")
-
-
-class TestWakeUps:
-    @pytest.fixture
-    def wakes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        counted: list[int] = []
-        wake = ThreadWaiter.wake
-        monkeypatch.setattr(ThreadWaiter, "wake", lambda self: (counted.append(1), wake(self))[1])
-        return counted
-
-    def test_at_most_one_for_a_simple_response(self, wakes: list[int]) -> None:
-        """A34: start and body together wake the host's thread once, where it sleeps already."""
-        adapter = AsgiToWsgi(sending(START, body(b"x")), lifespan="off")
-        call(adapter)
-        wakes.clear()
-        for _ in range(10):
-            assert call(adapter).body == b"x"
-        assert len(wakes) <= 10
-        adapter.close()
-
-    def test_none_where_the_response_is_there(
-        self, wakes: list[int], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A34: where the loop was quicker than the host's thread, nobody sleeps or is woken."""
-        adapter = AsgiToWsgi(sending(START, body(b"x")), lifespan="off")
-        call(adapter)
-        submit = LoopThread.submit
-
-        def submit_and_see(self: LoopThread, job: Any) -> None:
-            done = threading.Event()
-            submit(self, lambda: (job(), self.loop.call_soon(done.set)))
-            assert done.wait(LIMIT)
-
-        monkeypatch.setattr(LoopThread, "submit", submit_and_see)
-        wakes.clear()
-        assert call(adapter).body == b"x"
-        assert not wakes
-        monkeypatch.undo()
-        adapter.close()
-
-    def test_at_most_one_for_a_chunk(self, wakes: list[int]) -> None:
-        """A34: a streamed chunk wakes the host's thread at most once."""
-        adapter = AsgiToWsgi(sending(START, *[body(b"x" * 40000, True)] * 20, END), lifespan="off")
-        call(adapter)
-        wakes.clear()
-        assert len(call(adapter).body) == 20 * 40000
-        assert len(wakes) <= 21
-        adapter.close()
 
 
 class TestHeaders:
@@ -422,47 +322,6 @@ class TestIllegal:
 
 
 class TestErrors:
-    def test_before_the_start(self) -> None:
-        """A23: an exception before the start is the host's: it answers 500 and logs it."""
-        error = ValueError("mine")
-        answer = serve(sending(error))
-        assert answer.error is error
-        assert not answer.starts
-
-    def test_after_the_start(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A23: with nothing sent yet, the response becomes a 500 through exc_info."""
-        answer = serve(sending(start(200, (b"x-mine", b"1")), ValueError("mine")))
-        assert (answer.code, answer.with_exc_info) == (500, True)
-        assert answer.header("x-mine") is None
-        assert answer.body == b"Internal Server Error\n"
-        assert "mine" in caplog.text
-        assert b"mine" not in answer.body
-
-    @pytest.mark.parametrize("left", [False, True])
-    def test_after_the_head_was_told(self, left: bool, caplog: pytest.LogCaptureFixture) -> None:
-        """A23: start_response itself decides whether a 500 is still possible."""
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            await asyncio.sleep(0.1)
-            raise ValueError("mine")
-
-        adapter = AsgiToWsgi(app, lifespan="off")
-        answer = call(adapter, headers_leave_early=left)
-        assert adapter.close()
-        if left:
-            assert (answer.code, answer.whole) == (200, False)
-            assert isinstance(answer.error, ValueError)
-        else:
-            assert (answer.code, answer.starts, answer.with_exc_info) == (500, 2, True)
-            assert answer.body == b"Internal Server Error\n"
-
-    def test_in_the_body(self) -> None:
-        """A23: with bytes sent, the exception goes to the host, which cuts the response off."""
-        answer = serve(sending(START, body(b"x", True), ValueError("mine")))
-        assert (answer.body, answer.whole) == (b"x", False)
-        assert isinstance(answer.error, ValueError)
-
     @pytest.mark.parametrize(
         "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()]
     )
@@ -494,68 +353,6 @@ class TestUnfinished:
         answer = serve(sending(START, body(b"x", True)))
         assert (answer.body, answer.whole) == (b"x", False)
         assert "returned before its response was over" in str(answer.error)
-
-
-class TestTimeouts:
-    @pytest.fixture(autouse=True)
-    def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.exchange.TICK", 0.02)
-
-    @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    def test_never_answering(self, method: str, caplog: pytest.LogCaptureFixture) -> None:
-        """A22: an app that never answers is a 504 after response_timeout, and is cancelled."""
-        cancelled = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-
-        answer = serve(app, environ(method), response_timeout=0.1)
-        assert answer.code == 504
-        assert cancelled.wait(LIMIT)
-        assert "no response within 0.1 s" in caplog.text
-
-    def test_stalling(self) -> None:
-        """A22: an app that stops in mid-response is cut off after stream_timeout, and cancelled."""
-        cancelled = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            await send(body(b"x", True))
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-
-        answer = serve(app, stream_timeout=0.1)
-        assert (answer.body, answer.whole) == (b"x", False)
-        assert "stream_timeout" in str(answer.error)
-        assert cancelled.wait(LIMIT)
-
-    def test_blocking_the_loop(self) -> None:
-        """A22: an app that blocks the event loop does not hold the host's thread for ever."""
-        go = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            go.wait(LIMIT)
-
-        adapter = AsgiToWsgi(app, lifespan="off", response_timeout=0.1)
-        assert call(adapter).code == 504
-        go.set()
-        assert adapter.close()
-
-    def test_empty_pieces_are_no_progress(self) -> None:
-        """A22: an app that sends empty pieces for ever neither takes the loop nor the thread."""
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            while True:
-                await send(body(b"", True))
-
-        answer = serve(app, stream_timeout=0.1)
-        assert not answer.whole
 
 
 class TestMisbehaviour:
@@ -604,31 +401,6 @@ class TestMisbehaviour:
         assert ended.wait(LIMIT)
         assert adapter.close()
 
-    def test_swallowing_cancellation(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A26: an app that swallows its cancellation is cancelled again, until it ends."""
-        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.instance.FIRST_PAUSE", 0.01)
-        swallowed = 0
-        ended = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal swallowed
-            await send(START)
-            await send(body(b"x", True))
-            while swallowed < 4:
-                try:
-                    await asyncio.sleep(LIMIT)
-                except asyncio.CancelledError:
-                    swallowed += 1
-            ended.set()
-
-        def leave(chunk: bytes) -> None:
-            raise StopEarly
-
-        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0)
-        call(adapter, on_chunk=leave)
-        assert ended.wait(LIMIT)
-        assert adapter.close()
-
 
 class TestEarlyClose:
     def test_the_app_hears_of_it(self) -> None:
@@ -654,25 +426,6 @@ class TestEarlyClose:
         serve(app, on_chunk=leave)
         assert done.wait(LIMIT)
         assert heard == [{"type": "http.disconnect"}] * 2 + [ClientDisconnected]
-
-    def test_a_send_that_waits_raises(self) -> None:
-        """A26: an app that waits in send() for a host that has gone is woken with an error."""
-        raised = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            try:
-                while True:
-                    await send(body(b"x" * 65536, True))
-            except ClientDisconnected:
-                raised.set()
-                raise
-
-        def leave(chunk: bytes) -> None:
-            raise StopEarly
-
-        serve(app, on_chunk=leave)
-        assert raised.wait(LIMIT)
 
     def test_cancelled_after_the_grace(self) -> None:
         """A26: an app that pays no attention is cancelled when disconnect_grace is over."""
@@ -731,57 +484,6 @@ class TestEarlyClose:
         serve(app, on_chunk=leave)
         assert "raised" not in caplog.text
 
-    def test_a_host_that_cannot_start_the_response(self) -> None:
-        """A26: where start_response raises, the app is told, and the error is the host's."""
-        heard = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await receive()
-            await send(START)
-            await send(body(b"x", True))
-            assert await receive() == {"type": "http.disconnect"}
-            heard.set()
-
-        def start_response(*head: Any) -> Any:
-            raise BrokenPipeError
-
-        adapter = AsgiToWsgi(app, lifespan="off")
-        with pytest.raises(BrokenPipeError):
-            adapter(environ(), start_response)
-        assert heard.wait(LIMIT)
-        assert adapter.close()
-
-
-class TestGoneClients:
-    def test_seen_while_the_app_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A12: where the host can tell, the app hears that the client is gone before it sends."""
-        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.exchange.TICK", 0.02)
-        gone = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await receive()
-            gone.set()
-            assert await receive() == {"type": "http.disconnect"}
-
-        answer = serve(app, environ(**{"waitress.client_disconnected": gone.is_set}))
-        assert answer.code == 499
-
-    def test_in_mid_response(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A12 A26: a stream whose client is gone ends as broken, never as whole."""
-        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.exchange.TICK", 0.02)
-        gone = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await receive()
-            await send(START)
-            await send(body(b"x", True))
-            gone.set()
-            assert await receive() == {"type": "http.disconnect"}
-
-        answer = serve(app, environ(**{"waitress.client_disconnected": gone.is_set}))
-        assert isinstance(answer.error, BrokenPipeError | ClientDisconnected)
-        assert not answer.whole
-
 
 class TestBackground:
     def test_does_not_hold_the_thread(self) -> None:
@@ -801,24 +503,6 @@ class TestBackground:
         assert adapter.close()
         assert done.is_set()
 
-    def test_is_cancelled_when_the_shutdown_takes_too_long(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """A27: shutdown waits for it, but not longer than shutdown_timeout."""
-        cancelled = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            await send(body(b"x"))
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-
-        assert serve(app, shutdown_timeout=0.05).body == b"x"
-        assert cancelled.is_set()
-        assert "1 tasks were still running 0.05 s into the shutdown" in caplog.text
-
     def test_its_error_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         """A27: an error after the response cannot be the client's any more, and is logged."""
         with caplog.at_level(logging.ERROR, "bridge.error"):
@@ -828,35 +512,6 @@ class TestBackground:
 
 
 class TestExtensions:
-    def test_pathsend(self, tmp_path: Path) -> None:
-        """A24: a file goes through the host's wsgi.file_wrapper."""
-        file = tmp_path / "file"
-        file.write_bytes(b"x" * 200_000)
-        message = {"type": "http.response.pathsend", "path": str(file)}
-        wrapped: list[Any] = []
-
-        def wrapper(opened: Any, size: int) -> Any:
-            wrapped.append(opened)
-            return FileWrapper(opened, size)
-
-        answer = serve(sending(START, message), environ(wsgi_file_wrapper=wrapper), pathsend=True)
-        assert len(answer.body) == 200_000
-        assert wrapped[0].closed
-
-    def test_pathsend_after_the_head_has_left(self, tmp_path: Path) -> None:
-        """A24: where the host has the head already, the file comes in pieces."""
-        file = tmp_path / "file"
-        file.write_bytes(b"x" * 200_000)
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            await asyncio.sleep(0.1)
-            await send({"type": "http.response.pathsend", "path": str(file)})
-
-        answer = serve(app, environ(wsgi_file_wrapper=FileWrapper), pathsend=True)
-        assert len(answer.body) == 200_000
-        assert answer.whole
-
     def test_pathsend_of_a_head_request(self, tmp_path: Path) -> None:
         """A24 A25: a HEAD request gets no file."""
         file = tmp_path / "file"
@@ -927,16 +582,6 @@ class TestExtensions:
         made = environ(wsgi_file_wrapper=FileWrapper)
         assert serve(sending(START, message), made, pathsend=True).body == b"content"
 
-    def test_early_hints(self) -> None:
-        """A24: early hints go through the host, before the response."""
-        hints: list[Any] = []
-        message = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}
-        answer = serve(
-            sending(message, message, START, body(b"x")), environ(wsgi_early_hints=hints.append)
-        )
-        assert answer.body == b"x"
-        assert hints == [[("Link", "</a.css>; rel=preload")]] * 2
-
     def test_early_hints_are_bounded(self) -> None:
         """A24: an app that sends hints for ever is stopped by an error."""
         message = {"type": "http.response.early_hint", "links": []}
@@ -944,13 +589,6 @@ class TestExtensions:
             sending(*[message] * 1000, START, END), environ(wsgi_early_hints=lambda links: None)
         )
         assert isinstance(answer.error, IllegalMessage)
-
-
-def test_malformed_content_length() -> None:
-    """A2: a Content-Length that is no number is a 400 that says so, and the app is not called."""
-    answer = serve(sending(ValueError()), environ(CONTENT_LENGTH="abc"), validate=False)
-    assert answer.code == 400
-    assert b"abc" in answer.body
 
 
 def test_disconnect_after_the_response() -> None:
@@ -972,3 +610,168 @@ def test_disconnect_after_the_response() -> None:
         {"type": "http.disconnect"},
         {"type": "http.disconnect"},
     ]
+
+
+def test_content_length_of_a_stream_is_kept() -> None:
+    """A25: the length that an app gives for its stream goes out as it is."""
+    answer = serve(sending(start(200, (b"content-length", b"2")), body(b"a", True), body(b"b")))
+    assert answer.header("content-length") == "2"
+
+
+# ------------------------------------------------------------- with a host that the test plays
+
+
+class Alone:
+    """The loop's side of one request; the test does what a host would."""
+
+    def __init__(self, app: Any, made: Any = None, **settings: Any) -> None:
+        made = made or environ()
+        self.instance = AppInstance(app, make_settings(lifespan="off", **settings))
+        length = body_length(made)
+        self.body = RequestBody(made["wsgi.input"], length) if length else None
+        self.queue = ResponseQueue()
+        self.side = AppSide(self.instance, made, self.body, self.queue)
+
+    def in_loop(self, job: Any) -> None:
+        """Have `job` called in the loop; returns when that is done."""
+        done = threading.Event()
+        self.instance.thread.submit(lambda: (job(), done.set()))
+        assert done.wait(LIMIT)
+
+    def run(self) -> None:
+        """Run the app to its end."""
+        self.in_loop(self.side.start)
+        assert self.instance.close(LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("messages", "raised"),
+    [
+        ([START, body(b"whole")], []),
+        ([START, body(b"one", True), END], []),
+        ([START, body(b"one", True), body(b"two", True)], [ClientDisconnected]),
+        ([START, body(b"whole"), body(b"more")], [ClientDisconnected]),
+        ([start(99)], [IllegalMessage]),
+        ([body(b"x")], [ClientDisconnected]),
+        (["start"], [IllegalMessage]),
+    ],
+)
+def test_what_an_app_that_was_not_told_sends_in_vain(
+    messages: list[Any], raised: list[type[Exception]]
+) -> None:
+    """A26 S12: one piece at most, and the end; then `send` raises."""
+    errors: list[type[Exception]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            try:
+                await send(message)
+            except (ClientDisconnected, IllegalMessage) as error:
+                errors.append(type(error))
+
+    alone = Alone(app)
+    alone.queue.host = GONE
+    alone.run()
+    assert errors == raised
+    assert not alone.queue.chunks
+
+
+def test_a_task_in_receive_hears_first() -> None:
+    """A26 S12: until it has, what another task sends is dropped without an error."""
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        other = asyncio.create_task(receive())
+        await asyncio.sleep(0)  # it waits in `receive` now
+        alone.queue.host = GONE
+        await send(START)
+        heard.append("dropped")
+        alone.side.on_disconnect()
+        heard.append((await other)["type"])
+
+    alone = Alone(app)
+    alone.run()
+    assert heard == ["dropped", "http.disconnect"]
+
+
+def test_an_app_that_ends_in_time_is_not_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    """A26: it may clean up and return while the grace lasts."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+
+    alone = Alone(app, disconnect_grace=0.01)
+    alone.in_loop(alone.side.start)
+    alone.queue.host = GONE
+    alone.in_loop(alone.side.on_disconnect)
+    grace_is_over = threading.Event()
+    alone.in_loop(lambda: alone.instance.loop.call_later(0.02, grace_is_over.set))
+    assert grace_is_over.wait(LIMIT)
+    assert alone.instance.close(LIMIT)
+    assert alone.queue.failure is None
+    assert not caplog.records
+
+
+def test_a_host_that_looks_no_longer_is_told_of_a_late_head() -> None:
+    """A20: after `HEAD_DELAY`, if nothing has followed the head by then."""
+    alone = Alone(sending(START, body(b"x", True)))
+    alone.queue.host = HOST_WAITING
+    alone.in_loop(alone.side.start)
+    assert alone.queue.take() == b"x"
+    assert alone.queue.wait(ThreadWaiter(), LIMIT), "the piece"
+    assert alone.queue.wait(ThreadWaiter(), LIMIT), "the head"
+    assert alone.instance.close(LIMIT)
+
+
+def test_nobody_waits_for_room() -> None:
+    """A20: a wake-up that comes when the app goes on already does no harm."""
+    alone = Alone(sending())
+    alone.in_loop(alone.side.resume)
+    alone.run()
+
+
+def test_an_extension_that_a_middleware_has_added() -> None:
+    """A24: ``http.response.debug`` is for it, and not for the host."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["extensions"]["http.response.debug"] = {}
+        await send({"type": "http.response.debug", "info": {}})
+        await send(START)
+        await send(body(b"x"))
+
+    assert serve(app).body == b"x"
+
+
+def test_a_body_reaches_the_app() -> None:
+    """A10 A11: its pieces, then ``http.disconnect`` if it was cut off."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard = [await receive()]
+        heard.append(await receive())
+        await send(START)
+        await send(body(repr([message["type"] for message in heard]).encode()))
+
+    answer = serve(app, environ("POST", body=b"abc", CONTENT_LENGTH="9"))
+    assert answer.body == b"['http.request', 'http.disconnect']"
+
+
+def test_after_a_whole_body_the_end_is_waited_for() -> None:
+    """A12: ``http.disconnect`` comes when the response is over or the client has gone."""
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(2):
+            heard.append((await receive())["type"])
+
+    alone = Alone(app, environ("POST", body=b"abc"))
+    alone.in_loop(alone.side.start)
+    assert alone.body is not None
+    message, put = alone.body.read(), alone.body.put
+    alone.in_loop(lambda: put(message))
+    alone.in_loop(lambda: None)  # the app has had its turn, and waits again
+    alone.queue.host = GONE
+    alone.in_loop(alone.side.on_disconnect)
+    assert alone.instance.close(LIMIT)
+    assert heard == ["http.request", "http.disconnect"]

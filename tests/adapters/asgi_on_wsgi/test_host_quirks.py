@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import socket
-from types import SimpleNamespace
-from typing import Any, ClassVar
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bridge.adapters.asgi_on_wsgi.host_quirks import (
     cleartext_socket,
     client_is_gone,
+    only_loads_app,
+    turns_errors_into_500,
+    websocket_help,
     websocket_socket,
 )
-from tests.adapters.asgi_on_wsgi.direct import environ, serve
-from tests.adapters.asgi_on_wsgi.test_app_side import START, body, sending, start
 
 
 @pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])
@@ -47,6 +49,12 @@ def test_reset_client_is_gone() -> None:
             assert client_is_gone({"gunicorn.socket": ours})
 
 
+def test_a_host_that_tells_it_in_words() -> None:
+    """A12: waitress has a function for it."""
+    assert client_is_gone({"waitress.client_disconnected": lambda: True})
+    assert not client_is_gone({"waitress.client_disconnected": lambda: False})
+
+
 def test_hosts_that_tell_nothing() -> None:
     """A12: where the host shows neither socket nor flag, the client counts as there."""
     assert not client_is_gone({})
@@ -63,27 +71,60 @@ def test_socket_below_gevents_input() -> None:
     assert cleartext_socket(made) is None
 
 
-class TestUwsgi:
-    """uWSGI answers nothing when an app raises, nor when exc_info is handed over."""
-
-    MADE: ClassVar = {"uwsgi.version": b"2.0"}
-
-    @pytest.mark.parametrize("messages", [[ValueError("mine")], [START, ValueError("mine")], []])
-    def test_errors_are_answered(
-        self, messages: list[Any], caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """A22 A23: so the adapter answers and logs itself, without exc_info."""
-        answer = serve(sending(*messages), environ(**self.MADE))
-        assert (answer.code, answer.with_exc_info) == (500, False)
-        assert "the app failed" in caplog.text
-
-    def test_errors_in_the_body_are_raised(self) -> None:
-        """A23: once bytes have left, the exception is the host's as everywhere."""
-        answer = serve(sending(START, body(b"x", True), ValueError()), environ(**self.MADE))
-        assert isinstance(answer.error, ValueError)
+def test_a_socket_that_carries_tls_is_not_taken() -> None:
+    """A40: its bytes are not ours to read, whichever host gives it."""
+    tls = SimpleNamespace(cipher=lambda: None)
+    assert cleartext_socket({"gunicorn.socket": tls}) is None
+    assert websocket_socket({"werkzeug.socket": tls}) is None
+    file = SimpleNamespace(raw=SimpleNamespace(_sock=tls))
+    assert websocket_socket({"SERVER_SOFTWARE": "gevent/26.9", "wsgi.input": file}) is None
+    plain: Any = object()
+    assert websocket_socket({"gunicorn.socket": plain}) is plain
 
 
-def test_content_length_of_a_stream_is_kept() -> None:
-    """A25: the length that an app gives for its stream goes out as it is."""
-    answer = serve(sending(start(200, (b"content-length", b"2")), body(b"a", True), body(b"b")))
-    assert answer.header("content-length") == "2"
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ({}, "does not give its sockets away"),
+        ({"wsgi.url_scheme": "https"}, "does not give its sockets away"),
+        ({"wsgi.url_scheme": "http", "gunicorn.socket": None}, "does not give its sockets away"),
+        ({"wsgi.url_scheme": "https", "gunicorn.socket": None}, "ends TLS itself"),
+        ({"wsgi.url_scheme": "https", "werkzeug.socket": None}, "ends TLS itself"),
+    ],
+)
+def test_a_host_without_websockets_is_told_what_to_do(made: dict[str, Any], says: str) -> None:
+    """A40: which hosts can, or that a proxy must end TLS."""
+    assert says in websocket_help(made)
+
+
+def test_uwsgi_answers_no_errors() -> None:
+    """A22 A23: it closes the connection without an answer; other hosts make a 500 of them."""
+    assert turns_errors_into_500({"SERVER_SOFTWARE": "gunicorn/23"})
+    assert not turns_errors_into_500({"uwsgi.version": b"2.0"})
+
+
+class TestOnlyLoads:
+    """Whether this process loads the app for workers that it will fork."""
+
+    @pytest.fixture(autouse=True)
+    def _no_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("uwsgi", "gunicorn.app.base"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def test_without_such_a_host(self) -> None:
+        """A31: a process that is no master of anything serves by itself."""
+        assert not only_loads_app()
+
+    @pytest.mark.parametrize(("worker", "loads"), [(0, True), (1, False)])
+    def test_uwsgi(self, worker: int, loads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A31: uWSGI's master is worker 0 to itself."""
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(worker_id=lambda: worker))  # type: ignore[arg-type]
+        assert only_loads_app() is loads
+
+    def test_gunicorn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A31: Gunicorn's workers are told by the code that runs there."""
+        monkeypatch.setitem(sys.modules, "gunicorn.app.base", ModuleType("base"))
+        assert only_loads_app()
+        worker: dict[str, Any] = {"__name__": "gunicorn.workers.sync", "load": only_loads_app}
+        exec("def run(): return load()", worker)
+        assert not worker["run"]()

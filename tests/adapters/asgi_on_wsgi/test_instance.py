@@ -1,71 +1,33 @@
-"""An adapter in a process: lifespan, contexts, forks, and what is left when it is gone."""
+"""An adapter in one process: its lifespan, its tasks, its end."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
-import gc
-import os
 import subprocess
 import sys
 import threading
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.adapters.asgi_on_wsgi.instance import AppInstance
+from bridge.adapters.asgi_on_wsgi.settings import make_settings
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.errors import LifespanFailed, SelfRequest
+from bridge.errors import (
+    LifespanFailed,
+)
 from bridge.loops import thread as event_loop
-from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
-
-START: dict[str, Any] = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"text/plain")],
-}
-
-
-async def hello(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] != "http":
-        raise NotImplementedError
-    await send(START)
-    await send({"type": "http.response.body", "body": b"hello"})
-
-
-class WithLifespan:
-    """An app that notes its life and tells its state."""
-
-    def __init__(self, fails: str = "") -> None:
-        self.life: list[str] = []
-        self.fails = fails
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await self.live(scope, receive, send)
-            return
-        self.life.append("request")
-        scope["state"]["mine"] = True
-        await send(START)
-        await send({"type": "http.response.body", "body": repr(scope["state"]).encode()})
-
-    async def live(self, scope: Any, receive: Any, send: Any) -> None:
-        for phase in ("startup", "shutdown"):
-            assert (await receive())["type"] == f"lifespan.{phase}"
-            self.life.append(phase)
-            if phase == self.fails:
-                await send({"type": f"lifespan.{phase}.failed", "message": "no database"})
-                return
-            scope["state"]["db"] = "open"
-            await send({"type": f"lifespan.{phase}.complete"})
-
-
-def until(true: Any) -> None:
-    """Wait until `true()`, at most `LIMIT` s."""
-    deadline = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+from tests.adapters.asgi_on_wsgi.direct import (
+    LIMIT,
+    START,
+    StopEarly,
+    WithLifespan,
+    body,
+    call,
+    hello,
+    serve,
+)
 
 
 class TestLifespan:
@@ -78,24 +40,6 @@ class TestLifespan:
             assert call(adapter).body == b"{'db': 'open', 'mine': True}"
         assert adapter.close()
         assert app.life == ["startup", "request", "request", "shutdown"]
-
-    def test_eager(self) -> None:
-        """A31: with eager=True the app starts when the adapter is made."""
-        app = WithLifespan()
-        adapter = AsgiToWsgi(app, eager=True)
-        assert app.life == ["startup"]
-        assert adapter.close()
-
-    def test_start(self) -> None:
-        """A31: `start` runs the startup, once in a process."""
-        app = WithLifespan()
-        adapter = AsgiToWsgi(app)
-        adapter.start()
-        adapter.start()
-        assert app.life == ["startup"]
-        assert adapter.close()
-        with pytest.raises(LifespanFailed, match="no database"):
-            AsgiToWsgi(WithLifespan(fails="startup")).start()
 
     def test_off(self) -> None:
         """A31: with lifespan="off" the app never sees a lifespan scope."""
@@ -126,36 +70,11 @@ class TestLifespan:
         assert "no database" in caplog.text
         assert adapter.close()
 
-    def test_failed_startup_when_eager(self) -> None:
-        """A31: with eager=True a failed startup is raised where the adapter is made."""
-        with pytest.raises(LifespanFailed, match="no database"):
-            AsgiToWsgi(WithLifespan(fails="startup"), eager=True)
-
     def test_failed_shutdown(self, caplog: pytest.LogCaptureFixture) -> None:
         """A31: a failed shutdown is logged, and ends all the same."""
         adapter = AsgiToWsgi(WithLifespan(fails="shutdown"), eager=True)
         assert adapter.close()
         assert "no database" in caplog.text
-
-    def test_started_by_many_threads_at_once(self) -> None:
-        """A31: of many first requests at once one starts the app, and all wait for it."""
-        app = WithLifespan()
-        adapter = AsgiToWsgi(app)
-        together = threading.Barrier(8)
-        codes: list[int] = []
-
-        def ask() -> None:
-            together.wait()
-            codes.append(call(adapter).code)
-
-        threads = [threading.Thread(target=ask) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(LIMIT)
-        assert codes == [200] * 8
-        assert app.life == ["startup"] + ["request"] * 8
-        assert adapter.close()
 
     def test_blocked_startup(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A31: a startup that blocks the loop is an error that says so, not a hang."""
@@ -172,117 +91,8 @@ class TestLifespan:
         go.set()
         assert adapter.close()
 
-    def test_again_after_close(self) -> None:
-        """A30 A31: an adapter that was closed starts again at the next request."""
-        app = WithLifespan()
-        adapter = AsgiToWsgi(app)
-        for _ in range(2):
-            call(adapter)
-            assert adapter.close()
-        assert app.life == ["startup", "request", "shutdown"] * 2
-        assert adapter.close()
 
-    def test_a_request_while_it_shuts_down(self) -> None:
-        """A31: a request that comes too late is an error that says so."""
-        adapter = AsgiToWsgi(hello)
-        call(adapter)
-        instance = adapter._instance
-        assert instance is not None
-        other = event_loop.lease()  # so that the loop outlives the adapter
-        assert adapter.close()
-        adapter._instance = adapter._by_process[os.getpid()] = instance
-        error = call(adapter).error
-        assert isinstance(error, LifespanFailed)
-        assert "has been shut down" in str(error)
-        event_loop.release(other)
-        assert other.join(LIMIT)
-
-
-class TestContext:
-    def test_contextvars_of_the_thread(self) -> None:
-        """A32: the app sees the context variables of the host's thread, and changes a copy."""
-        who = contextvars.ContextVar("who", default="nobody")
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            await send({"type": "http.response.body", "body": who.get().encode()})
-            who.set("changed")
-
-        adapter = AsgiToWsgi(app, lifespan="off")
-
-        def middleware(environ: Any, start_response: Any) -> Any:
-            token = who.set("thread")
-            try:
-                body = adapter(environ, start_response)
-                assert who.get() == "thread"
-                return body
-            finally:
-                who.reset(token)
-
-        assert call(middleware).body == b"thread"
-        assert adapter.close()
-
-    def test_called_on_its_own_loop(self) -> None:
-        """A33: an app that calls the adapter on the shared loop gets an error, no deadlock."""
-        adapter: AsgiToWsgi
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            adapter(environ(), lambda *head: None)
-
-        adapter = AsgiToWsgi(app, lifespan="off")
-        assert isinstance(call(adapter).error, SelfRequest)
-        assert adapter.close()
-
-
-class TestNothingIsLeft:
-    def test_a_hundred_adapters(self) -> None:
-        """A30: adapters that are made, used and dropped leave neither thread nor descriptor."""
-        first = AsgiToWsgi(hello)
-        call(first)
-        assert first.close()
-        until(lambda: event_loop.current() is None)
-        threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
-        for _ in range(100):
-            call(AsgiToWsgi(WithLifespan()))
-        gc.collect()
-        until(lambda: event_loop.current() is None)
-        until(lambda: threading.active_count() <= threads)
-        until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
-
-    def test_they_share_one_thread(self) -> None:
-        """A30: a hundred adapters in use need one thread."""
-        first = AsgiToWsgi(hello)
-        call(first)
-        before = threading.active_count()
-        adapters = [AsgiToWsgi(hello) for _ in range(100)]
-        for adapter in adapters:
-            assert call(adapter).body == b"hello"
-        assert threading.active_count() == before
-        for adapter in [first, *adapters]:
-            assert adapter.close()
-
-    def test_no_thread_for_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A30: while no thread can be started for the loop a request gets a 503; then it serves."""
-
-        def fail(thread: object) -> None:
-            raise RuntimeError("can't start new thread")
-
-        adapter = AsgiToWsgi(hello)
-        with monkeypatch.context() as patch:
-            patch.setattr("bridge.loops.waiters.NativeThread.start", fail)
-            answer = call(adapter)
-        assert (answer.code, answer.body) == (503, b"Service Unavailable\n")
-        assert ("retry-after", "1") in answer.headers
-        assert call(adapter).body == b"hello"
-        assert adapter.close()
-
-    def test_dropping_one_shuts_its_app_down(self) -> None:
-        """A31: an adapter that is dropped has its app's shutdown run."""
-        app = WithLifespan()
-        call(AsgiToWsgi(app))
-        gc.collect()
-        until(lambda: app.life[-1] == "shutdown")
-
+class TestTasks:
     def test_no_task_stays(self) -> None:
         """A26: when the requests are over, so are their tasks."""
         adapter = AsgiToWsgi(hello)
@@ -293,76 +103,164 @@ class TestNothingIsLeft:
         assert adapter.close()
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_fork() -> None:
-    """A30 A31: a forked child has a loop and a lifespan of its own, the parent keeps its."""
-    app = WithLifespan()
-    adapter = AsgiToWsgi(app, eager=True)
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            assert call(adapter).body == b"{'db': 'open', 'mine': True}"
-            assert app.life == ["startup", "startup", "request"]
-            assert adapter.close(LIMIT)
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert call(adapter).code == 200
-    assert adapter.close()
-    assert app.life == ["startup", "request", "shutdown"]
+class TestBackground:
+    def test_is_cancelled_when_the_shutdown_takes_too_long(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A27: shutdown waits for it, but not longer than shutdown_timeout."""
+        cancelled = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(body(b"x"))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        assert serve(app, shutdown_timeout=0.05).body == b"x"
+        assert cancelled.is_set()
+        assert "1 tasks were still running 0.05 s into the shutdown" in caplog.text
+
+    def test_swallowing_its_cancellation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A26: an app that swallows its cancellation is cancelled again, until it ends."""
+        monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.instance.FIRST_PAUSE", 0.01)
+        swallowed = 0
+        ended = threading.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal swallowed
+            await send(START)
+            await send(body(b"x", True))
+            while swallowed < 4:
+                try:
+                    await asyncio.sleep(LIMIT)
+                except asyncio.CancelledError:
+                    swallowed += 1
+            ended.set()
+
+        def leave(chunk: bytes) -> None:
+            raise StopEarly
+
+        adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0)
+        call(adapter, on_chunk=leave)
+        assert ended.wait(LIMIT)
+        assert adapter.close()
+
+    def test_cancelled_later(self) -> None:
+        """A26: a task that has ended by then is left alone."""
+        instance = made(hello)
+        cancelled = threading.Event()
+
+        async def end() -> None:
+            pass
+
+        async def wait() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        def spawn() -> None:
+            for work in (end(), wait()):
+                task = instance.spawn(work, contextvars.copy_context())
+                instance.cancel_later(task, 0.01)
+
+        instance.thread.submit(spawn)
+        assert cancelled.wait(LIMIT)
+        assert instance.close(LIMIT)
 
 
-EXIT = """
-import asyncio, os, sys, threading
-from bridge.asgi_to_wsgi import AsgiToWsgi
-sys.path.insert(0, ".")
-from tests.adapters.asgi_on_wsgi.direct import environ
+def made(app: Any, **settings: Any) -> AppInstance:
+    return AppInstance(app, make_settings(**settings))
 
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        print("shutdown", await WORK, flush=True)
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    await send({"type": "http.response.start", "status": 200})
-    await send({"type": "http.response.body", "body": b"x"})
-    await asyncio.sleep(0.2)
-    print("background", flush=True)
 
-adapter = AsgiToWsgi(app)
-print(list(adapter(environ(), lambda *head: None)), flush=True)
-MORE
+class TestEnd:
+    def test_after_it_nothing_is_served(self) -> None:
+        """A31: what comes too late is an error that says so."""
+        instance = made(hello)
+        other = event_loop.lease()  # so that the loop outlives the instance
+        instance.wait_until_ready()
+        assert instance.close(LIMIT)
+        with pytest.raises(LifespanFailed, match="has been shut down"):
+            instance.wait_until_ready()
+        event_loop.release(other)
+        assert other.join(LIMIT)
+
+    def test_before_the_beginning(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A31: an instance that is closed before its first request never starts its app."""
+        app = WithLifespan()
+        instance = made(app)
+        other = event_loop.lease()
+        assert instance.close(LIMIT)
+        with pytest.raises(LifespanFailed, match="has been shut down"):
+            instance.wait_until_ready()
+        assert app.life == []
+        assert not caplog.records
+        event_loop.release(other)
+        assert other.join(LIMIT)
+
+    def test_released_unused(self) -> None:
+        """A30: of several that were made at once those that lost the race leave no loop."""
+        instance = made(hello)
+        instance.release()
+        assert instance.thread.join(LIMIT)
+
+    def test_with_the_process(self) -> None:
+        """A31: the end of the process closes what still runs."""
+        app = WithLifespan()
+        instance = made(app)
+        instance.wait_until_ready()
+        instance.thread.exit()
+        assert app.life == ["startup", "shutdown"]
+
+    def test_open_websockets_are_closed(self) -> None:
+        """A40: with 1012, "service restart", before anything else ends."""
+        closed: list[tuple[int, str]] = []
+
+        class WebSocket:
+            def close(self, code: int, reason: str) -> None:
+                closed.append((code, reason))
+
+        instance = made(hello)
+        instance.open.add(WebSocket())
+        assert instance.close(LIMIT)
+        assert closed == [(1012, "")]
+
+    def test_the_parents_is_left_alone(self) -> None:
+        """A30: a forked child neither closes nor waits for what it has inherited."""
+        app = WithLifespan()
+        instance = made(app)
+        instance.wait_until_ready()
+        pid, instance.pid = instance.pid, -1  # as a child sees it
+        assert instance.close(LIMIT)
+        instance.close_soon()
+        assert app.life == ["startup"]
+        instance.pid = pid
+        assert instance.close(LIMIT)
+        assert app.life == ["startup", "shutdown"]
+        instance.thread.join(LIMIT)
+        instance.close_soon()  # the loop has ended
+
+
+GEVENT = """
+import gevent.event
+from bridge.adapters.asgi_on_wsgi.instance import AppInstance
+from bridge.adapters.asgi_on_wsgi.settings import make_settings
+from bridge.loops.waiters import GeventWaiter
+
+instance = AppInstance(None, make_settings(lifespan="off"))
+waiter = gevent.spawn(instance.waiter).get()
+assert type(waiter) is GeventWaiter, waiter
+instance.return_waiter(waiter)
+assert gevent.spawn(instance.waiter).get() is not waiter
+assert instance.close(20)
 """
 
 
-#: What the app does in its shutdown. CPython 3.12.0 and 3.12.1 start no thread while a process
-#: ends, wherever that is asked for (gh-113964); there the app does without.
-WORK = (
-    "asyncio.sleep(0, 'with a thread')"
-    if (3, 12) <= sys.version_info < (3, 12, 2)
-    else "asyncio.to_thread(lambda: 'with a thread')"
-)
-
-
-@pytest.mark.parametrize("more", ["", "os.fork() or sys.exit()", "sys.exit(0)"])
-def test_at_exit(more: str) -> None:
-    """A27 A31: the end of the process waits for background work, then runs the app's shutdown."""
+def test_a_greenlet_waits_as_a_greenlet() -> None:
+    """A33: where gevent is loaded each caller gets what fits it, and nothing is used again."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-Werror",
-            "-Wignore::DeprecationWarning",
-            "-c",
-            EXIT.replace("MORE", more).replace("WORK", WORK),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=Path(__file__).resolve().parents[3],
+        [sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=60
     )
-    assert done.stdout.splitlines() == ["[b'x']", "background", "shutdown with a thread"]
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
