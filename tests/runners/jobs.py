@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -58,3 +59,11 @@ async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until `condition()`; the test's own time limit ends it."""
     while not condition():
         await asyncio.sleep(0.001)
+
+
+def blocked(runner: Runner, count: int, gate: threading.Event) -> list[Call]:
+    """Have `count` jobs block their threads until `gate` is set."""
+    calls = [Call(gate.wait) for _ in range(count)]
+    for call in calls:
+        runner.submit(call)
+    return calls
