@@ -125,7 +125,7 @@ def test_the_end_of_the_connection_ends_the_body() -> None:
 def test_what_is_said_of_the_connection(
     http11: bool, keep_alive: bool, fields: list[Any], line: bytes | None
 ) -> None:
-    """S4: HTTP/1.1 goes on unless one says close, HTTP/1.0 the other way round."""
+    """S1: HTTP/1.1 goes on unless one says close, HTTP/1.0 the other way round."""
     sent = response(http11=http11)
     sent.start(head(200, LENGTH_5, *fields), keep_alive=keep_alive)
     assert dict(sent.fields).get(b"connection") == line
@@ -133,7 +133,7 @@ def test_what_is_said_of_the_connection(
 
 
 def test_an_apps_own_date_and_server() -> None:
-    """S10: what the app says itself, the server does not add."""
+    """S11: what the app says itself, the server does not add."""
     sent = response()
     sent.start(head(200, (b"date", b"then"), (b"server", b"me"), LENGTH_5), keep_alive=True)
     assert sent.fields == [(b"date", b"then"), (b"server", b"me"), LENGTH_5]
@@ -329,7 +329,7 @@ def test_what_is_not_on_the_fast_path(unusual: str) -> None:
 
 
 def test_when_a_connection_goes_on() -> None:
-    """S4, W26: not if either side wants its end, nor if too much of a body is still to come."""
+    """S1, W26: not if either side wants its end, nor if too much of a body is still to come."""
     connection: Any = Connection()
     exchange: Any = Exchange(request())
     assert keeps_alive(connection, exchange)
