@@ -36,18 +36,14 @@ class Listening:
         state: ServerState,
         tls: ssl.SSLContext | None,
     ) -> None:
-        """Accept connections at `listeners`, from now on this object's to close."""
-        loop, backlog = state.loop, state.config.backlog
+        """Accept connections at `listeners`, which are closed by `close`, and if this fails."""
         self.listeners = listeners
-        for listener in listeners:
-            if tls is not None:
-                self._acceptors.append(TlsListener(listener.socket, make_connection, tls, state))
-                continue
-            make = loop.create_unix_server if listener.is_unix else loop.create_server
-            more = _KEEP_PATH if listener.is_unix else {}
-            self._acceptors.append(
-                await make(make_connection, sock=listener.socket, backlog=backlog, **more)
-            )
+        try:
+            for listener in listeners:
+                self._acceptors.append(await _accept_at(listener, make_connection, state, tls))
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Accept no more connections; those that are open stay."""
@@ -57,3 +53,19 @@ class Listening:
             listener.close()
         self._acceptors.clear()
         self.listeners = ()
+
+
+async def _accept_at(
+    listener: Listener,
+    make_connection: Callable[[], asyncio.Protocol],
+    state: ServerState,
+    tls: ssl.SSLContext | None,
+) -> asyncio.Server | TlsListener:
+    loop, sock, backlog = state.loop, listener.socket, state.config.backlog
+    if tls is not None:
+        return TlsListener(sock, make_connection, tls, state)
+    if listener.is_unix:
+        return await loop.create_unix_server(
+            make_connection, sock=sock, backlog=backlog, **_KEEP_PATH
+        )
+    return await loop.create_server(make_connection, sock=sock, backlog=backlog)

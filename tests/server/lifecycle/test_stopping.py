@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from bridge import WsgiToAsgi
+from bridge import Dispatcher, WsgiToAsgi
 from bridge.server import Config, Server
 from bridge.server.lifecycle import stopping
 from bridge.server.lifecycle.stopping import unless
 from tests.support.raw import request
 from tests.support.websocket import KEY
+
+UPGRADE = (
+    "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+    f"Sec-WebSocket-Key: {KEY}",
+)  # fmt: skip
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -402,18 +410,12 @@ def test_several_kinds_are_named(caplog: pytest.LogCaptureFixture) -> None:
         return [b"done"]
 
     async def main() -> None:
-        from bridge import Dispatcher
-
         http, sockets = App(waits), App(websocket)
         mounted = Dispatcher({"/http": http, "/ws": sockets, "/wsgi": WsgiToAsgi(calls)})
         async with serving(mounted) as server:
-            fields = (
-                "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-                f"Sec-WebSocket-Key: {KEY}",
-            )  # fmt: skip
             clients = [
                 await connect(server, request("/http")),
-                await connect(server, request("/ws", *fields)),
+                await connect(server, request("/ws", *UPGRADE)),
                 await connect(server, request("/wsgi")),
                 await connect(server),
             ]
@@ -433,3 +435,57 @@ def test_several_kinds_are_named(caplog: pytest.LogCaptureFixture) -> None:
 
     asyncio.run(main())
     assert "stopping: 2 requests and 1 WebSocket are still busy (at most 20 s" in said(caplog)
+
+
+# ------------------------------------------------------------- what comes while it stops
+
+
+def test_a_websocket_that_opens_meanwhile() -> None:
+    """P2: one that is accepted while the server stops is told 1012, too."""
+
+    async def accepts_late(app: App, send: Any) -> None:
+        await app.receive()
+        await app.go_on.wait()
+        await send({"type": "websocket.accept"})
+        app.seen.append((await app.receive())["type"])
+
+    async def main() -> None:
+        app = App(accepts_late)
+        async with serving(app) as server:
+            reader, writer = await connect(server, request("/", *UPGRADE))
+            await app.begun.wait()
+            ending = asyncio.ensure_future(server.stop(20))
+            await asyncio.sleep(2 * stopping.ARRIVAL_GRACE)
+            app.go_on.set()
+            assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(4) == b"\x88\x02" + (1012).to_bytes(2)
+            writer.close()
+            await ending
+            assert app.seen == ["websocket.disconnect", "ended"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["nothing", "begun"])
+def test_a_handshake_that_does_not_end(
+    sent: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P2, S31: one that has begun is waited for a moment, none longer, and none gets through."""
+    monkeypatch.setattr(stopping, "HEAD_GRACE", 0.1)
+    certificate = str(tmp_path / "cert.pem")
+    leaf = trustme.CA().issue_cert("127.0.0.1")
+    leaf.private_key_and_cert_chain_pem.write_to_path(certificate)
+
+    async def main() -> None:
+        async with serving(App(waits), ssl_certfile=certificate) as server:
+            reader, writer = await connect(server, sent)
+            handshakes = server.state.handshakes
+            while [*handshakes.values()] != [bool(sent)]:
+                await asyncio.sleep(0.001)
+            await server.stop(20)
+            assert not handshakes
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(main())

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
 import time
-from typing import Any
 
 import pytest
 
-from bridge.server import Config, Server
 from tests.conftest import StartHost
 from tests.support.hosts import Host, bridge, free_port
 from tests.support.raw import Client, Closed, request
@@ -260,78 +257,6 @@ def test_startup_that_hangs() -> None:
     done = run("hangs_at_start", "--timeout-startup=0.5")
     assert done.returncode == 3
     assert "startup" in done.stderr
-
-
-@pytest.mark.parametrize("starts", [False, True], ids=["while it starts", "while it serves"])
-def test_serve_that_is_cancelled(starts: bool) -> None:
-    """P2: a program that cancels `serve` has no server left: no app that starts, no listener."""
-    told: list[str] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        try:
-            told.append((await receive())["type"])
-            if starts:
-                await send({"type": "lifespan.startup.complete"})
-            told.append((await receive())["type"])
-            await send({"type": "lifespan.shutdown.complete"})
-        except asyncio.CancelledError:
-            told.append("cancelled")
-            raise
-
-    async def main() -> None:
-        server = Server(Config(app=app, port=0))
-        task = asyncio.ensure_future(server.serve())
-        while not (server.addresses if starts else told):
-            await asyncio.sleep(0.01)
-            assert not task.done()
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-        assert told == ["lifespan.startup", "lifespan.shutdown" if starts else "cancelled"]
-        assert not server.addresses
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(main())
-
-
-def test_stop_that_is_cancelled() -> None:
-    """P2: who cancels `serve` again while it stops cuts what is in flight, and nothing is left."""
-    told: list[str] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        try:
-            if scope["type"] == "lifespan":
-                await receive()
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                told.append("asked")
-            await asyncio.Event().wait()
-        finally:
-            told.append(f"end of {scope['type']}")
-
-    async def main() -> None:
-        server = Server(Config(app=app, port=0))
-        task = asyncio.ensure_future(server.serve())
-        while not server.addresses:
-            await asyncio.sleep(0.01)
-        reader, writer = await asyncio.open_connection(*server.addresses[0])
-        writer.write(request("/"))
-        while not told:
-            await asyncio.sleep(0.01)
-        task.cancel()
-        while server.addresses:
-            await asyncio.sleep(0.01)
-        assert not task.done()  # it waits for the request
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-        assert told == ["asked", "end of http", "end of lifespan"]
-        with pytest.raises(ConnectionError):
-            await reader.readexactly(1)
-        writer.close()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(main())
 
 
 def test_lifespan_that_is_not_known(start_host: StartHost) -> None:

@@ -1,0 +1,94 @@
+"""What a server listens at: every kind of socket, from its first connection to the last (S30)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from bridge.server import Config
+from bridge.server.lifecycle.listening import Listening
+from bridge.server.network.listeners import Listener, open_listeners
+from bridge.server.state import ServerState
+
+
+class Greets(asyncio.Protocol):
+    """Sends a word, and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(b"hello")
+        transport.close()
+
+
+async def greeting(listener: Listener, context: ssl.SSLContext | None) -> bytes:
+    if listener.is_unix:
+        reader, writer = await asyncio.open_unix_connection(str(listener.address))
+    else:
+        host, port = listener.address
+        name = "127.0.0.1" if context is not None else None
+        reader, writer = await asyncio.open_connection(
+            host, port, ssl=context, server_hostname=name
+        )
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+def at_port(folder: Path) -> str:
+    return "127.0.0.1:0"
+
+
+def at_path(folder: Path) -> str:
+    return f"unix:{folder / 'socket'}"
+
+
+@pytest.mark.parametrize("place", [at_port, at_path])
+@pytest.mark.parametrize("tls", [False, True])
+def test_connections_are_accepted(place: Callable[[Path], str], tls: bool, tmp_path: Path) -> None:
+    """S30, S31: at a port and at a path, with TLS and without; nothing is left when it closes."""
+    if tls and place is at_path:
+        return
+    ca = trustme.CA()
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(ours)
+    theirs = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
+
+    async def main() -> None:
+        config = Config(bind=place(tmp_path))
+        listening, listeners = Listening(), open_listeners(config)
+        state = ServerState(config, asyncio.get_running_loop())
+        await listening.open(listeners, Greets, state, ours if tls else None)
+        assert listening.addresses == [each.address for each in listeners]
+        assert await greeting(listeners[0], theirs if tls else None) == b"hello"
+        listening.close()
+        assert listening.addresses == []
+        assert not (tmp_path / "socket").exists()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+def test_nothing_stays_open_if_one_fails() -> None:
+    """S40: a listener that cannot be served closes those before it, too."""
+
+    async def main() -> None:
+        config = Config()
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        sockets[1].close()
+        listening = Listening()
+        state = ServerState(config, asyncio.get_running_loop())
+        with pytest.raises((OSError, ValueError)):
+            await listening.open(
+                [Listener(each, False, None) for each in sockets], Greets, state, None
+            )
+        assert listening.addresses == []
+        assert sockets[0].fileno() == -1
+
+    asyncio.run(main())
