@@ -66,7 +66,7 @@ class WebSocketAppSide:
         self._blocking = os.get_blocking(duplicate.number())
         self._queue = ReceiveQueue(MAX_QUEUE)
         self._phase: str = WAITING
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]
         #: Written by the host's thread: it no longer waits.
         self.host_left = False
         #: The app has accepted or refused; and the host's thread has nothing more to wait for.
@@ -149,16 +149,15 @@ class WebSocketAppSide:
         self._queue.end(1006)
         self._cancel_later(0.0 if timed_out else self._instance.settings.disconnect_grace)
 
-    def _on_gone(self, _: object) -> None:
+    def _on_gone(self, connection: Connection) -> None:
         """The connection is over: the host's thread goes, and the app has the grace to end."""
-        if self.connection is not None:
-            self._instance.open.discard(self.connection)
+        self._instance.open.discard(connection)
         self._decide(over=True)
         self._cancel_later(self._instance.settings.disconnect_grace)
 
     def _cancel_later(self, seconds: float) -> None:
         """Cancel the app in `seconds`, and again if it swallows that (A26)."""
-        if self._task is not None and not self._task.done():
+        if not self._task.done():
             self._instance.cancel_later(self._task, seconds)
 
     # --------------------------------------------------------- what the app sends
@@ -189,7 +188,7 @@ class WebSocketAppSide:
             raise
         self.connection = connection
         self._instance.open.add(connection)
-        connection.gone.add_done_callback(self._on_gone)
+        connection.gone.add_done_callback(lambda _: self._on_gone(connection))
         if self.host_left:
             connection.close(1001)
         self._decide(over=False)

@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._phase = OPEN
         self._senders = WaitQueue()
         self._write_paused = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
     # --------------------------------------------------------- the app's side
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._queue.on_room = partial(self._reader.resume, QUEUE_FULL)
         now = self._loop.time()
         self._keep_alive = KeepAlive(PING_INTERVAL, PING_INTERVAL, now)
-        self._schedule(now + PING_INTERVAL)
+        self._start_timer(now + PING_INTERVAL)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
@@ -115,8 +115,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is closed."""
         self._phase = CLOSED
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         self._queue.end(CloseCode.ABNORMAL_CLOSURE)
         self.gone.set_result(None)
         self._senders.wake()
@@ -166,7 +165,8 @@ class Connection(asyncio.Protocol):
     def _end(self, phase: int) -> None:
         """Nothing but the end is to come: wait for it so long only."""
         if self._phase == OPEN:
-            self._schedule(self._loop.time() + CLOSE_TIMEOUT)
+            self._timer.cancel()
+            self._start_timer(self._loop.time() + CLOSE_TIMEOUT)
             if self._frames.close_sent is not None:
                 close = self._frames.closed_with
                 self._queue.end(close.code, close.reason)
@@ -174,9 +174,7 @@ class Connection(asyncio.Protocol):
 
     # --------------------------------------------------------- time
 
-    def _schedule(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _start_timer(self, when: float) -> None:
         # Behind the loop's next turn: what came while it was late is read first.
         soon = self._loop.call_soon
         self._timer = self._loop.call_at(when, soon, soon, self._on_time, when)
@@ -197,7 +195,7 @@ class Connection(asyncio.Protocol):
             return
         if todo == keep_alive.PING:
             self._transport.write(self._frames.ping())
-        self._schedule(max(due, self._loop.time()) + PING_INTERVAL)
+        self._start_timer(max(due, self._loop.time()) + PING_INTERVAL)
 
     def _input_ended(self) -> bool:
         return input_ended(self._transport.get_extra_info("socket").fileno())
