@@ -117,7 +117,7 @@ class WsgiToAsgi:
         """Run the app as was said when this was made, and else as `values` say."""
         said = self._said
         how = {name: said.get(name, values[name]) for name in RUNNING}
-        if how == self._how:  # also where a second server of this process serves it
+        if how == self._how:  # a second server of this process serves it, too
             return
         self._how = how.copy()
         self.multiprocess: bool = said.get("multiprocess", True)
@@ -209,7 +209,7 @@ class WsgiToAsgi:
         environ = environ_from_scope(scope, self._handler.base)
         environ["wsgi.errors"] = error_stream()
         del environ["bridge.disconnected"]  # a place that only HTTP fills
-        # Loaded where it is used: plain HTTP apps do without the library.
+        # Loaded when it is used: plain HTTP apps do without the library.
         module = import_module("bridge.adapters.wsgi_on_asgi.websocket")
         await module.SocketRelay(scope, receive, send).run(self.app, environ)
 

@@ -88,7 +88,7 @@ BASE: Environ = base_environ(multithread=True, multiprocess=True)
 def environ_from_scope(scope: Scope, base: Environ = BASE) -> Environ:
     """The environ of an ASGI ``http`` or ``websocket`` scope, without `wsgi.input` and `errors`.
 
-    Raises `RequestError` (400) where Content-Length is malformed or has different values (W8).
+    Raises `RequestError` (400) if Content-Length is malformed or has different values (W8).
     """
     environ = base.copy()
     scheme = scope.get("scheme") or "http"
@@ -177,7 +177,7 @@ ENVIRON_KEYS: Memo[bytes, str] = Memo(_compute_key, key_up_to(64))
 def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Put request fields into `environ`, repeated ones joined, in linear time (W8).
 
-    Raises `RequestError` (400) where repeated Content-Length fields differ.
+    Raises `RequestError` (400) if repeated Content-Length fields differ.
     """
     keys = ENVIRON_KEYS
     repeated: dict[str, list[str]] | None = None

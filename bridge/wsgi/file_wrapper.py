@@ -29,7 +29,7 @@ class FileWrapper:
         return block
 
     def size(self) -> int | None:
-        """The bytes from the position to the end; None where that cannot be known."""
+        """The bytes from the position to the end; None if that cannot be known."""
         file = self.file
         if hasattr(file, "encoding"):
             return None  # text: its length is not that of its bytes

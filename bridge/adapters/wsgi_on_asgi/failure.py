@@ -7,7 +7,7 @@ from bridge.log import logger
 
 
 class Failure:
-    """An error of the app, for the one who takes it first: the app's side or the host's."""
+    """An error of the app, for the side that takes it first: the app or the host."""
 
     __slots__ = ("_errors",)
 

@@ -1,0 +1,41 @@
+"""What a WSGI app returns, as chunks of bytes (PEP 3333, "Buffering and Streaming"; W31, W35)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+#: Iterators over what is in memory already: nothing that they give has yet to be made.
+_IN_MEMORY_ITERATORS: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))
+
+
+def as_chunks(result: Any) -> tuple[Iterator[Any], bool]:
+    """An iterator over what an app returned, and whether it gives one chunk only.
+
+    What is in memory is joined to one chunk. Raises `TypeError` for a result that an app does not
+    mean to be iterated over, and whatever the result's own ``__iter__`` raises.
+    """
+    if type(result) is list or type(result) is tuple:
+        return _joined(result)
+    if isinstance(result, (bytes, str)):
+        raise TypeError(f"the app returned {type(result).__name__}; return a list of bytes: [body]")
+    single = hasattr(result, "__len__") and len(result) == 1
+    iterator = iter(result)
+    if iterator is not result and type(iterator) in _IN_MEMORY_ITERATORS:
+        # A response object that has all its chunks, as Django's do, and tells no length.
+        return _joined(iterator)
+    return iterator, single
+
+
+def _joined(chunks: Iterable[Any]) -> tuple[Iterator[bytes], bool]:
+    body = b"".join([chunk if type(chunk) is bytes else checked(chunk) for chunk in chunks])
+    return (iter([body]), True) if body else (iter([]), False)
+
+
+def checked(chunk: Any) -> bytes:
+    """`chunk` as bytes. Raises `TypeError` if it is something else."""
+    if isinstance(chunk, bytes):
+        return bytes(chunk)
+    raise TypeError(
+        f"the app's body has a {type(chunk).__name__} {chunk!r:.60}; PEP 3333 wants bytes"
+    )
