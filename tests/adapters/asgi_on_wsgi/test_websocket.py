@@ -20,9 +20,41 @@ from tests.adapters.asgi_on_wsgi.socket_host import (
     HANDSHAKE,
     SocketHost,
     closed_with,
+    opened,
     refused,
 )
 from tests.support.websocket import BINARY, frame
+
+
+def test_open_until_the_client_closes() -> None:
+    """A40: the host's thread waits, and then ends in a way that makes the host close."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["subprotocols"] == []
+        await receive()
+        await send(ACCEPT)
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+
+    with opened(app) as ws:
+        ws.send("text")
+        assert ws.recv(LIMIT) == "text"
+
+
+@pytest.mark.parametrize("how", ["refuses", "fails"])
+def test_app_that_does_not_open_it(how: str) -> None:
+    """A23 A40: the host gets a response, or the app's error to make a 500 of."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if how == "fails":
+            raise ValueError("mine")
+        await send({"type": "websocket.close"})
+
+    status, body, error = refused(app)
+    if how == "fails":
+        assert isinstance(error, AppError)
+    else:
+        assert (status, body, error) == (403, b"Forbidden\n", None)
 
 
 @pytest.mark.parametrize("tls", [False, True])

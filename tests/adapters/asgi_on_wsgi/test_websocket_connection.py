@@ -334,3 +334,19 @@ def test_send_after_the_client_has_closed() -> None:
     host.client.shutdown(socket.SHUT_WR)
     host.end()
     assert adapter.close(LIMIT)
+
+
+def test_client_that_does_not_close_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A40: when the app has ended, a client that answers no close frame holds nothing for long."""
+    monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.websocket_app_side.CLOSE_TIMEOUT", 0.05)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+
+    adapter = AsgiToWsgi(app, lifespan="off")
+    host = SocketHost(adapter)
+    host.client.sendall(HANDSHAKE)
+    host.end()
+    assert isinstance(host.error, BrokenPipeError)
+    assert adapter.close(LIMIT)
