@@ -54,8 +54,6 @@ CLOSED: Final = 3
 class HandshakeExchange(Protocol):
     """The exchange of the handshake, as the connection needs it."""
 
-    state: ServerState
-
     def accept(self, message: Message) -> tuple[Output, Frames]:
         """Answer 101; its output is ours then, and what came already is in the frames.
 
@@ -79,13 +77,17 @@ class WebSocketConnection(asyncio.Protocol):
     frames: Frames
     reader: MessageReader
     keep_alive: KeepAlive
-    #: The app's task, from when it runs.
-    task: asyncio.Task[None] | None = None
+    _app_task: asyncio.Task[None]
 
-    def __init__(self, handshake: HandshakeExchange) -> None:
+    def __init__(
+        self,
+        handshake: HandshakeExchange,
+        state: ServerState,
+        client: tuple[str, int] | None,
+    ) -> None:
         self._handshake = handshake
-        self.state = handshake.state
-        self.client: tuple[str, int] | None = None
+        self.state = state
+        self.client = client
         self.phase = WAITING
         #: What the app may send now.
         self._allowed: str = grammar.WAITING
@@ -215,7 +217,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         """The server need not look after it when the client is gone and the app has returned."""
-        if self.output.closed and (self.task is None or self.task.done()):
+        if self.output.closed and self._app_task.done():
             self.state.connections.discard(self)
 
     def pause_writing(self) -> None:
@@ -227,9 +229,13 @@ class WebSocketConnection(asyncio.Protocol):
         self.output.resume()
         self.reader.resume(WRITES_PAUSED)
 
-    # --------------------------------------------------------- the app has ended
+    # --------------------------------------------------------- the app's task
 
-    def ended(self, error: BaseException | None) -> None:
+    def attend(self, task: asyncio.Task[None]) -> None:
+        """Know the task in which the app runs."""
+        self._app_task = task
+
+    def app_ended(self, error: BaseException | None) -> None:
         """The app has returned or raised after it accepted."""
         if self.phase == OPEN:
             self.close(CloseCode.NORMAL_CLOSURE if error is None else CloseCode.INTERNAL_ERROR)

@@ -9,22 +9,23 @@ accepts, the transport is handed over to a `WebSocketConnection`, with the bytes
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
-from bridge.asgi.disconnect import is_disconnect
+from bridge.asgi import messages as grammar
+from bridge.asgi.disconnect import DisconnectNotice, is_disconnect
 from bridge.asgi.versions import WEBSOCKET_VERSION
-from bridge.errors import UnsupportedScope
+from bridge.errors import ClientDisconnected, UnsupportedScope
+from bridge.http.response_head import ResponseHead, raw_head
 from bridge.log import logger
 from bridge.loops.tasks import Task
-from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler
-from bridge.server.apps.calling import in_context_of
+from bridge.server.apps.asgi.response import OVER, AsgiStream
+from bridge.server.apps.calling import in_context_of, in_own_task
 from bridge.server.apps.scope import http_scope
-from bridge.server.exchange import DONE, Connection
+from bridge.server.exchange import DONE, Connection, Exchange
 from bridge.server.request import Request
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
-from bridge.server.websocket.connection import OPEN, WebSocketConnection
+from bridge.server.websocket.connection import OPEN, WAITING, WebSocketConnection
 from bridge.types import ASGIApp, Message, Scope
 from bridge.websocket.frames import Frames
 from bridge.websocket.handshake import Handshake, HandshakeParser
@@ -32,11 +33,12 @@ from bridge.websocket.handshake import Handshake, HandshakeParser
 _SCHEMES = {"http": "ws", "https": "wss"}
 
 
-class WebSocketHandler(AsgiHandler):
+class WebSocketHandler:
     """Gives WebSockets to an ASGI app: the server's whole app, which may be a `Dispatcher`."""
 
     def __init__(self, app: ASGIApp, state: ServerState, lifespan_state: dict[str, Any]) -> None:
-        super().__init__(app, lifespan_state)
+        self.app = in_own_task(app)
+        self.lifespan_state = lifespan_state
         config = state.config
         self._handshake_parser = HandshakeParser(
             config.ws_max_message_size,
@@ -46,12 +48,8 @@ class WebSocketHandler(AsgiHandler):
 
     def open(self, connection: Connection, head: Request) -> WebSocketExchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
-        return WebSocketExchange(
-            self,
-            connection,
-            head,
-            self._handshake_parser.check(head.headers, has_body=head.length != 0),
-        )
+        handshake = self._handshake_parser.check(head.headers, has_body=head.length != 0)
+        return WebSocketExchange(self, connection, head, handshake)
 
 
 def websocket_scope(
@@ -71,60 +69,61 @@ def websocket_scope(
     return scope
 
 
-class WebSocketExchange(AsgiExchange):
+class WebSocketExchange(Exchange):
     """The request that asks for a WebSocket, until it is answered."""
+
+    handler: WebSocketHandler
+    #: The head of the app's own response, with which it refuses; and its body, if in pieces.
+    _denial: ResponseHead | None = None
+    _stream: AsgiStream | None = None
 
     def __init__(
         self,
-        handler: AsgiHandler,
+        handler: WebSocketHandler,
         connection: Connection,
         head: Request,
         handshake: Handshake,
     ) -> None:
-        super().__init__(handler, connection, head)
-        self.state = connection.state
-        # Where a WebSocket was asked for and refused, nobody knows what the client sends next.
+        super().__init__(connection, head)
+        self.handler = handler
+        # If a WebSocket is asked for and refused, nobody knows what the client sends next.
         self.disable_keep_alive()
         self._handshake = handshake
-        self._socket = WebSocketConnection(self)
-        #: The transport is the socket's.
-        self._accepted = False
+        self._socket = WebSocketConnection(self, connection.state, connection.client)
 
     def start_app(self) -> None:
         """Call the app, in a task of its own."""
-        self.task = self._socket.task = task = Task(self._run(), loop=self.state.loop)
-        self.state.tasks.add(task)
-        task.add_done_callback(self._ended)
+        state = self.connection.state
+        task = Task(self._run(), loop=state.loop)
+        self._socket.attend(task)
+        state.tasks.add(task)
+        task.add_done_callback(self._task_ended)
 
     async def _run(self) -> None:
-        connection, socket = self.connection, self._socket
+        handler, socket = self.handler, self._socket
         scope = websocket_scope(
-            connection, self.head, self.handler.lifespan_state, self._handshake.subprotocols.copy()
+            self.connection,
+            self.head,
+            handler.lifespan_state,
+            self._handshake.subprotocols.copy(),
         )
-        await self.handler.app(scope, socket.queue.receive, socket.send)
+        await handler.app(scope, socket.queue.receive, socket.send)
 
-    def wake(self) -> None:
-        """Something has happened to the connection: mostly, the client has left."""
-        if self.connection.client_left:
-            self._socket.queue.end(1006)
-        super().wake()
+    def disconnected(self) -> None:
+        """The client has left before the answer: the app is told."""
+        self._socket.queue.end(1006)
+        super().disconnected()
 
     # --------------------------------------------------------- the answer
 
     def accept(self, message: Message) -> tuple[Output, Frames]:
         """Answer 101, and leave the output to the socket. Raises `IllegalMessage`."""
-        connection, state = self.connection, self.state
-        self._whole_head = self._handshake.response(message, state.default_lines)
+        connection = self.connection
+        head = self._handshake.response(message, connection.state.default_lines)
         frames = self._handshake.frames()
-        connection.write(self._whole_head)
-        self.status = 101
-        self.response_state = DONE
-        self._accepted = True
-        if state.access_log is not None:
-            state.access_log(self)
-        state.served += 1
-        self._socket.client = connection.client
+        connection.write(head)
         frames.feed(connection.hand_over(self._socket))
+        self.end(101, 0, head)
         return connection.output, frames
 
     def reject(self) -> None:
@@ -132,32 +131,68 @@ class WebSocketExchange(AsgiExchange):
         self.refuse(403)
 
     async def send_denial(self, message: Message) -> None:
-        """Refuse with a response of the app's own: its start, or a piece of its body."""
-        await self.send({**message, "type": message["type"].removeprefix("websocket.")})
+        """Refuse with a response of the app's own: its start, or a piece of its body.
+
+        Raises `IllegalMessage`, and `ClientDisconnected` if the response is over.
+        """
+        if self._denial is None:
+            self._denial = raw_head(message.get("status"), message.get("headers"))
+            return
+        if self.response_state >= DONE:
+            raise ClientDisconnected("the response is over; nothing more can be sent")
+        body, more = grammar.check_body(message), bool(message.get("more_body"))
+        connection, stream = self.connection, self._stream
+        if stream is None:
+            if not more:
+                connection.send_whole(self, self._denial, body)
+                return
+            stream = AsgiStream(connection, self.start_response(self._denial), trailers=False)
+            self._stream = stream
+        if stream.write(body, more=more) == OVER:
+            self.end()
+        elif connection.output.paused:
+            await connection.output.drained()
+        elif stream.has_burst():
+            await stream.give_turn(DisconnectNotice())
 
     # --------------------------------------------------------- the end of the app
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self.connection.state.tasks.discard(task)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        in_context_of(task, self._app_ended, error)
+
+    def _app_ended(self, error: BaseException | None) -> None:
         """The app has returned or raised, before its answer or when the socket was closed."""
         socket = self._socket
-        self.state.tasks.discard(task)
-        cancelled = task.cancelled()
-        error = asyncio.CancelledError() if cancelled else task.exception()
-        if not self._accepted:
-            in_context_of(task, self._ended_unaccepted, error)
+        if socket.phase == WAITING:
+            self._answer_for_app(error)
             socket.queue.end(1006)
             return
-        expected = socket.phase != OPEN and error is not None and is_disconnect(error)
-        if error is not None and not (cancelled or expected):
-            target = self.head.shown.removeprefix("GET ")
-            said = "the app raised in the WebSocket %s"
-            in_context_of(task, partial(logger.error, said, target, exc_info=error))
-        socket.ended(error)
+        cancelled = isinstance(error, asyncio.CancelledError)
+        if not (error is None or cancelled or (socket.phase != OPEN and is_disconnect(error))):
+            logger.error("the app raised in the WebSocket %s", self._target(), exc_info=error)
+        socket.app_ended(error)
 
-    def _ended_unaccepted(self, error: BaseException | None) -> None:
+    def _answer_for_app(self, error: BaseException | None) -> None:
+        """The app has not accepted, and perhaps not refused."""
+        has_left = self.connection.client_left
         if isinstance(error, UnsupportedScope) and self.response_state < DONE:
-            target = self.head.shown.removeprefix("GET ")
-            logger.warning("refused a WebSocket at %s: %s", target, error)
+            logger.warning("refused a WebSocket at %s: %s", self._target(), error)
             self.reject()
-        elif error is not None or self.response_state < DONE:
-            self.app_ended(error)
+        elif error is not None:
+            if not ((has_left or self.response_state >= DONE) and is_disconnect(error)):
+                logger.error("the app raised in %s", self.head.shown, exc_info=error)
+            self.refuse(500)
+        elif has_left:
+            self.abort()
+        elif self.response_state < DONE:
+            logger.error(
+                "the app returned %s in %s",
+                "without a response" if self._denial is None else "with its response unfinished",
+                self.head.shown,
+            )
+            self.refuse(500)
+
+    def _target(self) -> str:
+        return self.head.shown.removeprefix("GET ")
