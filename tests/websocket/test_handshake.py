@@ -1,43 +1,15 @@
-"""Opening handshakes: which are taken, how they are answered, what the app is told and may say."""
+"""Opening handshakes by their fields: which are taken, and how they are answered."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import Any
 
 import pytest
 
-from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
-from bridge.types import Message, RawHeaders, Receive, Scope, Send
-from bridge.websocket.handshake import HandshakeParser
-from tests.support.raw import request
-from tests.support.websocket import (
-    ACCEPT,
-    KEY,
-    Noting,
-    close_frame,
-    echo,
-    frame,
-    handshake,
-    served,
-)
-
-
-def accepting(**fields: Any) -> Any:
-    """An app that accepts with these, and says by text what `send` raised, if it did."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await send({"type": "websocket.accept", **fields})
-        except IllegalMessage as error:
-            await send({"type": "websocket.accept"})
-            await send({"type": "websocket.send", "text": str(error)})
-        await send({"type": "websocket.send", "text": json.dumps(scope["subprotocols"])})
-
-    return app
-
+from bridge.errors import IllegalMessage, RequestError
+from bridge.types import RawHeaders
+from bridge.websocket.handshake import Handshake, HandshakeParser
+from tests.support.websocket import ACCEPT, KEY, frame
 
 # ------------------------------------------------------------- bytes in, bytes out
 
@@ -92,242 +64,30 @@ def test_a_request_that_is_no_handshake(
     assert caught.value.status == status
 
 
-# ------------------------------------------------------------- the request
+def offered(*subprotocols: bytes) -> Handshake:
+    """A handshake that offers these."""
+    fields = [(b"sec-websocket-protocol", each) for each in subprotocols]
+    return HandshakeParser(1000, compress=False).check([*FIELDS, *fields], has_body=False)
 
 
-def test_the_answer_to_a_handshake() -> None:
-    """S20: 101 with the accept key of RFC 6455 §1.3, the server's own fields, and no body."""
-    with served(echo) as server, server.connect() as client:
-        response = client.shake_hands("/chat")
-        assert (response.status, response.reason) == (101, b"Switching Protocols")
-        assert response.value(b"sec-websocket-accept") == ACCEPT
-        assert response.value(b"upgrade") == b"websocket"
-        assert response.value(b"connection") == b"Upgrade"
-        assert response.value(b"server") == b"asgi-bridge"
-        assert response.value(b"date")
-        for absent in (b"content-length", b"transfer-encoding", b"sec-websocket-protocol"):
-            assert response.value(absent) is None
-
-
-def altered(*taken: str, more: tuple[str, ...] = (), **changed: str) -> bytes:
-    """A handshake without the fields `taken`, with others or more of them."""
-    lines = handshake().decode().rstrip().split("\r\n")
-    kept = [line for line in lines if line.partition(":")[0].lower() not in taken]
-    return "\r\n".join([*kept, *more]).encode("latin-1") + b"\r\n\r\n"
-
-
-WRONG = {
-    "no key": (altered("sec-websocket-key"), 400),
-    "short key": (handshake(key="dGhl"), 400),
-    "key that is no base 64": (handshake(key="!" * 24), 400),
-    "two keys": (handshake("/", f"Sec-WebSocket-Key: {KEY}"), 400),
-    "no version": (altered("sec-websocket-version"), 426),
-    "old version": (handshake(version="8"), 426),
-    "two versions": (handshake("/", "Sec-WebSocket-Version: 13"), 426),
-    "two origins": (handshake("/", "Origin: http://a", "Origin: http://b"), 400),
-    "malformed extension": (handshake("/", "Sec-WebSocket-Extensions: ;;"), 400),
-    "malformed subprotocol": (handshake("/", "Sec-WebSocket-Protocol: a b"), 400),
-    "a body": (handshake("/", "Content-Length: 5") + b"Hello", 400),
-    "no host": (altered("host"), 400),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_handshake_that_is_wrong(wrong: str) -> None:
-    """S21: 400, or 426 with the version that is spoken; the app is not asked."""
-    data, status = WRONG[wrong]
-    app = Noting(echo)
-    with served(app) as server, server.connect() as client:
-        client.send(data + frame(1, b"too early"))
-        response = client.response()
-        assert response.status == status
-        assert response.closes
-        assert response.value(b"sec-websocket-version") == (b"13" if status == 426 else None)
-        assert response.value(b"upgrade") == (b"websocket" if status == 426 else None)
-        assert client.is_closed()
-    assert app.scopes.empty()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        altered("connection"),
-        altered("upgrade"),
-        altered("upgrade", more=("Upgrade: h2c",)),
-        altered("upgrade", more=("Upgrade: h2c, websocket/13", "Upgrade: websockets")),
-        altered("connection", more=("Connection: no-upgrade",)),
-        handshake().replace(b"GET", b"POST"),
-        handshake().replace(b"HTTP/1.1", b"HTTP/1.0"),
-    ],
-)
-def test_what_asks_for_no_websocket_is_an_ordinary_request(data: bytes) -> None:
-    """S21: the app gets an http scope where a server may ignore the Upgrade field (RFC 9110)."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http"
-        await send({"type": "http.response.start", "status": 200})
-        await send({"type": "http.response.body", "body": b"ordinary"})
-
-    with served(app) as server, server.connect() as client:
-        client.send(data)
-        assert client.response().body == b"ordinary"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        ("Connection: keep-alive, Upgrade", "Upgrade: WebSocket"),
-        ("Connection: keep-alive", "Connection: upgrade", "Upgrade: websocket"),
-        ("Connection:Keep-Alive,UPGRADE", "Upgrade: websocket, websocket"),
-        ("Connection: , upgrade ,", "Upgrade: websocket", "Upgrade: websocket"),
-        ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c, websocket", "HTTP2-Settings: AA"),
-        ("Connection: Upgrade", "Upgrade: websocket,h2c"),
-        ("Connection: Upgrade", "Upgrade: foo/2", "Upgrade: ,WebSocket,"),
-    ],
-)
-def test_spellings_of_the_upgrade(fields: tuple[str, ...]) -> None:
-    """S20: browsers' and proxies' ways to write it are understood: both fields are lists."""
-    with served(echo) as server, server.connect() as client:
-        client.send(altered("connection", "upgrade", more=fields))
-        assert client.response().status == 101
-
-
-def test_the_handshake_cut_at_every_position() -> None:
-    """S20: nothing is lost where the first frames come in the same packet, or in its pieces."""
-    data = handshake() + frame(1, b"early") + frame(1, b"bird")
-    with served(echo) as server:
-        for at in range(1, len(data), 3):
-            with server.connect() as client:
-                client.send_pieces([data[:at], data[at:]])
-                assert client.response().status == 101
-                assert [client.read_text(), client.read_text()] == ["early", "bird"]
-        with server.connect() as client:
-            client.send_bytewise(data)
-            assert client.response().status == 101
-            assert [client.read_text(), client.read_text()] == ["early", "bird"]
-
-
-def test_what_comes_before_the_app_has_accepted() -> None:
-    """S20: a client that does not wait loses nothing, and cannot fill the memory."""
-
-    go = asyncio.Event()
-
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await go.wait()
-        await echo(scope, receive, send)
-
-    with served(slow) as server, server.connect() as client:
-        client.send(handshake())
-        client.sock.settimeout(0.2)
-        message = frame(2, bytes(60_000))
-        sent = 0
-        try:
-            while sent < 1000:
-                client.send(message)
-                sent += 1
-        except TimeoutError:
-            pass
-        assert sent < 1000, "60 MB were taken before anybody could read them"
-        server.call(go.set)
-        client.sock.settimeout(20)
-        assert client.response().status == 101
-        for _ in range(sent):
-            assert client.read() == (0x82, bytes(60_000))
-
-
-def test_a_pipelined_handshake_waits_its_turn() -> None:
-    """S20 S1: a request before the handshake is answered first, on the same connection."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await echo(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 200})
-        await send({"type": "http.response.body", "body": b"first"})
-
-    with served(app) as server, server.connect() as client:
-        client.send(request() + handshake() + frame(1, b"then"))
-        assert client.response().body == b"first"
-        assert client.response().status == 101
-        assert client.read_text() == "then"
-
-
-# ------------------------------------------------------------- the scope
-
-
-def test_the_scope() -> None:
-    """S20: as ASGI says it, with what the app decides on: path, query, host, origin (S21)."""
-    app = Noting(echo)
-    with served(app, root_path="/app") as server, server.connect() as client:
-        port = client.sock.getsockname()[1]
-        client.shake_hands(
-            "/app/caf%C3%A9?a=1",
-            "Origin: http://elsewhere",
-            "Sec-WebSocket-Protocol: chat, v2",
-            "Sec-WebSocket-Protocol: v1",
-        )
-        scope = app.scopes.get(timeout=20)
-        assert scope.pop("headers")[0] == (b"host", b"example.com")
-        assert scope == {
-            "type": "websocket",
-            "asgi": {"version": "3.0", "spec_version": "2.5"},
-            "http_version": "1.1",
-            "scheme": "ws",
-            "path": "/app/café",
-            "raw_path": b"/app/caf%C3%A9",
-            "query_string": b"a=1",
-            "root_path": "/app",
-            "client": ("127.0.0.1", port),
-            "server": ("127.0.0.1", server.port),
-            "subprotocols": ["chat", "v2", "v1"],
-            "state": {},
-            "extensions": {"websocket.http.response": {}},
-        }
-
-
-def test_a_target_that_browsers_do_not_encode() -> None:
-    """S4, S20: what browsers leave as it is reaches the app of a WebSocket as it came."""
-    app = Noting(echo)
-    with served(app) as server, server.connect() as client:
-        client.shake_hands('/a|b?{"q":"100%"}\\\xe9')
-        scope = app.scopes.get(timeout=20)
-        assert (scope["raw_path"], scope["query_string"]) == (b"/a|b", b'{"q":"100%"}\\\xe9')
-
-
-def test_the_scope_behind_a_trusted_proxy() -> None:
-    """S20 S32: client and scheme are those that the proxy tells."""
-    app = Noting(echo)
-    with served(app) as server, server.connect() as client:
-        client.shake_hands("/", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https")
-        scope = app.scopes.get(timeout=20)
-        assert (scope["scheme"], scope["client"][0]) == ("wss", "192.0.2.7")
-
-
-# ------------------------------------------------------------- the app accepts
-
-
-def test_subprotocol_and_fields_of_the_app() -> None:
-    """S20: they are in the 101; hop-by-hop fields and those of bodies have no place."""
-    app = accepting(
-        subprotocol="v2",
-        headers=[
-            (b"Set-Cookie", b"a=1"),
-            (b"set-cookie", b"b=2"),
-            (b"connection", b"close"),
-            (b"upgrade", b"h2c"),
-            (b"content-length", b"5"),
-            (b"transfer-encoding", b"chunked"),
-        ],
+def test_the_fields_of_the_app() -> None:
+    """S20: its own are in the 101; hop-by-hop fields and those of bodies have no place."""
+    headers = [
+        (b"Set-Cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        (b"connection", b"close"),
+        (b"upgrade", b"h2c"),
+        (b"content-length", b"5"),
+        (b"transfer-encoding", b"chunked"),
+    ]
+    handshake = offered(b"v1, v2", b"v3")
+    assert handshake.subprotocols == ["v1", "v2", "v3"]
+    head = handshake.response({"subprotocol": "v2", "headers": headers}, b"date: now\r\n")
+    assert head == (
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        b"sec-websocket-accept: " + ACCEPT + b"\r\nsec-websocket-protocol: v2\r\ndate: now\r\n"
+        b"Set-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n"
     )
-    with served(app) as server, server.connect() as client:
-        response = client.shake_hands("/", "Sec-WebSocket-Protocol: v1, v2")
-        assert response.value(b"sec-websocket-protocol") == b"v2"
-        assert response.values(b"set-cookie") == [b"a=1", b"b=2"]
-        assert response.value(b"connection") == b"Upgrade"
-        assert response.value(b"upgrade") == b"websocket"
-        for absent in (b"content-length", b"transfer-encoding"):
-            assert response.value(absent) is None
-        assert json.loads(client.read_text()) == ["v1", "v2"]
 
 
 @pytest.mark.parametrize(
@@ -347,158 +107,6 @@ def test_subprotocol_and_fields_of_the_app() -> None:
     ],
 )
 def test_an_accept_that_may_not_be(fields: dict[str, Any], said: str) -> None:
-    """S20 S10: nothing is injected; the app gets the error, and may accept in another way."""
-    with served(accepting(**fields)) as server, server.connect() as client:
-        response = client.shake_hands("/", "Sec-WebSocket-Protocol: v1")
-        assert response.status == 101
-        assert response.values(b"set-cookie") == []
-        assert said in client.read_text()
-
-
-# ------------------------------------------------------------- the app refuses
-
-
-def saying(*messages: Message) -> Noting:
-    """An app that sends these, and then receives."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        for message in messages:
-            await send(message)
-        await receive()
-
-    return Noting(app)
-
-
-def test_a_close_before_the_accept_is_a_403() -> None:
-    """S20: and the app is told that it is over (ASGI, "Close")."""
-    app = saying({"type": "websocket.close", "code": 4001, "reason": "no"})
-    with served(app) as server, server.connect() as client:
-        response = client.shake_hands()
-        assert response.status == 403
-        assert response.closes
-        assert client.is_closed()
-    assert app.next() == {"type": "websocket.connect"}
-    assert app.next() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
-
-
-def test_a_refusal_with_a_response_of_the_apps_own() -> None:
-    """S20: `websocket.http.response`, in one piece and in many, with its status and fields."""
-    start = {
-        "type": "websocket.http.response.start",
-        "status": 401,
-        "headers": [(b"www-authenticate", b"Bearer"), (b"content-type", b"text/plain")],
-    }
-    body = "websocket.http.response.body"
-    whole = saying(start, {"type": body, "body": b"who are you?"})
-    pieces = saying(
-        start,
-        {"type": body, "body": b"who are ", "more_body": True},
-        {"type": body, "body": b"", "more_body": True},
-        {"type": body, "body": b"you?", "more_body": False},
-    )
-    for app, framing in ((whole, "length"), (pieces, "chunked")):
-        with served(app) as server, server.connect() as client:
-            response = client.shake_hands()
-            assert (response.status, response.body) == (401, b"who are you?")
-            assert response.value(b"www-authenticate") == b"Bearer"
-            assert response.framing == framing
-            assert response.closes
-            assert client.is_closed()
-        assert app.next()["type"] == "websocket.connect"
-        assert app.next()["code"] == 1006
-
-
-@pytest.mark.parametrize(
-    ("messages", "status", "said"),
-    [
-        ([], 500, "without a response"),
-        ([{"type": "websocket.send", "text": "x"}], 500, "'websocket.accept'"),
-        ([{"type": "websocket.http.response.body"}], 500, "'websocket.accept'"),
-        ([{"type": "http.response.start", "status": 200}], 500, "unknown message type"),
-        ([{"type": "websocket.http.response.start", "status": 99}], 500, "status"),
-        ([{"type": "websocket.http.response.start", "status": 200}], 500, "unfinished"),
-        (["websocket.accept"], 500, "dict"),
-    ],
-)
-def test_an_app_that_does_not_answer(
-    messages: list[Any], status: int, said: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """S20 S14: it returns or raises before it accepts: 500, and the log says why."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        for message in messages:
-            await send(message)
-
-    with served(app) as server, server.connect() as client:
-        assert client.shake_hands("/where?q").status == status
-        assert client.is_closed()
-    assert said in caplog.text
-    assert "/where" in caplog.text
-
-
-def test_an_app_for_which_there_are_no_websockets(caplog: pytest.LogCaptureFixture) -> None:
-    """S20 W60: a WSGI app without them: a clear 403, and one line in the log."""
-
-    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [])
-        return [b""]
-
-    with served(wsgi, interface="wsgi") as server, server.connect() as client:
-        assert client.shake_hands("/ws").status == 403
-    assert "/ws" in caplog.text
-    assert "Traceback" not in caplog.text
-
-
-# ------------------------------------------------------------- nobody waits any more
-
-
-def test_the_client_leaves_before_the_answer() -> None:
-    """S20 S12: the app is told, and what it sends then raises OSError."""
-    raised: list[BaseException] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await receive()
-        try:
-            await send({"type": "websocket.accept"})
-        except OSError as error:
-            raised.append(error)
-            raise
-
-    noting = Noting(app)
-    with served(noting) as server:
-        with server.connect() as client:
-            client.send(handshake())
-            assert noting.next()["type"] == "websocket.connect"
-            client.reset()
-        assert noting.next() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
-    (error,) = raised
-    assert isinstance(error, ClientDisconnected)
-
-
-def test_handshakes_count_as_requests_until_they_are_answered() -> None:
-    """S20 S2: beyond the limit 503; an open WebSocket does not count."""
-    go = asyncio.Event()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/slow":
-            await go.wait()
-        await echo(scope, receive, send)
-
-    with served(app, limit_requests=1) as server:
-        with server.open() as first, server.open() as second, server.connect() as third:
-            third.send(handshake("/slow"))
-            while not server.call(lambda: server.server.state.active):
-                pass
-            with server.connect() as fourth:
-                response = fourth.shake_hands()
-                assert (response.status, response.value(b"retry-after")) == (503, b"1")
-            server.call(go.set)
-            assert third.response().status == 101
-            for client in (first, second, third):
-                client.text("still here")
-                assert client.read_text() == "still here"
-                client.say(close_frame(1000))
-                assert client.read_close() == (1000, "")
-        assert not server.call(lambda: server.server.state.active)
+    """S20 S10 A40: nothing is injected; the same errors on every way."""
+    with pytest.raises(IllegalMessage, match=said):
+        offered(b"v1").response(fields, b"")
