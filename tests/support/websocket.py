@@ -72,7 +72,10 @@ class Served:
 
     def ask_to_stop(self) -> None:
         """Begin to stop, as SIGTERM does."""
-        self.loop.call_soon_threadsafe(self._stop.set)
+        try:
+            self.loop.call_soon_threadsafe(self._stop.set)
+        except RuntimeError:
+            pass  # the loop has ended since
 
     def stop(self) -> None:
         """Stop, and wait for the end; raises what the server has raised."""
