@@ -111,6 +111,8 @@ class Exchange:
 
     #: The handler that made it; set by each kind of exchange.
     handler: Any
+    #: The app's call, if it has a task of its own that did not end at once.
+    task: asyncio.Task[None] | None = None
     #: `UNSENT`, `STARTED`, `FINISHING`, `DONE` or `ABORTED`; a thread that answers may set it.
     response_state: int
     #: A response whose length is known needs no second look: the whole request is here, and what

@@ -17,7 +17,6 @@ from typing import Any
 
 from bridge.errors import counted
 from bridge.log import logger
-from bridge.server.apps.asgi.exchange import AsgiExchange
 from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.state import ServerState, Swept
@@ -174,10 +173,9 @@ class Draining:
                 in_flight.add(getattr(connection, "task", None))
             elif connection.exchange is not None:
                 requests += 1
-                if isinstance(connection.exchange, AsgiExchange):
-                    in_flight.add(connection.exchange.task)
-                else:
-                    calls += 1
+                task = None if connection.exchange is None else connection.exchange.task
+                in_flight.add(task)
+                calls += task is None
             else:
                 others += 1
         found = {

@@ -77,7 +77,8 @@ class WebSocketConnection(asyncio.Protocol):
     frames: Frames
     reader: MessageReader
     keep_alive: KeepAlive
-    _app_task: asyncio.Task[None]
+    #: The app's.
+    task: asyncio.Task[None]
 
     def __init__(
         self,
@@ -217,7 +218,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         """The server need not look after it when the client is gone and the app has returned."""
-        if self.output.closed and self._app_task.done():
+        if self.output.closed and self.task.done():
             self.state.connections.discard(self)
 
     def pause_writing(self) -> None:
@@ -233,7 +234,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def attend(self, task: asyncio.Task[None]) -> None:
         """Know the task in which the app runs."""
-        self._app_task = task
+        self.task = task
 
     def app_ended(self, error: BaseException | None) -> None:
         """The app has returned or raised after it accepted."""

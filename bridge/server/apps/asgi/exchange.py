@@ -7,7 +7,6 @@ leaves with it in one write.
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from types import CoroutineType
 from typing import Any, Final
@@ -81,8 +80,6 @@ class AsgiExchange(Exchange):
     """One request answered by an ASGI app."""
 
     handler: AsgiHandler
-    #: The call of the app, if it did not end at once.
-    task: asyncio.Task[None] | None = None
     #: Made when the app first waits in `receive`, or when its client has left.
     _notice: DisconnectNotice | None = None
     _phase: int
