@@ -34,6 +34,7 @@ from bridge.asgi.messages import (
 from bridge.asgi.receive_queue import ReceiveQueue
 from bridge.errors import AppError, ClientDisconnected, UnsupportedScope
 from bridge.http.error_response import error_response
+from bridge.http.response_fields import raw_fields
 from bridge.http.response_head import raw_head
 from bridge.log import logger
 from bridge.loops.descriptors import Duplicate
@@ -174,8 +175,8 @@ class WebSocketAppSide:
             self._decide(over=True)
 
     async def _accept(self, message: Message) -> None:
-        date = f"date: {formatdate(usegmt=True)}\r\n".encode("ascii")
-        response = self._handshake.response(message, date)
+        (date,) = raw_fields([(b"date", formatdate(usegmt=True).encode("ascii"))])
+        response = self._handshake.response(message, date.line)
         descriptor = self._duplicate.take()
         if descriptor is None:
             raise ClientDisconnected("the WebSocket is closed; nothing more can be sent")

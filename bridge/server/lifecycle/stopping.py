@@ -173,7 +173,7 @@ class Draining:
                 in_flight.add(getattr(connection, "task", None))
             elif connection.exchange is not None:
                 requests += 1
-                task = None if connection.exchange is None else connection.exchange.task
+                task = connection.exchange.task
                 in_flight.add(task)
                 calls += task is None
             else:

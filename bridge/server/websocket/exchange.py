@@ -171,14 +171,14 @@ class WebSocketExchange(Exchange):
             return
         cancelled = isinstance(error, asyncio.CancelledError)
         if not (error is None or cancelled or (socket.phase != OPEN and is_disconnect(error))):
-            logger.error("the app raised in the WebSocket %s", self._target(), exc_info=error)
+            logger.error("the app raised in the WebSocket %s", _target(self.head), exc_info=error)
         socket.app_ended(error)
 
     def _answer_for_app(self, error: BaseException | None) -> None:
         """The app has not accepted, and perhaps not refused."""
         has_left = self.connection.client_left
         if isinstance(error, UnsupportedScope) and self.response_state < DONE:
-            logger.warning("refused a WebSocket at %s: %s", self._target(), error)
+            logger.warning("refused a WebSocket at %s: %s", _target(self.head), error)
             self.reject()
         elif error is not None:
             if not ((has_left or self.response_state >= DONE) and is_disconnect(error)):
@@ -194,5 +194,7 @@ class WebSocketExchange(Exchange):
             )
             self.refuse(500)
 
-    def _target(self) -> str:
-        return self.head.shown.removeprefix("GET ")
+
+def _target(head: Request) -> str:
+    """What was asked for, for the log."""
+    return head.shown.removeprefix("GET ")

@@ -422,6 +422,64 @@ def test_an_app_for_which_there_are_no_websockets(caplog: pytest.LogCaptureFixtu
     assert "Traceback" not in caplog.text
 
 
+def test_a_refusal_in_large_pieces() -> None:
+    """S20 S12: the app waits for a slow client, and gives the loop its turn."""
+    body = "websocket.http.response.body"
+    piece = {"type": body, "body": bytes(20_000), "more_body": True}
+    app = saying(
+        {"type": "websocket.http.response.start", "status": 200}, *[piece] * 400, {"type": body}
+    )
+    with served(app) as server, server.connect() as client:
+        response = client.shake_hands()
+        assert response.body == bytes(400 * 20_000)
+
+
+def test_a_refusal_that_is_longer_than_its_length(caplog: pytest.LogCaptureFixture) -> None:
+    """S20 S10: it is cut there, and what follows raises OSError."""
+    raised: list[BaseException] = []
+    body = {"type": "websocket.http.response.body", "body": b"12345", "more_body": True}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        length = [(b"content-length", b"3")]
+        start = {"type": "websocket.http.response.start", "status": 200, "headers": length}
+        await send(start)
+        await send(body)
+        try:
+            await send(body)
+        except OSError as error:
+            raised.append(error)
+            raise
+
+    with served(app) as server, server.connect() as client:
+        assert client.shake_hands().body == b"123"
+        assert client.is_closed()
+    assert isinstance(raised[0], ClientDisconnected)
+    assert "longer than its Content-Length" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["error", "disconnect"])
+def test_an_app_that_raises_in_an_open_websocket(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S20 S14: 1011, and a line in the log; no line if the client has left."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        if kind == "error":
+            raise LookupError("nothing there")
+        await receive()
+        await send({"type": "websocket.send", "text": "too late"})
+
+    with served(app) as server, server.open("/gone?x") as client:
+        if kind == "error":
+            assert client.read_close_frame() == (1011, "")
+        client.say(close_frame(1000))
+        assert client.is_closed() or client.read_close() == (1000, "")
+    assert ("the app raised in the WebSocket /gone" in caplog.text) == (kind == "error")
+
+
 # ------------------------------------------------------------- nobody waits any more
 
 
@@ -633,3 +691,25 @@ def test_five_hundred_at_once() -> None:
             client.sock.close()
         while server.call(lambda: len(server.server.state.connections)):
             pass
+
+
+@pytest.mark.parametrize("how", ["returns", "raises"])
+def test_an_app_that_notices_that_its_client_left(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S20 S14: before the answer there is nothing to answer any more, and nothing to log."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await receive()
+        if how == "raises":
+            await send({"type": "websocket.accept"})
+
+    noting = Noting(app)
+    with served(noting) as server:
+        with server.connect() as client:
+            client.send(handshake())
+            assert noting.next()["type"] == "websocket.connect"
+            client.reset()
+        assert noting.next()["code"] == 1006
+    assert "the app" not in caplog.text
