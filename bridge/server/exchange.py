@@ -63,8 +63,8 @@ class Connection(Protocol):
     def send_whole(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
         """Write a whole response, and end its exchange."""
 
-    def fast_head(self, exchange: Exchange, head: ResponseHead, size: int) -> bytes:
-        """The head of a whole response that needs no `ResponseEncoder`, for a thread; else nothing.
+    def fast_head(self, exchange: Exchange, head: ResponseHead, size: int) -> bytes | None:
+        """The head of a whole response that needs no `ResponseEncoder`, for a thread; else None.
 
         The body follows it as it is.
         """
@@ -252,13 +252,13 @@ class Exchange:
                 self.connection.cut()
                 self.wake()
 
-    def end(self, status: int = 0, size: int = 0, head: bytes = b"") -> None:
+    def end(self, status: int = 0, size: int = 0, head: bytes | None = None) -> None:
         """The response has been written.
 
         One that was sent whole has no `response`: then its `status`, the `size` of its body and its
         `head` on the wire are given.
         """
-        if head:
+        if head is not None:
             self.status = status
             self._whole_size = size
             self._whole_head = head

@@ -270,10 +270,12 @@ def keeps_alive(connection: Connection, exchange: Exchange) -> bool:
     return not body.awaits_continue and request.length - body.size <= DRAIN_LIMIT
 
 
-def fast_head(connection: Connection, exchange: Exchange, head: ResponseHead, size: int) -> bytes:
+def fast_head(
+    connection: Connection, exchange: Exchange, head: ResponseHead, size: int
+) -> bytes | None:
     """The head on the wire of a whole response with `size` bytes of body, if nothing is unusual.
 
-    Else nothing: then a `Response` has to work it out.
+    Else None: then a `Response` has to work it out.
     """
     if (
         exchange.keep_alive_fast
@@ -284,14 +286,14 @@ def fast_head(connection: Connection, exchange: Exchange, head: ResponseHead, si
         and not connection.state.retiring
     ):
         return head.encoded + connection.state.default_end
-    return b""
+    return None
 
 
 def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
     """Write a whole response, and end its exchange."""
     size = len(body)
     data = fast_head(connection, exchange, head, size)
-    if data:
+    if data is not None:
         if size < WORTH_NO_COPY:
             connection.write(data + body)
         else:

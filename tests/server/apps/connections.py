@@ -8,23 +8,28 @@ from typing import Any
 from bridge.server.config.config import Config
 from bridge.server.http1.parser import HeadParser
 from bridge.server.request import Request
+from bridge.server.state import Place
 
 
-def connection(**more: Any) -> Any:
-    """A plain connection from 192.0.2.7 to port 8000 of ours; `more` overrides."""
-    settings = more.pop("settings", {})
-    found = SimpleNamespace(
+def connection(
+    *,
+    scheme: str = "http",
+    server: tuple[str, int | None] | None = ("192.0.2.1", 8000),
+    root_path: str = "",
+    tls: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Any:
+    """A connection from 192.0.2.7 to port 8000 of ours, unless something else is said."""
+    return SimpleNamespace(
         state=SimpleNamespace(config=Config(app=object(), **settings)),
-        client=("192.0.2.7", 51234),
-        server=("192.0.2.1", 8000),
-        scheme="http",
-        root_path="",
-        tls=None,
-        needs_full_scope=False,
+        identity=SimpleNamespace(
+            client=("192.0.2.7", 51234),
+            place=Place(scheme, server),
+            root_path=root_path,
+            tls=tls,
+            needs_full_scope=bool(root_path or tls or settings),
+        ),
     )
-    for name, value in more.items():
-        setattr(found, name, value)
-    return found
 
 
 def request(line: str = "GET /a%20b?x=1 HTTP/1.1", *fields: str) -> Request:

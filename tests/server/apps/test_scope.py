@@ -65,7 +65,7 @@ def test_a_template_is_left_alone() -> None:
 )
 def test_a_root_path(line: str, path: str, raw_path: bytes) -> None:
     """W3: what a proxy took off the path, an app finds in it; what it left there, once."""
-    below = connection(root_path="/ü", needs_full_scope=True)
+    below = connection(root_path="/ü")
     scope = http_scope(below, request(line), {}, "/mount")
     assert (scope["path"], scope["raw_path"]) == (path, raw_path)
     assert scope["root_path"] == "/ü/mount"
@@ -89,7 +89,7 @@ def test_what_a_trusted_proxy_says() -> None:
 def test_extensions_of_the_connection() -> None:
     """S13: ``tls`` is the request's own copy; pathsend is offered if the operator wants it."""
     tls = {"client_cert_chain": ["pem"], "tls_version": 772}
-    secure = connection(tls=tls, needs_full_scope=True, settings={"pathsend": True})
+    secure = connection(tls=tls, pathsend=True)
     extensions = http_scope(secure, request(), {})["extensions"]
     assert extensions["tls"] == tls
     assert extensions["http.response.pathsend"] == {}

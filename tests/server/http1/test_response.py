@@ -325,7 +325,7 @@ def test_what_is_not_on_the_fast_path(unusual: str) -> None:
         exchange.response = response()
     connection.client_left = unusual == "client left"
     connection.state.retiring = unusual == "server stops"
-    assert fast_head(connection, exchange, given, size) == b""
+    assert fast_head(connection, exchange, given, size) is None
 
 
 def test_when_a_connection_goes_on() -> None:

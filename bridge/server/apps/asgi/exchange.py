@@ -56,7 +56,9 @@ class AsgiHandler:
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
         #: For requests that may come again: where they came in, and their scope, to be copied.
-        self.templates: BoundedDict[Request, tuple[Place, Scope]] = BoundedDict(_MOST_TEMPLATES)
+        self._templates: BoundedDict[Request, tuple[Place, Scope]] = BoundedDict(_MOST_TEMPLATES)
+        #: Looks one up, or gives None; a method of the table itself, to be called on every request.
+        self.template_of = self._templates.get
         self._bases: BoundedDict[Place, Scope] = BoundedDict(_MOST_PLACES)
 
     def open(self, connection: Connection, head: Request) -> AsgiExchange:
@@ -64,7 +66,7 @@ class AsgiHandler:
         return AsgiExchange(self, connection, head)
 
     def new_scope(self, connection: Connection, request: Request) -> Scope:
-        """A scope that is still to be completed; kept in `templates` if it may come again."""
+        """A scope that is still to be completed; kept if it may come again."""
         place = connection.identity.place
         base = self._bases.get(place)
         if base is None:
@@ -72,7 +74,7 @@ class AsgiHandler:
             self._bases.store(place, base)
         scope = fill_scope(base, request)
         if request.cached:
-            self.templates.store(request, (place, scope.copy()))
+            self._templates.store(request, (place, scope.copy()))
         return scope
 
 
@@ -97,7 +99,7 @@ class AsgiExchange(Exchange):
     def start_app(self) -> None:
         """Call the app, in a task that often ends within this very call."""
         connection, handler, head = self.connection, self.handler, self.head
-        known = handler.templates.get(head)
+        known = handler.template_of(head)
         if known is not None and known[0] is connection.identity.place:
             scope = known[1].copy()
         else:

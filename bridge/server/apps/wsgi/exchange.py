@@ -69,7 +69,9 @@ class WsgiHandler:
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
         #: For requests that may come again: where they came in, and their environ, to be copied.
-        self.templates: BoundedDict[Request, tuple[Place, Environ]] = BoundedDict(_MOST_TEMPLATES)
+        self._templates: BoundedDict[Request, tuple[Place, Environ]] = BoundedDict(_MOST_TEMPLATES)
+        #: Looks one up, or gives None; a method of the table itself, to be called on every request.
+        self.template_of = self._templates.get
         self._places: BoundedDict[Place, Environ] = BoundedDict(_MOST_PLACES)
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
@@ -85,7 +87,7 @@ class WsgiHandler:
         return http_scope(exchange.connection, exchange.head, {}, self.prefix)
 
     def new_template(self, connection: Connection, request: Request) -> Environ:
-        """What follows from the head of `request`; kept in `templates` if it may come again.
+        """What follows from the head of `request`; kept if it may come again.
 
         Raises `RequestError` for fields that no environ can hold.
         """
@@ -96,7 +98,7 @@ class WsgiHandler:
             self._places.store(place, base)
         template = fill_environ(base, connection, request, self.prefix)
         if request.cached:
-            self.templates.store(request, (place, template))
+            self._templates.store(request, (place, template))
         return template
 
 
@@ -132,12 +134,15 @@ class WsgiExchange(Exchange):
         """
         if self.submitted or self.response_state >= DONE:
             return
-        body, asks = self.body, self.head.expects_continue
-        if body.state <= WHOLE or not (body.held or self.awaits_body or not asks):
-            self.submitted = True
-            self.submit()
-        elif asks:
-            send_continue(self)
+        body = self.body
+        if body.state > WHOLE:
+            if not self.head.expects_continue:
+                return
+            if body.held or self.awaits_body:
+                send_continue(self)
+                return
+        self.submitted = True
+        self.submit()
 
     def expect_body(self, limit: int, data: bytes | None = None) -> None:
         """A body of at most `limit` bytes comes; `data` if it is here, whole."""
@@ -189,13 +194,32 @@ class HintingSink(ResponseSink, Protocol):
 
 def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall | None:
     """The app's call for `exchange`, whose response goes to `sink`; None if it was refused."""
-    handler = exchange.handler
-    try:
-        return WsgiCall(handler.app, _environ(exchange, sink), sink, handler.leniency)
-    except RequestError as error:
-        note_refused(exchange, error)
-        exchange.refuse(error)
-        return None
+    connection, head, handler = exchange.connection, exchange.head, exchange.handler
+    identity = connection.identity
+    known = handler.template_of(head)
+    if known is not None and known[0] is identity.place:
+        template = known[1]
+    else:
+        try:
+            template = handler.new_template(connection, head)
+        except RequestError as error:
+            note_refused(exchange, error)
+            exchange.refuse(error)
+            return None
+    environ = template | (identity.environ or identity.make_environ(connection.is_disconnected))
+    scope = environ["asgi.scope"] = LazyScope(SEED)
+    scope.exchange = exchange
+    environ["wsgi.early_hints"] = sink.early_hints
+    if head.length:
+        body = exchange.body
+        environ["wsgi.input"] = open_input(body, partial(_pull, exchange))
+        if head.length == CHUNKED and body.state == WHOLE:
+            environ["CONTENT_LENGTH"] = str(body.size)
+    else:
+        environ["wsgi.input"] = BytesIO()
+    if not head.fast:
+        complete_environ(environ, head)
+    return WsgiCall(handler.app, environ, sink, handler.leniency)
 
 
 def note_refused(exchange: Exchange, error: BridgeError) -> bool:
@@ -212,31 +236,6 @@ def hint_fields(headers: TextHeaders) -> list[Field]:
     """
     fields = [TEXT_FIELDS[name, value] for name, value in headers]
     return [field for field in fields if field.role == NO_ROLE]
-
-
-def _environ(exchange: WsgiExchange, sink: HintingSink) -> Environ:
-    """The request's environ. Raises `RequestError`."""
-    connection, head, handler = exchange.connection, exchange.head, exchange.handler
-    identity = connection.identity
-    known = handler.templates.get(head)
-    if known is not None and known[0] is identity.place:
-        template = known[1]
-    else:
-        template = handler.new_template(connection, head)
-    environ = template | (identity.environ or identity.make_environ(connection.is_disconnected))
-    scope = environ["asgi.scope"] = LazyScope(SEED)
-    scope.exchange = exchange
-    environ["wsgi.early_hints"] = sink.early_hints
-    if head.length:
-        body = exchange.body
-        environ["wsgi.input"] = open_input(body, partial(_pull, exchange))
-        if head.length == CHUNKED and body.state == WHOLE:
-            environ["CONTENT_LENGTH"] = str(body.size)
-    else:
-        environ["wsgi.input"] = BytesIO()
-    if not head.fast:
-        complete_environ(environ, head)
-    return environ
 
 
 def _pull(exchange: WsgiExchange) -> bytes:

@@ -70,10 +70,10 @@ class ThreadExchange(WsgiExchange):
         self.log_context = copy_context()
 
     def end_in_thread(
-        self, status: int = 0, size: int = 0, head: bytes = b"", *, pending: bool
+        self, status: int = 0, size: int = 0, head: bytes | None = None, *, pending: bool
     ) -> None:
         """The same as `end`; `pending`: the loop still has to write some of the response."""
-        if head:
+        if head is not None:
             self.status, self._whole_size, self._whole_head = status, size, head
         elif self.response is not None and not self.response.keep_alive:
             self.disable_keep_alive()
@@ -143,7 +143,7 @@ class ThreadSink:
             exchange.note_finishing()
         size = len(body)
         encoded = connection.fast_head(exchange, head, size)
-        if encoded:
+        if encoded is not None:
             self._put(encoded + body)
             self._writer = None
             exchange.end_in_thread(head.status_code, size, encoded, pending=self._transport_busy)
