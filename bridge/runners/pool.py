@@ -9,6 +9,7 @@ Either the loop sees the thread among the idle, or the thread sees the job: no w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -95,11 +96,9 @@ class ThreadPool:
         """Have every thread end when the queue is empty; `loop`, which runs now, is told."""
         self.loop = loop
         self._ended = asyncio.Event()
-        while self.idle:
-            try:
+        with contextlib.suppress(IndexError):  # threads also wake by themselves
+            while True:
                 self.idle.pop().sleep.release()
-            except IndexError:  # it has just woken by itself
-                break
 
     async def join(self, timeout: float | None) -> bool:
         """After `close`: wait until all threads have ended, at most `timeout` s; whether so."""
@@ -211,7 +210,8 @@ class ThreadPool:
         """Sleep until there is work; False: there was none for long, and the thread ends."""
         if self._ended is None:
             self.idle.append(worker)
-            if self._jobs and self._leave_idle(worker):
+            news = self._jobs or self._ended is not None  # what the loop did before it saw us idle
+            if news and self._leave_idle(worker):
                 return True
             if worker.sleep.acquire(timeout=self._idle_timeout):
                 return True

@@ -179,10 +179,10 @@ class ThreadRunner(Runner):
         return True
 
     def _refuse_all(self, error: BridgeError) -> None:
-        while self.queue:
+        while True:
             try:
                 job = self.queue.popleft()
-            except IndexError:  # a thread came free just now
+            except IndexError:  # empty: threads take from it, too
                 return
             self.refuse(job, error)
 

@@ -7,14 +7,18 @@ import gc
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator
+from contextvars import copy_context
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from bridge.errors import Overloaded
+from bridge.errors import BridgeError, Overloaded
 from bridge.runners import Runner
+from bridge.runners.pool import ThreadPool
 from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
 
@@ -228,3 +232,183 @@ def test_nothing_is_lost_in_a_storm() -> None:
         run_with(ThreadRunner(8), main)
     finally:
         sys.setswitchinterval(interval)
+
+
+class Owner:
+    """A runner as its pool knows it."""
+
+    def __init__(self) -> None:
+        self.refused: list[Any] = []
+        self.served = 0
+
+    def enter_thread(self) -> None:
+        pass
+
+    def refuse(self, job: Any, error: BridgeError) -> None:
+        self.refused.append((job, error))
+
+    def serve_queue(self) -> None:
+        self.served += 1
+
+
+class Worker:
+    """A thread of the pool, as one that never runs."""
+
+    served = 0
+    job = None
+    sleep: Sleep
+
+
+class Sleep:
+    """The lock of a thread that the loop wakes in the very moment in which its time is up."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        self.pool = pool
+        self.acquired = 0
+
+    def acquire(self, timeout: float = -1) -> bool:
+        self.acquired += 1
+        if timeout >= 0:
+            self.pool.idle.pop()  # by the loop, which then releases the lock
+            return False
+        return True
+
+
+def make_pool(
+    limit: int = 1, jobs: deque[Any] | None = None, loop: Any = None
+) -> tuple[ThreadPool, Owner]:
+    owner = Owner()
+    pool = ThreadPool(owner, limit, deque() if jobs is None else jobs, 60)
+    if loop is not None:
+        pool.open(loop, copy_context())
+    return pool, owner
+
+
+def test_closed_and_given_up() -> None:
+    """W54: idle threads end at once when the pool closes; one that is busy can be given up."""
+
+    async def main() -> None:
+        loop, gate, jobs = asyncio.get_running_loop(), threading.Event(), deque[Any]()
+        pool, _ = make_pool(2, jobs, loop)
+        idle, stuck = Call(int), Call(gate.wait)
+        jobs.append(idle)
+        assert pool.wake()
+        await idle.done
+        await until(lambda: len(pool.idle) == 1)
+        jobs.append(stuck)
+        assert pool.wake()
+        await until(lambda: pool.running() == [stuck])
+        assert pool.wake()
+        await until(lambda: len(pool.idle) == 1)
+        assert pool.figures() == (2, 1, 1)
+        pool.close(loop)
+        assert not await pool.join(0.01)
+        await until(lambda: pool.figures() == (1, 0, 1))
+        pool.give_up()
+        assert await pool.join(None)
+        assert pool.figures() == (0, 0, 0)
+        gate.set()
+        await stuck.done
+        await until(lambda: pool.figures() == (0, 0, 2))
+
+    asyncio.run(main())
+
+
+def test_never_more_than_its_limit() -> None:
+    """W52: no thread is started beyond the limit, nor in a child of the process that made it."""
+
+    async def main() -> None:
+        pool, _ = make_pool(1, loop=asyncio.get_running_loop())
+        assert await pool.join(None)
+        pool.pid += 1
+        assert not pool.wake()
+        pool.pid -= 1
+        pool.limit = 0
+        assert not pool.wake()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("missing", ["bridge.runners.pool._Worker", "threading.Thread.start"])
+def test_a_shortage(
+    missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """W52: if no thread can be started it is not counted, and that is logged."""
+
+    async def main() -> None:
+        pool, _ = make_pool(1, loop=asyncio.get_running_loop())
+        with monkeypatch.context() as patch:
+            patch.setattr(missing, lambda *_: _no_memory())
+            assert not pool.wake()
+        assert isinstance(pool.starter.shortage, MemoryError)
+        assert pool.figures() == (0, 0, 0)
+
+    asyncio.run(main())
+    assert "no thread can be started" in caplog.text
+
+
+def test_woken_when_its_time_is_up() -> None:
+    """W52: a thread that the loop wakes in the moment in which it would end takes the job."""
+    pool, _ = make_pool()
+    worker: Any = Worker()
+    worker.sleep = Sleep(pool)
+    assert pool._sleep(worker)
+    assert (worker.sleep.acquired, pool.idle) == (2, [])
+
+
+@pytest.mark.parametrize("news", ["a job", "the end"])
+def test_news_before_it_sleeps(news: str) -> None:
+    """W52, W54: a job or the pool's end that came just before a thread sleeps is not missed."""
+    jobs: deque[Any] = deque()
+    pool, _ = make_pool(1, jobs)
+
+    class Idle(list[Any]):
+        def append(self, worker: Any) -> None:
+            if news == "a job":
+                jobs.append("job")
+            else:
+                pool.close(loop)
+            super().append(worker)
+
+    loop = asyncio.new_event_loop()
+    pool.idle = Idle()
+    worker: Any = Worker()
+    worker.sleep = Sleep(pool)
+    assert pool._sleep(worker)
+    assert (worker.sleep.acquired, pool.idle) == (0, [])
+    if news == "the end":
+        assert not pool._sleep(worker)
+    loop.close()
+
+
+def test_the_loop_has_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """W54: a thread that has something to say to a loop that has closed ends without a word."""
+    loop, jobs = asyncio.new_event_loop(), deque[Any](["first", "second"])
+    pool, owner = make_pool(1, jobs, loop)
+    loop.close()
+    monkeypatch.setattr("bridge.runners.pool.copy_context", _no_memory)
+    taken: list[str] = []
+
+    class Jobs(deque[Any]):
+        def popleft(self) -> Any:
+            if taken:
+                raise SystemExit  # ends the thread while a job waits
+            taken.append("one")
+            return super().popleft()
+
+    pool._jobs = Jobs(jobs)
+    worker: Any = Worker()
+    pool._work(worker)
+    assert (owner.refused, owner.served, pool.figures()) == ([], 0, (0, 0, 1))
+    assert "could not be begun" in caplog.text
+    assert "a thread of the pool has ended" in caplog.text
+
+
+def test_without_a_loop() -> None:
+    """W54: a pool that was never opened has nobody to tell."""
+    pool, owner = make_pool()
+    pool._raised(Call.__new__(Call), ValueError("?"), begun=False)
+    pool._retire(Worker())  # type: ignore[arg-type]
+    assert (owner.refused, owner.served) == ([], 0)

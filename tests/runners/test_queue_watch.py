@@ -7,12 +7,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import pytest
 
-from bridge.errors import Overloaded, SelfRequest
+from bridge.errors import BridgeError, Overloaded, SelfRequest
 from bridge.runners import Runner
+from bridge.runners.queue_watch import QueueWatch
 from bridge.runners.self_requests import self_connections
 from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
@@ -221,3 +224,219 @@ def test_told_that_it_waits() -> None:
         assert calls[-1].waited
 
     run_with(ThreadRunner(1), main)
+
+
+class Watched:
+    """A pool whose threads and jobs are what a test says, and a loop whose time it sets."""
+
+    def __init__(self, jobs: list[Any], timeout: float = 0.0) -> None:
+        self.jobs = deque(jobs)
+        self.now = 0.0
+        self.delay: float | None = None
+        self.woken = 0
+        self.threads = 0  # that can still be woken
+        self.dead = False
+        self.busy: list[Any] = []
+        self.taken: set[Any] = set()  # by a thread, before they can be withdrawn
+        self.refused: list[Any] = []
+        self.watch = QueueWatch(self, self.jobs, self, timeout)  # type: ignore[arg-type]
+
+    # --- the loop
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> Watched:
+        self.delay, self.call = delay, call
+        return self
+
+    def cancel(self) -> None:
+        self.delay = None
+
+    def look(self, later: float | None = None) -> None:
+        """Let the timer run, `later` seconds from now."""
+        delay = self.delay
+        assert delay is not None
+        self.now += delay if later is None else later
+        self.delay = None
+        self.call()
+
+    # --- the pool
+
+    def wake(self) -> bool:
+        if not self.threads:
+            return False
+        self.threads -= 1
+        self.woken += 1
+        return True
+
+    def nobody_can_run(self) -> bool:
+        return self.dead
+
+    def running(self) -> list[Any]:
+        return self.busy
+
+    def withdraw(self, job: Any) -> bool:
+        if job in self.taken or job not in self.jobs:
+            return False
+        self.jobs.remove(job)
+        return True
+
+    def refuse(self, job: Any, error: BridgeError) -> None:
+        self.refused.append(job)
+
+
+class Waiting:
+    """A job, queued at some time, with a client."""
+
+    def __init__(self, queued_at: float = 0.0, peer: Any = None) -> None:
+        self.queued_at = queued_at
+        self.peer = peer
+        self.told = 0
+
+    def on_long_wait(self) -> None:
+        self.told += 1
+
+
+def test_twice_as_many_at_each_look() -> None:
+    """W52: while the first job stays the same, threads are woken, twice as many at each look."""
+    pool = Watched([Waiting() for _ in range(10)])
+    pool.threads = 7
+    pool.watch.start()
+    pool.watch.start()  # is under way
+    woken = []
+    for _ in range(4):
+        assert pool.delay == 0.001
+        pool.look()
+        woken.append(pool.woken)
+    assert woken == [1, 3, 7, 7]
+    assert pool.delay == 0.05  # none is left to be woken
+    pool.jobs.popleft()
+    pool.threads = 1
+    pool.look()
+    assert (pool.woken, pool.delay) == (7, 0.001)  # the queue moves: start anew
+    pool.look()
+    assert pool.woken == 8
+
+
+def test_until_no_job_waits() -> None:
+    """W52: there is no timer while no job waits, nor when the watch has stopped."""
+    pool = Watched([])
+    pool.watch.start()
+    assert pool.delay is None
+    pool.watch.stop()
+    pool.jobs.append(Waiting())
+    pool.watch.start()
+    pool.jobs.clear()
+    pool.look()
+    assert pool.delay is None
+    pool.jobs.append(Waiting())
+    pool.watch.start()
+    assert pool.delay is not None
+    pool.watch.stop()
+    assert pool.delay is None
+
+
+def test_without_any_thread() -> None:
+    """W52: nobody looks on if there is no thread and none can be started: all were refused."""
+    pool = Watched([Waiting()])
+    pool.watch.start()
+    pool.dead = True
+    pool.look()
+    assert pool.delay is None
+
+
+def test_the_oldest_are_refused() -> None:
+    """W52: with `queue_timeout` older jobs are refused, but for one that a thread just took."""
+    old, taken, new = Waiting(0.0), Waiting(0.0), Waiting(5.0)
+    pool = Watched([old, taken, new], timeout=2.0)
+    pool.taken.add(taken)
+    pool.watch.start()
+    pool.look(3.0)
+    assert pool.refused == [old]
+    pool.look(3.0)
+    assert pool.refused == [old]
+    pool.taken.clear()
+    pool.look(3.0)
+    assert pool.refused == [old, taken, new]
+    assert pool.delay is None
+
+
+def test_told_that_they_wait_for_long() -> None:
+    """W52: each job that has waited for long is told, now and again; others are not."""
+    old, new = Waiting(0.0), Waiting(9.9)
+    pool = Watched([old, new])
+    pool.watch.start()
+    pool.look(10.0)
+    assert (old.told, new.told) == (1, 0)
+    pool.look(0.1)
+    assert (old.told, new.told) == (1, 0)
+    pool.look(0.3)
+    assert (old.told, new.told) == (2, 1)
+    pool.look(0.3)
+    assert (old.told, new.told) == (3, 2)
+
+
+OWN = ("127.0.0.1", 1)
+
+
+@pytest.mark.parametrize(
+    ("queued", "busy", "refused"),
+    [
+        ("o", "oo", "o"),
+        ("oo", "o.", "oo"),
+        ("o", "..", ""),
+        ("", "oo", ""),
+        ("..", "oo", ""),
+        ("...", "..", ""),
+        (".ooo", "..", "oo"),
+    ],
+)
+def test_self_requests(
+    queued: str, busy: str, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W53: own requests (o) are refused while there are as many as threads, the newest first."""
+
+    def jobs(kinds: str) -> list[Any]:
+        return [Waiting(peer=OWN if kind == "o" else None) for kind in kinds]
+
+    waiting = jobs(queued) or [Waiting(peer=("192.0.2.1", 1))]
+    monkeypatch.setattr(
+        "bridge.runners.queue_watch.self_connections", lambda peers: {OWN} & set(peers)
+    )
+    pool = Watched(waiting)
+    pool.busy = jobs(busy)
+    pool.watch.start()
+    pool.look(1.0)
+    assert len(pool.refused) == len(refused)
+    assert pool.refused == [job for job in reversed(waiting) if job.peer == OWN][: len(refused)]
+    if refused:  # those that are left come first
+        left = [job for job in waiting if job.peer == OWN and job not in pool.refused]
+        assert [*pool.jobs][: len(left)] == left
+
+
+def test_self_requests_that_threads_take_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W53: a request that a thread takes during the search is neither refused nor moved."""
+    monkeypatch.setattr("bridge.runners.queue_watch.self_connections", lambda peers: {OWN})
+    other, first, second = Waiting(), Waiting(peer=OWN), Waiting(peer=OWN)
+    pool = Watched([other, first, second])
+    pool.busy = [Waiting(), Waiting()]
+    pool.taken = {first, second}
+    pool.watch.start()
+    pool.look(1.0)
+    assert (pool.refused, list(pool.jobs)) == ([], [other, first, second])
+
+
+def test_a_search_takes_little_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W53: after a search that took long the next one waits 99 times as long."""
+    searches: list[Any] = []
+    clock = iter([0.0, 1.0, 1.0, 1.0])
+    monkeypatch.setattr("bridge.runners.queue_watch.self_connections", searches.append)
+    monkeypatch.setattr("bridge.runners.queue_watch.time.perf_counter", lambda: next(clock))
+    pool = Watched([Waiting()])
+    pool.watch.start()
+    counts = []
+    for later in (1.0, 50.0, 49.0, 2.0):
+        pool.look(later)
+        counts.append(len(searches))
+    assert counts == [1, 1, 1, 2]

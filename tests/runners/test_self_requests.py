@@ -70,3 +70,23 @@ def test_nothing_is_touched(stack: ExitStack) -> None:
     served.sendall(b"still open")
     assert client.recv(100) == b"still open"
     assert client.gettimeout() == 5
+
+
+def test_other_descriptors(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W53: sockets of other kinds, without a peer, or just closed, are no such connections."""
+    _, served = connect(stack, socket.AF_INET, "127.0.0.1", "127.0.0.1")
+    for each in socket.socketpair():
+        stack.enter_context(each)
+    closed = os.dup(0)
+    os.close(closed)
+    listed = os.listdir("/dev/fd")
+    monkeypatch.setattr(os, "listdir", lambda _: [*listed, str(closed)])
+    peer = served.getpeername()[:2]
+    assert self_connections({peer, ("192.0.2.1", 1)}) == {peer}
+
+
+def test_a_system_that_does_not_tell(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W53: without a folder of descriptors nothing is known."""
+    _, served = connect(stack, socket.AF_INET, "127.0.0.1", "127.0.0.1")
+    monkeypatch.setattr("bridge.runners.self_requests._DESCRIPTORS", "/no/such/folder")
+    assert self_connections({served.getpeername()[:2]}) == set()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import sys
 import threading
+import warnings
+from collections import deque
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import bridge
-from bridge.errors import Overloaded, SelfRequest
+from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
 from bridge.runners import Runner
 from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
@@ -285,3 +289,115 @@ def test_after_fork() -> None:
             return 1
 
     run_with(runner, parent)
+
+
+def test_wait_is_given_up() -> None:
+    """W51, W54: jobs that wait for the loop when the time to stop is up have to end."""
+
+    async def main() -> None:
+        runner = ThreadRunner(3)
+        runner.start(asyncio.get_running_loop())
+        never = asyncio.get_running_loop().create_future()
+        call = Call(lambda: bridge.await_(never))
+        runner.submit(call)
+        await until(lambda: runner.stats().busy == 1)
+        assert runner.running() == [call]
+        assert runner.app_loop() is asyncio.get_running_loop()
+        assert not await runner.stop(0.01)
+        with pytest.raises(concurrent.futures.CancelledError):
+            await call.done
+        assert not never.done()
+
+    asyncio.run(main())
+
+
+def test_wait_outside_of_its_threads() -> None:
+    """W51: `wait` is an error in any thread but the pool's own."""
+
+    async def main(runner: Runner) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(WaitNotPossible, match="in a thread of the pool"):
+                runner.wait(asyncio.sleep(0))
+
+    run_with(ThreadRunner(), main)
+
+
+def test_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W52: in a child of the process that made it a pool starts anew, and stops nothing."""
+    runner, pid = ThreadRunner(2), os.getpid()
+
+    async def main(runner: Runner) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: pid + 1)
+            assert await runner.stop(10)
+            runner.start(asyncio.get_running_loop())
+            runner.start(asyncio.get_running_loop())  # does no harm
+            call = Call(lambda: "ran")
+            runner.submit(call)
+            assert await call.done == "ran"
+            assert await runner.stop(10)
+
+    run_with(runner, main)
+
+
+def test_a_job_that_cannot_be_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """W52: it is logged if a refusal fails; not if that is since the client has left."""
+
+    class Gone(Call):
+        def refuse(self, error: BridgeError) -> None:
+            raise ClientDisconnected("gone")
+
+    class Broken(Call):
+        def refuse(self, error: BridgeError) -> None:
+            raise ValueError("broken")
+
+    async def main() -> None:
+        runner = ThreadRunner(1)
+        runner.start(asyncio.get_running_loop())
+        for call in (Gone(int), Broken(int)):
+            runner.submit(call)  # stopped before any thread is woken
+        assert await runner.stop(10)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert runner.stats().rejected == 2
+
+    asyncio.run(main())
+    assert [record.getMessage() for record in caplog.records] == ["could not refuse a request"]
+
+
+def test_stopped_by_another_loop_before_a_wake_up() -> None:
+    """W54: a wake-up that was under way when the runner stopped wakes nobody."""
+    runner = ThreadRunner(1)
+
+    async def main() -> None:
+        runner.start(asyncio.get_running_loop())
+        runner.submit(Call(int))
+        assert await runner.stop(10)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        runner.start(asyncio.get_running_loop())
+        runner.submit(refused := Call(int))
+        await asyncio.sleep(0)  # the wake-up comes in the next step
+        assert runner.withdraw(refused)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert runner.stats()[:3] == (0, 0, 0)
+        assert await runner.stop(10)
+
+    asyncio.run(main())
+
+
+def test_figures_while_a_job_is_taken() -> None:
+    """W52: the figures do not depend on whether a thread takes the last job at this moment."""
+
+    class Taken(deque[Any]):
+        def __len__(self) -> int:
+            return 1
+
+    async def main(runner: ThreadRunner) -> None:
+        queue, runner.queue = runner.queue, Taken()
+        assert (runner.stats().queued, runner.stats().oldest_wait) == (1, 0.0)
+        runner.queue = queue
+
+    run_with(ThreadRunner(1), main)  # type: ignore[arg-type]
