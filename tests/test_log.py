@@ -11,6 +11,7 @@ import pytest
 
 from bridge import WsgiToAsgi
 from bridge.log import SafeLogger, logger, safe_logger
+from bridge.server.exchange import DONE
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import request
 from tests.support.waiting import eventually
@@ -71,7 +72,9 @@ def test_an_error_that_comes_of_itself() -> None:
             with server.connect() as client:
                 client.send(request("/left"))
                 eventually(lambda: server.server.state.active)
-            eventually(lambda: all(each.over for each in server.server.state.active))
+            eventually(
+                lambda: all(each.response_state >= DONE for each in server.server.state.active)
+            )
         with server.connect() as client:
             assert client.get("/").status == 500
 

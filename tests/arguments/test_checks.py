@@ -159,3 +159,53 @@ def test_none_is_left_out() -> None:
     checks = {"size": Check(type=VALUE_TYPES["Size"])}
     assert read_all(checks, {"size": None}, "owner") == {}
     assert read_all(checks, {"size": "1K"}, "owner") == {"size": 1024}
+
+
+# ------------------------------------------------------------- one check
+
+NUMBER = Check(type=VALUE_TYPES["int"], least=1, most=9, zero="any")
+ALLOWED: list[tuple[Check, str]] = [
+    (NUMBER, "a whole number from 1 to 9 (0: any)"),
+    (Check(type=VALUE_TYPES["int"], least=1), "a whole number, at least 1"),
+    (Check(type=VALUE_TYPES["Size"]), "a number of bytes, such as 65536 or 64K"),
+    (Check(type=VALUE_TYPES["str"], choices=("a", "b")), "one of a, b"),
+    (
+        Check(type=VALUE_TYPES["Mode"], least=0, most=0o777),
+        "octal permission bits (digits 0 to 7) from 0 to 777, such as 660 (as a number, 0o660)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "words"), ALLOWED)
+def test_what_is_allowed(check: Check, words: str) -> None:
+    """S61: the words of an error, made from the check alone."""
+    assert check.allowed == words
+
+
+@pytest.mark.parametrize("value", [0, 10, "0", "x", None])
+def test_bounds(value: object) -> None:
+    """S61: a value outside of them is shown as it was given, with where it came from."""
+    with pytest.raises(ConfigError) as caught:
+        NUMBER.read(value, "$BRIDGE_NUMBER")
+    assert str(caught.value) == f"$BRIDGE_NUMBER is {value!r}; allowed is {NUMBER.allowed}"
+    assert [NUMBER.read(each, "") for each in (1, "9")] == [1, 9]
+
+
+def test_choices() -> None:
+    """S61: a choice may be written in capitals."""
+    check = Check(type=VALUE_TYPES["str"], choices=("thread", "inline"))
+    assert check.read("THREAD", "runner") == "thread"
+    with pytest.raises(ConfigError, match="runner is 'fork'; allowed is one of thread, inline"):
+        check.read("fork", "runner")
+
+
+def test_optional() -> None:
+    """S61: what may be left out is None, and empty as text."""
+    check = Check(type=VALUE_TYPES["int"], optional=True)
+    assert (check.read(None, "it"), check.read("", "it"), check.read("5", "it")) == (None, None, 5)
+
+
+def test_one_part_of_a_list() -> None:
+    """S61: of several mounts the one that is wrong is shown."""
+    with pytest.raises(ConfigError, match="mount is 'api'; allowed is PATH=APP, such as "):
+        Check(type=VALUE_TYPES["Mounts"]).read("/=old:app, api", "mount")

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from bridge.asgi.scope import scope_from_environ
 from bridge.dispatcher import Dispatcher
-from bridge.http.paths import native_str, place, split_path, strip_prefix, without_root
+from bridge.http.paths import (
+    native_str,
+    place,
+    split_native_path,
+    split_path,
+    strip_prefix,
+    without_root,
+)
 from bridge.wsgi.environ import environ_from_scope
 from tests.adapters.asgi_on_wsgi.direct import environ
 
@@ -168,3 +175,27 @@ def test_native_text() -> None:
     """W2: native text has one character for each byte."""
     assert native_str("é") == "Ã©"
     assert native_str("plain") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "prefix", "expected"),
+    [
+        ("/x", "", "", ("", "/x")),
+        ("/x", "/api", "", ("/api", "/x")),
+        ("/api/x", "/api", "", ("/api", "/x")),
+        ("/m/x", "", "/m", ("/m", "/x")),
+        ("/m/x", "/api", "/m", ("/api/m", "/x")),
+        ("/m", "/api", "/m", ("/api/m", "")),
+        ("*", "/api", "/m", ("/api/m", "")),
+        ("/m/\xc3\xa9\xff", "/api", "/m", ("/api/m", "/\xc3\xa9\xff")),
+    ],
+)
+def test_native_paths(path: str, root_path: str, prefix: str, expected: tuple[str, str]) -> None:
+    """W2, W3: the same for native text on our server, whether or not a proxy took the root off."""
+    assert split_native_path(path, root_path, prefix) == expected
+
+
+def test_the_server_as_a_whole() -> None:
+    """W2: `OPTIONS *` has no path, wherever the app is mounted."""
+    assert split_path("*", b"*", "/api") == ("/api", "")
+    assert split_path("*", None, "") == ("", "")
