@@ -313,8 +313,8 @@ class Server:
             raise
         finally:
             self.orders.stopped()
-            if self._sweeper is not None:
-                self._sweeper.cancel()
+            assert self._sweeper is not None
+            self._sweeper.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
             state.refusals.report()
@@ -323,9 +323,9 @@ class Server:
     async def _end(self, deadline: float) -> None:
         """End what is in flight, by `deadline` (the loop's time), and then the app."""
         cut, lifespan = self.orders.cut, self._lifespan
+        assert lifespan is not None, "the server has not started yet"
         await Draining(self.state, self.app, cut, self._host.cut_by).run(deadline)
-        if lifespan is not None:
-            await unless(cut, lifespan.shutdown(), CUT_GRACE)
+        await unless(cut, lifespan.shutdown(), CUT_GRACE)
 
 
 def _refuse_running_loop(name: str) -> None:

@@ -154,6 +154,7 @@ def test_an_app_that_does_not_start() -> None:
     [
         ("no_such_module:app", {}, AppLoadError),
         (42, {}, AppLoadError),
+        (lambda: app, {}, AppLoadError),  # a factory, if anything
         (app, {"ssl_certfile": "/no/such/file"}, ConfigError),
         (app, {"bind": "nowhere.invalid:80"}, ConfigError),
     ],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
+from bridge.server.lifecycle.signals import Interrupted, Signals
 from tests.conftest import StartHost
 from tests.support.hosts import bridge
 from tests.support.raw import Client, request
@@ -204,3 +206,90 @@ def test_sigint_that_was_ignored_at_the_start(tmp_path: Path) -> None:
         server.wait_for("running on")
         server.tell(signal.SIGINT)
         assert server.process.wait(15) == 0
+
+
+# ------------------------------------------------------------- the table, in one process
+
+
+def test_each_table_is_asked_for_its_own() -> None:
+    """P2: of several tables those that want a signal are called, whatever one of them raises."""
+    called: list[str] = []
+
+    def interrupts() -> None:
+        called.append("first")
+        raise Interrupted
+
+    tables = (
+        {signal.SIGUSR1: interrupts},
+        {signal.SIGUSR2: lambda: called.append("other")},
+        {signal.SIGUSR1: lambda: called.append("last")},
+    )
+    before = signal.getsignal(signal.SIGUSR1)
+    with Signals(tables[0]), Signals(tables[1]), Signals(tables[2]):
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGUSR1)
+        assert called == ["first", "last"]
+        signal.raise_signal(signal.SIGUSR2)
+        assert called == ["first", "last", "other"]
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_handler_that_the_app_sets_meanwhile() -> None:
+    """P2: it is the app's, and stays."""
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def own(number: int, frame: object) -> None:
+        """What the app wants."""
+
+    try:
+        with Signals({signal.SIGUSR1: lambda: None}):
+            signal.signal(signal.SIGUSR1, own)
+        assert signal.getsignal(signal.SIGUSR1) is own
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_in_another_thread_nothing_is_done() -> None:
+    """P2: only the main thread can have handlers; a server in another is stopped from Python."""
+    found: list[object] = []
+
+    def enter() -> None:
+        with Signals({signal.SIGUSR1: lambda: None}):
+            found.append(signal.getsignal(signal.SIGUSR1))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGUSR1)]
+
+
+CHILDREN = """
+import os, signal, sys
+from bridge.server.lifecycle.signals import Signals
+
+def say(who):
+    return lambda *_: print(who, flush=True)
+
+def child(code):
+    pid = os.fork()
+    if not pid:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        sys.exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+signal.signal(signal.SIGUSR1, say("program"))
+with Signals({signal.SIGUSR1: say("server")}):
+    child(1)
+    os.kill(os.getpid(), signal.SIGUSR1)
+with Signals({signal.SIGUSR1: say("server")}, in_children=say("child's own")):
+    child(2)
+child(3)
+"""
+
+
+def test_what_children_have(tmp_path: Path) -> None:
+    """P2, P10: a child that is forked has the program's handler, or the one meant for it."""
+    with running(tmp_path, app_source(), code=CHILDREN) as server:
+        assert server.process.wait(15) == 0
+        lines = server.log().splitlines()
+    assert lines == ["program", "1", "server", "child's own", "2", "program", "3"]
