@@ -26,7 +26,7 @@ from bridge.adapters.asgi_on_wsgi.instance import READY, AppInstance
 from bridge.adapters.asgi_on_wsgi.settings import make_settings
 from bridge.arguments.app_kind import check_app
 from bridge.asgi.lifespan import Mode
-from bridge.asgi.scope import asks_for_websocket
+from bridge.asgi.scope import is_websocket_handshake
 from bridge.errors import Overloaded, RequestError, SelfRequest
 from bridge.log import logger
 from bridge.types import ASGIApp, Environ, StartResponse
@@ -38,9 +38,9 @@ class AsgiToWsgi:
     """Serves `app`, an ASGI 3 application, on any WSGI host.
 
     An app that plainly is of another kind is refused, with the name of what serves it; `kind`
-    (``"asgi3"``) says that it is none.
+    (``"asgi3"``) says that it is an ASGI 3 app all the same.
 
-    `lifespan`: ``auto`` runs the app's lifespan where it has one, ``on`` insists on it, ``off``
+    `lifespan`: ``auto`` runs the app's lifespan if it has one, ``on`` insists on it, ``off``
     leaves it out. Startup happens before the first request in each process; with `eager` when
     the adapter is made, so that a failure is raised there (`LifespanFailed`). If that is in a
     process that only loads the app for its workers (``gunicorn --preload``, uWSGI's master), it
@@ -56,8 +56,8 @@ class AsgiToWsgi:
     - `stream_timeout`: the same between two pieces of a response, which is cut off then.
     - `disconnect_grace`: how long an app may go on after the client went away.
 
-    `pathsend`: offer ``http.response.pathsend`` where the host has ``wsgi.file_wrapper``, so that
-    files leave by the host. Not for apps with a middleware that looks at bodies.
+    `pathsend`: offer ``http.response.pathsend`` if the host has ``wsgi.file_wrapper``, so that the
+    host sends files. Not for apps with a middleware that looks at bodies.
 
     Adapters share one event loop per process, in a thread that ends with the last of them. After
     a fork each process starts its own, lifespan included.
@@ -108,7 +108,7 @@ class AsgiToWsgi:
                 "from a thread, or await the ASGI app itself"
             )
         try:
-            if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
+            if "HTTP_UPGRADE" in environ and is_websocket_handshake(environ):
                 # The `websockets` library takes 4 MB and some 20 ms: for the first handshake.
                 from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 
@@ -128,7 +128,7 @@ class AsgiToWsgi:
         self._started()
 
     def close(self, timeout: float = 60.0) -> bool:
-        """Shut the app down and give the event loop back; whether that was done in `timeout` s.
+        """Shut the app down and release the event loop; whether that was done in `timeout` s.
 
         A request after that starts the app again.
         """

@@ -1,4 +1,4 @@
-"""An app of whatever kind as ASGI 3, or as WSGI; `bridge.arguments.kinds` tells which it is."""
+"""An app of whatever kind as ASGI 3, or as WSGI; `bridge.arguments.kinds` tells its kind."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bridge.wsgi_to_asgi import WsgiToAsgi
 
 
 def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:
-    """`app`, of whatever kind, as an ASGI 3 app.
+    """Make an ASGI 3 app of `app`, whatever its kind.
 
     An explicit `kind` (``asgi3``, ``asgi2``, ``asgi1``, ``wsgi``) wins over detection. A WSGI app
     is wrapped in `WsgiToAsgi` with `settings`; an app that `AsgiToWsgi` wraps is taken out again.
-    Raises `ConfigError` where the kind cannot be told or is none, or for a wrong setting.
+    Raises `ConfigError` if the kind cannot be told or is none, and for a wrong setting.
     """
-    # `AsgiToWsgi` and what it needs is for hosts that speak WSGI: no server of ASGI loads it here.
+    # Looked up, not imported: `AsgiToWsgi` is for WSGI hosts, and an ASGI server need not load it.
     loaded = sys.modules.get("bridge.asgi_to_wsgi")
     if kind is None and loaded is not None and isinstance(app, loaded.AsgiToWsgi):
         return cast("ASGIApp", app.app)
@@ -37,9 +37,9 @@ _AS_ASGI: dict[Kind, Callable[[Any, dict[str, Any]], ASGIApp]] = {
 
 
 def as_wsgi(app: Any, kind: str | None = None, **settings: Any) -> WSGIApp:
-    """`app`, of whatever kind, as a WSGI app.
+    """Make a WSGI app of `app`, whatever its kind.
 
-    As `as_asgi`, the other way round: an ASGI app is wrapped in `AsgiToWsgi` with `settings`, and
+    Like `as_asgi`, the other way round: an ASGI app is wrapped in `AsgiToWsgi` with `settings`, and
     an app that `WsgiToAsgi` wraps is taken out again.
     """
     if kind is None and isinstance(app, WsgiToAsgi):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Predicate: TypeAlias = Callable[["webob.Request"], bool]
 
 
-# ------------------------------------------------------------- what is mounted where
+# ------------------------------------------------------------- mounts and routes
 
 
 @dataclass(frozen=True)

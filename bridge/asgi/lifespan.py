@@ -153,7 +153,7 @@ async def answer_for_all(children: Mapping[str, Lifespan], receive: Receive, sen
                 failures = [f"{name}: {failure}", *await _stop_all(running)]
                 await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
                 if isinstance(failure.__cause__, Exception):
-                    raise failure.__cause__  # as frameworks do: the host shows where it came from
+                    raise failure.__cause__  # as frameworks do: the host shows its origin
                 return
             running[name] = lifespan
         await send({"type": "lifespan.startup.complete"})

@@ -1,8 +1,8 @@
 """ASGI messages that an app sends: their shape and their legal order (A20, A21).
 
 An exchange is in one phase at a time, and each phase allows few types of message; the tables
-`HTTP` and `WEBSOCKET` are the whole grammar. A driver that knows the common way by heart
-(start, body) may check it in line, and needs the tables only to say what was wrong:
+`HTTP` and `WEBSOCKET` are the whole grammar. A driver may check the most common messages (start,
+body) in line, and then needs the tables only to say what was wrong:
 
     if kind == BODY and phase == STREAMING: ...
     else: raise out_of_order(HTTP, phase, kind)
@@ -30,8 +30,8 @@ DEBUG: Final = "http.response.debug"
 ACCEPT: Final = "websocket.accept"
 SEND: Final = "websocket.send"
 CLOSE: Final = "websocket.close"
-REFUSE_START: Final = "websocket.http.response.start"
-REFUSE_BODY: Final = "websocket.http.response.body"
+DENIAL_START: Final = "websocket.http.response.start"
+DENIAL_BODY: Final = "websocket.http.response.body"
 
 # ------------------------------------------------------------- phases
 
@@ -43,14 +43,14 @@ STREAMING: Final = "in the body"
 TRAILING: Final = "before the trailers"
 #: WebSocket: accepted.
 OPEN: Final = "while the WebSocket is open"
-#: WebSocket: being refused by an HTTP response.
-REFUSING: Final = "in the response that refuses the WebSocket"
+#: WebSocket: being refused by an HTTP response (ASGI, "WebSocket Denial Response").
+DENYING: Final = "in the response that refuses the WebSocket"
 #: Nothing may follow.
 OVER: Final = "after the end"
 
 Grammar: TypeAlias = Mapping[str, Mapping[str, str]]
 
-#: phase -> type of message -> phase after it, where more of the same may follow (`more_body`,
+#: phase -> type of message -> phase after it, if more of the same may follow (`more_body`,
 #: `more_trailers`); what ends by the message's own flag is decided by `following`.
 HTTP: Final[Grammar] = {
     WAITING: {START: STREAMING, EARLY_HINT: WAITING, DEBUG: WAITING},
@@ -59,17 +59,17 @@ HTTP: Final[Grammar] = {
     OVER: {},
 }
 WEBSOCKET: Final[Grammar] = {
-    WAITING: {ACCEPT: OPEN, CLOSE: OVER, REFUSE_START: REFUSING},
+    WAITING: {ACCEPT: OPEN, CLOSE: OVER, DENIAL_START: DENYING},
     OPEN: {SEND: OPEN, CLOSE: OVER},
-    REFUSING: {REFUSE_BODY: REFUSING},
+    DENYING: {DENIAL_BODY: DENYING},
     OVER: {},
 }
 
-_MORE = {BODY: "more_body", REFUSE_BODY: "more_body", TRAILERS: "more_trailers"}
+_MORE = {BODY: "more_body", DENIAL_BODY: "more_body", TRAILERS: "more_trailers"}
 
 
 def following(grammar: Grammar, phase: str, message: Message, *, trailers: bool = False) -> str:
-    """The phase after `message`; raises `IllegalMessage` where it may not be sent now.
+    """Return the phase after `message`; raises `IllegalMessage` if it may not be sent now.
 
     `trailers`: the response's start announced them, so its body is followed by `TRAILING`.
     """
@@ -86,7 +86,7 @@ def following(grammar: Grammar, phase: str, message: Message, *, trailers: bool 
 
 
 def message_type(message: Message) -> str:
-    """The type of any message; raises `IllegalMessage` where it has none."""
+    """Return the type of any message; raises `IllegalMessage` if it has none."""
     try:
         kind = message["type"]
     except (TypeError, KeyError):
@@ -99,11 +99,11 @@ def message_type(message: Message) -> str:
 
 
 def out_of_order(grammar: Grammar, phase: str, kind: str) -> IllegalMessage:
-    """The error for a message that is unknown, or known but not allowed in this phase."""
+    """Make the error for a message that is unknown, or known but not allowed in this phase."""
     if not any(kind in allowed for allowed in grammar.values()):
         return IllegalMessage(f"unknown message type {kind!r}; known: {_names(_all(grammar))}")
     allowed = _names(grammar[phase]) or "nothing"
-    return IllegalMessage(f"{kind!r} was sent {phase}, where {allowed} may be sent")
+    return IllegalMessage(f"{kind!r} was sent {phase}, when {allowed} may be sent")
 
 
 def _all(grammar: Grammar) -> list[str]:
@@ -118,7 +118,7 @@ def _names(kinds: Iterable[str]) -> str:
 
 
 def hint_links(message: Message) -> list[object]:
-    """The links of an early hint as a list; `response_head` checks each as the field that it is."""
+    """Return the links of an early hint as a list; they are checked later, as header fields."""
     links = message.get("links")
     if links is None:
         return []
@@ -131,13 +131,13 @@ def hint_links(message: Message) -> list[object]:
 
 
 def check_body(message: Message) -> bytes:
-    """The piece of body that a message carries, ``b""`` where it carries none."""
+    """Return the piece of body that a message carries, ``b""`` if it carries none."""
     body = message.get("body", b"")
     return body if type(body) is bytes else as_bytes(body)
 
 
 def as_bytes(body: object) -> bytes:
-    """Bytes-like objects as bytes; raises `IllegalMessage` for what is not bytes-like."""
+    """Convert a bytes-like object to bytes; raises `IllegalMessage` for anything else."""
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     raise IllegalMessage(f"body is {type(body).__name__}, and must be bytes")

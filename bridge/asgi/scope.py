@@ -1,6 +1,6 @@
 """An ASGI scope made from a WSGI environ (ASGI "HTTP Connection Scope", PEP 3333; A1-A3).
 
-WSGI hands over bytes dressed as text: every environ string holds one byte per character
+WSGI hands over bytes as text: every environ string holds one byte per character
 (latin-1, PEP 3333 "Unicode Issues"). ASGI wants most of them as the bytes they are, and the two
 paths as UTF-8 text. Hosts keep the rule to different degrees; what a host gets wrong is mended
 here and is never an error of the request.
@@ -32,7 +32,7 @@ _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 
 
 def _header_name(key: str) -> bytes:
-    """The header field that an environ key stands for; empty where it stands for none."""
+    """Return the header field that an environ key stands for; empty if it stands for none."""
     if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         name = key
     elif key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
@@ -46,10 +46,10 @@ def _header_name(key: str) -> bytes:
 _HEADER_NAMES: Memo[str, bytes] = Memo(_header_name, key_up_to(64))
 
 
-def wire_bytes(text: str) -> bytes:
-    """The bytes an environ string stands for.
+def environ_bytes(text: str) -> bytes:
+    """Return the bytes that an environ string stands for.
 
-    A host that decoded them some other way (UTF-8, the file system's encoding) is understood.
+    It also understands hosts that decoded them some other way (UTF-8, the file system's encoding).
     """
     try:
         return text.encode("latin-1")
@@ -62,21 +62,21 @@ def wire_bytes(text: str) -> bytes:
 
 
 def _headers(environ: Environ, layout: _Layout) -> RawHeaders:
-    """The request's fields: names in lower case, in the host's order.
+    """Return the request's fields: names in lower case, in the host's order.
 
     Empty ``CONTENT_TYPE`` and ``CONTENT_LENGTH`` mean that the client sent none (RFC 3875 §4.1).
     """
     try:
         headers = [(name, environ[key].encode("latin-1")) for name, key in layout.fields]
     except UnicodeEncodeError:
-        headers = [(name, wire_bytes(environ[key])) for name, key in layout.fields]
+        headers = [(name, environ_bytes(environ[key])) for name, key in layout.fields]
     if layout.may_be_empty:
         headers = [field for field in headers if field[1] or field[0] not in _MAY_BE_EMPTY]
     return headers
 
 
 def _paths(environ: Environ) -> tuple[str, bytes, str]:
-    """``path``, ``raw_path`` and ``root_path`` of the scope.
+    """Return ``path``, ``raw_path`` and ``root_path`` of the scope.
 
     ``path`` is the whole path, the mount point included; bytes that are not UTF-8 become U+FFFD
     in it, and are found unharmed in ``raw_path``.
@@ -90,15 +90,15 @@ def _paths(environ: Environ) -> tuple[str, bytes, str]:
     if whole.isascii():
         path, root_path = whole, script_name
     else:
-        path = wire_bytes(whole).decode("utf-8", "replace")
-        root_path = wire_bytes(script_name).decode("utf-8", "replace")
+        path = environ_bytes(whole).decode("utf-8", "replace")
+        root_path = environ_bytes(script_name).decode("utf-8", "replace")
     if target:
-        return path, _path_of_target(wire_bytes(target)), root_path
-    return path, quote_from_bytes(wire_bytes(whole), _PATH_SAFE).encode("ascii"), root_path
+        return path, _path_of_target(environ_bytes(target)), root_path
+    return path, quote_from_bytes(environ_bytes(whole), _PATH_SAFE).encode("ascii"), root_path
 
 
 def _path_of_target(target: bytes) -> bytes:
-    """The path of a request target in origin or absolute form (RFC 9112 §3.2)."""
+    """Return the path of a request target in origin or absolute form (RFC 9112 §3.2)."""
     path = target.partition(b"?")[0]
     if path[:1] != b"/" and b"://" in path:
         _, slash, rest = path.partition(b"://")[2].partition(b"/")
@@ -107,26 +107,26 @@ def _path_of_target(target: bytes) -> bytes:
 
 
 def body_length(environ: Environ) -> int | None:
-    """How many bytes the host will give as the request's body; None: read to the end (A10).
+    """Return how many bytes of body the host will give; None: read to the end (A10).
 
-    Raises `RequestError` (400) where ``CONTENT_LENGTH`` is not a number (A2).
+    Raises `RequestError` (400) if ``CONTENT_LENGTH`` is not a number (A2).
     """
     text: str = environ.get("CONTENT_LENGTH") or ""
     if text:
-        return content_length(wire_bytes(text))
+        return content_length(environ_bytes(text))
     return None if environ.get("wsgi.input_terminated") else 0
 
 
-def asks_for_websocket(environ: Environ) -> bool:
+def is_websocket_handshake(environ: Environ) -> bool:
     """Whether the request is the opening handshake of a WebSocket (RFC 6455 §4.2.1)."""
     return (
         environ.get("REQUEST_METHOD") == "GET"
-        and b"websocket" in members(wire_bytes(environ.get("HTTP_UPGRADE", "")))
-        and b"upgrade" in members(wire_bytes(environ.get("HTTP_CONNECTION", "")))
+        and b"websocket" in members(environ_bytes(environ.get("HTTP_UPGRADE", "")))
+        and b"upgrade" in members(environ_bytes(environ.get("HTTP_CONNECTION", "")))
     )
 
 
-# ------------------------------------------------------------- what comes again is looked up
+# ------------------------------------------------------------- what is kept between requests
 
 #: Beside REQUEST_METHOD, all that `_compute_template` looks at.
 _TEMPLATE_KEYS = (
@@ -140,7 +140,7 @@ _TEMPLATE_KEYS = (
     "SERVER_PORT",
     "wsgi.url_scheme",
 )
-#: What is longer than this is not remembered: the keys of an environ, and a request target.
+#: Keys of an environ, and request targets, that are longer than this are not kept.
 _LONGEST_KEYS = 4096
 _LONGEST_TARGET = 256
 
@@ -148,7 +148,7 @@ _LONGEST_TARGET = 256
 class _Layout:
     """What the keys of an environ say, whatever their values.
 
-    One object stands for all environs with the same keys in the same order; nobody changes it.
+    One object stands for all environs with the same keys in the same order; it never changes.
     """
 
     __slots__ = ("extensions", "fields", "may_be_empty", "values")
@@ -156,13 +156,13 @@ class _Layout:
     def __init__(self, environ: Environ) -> None:
         #: The header fields, in the host's order: their names and their keys.
         self.fields = [(name, key) for key in environ if (name := _HEADER_NAMES[key])]
-        #: Whether there are fields that hosts leave empty where the client sent none.
+        #: Whether there are fields that hosts leave empty if the client sent none.
         self.may_be_empty = "CONTENT_TYPE" in environ or "CONTENT_LENGTH" in environ
         #: What this host can do beyond the plain specification (A24).
         self.extensions = [name for key, name in _EXTENSIONS.items() if key in environ]
-        #: Takes from an environ what a template is made of, and known by.
-        told = [key for key in _TEMPLATE_KEYS if key in environ]
-        self.values = itemgetter("REQUEST_METHOD", "REQUEST_METHOD", *told)  # two make a tuple
+        #: Takes from an environ what a template is made of, and looked up by.
+        keys = [key for key in _TEMPLATE_KEYS if key in environ]
+        self.values = itemgetter("REQUEST_METHOD", "REQUEST_METHOD", *keys)  # two make a tuple
 
 
 _LAYOUTS: BoundedDict[tuple[str, ...], _Layout] = BoundedDict(256)
@@ -177,9 +177,9 @@ def _compute_layout(keys: tuple[str, ...], environ: Environ) -> _Layout:
 
 
 def _compute_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ) -> Scope:
-    """A scope without what differs from one request for a target to the next."""
+    """Make a scope without what differs from one request for a target to the next."""
     path, raw_path, root_path = _paths(environ)
-    query = wire_bytes(environ.get("QUERY_STRING") or "")
+    query = environ_bytes(environ.get("QUERY_STRING") or "")
     scheme: str = environ.get("wsgi.url_scheme", "http")
     template = {
         "type": "http",
@@ -205,7 +205,7 @@ def _compute_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ)
 
 
 def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) -> Scope:
-    """The ``http`` scope of a request that a WSGI host hands over.
+    """Make the ``http`` scope of a request that a WSGI host hands over.
 
     `state` is the lifespan's; the request gets a shallow copy of its own. ``extensions`` holds
     ``wsgi.environ`` (the environ itself, A3), and what this host can do beyond the plain
@@ -213,8 +213,8 @@ def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) ->
     """
     keys = tuple(environ)
     layout = _LAYOUTS.get(keys) or _compute_layout(keys, environ)
-    known = layout, layout.values(environ)
-    scope = (_TEMPLATES.get(known) or _compute_template(known, environ)).copy()
+    key = layout, layout.values(environ)
+    scope = (_TEMPLATES.get(key) or _compute_template(key, environ)).copy()
     scope["asgi"] = HTTP_VERSION.copy()
     scope["headers"] = _headers(environ, layout)
     scope["client"] = _client(environ)
@@ -227,7 +227,7 @@ def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) ->
 
 
 def websocket_scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) -> Scope:
-    """The ``websocket`` scope of an opening handshake (ASGI, "WebSocket Connection Scope")."""
+    """Make the ``websocket`` scope of a handshake (ASGI, "WebSocket Connection Scope")."""
     scope = scope_from_environ(environ, state)
     del scope["method"]
     scope["type"] = "websocket"
@@ -240,13 +240,13 @@ def websocket_scope_from_environ(environ: Environ, state: dict[str, Any] | None 
 
 
 def _client(environ: Environ) -> tuple[str, int] | None:
-    """Who asks; port 0 where the host does not tell it, None where it tells nothing."""
+    """Return the client's address; port 0 if the host tells none, None if it tells nothing."""
     host: str = environ.get("REMOTE_ADDR") or ""
     return (host, _as_port(environ.get("REMOTE_PORT")) or 0) if host else None
 
 
 def _server(name: str, port: object, scheme: str) -> tuple[str, int | None] | None:
-    """Who is asked; a Unix socket's path has port None (ASGI, ``server``)."""
+    """Return the server's address; a Unix socket's path has port None (ASGI, ``server``)."""
     if not name:
         return None
     number = _as_port(port)
@@ -258,7 +258,7 @@ def _server(name: str, port: object, scheme: str) -> tuple[str, int | None] | No
 
 
 def _as_port(value: object) -> int | None:
-    """A port as hosts write it: a number, digits, or nothing."""
+    """Read a port as hosts write it: a number, digits, or nothing."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() else None
     return value if isinstance(value, int) else None

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bridge.asgi import messages
 from bridge.asgi.messages import (
+    DENYING,
     HTTP,
     OPEN,
     OVER,
-    REFUSING,
     STREAMING,
     TRAILING,
     WAITING,
@@ -63,8 +63,8 @@ class TestOrder:
             ((END,), "'http.response.body' was sent before the response starts"),
             ((PATHSEND,), "was sent before the response starts"),
             ((START, START), "'http.response.start' was sent in the body"),
-            ((START, HINT), "was sent in the body, where 'http.response.body'"),
-            ((START, END, END), "was sent after the end, where nothing may be sent"),
+            ((START, HINT), "was sent in the body, when 'http.response.body'"),
+            ((START, END, END), "was sent after the end, when nothing may be sent"),
             ((START, END, START), "was sent after the end"),
             ((START, PATHSEND, END), "was sent after the end"),
             ((START, MORE, END, END), "was sent after the end"),
@@ -98,7 +98,7 @@ class TestOrder:
         assert run(accept, send, grammar=WEBSOCKET) == OPEN
         assert run(accept, send, close, grammar=WEBSOCKET) == OVER
         assert run(close, grammar=WEBSOCKET) == OVER
-        assert run(refuse, {**body, "more_body": True}, grammar=WEBSOCKET) == REFUSING
+        assert run(refuse, {**body, "more_body": True}, grammar=WEBSOCKET) == DENYING
         assert run(refuse, body, grammar=WEBSOCKET) == OVER
         for illegal in [(send,), (accept, accept), (accept, refuse), (close, send), (refuse, send)]:
             with pytest.raises(IllegalMessage, match="was sent"):

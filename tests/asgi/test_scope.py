@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.asgi.scope import (
-    asks_for_websocket,
     body_length,
+    environ_bytes,
+    is_websocket_handshake,
     scope_from_environ,
     websocket_scope_from_environ,
-    wire_bytes,
 )
 from bridge.errors import RequestError
 from tests.support.remembered import is_remembered
@@ -181,12 +181,12 @@ class TestWireBytes:
     )
     def test_hosts_that_decoded_otherwise(self, text: str, raw: bytes) -> None:
         """A2: text that is not latin-1 is what a host decoded as UTF-8; nothing raises."""
-        assert wire_bytes(text) == raw
+        assert environ_bytes(text) == raw
 
     @given(st.text())
     def test_never_raises(self, text: str) -> None:
         """A2: whatever a host puts in, there are bytes for it."""
-        assert isinstance(wire_bytes(text), bytes)
+        assert isinstance(environ_bytes(text), bytes)
 
 
 class TestHeaders:
@@ -371,17 +371,19 @@ class TestWebSocket:
 
     def test_is_told_by_its_handshake(self) -> None:
         """A40: a GET that asks for an upgrade to websocket, and nothing else."""
-        assert asks_for_websocket(environ(**self.HANDSHAKE))
+        assert is_websocket_handshake(environ(**self.HANDSHAKE))
         for listed in ("websocket,websocket", "h2c, WebSocket", " , websocket ,"):
-            assert asks_for_websocket(environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": listed}))
-        assert not asks_for_websocket(environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": "websockets"}))
-        assert not asks_for_websocket(
+            assert is_websocket_handshake(environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": listed}))
+        assert not is_websocket_handshake(
+            environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": "websockets"})
+        )
+        assert not is_websocket_handshake(
             environ(**{**self.HANDSHAKE, "HTTP_CONNECTION": "no-upgrade, close"})
         )
-        assert not asks_for_websocket(environ())
-        assert not asks_for_websocket(environ(HTTP_UPGRADE="websocket"))
-        assert not asks_for_websocket(environ(**self.HANDSHAKE, REQUEST_METHOD="POST"))
-        assert not asks_for_websocket(environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": "h2c"}))
+        assert not is_websocket_handshake(environ())
+        assert not is_websocket_handshake(environ(HTTP_UPGRADE="websocket"))
+        assert not is_websocket_handshake(environ(**self.HANDSHAKE, REQUEST_METHOD="POST"))
+        assert not is_websocket_handshake(environ(**{**self.HANDSHAKE, "HTTP_UPGRADE": "h2c"}))
 
     def test_scope(self) -> None:
         """A1 A40: a websocket scope has no method, the ws scheme, and the offered subprotocols."""

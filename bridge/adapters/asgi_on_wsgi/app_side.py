@@ -55,7 +55,7 @@ class AppSide:
     """
 
     # What few requests need stands in the class. What every request reads is set in `__init__`:
-    # CPython is fast with an attribute only where it is in the instance alone.
+    # CPython is fast with an attribute only if it is in the instance alone.
     _task: asyncio.Task[None]
     _body_received = False
     _hints_sent = 0

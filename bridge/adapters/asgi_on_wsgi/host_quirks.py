@@ -1,7 +1,7 @@
-"""What is known of the WSGI hosts beyond PEP 3333: whose client is gone, who gives a socket away.
+"""What single WSGI hosts do beyond PEP 3333: disconnects, sockets for WebSockets, errors, masters.
 
-Each fact stands in one place here, with the host it is about; everything else in this package
-treats all hosts alike.
+Each fact stands here once, with the host that it is about; everything else in this package treats
+all hosts alike.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge.types import Environ
 
 
 def cleartext_socket(environ: Environ) -> Any | None:
-    """The client's socket, where the host gives it away and it carries no TLS."""
+    """Return the client's socket if the host gives it away and it carries no TLS."""
     given = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if given is None or hasattr(given, "cipher"):  # an SSLSocket: its bytes are not ours to read
         return None
@@ -26,7 +26,7 @@ def cleartext_socket(environ: Environ) -> Any | None:
 
 
 def websocket_socket(environ: Environ) -> Any | None:
-    """The client's socket for a WebSocket to take over (A40); None where the host gives none."""
+    """Return the client's socket for a WebSocket (A40); None if the host gives none."""
     given = cleartext_socket(environ)
     if given is None and environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
         given = _pywsgi_socket(environ)
@@ -34,7 +34,7 @@ def websocket_socket(environ: Environ) -> Any | None:
 
 
 def _pywsgi_socket(environ: Environ) -> Any | None:
-    """gevent's own server has it below its input, which is the bare file for an upgrade."""
+    """Return the socket below the input of gevent's own server (the bare file for an upgrade)."""
     file = environ["wsgi.input"]
     file = getattr(file, "rfile", file)
     given = getattr(getattr(file, "raw", None), "_sock", None)
@@ -42,7 +42,7 @@ def _pywsgi_socket(environ: Environ) -> Any | None:
 
 
 def websocket_help(environ: Environ) -> str:
-    """What to tell a client whose WebSocket this host cannot serve."""
+    """Say what a client is told if this host cannot serve its WebSocket."""
     if environ.get("wsgi.url_scheme") == "https" and (
         "gunicorn.socket" in environ or "werkzeug.socket" in environ
     ):
@@ -60,8 +60,8 @@ def websocket_help(environ: Environ) -> str:
 def only_loads_app() -> bool:
     """Whether this process loads the app for others to serve: a master that forks its workers.
 
-    Gunicorn's loads it there with ``--preload`` (or to check its configuration, or from a script
-    that is the server), uWSGI's without ``--lazy-apps``. A worker of Gunicorn's is told by the
+    Gunicorn's master loads it with ``--preload`` (or to check its configuration, or from a script
+    that is the server), uWSGI's without ``--lazy-apps``. A Gunicorn worker is recognised by the
     code that runs there, since nothing else is set when it loads the app.
     """
     uwsgi = sys.modules.get("uwsgi")
@@ -101,7 +101,7 @@ def has_ended(given: Any) -> bool:
     """Whether the client of a host's socket has closed its side. Does not wait, and takes nothing.
 
     Also behind bytes that nobody reads yet: the next request, or what came before an answer that
-    had to come first. On the WSGI side only, where the host has not closed it.
+    had to come first. On the WSGI side only, while the host has not closed it.
     """
     descriptor: int = given.fileno()
     if descriptor < 0:

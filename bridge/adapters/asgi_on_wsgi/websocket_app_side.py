@@ -21,10 +21,10 @@ from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi.messages import (
     ACCEPT,
     CLOSE,
+    DENIAL_BODY,
+    DENIAL_START,
     OPEN,
     OVER,
-    REFUSE_BODY,
-    REFUSE_START,
     SEND,
     WAITING,
     WEBSOCKET,
@@ -226,6 +226,6 @@ _ACTIONS: dict[str, Any] = {
     ACCEPT: WebSocketAppSide._accept,
     SEND: WebSocketAppSide._send,
     CLOSE: WebSocketAppSide._close,
-    REFUSE_START: WebSocketAppSide._deny,
-    REFUSE_BODY: WebSocketAppSide._deny_body,
+    DENIAL_START: WebSocketAppSide._deny,
+    DENIAL_BODY: WebSocketAppSide._deny_body,
 }
