@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from bridge import Dispatcher
-from bridge.errors import ClientDisconnected, IllegalMessage
+from bridge.errors import ClientDisconnected, IllegalMessage, UnsupportedScope
 from bridge.types import Message, Receive, Scope, Send
 from tests.conftest import StartHost
 from tests.support import hosts
@@ -430,8 +430,30 @@ def test_a_refusal_in_large_pieces() -> None:
         {"type": "websocket.http.response.start", "status": 200}, *[piece] * 400, {"type": body}
     )
     with served(app) as server, server.connect() as client:
-        response = client.shake_hands()
-        assert response.body == bytes(400 * 20_000)
+        client.send(handshake())
+
+        def paused() -> bool:
+            connections = server.server.state.connections
+            return any(each.output.paused for each in connections)  # type: ignore[attr-defined]
+
+        while not server.call(paused):
+            pass
+        assert client.response().body == bytes(400 * 20_000)
+
+
+def test_an_app_that_refuses_and_returns() -> None:
+    """S20: at once, with nothing more to be said; also one that knows no WebSockets."""
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.close"})
+
+    async def without(scope: Scope, receive: Receive, send: Send) -> None:
+        raise UnsupportedScope("no WebSockets here")
+
+    for app in (closing, without):
+        with served(app) as server, server.connect() as client:
+            assert client.shake_hands().status == 403
+            assert client.is_closed()
 
 
 def test_a_refusal_that_is_longer_than_its_length(caplog: pytest.LogCaptureFixture) -> None:
