@@ -86,6 +86,17 @@ class TestLifespan:
         assert app.life == ["startup", "request", "shutdown"] * 2
         assert adapter.close()
 
+    def test_of_two_threads_that_start_it_one_wins(self) -> None:
+        """A30: the other one takes what is there, and gives its lease of the loop back."""
+        adapter = AsgiToWsgi(hello, lifespan="off")
+        call(adapter)
+        first, adapter._instance = adapter._instance, None  # as a thread that looked before sees it
+        assert call(adapter).body == b"hello"
+        assert adapter._instance is first
+        assert first is not None
+        assert adapter.close()
+        assert first.thread.join(LIMIT)
+
     def test_a_request_while_it_shuts_down(self) -> None:
         """A31: a request that comes too late is an error that says so."""
         adapter = AsgiToWsgi(hello)

@@ -200,6 +200,15 @@ class TestEnd:
         event_loop.release(other)
         assert other.join(LIMIT)
 
+    def test_once(self) -> None:
+        """A31: of an adapter that is dropped while it closes, say, the app shuts down once."""
+        app = WithLifespan()
+        instance = made(app)
+        instance.wait_until_ready()
+        instance.close_soon()
+        assert instance.close(LIMIT)
+        assert app.life == ["startup", "shutdown"]
+
     def test_released_unused(self) -> None:
         """A30: of several that were made at once those that lost the race leave no loop."""
         instance = made(hello)
