@@ -18,6 +18,7 @@ import asyncio
 import base64
 import os
 import socket
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from io import BytesIO
@@ -345,13 +346,9 @@ class SocketRelay:
     async def _write(self, data: bytes) -> None:
         """Write to the app; waits while it does not read."""
         async with self._write_lock:
-            try:
+            with suppress(OSError):  # the app has closed its end
                 await self._loop.sock_sendall(self._pair, data)
-            except OSError:  # the app has closed its end
-                pass
 
     def _shut(self) -> None:
-        try:
+        with suppress(OSError):
             self._pair.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
