@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import select
 import socket
+import tempfile
 import threading
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from bridge.loops.descriptors import Duplicate, input_ended, open_file
+from bridge.loops.descriptors import Duplicate, input_ended, open_file, regular_file
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
@@ -130,3 +133,53 @@ def test_closed_original() -> None:
     """A40: there is nothing to duplicate in a socket that is closed: an OSError says so."""
     with pytest.raises(OSError):
         Duplicate(-1)
+
+
+def test_what_is_replaced_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A24, S10: what is no regular file any more when it is open is closed again, and an error."""
+    file, other = tmp_path / "file", tmp_path / "other"
+    file.write_bytes(b"text")
+    other.mkdir()
+    opened: list[int] = []
+    really_open = os.open
+
+    def replaced(path: str, flags: int) -> int:
+        opened.append(really_open(other, os.O_RDONLY))
+        return opened[-1]
+
+    monkeypatch.setattr(os, "open", replaced)
+    with pytest.raises(OSError, match="not a regular file"):
+        open_file(str(file))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened[0])
+
+
+def test_the_number_of_a_duplicate(tmp_path: Path) -> None:
+    """W41: the number of a duplicate stays its own, until it is taken or closed."""
+    with (tmp_path / "file").open("wb") as file:
+        duplicate = Duplicate(file.fileno())
+    assert os.fstat(duplicate.number())
+    assert duplicate.close()
+    with pytest.raises(IndexError):
+        duplicate.number()
+
+
+def test_regular_files(tmp_path: Path) -> None:
+    """W41, A24: only what reads a regular file, byte by byte as it is, has a descriptor to send."""
+    path = tmp_path / "file"
+    path.write_bytes(b"text")
+    with (
+        path.open("rb") as buffered,
+        path.open("rb", buffering=0) as raw,
+        path.open("r+b") as both,
+        tempfile.NamedTemporaryFile() as named,
+    ):
+        for file in (buffered, raw, both, named):
+            assert regular_file(file) == file.fileno()
+        with gzip.open(path) as zipped:
+            assert regular_file(zipped) is None
+    with open(os.devnull, "rb") as device:
+        assert regular_file(device) is None
+    assert regular_file(BytesIO(b"text")) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from bridge.errors import Overloaded
 from bridge.loops import thread as event_loop
-from bridge.loops.thread import LoopThread, current, lease, release
+from bridge.loops.thread import LoopThread, _Waker, current, lease, release
 
 
 def run(thread: LoopThread, job) -> object:  # type: ignore[no-untyped-def]
@@ -191,7 +192,7 @@ def test_fork(thread: LoopThread) -> None:
 AT_EXIT = """
 import asyncio, sys
 from bridge.log import logger
-from bridge.loops.thread import lease, release
+from bridge.loops.thread import _Waker, lease, release
 
 thread = lease()
 async def close():
@@ -237,7 +238,7 @@ def test_a_loop_that_is_blocked_at_exit(
 GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import asyncio, threading, time
-from bridge.loops.thread import lease, release
+from bridge.loops.thread import _Waker, lease, release
 from bridge.loops.waiters import waiter
 
 async def work(flag, seen):
@@ -273,7 +274,7 @@ def test_under_gevent() -> None:
 
 
 NEVER_STARTED = """
-from bridge.loops.thread import lease
+from bridge.loops.thread import _Waker, lease
 lease()
 """
 
@@ -281,3 +282,50 @@ lease()
 def test_a_lease_that_nobody_gives_back() -> None:
     """A30: a process ends at once though somebody forgot its lease."""
     subprocess.run([sys.executable, "-c", NEVER_STARTED], check=True, timeout=20)
+
+
+def test_without_eventfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A30: on a system without eventfd the loop is woken through a pipe, however often."""
+    monkeypatch.delattr(os, "eventfd", raising=False)
+    waker = _Waker()
+    try:
+        for _ in range(100_000):  # more than fits into a pipe
+            waker.wake()
+        while select.select([waker.descriptor], [], [], 0)[0]:
+            waker.clear()
+        waker.clear()  # nothing is there
+    finally:
+        del waker
+
+
+def test_on_exit_and_cancelled() -> None:
+    """A31: what is closed when the process ends can be taken back; two exits close once."""
+    thread, closed = lease(), []
+
+    async def close(name: str) -> None:
+        closed.append(name)
+        await asyncio.sleep(0)
+        release(thread)
+
+    def register() -> None:
+        thread.on_exit("kept", lambda: close("kept"))
+        thread.on_exit("cancelled", lambda: close("cancelled"))
+        thread.cancel_on_exit("cancelled")
+        thread.cancel_on_exit("unknown")
+        thread._begin_exit()  # as a second exit handler would
+
+    run(thread, register)
+    thread.exit()
+    assert closed == ["kept"]
+    assert current() is None
+
+
+def test_a_lease_of_the_parent_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A30: a process releases nothing that it has inherited."""
+    thread = lease()
+    with monkeypatch.context() as patch:
+        patch.setattr(thread, "pid", thread.pid + 1)
+        release(thread)
+    assert current() is thread
+    release(thread)
+    assert thread.join(10)
