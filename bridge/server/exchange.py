@@ -39,6 +39,33 @@ DONE: Final = 3
 ABORTED: Final = 4
 
 
+class Responder(Protocol):
+    """How whole responses are written in one protocol."""
+
+    def send_whole(
+        self, connection: Connection, exchange: Exchange, head: ResponseHead, body: bytes, /
+    ) -> None:
+        """Write a whole response, and end its exchange."""
+
+    def fast_head(
+        self, connection: Connection, exchange: Exchange, head: ResponseHead, size: int, /
+    ) -> bytes | None:
+        """The head of a whole response that needs no `ResponseEncoder`, for a thread; else None.
+
+        The body follows it as it is.
+        """
+
+    def keeps_alive(self, connection: Connection, exchange: Exchange, /) -> bool:
+        """Whether the connection can go on after the response that starts now."""
+
+
+class Input(Protocol):
+    """What an exchange knows of the input side of its connection."""
+
+    def resume(self) -> None:
+        """Have more of the body come: there is room for it."""
+
+
 class Connection(Protocol):
     """What an exchange knows of the connection that it came by."""
 
@@ -54,32 +81,18 @@ class Connection(Protocol):
     identity: Identity
 
     @property
-    def client(self) -> tuple[str, int] | None:
-        """The address of the client, for the log; None for one on a Unix socket."""
+    def responder(self) -> Responder:
+        """How responses are written in the protocol of the connection."""
 
-    def is_disconnected(self) -> bool:
-        """``bridge.disconnected``: whether the client is gone (W10)."""
-
-    def send_whole(self, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
-        """Write a whole response, and end its exchange."""
-
-    def fast_head(self, exchange: Exchange, head: ResponseHead, size: int) -> bytes | None:
-        """The head of a whole response that needs no `ResponseEncoder`, for a thread; else None.
-
-        The body follows it as it is.
-        """
+    @property
+    def input(self) -> Input:
+        """Where the request's body comes from."""
 
     def new_response(self, request: Request) -> ResponseEncoder:
         """The response to `request`."""
 
-    def keeps_alive(self, exchange: Exchange) -> bool:
-        """Whether the connection can go on after the response that starts now."""
-
     def write(self, data: bytes, /) -> None:
         """Put bytes into the transport."""
-
-    def resume_body(self) -> None:
-        """The exchange has room for more of the body."""
 
     def finished(self, exchange: Exchange) -> None:
         """The response of `exchange` has been written."""
@@ -221,7 +234,9 @@ class Exchange:
         """Give the head to the response, which is ready for the body then."""
         self.status = head.status_code
         response = self.open_response()
-        keep_alive = self.keep_alive and self.connection.keeps_alive(self)
+        keep_alive = self.keep_alive and self.connection.responder.keeps_alive(
+            self.connection, self
+        )
         response.start(head, keep_alive=keep_alive, size=size, trailers=trailers)
         if self.response_state < STARTED:
             self.response_state = STARTED
@@ -235,7 +250,8 @@ class Exchange:
             self.abort()
         else:
             is_head = self.head.method == "HEAD"
-            self.connection.send_whole(self, *error_response(error, is_head=is_head))
+            head, body = error_response(error, is_head=is_head)
+            self.connection.responder.send_whole(self.connection, self, head, body)
 
     # --------------------------------------------------------- the end
 
@@ -318,7 +334,7 @@ async def next_body(exchange: Exchange) -> bytes:
             was_full = body.waiting >= HIGH_WATER
             data = body.take()
             if was_full:
-                connection.resume_body()
+                connection.input.resume()
             return data
         if body.state <= WHOLE:
             return b""

@@ -197,7 +197,7 @@ class _LoggerClassLog(AccessLog):
 def _gunicorn_record(record: Record) -> tuple[Any, Any, dict[str, Any], timedelta]:
     """Make the arguments of `Logger.access`: response, request, environ and the time taken."""
     head = record.head
-    client = record.head.client or record.connection.client or ("", 0)
+    client = record.head.client or record.connection.identity.client or ("", 0)
     target = head.target.decode("ascii", "backslashreplace")
     path, _, query = target.partition("?")
     fields = [(name.decode().upper(), value.decode("latin-1")) for name, value in head.headers]

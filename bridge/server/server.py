@@ -24,7 +24,8 @@ from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
 from bridge.server.apps.loading import load
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
-from bridge.server.http1.connection import HttpProtocol, connection_factory
+from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.factory import connection_factory
 from bridge.server.http1.proxied import ProxiedHttpProtocol
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.host import Host

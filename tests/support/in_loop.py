@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from bridge.loops.factory import new_event_loop
 from bridge.server.apps.handlers import make_handler
 from bridge.server.config.config import Config
-from bridge.server.http1.connection import HttpProtocol, connection_factory
+from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.factory import connection_factory
 from bridge.server.state import ServerState
 from bridge.server.websocket.exchange import WebSocketHandler
 

@@ -15,8 +15,15 @@ class Head:
         self.headers = headers
 
 
-class Connection:
+class Identity:
     client: tuple[str, int] | None = ("192.0.2.7", 51234)
+
+
+class Connection:
+    """The connection that the request came by."""
+
+    def __init__(self) -> None:
+        self.identity = Identity()
 
 
 class Record:

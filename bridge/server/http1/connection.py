@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection: from bytes in to exchanges, one at a time.
 
-The story of a connection is a loop over messages (`phases.py`): its `Reader` finds a head, a
+The story of a connection is a loop over messages (`timeouts.py`): its `Reader` finds a head, a
 handler opens an exchange for it, the exchange gets the body, answers, and is over. Only then is
 the next head looked at; what a pipelining client sent meanwhile waits as bytes, bounded by pausing
 the transport (S1). So a message is never parsed before the one before it is answered, and nothing
@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
 
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
-from bridge.http.error_response import encode_error
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
-from bridge.server.exchange import DONE, UNSENT, Exchange, Handler, max_body_size
-from bridge.server.http1 import response, timeouts
-from bridge.server.http1.incoming_body import IncomingBody
+from bridge.server.exchange import DONE, Exchange, Handler, Responder, max_body_size
+from bridge.server.http1 import faults, response, timeouts
+from bridge.server.http1.input import Input, too_large
 from bridge.server.http1.parser import SHORT, HeadParser
-from bridge.server.http1.phases import (
+from bridge.server.http1.reader import Reader
+from bridge.server.http1.timeouts import (
     ANSWERING,
     BODY,
     CLOSED,
@@ -34,8 +33,6 @@ from bridge.server.http1.phases import (
     HEAD,
     IDLE,
 )
-from bridge.server.http1.reader import Reader
-from bridge.server.http1.timeouts import InputEnd
 from bridge.server.proxy.proxy_protocol import Proxied
 from bridge.server.request import Request
 from bridge.server.state import DRAIN_LIMIT, ServerState
@@ -48,6 +45,8 @@ class HttpProtocol(asyncio.Protocol):
 
     #: The transport's own method: one look-up, for it is called on every request.
     write: Callable[[bytes], None]
+    #: How responses are written.
+    responder: Responder = response
     #: Who is at both ends.
     identity: Identity
     #: What a PROXY header before the connection's first byte has said.
@@ -59,10 +58,11 @@ class HttpProtocol(asyncio.Protocol):
         # Attributes that every request looks at have no default in the class (see `Exchange`).
         self.state = state
         self.output = Output(state)
+        self.input = Input(state, self.output)
         self.reader = Reader(parser, self)
         self.handler = handler
         self._websocket = websocket
-        #: One of `phases.py`, and when it began, by the server's clock.
+        #: Of `timeouts.py`, and when it began, by the server's clock.
         self.phase = IDLE
         self.phase_since = state.now
         #: The request that is answered now.
@@ -73,28 +73,12 @@ class HttpProtocol(asyncio.Protocol):
         self.wants_end = False
         #: The connection closes as soon as nothing is in flight: the server stops.
         self.retired = False
-        #: The transport does not read: enough waits already.
-        self.reading_paused = False
-        #: The body that comes in, or would, had it not failed.
-        self.body: IncomingBody | None = None
-        #: The client has sent FIN.
-        self.input_end: InputEnd | None = None
-
-    @property
-    def client(self) -> tuple[str, int] | None:
-        """The address of the client; None for one on a Unix socket."""
-        return self.identity.client
-
-    def is_disconnected(self) -> bool:
-        """``bridge.disconnected``: whether the client is gone (W10)."""
-        return self.client_left
 
     # --------------------------------------------------------- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is open."""
-        transport = cast(asyncio.Transport, transport)
-        self.output.open(transport)
+        transport = self.output.open(transport)
         self.write = transport.write
         self.state.connections.add(self)
         self.identity = Identity(transport, self.state)
@@ -105,7 +89,6 @@ class HttpProtocol(asyncio.Protocol):
             return
         if self.proxy_header is not None:
             self.identity.set_addresses(self.proxy_header.client, self.proxy_header.server)
-        transport.set_write_buffer_limits(HIGH_WATER)
         limit = self.state.config.limit_connections
         if limit and len(self.state.connections) > limit:
             self._refuse(Overloaded(f"as many connections are open as may be: {limit}"), b"")
@@ -125,7 +108,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""
-        self.input_end = InputEnd(self.state.clock(), received=True)
+        self.input.note_end(received=True)
         self.wants_end = True
         if self.exchange is not None and self.exchange.response_state >= DONE:
             self.settle(self.exchange)
@@ -136,8 +119,7 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is not None and self.phase == BODY:
             self.client_left = True
             exchange.input_ended()
-        more = exchange is not None or len(self.reader.buffer) > 0
-        return more and not self.output.tls
+        return (exchange is not None or len(self.reader.buffer) > 0) and not self.output.tls
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
@@ -165,7 +147,7 @@ class HttpProtocol(asyncio.Protocol):
             if exchange is not None and exchange.response_state >= DONE:
                 self.settle(exchange)
             elif reader.holds_enough(self.state.config.limit_pipeline, HIGH_WATER):
-                self.pause_reading()
+                self.input.pause()
 
     def pause_writing(self) -> None:
         """asyncio: the write buffer is full."""
@@ -177,18 +159,17 @@ class HttpProtocol(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.on_writable()
 
-    # --------------------------------------------------------- when reading goes on
-
     def resume(self) -> None:
         """Read on in what was kept, if nothing is being answered."""
         if self.phase < ANSWERING and self.exchange is None:
-            self.resume_reading()
+            self.input.resume()
             found = self.reader.resume()
             self._note_phase()
-            if not found and self.input_end is not None and IDLE <= self.phase <= HEAD:
+            if not found and self.input.end is not None and IDLE <= self.phase <= HEAD:
                 self.close(lingering=False)  # all that came whole before FIN has been answered
 
     def _resume_soon(self) -> None:
+        self._note_phase()
         # In a context of its own: this one can be that of the app that has just answered.
         self.state.loop.call_soon(self.resume, context=self.state.context)
 
@@ -202,31 +183,13 @@ class HttpProtocol(asyncio.Protocol):
             self.phase = IDLE  # the CR that began it was a blank line's
 
     def _become_idle(self) -> None:
-        self.exchange = self.body = None
+        self.exchange = None
+        self.input.end_body()
         if self.phase < CLOSING:
             self.phase = IDLE
             self.phase_since = self.state.now
-            if self.reader.buffer or self.input_end is not None:
-                self._note_phase()
+            if self.reader.buffer or self.input.end is not None:
                 self._resume_soon()
-
-    def pause_reading(self) -> None:
-        """Have the client wait."""
-        if not self.reading_paused and not self.output.closed:
-            self.reading_paused = True
-            if self.body is not None:
-                self.body.pause(self.state.clock())
-            self.output.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Let the client send again; an exchange calls it when it has room for more of its body."""
-        if self.reading_paused and not self.output.closed:
-            self.reading_paused = False
-            if self.body is not None:
-                self.body.resume(self.state.clock())
-            self.state.context.copy().run(self.output.transport.resume_reading)
-
-    resume_body = resume_reading
 
     # --------------------------------------------------------- the reader's side
 
@@ -246,7 +209,7 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(error, head)
             return
         except Exception:
-            logger.exception("a request from %s found no handler", peer_name(self.client))
+            logger.exception("a request from %s found no handler", peer_name(self.identity.client))
             self._refuse(BridgeError("no handler"), head)
             return
         self.exchange = exchange
@@ -267,14 +230,10 @@ class HttpProtocol(asyncio.Protocol):
                 return
         exchange.expect_body(limit)
         self.phase = BODY
-        self.body = IncomingBody(request, limit, self.state.clock())
+        self.input.expect_body(request, limit)
         if limit and request.length > limit:
-            error = RequestError(
-                f"{request.length} bytes of body, limit is {limit}; raise --limit-body-size to "
-                "allow more",
-                413,
-            )
-            self.state.refusals.note(self.client, error, request.shown.encode())
+            error = too_large(request.length, limit)
+            faults.note_bad_body(self, request, error)
             exchange.refuse(error)
             return
         self.reader.resume()
@@ -287,7 +246,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_body(self, data: bytes, last: bool) -> None:
         """Reader: a piece of the body came."""
-        exchange, body = self.exchange, self.body
+        exchange, body = self.exchange, self.input.body
         if body is None:
             return
         try:
@@ -301,41 +260,32 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is not None and data:
             has_room = exchange.feed(data)
             if not (has_room or last or exchange.response_state >= DONE):
-                self.pause_reading()  # an app that reads, or its answer, ends the pause
+                self.input.pause()  # an app that reads, or its answer, ends the pause
         if last:
-            self.resume_reading()  # an app that does not read a whole body would never do so
+            self.input.resume()  # an app that does not read a whole body would never do so
             if self.phase == DISCARDING:  # perhaps only now: it answered at this very piece
                 self._become_idle()
             elif self.phase == BODY and self.exchange is not None:
                 self.phase = ANSWERING
-                self.body = None
+                self.input.end_body()
                 self.exchange.end_body()
 
     def on_fault(self, error: RequestError, begin: bytes) -> None:
         """Reader: the bytes break a rule; or they come too slowly."""
-        exchange = self.exchange
+        exchange, body = self.exchange, self.input.body
+        if body is None:
+            self._refuse(error, begin)
+            return
+        faults.note_bad_body(self, body.request, error)
         if exchange is None:
-            if self.phase == DISCARDING and self.body is not None:
-                self.state.refusals.note(self.client, error, self.body.request.shown.encode())
-                self.close(lingering=True)
-            else:
-                self._refuse(error, begin)
-        else:  # the body never becomes whole
-            if exchange.response_state == UNSENT:
-                self.state.refusals.note(self.client, error, exchange.head.shown.encode())
-            else:
-                name = timeouts.response_name(self)
-                logger.warning("cut %s after %d bytes: %s", name, exchange.sent, error)
+            self.close(lingering=True)
+        else:
             self.reader.stop()
-            self.phase = ANSWERING
+            self.phase = ANSWERING  # the body never becomes whole
             exchange.disable_keep_alive()
             exchange.end_body(error)
 
     # --------------------------------------------------------- the exchange's side
-
-    keeps_alive = response.keeps_alive
-    fast_head = response.fast_head
-    send_whole = response.send_whole
 
     def new_response(self, request: Request) -> response.Response:
         """The response to `request`, as bytes."""
@@ -358,22 +308,20 @@ class HttpProtocol(asyncio.Protocol):
         if self.phase == ANSWERING:
             self.phase = IDLE
             self.phase_since = state.now
-            if self.reader.buffer or self.input_end is not None:
-                self._note_phase()
+            if self.reader.buffer or self.input.end is not None:
                 self._resume_soon()
 
     def _finish_slow(self, exchange: Exchange) -> None:
         """Close, throw the rest of the body away, or go on."""
-        is_partial, more_waits = self.body is not None, len(self.reader.buffer) > 0
+        is_partial, more_waits = self.input.body is not None, len(self.reader.buffer) > 0
         closes = not exchange.keep_alive or self.output.closed
+        self.exchange = None
         if closes or (self.retired and (is_partial or not more_waits)):
-            self.exchange = None
             self.close(lingering=is_partial or more_waits)
         elif is_partial:
-            self.exchange = None
             self.phase = DISCARDING
-            self.body = IncomingBody(exchange.head, DRAIN_LIMIT, self.state.clock())
-            self.resume_reading()
+            self.input.expect_body(exchange.head, DRAIN_LIMIT)
+            self.input.resume()
             if more_waits:
                 self._resume_soon()
         else:  # a pipelined request is answered, even if the server stops meanwhile
@@ -382,7 +330,7 @@ class HttpProtocol(asyncio.Protocol):
     def settle(self, exchange: Exchange) -> None:
         """Go on after an exchange that a thread has ended; harmless if that was done."""
         if exchange is self.exchange:
-            self.wants_end = self.input_end is not None
+            self.wants_end = self.input.end is not None
             self.finished(exchange)
 
     def cut(self) -> None:
@@ -394,7 +342,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.output.closed:
             return
         self.phase = CLOSING
-        if exchange is not None and _ends_with_connection(exchange):
+        if exchange is not None and response.ends_with_connection(exchange):
             self.output.reset()
         else:
             self.output.break_off()
@@ -408,30 +356,26 @@ class HttpProtocol(asyncio.Protocol):
         self.phase = HANDED_OVER
         early = self.reader.stop()
         self.state.connections.discard(self)
-        self.resume_reading()
+        self.input.resume()
         self.output.transport.set_protocol(protocol)
-        if self.input_end is not None:
+        if self.input.end is not None:
             self.output.transport.close()
         return early
 
-    # --------------------------------------------------------- refusals and closing
-
     def _refuse(self, error: BridgeError, begin: bytes) -> None:
         """Answer a request that has no exchange, and close (S6). `begin` is how it began."""
-        self.state.refusals.note(self.client, error, begin)
-        is_head = begin.startswith(b"HEAD ")
-        self.write(encode_error(error, self.state.default_lines, is_head=is_head))
+        faults.write_refusal(self, error, begin)
         self.close(lingering=True)
 
     def close(self, *, lingering: bool) -> None:
         """Close when everything has been written; nothing more is read."""
         self.reader.stop()
-        self.body = None
+        self.input.end_body()
         if self.phase < CLOSING:
             self.phase = CLOSING
         if lingering:
-            self.resume_reading()
-        self.output.close(lingering=lingering and self.input_end is None)
+            self.input.resume()
+        self.output.close(lingering=lingering and self.input.end is None)
 
     # --------------------------------------------------------- the server's side
 
@@ -441,7 +385,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def retire(self, *, at_once: bool) -> None:
         """Close if idle; else after the response in flight, or at once."""
-        exchange = self.exchange
+        exchange, phase = self.exchange, self.phase
         self.retired = True
         if at_once:
             self.output.abort()
@@ -450,29 +394,5 @@ class HttpProtocol(asyncio.Protocol):
             exchange.keep_alive_fast = False  # so that its end is looked at
             if exchange.response_state >= DONE:
                 self.settle(exchange)
-        elif self.phase == DISCARDING:
-            self.close(lingering=True)
-        elif self.phase <= IDLE or (self.phase == HEAD and self.state.late):
-            self.close(lingering=False)
-
-
-def _ends_with_connection(exchange: Exchange) -> bool:
-    response = exchange.response
-    return response is not None and response.ends_with_connection
-
-
-def connection_factory(
-    state: ServerState,
-    handler: Handler,
-    websocket: Handler,
-    kind: type[HttpProtocol] = HttpProtocol,
-) -> Callable[[], HttpProtocol]:
-    """Give what makes the connections of one server; they share one parser of heads."""
-    config = state.config
-    parser = HeadParser(
-        config.limit_request_line,
-        config.limit_header_size,
-        config.limit_header_count,
-        config.limit_header_field_size,
-    )
-    return lambda: kind(state, parser, handler, websocket)
+        elif phase <= IDLE or phase == DISCARDING or (phase == HEAD and self.state.late):
+            self.close(lingering=phase == DISCARDING)

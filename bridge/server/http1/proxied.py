@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.errors import RequestError
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.http1.phases import CLOSING, IDLE, PROXY_HEADER
+from bridge.server.http1.timeouts import CLOSING, IDLE, PROXY_HEADER
 from bridge.server.logs.refusals import PROXY_HEADER as REFUSED
 from bridge.server.proxy.proxy_protocol import ProxyHeader, not_allowed
 
@@ -36,7 +36,7 @@ class ProxiedHttpProtocol(HttpProtocol):
         if self.phase == PROXY_HEADER and not self.state.proxies.allows(
             identity.client, identity.is_unix
         ):
-            self._cut(not_allowed(), b"")
+            _cut(self, not_allowed(), b"")
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came; the header's first."""
@@ -46,7 +46,7 @@ class ProxiedHttpProtocol(HttpProtocol):
         try:
             header = self._header.feed(data)
         except RequestError as error:
-            self._cut(error, data)
+            _cut(self, error, data)
             return
         if header is not None:
             self.phase = IDLE
@@ -55,7 +55,9 @@ class ProxiedHttpProtocol(HttpProtocol):
             if header.rest:
                 super().data_received(header.rest)
 
-    def _cut(self, error: RequestError, begin: bytes) -> None:
-        self.state.refusals.note(self.client, error, begin, REFUSED)
-        self.phase = CLOSING
-        self.output.transport.abort()
+
+def _cut(connection: HttpProtocol, error: RequestError, begin: bytes) -> None:
+    """End a connection whose header is wrong, without an answer."""
+    connection.state.refusals.note(connection.identity.client, error, begin, REFUSED)
+    connection.phase = CLOSING
+    connection.output.transport.abort()

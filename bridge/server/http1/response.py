@@ -303,3 +303,9 @@ def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, b
         response = exchange.start_response(head, size=size)
         connection.write(b"".join((*response.write(body), response.finish())))
         exchange.end()
+
+
+def ends_with_connection(exchange: Exchange) -> bool:
+    """Whether only the end of the connection tells the end of the body."""
+    response = exchange.response
+    return response is not None and response.ends_with_connection

@@ -1,4 +1,9 @@
-"""The time limits of a connection (S2): what the server checks once a second.
+"""The phases of a connection, and its limits of time (S2), which are checked once a second.
+
+    IDLE -> HEAD -> BODY -> ANSWERING -> IDLE        a request with a body, and its response
+    BODY -> DISCARDING -> IDLE                       answered before the body was whole
+    any -> CLOSING -> CLOSED                         the last bytes leave
+    ANSWERING -> HANDED_OVER                         a WebSocket has the transport now
 
 Nothing is scheduled for each request. A connection notes when its phase began, and once a second
 each is compared with the limits of its phase:
@@ -20,45 +25,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from bridge.errors import RequestError, peer_name
+from bridge.errors import RequestError
 from bridge.log import logger
 from bridge.server.exchange import DONE, Exchange
-from bridge.server.http1.incoming_body import IncomingBody
-from bridge.server.http1.phases import ANSWERING, BODY, DISCARDING, HEAD, IDLE, PROXY_HEADER
+from bridge.server.http1.faults import response_name
+from bridge.server.http1.input import Input, InputEnd
 from bridge.server.http1.reader import Reader
 from bridge.server.logs import refusals
 from bridge.server.state import ServerState
+from bridge.server.transport.identity import Identity
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import FINISHED, GONE, unread_end
 
-#: Seconds after a half-close until the app is told that the client has left.
-HALF_CLOSE_GRACE: Final = 2.0
+# What comes in is read up to DISCARDING, and not after it. Small numbers, for they are compared
+# whenever bytes come.
+#: The header of a proxy comes in, before anything else.
+PROXY_HEADER: Final = 0
+#: Nothing has come of the next request.
+IDLE: Final = 1
+#: A head comes in, or waits to be read.
+HEAD: Final = 2
+#: The body of a request comes in; its app may run.
+BODY: Final = 3
+#: The rest of a body comes in that nobody reads: the response has left (W26).
+DISCARDING: Final = 4
+#: The request is whole, or has failed, and its response is not over; what comes now is kept.
+ANSWERING: Final = 5
+#: What was written leaves, and what comes is thrown away.
+CLOSING: Final = 6
+#: The transport has another protocol.
+HANDED_OVER: Final = 7
+#: The transport is closed.
+CLOSED: Final = 8
+
 #: Seconds after which an idle connection gives back its second descriptor.
 _FORGET: Final = 5.0
-
-
-class InputEnd:
-    """The client sends no more; but it may still read (half-close)."""
-
-    __slots__ = ("_sent", "received", "since")
-
-    def __init__(self, now: float, *, received: bool) -> None:
-        #: When that was seen, or when it last took something of the response.
-        self.since = now
-        #: Its FIN was received, behind all that it had sent; else it is behind unread bytes.
-        self.received = received
-        self._sent = 0
-
-    def has_left(self, now: float, sent: int) -> bool:
-        """Whether the client takes nothing either; `sent`: bytes of the response so far.
-
-        FIN alone does not tell a client that reads on from one that is gone; but one that is gone
-        answers what is sent with RST, and then the connection is lost anyway.
-        """
-        if sent != self._sent:
-            self._sent, self.since = sent, now
-            return False
-        return now - self.since > HALF_CLOSE_GRACE
 
 
 class Timed(Protocol):
@@ -68,16 +69,14 @@ class Timed(Protocol):
     output: Output
     reader: Reader
     exchange: Exchange | None
-    body: IncomingBody | None
-    input_end: InputEnd | None
+    input: Input
+    identity: Identity
     phase: int
     phase_since: float
-    reading_paused: bool
     client_left: bool
 
-    @property
-    def client(self) -> tuple[str, int] | None:
-        """The address of the client."""
+    def write(self, data: bytes, /) -> None:
+        """Put bytes into the transport."""
 
     def on_fault(self, error: RequestError, begin: bytes) -> None:
         """Refuse what comes in."""
@@ -102,16 +101,6 @@ def check(connection: Timed, now: float) -> None:
             check_phase(connection, now)
 
 
-def response_name(connection: Timed) -> str:
-    """Which response is written now, and to which client, for the log."""
-    client, exchange = peer_name(connection.client), connection.exchange
-    if exchange is not None:
-        return f"the response to {exchange.head.shown} for {client}"
-    if connection.body is not None:
-        return f"the response to {connection.body.request.shown} for {client}"
-    return f"a response to {client}"
-
-
 # ------------------------------------------------------------- what each phase is checked for
 
 
@@ -119,7 +108,7 @@ def _check_proxy_header(connection: Timed, now: float) -> None:
     limit = connection.state.config.timeout_header
     if limit and now - connection.phase_since > limit:
         connection.state.refusals.note(
-            connection.client, "no PROXY header came", what=refusals.PROXY_HEADER
+            connection.identity.client, "no PROXY header came", what=refusals.PROXY_HEADER
         )
         connection.output.transport.abort()
 
@@ -146,8 +135,8 @@ def _check_body(connection: Timed, now: float) -> None:
     exchange = connection.exchange
     if exchange is not None and _is_over(connection, exchange, now):
         return
-    body = connection.body
-    if body is None or connection.reading_paused:
+    body = connection.input.body
+    if body is None or connection.input.paused:
         return
     if exchange is not None and exchange.body.awaits_continue:
         body.begin(now)  # the client waits for our 100 Continue
@@ -167,8 +156,8 @@ def _is_over(connection: Timed, exchange: Exchange, now: float) -> bool:
     if exchange.response_state >= DONE:
         connection.settle(exchange)
         return True
-    end = connection.input_end
-    if connection.reading_paused and (end is None or not end.received):
+    end = connection.input.end
+    if connection.input.paused and (end is None or not end.received):
         end = _unread_end(connection, exchange, now)
     if end is not None and end.has_left(now, exchange.sent) and not connection.client_left:
         connection.client_left = True
@@ -184,9 +173,9 @@ def _unread_end(connection: Timed, exchange: Exchange, now: float) -> InputEnd |
     end = unread_end(connection.output.transport)
     if end == GONE or exchange.head.websocket:  # this much before the answer: RFC 6455 §4.1
         connection.output.abort()
-    elif end == FINISHED and connection.phase == ANSWERING and connection.input_end is None:
-        connection.input_end = InputEnd(now, received=False)
-    return connection.input_end
+    elif end == FINISHED and connection.phase == ANSWERING and connection.input.end is None:
+        connection.input.note_end(received=False)
+    return connection.input.end
 
 
 _CHECKS: Final[dict[int, Callable[[Timed, float], None]]] = {

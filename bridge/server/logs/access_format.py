@@ -59,12 +59,20 @@ class RequestPart(Protocol):
         """The client that a trusted proxy names; None if none does."""
 
 
-class ConnectionPart(Protocol):
-    """The connection that a request came by; it has no `client` if it is a Unix socket."""
+class IdentityPart(Protocol):
+    """Who is at both ends of the connection."""
 
     @property
     def client(self) -> Address | None:
-        """Address and port of the peer."""
+        """Address and port of the peer; None if it is a Unix socket."""
+
+
+class ConnectionPart(Protocol):
+    """The connection that a request came by."""
+
+    @property
+    def identity(self) -> IdentityPart:
+        """Who is at both ends."""
 
 
 class Record(Protocol):
@@ -131,7 +139,7 @@ _ATOMS: Final = {
     "p": "_process()",
 }
 _OWN_ATOMS: Final = {
-    "peer": "_PEERS[r.head.client or r.connection.client or _NOBODY]",
+    "peer": "_PEERS[r.head.client or r.connection.identity.client or _NOBODY]",
     "answer": "_ANSWERS[r.status]",
     "utc": "_utc()",
     "client": "_quoted(_client(r)[0])",
@@ -242,7 +250,7 @@ _NOBODY: Final = ("-", 0)
 
 
 def _client(record: Record) -> Address:
-    return record.head.client or record.connection.client or _NOBODY
+    return record.head.client or record.connection.identity.client or _NOBODY
 
 
 def _taken(record: Record) -> float:

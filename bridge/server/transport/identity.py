@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.server.network.tls import tls_extension
 from bridge.server.request import Request
 from bridge.server.state import ServerAddress, ServerState
 from bridge.types import Environ
 from bridge.wsgi.environ import add_client
+
+
+class HasClient(Protocol):
+    """A connection, as far as an environ tells of it."""
+
+    client_left: bool
 
 
 class Identity:
@@ -40,7 +45,7 @@ class Identity:
         sock = transport.get_extra_info("socket")
         #: The client came over a Unix socket; False if the transport has no socket.
         self.is_unix: bool = sock is not None and sock.family == socket.AF_UNIX
-        self.client = _address(transport)
+        self.client: tuple[str, int] | None = _address(transport)
         name = transport.get_extra_info("sockname")
         is_tls = transport.get_extra_info("sslcontext") is not None
         #: Where it came in: our address, and the scheme.
@@ -52,11 +57,11 @@ class Identity:
         self.tls: dict[str, Any] | None = None
         if is_tls:
             self.tls = tls_extension(transport.get_extra_info("ssl_object"))
-        self.root_path = config.root_path
+        self.root_path: str = config.root_path
         #: Scopes of its requests need more than most.
-        self.needs_full_scope = is_tls or bool(self.root_path) or config.pathsend
+        self.needs_full_scope: bool = is_tls or bool(self.root_path) or config.pathsend
         #: What the client says of others, in `Forwarded` and its like, is believed.
-        self.trusted = state.forwarded.allows(self.client, self.is_unix)
+        self.trusted: bool = state.forwarded.allows(self.client, self.is_unix)
         #: What the environs of its requests have in common; None until there is one, and at the
         #: end.
         self.environ: Environ | None = None
@@ -78,8 +83,13 @@ class Identity:
             self.environ = None
         self.trusted = self._state.forwarded.allows(client, False)
 
-    def make_environ(self, is_disconnected: Callable[[], bool]) -> Environ:
+    def make_environ(self, connection: HasClient) -> Environ:
         """Make what the environs of its requests have in common, and keep it (W7, W10)."""
+
+        def is_disconnected() -> bool:
+            """``bridge.disconnected``: whether the client is gone."""
+            return connection.client_left
+
         self.environ = environ = {"bridge.disconnected": is_disconnected}
         add_client(environ, self.client)
         return environ

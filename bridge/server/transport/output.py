@@ -15,6 +15,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Sequence
+from typing import cast
 
 from bridge.errors import ClientDisconnected
 from bridge.limits import HIGH_WATER
@@ -82,10 +83,12 @@ class Output:
         self._quiet_looks = 0
         self._writable: WaitQueue | None = None
 
-    def open(self, transport: asyncio.Transport) -> None:
-        """Take the transport of a new connection."""
-        self.transport = transport
+    def open(self, transport: asyncio.BaseTransport) -> asyncio.Transport:
+        """Take the transport of a new connection, and give it back."""
+        self.transport = transport = cast(asyncio.Transport, transport)
         self.tls = transport.get_extra_info("sslcontext") is not None
+        transport.set_write_buffer_limits(HIGH_WATER)
+        return transport
 
     def lost(self) -> None:
         """Note that the transport is closed; all that wait for it go on."""

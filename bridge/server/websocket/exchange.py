@@ -89,7 +89,7 @@ class WebSocketExchange(Exchange):
         # If a WebSocket is asked for and refused, nobody knows what the client sends next.
         self.disable_keep_alive()
         self._handshake = handshake
-        self._socket = WebSocketConnection(self, connection.state, connection.client)
+        self._socket = WebSocketConnection(self, connection.state, connection.identity.client)
 
     def start_app(self) -> None:
         """Call the app, in a task of its own."""
@@ -144,7 +144,7 @@ class WebSocketExchange(Exchange):
         connection, stream = self.connection, self._stream
         if stream is None:
             if not more:
-                connection.send_whole(self, self._denial, body)
+                connection.responder.send_whole(connection, self, self._denial, body)
                 return
             stream = AsgiStream(connection, self.start_response(self._denial), trailers=False)
             self._stream = stream

@@ -38,7 +38,7 @@ def test_default() -> None:
 def test_default_over_a_unix_socket() -> None:
     """S50: a client without an address is called `unix`."""
     record = Record()
-    record.connection.client = None
+    record.connection.identity.client = None
     assert line("default", record).startswith('unix - "GET ')
     assert line("common", record).startswith("- - - [")
 

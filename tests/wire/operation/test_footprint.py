@@ -53,7 +53,10 @@ def test_connections_share_what_their_requests_have_in_common(app: Any) -> None:
         assert isinstance(first, HttpProtocol)
         assert isinstance(second, HttpProtocol)
         assert first.identity.place is second.identity.place
-        assert answers == {repr(first.client).encode(), repr(second.client).encode()}
+        assert answers == {
+            repr(first.identity.client).encode(),
+            repr(second.identity.client).encode(),
+        }
 
 
 @pytest.mark.parametrize("app", [asgi, wsgi])
@@ -66,7 +69,7 @@ def test_an_idle_connection_forgets_and_answers_again(app: Any) -> None:
         _sweep_later(server, connection)
         assert connection.output.writer is None
         answers.append(client.get().body)
-        assert answers == [repr(connection.client).encode()] * 2
+        assert answers == [repr(connection.identity.client).encode()] * 2
 
 
 def _sweep_later(server: Served, connection: HttpProtocol) -> None:

@@ -206,7 +206,7 @@ def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall | None:
             note_refused(exchange, error)
             exchange.refuse(error)
             return None
-    environ = template | (identity.environ or identity.make_environ(connection.is_disconnected))
+    environ = template | (identity.environ or identity.make_environ(connection))
     scope = environ["asgi.scope"] = LazyScope(SEED)
     scope.exchange = exchange
     environ["wsgi.early_hints"] = sink.early_hints
@@ -224,7 +224,7 @@ def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall | None:
 
 def note_refused(exchange: Exchange, error: BridgeError) -> bool:
     """Have a line that counts tell of a refused request (S6)."""
-    exchange.connection.state.refusals.note(exchange.connection.client, error)
+    exchange.connection.state.refusals.note(exchange.connection.identity.client, error)
     return True
 
 

@@ -142,7 +142,7 @@ class ThreadSink:
         if state.limit_requests:
             exchange.note_finishing()
         size = len(body)
-        encoded = connection.fast_head(exchange, head, size)
+        encoded = connection.responder.fast_head(connection, exchange, head, size)
         if encoded is not None:
             self._put(encoded + body)
             self._writer = None
@@ -255,4 +255,4 @@ class ThreadSink:
         if connection.output.closed:
             self.exchange.end(head.status_code, 0, head.encoded)  # for the log
         else:
-            connection.send_whole(self.exchange, head, body)
+            connection.responder.send_whole(connection, self.exchange, head, body)
