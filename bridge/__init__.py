@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bridge._version import __version__
+__version__ = "0.1.0"
 
 #: Every public name, and the module in which it is found.
 _HOMES = {

@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 
 import click
 
-from bridge._version import __version__
 from bridge.arguments.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config.config import SETTINGS, Config
@@ -101,7 +100,7 @@ def _serve_left_out(ctx: click.Context, seen: str, given: list[str]) -> click.Us
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, "-V", "--version", prog_name="asgi-bridge")
+@click.version_option(None, "-V", "--version", package_name="asgi-bridge", prog_name="asgi-bridge")
 def main() -> None:
     """Serve any Python web app: ASGI 3, 2 and 1, WSGI, and mixtures of them."""
 
