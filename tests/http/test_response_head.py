@@ -16,6 +16,7 @@ from bridge.http.response_head import (
     RAW_HEADS,
     TEXT_HEADS,
     ResponseHead,
+    encoded_fields,
     raw_head,
     text_head,
     with_length,
@@ -178,6 +179,22 @@ def test_what_is_forgiven(case: str, caplog: pytest.LogCaptureFixture) -> None:
         text_head("200 OK", make(), Leniency("the app", strict=True))
 
 
+def test_a_list_of_its_own_kind(caplog: pytest.LogCaptureFixture) -> None:
+    """W34: fields in a subclass of list are in a list; nothing is said of it."""
+
+    class Fields(list[tuple[str, str]]):
+        pass
+
+    assert text_head("200 OK", Fields([TYPE])).raw_headers == [(b"content-type", b"text/plain")]
+    assert not caplog.records
+
+
+def test_fields_as_they_left() -> None:
+    """S50: the fields of a head on the wire, in order, as they are spelled."""
+    sent = b"HTTP/1.1 200 OK\r\nA: b\r\nx: y: z\r\ne: \r\n\r\n"
+    assert encoded_fields(sent) == [(b"A", b"b"), (b"x", b"y: z"), (b"e", b"")]
+
+
 def test_an_app_can_ask_for_a_close(caplog: pytest.LogCaptureFixture) -> None:
     """W34: `Connection: close` is obeyed without a word; strict says that it is an error."""
     close = [("Connection", "close")]
@@ -215,6 +232,7 @@ def test_blanks_around_a_value(blank: str) -> None:
         ("200 OK", ["ab"], "is no tuple"),
         ("200 OK", [("A", 1)], "value of header 'A' is int"),
         ("200 OK", [("A", ["b"])], "and must be a list of"),
+        ("200 OK", [["A", ["b"]]], "and must be a list of"),
         ("200 OK", [("A b", "c")], "is not a token"),
         ("200 OK", [("A", "b\nc")], "has a control character"),
         ("200 OK", [("A", "\u20ac")], "outside latin-1"),
