@@ -246,8 +246,8 @@ def test_client_goes(host: Host, way: str, name: str, path: str, how: str) -> No
     client.sock.close()
     last = "closed in the same thread" if path == "endless" else "write raised"
     assert happened(host, name, last) == ["opened", last]
-    # The request that asks is itself busy.
-    assert told(host)["stats"][0] <= 1
+    # The request that asks is itself busy; the one that ends may not be back in its pool yet.
+    eventually(lambda: told(host)["stats"][0] <= 1)
 
 
 def test_not_ahead_of_a_slow_client(host: Host, name: str) -> None:
