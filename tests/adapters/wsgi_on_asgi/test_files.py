@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge.adapters.wsgi_on_asgi.files import PATH_SEND, ZERO_COPY_SEND, file_message
 from bridge.types import Environ, StartResponse, WSGIApp
 from tests.adapters.wsgi_on_asgi.asking import (
     ask,
@@ -119,3 +122,31 @@ def test_file_that_was_removed(tmp_path: Path) -> None:
         return wrapped
 
     assert ask(app, **PATHSEND).body == b"the open one"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_what_is_no_file_of_the_system(closed: bool) -> None:
+    """W41: a file in memory, or one that is closed, cannot be sent by the host."""
+    memory = io.BytesIO(b"abc")
+    if closed:
+        memory.close()
+    assert file_message(memory, 3, (ZERO_COPY_SEND,)) is None
+    assert file_message(object(), 3, (ZERO_COPY_SEND,)) is None
+
+
+def test_the_message_for_a_file(file: Path) -> None:
+    """W41: without a count all of it; nothing for a device, or for a path that is gone."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        opened.seek(1)
+        message = file_message(opened, None, (ZERO_COPY_SEND,))
+        assert message is not None
+        assert (message["offset"], message["count"]) == (1, size - 1)
+        assert file_message(opened, None, (PATH_SEND,)) is None
+        opened.seek(0)
+        assert file_message(opened, size, ()) is None
+        assert file_message(opened, size, (PATH_SEND,)) is not None
+        file.unlink()
+        assert file_message(opened, size, (PATH_SEND,)) is None
+    with Path(os.devnull).open("rb") as device:
+        assert file_message(device, 1, (ZERO_COPY_SEND,)) is None
