@@ -40,12 +40,7 @@ ABORTED: Final = 4
 
 
 class Responder(Protocol):
-    """How whole responses are written in one protocol."""
-
-    def send_whole(
-        self, connection: Connection, exchange: Exchange, head: ResponseHead, body: bytes, /
-    ) -> None:
-        """Write a whole response, and end its exchange."""
+    """How responses are written in one protocol."""
 
     def fast_head(
         self, connection: Connection, exchange: Exchange, head: ResponseHead, size: int, /
@@ -54,6 +49,9 @@ class Responder(Protocol):
 
         The body follows it as it is.
         """
+
+    def new_response(self, connection: Connection, request: Request, /) -> ResponseEncoder:
+        """The response to `request`."""
 
     def keeps_alive(self, connection: Connection, exchange: Exchange, /) -> bool:
         """Whether the connection can go on after the response that starts now."""
@@ -88,8 +86,8 @@ class Connection(Protocol):
     def input(self) -> Input:
         """Where the request's body comes from."""
 
-    def new_response(self, request: Request) -> ResponseEncoder:
-        """The response to `request`."""
+    def send_whole(self, exchange: Exchange, head: ResponseHead, body: bytes, /) -> None:
+        """Write a whole response, and end its exchange; a method, for it is the fast path."""
 
     def write(self, data: bytes, /) -> None:
         """Put bytes into the transport."""
@@ -225,7 +223,9 @@ class Exchange:
         """The response, made when it is first needed."""
         response = self.response
         if response is None:
-            response = self.response = self.connection.new_response(self.head)
+            response = self.response = self.connection.responder.new_response(
+                self.connection, self.head
+            )
         return response
 
     def start_response(
@@ -251,7 +251,7 @@ class Exchange:
         else:
             is_head = self.head.method == "HEAD"
             head, body = error_response(error, is_head=is_head)
-            self.connection.responder.send_whole(self.connection, self, head, body)
+            self.connection.send_whole(self, head, body)
 
     # --------------------------------------------------------- the end
 

@@ -140,14 +140,8 @@ class HttpProtocol(asyncio.Protocol):
             reader.feed(data)
             self._note_phase()
         elif self.phase == ANSWERING:
-            # A pipelined request: whoever ends this exchange has to say so (see `settle`).
             reader.keep(data)
-            self.wants_end = True
-            exchange = self.exchange
-            if exchange is not None and exchange.response_state >= DONE:
-                self.settle(exchange)
-            elif reader.holds_enough(self.state.config.limit_pipeline, HIGH_WATER):
-                self.input.pause()
+            self._note_phase()
 
     def pause_writing(self) -> None:
         """asyncio: the write buffer is full."""
@@ -163,6 +157,7 @@ class HttpProtocol(asyncio.Protocol):
         """Read on in what was kept, if nothing is being answered."""
         if self.phase < ANSWERING and self.exchange is None:
             self.input.resume()
+            self.wants_end = self.input.end is not None
             found = self.reader.resume()
             self._note_phase()
             if not found and self.input.end is not None and IDLE <= self.phase <= HEAD:
@@ -174,8 +169,15 @@ class HttpProtocol(asyncio.Protocol):
         self.state.loop.call_soon(self.resume, context=self.state.context)
 
     def _note_phase(self) -> None:
-        """See whether a part of a head has come, or is gone."""
-        if self.phase == IDLE:
+        """See what has come behind what was read: part of a head, or a pipelined request."""
+        if self.phase == ANSWERING and self.reader.buffer:
+            self.wants_end = True  # a thread has to say so: look only then if it has ended
+            exchange = self.exchange
+            if exchange is not None and exchange.response_state >= DONE:
+                self.settle(exchange)
+            elif self.reader.holds_enough(self.state.config.limit_pipeline, HIGH_WATER):
+                self.input.pause()
+        elif self.phase == IDLE:
             if self.reader.buffer:
                 self.phase = HEAD
                 self.phase_since = self.state.clock()
@@ -188,7 +190,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.phase < CLOSING:
             self.phase = IDLE
             self.phase_since = self.state.now
-            if self.reader.buffer or self.input.end is not None:
+            if self.reader.buffer or self.wants_end:
                 self._resume_soon()
 
     # --------------------------------------------------------- the reader's side
@@ -287,9 +289,7 @@ class HttpProtocol(asyncio.Protocol):
 
     # --------------------------------------------------------- the exchange's side
 
-    def new_response(self, request: Request) -> response.Response:
-        """The response to `request`, as bytes."""
-        return response.Response(request, self.state)
+    send_whole = response.send_whole
 
     def finished(self, exchange: Exchange) -> None:
         """The response of the running exchange has been written: go on after it."""
@@ -308,7 +308,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.phase == ANSWERING:
             self.phase = IDLE
             self.phase_since = state.now
-            if self.reader.buffer or self.input.end is not None:
+            if self.reader.buffer or self.wants_end:
                 self._resume_soon()
 
     def _finish_slow(self, exchange: Exchange) -> None:

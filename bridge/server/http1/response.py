@@ -256,6 +256,11 @@ def _without_length(encoded: bytes) -> bytes:
 # ------------------------------------------------------------- methods of the connection
 
 
+def new_response(connection: Connection, request: Request) -> Response:
+    """The response to `request`, as bytes."""
+    return Response(request, connection.state)
+
+
 def keeps_alive(connection: Connection, exchange: Exchange) -> bool:
     """Whether the connection can go on after the response that starts now (RFC 9112 §9.3).
 

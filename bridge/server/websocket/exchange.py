@@ -144,7 +144,7 @@ class WebSocketExchange(Exchange):
         connection, stream = self.connection, self._stream
         if stream is None:
             if not more:
-                connection.responder.send_whole(connection, self, self._denial, body)
+                connection.send_whole(self, self._denial, body)
                 return
             stream = AsgiStream(connection, self.start_response(self._denial), trailers=False)
             self._stream = stream

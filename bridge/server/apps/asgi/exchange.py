@@ -205,7 +205,7 @@ class AsgiExchange(Exchange):
             more = bool(message.get("more_body"))
             if phase == HELD and not more:
                 self._phase = OVER
-                connection.responder.send_whole(connection, self, self._start, body)
+                connection.send_whole(self, self._start, body)
             else:
                 stream = self._stream or self._open_stream()
                 self._phase = stream.write(body, more=more)

@@ -255,4 +255,4 @@ class ThreadSink:
         if connection.output.closed:
             self.exchange.end(head.status_code, 0, head.encoded)  # for the log
         else:
-            connection.responder.send_whole(connection, self.exchange, head, body)
+            connection.send_whole(self.exchange, head, body)

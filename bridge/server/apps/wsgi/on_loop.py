@@ -58,7 +58,7 @@ class LoopExchange(WsgiExchange):
         if connection.output.closed:
             raise ClientDisconnected("the client is gone")
         self._call = None  # first: to write can tell that there is room, and nothing is to go on
-        connection.responder.send_whole(connection, self, head, body)
+        connection.send_whole(self, head, body)
 
     def start(self, head: ResponseHead) -> LoopStream:
         """ResponseSink: the head of a response whose body comes in pieces."""
