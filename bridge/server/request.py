@@ -1,6 +1,6 @@
 """What a request's head says: the request line, the fields, and what of them is the server's.
 
-`request.py` reads bytes; here is what they come to.
+`http1/parser.py` reads bytes; here is what they come to.
 """
 
 from __future__ import annotations
