@@ -13,6 +13,7 @@ from bridge.errors import BridgeError
 from bridge.http.headers import HOP_BY_HOP
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.http.status import reason_phrase
+from bridge.types import RawHeaders
 
 #: Where an error's advice to the operator begins; it names settings.
 _ADVICE = re.compile("; (?:raise|lower) ")
@@ -61,5 +62,5 @@ def encode_error(error: BridgeError, default_fields: bytes, *, is_head: bool = F
     `default_fields` are the lines of the server's own fields.
     """
     head, body = error_response(error, is_head=is_head)
-    hop_by_hop = [b"%b: %b\r\n" % field for field in error.fields if field[0] in HOP_BY_HOP]
-    return b"".join((head.encoded, default_fields, *hop_by_hop, b"connection: close\r\n\r\n", body))
+    hop_by_hop = RawHeaders(field for field in error.fields if field[0] in HOP_BY_HOP)
+    return head.encode_last(default_fields, hop_by_hop) + body

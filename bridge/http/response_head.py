@@ -100,6 +100,14 @@ class ResponseHead:
         self.cacheable = all_cacheable(self.raw_headers)
         self._text: tuple[str, TextHeaders] | None = None
 
+    def encode_last(self, default_fields: bytes, more: RawHeaders) -> bytes:
+        """The whole head, of a response after which the connection closes (RFC 9112 §9.6).
+
+        `default_fields` are the lines of the server's own fields, `more` are hop-by-hop fields.
+        """
+        lines = [b"%b: %b\r\n" % field for field in more]
+        return b"".join((self.encoded, default_fields, *lines, b"connection: close\r\n\r\n"))
+
     @property
     def text(self) -> tuple[str, TextHeaders]:
         """Status and fields as ``start_response`` takes them, without hop-by-hop ones (A25).

@@ -361,3 +361,12 @@ class TestFields:
         """A21: the length that the app names is known, whatever the spelling."""
         assert raw_head(200, [(name, b"12")]).length == 12
         assert raw_head(200, []).length is None
+
+
+def test_the_last_head_of_a_connection() -> None:
+    """S6: the server's own fields, hop-by-hop ones, and the close follow the app's."""
+    head = raw_head(426, [(b"a", b"b")])
+    assert head.encode_last(b"server: us\r\n", [(b"upgrade", b"websocket")]) == (
+        b"HTTP/1.1 426 Upgrade Required\r\na: b\r\nserver: us\r\n"
+        b"upgrade: websocket\r\nconnection: close\r\n\r\n"
+    )
