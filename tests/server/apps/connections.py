@@ -21,7 +21,7 @@ def connection(
 ) -> Any:
     """A connection from 192.0.2.7 to port 8000 of ours, unless something else is said."""
     return SimpleNamespace(
-        state=SimpleNamespace(config=Config(app=object(), **settings)),
+        state=SimpleNamespace(config=Config(app=object(), **settings), timed=False),
         identity=SimpleNamespace(
             client=("192.0.2.7", 51234),
             place=Place(scheme, server),
