@@ -1,0 +1,400 @@
+"""WSGI exchanges in threads: what leaves by itself, what the loop does, and when each knows it."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.errors import ClientDisconnected
+from bridge.server.http1.connection import HttpProtocol
+from bridge.server.state import ServerState
+from bridge.wsgi_to_asgi import WsgiToAsgi
+from tests.support.raw import Closed, request
+from tests.support.waiting import eventually
+from tests.support.websocket import served
+
+LARGE = 30_000_000
+
+
+def breaks(environ: Any, start_response: Any) -> Iterator[bytes]:
+    """Half a response, whose end only the end of the connection would tell."""
+    start_response("200 OK", [])
+    yield b"half"
+    raise RuntimeError("the other half is missing")
+
+
+def test_a_look_between_a_failure_and_its_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W38, W36: what a thread could not complete is cut, whatever the loop sees to before it."""
+    call_on_loop = ServerState.call_on_loop
+
+    def late(self: ServerState, function: Callable[..., object], *args: object) -> None:
+        call_on_loop(self, self.sweep)
+        call_on_loop(self, function, *args)
+
+    monkeypatch.setattr(ServerState, "call_on_loop", late)
+    with served(breaks) as server, server.connect() as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+
+
+def test_an_error_behind_a_response_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W39: a response that is all with the loop is the loop's; its thread touches it no more."""
+    body = b"x" * 30_000_000
+    cutters: list[threading.Thread] = []
+    tried = threading.Event()
+    cut = HttpProtocol.cut
+
+    def noted(self: HttpProtocol) -> None:
+        cutters.append(threading.current_thread())
+        cut(self)
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(body) + 1))])
+        try:
+            yield body[:1]
+            yield body
+            raise ClientDisconnected("whatever the app waited for")
+        finally:
+            tried.set()
+
+    monkeypatch.setattr(HttpProtocol, "cut", noted)
+    with served(app) as server, server.connect() as client:
+        client.send(request("/"))
+        assert tried.wait(20)
+        assert client.response().body == body[:1] + body
+        assert cutters == []
+
+
+def test_a_line_of_the_log_is_made_in_its_own_context() -> None:
+    """S50, W50: what logs a request sees that request's variables, whoever writes the response."""
+    request_id: ContextVar[str] = ContextVar("request_id", default="none")
+    seen: list[tuple[str, str]] = []
+    release = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        request_id.set(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/first":
+            assert release.wait(10)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    class Log:
+        timed = False
+
+        def __call__(self, record: Any) -> None:
+            seen.append((record.head.line.path, request_id.get()))
+
+    wrapped = WsgiToAsgi(app, threads=1)
+    with served(wrapped) as server:
+        server.call(lambda: server.server.state.use_access_log(Log()))
+        clients = [server.connect() for _ in range(4)]
+        names = ["/first", "/second", "/third", "/fourth"]
+        for number, (client, name) in enumerate(zip(clients, names, strict=True)):
+            client.send(request(name))
+            eventually(lambda number=number: wrapped.runner.stats().queued == number)
+        release.set()  # what waits has the loop write what comes before it
+        for client in clients:
+            assert client.response().body == b"ok"
+            client.sock.close()
+        eventually(lambda: len(seen) == 4)
+    assert seen == [(name, name) for name in names]
+
+
+def test_a_file_that_is_closed_while_it_is_sent(tmp_path: Path) -> None:
+    """W41: nothing but the app's file is sent, whatever is opened under its number meanwhile."""
+    size = 30_000_000
+    (tmp_path / "public").write_bytes(b"p" * size)
+    (tmp_path / "secret").write_bytes(b"s" * size)
+    files: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        files.append((tmp_path / "public").open("rb"))
+        start_response("200 OK", [("Content-Length", str(size))])
+        return environ["wsgi.file_wrapper"](files[0])
+
+    with served(app) as server, server.connect() as client:
+        client.send(request())
+        first = client.exactly(100_000)
+        number = files[0].fileno()
+        files[0].close()
+        with open(tmp_path / "secret", "rb") as secret:
+            assert secret.fileno() == number
+            body = first.partition(b"\r\n\r\n")[2]
+            body += client.exactly(size - len(body))
+    assert body.count(b"p") == size
+
+
+def pieces(environ: Any, start_response: Any) -> Iterator[bytes]:
+    """A hundred pieces, which no client has room for at once."""
+    start_response("200 OK", [])
+    for number in range(100):
+        yield b"%07d\n" % number * (LARGE // 800)
+
+
+def test_whole_and_in_pieces() -> None:
+    """W35, W39: a response leaves whole, or in pieces whose end is told by length or by chunks."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        start_response("200 OK", [("Content-Length", "4")] if path == "/sized" else [])
+        return [b"whole"] if path == "/whole" else iter([b"ab", b"cd"])
+
+    with served(app) as server:
+        for fields in ([], ["Connection: close"]):
+            for path, framing, body in [
+                ("/whole", "length", b"whole"),
+                ("/sized", "length", b"abcd"),
+                ("/", "chunked", b"abcd"),
+            ]:
+                with server.connect() as client:
+                    response = client.get(path, *fields)
+                    assert (response.framing, response.body) == (framing, body)
+                    if fields:
+                        assert response.closes
+                        assert client.is_closed()
+                    else:
+                        assert client.get(path).body == body
+
+
+def test_a_slow_client() -> None:
+    """W25, W39: what does not fit is left to the loop; the rest comes behind it, in order."""
+    with served(pieces) as server, server.connect() as client:
+        client.send(request("/") + request("/"))
+        for _ in range(2):
+            body = client.response().body
+            assert body == b"".join(b"%07d\n" % number * (LARGE // 800) for number in range(100))
+
+
+def test_responses_behind_a_large_one() -> None:
+    """W25, S1: what follows on a connection waits for what the loop still has to write."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return [bytes(LARGE)] if environ["PATH_INFO"] == "/large" else [b"small"]
+
+    with served(app) as server, server.connect() as client:
+        client.send(request("/large") + request("/") + request("/large") + request("/"))
+        for size in (LARGE, 5, LARGE, 5):
+            assert len(client.response().body) == size
+
+
+@pytest.mark.parametrize("hears", ["write", "whole", "hints", "file"])
+def test_the_client_leaves(hears: str, tmp_path: Path) -> None:
+    """W40: an app hears of it when it writes next, and its thread is free."""
+    heard: list[str] = []
+    begun, gone = threading.Event(), threading.Event()
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        begun.set()
+        assert gone.wait(20)
+        if hears == "hints":
+            try:
+                environ["wsgi.early_hints"]([("Link", "</a>")])
+            except ClientDisconnected:
+                heard.append("no hints")
+        write = start_response("200 OK", [])
+        if hears == "file":
+            return environ["wsgi.file_wrapper"]((tmp_path / "file").open("rb"))
+        if hears == "write":
+            try:
+                write(b"x")
+            except ClientDisconnected:
+                heard.append("not written")
+                raise
+        return [b"whole"]
+
+    wrapped = WsgiToAsgi(app, threads=1)
+    with served(wrapped) as server:
+        client = server.connect()
+        client.send(request("/"))
+        assert begun.wait(20)
+        state = server.server.state
+        assert server.call(lambda: len(state.connections)) == 1
+        client.reset()
+        eventually(lambda: server.call(lambda: len(state.connections)) == 0)
+        gone.set()
+        eventually(lambda: wrapped.runner.stats()[:3:2] == (0, 0))
+    assert heard == {"hints": ["no hints"], "write": ["not written"]}.get(hears, [])
+
+
+def test_a_client_that_leaves_the_queue() -> None:
+    """W52: a request that waits for a thread gives its place back, and no app runs for it."""
+    ran: list[str] = []
+    release = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        ran.append(environ["PATH_INFO"])
+        assert release.wait(20)
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    wrapped = WsgiToAsgi(app, threads=1)
+    with served(wrapped) as server, server.connect() as first, server.connect() as third:
+        first.send(request("/first"))
+        eventually(lambda: ran == ["/first"])
+        second = server.connect()
+        second.send(request("/second"))
+        eventually(lambda: wrapped.runner.stats().queued == 1)
+        third.send(request("/third"))
+        eventually(lambda: wrapped.runner.stats().queued == 2)
+        second.reset()
+        eventually(lambda: wrapped.runner.stats().queued == 1)
+        release.set()
+        assert first.response().body == third.response().body == b"ok"
+    assert ran == ["/first", "/third"]
+
+
+def test_the_client_of_a_response_that_waits_leaves() -> None:
+    """W25, S50: a response that was left to the loop is noted, though its client is gone."""
+    seen: list[tuple[str, int]] = []
+    begun, release = threading.Event(), threading.Event()
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        begun.set()
+        assert release.wait(20)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    class Log:
+        timed = False
+
+        def __call__(self, record: Any) -> None:
+            seen.append((record.head.line.path, record.status))
+
+    wrapped = WsgiToAsgi(app, threads=1)
+    with served(wrapped) as server, server.connect() as second:
+        state = server.server.state
+        server.call(lambda: state.use_access_log(Log()))
+        first = server.connect()
+        first.send(request("/first"))
+        assert begun.wait(20)
+        second.send(request("/second"))
+        eventually(lambda: wrapped.runner.stats().queued == 1)
+        first.reset()
+        eventually(lambda: server.call(lambda: len(state.connections)) == 1)
+        release.set()
+        assert second.response().body == b"ok"
+        eventually(lambda: len(seen) == 2)
+    assert seen == [("/first", 200), ("/second", 200)]
+
+
+def test_a_full_queue() -> None:
+    """W52: beyond threads and queue a request is refused with 503."""
+    begun, release = threading.Event(), threading.Event()
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        begun.set()
+        assert release.wait(20)
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    wrapped = WsgiToAsgi(app, threads=1, queue_limit=1)
+    with served(wrapped) as server:
+        clients = [server.connect() for _ in range(3)]
+        clients[0].send(request("/"))
+        assert begun.wait(20)
+        clients[1].send(request("/"))
+        eventually(lambda: wrapped.runner.stats().queued == 1)
+        response = clients[2].get("/")
+        assert (response.status, response.value(b"retry-after")) == (503, b"1")
+        release.set()
+        assert [client.response().body for client in clients[:2]] == [b"ok", b"ok"]
+        for client in clients:
+            client.sock.close()
+
+
+@pytest.mark.parametrize("where", ["before", "between"])
+def test_errors_of_the_app(where: str) -> None:
+    """W38: an error is a 500 if nothing has left yet, else a visible break."""
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        if where == "between":
+            yield b"half"
+        raise RuntimeError("nothing works")
+
+    with served(app) as server, server.connect() as client:
+        client.send(request("/"))
+        if where == "before":
+            assert client.response().status == 500
+        else:
+            with pytest.raises((Closed, ConnectionResetError)):
+                client.response()
+
+
+def test_early_hints() -> None:
+    """W42: hints leave at once, and not behind the head, nor behind the response."""
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        hint = environ["wsgi.early_hints"]
+        hint([("Link", "</a>")])
+        start_response("200 OK", [("Content-Length", "2")])
+        yield b"o"
+        hint([("Link", "</b>")])
+        yield b"k"
+        hint([("Link", "</c>")])
+
+    with served(app) as server, server.connect() as client:
+        for _ in range(2):
+            response = client.get("/")
+            assert [hint.fields for hint in response.informational] == [[(b"link", b"</a>")]]
+            assert response.body == b"ok"
+
+
+@pytest.mark.parametrize("first", [b"", b"before ", b"before " * 2_000_000])
+@pytest.mark.parametrize("length", [True, False])
+def test_files(first: bytes, length: bool, tmp_path: Path) -> None:
+    """W41: a file goes from its position on, by the system or in chunks, behind what was sent."""
+    content = bytes(range(256)) * 400
+    (tmp_path / "file").write_bytes(b"skipped" + content)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        size = len(first) + len(content)
+        write = start_response("200 OK", [("Content-Length", str(size))] if length else [])
+        if first:
+            write(first)
+        in_python, path = environ["PATH_INFO"] == "/python", tmp_path / "file"
+        file: Any = io.BytesIO(path.read_bytes()) if in_python else path.open("rb")
+        file.seek(len(b"skipped"))
+        return environ["wsgi.file_wrapper"](file)
+
+    with served(app) as server, server.connect() as client:
+        for path in ("/system", "/python", "/system"):
+            response = client.get(path)
+            assert response.body == first + content
+
+
+def test_a_body_that_is_not_read() -> None:
+    """W26: what the app leaves unread is taken out of the way before the next request."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    message = request("/", method="POST", body=b"x" * 100_000)
+    with served(WsgiToAsgi(app, spool_body=None)) as server, server.connect() as client:
+        client.send(message[:90_000])
+        for _ in range(3):
+            assert client.response().body == b"ok"
+            client.send(message[90_000:] + message[:90_000])
+        assert client.response().body == b"ok"
+
+
+def test_the_last_of_so_many_requests() -> None:
+    """S2: with a limit of requests, a worker counts what threads answer, and goes on meanwhile."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    with served(app, limit_requests=1) as server, server.connect() as client:
+        for _ in range(3):
+            assert client.get("/").body == b"ok"
