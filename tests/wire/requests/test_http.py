@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import time
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -64,6 +65,22 @@ def test_many_pipelined_requests(client: Client) -> None:
     """S1: thousands of requests in one write are all answered, in order."""
     client.send(b"".join(request(f"/respond?piece={i}") for i in range(2000)))
     assert [int(client.response().body) for _ in range(2000)] == list(range(2000))
+
+
+def test_pipelined_behind_a_thread(shared_host: StartHost) -> None:
+    """S1: a request that came with one that a thread answers is answered right behind it.
+
+    If that waited for what looks after connections once a second, these would take over a minute.
+    """
+    host = shared_host(bridge("tests.support.apps.wsgi_ways:app", "--runner=thread"))
+    pairs, limit = 100, 50
+    with Client(host.connect()) as client:  # which keeps its side open
+        end = time.monotonic() + limit
+        for number in range(pairs):
+            client.send(request("/", method="HEAD") + request("/"))
+            assert client.response("HEAD").body == b""
+            assert client.response().body == b"hello"
+            assert time.monotonic() < end, f"{number} of {pairs} in {limit} s"
 
 
 def test_context_is_fresh(client: Client) -> None:
