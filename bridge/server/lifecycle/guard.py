@@ -35,37 +35,107 @@ ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 LAST: Final[Mapping[int, Any]] = {signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: signal.SIG_DFL}
 
 
-class Guard:
-    """Ends the process if it does not end by itself in time, whatever its main thread does.
+class Deadline:
+    """When a process that was told to end is to be ended, and with which exit code.
 
     `limit` gives the seconds from the first SIGTERM or SIGINT, None for any; a SIGINT after that
-    leaves `CUT_LIMIT`. The exit code is the one of a process that the signal has ended. A signal
-    that is not `is_ours`, because the app has set a handler of its own, ends nothing. Started,
-    stopped and told to listen in the main thread.
+    leaves `CUT_LIMIT`. A signal that is not `is_ours`, because the app has set a handler of its
+    own, changes nothing.
     """
 
     def __init__(self, limit: Callable[[], float | None], is_ours: Callable[[int], bool]) -> None:
         self._limit = limit
         self._is_ours = is_ours
-        #: The pipe into which Python writes the number of each signal; the descriptor of before.
-        self._reader = self._writer = self._before = -1
+        self._end: float | None = None
+        #: The one of a process that the signal has ended; 0 until one has come.
+        self.code = 0
+
+    def note(self, number: int, now: float) -> None:
+        """Note that the signal `number` has come at the time `now`."""
+        if number not in ENDING or not self._is_ours(number):
+            return
+        if not self.code:
+            limit = self._limit()
+            self._end = None if limit is None else now + limit
+        elif number == signal.SIGINT:
+            self._end = now + CUT_LIMIT
+        else:
+            return  # a second SIGTERM changes nothing
+        self.code = 128 + number
+
+    def left(self, now: float) -> float | None:
+        """The seconds that are left at the time `now`; None: any."""
+        return None if self._end is None else max(self._end - now, 0)
+
+
+class Watch:
+    """What a guard's thread does: it reads the numbers of signals, and ends the process in time.
+
+    `reader` is the end of a pipe into which Python writes these numbers; 0 ends the watch.
+    """
+
+    def __init__(self, reader: int, deadline: Deadline) -> None:
+        self._reader = reader
+        self._deadline = deadline
         #: A copy of the descriptor at which a loop is told of signals: they are passed on.
         self._relay = -1
-        self._told = False
-        self._code = 0
-        self._end: float | None = None
+
+    def pass_on_to(self, descriptor: int) -> None:
+        """Tell the loop that is told of signals at `descriptor`, and no other any more."""
+        old, self._relay = self._relay, os.dup(descriptor)
+        if old >= 0:
+            os.close(old)
+
+    def run(self) -> None:
+        """Watch until there is a 0; does not return if the time is up."""
+        ready = poll()
+        ready.register(self._reader, POLLIN)
+        while True:
+            left = self._deadline.left(monotonic())
+            if not ready.poll(None if left is None else left * 1000):
+                os._exit(self._deadline.code)
+            numbers = os.read(self._reader, 512)
+            if 0 in numbers:
+                return
+            for number in numbers:
+                self._deadline.note(number, monotonic())
+            try:
+                if self._relay >= 0:
+                    os.write(self._relay, numbers)
+            except OSError:
+                pass  # that loop is gone
+
+    def close(self) -> None:
+        """Close its descriptors, when nothing runs it any more."""
+        os.close(self._reader)
+        if self._relay >= 0:
+            os.close(self._relay)
+
+
+class Guard:
+    """Ends the process if it does not end by itself in time, whatever its main thread does.
+
+    `limit` and `is_ours` are those of its `Deadline`. Started, stopped and told to listen in the
+    main thread.
+    """
+
+    def __init__(self, limit: Callable[[], float | None], is_ours: Callable[[int], bool]) -> None:
+        self._deadline = Deadline(limit, is_ours)
+        #: Where Python writes the number of each signal, and the descriptor where it did before.
+        self._writer = self._before = -1
 
     def start(self) -> None:
         """Take note of signals from now on."""
-        self._reader, self._writer = os.pipe()
+        reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
-        self._thread = NativeThread(self._run, "bridge-signals", registered=False)
+        self._watch = Watch(reader, self._deadline)
+        self._thread = NativeThread(self._watch.run, "bridge-signals", registered=False)
         # Signals shall strike the main thread: another does not wake it from what it waits for.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()
         except (RuntimeError, MemoryError):  # no more threads: the process does without
-            os.close(self._reader)
+            self._watch.close()
             os.close(self._writer)
             self._writer = -1
             return
@@ -79,9 +149,7 @@ class Guard:
             return
         other = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         if other not in (-1, self._writer):
-            old, self._relay = self._relay, os.dup(other)
-            if old >= 0:
-                os.close(old)
+            self._watch.pass_on_to(other)
 
     def stop(self) -> None:
         """Take note of no more signals."""
@@ -93,41 +161,9 @@ class Guard:
             signal.set_wakeup_fd(back)
         os.write(self._writer, b"\0")
         if self._thread.join(1):
-            for descriptor in (self._reader, self._writer, self._relay):
-                if descriptor >= 0:
-                    os.close(descriptor)
+            self._watch.close()
+            os.close(self._writer)
         self._writer = -1
-
-    def _run(self) -> None:
-        ready = poll()
-        ready.register(self._reader, POLLIN)
-        while True:
-            left = None if self._end is None else max(self._end - monotonic(), 0) * 1000
-            if not ready.poll(left):
-                os._exit(self._code)
-            numbers = os.read(self._reader, 512)
-            if 0 in numbers:
-                return
-            for number in numbers:
-                self._note(number)
-            try:
-                if self._relay >= 0:
-                    os.write(self._relay, numbers)
-            except OSError:
-                pass  # that loop is gone
-
-    def _note(self, number: int) -> None:
-        if number not in ENDING or not self._is_ours(number):
-            return
-        if not self._told:
-            limit = self._limit()
-            self._end = None if limit is None else monotonic() + limit
-        elif number == signal.SIGINT:
-            self._end = monotonic() + CUT_LIMIT
-        else:
-            return  # a second SIGTERM changes nothing
-        self._told = True
-        self._code = 128 + number
 
 
 def end_within(seconds: float, code: int) -> None:
