@@ -63,7 +63,7 @@ _PARAMETER = re.compile(
     (?:(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]++)=
        (?:(?P<token>[!#$%&'*+\-.^_`|~0-9A-Za-z]++)
         |"(?P<quoted>(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+)"))?
-    [ \t]*+(?P<end>[,;]|\Z)""",
+    [ \t]*+(?P<end>;|\Z)""",
     re.VERBOSE,
 )
 _QUOTED_PAIR = re.compile(r"\\(.)")
@@ -220,34 +220,30 @@ def _elements(lines: list[str]) -> list[dict[str, str]]:
     texts = texts[-MOST_HOPS:]
     if sum(text.count(";") for text in texts) > MOST_PARAMETERS:
         raise RequestError(f"Forwarded has more than {MOST_PARAMETERS} parameters")
-    return [element for text in texts for element in _parse(text) if element]
+    return [element for text in texts if (element := _parse(text))]
 
 
 def _malformed(line: str) -> RequestError:
     return RequestError(f"Forwarded is {line[:80]!r}, which RFC 7239 §4 does not allow")
 
 
-def _parse(line: str) -> list[dict[str, str]]:
-    """A part of a `Forwarded` line. Raises `RequestError` where it breaks the grammar.
+def _parse(text: str) -> dict[str, str]:
+    """An element of `Forwarded`. Raises `RequestError` if it breaks the grammar.
 
     A quote that a client leaves open could otherwise swallow what a proxy appends.
     """
     element: dict[str, str] = {}
-    elements = [element]
-    at, end = 0, ","
+    at, end = 0, ";"
     while end:
-        match = _PARAMETER.match(line, at)
+        match = _PARAMETER.match(text, at)
         name = match["name"].lower() if match and match["name"] else None
         if match is None or name in element:
-            raise _malformed(line)
+            raise _malformed(text)
         if name is not None:
             quoted = match["quoted"]
             element[name] = match["token"] if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
         at, end = match.end(), match["end"]
-        if end == ",":
-            element = {}
-            elements.append(element)
-    return elements
+    return element
 
 
 def _at_hop(members: list[str], at: int, hops: int) -> list[str]:
