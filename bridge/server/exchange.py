@@ -223,6 +223,7 @@ class Exchange:
         """The response, made when it is first needed."""
         response = self.response
         if response is None:
+            self.keep_alive_fast = False  # there is more to know now than the fast path looks at
             response = self.response = self.connection.responder.new_response(
                 self.connection, self.head
             )

@@ -129,7 +129,7 @@ class HttpProtocol(asyncio.Protocol):
         reader = self.reader
         if self.phase == IDLE:
             if len(data) < SHORT:
-                request = reader.cached_heads.get(data)
+                request = reader.cached_head(data)
                 if request is not None and not (request.length or reader.blank_lines):
                     self.on_request(request, data)
                     return

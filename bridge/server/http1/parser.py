@@ -90,9 +90,11 @@ class HeadParser:
         self._hosts: Memo[bytes, bytes] = Memo(_check_host, key_up_to(64))
         self._request_lines = RequestLines()
         self._lines: BoundedDict[bytes, Line] = BoundedDict(self.LINES)
+        self._known_line = self._lines.get
         #: Heads that came again: the same bytes are the same request. To be asked only about fewer
         #: bytes than `SHORT`, as more take long to hash.
         self.cached_heads: BoundedDict[bytes, Request] = BoundedDict(self.HEADS)
+        self.cached_head = self.cached_heads.get
         self._renew()
 
     def _renew(self) -> None:
@@ -105,7 +107,7 @@ class HeadParser:
         One object stands for all heads of the same bytes; nobody changes it.
         """
         if len(head) < SHORT:
-            known = self.cached_heads.get(head)
+            known = self.cached_head(head)
             if known is not None:
                 return known
         return self._read(head)
@@ -118,12 +120,12 @@ class HeadParser:
         lines = head[line_end + 2 : -4].split(b"\r\n")
         if len(lines) > self._count_limit:
             raise self._too_many(len(lines))
-        known = self._lines
+        known_line = self._known_line
         headers = []
         fresh: list[tuple[bytes, Line]] | None = None
         special = hosts = 0
         for raw in lines:
-            field = known.get(raw)
+            field = known_line(raw)
             if field is None:
                 if fresh is None:
                     fresh = []

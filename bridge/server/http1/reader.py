@@ -59,16 +59,16 @@ class Reader:
         "_scanned",
         "blank_lines",
         "buffer",
-        "cached_heads",
+        "cached_head",
     )
 
     def __init__(self, parser: HeadParser, owner: ReaderOwner) -> None:
         self._parser = parser
         #: None when nothing more is to be read.
         self._owner: ReaderOwner | None = owner
-        #: Heads that need no reading: see `HeadParser.cached_heads`. The owner may ask here first,
-        #: if nothing has come of the next head; also no blank line.
-        self.cached_heads = parser.cached_heads
+        #: Looks up heads that need no reading: see `HeadParser.cached_heads`. The owner may ask
+        #: here first, if nothing has come of the next head; also no blank line.
+        self.cached_head = parser.cached_head
         #: What came and was not read yet.
         self.buffer = bytearray()
         #: Blank lines that came where a request line is expected.
@@ -173,18 +173,20 @@ class Reader:
         return len(buffer) > 0 and buffer != b"\r"
 
     def _read_head(self, head: bytes) -> None:
-        owner, parser = self._owner, self._parser
+        owner = self._owner
         assert owner is not None
         try:
-            request = parser.parse(head)
+            request = self._parser.parse(head)
         except RequestError as error:
-            self._fault(parser.first_error(head) or error, head)
+            self._fault(self._parser.first_error(head) or error, head)
             return
         self.blank_lines = 0
-        if request.length == CHUNKED:
-            self._chunked = ChunkedBody(parser.size_limit)
-        else:
-            self._body_left = request.length
+        length = request.length
+        if length:
+            if length == CHUNKED:
+                self._chunked = ChunkedBody(self._parser.size_limit)
+            else:
+                self._body_left = length
         owner.on_request(request, head)
 
     # --------------------------------------------------------- bodies

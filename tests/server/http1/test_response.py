@@ -8,6 +8,8 @@ import pytest
 
 from bridge.http.response_fields import raw_fields
 from bridge.http.response_head import ResponseHead, raw_head
+from bridge.server import exchange as exchanges
+from bridge.server.http1 import response as responder
 from bridge.server.http1.response import (
     BY_CHUNKS,
     BY_CLOSE,
@@ -309,9 +311,7 @@ def test_the_fast_path_and_the_slow_one_give_the_same(size: int) -> None:
     assert slow.ended == ()
 
 
-@pytest.mark.parametrize(
-    "unusual", ["length", "head", "request", "started", "client left", "server stops"]
-)
+@pytest.mark.parametrize("unusual", ["length", "head", "request", "client left", "server stops"])
 def test_what_is_not_on_the_fast_path(unusual: str) -> None:
     """S10: whatever changes the head, or what follows it, has a `Response` look at it."""
     exchange: Any = Exchange(request())
@@ -321,11 +321,22 @@ def test_what_is_not_on_the_fast_path(unusual: str) -> None:
     size = 4 if unusual == "length" else 5
     if unusual == "request":
         exchange.keep_alive_fast = False
-    elif unusual == "started":
-        exchange.response = response()
     connection.client_left = unusual == "client left"
     connection.state.retiring = unusual == "server stops"
     assert fast_head(connection, exchange, given, size) is None
+    send_whole(connection, exchange, given, b"x" * size)
+    assert exchange.response is not None
+
+
+def test_a_response_that_was_opened_is_not_on_the_fast_path() -> None:
+    """S10: what left before the head, 100 or 103, is the `Response`'s, and so is the rest."""
+    connection: Any = Connection()
+    connection.state.timed = False
+    connection.responder = responder
+    exchange: Any = exchanges.Exchange(connection, request())
+    assert fast_head(connection, exchange, head(200, LENGTH_5), 5)
+    exchange.open_response()
+    assert fast_head(connection, exchange, head(200, LENGTH_5), 5) is None
 
 
 def test_when_a_connection_goes_on() -> None:

@@ -60,6 +60,7 @@ class AsgiHandler:
         #: Looks one up, or gives None; a method of the table itself, to be called on every request.
         self.template_of = self._templates.get
         self._bases: BoundedDict[Place, Scope] = BoundedDict(_MOST_PLACES)
+        self._base_of = self._bases.get
 
     def open(self, connection: Connection, head: Request) -> AsgiExchange:
         """An exchange for this request."""
@@ -68,7 +69,7 @@ class AsgiHandler:
     def new_scope(self, connection: Connection, request: Request) -> Scope:
         """A scope that is still to be completed; kept if it may come again."""
         place = connection.identity.place
-        base = self._bases.get(place)
+        base = self._base_of(place)
         if base is None:
             base = base_scope(connection, self.prefix)
             self._bases.store(place, base)
@@ -99,7 +100,7 @@ class AsgiExchange(Exchange):
     def start_app(self) -> None:
         """Call the app, in a task that often ends within this very call."""
         connection, handler, head = self.connection, self.handler, self.head
-        known = handler.template_of(head)
+        known = handler.template_of(head) if head.cached else None
         if known is not None and known[0] is connection.identity.place:
             scope = known[1].copy()
         else:

@@ -73,6 +73,7 @@ class WsgiHandler:
         #: Looks one up, or gives None; a method of the table itself, to be called on every request.
         self.template_of = self._templates.get
         self._places: BoundedDict[Place, Environ] = BoundedDict(_MOST_PLACES)
+        self._place_environ = self._places.get
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
         self._base["wsgi.errors"] = error_stream()
@@ -92,7 +93,7 @@ class WsgiHandler:
         Raises `RequestError` for fields that no environ can hold.
         """
         place = connection.identity.place
-        base = self._places.get(place)
+        base = self._place_environ(place)
         if base is None:
             base = place_environ(self._base, connection, self.prefix)
             self._places.store(place, base)
@@ -196,7 +197,7 @@ def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall | None:
     """The app's call for `exchange`, whose response goes to `sink`; None if it was refused."""
     connection, head, handler = exchange.connection, exchange.head, exchange.handler
     identity = connection.identity
-    known = handler.template_of(head)
+    known = handler.template_of(head) if head.cached else None
     if known is not None and known[0] is identity.place:
         template = known[1]
     else:
