@@ -29,9 +29,12 @@ PATIENCE = 5_000
 
 
 class InLoop:
-    """A server without listeners: each `talk` is one connection."""
+    """A server without listeners: each `talk` is one connection of that `kind`.
 
-    def __init__(self, app: Any, **settings: Any) -> None:
+    Nothing looks after the connections once a second.
+    """
+
+    def __init__(self, app: Any, kind: type[HttpProtocol] = HttpProtocol, **settings: Any) -> None:
         self.runner = asyncio.Runner(loop_factory=new_event_loop)
         self.loop = self.runner.get_loop()
         self.loop.set_exception_handler(self._failed)
@@ -39,7 +42,7 @@ class InLoop:
         self.config = Config(app=app, access_log=False, **settings)
         self.state = ServerState(self.config, self.loop)
         websocket = WebSocketHandler(app, self.state, {})
-        self._connection = connection_factory(self.state, make_handler(app, {}), websocket)
+        self._connection = connection_factory(self.state, make_handler(app, {}), websocket, kind)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.failures.append(context)
@@ -68,9 +71,9 @@ class InLoop:
                     break
             return await talk.end()
 
-    async def open(self) -> Talk:
-        """A new connection."""
-        ours, theirs = socket.socketpair()
+    async def open(self, *, tcp: bool = False) -> Talk:
+        """A new connection, on a Unix socket if not on TCP."""
+        ours, theirs = tcp_pair() if tcp else socket.socketpair()
         ours.setblocking(False)
         transport, protocol = await self.loop.connect_accepted_socket(self._connection, theirs)
         return Talk(ours, transport, protocol)
@@ -121,10 +124,17 @@ class Talk:
         self.ended = not data
 
 
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a TCP connection; the second one has accepted it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        return ours, listener.accept()[0]
+
+
 @contextmanager
-def in_loop(app: Any, **settings: Any) -> Iterator[InLoop]:
+def in_loop(app: Any, kind: type[HttpProtocol] = HttpProtocol, **settings: Any) -> Iterator[InLoop]:
     """An `InLoop` for a block."""
-    server = InLoop(app, **settings)
+    server = InLoop(app, kind, **settings)
     try:
         yield server
     finally:
