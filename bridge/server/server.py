@@ -22,6 +22,7 @@ from bridge.errors import AppLoadError, ConfigError, counted
 from bridge.log import logger
 from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
 from bridge.server.apps.loading import load
+from bridge.server.clock import TICK
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
 from bridge.server.http1.connection import HttpProtocol
@@ -40,7 +41,7 @@ from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.tls import reload_certificates
-from bridge.server.state import TICK, ServerState
+from bridge.server.state import RETIRING, ServerState
 from bridge.server.websocket.handler import WebSockets
 from bridge.types import ASGIApp
 
@@ -300,7 +301,7 @@ class Server:
         """
         state, loop = self.state, asyncio.get_running_loop()
         self.close_listeners()
-        state.retiring = True
+        state.enter_stop(RETIRING)
         if grace is None:
             grace = self.config.timeout_graceful_shutdown
         deadline = loop.time() + grace

@@ -11,6 +11,7 @@ from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 from bridge.server.exchange import Connection
+from bridge.server.state import CUTTING
 from bridge.types import ASGIApp, Receive, Scope, Send
 
 
@@ -65,7 +66,7 @@ def task_ended(exchange: AppExchange, task: asyncio.Task[None]) -> None:
     error: BaseException | None
     if not task.cancelled():
         error = task.exception()
-    elif state.cut:
+    elif state.stop_phase == CUTTING:
         return  # the server cancels what is left at its end
     else:
         error = asyncio.CancelledError("the app was cancelled")

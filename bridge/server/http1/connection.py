@@ -35,7 +35,7 @@ from bridge.server.http1.timeouts import (
 )
 from bridge.server.proxy.proxy_protocol import Proxied
 from bridge.server.request import Request
-from bridge.server.state import DRAIN_LIMIT, ServerState
+from bridge.server.state import DRAIN_LIMIT, LATE, ServerState
 from bridge.server.transport.identity import Identity
 from bridge.server.transport.output import Output
 
@@ -385,7 +385,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def retire(self, *, at_once: bool) -> None:
         """Close if idle; else after the response in flight, or at once."""
-        exchange, phase = self.exchange, self.phase
+        exchange, phase, late = self.exchange, self.phase, self.state.stop_phase >= LATE
         self.retired = True
         if at_once:
             self.output.abort()
@@ -394,5 +394,5 @@ class HttpProtocol(asyncio.Protocol):
             exchange.keep_alive_fast = False  # so that its end is looked at
             if exchange.response_state >= DONE:
                 self.settle(exchange)
-        elif phase <= IDLE or phase == DISCARDING or (phase == HEAD and self.state.late):
+        elif phase <= IDLE or phase == DISCARDING or (phase == HEAD and late):
             self.close(lingering=phase == DISCARDING)

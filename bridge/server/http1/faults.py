@@ -31,7 +31,7 @@ def write_refusal(connection: Faulty, error: BridgeError, begin: bytes) -> None:
     state = connection.state
     state.refusals.note(connection.identity.client, error, begin)
     is_head = begin.startswith(b"HEAD ")
-    connection.write(encode_error(error, state.default_lines, is_head=is_head))
+    connection.write(encode_error(error, state.default_fields.lines, is_head=is_head))
 
 
 def note_bad_body(connection: Faulty, request: Request, error: RequestError) -> None:

@@ -33,7 +33,7 @@ class ProxiedHttpProtocol(HttpProtocol):
         self.phase_since = self.state.clock()
         super().connection_made(transport)
         identity = self.identity
-        if self.phase == PROXY_HEADER and not self.state.proxies.allows(
+        if self.phase == PROXY_HEADER and not self.state.proxies.senders.allows(
             identity.client, identity.is_unix
         ):
             _cut(self, not_allowed(), b"")

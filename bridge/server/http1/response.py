@@ -258,7 +258,7 @@ def _without_length(encoded: bytes) -> bytes:
 
 def new_response(connection: Connection, request: Request) -> Response:
     """The response to `request`, as bytes."""
-    return Response(request, connection.state)
+    return Response(request, connection.state.default_fields)
 
 
 def keeps_alive(connection: Connection, exchange: Exchange) -> bool:
@@ -268,7 +268,7 @@ def keeps_alive(connection: Connection, exchange: Exchange) -> bool:
     come than we care to read and throw away (W26).
     """
     request, body = exchange.head, exchange.body
-    if request.close or connection.state.retiring or connection.client_left:
+    if request.close or connection.state.stop_phase or connection.client_left:
         return False
     if body.state <= WHOLE:
         return True
@@ -287,7 +287,7 @@ def fast_head(
         and head.length == size
         and head.fast
         and not connection.client_left
-        and not connection.state.retiring
+        and not connection.state.stop_phase
     ):
         return head.encoded + connection.state.default_end
     return None
@@ -301,7 +301,7 @@ def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, b
         and head.length == size
         and head.fast
         and not connection.client_left
-        and not state.retiring
+        and not state.stop_phase
     ):
         data = head.encoded + state.default_end
         if size < WORTH_NO_COPY:

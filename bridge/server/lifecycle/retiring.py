@@ -15,7 +15,7 @@ from typing import Final
 
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.lifecycle.stopping import ARRIVAL_GRACE, unless
-from bridge.server.state import ServerState, Swept
+from bridge.server.state import RETIRING, ServerState, Swept
 
 #: Seconds that clients have for one more request; twice, if connections are still accepted.
 LONGEST: Final = 5.0
@@ -35,7 +35,7 @@ async def retire(
     """
     config, connections = state.config, state.connections
     longest = min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LONGEST)
-    state.retiring = True
+    state.enter_stop(RETIRING)
 
     def send_back(connection: Swept) -> None:
         if not isinstance(connection, HttpProtocol):  # a WebSocket: its client is to come back

@@ -19,7 +19,7 @@ from bridge.errors import counted
 from bridge.log import logger
 from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import HttpProtocol
-from bridge.server.state import ServerState, Swept
+from bridge.server.state import CUTTING, LATE, ServerState, Swept
 from bridge.types import ASGIApp
 
 #: Seconds for connections and requests that came just before the stop, and are not read yet.
@@ -108,7 +108,7 @@ class Draining:
 
     def _end_heads(self, grace: float) -> None:
         """Wait no longer for heads and handshakes that have begun."""
-        self._state.late = True
+        self._state.enter_stop(LATE)
         self._retire()
         for handshake in list(self._state.handshakes):
             handshake.cancel()
@@ -143,7 +143,7 @@ class Draining:
         if not left:
             return
         logger.warning("cut %s that %s still busy", _words(left), _be(left, "was", "were"))
-        state.cut = True
+        state.enter_stop(CUTTING)
         for connection in list(state.connections):
             connection.retire(at_once=True)
         await asyncio.sleep(0)  # apps hear of their clients before they are cancelled

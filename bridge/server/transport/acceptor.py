@@ -145,7 +145,7 @@ class TlsListener:
         sock.close()
 
     async def _header(self, sock: socket.socket, client: tuple[str, int] | None) -> Proxied:
-        if not self._state.proxies.allows(client, self._is_unix):
+        if not self._state.proxies.senders.allows(client, self._is_unix):
             raise not_allowed()
         header = ProxyHeader()
         while True:
@@ -179,7 +179,7 @@ class TlsListener:
         error = RequestError("this port speaks TLS; ask with https://")
         self._state.refusals.note(client, error, begin, PLAIN_ON_TLS)
         is_head = begin.startswith(b"HEAD ")
-        sock.send(encode_error(error, self._state.default_lines, is_head=is_head))
+        sock.send(encode_error(error, self._state.default_fields.lines, is_head=is_head))
         sock.shutdown(socket.SHUT_WR)
         try:
             async with asyncio.timeout(LINGER):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from bridge.server.network.tls import tls_extension
 from bridge.server.request import Request
-from bridge.server.state import ServerAddress, ServerState
+from bridge.server.state import PLACES, ServerAddress, ServerState
 from bridge.types import Environ
 from bridge.wsgi.environ import add_client
 
@@ -49,10 +49,10 @@ class Identity:
         name = transport.get_extra_info("sockname")
         is_tls = transport.get_extra_info("sslcontext") is not None
         #: Where it came in: our address, and the scheme.
-        self.place = state.place(
+        self.place = PLACES[
             "https" if is_tls else "http",
             (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name or ""), None),
-        )
+        ]
         #: ASGI's ``tls`` extension.
         self.tls: dict[str, Any] | None = None
         if is_tls:
@@ -61,7 +61,7 @@ class Identity:
         #: Scopes of its requests need more than most.
         self.needs_full_scope: bool = is_tls or bool(self.root_path) or config.pathsend
         #: What the client says of others, in `Forwarded` and its like, is believed.
-        self.trusted: bool = state.forwarded.allows(self.client, self.is_unix)
+        self.trusted: bool = state.proxies.forwarded.allows(self.client, self.is_unix)
         #: What the environs of its requests have in common; None until there is one, and at the
         #: end.
         self.environ: Environ | None = None
@@ -79,9 +79,9 @@ class Identity:
         """
         if client is not None or server is not None:
             self.client = client
-            self.place = self._state.place(self.place.scheme, server)
+            self.place = PLACES[self.place.scheme, server]
             self.environ = None
-        self.trusted = self._state.forwarded.allows(client, False)
+        self.trusted = self._state.proxies.forwarded.allows(client, False)
 
     def make_environ(self, connection: HasClient) -> Environ:
         """Make what the environs of its requests have in common, and keep it (W7, W10)."""
@@ -96,7 +96,7 @@ class Identity:
 
     def resolve(self, request: Request) -> None:
         """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""
-        request.resolved = self._state.forwarded.resolve(
+        request.resolved = self._state.proxies.forwarded.resolve(
             request.headers, self.client, self.place.scheme, self.place.server
         )
 

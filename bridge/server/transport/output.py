@@ -121,8 +121,12 @@ class Output:
             self.transport.write(data)
 
     def write_parts(self, parts: Sequence[bytes]) -> None:
-        """Write these behind one another, without a copy if the loop can do that."""
-        if self._state.has_writelines:
+        """Write these behind one another, without a copy if the loop can do that.
+
+        asyncio's own transports cannot in all of our Pythons: they do not pause the protocol then
+        (gh-127655), nor see a lost connection.
+        """
+        if not isinstance(self._state.loop, asyncio.SelectorEventLoop):
             self.transport.writelines(parts)
         else:
             self.transport.write(b"".join(parts))

@@ -119,7 +119,7 @@ class WebSocketExchange(Exchange):
     def accept(self, message: Message) -> tuple[Output, Frames]:
         """Answer 101, and leave the output to the socket. Raises `IllegalMessage`."""
         connection = self.connection
-        head = self._handshake.response(message, connection.state.default_lines)
+        head = self._handshake.response(message, connection.state.default_fields.lines)
         frames = self._handshake.frames()
         connection.write(head)
         frames.feed(connection.hand_over(self._socket))

@@ -23,7 +23,7 @@ from bridge.server.http1.response import (
 )
 from bridge.server.request import Request, RequestTarget
 from bridge.server.request_body import PARTIAL, WHOLE, RequestBody
-from bridge.server.state import DRAIN_LIMIT
+from bridge.server.state import DRAIN_LIMIT, RETIRING, SERVING
 
 OURS = b"date: now\r\nserver: us\r\n"
 
@@ -254,7 +254,7 @@ class State:
     """What the response asks of the server's state."""
 
     def __init__(self) -> None:
-        self.retiring = False
+        self.stop_phase = SERVING
         self.default_end = OURS + b"\r\n"
 
 
@@ -322,7 +322,7 @@ def test_what_is_not_on_the_fast_path(unusual: str) -> None:
     if unusual == "request":
         exchange.keep_alive_fast = False
     connection.client_left = unusual == "client left"
-    connection.state.retiring = unusual == "server stops"
+    connection.state.stop_phase = RETIRING if unusual == "server stops" else SERVING
     assert fast_head(connection, exchange, given, size) is None
     send_whole(connection, exchange, given, b"x" * size)
     assert exchange.response is not None
@@ -352,9 +352,9 @@ def test_when_a_connection_goes_on() -> None:
     exchange.body.awaits_continue = True
     assert not keeps_alive(connection, exchange)
     exchange.body.awaits_continue = False
-    for stop in ("head.close", "connection.client_left", "connection.state.retiring"):
+    for stop in ("head.close", "connection.client_left", "connection.state.stop_phase"):
         thing, _, name = stop.rpartition(".")
         owner = {"head": exchange.head, "connection": connection}.get(thing, connection.state)
-        setattr(owner, name, True)
+        setattr(owner, name, 1)
         assert not keeps_alive(connection, exchange)
-        setattr(owner, name, False)
+        setattr(owner, name, 0)

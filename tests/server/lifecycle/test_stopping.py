@@ -18,6 +18,7 @@ from bridge import Dispatcher, WsgiToAsgi
 from bridge.server import Config, Server
 from bridge.server.lifecycle import stopping
 from bridge.server.lifecycle.stopping import unless
+from bridge.server.state import LATE
 from tests.support.raw import request
 from tests.support.websocket import KEY
 
@@ -217,7 +218,7 @@ def test_a_response_that_said_keep_alive(more: bytes) -> None:
             seen = await reader.readuntil(b"so\r\n")
             assert b"connection: close" not in seen
             ending = asyncio.ensure_future(server.stop(20))
-            while server.addresses or not server.state.retiring:
+            while server.addresses or not server.state.stop_phase:
                 await asyncio.sleep(0)
             await asyncio.sleep(2 * stopping.ARRIVAL_GRACE)  # it has been told by now, or soon
             app.go_on.set()
@@ -257,7 +258,7 @@ def test_half_a_head_has_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
             while not server.state.connections:
                 await asyncio.sleep(0)
             await server.stop(20)
-            assert server.state.late
+            assert server.state.stop_phase >= LATE
             assert await reader.read() == b""
             writer.close()
 

@@ -226,7 +226,7 @@ def test_who_has_begun_a_handshake_is_answered(
         client = Half(running.port, files["ca"])
         eventually(lambda: begun(running) == 1)
         running.ask_to_stop()
-        eventually(lambda: running.call(lambda: running.server.state.retiring))
+        eventually(lambda: running.call(lambda: running.server.state.stop_phase))
         assert client.get() == b"HTTP/1.1 200 OK"
         client.sock.close()
 
