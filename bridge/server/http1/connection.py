@@ -115,11 +115,14 @@ class HttpProtocol(asyncio.Protocol):
         if self.phase == DISCARDING:
             self.close(lingering=False)
         self.resume()
-        exchange = self.exchange
-        if exchange is not None and self.phase == BODY:
+        self._note_cut_body()
+        return (self.exchange is not None or len(self.reader.buffer) > 0) and not self.output.tls
+
+    def _note_cut_body(self) -> None:
+        """See whether FIN has come in the middle of a body; also one that was read only now."""
+        if self.phase == BODY and self.exchange is not None and self.input.end is not None:
             self.client_left = True
-            exchange.input_ended()
-        return (exchange is not None or len(self.reader.buffer) > 0) and not self.output.tls
+            self.exchange.input_ended()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
@@ -239,12 +242,10 @@ class HttpProtocol(asyncio.Protocol):
             exchange.refuse(error)
             return
         self.reader.resume()
-        if (
-            self.exchange is exchange
-            and self.phase in (BODY, ANSWERING)
-            and exchange.response_state < DONE
-        ):
+        is_open = self.phase in (BODY, ANSWERING) and exchange.response_state < DONE
+        if self.exchange is exchange and is_open:
             exchange.start_app()
+            self._note_cut_body()
 
     def on_body(self, data: bytes, last: bool) -> None:
         """Reader: a piece of the body came."""

@@ -59,10 +59,14 @@ def in_pieces(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(edges) if a < b]
 
 
+#: Requests that are read only when those before them are answered, and then have been cut off.
+CUT = [request("/h", method="POST", body=b"x" * 50)[:-20], request("/i")[:-9]]
+
 streams = st.one_of(
     st.lists(st.sampled_from(GOOD), max_size=5),
     st.lists(st.sampled_from(GOOD + PARTS), max_size=5),
     st.lists(st.sampled_from(GOOD) | st.binary(max_size=30), max_size=5),
+    st.tuples(st.sampled_from(GOOD), st.sampled_from(GOOD), st.sampled_from(CUT)),
 ).map(b"".join)
 
 
@@ -297,3 +301,10 @@ def test_corpus_is_parsed_strictly() -> None:
     ):
         with pytest.raises(AssertionError):
             parse_responses(bad)
+
+
+@pytest.mark.parametrize("cut", CUT)
+def test_a_pipelined_request_that_is_cut_off(server: InLoop, cut: bytes) -> None:
+    """W23, S12: an app hears of FIN also if its request is read only after FIN has come."""
+    whole = GOOD[0] + GOOD[2]
+    assert outcomes(server.talk([whole + cut]))[:2] == outcomes(server.talk([whole]))
