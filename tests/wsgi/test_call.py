@@ -934,6 +934,19 @@ def test_file_after_write(file: Any) -> None:
     assert sink.verbs == "start write file finish"
 
 
+def test_file_after_write_without_length(file: Any) -> None:
+    """W32, W41: a file is the end of a body whose length nobody has told."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [])(b"012")
+        return FileWrapper(file)
+
+    sink = Recorder()
+    sink.takes_files = True
+    run(app, sink=sink)
+    assert sink.said[1:] == [("write", b"012"), ("file", b"3456789"), ("finish",)]
+
+
 def test_file_before_start_response(file: Any) -> None:
     """W31, W41: a file without start_response is a 500, and is closed."""
     assert run(lambda e, s: FileWrapper(file)).status == "500 Internal Server Error"
@@ -980,3 +993,66 @@ def test_a_piece_that_is_not_bytes(errors: Callable[[], list[logging.LogRecord]]
     assert (sink.verbs, sink.status) == ("respond", "500 Internal Server Error")
     assert page.closed == 1
     assert len(errors()) == 1
+
+
+# ------------------------------------------------------------- sinks that fail, and who asks
+
+
+class Broken(Recorder):
+    """A sink that cannot take anything: each call raises `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def respond(self, head: ResponseHead, body: bytes) -> None:
+        super().respond(head, body)
+        raise self.error
+
+    def abort(self) -> None:
+        super().abort()
+        raise self.error
+
+
+def test_sink_that_cannot_respond(errors: Callable[[], list[logging.LogRecord]]) -> None:
+    """W38: an error of the host is logged, and does not reach the app."""
+    sink = run(answering([b"x"]), sink=Broken(RuntimeError("the host is broken")))
+    assert sink.verbs == "respond"
+    (record,) = errors()
+    assert record.getMessage() == "could not send the response to GET '/x'"
+
+
+@pytest.mark.parametrize("error", [ClientDisconnected("gone"), RuntimeError("the host is broken")])
+def test_sink_that_cannot_abort(
+    error: BaseException, errors: Callable[[], list[logging.LogRecord]]
+) -> None:
+    """W38, W40: a response that cannot be cut is logged, unless its client is gone anyway."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"half"
+        raise ValueError("the other half is missing")
+
+    sink = run(app, sink=Broken(error))
+    assert sink.verbs == "start write abort"
+    said = [record.getMessage() for record in errors()]
+    about_the_cut = [] if isinstance(error, ClientDisconnected) else ["could not cut the response"]
+    assert said[0] == "error in the WSGI app at GET '/x'"
+    assert [line[:26] for line in said[1:]] == about_the_cut
+
+
+@pytest.mark.parametrize(
+    ("more", "peer"),
+    [
+        ({"REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": "1234"}, ("192.0.2.1", 1234)),
+        ({"REMOTE_ADDR": "192.0.2.1"}, None),
+        ({"REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": "unknown"}, None),
+        ({"REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": None}, None),
+    ],
+)
+def test_peer(more: Environ, peer: tuple[str, int] | None) -> None:
+    """W53: a call knows its client's address and port, if the environ has both."""
+    sink = Recorder()
+    call = WsgiCall(answering([b"x"]), environ_of("GET") | more, sink)
+    assert call.peer == peer
+    assert call.sink is sink

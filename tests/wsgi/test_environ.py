@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 from urllib.parse import quote
 from wsgiref.util import request_uri
 
@@ -22,6 +23,7 @@ from bridge.wsgi.environ import (
     environ_from_scope,
     error_stream,
     server_name_port,
+    take_coding,
     with_room,
 )
 from bridge.wsgi.file_wrapper import FileWrapper
@@ -188,6 +190,14 @@ def test_dropped_fields() -> None:
         (b"Proxy-Authorization", b"fine"),
     )
     assert environ == {"HTTP_X_FORWARDED_FOR": "good", "HTTP_PROXY_AUTHORIZATION": "fine"}
+
+
+def test_take_coding() -> None:
+    """W8: no app is told of a coding that its host has taken off."""
+    environ: dict[str, Any] = {"HTTP_TRANSFER_ENCODING": "chunked", "HTTP_HOST": "example.com"}
+    assert take_coding(environ)
+    assert environ == {"HTTP_HOST": "example.com"}
+    assert not take_coding(environ)
 
 
 def test_content_length() -> None:
