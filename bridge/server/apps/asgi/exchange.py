@@ -33,7 +33,7 @@ from bridge.server.apps.calling import in_own_task, task_ended
 from bridge.server.apps.scope import base_scope, complete_scope, fill_scope
 from bridge.server.exchange import DONE, Connection, Exchange, dropped_because, next_body
 from bridge.server.request import Request
-from bridge.server.request_body import NO_BODY, WHOLE
+from bridge.server.request_body import WHOLE
 from bridge.server.state import Place
 from bridge.types import ASGIApp, Message, Scope
 
@@ -156,10 +156,10 @@ class AsgiExchange(Exchange):
     async def receive(self) -> Message:
         """ASGI: the next event, `http.request` or `http.disconnect`."""
         if not (self._body_given or self.response_state >= DONE):
-            body = self.body
-            if body.state == NO_BODY:
+            if not self.head.length:
                 self._body_given = True
                 return {"type": "http.request", "body": b"", "more_body": False}
+            body = self.body
             try:
                 data = await next_body(self)
             except (ClientDisconnected, RequestError):

@@ -135,11 +135,10 @@ class WsgiExchange(Exchange):
         """
         if self.submitted or self.response_state >= DONE:
             return
-        body = self.body
-        if body.state > WHOLE:
+        if self.head.length and self.body.state > WHOLE:
             if not self.head.expects_continue:
                 return
-            if body.held or self.awaits_body:
+            if self.body.held or self.awaits_body:
                 send_continue(self)
                 return
         self.submitted = True
