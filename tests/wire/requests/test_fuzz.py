@@ -46,7 +46,7 @@ def outcomes(answer: bytes) -> list[tuple[int, bytes | None]]:
     while source.data:
         head = bytes(source.data).partition(b"\r\n\r\n")[0]
         # A HEAD has no body; the refusal of what begins like one neither.
-        bare = b"\r\nx-saw: HEAD" in head.lower().replace(b"head", b"HEAD")
+        bare = b"\r\nx-saw: HEAD " in head.lower().replace(b"head", b"HEAD")
         bare = bare or head.endswith(bytes(source.data).rstrip(b"\r\n"))
         response = source.response("HEAD" if bare else "GET")
         found.append((response.status, response.value(b"x-saw")))
