@@ -182,3 +182,59 @@ def test_errors_stream(capsys: pytest.CaptureFixture[str], runner: str) -> None:
 
     ask(app, runner=runner)
     assert "to the log\n" in capsys.readouterr().err
+
+
+def test_early_hints() -> None:
+    """W42: where the host offers them they are in the environ."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", "</a.css>")])
+        return hello(environ, start_response)
+
+    client = ask(app, extensions={"http.response.early_hint": {}})
+    assert client.sent[0] == {"type": "http.response.early_hint", "links": [b"</a.css>"]}
+
+
+def test_spooled_body_of_a_client_that_leaves() -> None:
+    """W23, W25: an app whose body has to be here first does not run if it never comes."""
+    client = ask(hello, [b"abc"], whole=False, leaves=True, spool_body=10, **POST)
+    assert client.sent == []
+
+
+def test_spooled_body(runner: str) -> None:
+    """W25: a spooled body is here, whole, and its length known."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [("X-Length", environ["CONTENT_LENGTH"])])
+        return [environ["wsgi.input"].read()]
+
+    client = ask(app, [b"ab", b"cd"], runner=runner, spool_body=10, **POST)
+    assert (client.headers[b"x-length"], client.body) == (b"4", b"abcd")
+
+
+def test_refused_client_is_gone() -> None:
+    """W8, W40: nobody hears of a refusal whose client has left."""
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client(headers=[(b"content-length", b"x")], **POST)
+        client.fails = OSError("gone")
+        await client.ask(adapter)
+        assert client.sent == []
+
+    serve(hello, use)
+
+
+def test_response_that_breaks_a_rule_in_the_middle() -> None:
+    """W36, W38: a response that is shorter than it said is an error of the app for the host."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [("Content-Length", "5")])
+        return iter([b"a", b"b"])
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        with pytest.raises(bridge.BridgeError):
+            await client.ask(adapter)
+        assert not client.is_whole
+
+    serve(app, use)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.adapters.wsgi_on_asgi.asking import (
     POST,
     Client,
     ask,
+    echo,
     hello,
     serve,
 )
@@ -138,3 +140,181 @@ def test_response_does_not_wait_for_close() -> None:
         gate.set()
 
     serve(app, use)
+
+
+def stream(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+    """Three pieces."""
+    start_response("200 OK", [])
+    yield from (b"a", b"b", b"c")
+
+
+def test_pieces() -> None:
+    """W39: each piece is a message, and the end is one of its own."""
+    client = ask(stream)
+    assert [message.get("body") for message in client.sent[1:]] == [b"a", b"b", b"c", b""]
+    assert client.is_whole
+
+
+@pytest.mark.parametrize("body", [[b"a", b"b"], [b"x" * 70_000] * 3], ids=["small", "large"])
+def test_body_that_is_read(body: list[bytes]) -> None:
+    """W21: the body comes as the app reads it, whatever its size."""
+    headers = [(b"content-length", str(sum(map(len, body))).encode())]
+    assert ask(echo, body, headers=headers, **POST).body == b"".join(body)
+
+
+@pytest.mark.parametrize("how", ["too much", "left", "broken"])
+def test_body_that_does_not_come(how: str) -> None:
+    """W22, W23: a read raises if too much of a body comes, or if it ends before its time."""
+    raised: list[type] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        try:
+            environ["wsgi.input"].read()
+        except (OSError, bridge.BridgeError) as error:
+            raised.append(type(error))
+            raise
+        return hello(environ, start_response)
+
+    class Failing(Client):
+        async def receive(self) -> Any:
+            if not self.coming:
+                raise LookupError("of the host")
+            return await super().receive()
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        kind = Failing if how == "broken" else Client
+        whole = how == "too much"
+        client = kind([b"x" * 70_000] * 2, whole=whole, leaves=how == "left", **POST)
+        await client.ask(adapter)
+        if how == "too much":
+            assert client.status == 413
+
+    serve(app, use, max_body_size=100_000 if how == "too much" else None)
+    (kind,) = raised
+    assert issubclass(kind, bridge.ClientDisconnected) == (how != "too much")
+
+
+@pytest.mark.parametrize("how", ["leaves", "send fails"])
+def test_the_client_of_a_stream_leaves(how: str) -> None:
+    """W40: the app is stopped at its next piece, and its thread is free."""
+    closed = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield b"x" * 1000
+        finally:
+            closed.set()
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        if how == "send fails":
+            client.fails = OSError("gone")
+        task = client.ask(adapter)
+        if how == "leaves":
+            await until(lambda: len(client.sent) > 2)
+            client.leaves.set()
+        await task
+        await until(closed.is_set)
+        await until(lambda: adapter.stats().busy == 0)
+
+    serve(app, use)
+
+
+def test_disconnected_is_asked_for() -> None:
+    """W10: `bridge.disconnected` tells of a client that left, also when its request is over."""
+    asked: list[Any] = []
+    begun, noticed = threading.Event(), threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        asked.append(environ["bridge.disconnected"])
+        assert asked[0]() is False
+        begun.set()
+        while not asked[0]():
+            pass
+        noticed.set()
+        return hello(environ, start_response)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        task = client.ask(adapter)
+        await until(begun.is_set)
+        client.leaves.set()
+        await task
+        await until(noticed.is_set)
+        assert asked[0]() is True
+
+    serve(app, use)
+
+
+def test_disconnected_after_the_request() -> None:
+    """W10: who asks for the first time when the request is over hears that nobody is there."""
+    asked: list[Any] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        asked.append(environ["bridge.disconnected"])
+        return hello(environ, start_response)
+
+    ask(app)
+    assert asked[0]() is True
+
+
+def test_error_behind_a_piece() -> None:
+    """W38: what breaks off is raised to the host, which cuts it."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"half"
+        raise LookupError("the other half is missing")
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        with pytest.raises(LookupError):
+            await client.ask(adapter)
+        assert client.body == b"half"
+        assert not client.is_whole
+
+    serve(app, use)
+
+
+def test_hints_come_first() -> None:
+    """W42: hints leave before the response."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", "</a.css>")])
+        return hello(environ, start_response)
+
+    client = ask(app, extensions={"http.response.early_hint": {}})
+    assert [message["type"] for message in client.sent][:2] == [
+        "http.response.early_hint",
+        "http.response.start",
+    ]
+
+
+def test_file_by_its_path(tmp_path: Any) -> None:
+    """W41: the app's file is closed only when the host has sent it."""
+    (tmp_path / "file").write_bytes(b"content")
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"]((tmp_path / "file").open("rb"))
+
+    client = ask(app, extensions={"http.response.pathsend": {}}, pathsend=True)
+    assert client.sent[1] == {"type": "http.response.pathsend", "path": str(tmp_path / "file")}
+
+
+def test_context_of_an_app_that_closes_late() -> None:
+    """W50: with propagate_context the request ends when close() has returned."""
+    closed = threading.Event()
+
+    class Body(list[bytes]):
+        def close(self) -> None:
+            closed.set()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [])
+        return Body([b"x"])
+
+    assert ask(app, propagate_context=True).body == b"x"
+    assert closed.is_set()
