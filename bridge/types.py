@@ -22,6 +22,11 @@ RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 #: Header fields as WSGI has them: ``(name, value)`` in native strings.
 TextHeaders: TypeAlias = list[tuple[str, str]]
 
+#: A client: host and port.
+Address: TypeAlias = tuple[str, int]
+#: A server: host and port, or the path of a Unix socket and None (ASGI, ``server``).
+ServerAddress: TypeAlias = tuple[str, int | None]
+
 #: A WSGI environ (PEP 3333, "environ Variables").
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = (

@@ -15,20 +15,17 @@ from urllib.parse import quote_from_bytes
 from bridge.asgi.versions import HTTP_VERSION, WEBSOCKET_VERSION
 from bridge.caches import BoundedDict, Memo, key_up_to
 from bridge.http.headers import content_length, members
-from bridge.http.paths import place
-from bridge.types import Environ, RawHeaders, Scope
+from bridge.http.paths import PATH_CHARACTERS, place
+from bridge.http.schemes import DEFAULT_PORTS, WEBSOCKET_SCHEMES
+from bridge.types import Address, Environ, RawHeaders, Scope, ServerAddress
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MAY_BE_EMPTY = (b"content-type", b"content-length")
-_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 #: What a host can do, by the key that says so -> the extension that apps know it by.
 _EXTENSIONS = {
     "wsgi.early_hints": "http.response.early_hint",
     "wsgi.file_wrapper": "http.response.pathsend",
 }
 _HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2.0": "2", "HTTP/2": "2"}
-#: RFC 3986 §3.3: what stands in a path as it is.
-_PATH_SAFE = "/:@!$&'()*+,;=-._~"
 
 
 def _header_name(key: str) -> bytes:
@@ -94,7 +91,7 @@ def _paths(environ: Environ) -> tuple[str, bytes, str]:
         root_path = environ_bytes(script_name).decode("utf-8", "replace")
     if target:
         return path, _path_of_target(environ_bytes(target)), root_path
-    return path, quote_from_bytes(environ_bytes(whole), _PATH_SAFE).encode("ascii"), root_path
+    return path, quote_from_bytes(environ_bytes(whole), PATH_CHARACTERS).encode("ascii"), root_path
 
 
 def _path_of_target(target: bytes) -> bytes:
@@ -232,20 +229,20 @@ def websocket_scope_from_environ(environ: Environ, state: dict[str, Any] | None 
     del scope["method"]
     scope["type"] = "websocket"
     scope["asgi"] = WEBSOCKET_VERSION.copy()
-    scope["scheme"] = _WEBSOCKET_SCHEMES.get(scope["scheme"], "ws")
+    scope["scheme"] = WEBSOCKET_SCHEMES.get(scope["scheme"], "ws")
     offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")
     scope["subprotocols"] = [name.strip() for name in offered if name.strip()]
     scope["extensions"] = {"wsgi.environ": environ, "websocket.http.response": {}}
     return scope
 
 
-def _client(environ: Environ) -> tuple[str, int] | None:
+def _client(environ: Environ) -> Address | None:
     """Return the client's address; port 0 if the host tells none, None if it tells nothing."""
     host: str = environ.get("REMOTE_ADDR") or ""
     return (host, _as_port(environ.get("REMOTE_PORT")) or 0) if host else None
 
 
-def _server(name: str, port: object, scheme: str) -> tuple[str, int | None] | None:
+def _server(name: str, port: object, scheme: str) -> ServerAddress | None:
     """Return the server's address; a Unix socket's path has port None (ASGI, ``server``)."""
     if not name:
         return None
@@ -254,7 +251,7 @@ def _server(name: str, port: object, scheme: str) -> tuple[str, int | None] | No
         return name, number
     if name.startswith(("/", "unix:")):
         return name.removeprefix("unix:"), None
-    return name, _DEFAULT_PORTS.get(scheme, 80)
+    return name, DEFAULT_PORTS.get(scheme, 80)
 
 
 def _as_port(value: object) -> int | None:

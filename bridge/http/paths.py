@@ -10,8 +10,11 @@ Text is decoded (ASGI) or native (PEP 3333); the rule is the same.
 from __future__ import annotations
 
 import re
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
+#: What stands for itself in a path, besides letters, digits and ``-._~`` (RFC 3986 §3.3).
+PATH_CHARACTERS: Final = "/:@!$&'()*+,;="
 _ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 

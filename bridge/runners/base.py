@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
 from bridge.loops.tasks import close_unawaited
+from bridge.types import Address
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Job(Protocol):
     queued_at: float
 
     @property
-    def peer(self) -> tuple[str, int] | None:
+    def peer(self) -> Address | None:
         """The address and port of its client's end of the connection; None if not known."""
 
     def on_long_wait(self) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from bridge.errors import RequestError
 from bridge.http.headers import content_length, is_token, members
 from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Resolved
+from bridge.types import Address
 
 #: `Request.length` of a body whose end the chunks tell.
 CHUNKED: Final = -1
@@ -138,7 +139,7 @@ class Request:
         return self.line.target
 
     @property
-    def client(self) -> tuple[str, int] | None:
+    def client(self) -> Address | None:
         """The client that a trusted proxy names; None if none does."""
         return None if self.resolved is None else self.resolved.client
 

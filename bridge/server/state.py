@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from bridge.caches import Memo, always
 from bridge.errors import Overloaded
@@ -19,6 +19,7 @@ from bridge.server.default_fields import DefaultFields
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
 from bridge.server.proxy.trust import TrustedProxies
+from bridge.types import ServerAddress
 
 #: Bytes of a request body that are read and thrown away so that the connection can go on (W26).
 DRAIN_LIMIT = 64 * 1024
@@ -31,22 +32,21 @@ FINISHING: Final = 2
 #: busy is being cut.
 SERVING, RETIRING, LATE, CUTTING = range(4)
 
-#: Our own address: name and port, or the path of a Unix socket and None.
-ServerAddress: TypeAlias = tuple[str, int | None] | None
-
 
 class Place:
     """Where connections come in: one object for all that came in there, told apart by identity."""
 
     __slots__ = ("scheme", "server")
 
-    def __init__(self, scheme: str, server: ServerAddress) -> None:
+    def __init__(self, scheme: str, server: ServerAddress | None) -> None:
         self.scheme = scheme
         self.server = server
 
 
 #: The places that are known; bounded, for a PROXY header may name any.
-PLACES: Memo[tuple[str, ServerAddress], Place] = Memo(lambda place: Place(*place), always, 256)
+PLACES: Memo[tuple[str, ServerAddress | None], Place] = Memo(
+    lambda place: Place(*place), always, 256
+)
 
 
 class Swept(Protocol):

@@ -29,7 +29,7 @@ from bridge.http.response_head import (
 )
 from bridge.http.response_sink import ResponseSink, ResponseStream
 from bridge.log import logger
-from bridge.types import Environ, ExcInfo, TextHeaders, Write, WSGIApp
+from bridge.types import Address, Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.chunks import as_chunks, checked
 from bridge.wsgi.file_wrapper import FileWrapper
 
@@ -277,7 +277,7 @@ class WsgiCall:
         return self._sink
 
     @property
-    def peer(self) -> tuple[str, int] | None:
+    def peer(self) -> Address | None:
         """The client's address and port, if the environ has both."""
         environ = self._environ
         try:

@@ -18,17 +18,10 @@ from urllib.parse import quote
 
 from bridge.caches import Memo, always, key_up_to
 from bridge.http.headers import content_length
-from bridge.http.paths import split_path
+from bridge.http.paths import PATH_CHARACTERS, split_path
+from bridge.http.schemes import DEFAULT_PORTS, HTTP_SCHEMES
 from bridge.types import Environ, Scope
 from bridge.wsgi.file_wrapper import FileWrapper
-
-DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
-
-#: What each scheme is called in an environ: a WebSocket's handshake is an HTTP request.
-_SCHEMES = {"ws": "http", "wss": "https"}
-
-#: Characters that stand for themselves in a target's path (RFC 3986 §3.3).
-_PATH_SAFE = "/:@!$&'()*+,;=~"
 
 
 class _Nowhere(TextIOBase):
@@ -56,7 +49,7 @@ def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http")
         "SCRIPT_NAME": "",
         "SERVER_SOFTWARE": "asgi-bridge",
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": _SCHEMES.get(scheme, scheme),
+        "wsgi.url_scheme": HTTP_SCHEMES.get(scheme, scheme),
         "wsgi.multithread": multithread,
         "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
@@ -92,7 +85,7 @@ def environ_from_scope(scope: Scope, base: Environ = BASE) -> Environ:
     """
     environ = base.copy()
     scheme = scope.get("scheme") or "http"
-    environ["wsgi.url_scheme"] = _SCHEMES.get(scheme, scheme)
+    environ["wsgi.url_scheme"] = HTTP_SCHEMES.get(scheme, scheme)
     environ["REQUEST_METHOD"] = scope.get("method", "GET")
     environ["SERVER_PROTOCOL"] = "HTTP/" + scope.get("http_version", "1.1")
 
@@ -100,7 +93,7 @@ def environ_from_scope(scope: Scope, base: Environ = BASE) -> Environ:
     root_path = scope.get("root_path") or scope.get("app_root_path") or ""
     environ["SCRIPT_NAME"], environ["PATH_INFO"] = split_path(path, raw_path, root_path)
     query = environ["QUERY_STRING"] = scope.get("query_string", b"").decode("latin-1")
-    target = raw_path.decode("latin-1") if raw_path else quote(path, safe=_PATH_SAFE)
+    target = raw_path.decode("latin-1") if raw_path else quote(path, safe=PATH_CHARACTERS)
     if query and "?" not in target:
         target = f"{target}?{query}"
     environ["RAW_URI"] = environ["REQUEST_URI"] = target
@@ -139,7 +132,7 @@ def server_name_port(
     """
     if server and server[0] and server[1] is not None:
         return _ADDRESSES[server[0], server[1]]
-    port = DEFAULT_PORTS.get(scheme, "80")
+    port = str(DEFAULT_PORTS.get(scheme, 80))
     if not host:
         return "localhost", port
     name, colon, tail = host.rpartition(":")

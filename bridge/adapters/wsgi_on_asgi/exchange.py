@@ -27,7 +27,7 @@ from bridge.http.response_head import ResponseHead
 from bridge.http.response_sink import ResponseStream
 from bridge.runners import Runner
 from bridge.runners.completions import CompletionQueue
-from bridge.types import Message, Receive, Send, TextHeaders
+from bridge.types import Address, Message, Receive, Send, TextHeaders
 from bridge.wsgi.call import WsgiCall
 
 #: What a host says that it can do beyond the plain specification (ASGI, "Extensions").
@@ -117,7 +117,7 @@ class Exchange(RaisesOn):
         self.call.refuse(error)
 
     @property
-    def peer(self) -> tuple[str, int] | None:
+    def peer(self) -> Address | None:
         """The client's address and port, while the call is not over."""
         return None if self.call is None else self.call.peer
 

@@ -29,9 +29,8 @@ from bridge.caches import Memo, always
 from bridge.errors import ConfigError
 from bridge.http.status import reason_phrase
 from bridge.server.logs.loggers import coloured_status
-from bridge.types import RawHeaders
+from bridge.types import Address, RawHeaders
 
-Address = tuple[str, int]
 Key = TypeVar("Key")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from bridge.errors import ConfigError
+from bridge.types import Address
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -37,7 +39,7 @@ class AllowList:
         """
         return self.everyone or peer in self._hosts or self._in_network(peer)
 
-    def allows(self, client: tuple[str, int] | None, is_unix: bool) -> bool:
+    def allows(self, client: Address | None, is_unix: bool) -> bool:
         """Whether the peer of a connection is trusted; `is_unix`: it came over a Unix socket."""
         return self.trusts_unix if is_unix else self.trusts(client[0] if client else "")
 
@@ -56,7 +58,7 @@ def _network(name: str, setting: str) -> Network:
         ) from None
 
 
-def ip_address(text: str) -> Address | None:
+def ip_address(text: str) -> IpAddress | None:
     """The address that `text` is; an IPv4 address in IPv6 clothes is that IPv4 address."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

@@ -27,11 +27,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bridge.errors import RequestError
+from bridge.http.schemes import HTTP_SCHEMES
 from bridge.server.proxy.allow_list import AllowList, ip_address
-
-Address = tuple[str, int]
-#: ``(host, port)``, or ``(path, None)`` on a Unix socket.
-Server = tuple[str, int | None]
+from bridge.types import Address, ServerAddress
 
 #: The fields read here, in lower case: without one of these there is nothing to resolve.
 FORWARDING_HEADERS = frozenset(
@@ -52,8 +50,6 @@ MOST_PARAMETERS = 500
 #: The most bytes of `Forwarded` in lines with quotes: those can be read from the left only.
 MOST_QUOTED = 8192
 
-#: What the values of `X-Forwarded-Proto` and ``proto=`` mean.
-_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _PORT = re.compile(r"[0-9]{1,5}")
 
 # One parameter of one element and the mark that ends it (RFC 7239 §4; RFC 9110 §5.6.4 for the
@@ -84,7 +80,7 @@ class Resolved(NamedTuple):
 
     client: Address | None
     scheme: str
-    server: Server | None
+    server: ServerAddress | None
 
 
 class Forwarded(AllowList):
@@ -104,7 +100,7 @@ class Forwarded(AllowList):
         headers: Iterable[tuple[bytes, bytes]],
         client: Address | None,
         scheme: str,
-        server: Server | None = None,
+        server: ServerAddress | None = None,
     ) -> Resolved:
         """What the `headers` of a request from a trusted peer say; names in lower case.
 
@@ -118,7 +114,7 @@ class Forwarded(AllowList):
         return self._customary(fields, client, scheme, server)
 
     def _standard(
-        self, lines: list[str], client: Address | None, scheme: str, server: Server | None
+        self, lines: list[str], client: Address | None, scheme: str, server: ServerAddress | None
     ) -> Resolved:
         """What `Forwarded` says."""
         elements = _elements(lines)
@@ -136,7 +132,7 @@ class Forwarded(AllowList):
         fields: dict[bytes, list[str]],
         client: Address | None,
         scheme: str,
-        server: Server | None,
+        server: ServerAddress | None,
     ) -> Resolved:
         """What `X-Forwarded-*` say. Raises `RequestError` where they contradict each other."""
         hops = _members(fields.get(b"x-forwarded-for", ()))
@@ -260,7 +256,7 @@ def _customary_schemes(fields: dict[bytes, list[str]], at: int, hops: int) -> se
 
 
 def _scheme(name: str) -> str:
-    scheme = _SCHEMES.get(name.lower())
+    scheme = HTTP_SCHEMES.get(name.lower())
     if scheme is None:
         raise RequestError(f"forwarding headers name the scheme {name[:40]!r}, not http or https")
     return scheme

@@ -19,8 +19,7 @@ import struct
 from typing import NamedTuple
 
 from bridge.errors import RequestError
-
-Address = tuple[str, int]
+from bridge.types import Address, ServerAddress
 
 _V1_START = b"PROXY "
 _V2_START = b"\r\n\r\n\0\r\nQUIT\n"
@@ -59,7 +58,7 @@ class Proxied(NamedTuple):
     """
 
     client: Address | None
-    server: Address | tuple[str, None] | None
+    server: ServerAddress | None
     rest: bytes
 
 

@@ -29,6 +29,7 @@ from bridge.server.network.tls import SHUTDOWN_TIMEOUT
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
 from bridge.server.state import ServerState
 from bridge.server.transport.output import LINGER
+from bridge.types import Address
 
 #: Seconds to wait before accepting goes on, where the process is out of descriptors or memory.
 _PAUSE: Final = 0.5
@@ -96,7 +97,7 @@ class TlsListener:
             sock.setblocking(False)
             self._take(sock, None if self._is_unix else (str(peer[0]), int(peer[1])))
 
-    def _take(self, sock: socket.socket, client: tuple[str, int] | None) -> None:
+    def _take(self, sock: socket.socket, client: Address | None) -> None:
         handshakes, limit = self._state.handshakes, self._state.config.limit_connections
         if limit and len(handshakes) >= limit:
             why = f"as many connections are without TLS yet as may be open: {limit}"
@@ -113,7 +114,7 @@ class TlsListener:
 
     # --------------------------------------------------------- one connection
 
-    async def _begin(self, sock: socket.socket, client: tuple[str, int] | None) -> None:
+    async def _begin(self, sock: socket.socket, client: Address | None) -> None:
         what, note = HANDSHAKE, self._state.refusals.note
         begin = b""
         try:
@@ -144,7 +145,7 @@ class TlsListener:
             raise
         sock.close()
 
-    async def _header(self, sock: socket.socket, client: tuple[str, int] | None) -> Proxied:
+    async def _header(self, sock: socket.socket, client: Address | None) -> Proxied:
         if not self._state.proxies.senders.allows(client, self._is_unix):
             raise not_allowed()
         header = ProxyHeader()
@@ -169,9 +170,7 @@ class TlsListener:
                 finally:
                     self._loop.remove_reader(sock.fileno())
 
-    async def _refuse(
-        self, sock: socket.socket, client: tuple[str, int] | None, begin: bytes
-    ) -> None:
+    async def _refuse(self, sock: socket.socket, client: Address | None, begin: bytes) -> None:
         """Tell a client that speaks HTTP in the clear; wait a little, so that it can read that."""
         if _REQUEST.match(begin) is None:
             self._state.refusals.note(client, "it does not begin as TLS does", begin, HANDSHAKE)

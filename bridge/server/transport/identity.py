@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from bridge.server.network.tls import tls_extension
 from bridge.server.request import Request
-from bridge.server.state import PLACES, ServerAddress, ServerState
-from bridge.types import Environ
+from bridge.server.state import PLACES, ServerState
+from bridge.types import Address, Environ, ServerAddress
 from bridge.wsgi.environ import add_client
 
 
@@ -45,7 +45,7 @@ class Identity:
         sock = transport.get_extra_info("socket")
         #: The client came over a Unix socket; False if the transport has no socket.
         self.is_unix: bool = sock is not None and sock.family == socket.AF_UNIX
-        self.client: tuple[str, int] | None = _address(transport)
+        self.client: Address | None = _address(transport)
         name = transport.get_extra_info("sockname")
         is_tls = transport.get_extra_info("sslcontext") is not None
         #: Where it came in: our address, and the scheme.
@@ -71,7 +71,7 @@ class Identity:
         """It is a TCP connection whose client has no address: it was reset already."""
         return self.client is None and not self.is_unix
 
-    def set_addresses(self, client: tuple[str, int] | None, server: ServerAddress) -> None:
+    def set_addresses(self, client: Address | None, server: ServerAddress | None) -> None:
         """Take a PROXY header's word for who is at both ends; None for both changes neither.
 
         The proxy is not the one that sends what follows: a client that it does not name is not
@@ -101,7 +101,7 @@ class Identity:
         )
 
 
-def _address(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
+def _address(transport: asyncio.BaseTransport) -> Address | None:
     try:
         peer = transport.get_extra_info("peername")
     except OSError:  # macOS has words of its own for a client that has reset the connection

@@ -31,7 +31,7 @@ from bridge.log import logger
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import GONE, unread_end
-from bridge.types import Message
+from bridge.types import Address, Message
 from bridge.websocket import keep_alive
 from bridge.websocket.frames import Frames
 from bridge.websocket.keep_alive import KeepAlive
@@ -84,7 +84,7 @@ class WebSocketConnection(asyncio.Protocol):
         self,
         handshake: HandshakeExchange,
         state: ServerState,
-        client: tuple[str, int] | None,
+        client: Address | None,
     ) -> None:
         self._handshake = handshake
         self.state = state

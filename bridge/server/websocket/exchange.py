@@ -16,6 +16,7 @@ from bridge.asgi.disconnect import DisconnectNotice, is_disconnect
 from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import ClientDisconnected, UnsupportedScope
 from bridge.http.response_head import ResponseHead, raw_head
+from bridge.http.schemes import WEBSOCKET_SCHEMES
 from bridge.log import logger
 from bridge.loops.tasks import Task
 from bridge.server.apps.asgi.response import OVER, AsgiStream
@@ -29,8 +30,6 @@ from bridge.server.websocket.connection import OPEN, WAITING, WebSocketConnectio
 from bridge.types import ASGIApp, Message, Scope
 from bridge.websocket.frames import Frames
 from bridge.websocket.handshake import Handshake, HandshakeParser
-
-_SCHEMES = {"http": "ws", "https": "wss"}
 
 
 class WebSocketHandler:
@@ -60,7 +59,7 @@ def websocket_scope(
     del scope["method"]
     scope["type"] = "websocket"
     scope["asgi"] = WEBSOCKET_VERSION.copy()
-    scope["scheme"] = _SCHEMES[scope["scheme"]]
+    scope["scheme"] = WEBSOCKET_SCHEMES[scope["scheme"]]
     scope["subprotocols"] = subprotocols
     tls = scope["extensions"].get("tls")
     scope["extensions"] = {"websocket.http.response": {}}
