@@ -1,0 +1,613 @@
+"""One connection in process: phases, pipelining, pauses, half-close, and its ends.
+
+Nothing looks after these connections once a second: whatever goes on does so by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from bridge import WsgiToAsgi
+from bridge.server.exchange import Connection, Exchange
+from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.factory import connection_factory
+from bridge.server.http1.timeouts import (
+    ANSWERING,
+    BODY,
+    CLOSED,
+    CLOSING,
+    DISCARDING,
+    HANDED_OVER,
+    HEAD,
+    IDLE,
+)
+from bridge.server.proxy.proxy_protocol import Proxied
+from bridge.server.request import Request
+from bridge.server.state import DRAIN_LIMIT
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
+from tests.support.in_loop import InLoop, Talk, bytewise, cuts, in_loop, tcp_pair
+from tests.support.raw import Response, chunked, parse_responses, request
+from tests.support.websocket import handshake
+
+#: Seconds that nothing here takes, on the slowest machine.
+LONG = 60
+
+#: For SO_LINGER: the socket is reset when it is closed.
+RESET = struct.pack("ii", 1, 0)
+
+CHUNKED = "Transfer-Encoding: chunked"
+LAST = request("/last", "Connection: close")
+
+
+class App:
+    """Answers as the path says, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.go = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            self.told.append((await receive())["type"])
+            return
+        way, body = scope["path"][1:], b""
+        if way in ("read", "late"):
+            body = await self.read(receive)
+        if way in ("hold", "late", "begin"):
+            if way == "begin":
+                await self.start(send, scope)
+            self.told.append("holds")
+            await self.go.wait()
+        if way == "gone":
+            message = await receive()
+            while message["type"] != "http.disconnect":
+                message = await receive()
+            self.told.append("gone")
+            return
+        if way == "fail":
+            await self.start(send, scope)
+            raise ValueError("on purpose")
+        if way != "begin":
+            await self.start(send, scope, whole=True)
+        whole = body or way.encode()
+        await send({"type": "http.response.body", "body": whole})
+
+    async def start(self, send: Send, scope: Scope, *, whole: bool = False) -> None:
+        """The head, and with `whole` nothing else yet."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if not whole:
+            await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
+
+    async def read(self, receive: Receive) -> bytes:
+        """The whole body."""
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.told.append("gone")
+                raise ConnectionError("gone")
+            body += message["body"]
+            more = message["more_body"]
+        return body
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+@pytest.fixture
+def server(app: App) -> Iterator[InLoop]:
+    with in_loop(app) as server:
+        yield server
+
+
+class Client:
+    """One connection of the server, and its end."""
+
+    def __init__(self, server: InLoop, talk: Talk) -> None:
+        self.server = server
+        self.talk = talk
+        self.connection: HttpProtocol = talk.protocol
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.server.run(self.talk.send(piece))
+        self.turns()
+
+    def turns(self, count: int = 6) -> None:
+        async def turning() -> None:
+            for _ in range(count):
+                await self.talk.turn()
+
+        self.server.run(turning())
+
+    def until(self, holds: Callable[[], object]) -> None:
+        async def turning() -> None:
+            while not holds():
+                await self.talk.turn()
+
+        self.server.run(asyncio.wait_for(turning(), LONG))
+
+    def fin(self) -> None:
+        self.talk.sock.shutdown(1)
+        self.until(lambda: self.connection.input.end or self.connection.phase == CLOSED)
+        self.turns()
+
+    def leave(self, told: list[str]) -> None:
+        """Close, with RST on TCP, and wait until the app is told."""
+        self.talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+        async def waiting() -> None:
+            self.talk.sock.close()
+            while not told:
+                await asyncio.sleep(0)
+
+        self.server.run(asyncio.wait_for(waiting(), LONG))
+
+    def answers(self) -> list[Response]:
+        return parse_responses(bytes(self.talk.answer))
+
+    def close(self) -> None:
+        if self.connection.phase not in (CLOSED, HANDED_OVER):
+            self.connection.retire(at_once=True)
+            self.until(lambda: self.connection.phase == CLOSED)
+        self.talk.sock.close()
+
+
+@pytest.fixture
+def client(server: InLoop) -> Iterator[Client]:
+    client = Client(server, server.run(server.open()))
+    yield client
+    client.close()
+
+
+def bodies(data: bytes) -> list[bytes]:
+    return [answer.body for answer in parse_responses(data)]
+
+
+# ------------------------------------------------------------- pipelining
+
+
+POST = request("/read", method="POST", body=b"some")
+UPLOAD = request("/read", CHUNKED, method="POST") + chunked(b"in ", b"chunks")
+
+
+@pytest.mark.parametrize("pieces", [None, 1])
+def test_requests_in_any_pieces(server: InLoop, pieces: int | None) -> None:
+    """S1: pipelined requests are answered in order, in one piece or byte by byte."""
+    data = request("/a") + POST + UPLOAD + request("/b") + b"\r\n" + LAST
+    sent = bytewise(data) if pieces else [data]
+    assert bodies(server.talk(sent)) == [b"a", b"some", b"in chunks", b"b", b"last"]
+
+
+def test_requests_cut_in_two(server: InLoop) -> None:
+    """S1: the same wherever they are cut."""
+    for two in cuts(POST + request("/unread", CHUNKED, method="POST") + chunked(b"x") + LAST):
+        assert bodies(server.talk(two)) == [b"some", b"unread", b"last"]
+
+
+def wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Answer when the test lets it, if that is asked for."""
+    if environ["PATH_INFO"] == "/wait":
+        assert GO.wait(LONG)
+        GO.clear()
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+GO = threading.Event()
+
+
+@contextmanager
+def threaded() -> Iterator[InLoop]:
+    """A server whose app runs in threads."""
+    app = WsgiToAsgi(wsgi)
+    with in_loop(app) as server:
+        app.runner.start(server.loop)
+        yield server
+        server.run(stopped(app))
+
+
+async def stopped(app: WsgiToAsgi) -> None:
+    """End its threads."""
+    assert await app.runner.stop(LONG)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_pipelined_behind_a_thread(apart: bool) -> None:
+    """S1: a request that waits is answered when a thread has answered the one before it."""
+    with threaded() as server:
+        client = Client(server, server.run(server.open()))
+        for _ in range(20):
+            if apart:
+                client.send(request("/wait"), request("/"))
+            else:
+                client.send(request("/wait") + request("/"))
+            GO.set()
+            client.until(lambda: client.talk.answer.count(b"ok") == 2)
+            client.talk.answer.clear()
+        client.close()
+
+
+def test_a_stop_behind_a_thread() -> None:
+    """P2: a connection that is retired closes when its thread has answered, without a look."""
+    with threaded() as server:
+        client = Client(server, server.run(server.open()))
+        client.send(request("/wait"))
+        client.connection.retire(at_once=False)
+        GO.set()
+        client.until(lambda: client.talk.ended)
+        assert [answer.status for answer in client.answers()] == [200]
+        client.close()
+
+
+def test_what_waits_is_bounded(app: App, client: Client) -> None:
+    """S1: while a request is answered, a client that goes on has to wait, and then goes on."""
+    client.send(request("/hold"))
+    more = request("/a")
+    for _ in range(client.server.config.limit_pipeline + 1):
+        if client.connection.input.paused:
+            break
+        client.send(more)
+    assert client.connection.input.paused
+    assert not client.talk.transport.is_reading()
+    app.go.set()
+    client.until(lambda: client.connection.phase == IDLE)
+    assert client.talk.transport.is_reading()
+    assert {answer.body for answer in client.answers()} == {b"hold", b"a"}
+
+
+# ------------------------------------------------------------- phases
+
+
+def test_phases(app: App, client: Client) -> None:
+    """S1: a connection is idle, reads a head, a body, answers, and is idle again."""
+    phases = [client.connection.phase]
+    for piece in (POST[:10], POST[10:-2], POST[-2:]):
+        client.send(piece)
+        phases.append(client.connection.phase)
+    client.send(request("/hold"))
+    phases.append(client.connection.phase)
+    app.go.set()
+    client.until(lambda: client.talk.answer.endswith(b"hold"))
+    phases.append(client.connection.phase)
+    assert phases == [IDLE, HEAD, BODY, IDLE, ANSWERING, IDLE]
+
+
+def test_an_answer_before_the_body(client: Client) -> None:
+    """W26: the rest of the body is thrown away, and the next request is answered."""
+    client.send(request("/unread", "Content-Length: 5", method="POST") + b"x")
+    assert client.connection.phase == DISCARDING
+    client.send(b"rest" + request("/a"))
+    assert [answer.body for answer in client.answers()] == [b"unread", b"a"]
+    assert client.connection.phase == IDLE
+
+
+@pytest.mark.parametrize("end", ["too much", "wrong", "fin"])
+def test_the_rest_of_a_body_goes_wrong(client: Client, end: str) -> None:
+    """W26, S3: too large a rest, one that breaks a rule, and FIN in it close the connection."""
+    client.send(request("/unread", CHUNKED, method="POST") + b"1\r\nx\r\n")
+    assert client.connection.phase == DISCARDING
+    if end == "fin":
+        client.fin()
+    elif end == "wrong":
+        client.send(b"no size\r\n")
+    else:
+        client.send(b"%x\r\n" % (DRAIN_LIMIT + 1) + b"x" * (DRAIN_LIMIT + 1))
+    assert client.connection.phase in (CLOSING, CLOSED)
+    client.until(lambda: client.talk.ended)
+    assert [answer.body for answer in client.answers()] == [b"unread"]
+
+
+def test_an_app_that_does_not_read_pauses_its_client(app: App, client: Client) -> None:
+    """S12: as much of a body as nobody reads waits in the socket, not in memory."""
+    size = 1_000_000
+    client.send(request("/hold", f"Content-Length: {size}", method="POST"))
+    sent = 0
+    while not client.connection.input.paused:
+        client.send(b"x" * 50_000)
+        sent += 50_000
+    assert sent < size
+    app.go.set()
+    client.until(lambda: client.talk.answer.endswith(b"hold"))
+    assert not client.connection.input.paused
+
+
+def test_a_whole_body_that_nobody_reads(app: App, client: Client) -> None:
+    """S12: the end of a body resumes reading, so that a client that leaves is noticed."""
+    client.send(request("/hold", "Content-Length: 200000", method="POST"))
+    client.send(b"x" * 200_000)
+    assert client.connection.phase == ANSWERING
+    assert client.talk.transport.is_reading()
+    app.go.set()
+    client.until(lambda: client.talk.answer.endswith(b"hold"))
+
+
+# ------------------------------------------------------------- what is refused
+
+
+def test_bodies_beyond_the_limit(app: App) -> None:
+    """W22: one that says so is refused before the app runs, one that does not when it is."""
+    with in_loop(app, limit_body_size=10) as server:
+        small = request("/read", method="POST", body=b"x" * 10)
+        assert bodies(server.talk([small + LAST])) == [b"x" * 10, b"last"]
+        for data in (
+            request("/hold", method="POST", body=b"x" * 11),
+            request("/hold", "Content-Length: 100000", method="POST"),
+            request("/read", CHUNKED, method="POST") + chunked(b"x" * 11),
+        ):
+            answer = parse_responses(server.talk([data]))[0]
+            assert answer.status == 413
+    assert app.told == []
+
+
+@pytest.mark.parametrize("body", [b"no size\r\n", b"1\r\nxx\r\n"])
+def test_bodies_that_break_a_rule(server: InLoop, body: bytes) -> None:
+    """S3: nothing behind the error is served."""
+    data = request("/read", CHUNKED, method="POST")
+    for pieces in ([data + body + LAST], [data, body, LAST]):
+        answers = parse_responses(server.talk(pieces))
+        assert [(answer.status, answer.closes) for answer in answers] == [(400, True)]
+
+
+def test_heads_that_break_a_rule(server: InLoop) -> None:
+    """S3: what came before is answered, and nothing behind."""
+    answers = parse_responses(server.talk([request("/a") + b"GET /\x00 HTTP/1.1\r\n\r\n" + LAST]))
+    assert [answer.status for answer in answers] == [200, 400]
+
+
+def test_a_handshake_that_is_wrong(server: InLoop) -> None:
+    """S21: it is refused, and the connection closed."""
+    data = request("/", "Upgrade: websocket", "Connection: Upgrade")
+    (answer,) = parse_responses(server.talk([data]))
+    assert (answer.status, answer.closes) == (426, True)
+
+
+class Faulty:
+    """A handler that has a fault."""
+
+    def open(self, connection: Connection, head: Request) -> Exchange:
+        """Fail."""
+        raise ValueError("a fault")
+
+
+def test_a_fault_of_a_handler(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    """S14: it is logged, and the client gets a 500."""
+    with in_loop(app) as server:
+        make = connection_factory(server.state, Faulty(), Faulty())
+        server._connection = make
+        (answer,) = parse_responses(server.talk([request("/")]))
+    assert (answer.status, answer.closes) == (500, True)
+    assert "a fault" in caplog.text
+
+
+def test_requests_at_a_time(app: App) -> None:
+    """S2: one too many is a 503; the places of those that are over are given back."""
+    with in_loop(app, limit_requests=1) as server:
+        held = Client(server, server.run(server.open()))
+        held.send(request("/hold"))
+        (answer,) = parse_responses(server.talk([request("/a")]))
+        assert (answer.status, answer.closes) == (503, True)
+        app.go.set()
+        held.until(lambda: held.connection.phase == IDLE)
+        assert bodies(server.talk([request("/a") + LAST])) == [b"a", b"last"]
+        held.send(request("/fail"))
+        held.until(lambda: held.talk.ended)
+        assert bodies(server.talk([LAST])) == [b"last"]
+        held.close()
+
+
+def test_connections(app: App) -> None:
+    """S2: one too many is answered with 503 at once."""
+    with in_loop(app, limit_connections=1) as server:
+        first = Client(server, server.run(server.open()))
+        (answer,) = parse_responses(server.talk([]))
+        assert (answer.status, answer.closes) == (503, True)
+        first.close()
+
+
+# ------------------------------------------------------------- who is there
+
+
+async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the address of the client."""
+    body = str(scope["client"][0] if scope["client"] else None).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize(("trusted", "seen"), [("unix", b"192.0.2.1"), ("10.9.9.9", b"None")])
+def test_forwarded(trusted: str, seen: bytes) -> None:
+    """S32: a proxy is believed if it is named."""
+    with in_loop(tell, proxy_headers=True, forwarded_allow_ips=trusted) as server:
+        data = request("/", "X-Forwarded-For: 192.0.2.1", "Connection: close")
+        assert bodies(server.talk([data])) == [seen]
+
+
+def test_a_proxy_before_tls() -> None:
+    """S30: what a PROXY header said before the handshake holds for the connection."""
+
+    class Named(HttpProtocol):
+        proxy_header = Proxied(("203.0.113.9", 1), ("198.51.100.1", 443), b"")
+
+    with in_loop(tell, Named) as server:
+        assert bodies(server.talk([LAST])) == [b"203.0.113.9"]
+
+
+def test_a_client_that_has_reset_already(server: InLoop) -> None:
+    """S32: a TCP client without an address is not served."""
+    ours, theirs = tcp_pair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    ours.sendall(LAST)
+    ours.close()
+
+    async def main() -> Any:
+        _, protocol = await server.loop.connect_accepted_socket(server._connection, theirs)
+        while protocol.phase != CLOSED:
+            await asyncio.sleep(0)
+        return protocol
+
+    connection = server.run(main())
+    assert connection.client_left
+    assert server.state.served == 0
+    assert not server.state.connections
+
+
+# ------------------------------------------------------------- half-close
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET / HT", b"\r\n"])
+def test_fin_without_a_request(client: Client, begin: bytes) -> None:
+    """S12: a connection on which no request is whole is closed, without a word."""
+    if begin:
+        client.send(begin)
+    client.fin()
+    client.until(lambda: client.talk.ended)
+    assert not client.talk.answer
+
+
+def test_fin_behind_requests(app: App, client: Client) -> None:
+    """S12: all that came whole before FIN is answered, and then the connection closes."""
+    client.send(request("/hold"), request("/a") + request("/b")[:9])
+    client.fin()
+    app.go.set()
+    client.until(lambda: client.talk.ended)
+    assert [answer.body for answer in client.answers()] == [b"hold", b"a"]
+
+
+def test_fin_behind_a_thread() -> None:
+    """S12: the same if a thread answers, without a look at the connection."""
+    with threaded() as server:
+        client = Client(server, server.run(server.open()))
+        client.send(request("/wait"))
+        client.fin()
+        GO.set()
+        client.until(lambda: client.talk.ended)
+        assert [answer.body for answer in client.answers()] == [b"ok"]
+        client.close()
+
+
+def test_fin_in_a_body(app: App, client: Client) -> None:
+    """W23, S12: the app is told that half a body is all that comes."""
+    client.send(request("/read", "Content-Length: 5", method="POST") + b"x")
+    client.fin()
+    client.until(lambda: app.told)
+    assert app.told == ["gone"]
+
+
+def test_a_reset_is_told(app: App, server: InLoop) -> None:
+    """S12: an app that waits is told when the connection is lost."""
+    client = Client(server, server.run(server.open(tcp=True)))
+    client.send(request("/gone"))
+    client.leave(app.told)
+    assert app.told == ["gone"]
+    client.close()
+
+
+# ------------------------------------------------------------- ends
+
+
+def test_a_response_that_breaks(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """S14: a response that has begun is cut, and nothing behind it is answered."""
+    caplog.set_level(logging.CRITICAL, "bridge")
+    client.send(request("/fail") + request("/a"))
+    client.until(lambda: client.talk.ended)
+    assert client.talk.answer.endswith(b"begun \r\n")
+
+
+def test_a_response_that_breaks_and_ends_with_the_connection(server: InLoop) -> None:
+    """S14: the client of HTTP/1.0 can tell too: the connection is reset."""
+    client = Client(server, server.run(server.open(tcp=True)))
+    server.run(client.talk.send(b"GET /fail HTTP/1.0\r\n\r\n"))
+
+    async def main() -> str:
+        while client.connection.phase != CLOSED:
+            await asyncio.sleep(0)
+        try:
+            while client.talk.sock.recv(1000):
+                pass
+        except ConnectionResetError:
+            return "reset"
+        return "closed"
+
+    assert server.run(main()) == "reset"
+    client.close()
+
+
+@pytest.mark.parametrize("begin", [b"", request("/a"), b"GET / HT"])
+def test_retired_when_idle(client: Client, begin: bytes) -> None:
+    """P2: an idle connection closes; one that has sent half a head only when it is late."""
+    if begin:
+        client.send(begin)
+    client.connection.retire(at_once=False)
+    client.turns()
+    if client.connection.phase == HEAD:
+        client.server.state.late = True
+        client.connection.retire(at_once=False)
+    client.until(lambda: client.talk.ended)
+
+
+@pytest.mark.parametrize("more", [b"", request("/a")])
+def test_retired_while_it_answers(app: App, client: Client, more: bytes) -> None:
+    """P2: what is in flight is answered, also what came behind it; then it closes."""
+    client.send(request("/hold") + more)
+    client.connection.retire(at_once=False)
+    app.go.set()
+    client.until(lambda: client.talk.ended)
+    expected = [b"hold", b"a"] if more else [b"hold"]
+    assert [answer.body for answer in client.answers()] == expected
+
+
+def test_retired_while_a_body_is_thrown_away(client: Client) -> None:
+    """P2: nobody waits for the rest of a body that nobody reads."""
+    client.send(request("/unread", "Content-Length: 5", method="POST") + b"x")
+    client.connection.retire(at_once=False)
+    assert client.connection.phase == CLOSING
+    assert not client.connection.output.closed  # lingers, so that the answer arrives
+    client.send(b"thrown")
+    client.fin()
+    client.until(lambda: client.talk.ended)
+
+
+def test_retired_at_once(app: App, client: Client) -> None:
+    """P2: a connection is cut, whatever is in flight."""
+    client.send(request("/gone"))
+    client.connection.retire(at_once=True)
+    client.until(lambda: client.talk.ended)
+    client.until(lambda: app.told)
+
+
+def test_a_client_that_reads_slowly(client: Client) -> None:
+    """S12: the output is paused while the client takes nothing, and resumed."""
+    output = client.connection.output
+    output.transport.write(b"x" * 5_000_000)
+    assert output.paused
+    client.until(lambda: not output.paused)
+
+
+# ------------------------------------------------------------- WebSockets
+
+
+@pytest.mark.parametrize("behind", [b"", b"\x88\x80abcd"], ids=["alone", "close"])
+def test_handed_over(app: App, client: Client, behind: bytes) -> None:
+    """S20: the connection is the WebSocket's now, with what came behind the handshake."""
+    client.send(handshake("/") + behind)
+    client.until(lambda: client.connection.phase == HANDED_OVER)
+    if behind:
+        client.until(lambda: app.told)
+    else:
+        client.leave(app.told)
+    assert app.told == ["websocket.disconnect"]
