@@ -255,6 +255,7 @@ class State:
 
     def __init__(self) -> None:
         self.stop_phase = SERVING
+        self.default_fields = Defaults()
         self.default_end = OURS + b"\r\n"
 
 
