@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bridge import WsgiToAsgi
-from bridge.server.exchange import Connection, Exchange
+from bridge.server.exchange import DONE, Connection, Exchange
 from bridge.server.http1.connection import HttpProtocol
 from bridge.server.http1.factory import connection_factory
 from bridge.server.http1.timeouts import (
@@ -32,7 +32,7 @@ from bridge.server.http1.timeouts import (
 )
 from bridge.server.proxy.proxy_protocol import Proxied
 from bridge.server.request import Request
-from bridge.server.state import DRAIN_LIMIT
+from bridge.server.state import DRAIN_LIMIT, LATE
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.in_loop import InLoop, Talk, bytewise, cuts, in_loop, tcp_pair
 from tests.support.raw import Response, chunked, parse_responses, request
@@ -205,7 +205,7 @@ def wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
         assert GO.wait(LONG)
         GO.clear()
     start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
+    return [b"o", b"k"] if environ["PATH_INFO"] == "/pieces" else [b"ok"]
 
 
 GO = threading.Event()
@@ -254,6 +254,26 @@ def test_a_stop_behind_a_thread() -> None:
         client.close()
 
 
+@pytest.mark.parametrize("then", ["request", "fin", "stop"])
+def test_what_follows_an_answer_that_a_thread_has_written(then: str) -> None:
+    """S1, S12, P2: a thread need not have told the loop of its end: it is seen all the same."""
+    with threaded() as server:
+        client = Client(server, server.run(server.open()))
+        client.send(request("/pieces"))
+        exchange = client.connection.exchange
+        client.until(lambda: client.talk.answer.endswith(b"ok"))
+        client.until(lambda: exchange is None or exchange.response_state >= DONE)
+        if then == "request":
+            client.send(LAST)
+        elif then == "fin":
+            client.talk.sock.shutdown(socket.SHUT_WR)
+        else:
+            client.connection.retire(at_once=False)
+        client.until(lambda: client.talk.ended)
+        assert len(client.answers()) == (2 if then == "request" else 1)
+        client.close()
+
+
 def test_what_waits_is_bounded(app: App, client: Client) -> None:
     """S1: while a request is answered, a client that goes on has to wait, and then goes on."""
     client.send(request("/hold"))
@@ -285,6 +305,17 @@ def test_phases(app: App, client: Client) -> None:
     client.until(lambda: client.talk.answer.endswith(b"hold"))
     phases.append(client.connection.phase)
     assert phases == [IDLE, HEAD, BODY, IDLE, ANSWERING, IDLE]
+
+
+def test_a_blank_line_in_two_pieces(client: Client) -> None:
+    """S1: a blank line before a request is nothing; a look at a connection changes nothing."""
+    client.send(b"\r")
+    client.connection.sweep(client.server.state.clock())
+    assert client.connection.phase == HEAD
+    client.send(b"\n")
+    assert client.connection.phase == IDLE
+    client.send(request("/a"))
+    assert [answer.body for answer in client.answers()] == [b"a"]
 
 
 def test_an_answer_before_the_body(client: Client) -> None:
@@ -555,7 +586,7 @@ def test_retired_when_idle(client: Client, begin: bytes) -> None:
     client.connection.retire(at_once=False)
     client.turns()
     if client.connection.phase == HEAD:
-        client.server.state.late = True
+        client.server.state.stop_phase = LATE
         client.connection.retire(at_once=False)
     client.until(lambda: client.talk.ended)
 
@@ -592,6 +623,7 @@ def test_retired_at_once(app: App, client: Client) -> None:
 
 def test_a_client_that_reads_slowly(client: Client) -> None:
     """S12: the output is paused while the client takes nothing, and resumed."""
+    client.send(request("/gone"))
     output = client.connection.output
     output.transport.write(b"x" * 5_000_000)
     assert output.paused
