@@ -39,6 +39,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (item.path not in slow, -sizes[item.path], str(item.path)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def frameworks_of_other_tests() -> Iterator[None]:
+    """Have apps in this process read their bodies as if no test had loaded Django into it.
+
+    Which frameworks are loaded decides how bodies of unknown length are read (W24). The tests of
+    that start a server for it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bridge.wsgi.input.needs_length", lambda: False)
+        yield
+
+
 @pytest.fixture
 def start_host() -> Iterator[StartHost]:
     """``start_host(command) -> Host``: a server for this test alone, ended with it."""

@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ClientDisconnected
-from bridge.wsgi.input import WholeInput, WsgiInput, spool_limit, spool_limit_without_length
+from bridge.wsgi.input import (
+    WholeInput,
+    WsgiInput,
+    needs_length,
+    spool_limit,
+    spool_limit_without_length,
+)
 
 sizes = st.integers(-1, 12) | st.none()
 calls = st.lists(
@@ -143,6 +149,7 @@ def test_how_much_of_a_whole_body_is_in_memory(
 
 def test_bodies_without_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """W24: they are taken whole if a framework is loaded that reads by Content-Length only."""
+    monkeypatch.setattr("bridge.wsgi.input.needs_length", needs_length)  # see tests/conftest.py
     for name in ("django.core.handlers.wsgi", "bottle", "falcon", "cherrypy", "web.webapi"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delitem(sys.modules, "microdot.wsgi", raising=False)
