@@ -39,6 +39,7 @@ from tests.adapters.asgi_on_wsgi.direct import (
     serve,
     start,
 )
+from tests.support.eager import EAGER
 
 
 class TestLegal:
@@ -714,6 +715,7 @@ def test_an_app_that_ends_in_time_is_not_cancelled(caplog: pytest.LogCaptureFixt
     assert not caplog.records
 
 
+@EAGER
 def test_a_host_that_looks_no_longer_is_told_of_a_late_head() -> None:
     """A20: after `HEAD_DELAY`, if nothing has followed the head by then."""
     alone = Alone(sending(START, body(b"x", True)))

@@ -11,6 +11,7 @@ import pytest
 from bridge.server.http1.faults import response_name
 from bridge.server.http1.timeouts import DISCARDING
 from bridge.types import Receive, Scope, Send
+from tests.support.eager import EAGER
 from tests.support.in_loop import InLoop, Talk, in_loop
 from tests.support.raw import chunked, parse_responses, request
 
@@ -87,6 +88,7 @@ def test_a_body_that_is_wrong_below_its_response(
     assert "after 5 bytes" in caplog.text
 
 
+@EAGER
 def test_an_unread_body_that_is_wrong(server: InLoop, caplog: pytest.LogCaptureFixture) -> None:
     """S3, S6: nothing more is answered, but the log says it."""
     data = request("/unread", CHUNKED, method="POST") + chunked(b"x")[:6]
