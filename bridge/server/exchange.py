@@ -73,7 +73,7 @@ class Connection(Protocol):
     #: more, and takes nothing either.
     client_left: bool
     #: A thread that ends the running exchange has to wake the loop for it.
-    wants_end: bool
+    notify_on_end: bool
 
     #: Who is at both ends.
     identity: Identity
@@ -92,17 +92,17 @@ class Connection(Protocol):
     def write(self, data: bytes, /) -> None:
         """Put bytes into the transport."""
 
-    def finished(self, exchange: Exchange) -> None:
+    def exchange_done(self, exchange: Exchange) -> None:
         """The response of `exchange` has been written."""
 
-    def settle(self, exchange: Exchange) -> None:
-        """The same, in case that it was not noticed that a thread has written the response."""
+    def end_from_thread(self, exchange: Exchange) -> None:
+        """Do what `exchange_done` does, if a thread has written the response; it may be done."""
 
-    def cut(self) -> None:
-        """Break the connection off."""
+    def abort_response(self) -> None:
+        """End the connection so that the client can tell that its response is not whole."""
 
-    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
-        """Leave the transport to another protocol; the bytes that came for it already."""
+    def detach(self, protocol: asyncio.Protocol) -> bytes:
+        """Leave the transport to another protocol; returns the bytes that came for it already."""
 
 
 class Handler(Protocol):
@@ -266,7 +266,7 @@ class Exchange:
                 if log is not None and self.status:
                     log(self)
             finally:
-                self.connection.cut()
+                self.connection.abort_response()
                 self.wake()
 
     def end(self, status: int = 0, size: int = 0, head: bytes | None = None) -> None:
@@ -292,7 +292,7 @@ class Exchange:
             else:
                 self.log_context.run(log, self)
         finally:
-            connection.finished(self)
+            connection.exchange_done(self)
             if self._receivers is not None:
                 self._receivers.wake()
 

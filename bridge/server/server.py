@@ -25,9 +25,9 @@ from bridge.server.apps.loading import load
 from bridge.server.clock import TICK
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
-from bridge.server.http1.proxied import ProxiedHttpProtocol
+from bridge.server.http1.proxied import ProxiedConnection
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.listening import Listening
@@ -63,7 +63,7 @@ class Server:
         self._listening = Listening()
         self._tls: ssl.SSLContext | None = None
         self._access_log: AccessLog | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._next_tick: asyncio.TimerHandle | None = None
         #: The process's own signals, if the process is this server's.
         self._signals: Signals | None = None
         self._terminal = Terminal()
@@ -213,7 +213,7 @@ class Server:
                 listener.close()
             await stop_runners(self.app, 0)
             raise
-        self._sweep()
+        self._tick()
         self.orders.serving = True
         if not listeners:
             for line in (*announcement(config, self.app), banner(own)):
@@ -241,26 +241,26 @@ class Server:
         self._host.app_loaded(app)
         return app
 
-    def _connection_factory(self, state_of_app: dict[str, Any]) -> Callable[[], HttpProtocol]:
+    def _connection_factory(self, state_of_app: dict[str, Any]) -> Callable[[], Http1Connection]:
         """Return what makes a connection; `state_of_app` is the lifespan's."""
         app, state = self.app, self.state
         handler = make_handler(app, state_of_app)
         websocket = WebSockets(app, state, state_of_app)
-        kind: type[HttpProtocol] = HttpProtocol
+        kind: type[Http1Connection] = Http1Connection
         if self.config.proxy_protocol:
-            kind = ProxiedHttpProtocol if self._tls is None else HttpProtocol
+            kind = ProxiedConnection if self._tls is None else Http1Connection
         return connection_factory(state, handler, websocket, kind)
 
-    def _sweep(self) -> None:
+    def _tick(self) -> None:
         """Take the time, and check the time limits of every connection; once a second.
 
         They are checked after the loop's next turn: what has come by now is read first.
         """
         state, loop = self.state, self.state.loop
-        self._sweeper = loop.call_later(TICK, self._sweep)
+        self._next_tick = loop.call_later(TICK, self._tick)
         keep_talking()
         state.tick()
-        loop.call_soon(loop.call_soon, state.sweep)
+        loop.call_soon(loop.call_soon, state.check_timeouts)
 
     # --------------------------------------------------------- while it runs
 
@@ -281,7 +281,7 @@ class Server:
         state = self._state
         if state is None or self._app is None:
             return  # it has not started
-        state.sweep()  # counts what threads have ended
+        state.check_timeouts()  # counts what threads have ended
         connections = counted(len(state.connections), "connection")
         logger.info("%s, %s served", connections, counted(state.served, "request"))
         for name, runner in runners_of(self.app):
@@ -315,8 +315,8 @@ class Server:
             raise
         finally:
             self.orders.stopped()
-            assert self._sweeper is not None
-            self._sweeper.cancel()
+            assert self._next_tick is not None
+            self._next_tick.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
             state.refusals.report()

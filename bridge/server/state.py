@@ -49,17 +49,17 @@ PLACES: Memo[tuple[str, ServerAddress | None], Place] = Memo(
 )
 
 
-class Swept(Protocol):
+class ManagedConnection(Protocol):
     """What the server looks at once a second: a connection."""
 
-    def sweep(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Enforce the time limits; `now` is in seconds of `ServerState.clock`."""
 
-    def retire(self, *, at_once: bool) -> None:
+    def shutdown(self, *, at_once: bool) -> None:
         """Close after what is in flight, drop even that if `at_once`; said once, it holds."""
 
 
-class Counted(Protocol):
+class CountedRequest(Protocol):
     """What `limit_requests` counts: an exchange."""
 
     response_state: int
@@ -88,11 +88,11 @@ class ServerState:
         self.timed = False
         #: Where threads leave whole responses for the loop to write.
         self.completions = CompletionQueue(loop)
-        self.connections: ConnectionSet[Swept] = ConnectionSet()
+        self.connections: ConnectionSet[ManagedConnection] = ConnectionSet()
         #: The most requests at a time; 0: any.
         self.limit_requests = config.limit_requests
         #: Requests taken and not yet over, where `limit_requests` wants them counted.
-        self.active: set[Counted] = set()
+        self.active: set[CountedRequest] = set()
         self.served = 0
         #: Calls of ASGI apps that did not end at once: some go on after their response.
         self.tasks: set[asyncio.Task[None]] = set()
@@ -124,7 +124,7 @@ class ServerState:
         self.access_log = log
         self.timed = log is not None and log.timed
 
-    def count(self, exchange: Counted) -> None:
+    def count(self, exchange: CountedRequest) -> None:
         """One request more at a time. Raises `Overloaded` where that is one too many (S2)."""
         if len(self.active) >= self.limit_requests:
             # Those that threads have ended are taken out only when somebody looks.
@@ -144,8 +144,8 @@ class ServerState:
         self.default_end = self.default_fields.lines + b"\r\n"
         self.refusals.tick(self.now)
 
-    def sweep(self) -> None:
+    def check_timeouts(self) -> None:
         """Have every connection look at its time limits."""
         now = self.now
         for connection in list(self.connections):
-            connection.sweep(now)
+            connection.check_timeouts(now)

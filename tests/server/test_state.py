@@ -48,10 +48,10 @@ class Connection:
     def __init__(self) -> None:
         self.looks: list[float] = []
 
-    def sweep(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         self.looks.append(now)
 
-    def retire(self, *, at_once: bool) -> None: ...
+    def shutdown(self, *, at_once: bool) -> None: ...
 
 
 def test_a_limit_of_requests(loop: asyncio.AbstractEventLoop) -> None:
@@ -77,13 +77,13 @@ def test_a_stop_goes_one_way(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def test_once_a_second(loop: asyncio.AbstractEventLoop) -> None:
-    """S2, S10: a tick takes the time and makes the server's own fields; a sweep looks at all."""
+    """S2, S10: a tick takes the time and makes our own fields; then all connections are checked."""
     state, connection = make(loop), Connection()
     state.connections.add(connection)
     state.tick()
     assert state.default_end == state.default_fields.lines + b"\r\n"
     assert state.default_end.startswith(b"date: ")
-    state.sweep()
+    state.check_timeouts()
     assert connection.looks == [state.now]
     assert state.now <= state.clock()
 

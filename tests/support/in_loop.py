@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from bridge.loops.factory import new_event_loop
 from bridge.server.apps.handlers import make_handler
 from bridge.server.config.config import Config
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
 from bridge.server.state import ServerState
 from bridge.server.websocket.exchange import WebSocketHandler
@@ -34,7 +34,9 @@ class InLoop:
     Nothing looks after the connections once a second.
     """
 
-    def __init__(self, app: Any, kind: type[HttpProtocol] = HttpProtocol, **settings: Any) -> None:
+    def __init__(
+        self, app: Any, kind: type[Http1Connection] = Http1Connection, **settings: Any
+    ) -> None:
         self.runner = asyncio.Runner(loop_factory=new_event_loop)
         self.loop = self.runner.get_loop()
         self.loop.set_exception_handler(self._failed)
@@ -83,7 +85,7 @@ class Talk:
     """One connection of an `InLoop`, from its client's side; `answer` is what has come back."""
 
     def __init__(
-        self, sock: socket.socket, transport: asyncio.Transport, protocol: HttpProtocol
+        self, sock: socket.socket, transport: asyncio.Transport, protocol: Http1Connection
     ) -> None:
         self.sock = sock
         self.transport = transport
@@ -132,7 +134,9 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 
 @contextmanager
-def in_loop(app: Any, kind: type[HttpProtocol] = HttpProtocol, **settings: Any) -> Iterator[InLoop]:
+def in_loop(
+    app: Any, kind: type[Http1Connection] = Http1Connection, **settings: Any
+) -> Iterator[InLoop]:
     """An `InLoop` for a block."""
     server = InLoop(app, kind, **settings)
     try:

@@ -40,7 +40,7 @@ from bridge.server.transport.identity import Identity
 from bridge.server.transport.output import Output
 
 
-class HttpProtocol(asyncio.Protocol):
+class Http1Connection(asyncio.Protocol):
     """One HTTP/1.1 connection."""
 
     #: The transport's own method: one look-up, for it is called on every request.
@@ -70,9 +70,9 @@ class HttpProtocol(asyncio.Protocol):
         #: The client is gone, or sends no more, and takes nothing either.
         self.client_left = False
         #: A thread that ends the running exchange has to wake the loop for it.
-        self.wants_end = False
+        self.notify_on_end = False
         #: The connection closes as soon as nothing is in flight: the server stops.
-        self.retired = False
+        self.shutting_down = False
 
     # --------------------------------------------------------- asyncio's side
 
@@ -109,9 +109,9 @@ class HttpProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""
         self.input.note_end(received=True)
-        self.wants_end = True
+        self.notify_on_end = True
         if self.exchange is not None and self.exchange.response_state >= DONE:
-            self.settle(self.exchange)
+            self.end_from_thread(self.exchange)
         if self.phase == DISCARDING:
             self.close(lingering=False)
         self.resume()
@@ -128,7 +128,7 @@ class HttpProtocol(asyncio.Protocol):
         """asyncio: bytes came."""
         exchange = self.exchange
         if exchange is not None and exchange.response_state >= DONE:
-            self.settle(exchange)
+            self.end_from_thread(exchange)
         reader = self.reader
         if self.phase == IDLE:
             if len(data) < SHORT:
@@ -160,7 +160,7 @@ class HttpProtocol(asyncio.Protocol):
         """Read on in what was kept, if nothing is being answered."""
         if self.phase < ANSWERING and self.exchange is None:
             self.input.resume()
-            self.wants_end = self.input.end is not None
+            self.notify_on_end = self.input.end is not None
             found = self.reader.resume()
             self._note_phase()
             if not found and self.input.end is not None and IDLE <= self.phase <= HEAD:
@@ -174,10 +174,10 @@ class HttpProtocol(asyncio.Protocol):
     def _note_phase(self) -> None:
         """See what has come behind what was read: part of a head, or a pipelined request."""
         if self.phase == ANSWERING and self.reader.buffer:
-            self.wants_end = True  # a thread has to say so: look only then if it has ended
+            self.notify_on_end = True  # a thread has to say so: look only then if it has ended
             exchange = self.exchange
             if exchange is not None and exchange.response_state >= DONE:
-                self.settle(exchange)
+                self.end_from_thread(exchange)
             elif self.reader.holds_enough(self.state.config.limit_pipeline, HIGH_WATER):
                 self.input.pause()
         elif self.phase == IDLE:
@@ -193,7 +193,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.phase < CLOSING:
             self.phase = IDLE
             self.phase_since = self.state.now
-            if self.reader.buffer or self.wants_end:
+            if self.reader.buffer or self.notify_on_end:
                 self._resume_soon()
 
     # --------------------------------------------------------- the reader's side
@@ -292,7 +292,7 @@ class HttpProtocol(asyncio.Protocol):
 
     send_whole = response.send_whole
 
-    def finished(self, exchange: Exchange) -> None:
+    def exchange_done(self, exchange: Exchange) -> None:
         """The response of the running exchange has been written: go on after it."""
         state = self.state
         state.served += 1
@@ -301,7 +301,7 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is not self.exchange:
             return
         if not exchange.keep_alive_fast and (
-            not exchange.keep_alive or self.retired or self.phase == BODY
+            not exchange.keep_alive or self.shutting_down or self.phase == BODY
         ):
             self._finish_slow(exchange)
             return
@@ -309,7 +309,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.phase == ANSWERING:
             self.phase = IDLE
             self.phase_since = state.now
-            if self.reader.buffer or self.wants_end:
+            if self.reader.buffer or self.notify_on_end:
                 self._resume_soon()
 
     def _finish_slow(self, exchange: Exchange) -> None:
@@ -317,7 +317,7 @@ class HttpProtocol(asyncio.Protocol):
         is_partial, more_waits = self.input.body is not None, len(self.reader.buffer) > 0
         closes = not exchange.keep_alive or self.output.closed
         self.exchange = None
-        if closes or (self.retired and (is_partial or not more_waits)):
+        if closes or (self.shutting_down and (is_partial or not more_waits)):
             self.close(lingering=is_partial or more_waits)
         elif is_partial:
             self.phase = DISCARDING
@@ -328,13 +328,13 @@ class HttpProtocol(asyncio.Protocol):
         else:  # a pipelined request is answered, even if the server stops meanwhile
             self._become_idle()
 
-    def settle(self, exchange: Exchange) -> None:
+    def end_from_thread(self, exchange: Exchange) -> None:
         """Go on after an exchange that a thread has ended; harmless if that was done."""
         if exchange is self.exchange:
-            self.wants_end = self.input.end is not None
-            self.finished(exchange)
+            self.notify_on_end = self.input.end is not None
+            self.exchange_done(exchange)
 
-    def cut(self) -> None:
+    def abort_response(self) -> None:
         """End the connection so that the client can tell that its response is not whole."""
         exchange, self.exchange = self.exchange, None
         self.reader.stop()
@@ -348,8 +348,8 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self.output.break_off()
 
-    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
-        """Leave the transport to another protocol (RFC 9110 §7.8); the bytes that came for it."""
+    def detach(self, protocol: asyncio.Protocol) -> bytes:
+        """Leave the transport to another protocol (RFC 9110 §7.8); returns the bytes for it."""
         if self.exchange is not None:
             self.state.active.discard(self.exchange)
             self.exchange = None
@@ -380,20 +380,20 @@ class HttpProtocol(asyncio.Protocol):
 
     # --------------------------------------------------------- the server's side
 
-    def sweep(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Enforce the time limits (S2); called once a second."""
         timeouts.check(self, now)
 
-    def retire(self, *, at_once: bool) -> None:
+    def shutdown(self, *, at_once: bool) -> None:
         """Close if idle; else after the response in flight, or at once."""
         exchange, phase, late = self.exchange, self.phase, self.state.stop_phase >= LATE
-        self.retired = True
+        self.shutting_down = True
         if at_once:
             self.output.abort()
         elif exchange is not None:
-            self.wants_end = True
+            self.notify_on_end = True
             exchange.keep_alive_fast = False  # so that its end is looked at
             if exchange.response_state >= DONE:
-                self.settle(exchange)
+                self.end_from_thread(exchange)
         elif phase <= IDLE or phase == DISCARDING or (phase == HEAD and late):
             self.close(lingering=phase == DISCARDING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.server.exchange import Handler
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.parser import HeadParser
 from bridge.server.state import ServerState
 
@@ -14,8 +14,8 @@ def connection_factory(
     state: ServerState,
     handler: Handler,
     websocket: Handler,
-    kind: type[HttpProtocol] = HttpProtocol,
-) -> Callable[[], HttpProtocol]:
+    kind: type[Http1Connection] = Http1Connection,
+) -> Callable[[], Http1Connection]:
     """Give what makes the connections of one server; they share one parser of heads."""
     config = state.config
     parser = HeadParser(

@@ -14,14 +14,14 @@ import asyncio
 from typing import Any
 
 from bridge.errors import RequestError
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.timeouts import CLOSING, IDLE, PROXY_HEADER
 from bridge.server.logs.refusals import PROXY_HEADER as REFUSED
 from bridge.server.proxy.proxy_protocol import ProxyHeader, not_allowed
 
 
-class ProxiedHttpProtocol(HttpProtocol):
-    """An `HttpProtocol` whose first bytes say from which client the rest comes."""
+class ProxiedConnection(Http1Connection):
+    """An `Http1Connection` whose first bytes say from which client the rest comes."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -56,7 +56,7 @@ class ProxiedHttpProtocol(HttpProtocol):
                 super().data_received(header.rest)
 
 
-def _cut(connection: HttpProtocol, error: RequestError, begin: bytes) -> None:
+def _cut(connection: Http1Connection, error: RequestError, begin: bytes) -> None:
     """End a connection whose header is wrong, without an answer."""
     connection.state.refusals.note(connection.identity.client, error, begin, REFUSED)
     connection.phase = CLOSING

@@ -84,7 +84,7 @@ class Timed(Protocol):
     def close(self, *, lingering: bool) -> None:
         """Close when everything has been written."""
 
-    def settle(self, exchange: Exchange) -> None:
+    def end_from_thread(self, exchange: Exchange) -> None:
         """Go on after an exchange that a thread has ended."""
 
 
@@ -154,7 +154,7 @@ def _check_answer(connection: Timed, now: float) -> None:
 def _is_over(connection: Timed, exchange: Exchange, now: float) -> bool:
     """Whether the exchange has ended in its thread; if not, see whether its client has left."""
     if exchange.response_state >= DONE:
-        connection.settle(exchange)
+        connection.end_from_thread(exchange)
         return True
     end = connection.input.end
     if connection.input.paused and (end is None or not end.received):

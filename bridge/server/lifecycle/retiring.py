@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.lifecycle.stopping import ARRIVAL_GRACE, unless
-from bridge.server.state import RETIRING, ServerState, Swept
+from bridge.server.state import RETIRING, ManagedConnection, ServerState
 
 #: Seconds that clients have for one more request; twice, if connections are still accepted.
 LONGEST: Final = 5.0
@@ -37,9 +37,9 @@ async def retire(
     longest = min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LONGEST)
     state.enter_stop(RETIRING)
 
-    def send_back(connection: Swept) -> None:
-        if not isinstance(connection, HttpProtocol):  # a WebSocket: its client is to come back
-            state.loop.call_later(ARRIVAL_GRACE, partial(connection.retire, at_once=False))
+    def send_back(connection: ManagedConnection) -> None:
+        if not isinstance(connection, Http1Connection):  # a WebSocket: its client is to come back
+            state.loop.call_later(ARRIVAL_GRACE, partial(connection.shutdown, at_once=False))
 
     for connection in connections:
         send_back(connection)

@@ -18,8 +18,8 @@ from typing import Any
 from bridge.errors import counted
 from bridge.log import logger
 from bridge.server.apps.handlers import runners_of, stop_runners
-from bridge.server.http1.connection import HttpProtocol
-from bridge.server.state import CUTTING, LATE, ServerState, Swept
+from bridge.server.http1.connection import Http1Connection
+from bridge.server.state import CUTTING, LATE, ManagedConnection, ServerState
 from bridge.types import ASGIApp
 
 #: Seconds for connections and requests that came just before the stop, and are not read yet.
@@ -83,8 +83,8 @@ class Draining:
         state, loop = self._state, self._state.loop
         grace = deadline - loop.time()
         await asyncio.sleep(ARRIVAL_GRACE)
-        self._retire()
-        state.connections.on_added = self._retire_soon
+        self._shutdown_connections()
+        state.connections.on_added = self._shutdown_soon
         self._tell(grace)
         no_more_heads = loop.call_later(HEAD_GRACE - ARRIVAL_GRACE, self._end_heads, grace)
         try:
@@ -98,18 +98,18 @@ class Draining:
 
     # --------------------------------------------------------- what may end by itself
 
-    def _retire(self) -> None:
+    def _shutdown_connections(self) -> None:
         for connection in list(self._state.connections):
-            connection.retire(at_once=False)
+            connection.shutdown(at_once=False)
 
-    def _retire_soon(self, connection: Swept) -> None:
+    def _shutdown_soon(self, connection: ManagedConnection) -> None:
         """Close one more, which has come after a TLS handshake or that of a WebSocket."""
-        self._state.loop.call_later(ARRIVAL_GRACE, partial(connection.retire, at_once=False))
+        self._state.loop.call_later(ARRIVAL_GRACE, partial(connection.shutdown, at_once=False))
 
     def _end_heads(self, grace: float) -> None:
         """Wait no longer for heads and handshakes that have begun."""
         self._state.enter_stop(LATE)
-        self._retire()
+        self._shutdown_connections()
         for handshake in list(self._state.handshakes):
             handshake.cancel()
         self._tell(grace)
@@ -145,7 +145,7 @@ class Draining:
         logger.warning("cut %s that %s still busy", _words(left), _be(left, "was", "were"))
         state.enter_stop(CUTTING)
         for connection in list(state.connections):
-            connection.retire(at_once=True)
+            connection.shutdown(at_once=True)
         await asyncio.sleep(0)  # apps hear of their clients before they are cancelled
         tasks = set(state.tasks)
         for task in tasks:
@@ -168,7 +168,7 @@ class Draining:
         requests = sockets = others = calls = 0
         in_flight: set[asyncio.Task[None] | None] = set()
         for connection in state.connections:
-            if not isinstance(connection, HttpProtocol):
+            if not isinstance(connection, Http1Connection):
                 sockets += 1
                 in_flight.add(getattr(connection, "task", None))
             elif connection.exchange is not None:

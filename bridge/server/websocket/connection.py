@@ -10,9 +10,9 @@ accept the transport is handed over to the object here. Messages that come are q
 up to a number and to a number of bytes; beyond these, reading pauses. What is sent is written at
 once, one write per message, and `send` waits while the client is slow.
 
-There is no timer for a connection: the server's sweep, once a second, sends pings and enforces
-the time limits. One close frame leaves at most, and what ends the connection first is what the
-app is told: ``websocket.disconnect`` comes after all messages that came before it.
+No connection has a timer: once a second the server calls `check_timeouts`, which sends pings and
+enforces the time limits. One close frame leaves at most, and what ends the connection first is what
+the app is told: ``websocket.disconnect`` comes after all messages that came before it.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     # --------------------------------------------------------- time
 
-    def sweep(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Send pings and enforce the time limits; called once a second."""
         if self.output.closed:
             return
@@ -269,7 +269,7 @@ class WebSocketConnection(asyncio.Protocol):
         elif due == keep_alive.PING and not self.output.paused:
             self.write(self.frames.ping())
 
-    def retire(self, *, at_once: bool) -> None:
+    def shutdown(self, *, at_once: bool) -> None:
         """Close with 1012, or at once (P2); whoever stops the server cancels the app's task."""
         if at_once:
             if not self.output.closed:

@@ -121,7 +121,7 @@ class WebSocketExchange(Exchange):
         head = self._handshake.response(message, connection.state.default_fields.lines)
         frames = self._handshake.frames()
         connection.write(head)
-        frames.feed(connection.hand_over(self._socket))
+        frames.feed(connection.detach(self._socket))
         self.end(101, 0, head)
         return connection.output, frames
 

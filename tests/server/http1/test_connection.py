@@ -18,7 +18,7 @@ import pytest
 
 from bridge import WsgiToAsgi
 from bridge.server.exchange import DONE, Connection, Exchange
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
 from bridge.server.http1.timeouts import (
     ANSWERING,
@@ -120,7 +120,7 @@ class Client:
     def __init__(self, server: InLoop, talk: Talk) -> None:
         self.server = server
         self.talk = talk
-        self.connection: HttpProtocol = talk.protocol
+        self.connection: Http1Connection = talk.protocol
 
     def send(self, *pieces: bytes) -> None:
         for piece in pieces:
@@ -162,7 +162,7 @@ class Client:
 
     def close(self) -> None:
         if self.connection.phase not in (CLOSED, HANDED_OVER):
-            self.connection.retire(at_once=True)
+            self.connection.shutdown(at_once=True)
             self.until(lambda: self.connection.phase == CLOSED)
         self.talk.sock.close()
 
@@ -243,11 +243,11 @@ def test_pipelined_behind_a_thread(apart: bool) -> None:
 
 
 def test_a_stop_behind_a_thread() -> None:
-    """P2: a connection that is retired closes when its thread has answered, without a look."""
+    """P2: a connection that is shut down closes when its thread has answered, without a look."""
     with threaded() as server:
         client = Client(server, server.run(server.open()))
         client.send(request("/wait"))
-        client.connection.retire(at_once=False)
+        client.connection.shutdown(at_once=False)
         GO.set()
         client.until(lambda: client.talk.ended)
         assert [answer.status for answer in client.answers()] == [200]
@@ -268,7 +268,7 @@ def test_what_follows_an_answer_that_a_thread_has_written(then: str) -> None:
         elif then == "fin":
             client.talk.sock.shutdown(socket.SHUT_WR)
         else:
-            client.connection.retire(at_once=False)
+            client.connection.shutdown(at_once=False)
         client.until(lambda: client.talk.ended)
         assert len(client.answers()) == (2 if then == "request" else 1)
         client.close()
@@ -310,7 +310,7 @@ def test_phases(app: App, client: Client) -> None:
 def test_a_blank_line_in_two_pieces(client: Client) -> None:
     """S1: a blank line before a request is nothing; a look at a connection changes nothing."""
     client.send(b"\r")
-    client.connection.sweep(client.server.state.clock())
+    client.connection.check_timeouts(client.server.state.clock())
     assert client.connection.phase == HEAD
     client.send(b"\n")
     assert client.connection.phase == IDLE
@@ -471,7 +471,7 @@ def test_forwarded(trusted: str, seen: bytes) -> None:
 def test_a_proxy_before_tls() -> None:
     """S30: what a PROXY header said before the handshake holds for the connection."""
 
-    class Named(HttpProtocol):
+    class Named(Http1Connection):
         proxy_header = Proxied(("203.0.113.9", 1), ("198.51.100.1", 443), b"")
 
     with in_loop(tell, Named) as server:
@@ -579,33 +579,33 @@ def test_a_response_that_breaks_and_ends_with_the_connection(server: InLoop) -> 
 
 
 @pytest.mark.parametrize("begin", [b"", request("/a"), b"GET / HT"])
-def test_retired_when_idle(client: Client, begin: bytes) -> None:
+def test_shutdown_when_idle(client: Client, begin: bytes) -> None:
     """P2: an idle connection closes; one that has sent half a head only when it is late."""
     if begin:
         client.send(begin)
-    client.connection.retire(at_once=False)
+    client.connection.shutdown(at_once=False)
     client.turns()
     if client.connection.phase == HEAD:
         client.server.state.stop_phase = LATE
-        client.connection.retire(at_once=False)
+        client.connection.shutdown(at_once=False)
     client.until(lambda: client.talk.ended)
 
 
 @pytest.mark.parametrize("more", [b"", request("/a")])
-def test_retired_while_it_answers(app: App, client: Client, more: bytes) -> None:
+def test_shutdown_while_it_answers(app: App, client: Client, more: bytes) -> None:
     """P2: what is in flight is answered, also what came behind it; then it closes."""
     client.send(request("/hold") + more)
-    client.connection.retire(at_once=False)
+    client.connection.shutdown(at_once=False)
     app.go.set()
     client.until(lambda: client.talk.ended)
     expected = [b"hold", b"a"] if more else [b"hold"]
     assert [answer.body for answer in client.answers()] == expected
 
 
-def test_retired_while_a_body_is_thrown_away(client: Client) -> None:
+def test_shutdown_while_a_body_is_thrown_away(client: Client) -> None:
     """P2: nobody waits for the rest of a body that nobody reads."""
     client.send(request("/unread", "Content-Length: 5", method="POST") + b"x")
-    client.connection.retire(at_once=False)
+    client.connection.shutdown(at_once=False)
     assert client.connection.phase == CLOSING
     assert not client.connection.output.closed  # lingers, so that the answer arrives
     client.send(b"thrown")
@@ -613,10 +613,10 @@ def test_retired_while_a_body_is_thrown_away(client: Client) -> None:
     client.until(lambda: client.talk.ended)
 
 
-def test_retired_at_once(app: App, client: Client) -> None:
+def test_shutdown_at_once(app: App, client: Client) -> None:
     """P2: a connection is cut, whatever is in flight."""
     client.send(request("/gone"))
-    client.connection.retire(at_once=True)
+    client.connection.shutdown(at_once=True)
     client.until(lambda: client.talk.ended)
     client.until(lambda: app.told)
 

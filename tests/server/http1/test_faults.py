@@ -118,6 +118,6 @@ def test_names_of_responses(server: InLoop) -> None:
     assert said(b"x")[0] == "a response"
     assert said(request("/held")) == ("the response", "GET /held")
     assert talk.protocol.exchange is not None
-    talk.protocol.retire(at_once=True)
+    talk.protocol.shutdown(at_once=True)
     server.run(talk.end())
     talk.sock.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.server.http1.proxied import ProxiedHttpProtocol
+from bridge.server.http1.proxied import ProxiedConnection
 from bridge.server.http1.timeouts import HEAD, IDLE, PROXY_HEADER
 from bridge.types import Receive, Scope, Send
 from tests.support.in_loop import InLoop, bytewise, in_loop
@@ -28,7 +28,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 def server() -> Iterator[InLoop]:
-    with in_loop(app, ProxiedHttpProtocol, proxy_protocol_allow_ips="unix") as server:
+    with in_loop(app, ProxiedConnection, proxy_protocol_allow_ips="unix") as server:
         yield server
 
 
@@ -63,19 +63,19 @@ def test_anything_else_is_cut(server: InLoop, begin: bytes) -> None:
 
 def test_a_proxy_that_is_not_named() -> None:
     """S30: a header is taken from the proxies that are named, and from nobody else."""
-    with in_loop(app, ProxiedHttpProtocol, proxy_protocol_allow_ips="10.9.9.9") as server:
+    with in_loop(app, ProxiedConnection, proxy_protocol_allow_ips="10.9.9.9") as server:
         assert server.talk([HEADER + LAST]) == b""
 
 
 def test_one_too_many() -> None:
     """S2, S30: a connection above the limit is refused before anything is read."""
     with in_loop(
-        app, ProxiedHttpProtocol, proxy_protocol_allow_ips="unix", limit_connections=1
+        app, ProxiedConnection, proxy_protocol_allow_ips="unix", limit_connections=1
     ) as server:
         talk = server.run(server.open())
         answer = server.talk([HEADER + LAST])
         assert re.match(rb"HTTP/1.1 503 ", answer)
-        talk.protocol.retire(at_once=True)
+        talk.protocol.shutdown(at_once=True)
         assert server.run(talk.end()) == b""
         talk.sock.close()
 
@@ -87,9 +87,9 @@ def test_a_header_that_does_not_come(server: InLoop) -> None:
     server.run(talk.send(HEADER[:10]))
     limit = server.config.timeout_header
     assert connection.phase == PROXY_HEADER
-    connection.sweep(connection.phase_since + limit)
+    connection.check_timeouts(connection.phase_since + limit)
     assert not talk.transport.is_closing()
-    connection.sweep(connection.phase_since + limit + 0.1)
+    connection.check_timeouts(connection.phase_since + limit + 0.1)
     assert server.run(talk.end()) == b""
     talk.sock.close()
 

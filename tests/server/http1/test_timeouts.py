@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.input import HALF_CLOSE_GRACE
 from bridge.server.http1.timeouts import (
     ANSWERING,
@@ -67,7 +67,7 @@ class Timed:
     def __init__(self, server: InLoop) -> None:
         self.server = server
         self.talk: Talk = server.run(server.open())
-        self.connection: HttpProtocol = self.talk.protocol
+        self.connection: Http1Connection = self.talk.protocol
 
     def send(self, *pieces: bytes) -> None:
         for piece in pieces:
@@ -83,12 +83,12 @@ class Timed:
 
     def after(self, seconds: float) -> None:
         """Have the server look, so many seconds after the phase began."""
-        self.connection.sweep(self.connection.phase_since + seconds)
+        self.connection.check_timeouts(self.connection.phase_since + seconds)
         self.turns()
 
     def look(self, seconds: float) -> None:
         """Have it look so many seconds from now."""
-        self.connection.sweep(self.server.state.clock() + seconds)
+        self.connection.check_timeouts(self.server.state.clock() + seconds)
         self.turns()
 
     def status(self) -> int:
@@ -97,7 +97,7 @@ class Timed:
 
     def close(self) -> None:
         if self.connection.phase != CLOSED:
-            self.connection.retire(at_once=True)
+            self.connection.shutdown(at_once=True)
         self.turns_until_closed()
         self.talk.sock.close()
 

@@ -30,7 +30,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 def talk(server: InLoop) -> Iterator[Talk]:
     talk = server.run(server.open())
     yield talk
-    talk.protocol.retire(at_once=True)
+    talk.protocol.shutdown(at_once=True)
     server.run(until(talk, lambda: talk.protocol.output.closed))
     talk.sock.close()
 
@@ -154,7 +154,7 @@ def test_the_connection_ends_meanwhile(
         if client:
             talk.sock.close()
         else:
-            talk.protocol.retire(at_once=True)
+            talk.protocol.shutdown(at_once=True)
         with pytest.raises(ClientDisconnected):
             await sending
         while not output.closed:

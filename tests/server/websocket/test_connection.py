@@ -327,12 +327,12 @@ def test_a_server_that_stops_leaves_what_is_closed_alone() -> None:
         client.text("close")
         assert client.read_close_frame() == (4000, "")
         connection = server.call(lambda: the_connection(server))
-        server.call(lambda: connection.retire(at_once=False))
+        server.call(lambda: connection.shutdown(at_once=False))
         client.say(close_frame(4000))
         assert client.is_closed()
         wait_for(server, lambda: connection.output.closed)
-        server.call(lambda: connection.retire(at_once=True))
-        server.call(lambda: connection.sweep(0.0))
+        server.call(lambda: connection.shutdown(at_once=True))
+        server.call(lambda: connection.check_timeouts(0.0))
         server.call(go.set)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from tests.support.websocket import Served, served
 
 #: Large, and needed by few apps or few requests.
@@ -50,8 +50,8 @@ def test_connections_share_what_their_requests_have_in_common(app: Any) -> None:
     with served(app) as server, server.connect() as one, server.connect() as other:
         answers = {one.get().body, other.get().body}
         first, second = server.server.state.connections
-        assert isinstance(first, HttpProtocol)
-        assert isinstance(second, HttpProtocol)
+        assert isinstance(first, Http1Connection)
+        assert isinstance(second, Http1Connection)
         assert first.identity.place is second.identity.place
         assert answers == {
             repr(first.identity.client).encode(),
@@ -65,18 +65,18 @@ def test_an_idle_connection_forgets_and_answers_again(app: Any) -> None:
     with served(app) as server, server.connect() as client:
         answers = [client.get().body]
         (connection,) = server.server.state.connections
-        assert isinstance(connection, HttpProtocol)
-        _sweep_later(server, connection)
+        assert isinstance(connection, Http1Connection)
+        _check_later(server, connection)
         assert connection.output.writer is None
         answers.append(client.get().body)
         assert answers == [repr(connection.identity.client).encode()] * 2
 
 
-def _sweep_later(server: Served, connection: HttpProtocol) -> None:
+def _check_later(server: Served, connection: Http1Connection) -> None:
     """Have the server look at the connection as it does some seconds after its last request."""
 
     def busy() -> bool:
-        connection.sweep(connection.phase_since + 10)
+        connection.check_timeouts(connection.phase_since + 10)
         return connection.exchange is not None or connection.output.writer is not None
 
     while server.call(busy):

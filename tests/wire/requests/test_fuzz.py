@@ -231,7 +231,7 @@ class Conversation(RuleBasedStateMachine):
     def sweep(self, now: float) -> None:
         """The clock ticks, within all limits of time."""
         if not self.ended:
-            self.talk.protocol.sweep(self.server.loop.time() + now)
+            self.talk.protocol.check_timeouts(self.server.loop.time() + now)
 
     @precondition(lambda self: not self.ended)
     @rule()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge import WsgiToAsgi
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import request
 from tests.support.websocket import served
@@ -31,7 +31,7 @@ def test_an_answer_at_a_piece_of_body(runner: str, pieces: tuple[int, ...]) -> N
     with served(app) as server, server.connect() as client:
         client.get()
         (connection,) = server.server.state.connections
-        assert isinstance(connection, HttpProtocol)
+        assert isinstance(connection, Http1Connection)
         head = request("/", f"Content-Length: {sum(pieces)}", method="POST")
         for piece in (head, *(b"x" * size for size in pieces)):
             server.call(partial(connection.data_received, piece))
@@ -52,7 +52,7 @@ def test_a_late_answer_to_a_body_that_is_whole() -> None:
     with served(app) as server, server.connect() as client:
         client.get()
         (connection,) = server.server.state.connections
-        assert isinstance(connection, HttpProtocol)
+        assert isinstance(connection, Http1Connection)
         head = request("/", "Content-Length: 66000", method="POST")
         server.call(partial(connection.data_received, head + b"x" * 66_000))
         server.call(answers.set)

@@ -176,7 +176,7 @@ class WsgiExchange(Exchange):
             self.wake()
         else:
             self.response_state = ABORTED
-            self.connection.cut()
+            self.connection.abort_response()
 
     def disconnected(self) -> None:
         """The client has left; an app that does not run yet never does."""

@@ -5,8 +5,8 @@ transport; what does not fit is left to the loop (W25, W39), and so is a whole r
 requests wait for a thread (`runners/completions.py`). It tells the loop that the exchange is over
 by its state, and wakes it only if the connection waits for just that:
 
-    thread: state = DONE; look at `wants_end`; set? wake the loop
-    loop:   wants_end = True; look at the state; DONE? go on
+    thread: state = DONE; look at `notify_on_end`; set? wake the loop
+    loop:   notify_on_end = True; look at the state; DONE? go on
 
 Whichever comes second sees the other, so no end is missed.
 """
@@ -86,12 +86,12 @@ class ThreadExchange(WsgiExchange):
             connection.state.call_on_loop(self._end_late)
             return
         self.response_state = DONE
-        if connection.wants_end or not self.keep_alive or self.body.state > WHOLE:
-            connection.state.call_on_loop(connection.settle, self)
+        if connection.notify_on_end or not self.keep_alive or self.body.state > WHOLE:
+            connection.state.call_on_loop(connection.end_from_thread, self)
 
     def _end_late(self) -> None:
         self.response_state = DONE
-        self.connection.settle(self)
+        self.connection.end_from_thread(self)
 
 
 class ThreadSink:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ClientDisconnected
-from bridge.server.http1.connection import HttpProtocol
+from bridge.server.http1.connection import Http1Connection
 from bridge.server.state import ServerState
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import Closed, request
@@ -34,7 +34,7 @@ def test_a_look_between_a_failure_and_its_cut(monkeypatch: pytest.MonkeyPatch) -
     call_on_loop = ServerState.call_on_loop
 
     def late(self: ServerState, function: Callable[..., object], *args: object) -> None:
-        call_on_loop(self, self.sweep)
+        call_on_loop(self, self.check_timeouts)
         call_on_loop(self, function, *args)
 
     monkeypatch.setattr(ServerState, "call_on_loop", late)
@@ -49,11 +49,11 @@ def test_an_error_behind_a_response_that_waits(monkeypatch: pytest.MonkeyPatch) 
     body = b"x" * 30_000_000
     cutters: list[threading.Thread] = []
     tried = threading.Event()
-    cut = HttpProtocol.cut
+    abort_response = Http1Connection.abort_response
 
-    def noted(self: HttpProtocol) -> None:
+    def noted(self: Http1Connection) -> None:
         cutters.append(threading.current_thread())
-        cut(self)
+        abort_response(self)
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [("Content-Length", str(len(body) + 1))])
@@ -64,7 +64,7 @@ def test_an_error_behind_a_response_that_waits(monkeypatch: pytest.MonkeyPatch) 
         finally:
             tried.set()
 
-    monkeypatch.setattr(HttpProtocol, "cut", noted)
+    monkeypatch.setattr(Http1Connection, "abort_response", noted)
     with served(app) as server, server.connect() as client:
         client.send(request("/"))
         assert tried.wait(20)
