@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import selectors
 import sys
-from asyncio import events
 from collections.abc import Callable
 from typing import Any
 
+from bridge.loops.hidden import call_without_loop
 from bridge.loops.waiters import threading_is_patched
 
 _make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
@@ -43,11 +43,6 @@ def _hide_the_loop_from_greenlets() -> None:
 
     class Hub(hub.Hub):  # type: ignore[misc, name-defined]
         def switch(self) -> Any:
-            running = events._get_running_loop()
-            events._set_running_loop(None)
-            try:
-                return super().switch()
-            finally:
-                events._set_running_loop(running)
+            return call_without_loop(super().switch)
 
     hub.set_hub(Hub())

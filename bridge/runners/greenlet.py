@@ -15,8 +15,8 @@ If the host has a task for the request, the app runs as a part of it: what it aw
 with it. If it has none, a task is made when the app first waits.
 
 While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
-(Django's ORM, `asyncio.run`) hears that there is none. `_switch` hides it, and it is back when the
-greenlet has switched back. No blocking call is made cooperative (G6-G9).
+(Django's ORM, `asyncio.run`) hears that there is none. It is back when the greenlet has switched
+back. No blocking call is made cooperative (G6-G9).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import concurrent.futures
 import contextlib
 from asyncio import events
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
@@ -34,6 +34,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
 from bridge.log import logger
+from bridge.loops.hidden import call_without_loop
 from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
 from bridge.runners.base import (
     CANCEL_GRACE,
@@ -199,15 +200,7 @@ class GreenletRunner(Runner):
         here = getcurrent()
         if worker.parent is not here:
             worker.parent = here  # where it comes back to
-        return self._switch(worker.switch)
-
-    def _switch(self, switch: Callable[..., Any], *args: Any) -> Any:
-        """Switch to an app, from which the loop is hidden until it switches back."""
-        events._set_running_loop(None)
-        try:
-            return switch(*args)
-        finally:
-            events._set_running_loop(self._loop)
+        return call_without_loop(worker.switch)
 
     def _resume(
         self, worker: _Worker, value: Any = None, error: BaseException | None = None
@@ -216,9 +209,9 @@ class GreenletRunner(Runner):
         worker.parent = getcurrent()
         worker.task = asyncio.current_task(self._loop)
         if error is None:
-            awaited = self._switch(worker.switch, value)
+            awaited = call_without_loop(worker.switch, value)
         else:
-            awaited = self._switch(worker.throw, type(error), error, error.__traceback__)
+            awaited = call_without_loop(worker.throw, type(error), error, error.__traceback__)
         if awaited is _OVER:
             assert worker.job is not None
             del self._busy[worker.job]

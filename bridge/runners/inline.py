@@ -10,13 +10,13 @@ While the app's own code runs the loop is hidden (G5): code that asks whether a 
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
 from collections.abc import Awaitable
 from contextvars import Context, copy_context
 from typing import Any
 
 from bridge.errors import WaitNotPossible
 from bridge.log import logger
+from bridge.loops.hidden import call_without_loop
 from bridge.loops.tasks import close_unawaited
 from bridge.runners.base import Job, Runner, Stats, T
 
@@ -37,28 +37,19 @@ class InlineRunner(Runner):
     def submit(self, job: Job) -> None:
         """Run `job` to its end or its next pause."""
         context = (self._paused.pop(job, None) if self._paused else None) or copy_context()
-        loop = events._get_running_loop()
-        events._set_running_loop(None)
         try:
-            if context.run(job) is False:
+            if call_without_loop(context.run, job) is False:
                 self._paused[job] = context
             else:
                 self._served += 1
         except BaseException:
             logger.exception("a job of the inline runner raised; that is an error of the bridge")
-        finally:
-            events._set_running_loop(loop)
 
     def cancel(self, job: Any) -> None:
         """Give up a paused job, in its context."""
         context = self._paused.pop(job, None)
         if context is not None:
-            loop = events._get_running_loop()
-            events._set_running_loop(None)
-            try:
-                context.run(job.cancel)
-            finally:
-                events._set_running_loop(loop)
+            call_without_loop(context.run, job.cancel)
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         """Raise `WaitNotPossible`: the loop stands still while the app runs."""

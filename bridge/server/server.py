@@ -20,6 +20,7 @@ from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, counted
 from bridge.log import logger
+from bridge.loops.hidden import call_without_loop
 from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
 from bridge.server.apps.loading import load
 from bridge.server.clock import TICK
@@ -31,7 +32,7 @@ from bridge.server.http1.proxied import ProxiedConnection
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.listening import Listening
-from bridge.server.lifecycle.loop import complete, hidden_loop, own_loop
+from bridge.server.lifecycle.loop import complete, own_loop
 from bridge.server.lifecycle.orders import Orders
 from bridge.server.lifecycle.signals import Interrupted, Signals
 from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
@@ -225,8 +226,7 @@ class Server:
         The app's code sees no running loop: it may use ``asyncio.run``. Raises as `run` does.
         """
         if self._app is None:
-            with hidden_loop():
-                self._app = self._load()
+            self._app = call_without_loop(self._load)
             keep_talking()
 
     def _load(self) -> ASGIApp:

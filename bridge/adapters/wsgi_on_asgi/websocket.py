@@ -32,6 +32,7 @@ from bridge.errors import AppLoadError, ClientDisconnected, Overloaded
 from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
 from bridge.http.response_sink import ResponseStream
+from bridge.limits import PIECE
 from bridge.log import logger
 from bridge.runners.base import set_current_runner
 from bridge.runners.interop import publish_loop
@@ -42,7 +43,7 @@ from bridge.websocket.frames import Frames
 from bridge.wsgi.call import WsgiCall
 
 #: Bytes of an app's answer to the handshake, or of its refusal.
-_HEAD_LIMIT = 65536
+_HEAD_LIMIT = 64 * 1024
 #: Seconds between the end of an app's socket and that of its thread, which tells how it ended.
 _THREAD_EXIT_TIMEOUT = 1
 #: Codes that are never sent in a frame: no code was given, the connection broke, TLS failed.
@@ -220,7 +221,7 @@ class SocketRelay:
         """Read the app's answer to the handshake; whether it accepted."""
         head = bytearray()
         while (end := head.find(b"\r\n\r\n")) < 0:
-            data = await self._loop.sock_recv(self._pair, 65536)
+            data = await self._loop.sock_recv(self._pair, PIECE)
             head += data
             if not data or len(head) > _HEAD_LIMIT:
                 return False
@@ -255,7 +256,7 @@ class SocketRelay:
         """Pass on what the app sends, until it ends."""
         while True:
             try:
-                data = await self._loop.sock_recv(self._pair, 65536)
+                data = await self._loop.sock_recv(self._pair, PIECE)
             except OSError:
                 data = b""
             if not data:

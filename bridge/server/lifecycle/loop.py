@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -77,14 +76,3 @@ async def _in_time(work: Coroutine[Any, Any, None], orders: Orders) -> bool:
     await asyncio.wait([task], timeout=orders.time_left())
     task._log_destroy_pending = False
     return bool(task.done())
-
-
-@contextmanager
-def hidden_loop() -> Iterator[None]:
-    """Hide that a loop is running: for code that wants to run its own (``asyncio.run``)."""
-    running = events._get_running_loop()
-    events._set_running_loop(None)
-    try:
-        yield
-    finally:
-        events._set_running_loop(running)

@@ -1,0 +1,42 @@
+"""Calls from which the running loop is hidden."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.loops.hidden import call_without_loop
+
+
+def test_the_loop_is_hidden_in_a_call() -> None:
+    """G5: the call may run a loop of its own; after it the first one runs again."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert call_without_loop(asyncio.run, asyncio.sleep(0, "other loop")) == "other loop"
+        assert asyncio.get_running_loop() is loop
+
+    asyncio.run(main())
+
+
+def test_the_loop_is_back_after_an_error() -> None:
+    """G5: what the call raises leaves the loop as it was."""
+
+    def broken() -> None:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        raise LookupError
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(LookupError):
+            call_without_loop(broken)
+        assert asyncio.get_running_loop() is loop
+
+    asyncio.run(main())
+
+
+def test_without_a_loop() -> None:
+    """A call outside of every loop is a plain call."""
+    assert call_without_loop(divmod, 7, 2) == (3, 1)
