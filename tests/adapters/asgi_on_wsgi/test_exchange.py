@@ -33,7 +33,6 @@ from tests.adapters.asgi_on_wsgi.direct import (
     serve,
     start,
 )
-from tests.support.eager import EAGER
 
 
 class TestStreams:
@@ -396,7 +395,6 @@ class TestMeanwhile:
         assert given.is_set()
 
 
-@EAGER
 def test_a_host_that_closes_after_the_end_of_the_loop() -> None:
     """A26: the app has ended with its loop, and there is nobody to tell."""
     instance = AppInstance(hello, make_settings(lifespan="off"))

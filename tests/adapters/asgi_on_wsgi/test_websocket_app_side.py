@@ -22,7 +22,6 @@ from tests.adapters.asgi_on_wsgi.socket_host import (
     opened,
     refused,
 )
-from tests.support.eager import EAGER
 
 
 def test_receive_before_accept() -> None:
@@ -183,7 +182,6 @@ def test_late_accept(monkeypatch: pytest.MonkeyPatch) -> None:
     host.end()
 
 
-@EAGER
 def test_socket_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """A40: where the loop cannot take the socket, the app and the host hear of it."""
     raised: list[BaseException] = []
@@ -295,7 +293,6 @@ def test_accept_when_the_host_has_decided(monkeypatch: pytest.MonkeyPatch) -> No
     assert isinstance(raised[0], ClientDisconnected)
 
 
-@EAGER
 def test_host_that_leaves_while_the_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """A40: the client is told 1001 at once."""
     opening, left = threading.Event(), threading.Event()
@@ -330,7 +327,6 @@ def test_host_that_leaves_while_the_socket_is_opened(monkeypatch: pytest.MonkeyP
     host.end()
 
 
-@EAGER
 def test_host_that_leaves_when_the_loop_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A26 A40: there is nothing left to be told."""
 
