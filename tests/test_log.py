@@ -14,8 +14,8 @@ from bridge.log import SafeLogger, logger, safe_logger
 from bridge.server.exchange import DONE
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import request
+from tests.support.serving import served
 from tests.support.waiting import eventually
-from tests.support.websocket import served
 
 
 class Broken(logging.Handler):

@@ -14,8 +14,8 @@ from bridge.errors import ClientDisconnected
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.in_loop import bytewise, in_loop
 from tests.support.raw import Closed, chunked, parse_responses, request
+from tests.support.serving import served
 from tests.support.waiting import eventually
-from tests.support.websocket import served
 
 RUNNERS = ["thread", "greenlet", "inline"]
 

@@ -12,7 +12,7 @@ from bridge.errors import ConfigError, NotOnAsyncio
 from tests.conftest import StartHost
 from tests.support import hosts, raw
 from tests.support.in_process import http_scope
-from tests.support.websocket import served
+from tests.support.serving import served
 
 
 def app(environ: Any, start_response: Any) -> list[bytes]:

@@ -17,7 +17,7 @@ from bridge.server.apps.calling import in_own_task
 from bridge.types import Receive, Scope, Send
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
 from tests.support.raw import request
-from tests.support.websocket import served
+from tests.support.serving import served
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
 

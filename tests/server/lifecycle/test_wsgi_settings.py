@@ -18,8 +18,9 @@ from bridge.server.config.sources import from_python, make_config
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.raw import Client
+from tests.support.serving import served
 from tests.support.waiting import eventually
-from tests.support.websocket import handshake, served
+from tests.support.websocket import handshake
 
 
 def tells(environ: Any, start_response: Any) -> list[bytes]:

@@ -22,8 +22,8 @@ from tests.conftest import StartHost
 from tests.support.apps import hello
 from tests.support.hosts import BRIDGE_WORKER, Host, bridge, gunicorn
 from tests.support.raw import Client
+from tests.support.serving import Served, served
 from tests.support.waiting import eventually
-from tests.support.websocket import Served, served
 
 HELLO = "tests.support.apps.hello:asgi"
 

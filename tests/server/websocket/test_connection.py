@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.raw import Closed
+from tests.support.serving import served
 from tests.support.websocket import (
     BINARY,
     CLOSE,
@@ -29,7 +30,6 @@ from tests.support.websocket import (
     close_frame,
     echo,
     frame,
-    served,
 )
 
 

@@ -22,6 +22,7 @@ from bridge.types import Message, Receive, Scope, Send
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.raw import request
+from tests.support.serving import served
 from tests.support.websocket import (
     ACCEPT,
     KEY,
@@ -30,7 +31,6 @@ from tests.support.websocket import (
     echo,
     frame,
     handshake,
-    served,
 )
 
 

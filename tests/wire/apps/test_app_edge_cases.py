@@ -13,8 +13,9 @@ import pytest
 from bridge import WsgiToAsgi, await_
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import request
+from tests.support.serving import Served, served
 from tests.support.waiting import eventually
-from tests.support.websocket import Served, handshake, served
+from tests.support.websocket import handshake
 
 seen: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nothing")
 

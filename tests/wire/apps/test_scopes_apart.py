@@ -16,7 +16,7 @@ from bridge.types import Receive, Scope, Send
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, FileWrapper, call, environ
 from tests.support.raw import Client, request
-from tests.support.websocket import served
+from tests.support.serving import served
 
 
 def spoil(value: Any) -> None:

@@ -15,8 +15,9 @@ import pytest
 from bridge import WsgiToAsgi
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import Client, request
+from tests.support.serving import served
 from tests.support.waiting import eventually
-from tests.support.websocket import handshake, served
+from tests.support.websocket import handshake
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.server.http1.connection import Http1Connection
-from tests.support.websocket import Served, served
+from tests.support.serving import Served, served
 
 #: Large, and needed by few apps or few requests.
 HEAVY = (

@@ -17,7 +17,7 @@ from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.raw import Client, request
-from tests.support.websocket import served
+from tests.support.serving import served
 
 SAME = ["/api", "/api/", "api", "//api/"]
 TOLD = "tests.wire.requests.test_root_path"

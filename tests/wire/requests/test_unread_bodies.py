@@ -14,7 +14,7 @@ from bridge import WsgiToAsgi
 from bridge.server.http1.connection import Http1Connection
 from bridge.types import Receive, Scope, Send
 from tests.support.raw import request
-from tests.support.websocket import served
+from tests.support.serving import served
 
 
 def deaf(environ: Any, start_response: Any) -> list[bytes]:

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request
-from tests.support.websocket import served
+from tests.support.serving import served
 
 
 @pytest.mark.parametrize("size", [16 * 1024 - 1, 16 * 1024, 50_000, 3_000_000])

@@ -16,8 +16,8 @@ from bridge.server.http1.connection import Http1Connection
 from bridge.server.state import ServerState
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import Closed, request
+from tests.support.serving import served
 from tests.support.waiting import eventually
-from tests.support.websocket import served
 
 LARGE = 30_000_000
 

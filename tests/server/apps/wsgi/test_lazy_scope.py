@@ -18,7 +18,7 @@ from bridge.server.apps.wsgi.lazy_scope import SEED, LazyScope
 from bridge.types import Scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request
-from tests.support.websocket import served
+from tests.support.serving import served
 
 MADE: Scope = {"type": "http", "path": "/x", "state": {}, "headers": [["a", "b"]]}
 OTHER = {"path": "/other", "more": 1}

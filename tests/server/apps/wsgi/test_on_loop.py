@@ -13,8 +13,8 @@ import pytest
 from bridge.errors import ClientDisconnected
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import Closed, request
+from tests.support.serving import served
 from tests.support.waiting import eventually
-from tests.support.websocket import served
 
 RUNNERS = ["greenlet", "inline"]
 LARGE = 30_000_000
