@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 #: Every public name, and the module in which it is found.
-_HOMES = {
+_MODULES = {
     "AppError": "bridge.errors",
     "AppLoadError": "bridge.errors",
     "AsgiToWsgi": "bridge.asgi_to_wsgi",
@@ -100,7 +100,7 @@ else:
 
     def __getattr__(name: str) -> object:
         try:
-            home = _HOMES[name]
+            home = _MODULES[name]
         except KeyError:
             raise AttributeError(f"module 'bridge' has no attribute {name!r}") from None
         value = globals()[name] = getattr(import_module(home), name)
@@ -108,4 +108,4 @@ else:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_MODULES})

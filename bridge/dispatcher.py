@@ -25,7 +25,7 @@ from bridge.caches import Memo, key_up_to
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.fallback import Fallback
-from bridge.http.mounts import MountTable, split_key
+from bridge.http.mounts import MountTable, parse_mount_key
 from bridge.http.paths import strip_prefix, without_root
 from bridge.log import logger
 from bridge.types import ASGIApp, Environ, Message, RawHeaders, Receive, Scope, Send
@@ -93,7 +93,7 @@ class Route:
     """
 
     def __init__(self, key: str, mount: Mount, keep_prefix: bool, settings: Mapping[str, Any]):
-        self.host, self.prefix = split_key(key)
+        self.host, self.prefix = parse_mount_key(key)
         self.name = f"app mounted at {key}"
         self.app = mount.app
         self.kind: Kind = check_kind(mount.kind) or _detect(self.name, mount.app)

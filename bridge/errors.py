@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def counted(number: int, what: str) -> str:
+def pluralize(number: int, what: str) -> str:
     """``1 request``, ``2 requests``: for what people read."""
     if number == 1:
         return f"1 {what}"

@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, NotOnAsyncio, UnsupportedScope
-from bridge.limits import PIECE
+from bridge.limits import READ_SIZE
 from bridge.log import logger
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -206,7 +206,7 @@ class _Request:
         if self._body is None:
             from tempfile import SpooledTemporaryFile  # nearly 1 MB, and few requests need it
 
-            self._body = SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - see `close`
+            self._body = SpooledTemporaryFile(max_size=READ_SIZE)  # noqa: SIM115 - see `close`
         self._body.seek(self.size)
         self._body.write(piece)
         self.size += len(piece)
@@ -255,7 +255,7 @@ class _Reader:
             return {"type": "http.request", "body": b"", "more_body": False}
         if self._offset >= self._size:
             return None
-        piece = self._request.read(self._offset, min(PIECE, self._size - self._offset))
+        piece = self._request.read(self._offset, min(READ_SIZE, self._size - self._offset))
         self._offset += len(piece)
         more = self._offset < self._size or not self._request.complete
         return {"type": "http.request", "body": piece, "more_body": more}

@@ -10,9 +10,9 @@ HIGH_WATER: Final = 64 * 1024
 #: And what may still wait when it goes on.
 LOW_WATER: Final = 32 * 1024
 #: What is read from a socket or a file at a time.
-PIECE: Final = 64 * 1024
+READ_SIZE: Final = 64 * 1024
 #: Buffers of this size and more are not copied to be one piece with their head: to have the system
 #: collect the two costs as much as to copy so many, and more memory is slow to get in threads.
-WORTH_NO_COPY: Final = 16 * 1024
+MIN_UNCOPIED: Final = 16 * 1024
 #: What a request body may take in memory; what is larger goes to a file (W22).
-SPOOL: Final = 1024 * 1024
+SPOOL_LIMIT: Final = 1024 * 1024

@@ -15,7 +15,7 @@ from typing import Any
 from bridge.adapters.wsgi_on_asgi.handler import WsgiHandler
 from bridge.adapters.wsgi_on_asgi.settings import OF_THREADS, read_settings
 from bridge.arguments.app_kind import check_app
-from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS
+from bridge.arguments.checks import WSGI_DEFAULTS, WSGI_SETTINGS
 from bridge.errors import (
     AppLoadError,
     BridgeError,
@@ -31,7 +31,7 @@ from bridge.wsgi.environ import (
     base_environ,
     environ_from_scope,
     error_stream,
-    with_room,
+    with_placeholders,
 )
 
 __all__ = ["WsgiToAsgi"]
@@ -71,7 +71,7 @@ class WsgiToAsgi:
 
     #: Whether a server has said how the app runs.
     _adopted = False
-    #: How it runs now: each of `checks.RUNNING`.
+    #: How it runs now: each of `checks.WSGI_SETTINGS`.
     _how: Mapping[str, Any] | None = None
 
     def __init__(
@@ -111,12 +111,12 @@ class WsgiToAsgi:
         self.max_body_size: int | None = said.get("max_body_size")
         self.spool_body: int | None = said.get("spool_body")
         self._completions: CompletionQueue | None = None  # of the loop that is served
-        self._run_as(RUNNING_DEFAULTS)
+        self._run_as(WSGI_DEFAULTS)
 
     def _run_as(self, values: Mapping[str, Any]) -> None:
         """Run the app as was said when this was made, and else as `values` say."""
         said = self._said
-        how = {name: said.get(name, values[name]) for name in RUNNING}
+        how = {name: said.get(name, values[name]) for name in WSGI_SETTINGS}
         if how == self._how:  # a second server of this process serves it, too
             return
         self._how = how.copy()
@@ -126,7 +126,7 @@ class WsgiToAsgi:
         self.leniency = Leniency(self.app, strict=how.pop("strict"))
         of_threads = {name: said[name] for name in OF_THREADS if name in said}
         self.runner = make_runner(how.pop("runner"), **how, **of_threads)
-        base = with_room(
+        base = with_placeholders(
             base_environ(multithread=self.runner.multithread, multiprocess=self.multiprocess),
             *("SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "wsgi.errors"),
         )
@@ -145,9 +145,9 @@ class WsgiToAsgi:
     def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """For a server, before it starts the app: how to run it, unless it was said here.
 
-        `values`: each of `checks.RUNNING`. Returns what was said here and is otherwise than there.
+        `values`: each of `checks.WSGI_SETTINGS`. Returns the settings given here that differ.
         """
-        own = {name: self._said[name] for name in RUNNING if name in self._said}
+        own = {name: self._said[name] for name in WSGI_SETTINGS if name in self._said}
         self._adopted = True
         self._run_as(values)
         self.adopt_processes(several=False)

@@ -15,8 +15,8 @@ from bridge.errors import (
     RequestCancelled,
     RequestError,
     SelfRequest,
-    counted,
     peer_name,
+    pluralize,
 )
 
 ALL = [each for each in vars(errors).values() if isinstance(each, type)]
@@ -75,9 +75,9 @@ def test_another_loop() -> None:
         (3, "piece of work", "3 pieces of work"),
     ],
 )
-def test_counted(number: int, what: str, said: str) -> None:
+def test_pluralize(number: int, what: str, said: str) -> None:
     """S6: numbers are told with the right form of their noun."""
-    assert counted(number, what) == said
+    assert pluralize(number, what) == said
 
 
 @pytest.mark.parametrize(

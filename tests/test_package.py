@@ -64,7 +64,7 @@ def test_type_checkers_see_the_same_names() -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("bridge.")
         for alias in node.names
     }
-    assert imported == bridge._HOMES
+    assert imported == bridge._MODULES
     assert sorted(bridge.__all__) == sorted([*imported, "__version__"])
 
 

@@ -113,8 +113,8 @@ def check_mounting(mounts: object, fallback: object) -> None:
 # ------------------------------------------------------------- how a WSGI app runs
 
 #: Settings of the server, of `WsgiToAsgi` and of a mount: where the app says nothing itself, the
-#: server's hold, and elsewhere `RUNNING_DEFAULTS`.
-RUNNING: dict[str, Check] = {
+#: server's hold, and elsewhere `WSGI_DEFAULTS`.
+WSGI_SETTINGS: dict[str, Check] = {
     "runner": Check(type=VALUE_TYPES["str"], choices=("thread", "greenlet", "inline")),
     "threads": Check(type=VALUE_TYPES["int"], least=1),
     "queue_limit": Check(type=VALUE_TYPES["int"], least=1),
@@ -122,7 +122,7 @@ RUNNING: dict[str, Check] = {
     "websocket": Check(type=VALUE_TYPES["bool"]),
     "strict": Check(type=VALUE_TYPES["bool"]),
 }
-RUNNING_DEFAULTS: dict[str, Any] = {
+WSGI_DEFAULTS: dict[str, Any] = {
     "runner": "thread",
     "threads": 8,
     "queue_limit": 1024,

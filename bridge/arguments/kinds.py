@@ -35,12 +35,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from bridge.arguments.shapes import (
     Shape,
-    attribute,
-    called,
-    decorated,
-    in_closure,
-    is_named_as_maker,
+    callee,
+    closure_values,
+    is_named_like_factory,
+    plain_attribute,
     shape_of,
+    wrapped_callables,
 )
 from bridge.errors import ConfigError
 
@@ -74,7 +74,7 @@ def detect(app: object, remedy: str = 'kind="..." or --interface') -> Kind:
     """
     found = _kind_of(app)
     if found is None:
-        raise ConfigError(_unsure(app, remedy))
+        raise ConfigError(_unknown_kind_text(app, remedy))
     return found
 
 
@@ -119,7 +119,7 @@ def _kind_of(app: object, depth: int = 0, *, sure: bool = False) -> Kind | None:
         return None if sure else _kind_of_class(app)
     if depth > _DEEPEST or not callable(app):
         return None
-    call = called(app)
+    call = callee(app)
     if call is not app and not isinstance(call, FunctionType | MethodType):
         found = _kind_of(call, depth + 1, sure=sure)
         if found is not None:
@@ -127,9 +127,9 @@ def _kind_of(app: object, depth: int = 0, *, sure: bool = False) -> Kind | None:
     shape = shape_of(app)
     if shape is not None and (shape.names or not shape.open):
         return _kind_by_names(app, shape, sure)
-    if shape is not None and shape.is_async and not sure and not is_named_as_maker(app):
+    if shape is not None and shape.is_async and not sure and not is_named_like_factory(app):
         return "asgi3"
-    for wrapped in decorated(app, call):
+    for wrapped in wrapped_callables(app, call):
         found = _kind_of(wrapped, depth + 1, sure=sure)
         if found is not None:
             return found
@@ -143,7 +143,7 @@ def _kind_by_names(app: object, shape: Shape, sure: bool) -> Kind | None:
     if sure:
         found = _BY_NAME[first](shape) if first in ("scope", "environ", "env") else None
         return found if found in ("asgi3", "wsgi") else None
-    if first in _NO_APP or (first not in _BY_NAME and is_named_as_maker(app)):
+    if first in _NO_APP or (first not in _BY_NAME and is_named_like_factory(app)):
         return None
     return _BY_NAME.get(first, _kind_by_count)(shape)
 
@@ -199,11 +199,11 @@ def _kind_of_class(app: Any) -> Kind | None:
 
 def _kind_of_inner(app: object, call: object, depth: int) -> Kind | None:
     """The kind of the app that is in the closure of `call`, or in an attribute of `app`."""
-    held = {_kind_of(each, depth + 1, sure=True) for each in in_closure(call)} - {None}
+    held = {_kind_of(each, depth + 1, sure=True) for each in closure_values(call)} - {None}
     if len(held) == 1:
         return held.pop()
     for name in _WRAPPED_IN:
-        found = _kind_of(attribute(app, name), depth + 1, sure=True)
+        found = _kind_of(plain_attribute(app, name), depth + 1, sure=True)
         if found is not None:
             return found
     return None
@@ -217,18 +217,18 @@ def looks_like_factory(app: object) -> bool:
     if inspect.isclass(app):
         return False
     shape = shape_of(app)
-    return is_named_as_maker(app) or (
+    return is_named_like_factory(app) or (
         shape is not None and not shape.required and (bool(shape.names) or not shape.open)
     )
 
 
-def a_type(thing: object) -> str:
+def type_with_article(thing: object) -> str:
     """The type of `thing` with its article: ``an int``, ``a Flask``."""
     name = type(thing).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _unsure(app: Any, remedy: str) -> str:
+def _unknown_kind_text(app: Any, remedy: str) -> str:
     asks = (
         "; apps are async (scope, receive, send) [asgi3], (scope) [asgi2], (message) [asgi1] or "
         f"(environ, start_response) [wsgi]: say which with {remedy}"
@@ -236,10 +236,10 @@ def _unsure(app: Any, remedy: str) -> str:
     if isinstance(app, ModuleType):
         return f"{app.__name__} is a module, not an app: name the app in it, as module:attribute"
     if not callable(app):
-        return f"{app!r} is no app: it is {a_type(app)}, and cannot be called"
+        return f"{app!r} is no app: it is {type_with_article(app)}, and cannot be called"
     shape = shape_of(app)
     if looks_like_factory(app):
-        return _factory_named(app, shape, remedy)
+        return _factory_text(app, shape, remedy)
     if shape is not None and not shape.names and not shape.open:
         return f"{app!r} takes no arguments: if it makes the app, call it, or use --factory"
     seen = "its signature cannot be read" if shape is None else f"it is {shape}"
@@ -248,7 +248,7 @@ def _unsure(app: Any, remedy: str) -> str:
     return f"cannot tell what kind of app {app!r} is: {seen}{asks}"
 
 
-def _factory_named(app: Any, shape: Shape | None, remedy: str) -> str:
+def _factory_text(app: Any, shape: Shape | None, remedy: str) -> str:
     name = getattr(app, "__name__", "")
     given = '"..."' if shape is not None and shape.required else ""
     call = f"{name if name.isidentifier() else 'function'}({given})"

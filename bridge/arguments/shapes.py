@@ -14,7 +14,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 #: How the names of functions that make an app begin, and how those of apps end.
-MAKERS = ("create_", "make_", "get_", "build_")
+FACTORY_PREFIXES = ("create_", "make_", "get_", "build_")
 APP_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
 
 
@@ -39,16 +39,16 @@ class Shape:
         return f"{article} callable that takes ({', '.join(shown)})"
 
 
-def is_named_as_maker(app: object) -> bool:
+def is_named_like_factory(app: object) -> bool:
     """Whether it is a function called ``create_app``, ``make_wsgi`` and the like."""
     name = getattr(app, "__name__", "") if isinstance(app, FunctionType | MethodType) else ""
-    return name.startswith(MAKERS) and name.endswith(APP_ENDINGS)
+    return name.startswith(FACTORY_PREFIXES) and name.endswith(APP_ENDINGS)
 
 
 # ------------------------------------------------------------- what a call runs
 
 
-def called(app: Any) -> Any:
+def callee(app: Any) -> Any:
     """What calling `app` runs: itself if it is a function, else what its class has for that.
 
     A slot and a descriptor (WebOb's ``wsgify``) are asked as a call asks them; None: they raise.
@@ -75,7 +75,7 @@ def shape_of(app: object) -> Shape | None:
     """The shape of a callable; None if Python cannot tell."""
     if not callable(app):
         return None
-    call = called(app)
+    call = callee(app)
     for asked in (app, call):
         try:
             seen = inspect.signature(asked, follow_wrapped=False)
@@ -105,7 +105,7 @@ def _signature_shape(signature: inspect.Signature, is_async: bool) -> Shape:
 # ------------------------------------------------------------- what it passes the call on to
 
 
-def attribute(thing: object, name: str) -> Any:
+def plain_attribute(thing: object, name: str) -> Any:
     """An attribute that is there without ``__getattr__``; None if not, or if it is not ready."""
     if inspect.getattr_static(thing, name, None) is None:
         return None
@@ -115,26 +115,26 @@ def attribute(thing: object, name: str) -> Any:
         return None
 
 
-def decorated(app: object, call: object) -> Iterator[object]:
+def wrapped_callables(app: object, call: object) -> Iterator[object]:
     """What `functools.wraps` says is wrapped, what a partial calls, what a base class would run."""
     for each in (app, call):
         if isinstance(each, functools.partial):
             yield from each.args or (each.func,)
         if isinstance(each, MethodType):
-            wrapped = attribute(each.__func__, "__wrapped__")
+            wrapped = plain_attribute(each.__func__, "__wrapped__")
             if wrapped is not None:
                 yield MethodType(wrapped, each.__self__)
             if each.__self__ is not app:  # a proxy's
                 yield each.__self__
         else:
-            yield attribute(each, "__wrapped__")
+            yield plain_attribute(each, "__wrapped__")
     if call is not app:
         overridden = _calls(app)
         next(overridden, None)
         yield from overridden
 
 
-def in_closure(call: object) -> Iterator[object]:
+def closure_values(call: object) -> Iterator[object]:
     """What a function holds of the function around it: a plain decorator holds the app."""
     function = getattr(call, "__func__", call)
     for cell in getattr(function, "__closure__", None) or ():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from bridge.http.paths import place
+from bridge.http.paths import mount_point
 
 #: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
 Size: TypeAlias = int
@@ -74,7 +74,7 @@ def _place(value: object) -> str:
         raise ValueError
     if "://" in _text(value):
         raise ValueError
-    return place(_text(value))
+    return mount_point(_text(value))
 
 
 def _texts(value: object) -> tuple[str, ...]:

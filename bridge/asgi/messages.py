@@ -51,7 +51,7 @@ OVER: Final = "after the end"
 Grammar: TypeAlias = Mapping[str, Mapping[str, str]]
 
 #: phase -> type of message -> phase after it, if more of the same may follow (`more_body`,
-#: `more_trailers`); what ends by the message's own flag is decided by `following`.
+#: `more_trailers`); what ends by the message's own flag is decided by `next_phase`.
 HTTP: Final[Grammar] = {
     WAITING: {START: STREAMING, EARLY_HINT: WAITING, DEBUG: WAITING},
     STREAMING: {BODY: STREAMING, PATHSEND: OVER, DEBUG: STREAMING},
@@ -68,7 +68,7 @@ WEBSOCKET: Final[Grammar] = {
 _MORE = {BODY: "more_body", DENIAL_BODY: "more_body", TRAILERS: "more_trailers"}
 
 
-def following(grammar: Grammar, phase: str, message: Message, *, trailers: bool = False) -> str:
+def next_phase(grammar: Grammar, phase: str, message: Message, *, trailers: bool = False) -> str:
     """Return the phase after `message`; raises `IllegalMessage` if it may not be sent now.
 
     `trailers`: the response's start announced them, so its body is followed by `TRAILING`.

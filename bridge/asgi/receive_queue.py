@@ -26,7 +26,7 @@ class ReceiveQueue:
         "disconnect",
         "events",
         "full",
-        "on_room",
+        "on_drained",
     )
 
     def __init__(self, max_messages: int) -> None:
@@ -39,7 +39,7 @@ class ReceiveQueue:
         #: As much waits as may wait: in messages, or in bytes.
         self.full = False
         #: Called when the app has taken all that waited, after `full`.
-        self.on_room: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
         #: What `receive` gives when all that came before it is taken, and from then on.
         self.disconnect: Message | None = None
         self._disconnects = 0
@@ -91,5 +91,5 @@ class ReceiveQueue:
         self._waiting = 0
         if self.full:
             self.full = False
-            if self.on_room is not None:
-                self.on_room()
+            if self.on_drained is not None:
+                self.on_drained()

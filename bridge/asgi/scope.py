@@ -14,8 +14,8 @@ from urllib.parse import quote_from_bytes
 
 from bridge.asgi.versions import HTTP_VERSION, WEBSOCKET_VERSION
 from bridge.caches import BoundedDict, Memo, key_up_to
-from bridge.http.headers import content_length, members
-from bridge.http.paths import PATH_CHARACTERS, place
+from bridge.http.headers import content_length, list_members
+from bridge.http.paths import PATH_CHARACTERS, mount_point
 from bridge.http.schemes import DEFAULT_PORTS, WEBSOCKET_SCHEMES
 from bridge.types import Address, Environ, RawHeaders, Scope, ServerAddress
 
@@ -81,7 +81,7 @@ def _paths(environ: Environ) -> tuple[str, bytes, str]:
     script_name: str = environ.get("SCRIPT_NAME") or ""
     path_info: str = environ.get("PATH_INFO") or ""
     if script_name:
-        script_name = place(script_name)
+        script_name = mount_point(script_name)
     whole = script_name + path_info or "/"
     target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if whole.isascii():
@@ -118,8 +118,8 @@ def is_websocket_handshake(environ: Environ) -> bool:
     """Whether the request is the opening handshake of a WebSocket (RFC 6455 §4.2.1)."""
     return (
         environ.get("REQUEST_METHOD") == "GET"
-        and b"websocket" in members(environ_bytes(environ.get("HTTP_UPGRADE", "")))
-        and b"upgrade" in members(environ_bytes(environ.get("HTTP_CONNECTION", "")))
+        and b"websocket" in list_members(environ_bytes(environ.get("HTTP_UPGRADE", "")))
+        and b"upgrade" in list_members(environ_bytes(environ.get("HTTP_CONNECTION", "")))
     )
 
 

@@ -46,7 +46,7 @@ def is_length(value: bytes) -> bool:
     return _DIGITS.fullmatch(value) is not None
 
 
-def members(value: bytes) -> list[bytes]:
+def list_members(value: bytes) -> list[bytes]:
     """The members of a list field, in lower case; empty ones do not count (RFC 9110 §5.6.1)."""
     found = [member.strip(BLANKS) for member in value.lower().split(b",")]
     return [member for member in found if member]

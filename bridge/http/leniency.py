@@ -20,9 +20,9 @@ class Leniency:
     def __init__(self, app: Any, *, strict: bool = False) -> None:
         self._app = app
         self.strict = strict
-        self._told: dict[str, object] = {}
+        self._warned: dict[str, object] = {}
 
-    def forgive(self, what: str, done: str) -> None:
+    def tolerate(self, what: str, done: str) -> None:
         """The app did `what`, and `done` is what comes of it. Warns once, from any thread.
 
         `what` is one of few texts, without values that an app or a client chooses.
@@ -30,7 +30,7 @@ class Leniency:
         if self.strict:
             raise IllegalResponse(f"the app {what} (PEP 3333, The start_response() Callable)")
         mine = object()
-        if self._told.setdefault(what, mine) is mine:
+        if self._warned.setdefault(what, mine) is mine:
             logger.warning(
                 "%.200r %s, which PEP 3333 does not allow; %s. Each app is told once; strict makes "
                 "it an error",

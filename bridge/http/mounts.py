@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from bridge.caches import Memo, key_up_to
 from bridge.errors import ConfigError
-from bridge.http.paths import place
+from bridge.http.paths import mount_point
 
 #: Characters of a host name (RFC 1035 §2.3.4); a longer one is nobody's.
 _LONGEST_HOST: Final = 253
@@ -38,7 +38,7 @@ class Mounted(Protocol):
 M = TypeVar("M", bound=Mounted)
 
 
-def split_key(key: object) -> tuple[str, str]:
+def parse_mount_key(key: object) -> tuple[str, str]:
     """The host and the prefix of a mount's key, ``/prefix`` or ``host/prefix``.
 
     Raises `ConfigError` for a key that is neither.
@@ -53,7 +53,7 @@ def split_key(key: object) -> tuple[str, str]:
             f"cannot mount at {key!r}: {host!r} is no host name; write name or *.name, without a "
             "port"
         )
-    return host.lower(), place(slash + prefix)
+    return host.lower(), mount_point(slash + prefix)
 
 
 def host_name(host: str) -> str:
@@ -111,11 +111,11 @@ class _PrefixTable(Generic[M]):
     """The mounts of one host name, found by prefix."""
 
     def __init__(self) -> None:
-        self._at: dict[str, list[M]] = {}
+        self._by_prefix: dict[str, list[M]] = {}
         self._longest = 0
 
     def add(self, mount: M) -> None:
-        there = self._at.setdefault(mount.prefix, [])
+        there = self._by_prefix.setdefault(mount.prefix, [])
         if there and there[-1].when is None:
             raise ConfigError(
                 f"{mount.name} would never be asked: {there[-1].app!r} takes everything there"
@@ -130,7 +130,7 @@ class _PrefixTable(Generic[M]):
             cut = path.rfind("/", 0, self._longest + 1)
             prefix = path[:cut] if cut > 0 else ""
         while True:
-            for mount in self._at.get(prefix, ()):
+            for mount in self._by_prefix.get(prefix, ()):
                 if mount.when is None or (request is not None and mount.when(request())):
                     return mount
             if not prefix:

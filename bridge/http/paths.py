@@ -18,7 +18,7 @@ PATH_CHARACTERS: Final = "/:@!$&'()*+,;="
 _ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 
-def place(root_path: str) -> str:
+def mount_point(root_path: str) -> str:
     """A mount point as it is compared and passed on: ``/api``, and ``""`` for the whole site."""
     name = root_path.strip("/")
     return f"/{name}" if name else ""
@@ -30,7 +30,7 @@ def strip_prefix(path: str, root_path: str) -> tuple[str, str]:
     A path that is elsewhere is left whole: some hosts know their place from a setting only, and a
     proxy has taken it off the path. Others have glued the two together as they came.
     """
-    root = place(root_path)
+    root = mount_point(root_path)
     if path.startswith(root):
         rest = path[len(root) :]
         if root_path != root and rest.startswith("//") and path.startswith(root_path):
@@ -75,7 +75,7 @@ def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, 
     `root_path` where the app is mounted. A path outside `root_path` is passed on whole.
     """
     given = native_str(root_path) if root_path else ""
-    root = place(given)
+    root = mount_point(given)
     if path == "*":  # `OPTIONS *` asks for the server as a whole, not for a path (RFC 9110 §7.1)
         return root, ""
     if path.isascii():

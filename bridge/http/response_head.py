@@ -222,7 +222,7 @@ TEXT_HEADS: SecondHitMemo[tuple[Any, ...], ResponseHead] = SecondHitMemo(
 def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -> ResponseHead:
     """What an app gave to ``start_response``, checked (W34, W36).
 
-    Raises `IllegalResponse` for what `leniency` does not forgive. Mostly it is the last one's
+    Raises `IllegalResponse` for what `leniency` does not tolerate. Mostly it is the last one's
     again, as with `raw_head`.
     """
     last = TEXT_HEADS.last
@@ -236,7 +236,7 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
         encode_text("status", status)
         head = TEXT_HEADS[status, *_as_tuples(headers, leniency)]
     if head.dropped or head.close:
-        _judge_hop_by_hop(head, leniency)
+        _check_hop_by_hop(head, leniency)
     elif head.cacheable:
         TEXT_HEADS.last = head
     return head
@@ -245,9 +245,9 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
 def _as_list(headers: Any, leniency: Leniency) -> TextHeaders:
     """Fields that are not in a list, in one: tuples, iterators and the like are understood."""
     if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes, Mapping)):
-        raise _no_fields(headers)
+        raise _not_headers(headers)
     if not isinstance(headers, list):
-        leniency.forgive(
+        leniency.tolerate(
             f"gives its header fields as {type(headers).__name__}, not as a list",
             "they are sent as they are",
         )
@@ -257,30 +257,30 @@ def _as_list(headers: Any, leniency: Leniency) -> TextHeaders:
 def _as_tuples(headers: list[Any], leniency: Leniency) -> TextHeaders:
     """Fields of which some are lists, or are no fields at all."""
     if not any(isinstance(pair, list) for pair in headers):
-        raise _no_fields(headers)
+        raise _not_headers(headers)
     pairs = [tuple(pair) if isinstance(pair, list) else pair for pair in headers]
     try:
         hash((*pairs,))
     except TypeError:
-        raise _no_fields(headers) from None
-    leniency.forgive(
+        raise _not_headers(headers) from None
+    leniency.tolerate(
         "gives a header field as a list, not as a tuple (name, value)", "it is sent as it is"
     )
     return pairs
 
 
-def _no_fields(headers: object) -> IllegalResponse:
+def _not_headers(headers: object) -> IllegalResponse:
     return IllegalResponse(
         f"headers are {headers!r:.200}, and must be a list of (name, value) tuples"
     )
 
 
-def _judge_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
+def _check_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
     """An app that says ``Connection: close`` gets it; other fields of this kind are left out."""
     if head.close and leniency.strict:
-        leniency.forgive("sets the hop-by-hop field connection", "")
+        leniency.tolerate("sets the hop-by-hop field connection", "")
     for name in head.dropped:
-        leniency.forgive(
+        leniency.tolerate(
             f"sets the hop-by-hop field {name.decode()}",
             "the field is left out",
         )

@@ -28,7 +28,7 @@ from bridge.errors import (
     Overloaded,
     SelfRequest,
     WaitNotPossible,
-    counted,
+    pluralize,
 )
 from bridge.log import logger
 from bridge.loops.tasks import as_coroutine, close_unawaited
@@ -127,7 +127,7 @@ class ThreadRunner(Runner):
         if queued >= self.queue_limit:
             self._rejected += 1
             raise Overloaded(
-                f"{counted(queued, 'request')} waiting for a thread: that is the queue's limit"
+                f"{pluralize(queued, 'request')} waiting for a thread: that is the queue's limit"
             )
         if self in occupied_runners.get():
             self._rejected += 1

@@ -32,7 +32,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from bridge.errors import AppLoadError, ConfigError, LifespanFailed, counted
+from bridge.errors import AppLoadError, ConfigError, LifespanFailed, pluralize
 from bridge.log import logger
 from bridge.server.apps.handlers import wsgi_apps
 from bridge.server.config.config import Config
@@ -104,7 +104,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
             pause = min(pause, 0.1)
             if self._server.served >= self.max_requests:
                 if not self._retired.is_set():
-                    self.log.info("retiring after %s", counted(self._server.served, "request"))
+                    self.log.info("retiring after %s", pluralize(self._server.served, "request"))
                 self._retired.set()
         if not self.alive:
             self._retired.set()

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from bridge.errors import RequestError
-from bridge.http.headers import content_length, is_token, members
+from bridge.http.headers import content_length, is_token, list_members
 from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Resolved
 from bridge.types import Address
 
@@ -176,13 +176,13 @@ class Request:
         self.length = CHUNKED
 
     def _heed_connection(self, value: bytes) -> None:
-        options = members(value)
+        options = list_members(value)
         if b"close" in options:
             self.close = True
         elif b"keep-alive" in options and not self.http11:
             # A close in another Connection field wins, wherever it stands.
             others = b",".join(value for name, value in self.headers if name == b"connection")
-            self.close = b"close" in members(others)
+            self.close = b"close" in list_members(others)
         if b"upgrade" in options:
             self.upgrade = self.http11
 
@@ -192,4 +192,4 @@ class Request:
         Upgrade is a list (RFC 9110 §7.8), and may come in several fields.
         """
         named = b",".join(value for name, value in self.headers if name == b"upgrade")
-        self.websocket = self.method == "GET" and b"websocket" in members(named)
+        self.websocket = self.method == "GET" and b"websocket" in list_members(named)

@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.asgi.lifespan import Lifespan
 from bridge.detect import as_asgi
-from bridge.errors import AppLoadError, ConfigError, counted
+from bridge.errors import AppLoadError, ConfigError, pluralize
 from bridge.log import logger
 from bridge.loops.hidden import call_without_loop
 from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
@@ -39,7 +39,7 @@ from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
 from bridge.server.lifecycle.terminal import Terminal
 from bridge.server.lifecycle.wsgi_settings import hand_on
 from bridge.server.logs.access_log import AccessLog
-from bridge.server.logs.loggers import configure_logging, keep_talking, reopen_log_files
+from bridge.server.logs.loggers import configure_logging, reenable_loggers, reopen_log_files
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.tls import reload_certificates
 from bridge.server.state import RETIRING, ServerState
@@ -202,7 +202,7 @@ class Server:
                 shutdown_timeout=config.timeout_shutdown,
             )
             await lifespan.startup()
-            keep_talking()
+            reenable_loggers()
             try:
                 connection = self._connection_factory(lifespan.state)
                 await self._listening.open(own, connection, state, self._tls)
@@ -227,7 +227,7 @@ class Server:
         """
         if self._app is None:
             self._app = call_without_loop(self._load)
-            keep_talking()
+            reenable_loggers()
 
     def _load(self) -> ASGIApp:
         config = self.config
@@ -258,7 +258,7 @@ class Server:
         """
         state, loop = self.state, self.state.loop
         self._next_tick = loop.call_later(TICK, self._tick)
-        keep_talking()
+        reenable_loggers()
         state.tick()
         loop.call_soon(loop.call_soon, state.check_timeouts)
 
@@ -282,8 +282,8 @@ class Server:
         if state is None or self._app is None:
             return  # it has not started
         state.check_timeouts()  # counts what threads have ended
-        connections = counted(len(state.connections), "connection")
-        logger.info("%s, %s served", connections, counted(state.served, "request"))
+        connections = pluralize(len(state.connections), "connection")
+        logger.info("%s, %s served", connections, pluralize(state.served, "request"))
         for name, runner in runners_of(self.app):
             logger.info("%s: %s", name, runner.stats())
 

@@ -23,7 +23,7 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side
 
 from bridge.errors import IllegalMessage
-from bridge.limits import WORTH_NO_COPY
+from bridge.limits import MIN_UNCOPIED
 
 try:
     from websockets.speedups import apply_mask
@@ -343,7 +343,7 @@ class Frames:
         size = len(payload)
         if size < 126:
             return _SHORT[first][size] + payload
-        if size < WORTH_NO_COPY:
+        if size < MIN_UNCOPIED:
             return frame_header(first, size) + payload
         return frame_header(first, size), payload
 

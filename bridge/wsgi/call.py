@@ -30,7 +30,7 @@ from bridge.http.response_head import (
 from bridge.http.response_sink import ResponseSink, ResponseStream
 from bridge.log import logger
 from bridge.types import Address, Environ, ExcInfo, TextHeaders, Write, WSGIApp
-from bridge.wsgi.chunks import as_chunks, checked
+from bridge.wsgi.chunks import as_chunks, check_chunk
 from bridge.wsgi.file_wrapper import FileWrapper
 
 #: The phases of a response, in their order. PENDING is the one that is false.
@@ -112,7 +112,7 @@ class WsgiCall:
 
     def write(self, data: bytes) -> None:
         """PEP 3333's ``write``: send `data` now; returns when the client has room for more."""
-        chunk = data if type(data) is bytes else checked(data)
+        chunk = data if type(data) is bytes else check_chunk(data)
         if chunk:
             self._emit(chunk)
 
@@ -134,7 +134,7 @@ class WsgiCall:
     def _continue(self) -> bool:
         try:
             for data in self._iterator or ():
-                chunk = data if type(data) is bytes else checked(data)
+                chunk = data if type(data) is bytes else check_chunk(data)
                 if not chunk:
                     continue
                 if not self._emit(chunk):
@@ -245,12 +245,12 @@ class WsgiCall:
             if self._no_body or self._remaining == 0:
                 self._end()
                 return True
-            if not wrapper.is_real():
+            if not wrapper.has_descriptor():
                 return False
             self._phase = STARTED
             self._stream = self._sink.start(head)
         count = size if self._remaining is None else min(size, self._remaining)
-        if not wrapper.is_real() or not self._stream.send_file(
+        if not wrapper.has_descriptor() or not self._stream.send_file(
             wrapper.file, wrapper.block_size, count
         ):
             return False
@@ -300,7 +300,7 @@ class WsgiCall:
         if isinstance(error, SelfRequest) or not self._sink.refused(error):
             logger.warning("refused %s: %s", self._name(), error)
         self._is_head = self._environ["REQUEST_METHOD"] == "HEAD"
-        self._answer(error)
+        self._send_error(error)
 
     def _failed(self, error: BaseException) -> None:
         """The app raised, or broke a rule: a 500, or a response that is visibly cut (W38)."""
@@ -317,9 +317,9 @@ class WsgiCall:
         if self._phase == STARTED:
             self._abort()
         else:
-            self._answer(error)
+            self._send_error(error)
 
-    def _answer(self, error: BaseException) -> None:
+    def _send_error(self, error: BaseException) -> None:
         """Tell the client of an error; what went wrong inside is in the log only."""
         self._no_body = self._is_head
         self._respond(*error_response(error, is_head=self._is_head))
@@ -358,7 +358,7 @@ class WsgiCall:
         if self._phase == STARTED:
             self._abort()
         else:
-            self._answer(error)
+            self._send_error(error)
 
     def _name(self) -> str:
         environ = self._environ

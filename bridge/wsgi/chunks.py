@@ -28,11 +28,11 @@ def as_chunks(result: Any) -> tuple[Iterator[Any], bool]:
 
 
 def _joined(chunks: Iterable[Any]) -> tuple[Iterator[bytes], bool]:
-    body = b"".join([chunk if type(chunk) is bytes else checked(chunk) for chunk in chunks])
+    body = b"".join([chunk if type(chunk) is bytes else check_chunk(chunk) for chunk in chunks])
     return (iter([body]), True) if body else (iter([]), False)
 
 
-def checked(chunk: Any) -> bytes:
+def check_chunk(chunk: Any) -> bytes:
     """`chunk` as bytes. Raises `TypeError` if it is something else."""
     if isinstance(chunk, bytes):
         return bytes(chunk)

@@ -24,7 +24,7 @@ from bridge.types import Environ, Scope
 from bridge.wsgi.file_wrapper import FileWrapper
 
 
-class _Nowhere(TextIOBase):
+class _NullStream(TextIOBase):
     """A text stream that keeps nothing."""
 
     def write(self, text: str) -> int:
@@ -32,12 +32,12 @@ class _Nowhere(TextIOBase):
 
 
 #: ``wsgi.errors`` of a process that has no standard error: a daemon, a program without a console.
-NOWHERE: Any = _Nowhere()
+NULL_STREAM: Any = _NullStream()
 
 
 def error_stream() -> TextIO:
-    """``wsgi.errors``: standard error, if the process has one; else `NOWHERE`."""
-    return sys.stderr or NOWHERE
+    """``wsgi.errors``: standard error, if the process has one; else `NULL_STREAM`."""
+    return sys.stderr or NULL_STREAM
 
 
 def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http") -> Environ:
@@ -65,7 +65,7 @@ _KEYS_OF_EACH_REQUEST = (
 )
 
 
-def with_room(base: Environ, *more: str) -> Environ:
+def with_placeholders(base: Environ, *more: str) -> Environ:
     """A copy of `base` with room for the keys that each request sets, and for `more` of them.
 
     The environ of a request is a copy of it, and does not have to grow then. Until a request sets
@@ -75,10 +75,10 @@ def with_room(base: Environ, *more: str) -> Environ:
 
 
 #: The base of a host that runs apps in threads, maybe in several processes.
-BASE: Environ = base_environ(multithread=True, multiprocess=True)
+BASE_ENVIRON: Environ = base_environ(multithread=True, multiprocess=True)
 
 
-def environ_from_scope(scope: Scope, base: Environ = BASE) -> Environ:
+def environ_from_scope(scope: Scope, base: Environ = BASE_ENVIRON) -> Environ:
     """The environ of an ASGI ``http`` or ``websocket`` scope, without `wsgi.input` and `errors`.
 
     Raises `RequestError` (400) if Content-Length is malformed or has different values (W8).
@@ -189,7 +189,7 @@ def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> Non
         _join(environ, repeated)
 
 
-def take_coding(environ: Environ) -> bool:
+def pop_transfer_encoding(environ: Environ) -> bool:
     """Take Transfer-Encoding out of `environ` (W8); whether it was there.
 
     A host decodes the body that it hands on. An app that found the field would decode it again

@@ -42,7 +42,7 @@ class FileWrapper:
             return None
         return end - position if end > position else None  # a device has its end at 0
 
-    def is_real(self) -> bool:
+    def has_descriptor(self) -> bool:
         """Whether the operating system knows the file, so that a host could send it by itself."""
         try:
             return isinstance(self.file.fileno(), int)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bridge.limits import SPOOL
+from bridge.limits import SPOOL_LIMIT
 
 #: What frameworks load that read no more of a body than Content-Length says, and nothing without.
 _NEED_LENGTH: Final = (
@@ -27,15 +27,15 @@ def spool_limit(spool_body: int | None, *, can_wait: bool) -> int | None:
     None: the app reads its body as it comes. `spool_body` is the setting; an app that cannot wait
     (`can_wait`) has to have all of its body in any case.
     """
-    return spool_body if can_wait else (spool_body or SPOOL)
+    return spool_body if can_wait else (spool_body or SPOOL_LIMIT)
 
 
 def spool_limit_without_length(limit: int | None) -> int | None:
     """`spool_limit` for a body of unknown length, which some frameworks cannot read (W24)."""
-    return SPOOL if limit is None and needs_length() else limit
+    return SPOOL_LIMIT if limit is None and needs_length() else limit
 
 
-class _Pulled(io.RawIOBase):
+class _PullReader(io.RawIOBase):
     """A raw stream over `pull`, which gives the next bytes, of any length, and b"" at the end."""
 
     def __init__(self, pull: Callable[[], bytes]) -> None:
@@ -71,10 +71,10 @@ class WsgiInput(io.BufferedReader):
     """
 
     def __init__(self, pull: Callable[[], bytes]) -> None:
-        super().__init__(_Pulled(pull))
+        super().__init__(_PullReader(pull))
 
 
-class WholeInput(io.BytesIO):
+class BytesInput(io.BytesIO):
     """``wsgi.input`` over a body that is all there: the same semantics as `WsgiInput`."""
 
     __slots__ = ()

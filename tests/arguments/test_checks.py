@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS, Check, read_all
+from bridge.arguments.checks import WSGI_DEFAULTS, WSGI_SETTINGS, Check, read_all
 from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.detect import as_asgi
@@ -149,9 +149,9 @@ def test_no_limit_is_none_or_0() -> None:
 
 def test_the_server_and_the_adapters_have_the_same_defaults() -> None:
     """S61: each setting of how apps run has a default, which is that of the server."""
-    assert RUNNING.keys() == RUNNING_DEFAULTS.keys()
+    assert WSGI_SETTINGS.keys() == WSGI_DEFAULTS.keys()
     config = Config()
-    assert {name: getattr(config, name) for name in RUNNING} == RUNNING_DEFAULTS
+    assert {name: getattr(config, name) for name in WSGI_SETTINGS} == WSGI_DEFAULTS
 
 
 def test_none_is_left_out() -> None:

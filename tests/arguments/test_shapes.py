@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bridge.arguments.shapes import (
-    attribute,
-    called,
-    decorated,
-    in_closure,
-    is_named_as_maker,
+    callee,
+    closure_values,
+    is_named_like_factory,
+    plain_attribute,
     shape_of,
+    wrapped_callables,
 )
 
 
@@ -94,11 +94,11 @@ def test_how_many(app: Any, counts: list[int]) -> None:
 def test_what_a_call_runs() -> None:
     """D2: a function runs itself, an instance what its class has for a call, and None raises."""
     instance = Instance()
-    assert called(plain) is plain
-    assert called(Instance) is Instance
-    assert called(instance) == instance.__call__
-    assert called(Broken()) is None
-    assert called(object()) is None
+    assert callee(plain) is plain
+    assert callee(Instance) is Instance
+    assert callee(instance) == instance.__call__
+    assert callee(Broken()) is None
+    assert callee(object()) is None
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_makers(name: str, yes: bool) -> None:
     def function() -> None: ...
 
     function.__name__ = name
-    assert is_named_as_maker(function) is yes
-    assert not is_named_as_maker(functools.partial(create_app))
+    assert is_named_like_factory(function) is yes
+    assert not is_named_like_factory(functools.partial(create_app))
 
 
 def test_attributes() -> None:
@@ -128,7 +128,11 @@ def test_attributes() -> None:
         def __getattr__(self, name: str) -> Any:
             return name
 
-    assert [attribute(Proxy(), name) for name in ("real", "late", "made_up")] == [5, None, None]
+    assert [plain_attribute(Proxy(), name) for name in ("real", "late", "made_up")] == [
+        5,
+        None,
+        None,
+    ]
 
 
 def test_closures() -> None:
@@ -142,8 +146,8 @@ def test_closures() -> None:
             later = 1
         return inner
 
-    assert list(in_closure(decorator(plain))) == [plain]
-    assert list(in_closure(5)) == []
+    assert list(closure_values(decorator(plain))) == [plain]
+    assert list(closure_values(5)) == []
 
 
 def test_what_is_wrapped() -> None:
@@ -152,13 +156,13 @@ def test_what_is_wrapped() -> None:
     @functools.wraps(plain)
     def wrapper(*args: Any) -> None: ...
 
-    assert list(decorated(wrapper, wrapper)) == [plain, plain]
+    assert list(wrapped_callables(wrapper, wrapper)) == [plain, plain]
     partial = functools.partial(rest)
-    assert rest in list(decorated(partial, partial))
+    assert rest in list(wrapped_callables(partial, partial))
     partial = functools.partial(rest, plain)
-    assert plain in list(decorated(partial, partial))
+    assert plain in list(wrapped_callables(partial, partial))
     instance = Instance()
-    bases = list(decorated(instance, called(instance)))
+    bases = list(wrapped_callables(instance, callee(instance)))
     assert bases[-1] == Base.__call__.__get__(instance)
 
 
@@ -170,6 +174,6 @@ def test_what_a_method_wraps() -> None:
         def method(self, *args: Any) -> None: ...
 
     instance = Decorated()
-    method, owner = list(decorated(instance.method, instance.method))[:2]
+    method, owner = list(wrapped_callables(instance.method, instance.method))[:2]
     assert (method.__func__, method.__self__) == (plain, instance)  # type: ignore[attr-defined]
     assert owner is instance

@@ -19,9 +19,9 @@ from bridge.asgi.messages import (
     WAITING,
     WEBSOCKET,
     check_body,
-    following,
     hint_links,
     message_type,
+    next_phase,
 )
 from bridge.errors import IllegalMessage
 
@@ -36,7 +36,7 @@ TRAILERS = {"type": "http.response.trailers", "headers": []}
 def run(*sent: dict[str, Any], grammar: Any = HTTP, trailers: bool = False) -> str:
     phase: str = WAITING
     for message in sent:
-        phase = following(grammar, phase, message, trailers=trailers)
+        phase = next_phase(grammar, phase, message, trailers=trailers)
     return phase
 
 
@@ -111,7 +111,7 @@ class TestOrder:
         accepted: list[str] = []
         for message in sent:
             try:
-                phase = following(HTTP, phase, message, trailers=trailers)
+                phase = next_phase(HTTP, phase, message, trailers=trailers)
             except IllegalMessage:
                 break
             accepted.append(message["type"])

@@ -119,11 +119,11 @@ def test_it_is_full_at_a_number_of_messages_and_of_bytes(size: int, most: int, t
         queue = await connected(most)
         rooms = 0
 
-        def on_room() -> None:
+        def on_drained() -> None:
             nonlocal rooms
             rooms += 1
 
-        queue.on_room = on_room
+        queue.on_drained = on_drained
         for _ in range(2):
             number = 1
             while not queue.put(bytes(size)):
@@ -144,7 +144,7 @@ def test_what_waits_can_be_dropped() -> None:
         queue = await connected(1)
         assert queue.put("x")
         rooms: list[bool] = []
-        queue.on_room = lambda: rooms.append(queue.full)
+        queue.on_drained = lambda: rooms.append(queue.full)
         queue.end(1000)
         queue.drop()
         assert rooms == [False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.errors import RequestError
-from bridge.http.headers import content_length, has_controls, is_length, is_token, members
+from bridge.http.headers import content_length, has_controls, is_length, is_token, list_members
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -64,4 +64,4 @@ def test_lists_of_lengths() -> None:
 )
 def test_members(value: bytes, found: list[bytes]) -> None:
     """S1: a list field is read without blanks, case and empty members (RFC 9110 §5.6.1)."""
-    assert members(value) == found
+    assert list_members(value) == found

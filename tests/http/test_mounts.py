@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.http.mounts import MountTable, host_name, split_key
+from bridge.http.mounts import MountTable, host_name, parse_mount_key
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Mount:
     app: Any = "an app"
 
     def __post_init__(self) -> None:
-        self.host, self.prefix = split_key(self.key)
+        self.host, self.prefix = parse_mount_key(self.key)
         self.name = f"app mounted at {self.key}"
 
 
@@ -52,7 +52,7 @@ def found(mounts: MountTable[Mount], path: str, host: str = "", request: Any = N
 )
 def test_a_key_is_a_host_and_a_prefix(key: str, host: str, prefix: str) -> None:
     """D1 D8: ``/prefix`` or ``host/prefix``; case, and a slash at the end, do not count."""
-    assert split_key(key) == (host, prefix)
+    assert parse_mount_key(key) == (host, prefix)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_key_is_a_host_and_a_prefix(key: str, host: str, prefix: str) -> None:
 def test_a_key_that_is_no_place(key: object, text: str) -> None:
     """D1: the error says what was written, and what to write."""
     with pytest.raises(ConfigError, match=text):
-        split_key(key)
+        parse_mount_key(key)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from bridge.asgi.scope import scope_from_environ
 from bridge.dispatcher import Dispatcher
 from bridge.http.paths import (
+    mount_point,
     native_str,
-    place,
     split_native_path,
     split_path,
     strip_prefix,
@@ -27,13 +27,13 @@ SAME = ["/api", "/api/", "api", "api/", "//api//"]
 @pytest.mark.parametrize("written", SAME)
 def test_one_place(written: str) -> None:
     """D8: a slash more or less, in front or at the end, is the same place."""
-    assert place(written) == "/api"
+    assert mount_point(written) == "/api"
 
 
 @pytest.mark.parametrize("written", ["", "/", "//"])
 def test_the_whole_site(written: str) -> None:
     """D8: no place in particular is the whole site."""
-    assert place(written) == ""
+    assert mount_point(written) == ""
     assert strip_prefix("/x", written) == ("", "/x")
 
 
@@ -64,7 +64,7 @@ def test_glued(written: str) -> None:
 @given(st.text("/ab", max_size=6), st.text("/ab", max_size=6))
 def test_nothing_is_lost(root: str, rest: str) -> None:
     """D8: what was put together comes apart again, whatever the two are."""
-    known, below = place(root), f"/{rest}"
+    known, below = mount_point(root), f"/{rest}"
     if not rest.startswith("/"):
         assert strip_prefix(known + below, known) == (known, below)
         assert strip_prefix(known + below, root) == (known, below)

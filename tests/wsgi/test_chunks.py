@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.wsgi.chunks import as_chunks, checked
+from bridge.wsgi.chunks import as_chunks, check_chunk
 
 
 class Bytes(bytes):
@@ -91,6 +91,6 @@ def test_no_chunks(result: Any, words: str) -> None:
 
 def test_checked() -> None:
     """W30: a chunk of a subclass is sent as plain bytes."""
-    assert type(checked(Bytes(b"x"))) is bytes
+    assert type(check_chunk(Bytes(b"x"))) is bytes
     with pytest.raises(TypeError, match="has a bytearray"):
-        checked(bytearray(b"x"))
+        check_chunk(bytearray(b"x"))

@@ -16,15 +16,15 @@ from bridge.asgi.scope import scope_from_environ
 from bridge.errors import RequestError
 from bridge.types import Scope
 from bridge.wsgi.environ import (
-    BASE,
+    BASE_ENVIRON,
     add_client,
     add_headers,
     base_environ,
     environ_from_scope,
     error_stream,
+    pop_transfer_encoding,
     server_name_port,
-    take_coding,
-    with_room,
+    with_placeholders,
 )
 from bridge.wsgi.file_wrapper import FileWrapper
 from tests.support.remembered import is_remembered
@@ -195,9 +195,9 @@ def test_dropped_fields() -> None:
 def test_take_coding() -> None:
     """W8: no app is told of a coding that its host has taken off."""
     environ: dict[str, Any] = {"HTTP_TRANSFER_ENCODING": "chunked", "HTTP_HOST": "example.com"}
-    assert take_coding(environ)
+    assert pop_transfer_encoding(environ)
     assert environ == {"HTTP_HOST": "example.com"}
-    assert not take_coding(environ)
+    assert not pop_transfer_encoding(environ)
 
 
 def test_content_length() -> None:
@@ -248,13 +248,13 @@ def test_wsgi_keys() -> None:
     assert environ is not base
     environ["x"] = 1
     assert "x" not in base
-    assert "x" not in BASE
+    assert "x" not in BASE_ENVIRON
 
 
 def test_room_for_the_keys_of_each_request() -> None:
     """W9: what a host says stays, and each request finds the keys that it sets."""
     base = base_environ(multithread=True, multiprocess=False)
-    roomy = with_room(base, "SERVER_PORT")
+    roomy = with_placeholders(base, "SERVER_PORT")
     assert {**roomy, **base} == roomy
     added = roomy.keys() - base.keys()
     assert {"PATH_INFO", "wsgi.input", "asgi.scope", "SERVER_PORT"} <= added

@@ -61,11 +61,11 @@ def test_size_of_a_part(tmp_path: Path) -> None:
         assert FileWrapper(device).size() is None
 
 
-def test_is_real(tmp_path: Path) -> None:
+def test_has_descriptor(tmp_path: Path) -> None:
     """W41: only what the operating system knows can be sent by it."""
     path = tmp_path / "file"
     path.write_bytes(b"abc")
     with path.open("rb") as file:
-        assert FileWrapper(file).is_real()
+        assert FileWrapper(file).has_descriptor()
     for other in (io.BytesIO(b"abc"), object(), file):
-        assert not FileWrapper(other).is_real()
+        assert not FileWrapper(other).has_descriptor()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ClientDisconnected
 from bridge.wsgi.input import (
-    WholeInput,
+    BytesInput,
     WsgiInput,
     needs_length,
     spool_limit,
@@ -57,7 +57,7 @@ def test_like_a_buffered_reader(pieces: list[bytes], points: list[int], calls: A
     chunks = cut(data, points)
     ours = WsgiInput(lambda: next(chunks, b""))
     oracle = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
-    whole = WholeInput(data)
+    whole = BytesInput(data)
     for call in calls:
         expected = outcome(oracle, call)
         assert outcome(ours, call) == expected, call

@@ -26,7 +26,7 @@ from bridge.adapters.asgi_on_wsgi.response_queue import (
 from bridge.asgi.scope import body_length
 from bridge.errors import AppError
 from bridge.http.error_response import error_response
-from bridge.limits import PIECE
+from bridge.limits import READ_SIZE
 from bridge.log import logger
 from bridge.loops.waiters import Waiter
 from bridge.types import Environ, ExcInfo, StartResponse
@@ -92,7 +92,7 @@ class HttpExchange:
             self._phase = STARTED if queue.chunks else FLUSHING
             return self
         if queue.file is not None:
-            body: Iterable[bytes] = self._environ["wsgi.file_wrapper"](queue.file, PIECE)
+            body: Iterable[bytes] = self._environ["wsgi.file_wrapper"](queue.file, READ_SIZE)
             return body
         if self._waiter is not None:
             self._instance.return_waiter(self._waiter)
@@ -232,7 +232,7 @@ class HttpExchange:
     def _read_file(self) -> bytes:
         """The next piece of a file that came after the head had to be told."""
         file = self._queue.file
-        piece = b"" if file is None else file.read(PIECE)
+        piece = b"" if file is None else file.read(READ_SIZE)
         if not piece:
             raise StopIteration
         return piece

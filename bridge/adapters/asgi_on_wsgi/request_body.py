@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from bridge.limits import PIECE
+from bridge.limits import READ_SIZE
 from bridge.log import logger
 from bridge.loops.wait_queue import WaitQueue
 from bridge.types import Message
@@ -43,7 +43,7 @@ class RequestBody:
         self.wanted = False
         remaining = self._remaining
         try:
-            data: bytes = self._read(PIECE if remaining is None else min(PIECE, remaining))
+            data: bytes = self._read(READ_SIZE if remaining is None else min(READ_SIZE, remaining))
         except Exception as error:
             logger.debug("the request's body could not be read", exc_info=error)
             return {"type": "http.disconnect"}

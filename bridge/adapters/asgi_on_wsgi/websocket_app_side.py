@@ -29,7 +29,7 @@ from bridge.asgi.messages import (
     WAITING,
     WEBSOCKET,
     check_body,
-    following,
+    next_phase,
 )
 from bridge.asgi.receive_queue import ReceiveQueue
 from bridge.errors import AppError, ClientDisconnected, UnsupportedScope
@@ -168,7 +168,7 @@ class WebSocketAppSide:
         if self.host_left or (self.connection is not None and self.connection.gone.done()):
             raise ClientDisconnected("the WebSocket is closed; nothing more can be sent")
         before = self._phase
-        after = following(WEBSOCKET, before, message)
+        after = next_phase(WEBSOCKET, before, message)
         await _ACTIONS[message["type"]](self, message)
         self._phase = after
         if after == OVER and before != OPEN:

@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._reader = MessageReader(
             self._frames, self._transport, self._loop.call_soon, self._queue.put, self._on_output
         )
-        self._queue.on_room = partial(self._reader.resume, QUEUE_FULL)
+        self._queue.on_drained = partial(self._reader.resume, QUEUE_FULL)
         now = self._loop.time()
         self._keep_alive = KeepAlive(PING_INTERVAL, PING_INTERVAL, now)
         self._start_timer(now + PING_INTERVAL)

@@ -25,7 +25,7 @@ from bridge.runners.base import occupied_runners
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
 from bridge.wsgi.call import WsgiCall
-from bridge.wsgi.environ import NOWHERE, environ_from_scope, take_coding
+from bridge.wsgi.environ import NULL_STREAM, environ_from_scope, pop_transfer_encoding
 from bridge.wsgi.input import WsgiInput, spool_limit, spool_limit_without_length
 
 # A request has no body if it announces none (RFC 9112 §6.3). HTTP/2 announces none, and some
@@ -77,7 +77,7 @@ class WsgiHandler:
         )
         try:
             environ = environ_from_scope(scope, self.base)
-            coded = take_coding(environ)
+            coded = pop_transfer_encoding(environ)
             if self._fill(environ, exchange, extensions, coded):
                 await self._receive_body(environ, exchange, coded)
         except RequestError as error:
@@ -107,7 +107,7 @@ class WsgiHandler:
         self, environ: Environ, exchange: Exchange, extensions: Extensions | None, coded: bool
     ) -> bool:
         """Set what comes of this host, not of the scope; whether the request may have a body."""
-        environ["wsgi.errors"] = sys.stderr or NOWHERE  # `error_stream`, without its call
+        environ["wsgi.errors"] = sys.stderr or NULL_STREAM  # `error_stream`, without its call
         environ["bridge.disconnected"] = exchange.is_disconnected
         environ["wsgi.input"] = BytesIO()
         if extensions and "http.response.early_hint" in extensions:

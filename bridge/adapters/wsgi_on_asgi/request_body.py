@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.errors import BridgeError, ClientDisconnected, RequestError
 from bridge.types import Receive
-from bridge.wsgi.input import WholeInput
+from bridge.wsgi.input import BytesInput
 
 
 class RequestBody:
@@ -87,7 +87,7 @@ class RequestBody:
             if size > memory:
                 self._file = await self._take_to_disk(pieces)
                 return self._file
-        self._file = WholeInput(b"".join(pieces))
+        self._file = BytesInput(b"".join(pieces))
         return self._file
 
     async def take_small(self, most: int) -> Any:
@@ -107,7 +107,7 @@ class RequestBody:
         if not self.ended:
             self._begin = begin
             return None
-        self._file = WholeInput(begin)
+        self._file = BytesInput(begin)
         return self._file
 
     async def _take_to_disk(self, pieces: list[bytes]) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.arguments.checks import RUNNING, Check, read_all
+from bridge.arguments.checks import WSGI_SETTINGS, Check, read_all
 from bridge.arguments.values import VALUE_TYPES
 from bridge.errors import ConfigError
 from bridge.runners import Runner
 
 #: The settings of `WsgiToAsgi`, and of each mount and each dispatcher.
 SETTINGS: dict[str, Check] = {
-    **RUNNING,
+    **WSGI_SETTINGS,
     "max_body_size": Check(type=VALUE_TYPES["Size"], least=0),
     "spool_body": Check(type=VALUE_TYPES["Size"], least=0),
     "propagate_context": Check(type=VALUE_TYPES["bool"]),

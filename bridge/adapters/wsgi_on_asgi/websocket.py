@@ -32,7 +32,7 @@ from bridge.errors import AppLoadError, ClientDisconnected, Overloaded
 from bridge.http.error_response import error_response
 from bridge.http.response_head import ResponseHead
 from bridge.http.response_sink import ResponseStream
-from bridge.limits import PIECE
+from bridge.limits import READ_SIZE
 from bridge.log import logger
 from bridge.runners.base import set_current_runner
 from bridge.runners.interop import publish_loop
@@ -221,7 +221,7 @@ class SocketRelay:
         """Read the app's answer to the handshake; whether it accepted."""
         head = bytearray()
         while (end := head.find(b"\r\n\r\n")) < 0:
-            data = await self._loop.sock_recv(self._pair, PIECE)
+            data = await self._loop.sock_recv(self._pair, READ_SIZE)
             head += data
             if not data or len(head) > _HEAD_LIMIT:
                 return False
@@ -256,7 +256,7 @@ class SocketRelay:
         """Pass on what the app sends, until it ends."""
         while True:
             try:
-                data = await self._loop.sock_recv(self._pair, PIECE)
+                data = await self._loop.sock_recv(self._pair, READ_SIZE)
             except OSError:
                 data = b""
             if not data:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.arguments.checks import close_names
 from bridge.arguments.kinds import KINDS, detect, other_kind
-from bridge.arguments.shapes import APP_ENDINGS, MAKERS
+from bridge.arguments.shapes import APP_ENDINGS, FACTORY_PREFIXES
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.log import logger
@@ -184,7 +184,7 @@ def _usual_app(module: Any, name: str) -> Any:
 def _advice(module: ModuleType, name: str, wanted: str) -> str:
     """What of `module` may have been meant."""
     found = [
-        f"{name}:{each}" + (" --factory" if each.startswith(MAKERS) else "")
+        f"{name}:{each}" + (" --factory" if each.startswith(FACTORY_PREFIXES) else "")
         for each in _candidates(module, wanted)
     ]
     if found:

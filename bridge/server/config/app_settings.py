@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.arguments.values import Mode, Mounts, Path, Place, Seconds, Texts
-from bridge.server.config.setting import running, setting
+from bridge.server.config.setting import setting, wsgi_setting
 
 _APP = "The app"
 _RUNNER = "How WSGI apps run"
@@ -51,33 +51,33 @@ class AppSettings:
     )
 
     # If the app says something of these itself, that holds.
-    runner: str = running(
+    runner: str = wsgi_setting(
         "runner",
         "How WSGI apps run: in threads, in greenlets on the event loop, or called right there.",
         _RUNNER,
         short="-k",
     )
-    threads: int = running(
+    threads: int = wsgi_setting(
         "threads",
         "The most threads of one WSGI app; they start when needed.",
         _RUNNER,
     )
-    queue_limit: int = running(
+    queue_limit: int = wsgi_setting(
         "queue_limit",
         "The most requests that wait for a thread; beyond it the answer is 503.",
         _RUNNER,
     )
-    queue_timeout: Seconds = running(
+    queue_timeout: Seconds = wsgi_setting(
         "queue_timeout",
         "For a request to get a thread; then 503. It gives its place back if its client leaves.",
         _RUNNER,
     )
-    websocket: bool = running(
+    websocket: bool = wsgi_setting(
         "websocket",
         "Give WSGI apps WebSockets, as `werkzeug.socket` (flask-sock).",
         _RUNNER,
     )
-    strict: bool = running(
+    strict: bool = wsgi_setting(
         "strict",
         "A WSGI response that PEP 3333 does not allow is a 500, also if most servers take it: "
         "hop-by-hop fields, and fields as lists.",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass
 from typing import Any
 
-from bridge.arguments.checks import RUNNING, RUNNING_DEFAULTS, Check
+from bridge.arguments.checks import WSGI_DEFAULTS, WSGI_SETTINGS, Check
 from bridge.arguments.values import VALUE_TYPES, ValueType
 
 # ------------------------------------------------------------- one setting
@@ -98,9 +98,9 @@ def setting(
     return dataclasses.field(default=default, repr=not secret, metadata=about)
 
 
-def running(name: str, help: str, section: str, short: str | None = None) -> Any:
+def wsgi_setting(name: str, help: str, section: str, short: str | None = None) -> Any:
     """Make a field of `Config` that the adapters have too: `checks` has its check and default."""
-    return setting(RUNNING_DEFAULTS[name], help, section, short=short, check=RUNNING[name])
+    return setting(WSGI_DEFAULTS[name], help, section, short=short, check=WSGI_SETTINGS[name])
 
 
 def settings_of(config: type[Any]) -> Iterator[Setting]:

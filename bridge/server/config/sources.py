@@ -111,7 +111,7 @@ _SERVICE_LINK = re.compile(
     r"|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?|(?P<url>PORT))"
 )
 #: What uvicorn and Gunicorn read.
-_OF_ANOTHER = re.compile(r"UVICORN_\w+|GUNICORN_CMD_ARGS")
+_OTHER_SERVERS = re.compile(r"UVICORN_\w+|GUNICORN_CMD_ARGS")
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -146,7 +146,7 @@ def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[s
             f"WEB_CONCURRENCY is {asked}, and this version runs one process, which it starts. For "
             "several, run: gunicorn -k bridge.server.gunicorn.BridgeWorker module:attr"
         )
-    theirs = [name for name in sorted(environ) if _OF_ANOTHER.fullmatch(name) and environ[name]]
+    theirs = [name for name in sorted(environ) if _OTHER_SERVERS.fullmatch(name) and environ[name]]
     if theirs:
         lines.append(
             f"ignored: {', '.join(theirs)}, of another server; every option of this one is also "

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from bridge.http.response_fields import Field
 from bridge.http.response_head import ResponseHead, encoded_fields
 from bridge.http.status import has_no_body
-from bridge.limits import WORTH_NO_COPY
+from bridge.limits import MIN_UNCOPIED
 from bridge.log import logger
 from bridge.server.exchange import Connection, Exchange
 from bridge.server.request import Request
@@ -304,7 +304,7 @@ def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, b
         and not state.stop_phase
     ):
         data = head.encoded + state.default_end
-        if size < WORTH_NO_COPY:
+        if size < MIN_UNCOPIED:
             connection.write(data + body)
         else:
             connection.output.write_parts((data, body))

@@ -18,7 +18,7 @@ from time import monotonic
 from time import sleep as pause
 from typing import Any, Final
 
-from bridge.errors import counted
+from bridge.errors import pluralize
 from bridge.log import logger
 from bridge.loops.waiters import NativeThread
 
@@ -198,7 +198,7 @@ def _log_threads_waited_for(seconds: float) -> None:
     if names:
         logger.warning(
             "the process waits for %s of the app: %s (at most %g s; CTRL+C ends it)",
-            counted(len(names), "thread"),
+            pluralize(len(names), "thread"),
             ", ".join(names),
             round(seconds, 1),
         )

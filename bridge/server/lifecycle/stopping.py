@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from bridge.errors import counted
+from bridge.errors import pluralize
 from bridge.log import logger
 from bridge.server.apps.handlers import runners_of, stop_runners
 from bridge.server.http1.connection import Http1Connection
@@ -154,7 +154,9 @@ class Draining:
             await asyncio.wait(tasks, timeout=CUT_GRACE if self._is_cut.is_set() else CANCEL_GRACE)
         stubborn = sum(not task.done() for task in tasks)
         if stubborn:
-            logger.error("%s went on after being cancelled: left behind", counted(stubborn, "task"))
+            logger.error(
+                "%s went on after being cancelled: left behind", pluralize(stubborn, "task")
+            )
 
     # --------------------------------------------------------- what is in flight
 
@@ -203,7 +205,7 @@ class Draining:
 
 def _words(busy: dict[str, int]) -> str:
     """``2 requests and 1 WebSocket``."""
-    words = [counted(number, what) for what, number in busy.items()]
+    words = [pluralize(number, what) for what, number in busy.items()]
     return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
 
 

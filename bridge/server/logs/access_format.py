@@ -105,7 +105,7 @@ class Record(Protocol):
 
 #: The formats that have names. What is in them beyond Gunicorn's atoms is for them alone.
 FORMATS: Final = {
-    "default": '%(peer)s - "%(r)s" %(answer)s',
+    "default": '%(peer)s - "%(r)s" %(status_text)s',
     "common": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s',
     "combined": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
     "json": (
@@ -131,19 +131,19 @@ _ATOMS: Final = {
     "b": "r.sent or '-'",
     "f": "_field(r.head.headers, b'referer')",
     "a": "_field(r.head.headers, b'user-agent')",
-    "T": "int(_taken(r))",
-    "M": "int(_taken(r) * 1e3)",
-    "D": "int(_taken(r) * 1e6)",
-    "L": "format(_taken(r), '.6f')",
+    "T": "int(_duration(r))",
+    "M": "int(_duration(r) * 1e3)",
+    "D": "int(_duration(r) * 1e6)",
+    "L": "format(_duration(r), '.6f')",
     "p": "_process()",
 }
 _OWN_ATOMS: Final = {
     "peer": "_PEERS[r.head.client or r.connection.identity.client or _NOBODY]",
-    "answer": "_ANSWERS[r.status]",
+    "status_text": "_STATUS_TEXTS[r.status]",
     "utc": "_utc()",
     "client": "_quoted(_client(r)[0])",
     "target": "_quoted(str(r.head.target, 'latin-1'))",
-    "duration": "format(_taken(r), '.6f')",
+    "duration": "format(_duration(r), '.6f')",
     "host": "_json_field(_quoted, r.head.headers, b'host')",
     "referer": "_json_field(_quoted, r.head.headers, b'referer')",
     "user_agent": "_json_field(_quoted, r.head.headers, b'user-agent')",
@@ -185,7 +185,7 @@ def compile_format(template: str, *, colour: bool = False) -> Callable[[Record],
     atoms = _ATOMS | _OWN_ATOMS if own else _ATOMS
     names: dict[str, object] = dict(globals())
     if colour:
-        names["_ANSWERS"] = _COLOURED_ANSWERS
+        names["_STATUS_TEXTS"] = _COLOURED_STATUS_TEXTS
     if template == FORMATS["json"]:
         # Only imported for this format: 0.5 MB.
         names["_quoted"] = import_module("json.encoder").encode_basestring_ascii
@@ -252,7 +252,7 @@ def _client(record: Record) -> Address:
     return record.head.client or record.connection.identity.client or _NOBODY
 
 
-def _taken(record: Record) -> float:
+def _duration(record: Record) -> float:
     """Return the seconds since the request began."""
     return time.perf_counter() - record.started
 
@@ -294,14 +294,14 @@ def _is_short(_: object, text: str) -> bool:
     return len(text) <= 256
 
 
-def _answer(status: int) -> str:
+def _status_text(status: int) -> str:
     return f"{status} {reason_phrase(status)}"
 
 
 #: Statuses with their reasons, ``200 OK``; peers as ``192.0.2.7:51234``; targets, cleaned.
-_ANSWERS: Final = Memo(_answer, always)
-_COLOURED_ANSWERS: Final = Memo[int, str](
-    lambda status: coloured_status(status, _answer(status)), always
+_STATUS_TEXTS: Final = Memo(_status_text, always)
+_COLOURED_STATUS_TEXTS: Final = Memo[int, str](
+    lambda status: coloured_status(status, _status_text(status)), always
 )
 _PEERS: Final = Memo[Address, str](
     lambda peer: "unix" if peer is _NOBODY else f"{peer[0]}:{peer[1]}", _is_short
@@ -319,12 +319,12 @@ class _Clock:
 
     def __init__(self, text: Callable[[int], str]) -> None:
         self._text = text
-        self._made: tuple[int, str] = (0, "")
+        self._cached: tuple[int, str] = (0, "")
 
     def __call__(self, now: float) -> str:
-        second, text = self._made
+        second, text = self._cached
         if second != int(now):
-            second, text = self._made = int(now), self._text(int(now))
+            second, text = self._cached = int(now), self._text(int(now))
         return text
 
 

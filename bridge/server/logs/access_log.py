@@ -57,7 +57,7 @@ class AccessLog:
         self.timed = uses_duration(template)
         self._line = compile_format(template, colour=colour)
         self._logger = logger
-        self._later = later
+        self._schedule = later
         self._waiting: list[tuple[str, Context]] = []
         self._scheduled = False
 
@@ -70,9 +70,9 @@ class AccessLog:
             self._schedule_flush()
 
     def _schedule_flush(self) -> None:
-        if self._later is not None:
+        if self._schedule is not None:
             try:
-                self._later(self.flush)
+                self._schedule(self.flush)
                 return
             except RuntimeError:
                 pass  # the loop is closed, and a thread still had something to finish

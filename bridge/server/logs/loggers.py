@@ -75,7 +75,7 @@ def configure_logging(config: Config) -> None:
     _install_handler("bridge.access", _handler(sys.stdout), logging.Formatter("%(message)s"))
 
 
-def keep_talking() -> None:
+def reenable_loggers() -> None:
     """Enable the server's loggers again that the app has disabled without meaning them.
 
     `logging.config` disables all loggers that a configuration does not name, if that does not say

@@ -10,7 +10,7 @@ from bridge.http.status import reason_phrase
 from bridge.log import logger
 
 #: Seconds between two lines that count.
-EVERY: Final = 60.0
+REPORT_INTERVAL: Final = 60.0
 #: What is refused and never was a request.
 HANDSHAKE: Final = "failed TLS handshake"
 PLAIN_ON_TLS: Final = "plain HTTP on a TLS port"
@@ -38,7 +38,7 @@ class Refusals:
             status = error.status if isinstance(error, BridgeError) else 500
             what = f"{status} {reason_phrase(status)}"
         self._counts[what] = self._counts.get(what, 0) + 1
-        self._last = f"{peer_name(client)}: {_shown(error)}"
+        self._last = f"{peer_name(client)}: {_printable(error)}"
         if logger.isEnabledFor(logging.DEBUG):
             began = f"; it began with {begin[:_BEGIN]!r}" if begin else ""
             logger.debug("refused (%s) %s%s", what, self._last, began)
@@ -46,7 +46,7 @@ class Refusals:
     def tick(self, now: float) -> None:
         """Write the line that counts when it is due; `now` is in seconds."""
         if self._counts and now >= self._due:
-            self._due = now + EVERY
+            self._due = now + REPORT_INTERVAL
             self.report()
 
     def report(self) -> None:
@@ -62,7 +62,7 @@ class Refusals:
             )
 
 
-def _shown(error: object) -> str:
+def _printable(error: object) -> str:
     """Return a reason as printable ASCII: a client may have chosen a part of it."""
     text = str(error)[:_LONGEST]
     if text.isascii() and text.isprintable():

@@ -230,7 +230,7 @@ def _open_unix(spec: str, config: Config) -> _Opened:
         if path.startswith("@"):
             sock.bind(f"\0{path[1:]}")
             return listen(sock, config.backlog), None
-        with _alone_in(os.path.dirname(path) or "."):
+        with _directory_lock(os.path.dirname(path) or "."):
             _remove_stale(path)
             _bind_unix(sock, path, config.uds_mode)
             return listen(sock, config.backlog), _remover(path)
@@ -247,7 +247,7 @@ def _open_unix(spec: str, config: Config) -> _Opened:
 
 
 @contextmanager
-def _alone_in(directory: str) -> Iterator[None]:
+def _directory_lock(directory: str) -> Iterator[None]:
     """Keep other servers that start from looking at their sockets in `directory` meanwhile.
 
     A socket that is bound and does not listen yet looks like a stale one. Anybody may hold the
@@ -289,7 +289,7 @@ def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
 
 def _remove_stale(path: str) -> None:
     """Remove the socket of a server that is gone; raise if it lives, or is no socket."""
-    found = _status(path)
+    found = _lstat(path)
     if found is None:
         return
     if not stat.S_ISSOCK(found.st_mode):
@@ -326,7 +326,7 @@ def _remover(path: str) -> Callable[[], None]:
     return remove
 
 
-def _status(path: str) -> os.stat_result | None:
+def _lstat(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except OSError:
@@ -334,7 +334,7 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def _is_at(path: str, file: os.stat_result) -> bool:
-    found = _status(path)
+    found = _lstat(path)
     return found is not None and os.path.samestat(found, file)
 
 

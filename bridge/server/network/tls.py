@@ -90,9 +90,9 @@ def reload_certificates(context: ServerContext, config: Config) -> None:
 def _load(context: ServerContext, config: Config) -> None:
     certificate, key = config.ssl_certfile, config.ssl_keyfile
     assert certificate is not None
-    _readable("ssl_certfile", certificate)
+    _check_readable("ssl_certfile", certificate)
     if key is not None:
-        _readable("ssl_keyfile", key)
+        _check_readable("ssl_keyfile", key)
 
     encrypted = False
 
@@ -108,10 +108,10 @@ def _load(context: ServerContext, config: Config) -> None:
     try:
         context.load_cert_chain(certificate, key, password)
     except ssl.SSLError as error:
-        raise ConfigError(_cannot_load(certificate, key, error, encrypted)) from None
+        raise ConfigError(_load_failure_text(certificate, key, error, encrypted)) from None
     context.certificate = _first_certificate(certificate)
     if config.ssl_ca_certs is not None:
-        _readable("ssl_ca_certs", config.ssl_ca_certs)
+        _check_readable("ssl_ca_certs", config.ssl_ca_certs)
         try:
             context.load_verify_locations(cafile=config.ssl_ca_certs)
         except ssl.SSLError:
@@ -120,7 +120,7 @@ def _load(context: ServerContext, config: Config) -> None:
             ) from None
 
 
-def _readable(setting: str, path: str) -> None:
+def _check_readable(setting: str, path: str) -> None:
     try:
         with open(path, "rb"):
             pass
@@ -128,7 +128,9 @@ def _readable(setting: str, path: str) -> None:
         raise ConfigError(f"{setting} {path} cannot be read: {error.strerror}") from None
 
 
-def _cannot_load(certificate: str, key: str | None, error: ssl.SSLError, encrypted: bool) -> str:
+def _load_failure_text(
+    certificate: str, key: str | None, error: ssl.SSLError, encrypted: bool
+) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"the key in {key or certificate} is not that of the certificate in {certificate}"
     if encrypted:

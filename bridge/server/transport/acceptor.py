@@ -23,7 +23,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from bridge.errors import RequestError
 from bridge.http.error_response import encode_error
-from bridge.limits import PIECE
+from bridge.limits import READ_SIZE
 from bridge.log import logger
 from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER
 from bridge.server.network.tls import SHUTDOWN_TIMEOUT
@@ -183,7 +183,7 @@ class TlsListener:
         sock.shutdown(socket.SHUT_WR)
         try:
             async with asyncio.timeout(LINGER):
-                while await self._loop.sock_recv(sock, PIECE):
+                while await self._loop.sock_recv(sock, READ_SIZE):
                     pass
         except TimeoutError:
             pass

@@ -166,7 +166,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Whatever is no message on an open WebSocket."""
         if self.queue.disconnect is not None and self._allowed is not grammar.OVER:
             raise ClientDisconnected("the WebSocket is closed; nothing more can be sent")
-        after = grammar.following(grammar.WEBSOCKET, self._allowed, message)
+        after = grammar.next_phase(grammar.WEBSOCKET, self._allowed, message)
         if self.phase == OPEN:
             code, reason = message.get("code"), message.get("reason")
             self.close(1000 if code is None else code, "" if reason is None else reason)
@@ -205,7 +205,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.reader = MessageReader(
             frames, output.transport, state.loop.call_soon, self.queue.put, self._on_output
         )
-        self.queue.on_room = partial(self.reader.resume, QUEUE_FULL)
+        self.queue.on_drained = partial(self.reader.resume, QUEUE_FULL)
         state.connections.add(self)
         self.reader.advance()
 

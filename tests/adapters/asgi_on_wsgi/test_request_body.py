@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.asgi_to_wsgi import AsgiToWsgi
-from bridge.limits import PIECE
+from bridge.limits import READ_SIZE
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ, serve
 
 START: dict[str, Any] = {
@@ -79,9 +79,9 @@ class TestOnDemand:
 
     def test_no_more_than_the_body(self) -> None:
         """A10: what follows the body on the connection is not touched."""
-        source = io.BytesIO(b"x" * (PIECE + 5) + b"next request")
-        made = environ("POST", wsgi_input=source, CONTENT_LENGTH=str(PIECE + 5))
-        assert len(serve(echo, made).body) == PIECE + 5
+        source = io.BytesIO(b"x" * (READ_SIZE + 5) + b"next request")
+        made = environ("POST", wsgi_input=source, CONTENT_LENGTH=str(READ_SIZE + 5))
+        assert len(serve(echo, made).body) == READ_SIZE + 5
         assert source.read() == b"next request"
 
     def test_in_pieces(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.arguments.checks import RUNNING_DEFAULTS
+from bridge.arguments.checks import WSGI_DEFAULTS
 from bridge.server.config.app_settings import AppSettings
 from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.setting import settings_of
@@ -18,7 +18,7 @@ def test_defaults_are_those_that_people_know() -> None:
 def test_the_adapters_have_the_same_defaults() -> None:
     """S60: an app runs the same way under an adapter and under the server."""
     config = Config()
-    assert {name: getattr(config, name) for name in RUNNING_DEFAULTS} == RUNNING_DEFAULTS
+    assert {name: getattr(config, name) for name in WSGI_DEFAULTS} == WSGI_DEFAULTS
 
 
 def test_its_rows_come_first() -> None:

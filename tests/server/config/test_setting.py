@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bridge.arguments.checks import RUNNING
+from bridge.arguments.checks import WSGI_SETTINGS
 from bridge.arguments.values import Mode, Seconds, Texts
 from bridge.errors import ConfigError
-from bridge.server.config.setting import Setting, running, setting, settings_of
+from bridge.server.config.setting import Setting, setting, settings_of, wsgi_setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Rows:
     quick: bool = setting(False, "Hurry.", "Time")
     names: Texts = setting((), "Several.", "Time")
     note: str | None = setting(None, "Anything.", "Time", secret=True)
-    runner: str = running("runner", "How.", "Time", short="-k")
+    runner: str = wsgi_setting("runner", "How.", "Time", short="-k")
     no_row: dict[str, str] = field(default_factory=dict)
 
 
@@ -87,7 +87,7 @@ def test_the_bounds_are_the_row_s() -> None:
 
 def test_what_the_adapters_have_too_is_checked_alike() -> None:
     """S61: a row made by `running` has the adapters' check and default."""
-    check, row = RUNNING["runner"], ROWS["runner"]
+    check, row = WSGI_SETTINGS["runner"], ROWS["runner"]
     assert (row.choices, row.least, row.most) == (check.choices, check.least, check.most)
     with pytest.raises(ConfigError, match="one of thread, greenlet, inline"):
         row.read("fork", "runner")

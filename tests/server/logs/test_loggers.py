@@ -431,11 +431,11 @@ def test_a_handler_of_another_kind() -> None:
 SILENT = """
 import logging
 from bridge.server.config.config import Config
-from bridge.server.logs.loggers import configure_logging, keep_talking
+from bridge.server.logs.loggers import configure_logging, reenable_loggers
 for name in ("bridge.error", "bridge.access"):
     logging.getLogger(name)
 configure_logging(Config(log_config={"disable_existing_loggers": True}))
-keep_talking()
+reenable_loggers()
 print(*(logging.getLogger(name).disabled for name in ("bridge.error", "bridge.access")))
 """
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from bridge.errors import Overloaded, RequestError
-from bridge.server.logs.refusals import EVERY, HANDSHAKE, Refusals
+from bridge.server.logs.refusals import HANDSHAKE, REPORT_INTERVAL, Refusals
 from tests.conftest import StartHost
 from tests.support.hosts import BRIDGE_WORKER, Command, bridge, gunicorn
 from tests.support.raw import Client, request
@@ -40,11 +40,11 @@ def test_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     assert "The last was 192.0.2.1:1: unknown\\x85 \\x1b[31m\\nca." in line
     refuse(refusals)
     refuse(refusals)
-    refusals.tick(1000.0 + EVERY)
+    refusals.tick(1000.0 + REPORT_INTERVAL)
     assert len(caplog.messages) == 1
-    refusals.tick(1001.0 + EVERY)
+    refusals.tick(1001.0 + REPORT_INTERVAL)
     assert "4 x 400 Bad Request" in caplog.messages[1]
-    refusals.tick(1001.0 + 3 * EVERY)
+    refusals.tick(1001.0 + 3 * REPORT_INTERVAL)
     refusals.report()
     assert len(caplog.messages) == 2
 

@@ -240,7 +240,7 @@ class AsgiExchange(Exchange):
         if dropped:
             raise ClientDisconnected(dropped)
         phase = PHASES[self._phase]
-        grammar.following(grammar.HTTP, phase, message)
+        grammar.next_phase(grammar.HTTP, phase, message)
         if kind == grammar.EARLY_HINT:
             hints = self.open_response().early_hints(hint_fields(message))
             if hints:

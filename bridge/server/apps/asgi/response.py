@@ -15,7 +15,7 @@ from typing import Final
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import DisconnectNotice
 from bridge.http.response_sink import ResponseEncoder
-from bridge.limits import WORTH_NO_COPY
+from bridge.limits import MIN_UNCOPIED
 from bridge.server.exchange import Connection
 from bridge.server.transport.sendfile import send_file
 
@@ -95,7 +95,7 @@ class AsgiStream:
         """Write these behind one another, large ones without a copy."""
         if len(parts) == 1:
             self._connection.write(parts[0])
-        elif sum(map(len, parts)) >= WORTH_NO_COPY:
+        elif sum(map(len, parts)) >= MIN_UNCOPIED:
             self._connection.output.write_parts(parts)
         elif parts:
             self._connection.write(b"".join(parts))

@@ -12,7 +12,13 @@ from bridge.server.exchange import Connection
 from bridge.server.proxy.forwarded import Resolved
 from bridge.server.request import Request
 from bridge.types import Environ
-from bridge.wsgi.environ import add_client, add_headers, server_name_port, take_coding, with_room
+from bridge.wsgi.environ import (
+    add_client,
+    add_headers,
+    pop_transfer_encoding,
+    server_name_port,
+    with_placeholders,
+)
 
 
 def place_environ(base: Environ, connection: Connection, prefix: str) -> Environ:
@@ -20,7 +26,7 @@ def place_environ(base: Environ, connection: Connection, prefix: str) -> Environ
 
     `base` is the handler's own, `prefix` where its app is mounted.
     """
-    environ = with_room(base, "wsgi.early_hints")
+    environ = with_placeholders(base, "wsgi.early_hints")
     identity = connection.identity
     scheme, server = identity.place.scheme, identity.place.server
     environ["wsgi.url_scheme"] = scheme
@@ -43,7 +49,7 @@ def fill_environ(base: Environ, connection: Connection, request: Request, prefix
             path, connection.identity.root_path, prefix
         )
     add_headers(environ, request.headers)
-    take_coding(environ)
+    pop_transfer_encoding(environ)
     if "SERVER_NAME" not in environ:
         environ["SERVER_NAME"], environ["SERVER_PORT"] = server_name_port(
             None, environ.get("HTTP_HOST"), environ["wsgi.url_scheme"]

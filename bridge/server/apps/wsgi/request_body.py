@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from bridge.server.request import CHUNKED, Request
 from bridge.server.request_body import PARTIAL, WHOLE, RequestBody
-from bridge.wsgi.input import WholeInput, WsgiInput, spool_limit_without_length
+from bridge.wsgi.input import BytesInput, WsgiInput, spool_limit_without_length
 
 
 class MemoryBody(RequestBody):
@@ -26,9 +26,9 @@ class MemoryBody(RequestBody):
         self._data += data
         return True
 
-    def open(self) -> WholeInput:
+    def open(self) -> BytesInput:
         """The body as ``wsgi.input``."""
-        return WholeInput(self._data)
+        return BytesInput(self._data)
 
 
 class DiskBody(RequestBody):
@@ -72,5 +72,5 @@ def open_input(body: RequestBody, pull: Callable[[], bytes]) -> Any:
     if isinstance(body, (MemoryBody, DiskBody)):
         return body.open()
     if body.state == WHOLE:
-        return WholeInput(body.take())
+        return BytesInput(body.take())
     return WsgiInput(pull)

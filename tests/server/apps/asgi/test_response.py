@@ -13,7 +13,7 @@ import pytest
 from bridge.asgi.disconnect import DisconnectNotice
 from bridge.errors import ClientDisconnected
 from bridge.http.response_head import raw_head
-from bridge.limits import WORTH_NO_COPY
+from bridge.limits import MIN_UNCOPIED
 from bridge.server.apps.asgi import response as room
 from bridge.server.apps.asgi.response import OVER, STREAMING, TRAILING, AsgiStream
 from bridge.server.http1.response import Response
@@ -55,7 +55,7 @@ def test_pieces() -> None:
 
 def test_large_pieces_are_not_copied() -> None:
     """S12: the app's own bytes are what is written."""
-    wire, piece = Wire(), b"x" * WORTH_NO_COPY
+    wire, piece = Wire(), b"x" * MIN_UNCOPIED
     stream(wire).write(piece, more=True)
     assert any(part is piece for part in wire.written)
 
