@@ -108,7 +108,7 @@ class Connection(Protocol):
 class Handler(Protocol):
     """What answers requests: made once per app, at start."""
 
-    def open(self, connection: Connection, head: Request) -> Exchange:
+    def open(self, connection: Connection, request: Request) -> Exchange:
         """An exchange for this request. Raises `RequestError` if it is refused."""
 
 
@@ -148,10 +148,10 @@ class Exchange:
     #: Tasks that wait for a `wake`; made for the first.
     _receivers: WaitQueue | None
 
-    def __init__(self, connection: Connection, head: Request) -> None:
+    def __init__(self, connection: Connection, request: Request) -> None:
         self.connection = connection
-        self.head = head
-        self.keep_alive_fast = head.keep_alive_fast
+        self.request = request
+        self.keep_alive_fast = request.keep_alive_fast
         self.response_state = UNSENT
         self.status = self._whole_size = 0
         self._whole_head = b""
@@ -169,7 +169,7 @@ class Exchange:
         """A body of at most `limit` bytes comes, before `start_app`; `data`: all of it is here."""
         if data is None:
             self.keep_alive_fast = False
-            self.body = RequestBody(PARTIAL, limit, awaits_continue=self.head.expects_continue)
+            self.body = RequestBody(PARTIAL, limit, awaits_continue=self.request.expects_continue)
         else:
             self.body = RequestBody(WHOLE, limit)
             self.body.feed(data)
@@ -225,7 +225,7 @@ class Exchange:
         if response is None:
             self.keep_alive_fast = False  # there is more to know now than the fast path looks at
             response = self.response = self.connection.responder.new_response(
-                self.connection, self.head
+                self.connection, self.request
             )
         return response
 
@@ -250,7 +250,7 @@ class Exchange:
         if self.response_state != UNSENT or self.connection.output.closed:
             self.abort()
         else:
-            is_head = self.head.method == "HEAD"
+            is_head = self.request.method == "HEAD"
             head, body = error_response(error, is_head=is_head)
             self.connection.send_whole(self, head, body)
 

@@ -196,11 +196,11 @@ class _LoggerClassLog(AccessLog):
 
 def _gunicorn_record(record: Record) -> tuple[Any, Any, dict[str, Any], timedelta]:
     """Make the arguments of `Logger.access`: response, request, environ and the time taken."""
-    head = record.head
-    client = record.head.client or record.connection.identity.client or ("", 0)
-    target = head.target.decode("ascii", "backslashreplace")
+    asked = record.request
+    client = asked.client or record.connection.identity.client or ("", 0)
+    target = asked.target.decode("ascii", "backslashreplace")
     path, _, query = target.partition("?")
-    fields = [(name.decode().upper(), value.decode("latin-1")) for name, value in head.headers]
+    fields = [(name.decode().upper(), value.decode("latin-1")) for name, value in asked.headers]
     response = SimpleNamespace(
         status=str(record.status),
         status_code=record.status,
@@ -209,14 +209,14 @@ def _gunicorn_record(record: Record) -> tuple[Any, Any, dict[str, Any], timedelt
             (name.decode(), value.decode("latin-1")) for name, value in record.response_headers
         ],
     )
-    request = SimpleNamespace(method=head.method, uri=f"{path}?{query}", path=path, headers=fields)
+    request = SimpleNamespace(method=asked.method, uri=f"{path}?{query}", path=path, headers=fields)
     environ = {
         "REMOTE_ADDR": client[0],
-        "REQUEST_METHOD": head.method,
+        "REQUEST_METHOD": asked.method,
         "RAW_URI": target,
         "PATH_INFO": path,
         "QUERY_STRING": query,
-        "SERVER_PROTOCOL": "HTTP/1.1" if head.http11 else "HTTP/1.0",
+        "SERVER_PROTOCOL": "HTTP/1.1" if asked.http11 else "HTTP/1.0",
         **{f"HTTP_{name.replace('-', '_')}": value for name, value in fields},
     }
     return response, request, environ, timedelta(seconds=perf_counter() - record.started)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Head:
+class Request:
     method = "GET"
     target = b"/a%20b?x=1"
     http11 = True
@@ -33,7 +33,7 @@ class Record:
     sent = 13
 
     def __init__(self, *headers: tuple[bytes, bytes], took: float = 0.0) -> None:
-        self.head = Head(list(headers))
+        self.request = Request(list(headers))
         self.connection = Connection()
         self.started = time.perf_counter() - took
         self.response_headers = [(b"Content-Type", b"text/html"), (b"x-note", b'say "hi"\n')]

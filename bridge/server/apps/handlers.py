@@ -93,30 +93,30 @@ class DispatchHandler:
         #: If that is so, the handlers of paths that were asked for; bounded.
         self._by_path: BoundedDict[str, Handler] = BoundedDict(_MOST_PATHS)
 
-    def open(self, connection: Connection, head: Request) -> Exchange:
+    def open(self, connection: Connection, request: Request) -> Exchange:
         """An exchange of the child's handler."""
-        handler = self._by_path.get(head.line.path)
+        handler = self._by_path.get(request.line.path)
         if handler is None:
-            handler = self.handler_for(connection, head)
-            if self._path_only and len(head.line.path) < _LONGEST_PATH:
-                self._by_path.store(head.line.path, handler)
-        return handler.open(connection, head)
+            handler = self.handler_for(connection, request)
+            if self._path_only and len(request.line.path) < _LONGEST_PATH:
+                self._by_path.store(request.line.path, handler)
+        return handler.open(connection, request)
 
-    def handler_for(self, connection: Connection, head: Request) -> Handler:
+    def handler_for(self, connection: Connection, request: Request) -> Handler:
         """The child's handler, or the one that answers 404."""
         path = strip_prefix(
-            strip_prefix(head.line.path, connection.identity.root_path)[1], self.prefix
+            strip_prefix(request.line.path, connection.identity.root_path)[1], self.prefix
         )[1]
         if self._path_only:
             route = self.dispatcher.match(path)
         else:
-            host = next((value for name, value in head.headers if name == b"host"), b"")
+            host = next((value for name, value in request.headers if name == b"host"), b"")
             # Predicates are code of the app's: no other request may see what they set.
             route = copy_context().run(
                 self.dispatcher.match,
                 path,
                 host.decode("latin-1"),
-                lambda: environ_from_scope(http_scope(connection, head, {}, self.prefix)),
+                lambda: environ_from_scope(http_scope(connection, request, {}, self.prefix)),
             )
         return self._nowhere if route is None else self._handlers[route]
 

@@ -321,7 +321,7 @@ class Http1Connection(asyncio.Protocol):
             self.close(lingering=is_partial or more_waits)
         elif is_partial:
             self.phase = DISCARDING
-            self.input.expect_body(exchange.head, DRAIN_LIMIT)
+            self.input.expect_body(exchange.request, DRAIN_LIMIT)
             self.input.resume()
             if more_waits:
                 self._resume_soon()

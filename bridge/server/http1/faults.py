@@ -48,7 +48,7 @@ def response_name(connection: Faulty) -> str:
     """Which response is written now, and to which client, for the log."""
     client, exchange = peer_name(connection.identity.client), connection.exchange
     if exchange is not None:
-        return f"the response to {exchange.head.shown} for {client}"
+        return f"the response to {exchange.request.shown} for {client}"
     if connection.input.body is not None:
         return f"the response to {connection.input.body.request.shown} for {client}"
     return f"a response to {client}"

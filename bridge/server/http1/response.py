@@ -267,7 +267,7 @@ def keeps_alive(connection: Connection, exchange: Exchange) -> bool:
     It cannot if the client does not want it to, if the server stops, or if more of the body is to
     come than we care to read and throw away (W26).
     """
-    request, body = exchange.head, exchange.body
+    request, body = exchange.request, exchange.body
     if request.close or connection.state.stop_phase or connection.client_left:
         return False
     if body.state <= WHOLE:

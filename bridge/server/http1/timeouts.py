@@ -171,7 +171,7 @@ def _unread_end(connection: Timed, exchange: Exchange, now: float) -> InputEnd |
     One that has only stopped sending in the middle of a body may have sent all of it.
     """
     end = unread_end(connection.output.transport)
-    if end == GONE or exchange.head.websocket:  # this much before the answer: RFC 6455 §4.1
+    if end == GONE or exchange.request.websocket:  # this much before the answer: RFC 6455 §4.1
         connection.output.abort()
     elif end == FINISHED and connection.phase == ANSWERING and connection.input.end is None:
         connection.input.note_end(received=False)

@@ -89,7 +89,7 @@ class Record(Protocol):
         """Bytes of body."""
 
     @property
-    def head(self) -> RequestPart:
+    def request(self) -> RequestPart:
         """The request."""
 
     @property
@@ -119,18 +119,19 @@ FORMATS: Final = {
 _ATOMS: Final = {
     "h": "_client(r)[0]",
     "l": "'-'",
-    "u": "_user(r.head.headers)",
+    "u": "_user(r.request.headers)",
     "t": "_local_time()",
-    "r": "r.head.method} {_TARGETS[r.head.target]} HTTP/{'1.1' if r.head.http11 else '1.0'",
-    "m": "r.head.method",
-    "U": "_clean(r.head.target.partition(b'?')[0])",
-    "q": "_clean(r.head.target.partition(b'?')[2])",
-    "H": "'HTTP/1.1' if r.head.http11 else 'HTTP/1.0'",
+    "r": "r.request.method} {_TARGETS[r.request.target]} "
+    "HTTP/{'1.1' if r.request.http11 else '1.0'",
+    "m": "r.request.method",
+    "U": "_clean(r.request.target.partition(b'?')[0])",
+    "q": "_clean(r.request.target.partition(b'?')[2])",
+    "H": "'HTTP/1.1' if r.request.http11 else 'HTTP/1.0'",
     "s": "r.status",
     "B": "r.sent",
     "b": "r.sent or '-'",
-    "f": "_field(r.head.headers, b'referer')",
-    "a": "_field(r.head.headers, b'user-agent')",
+    "f": "_field(r.request.headers, b'referer')",
+    "a": "_field(r.request.headers, b'user-agent')",
     "T": "int(_duration(r))",
     "M": "int(_duration(r) * 1e3)",
     "D": "int(_duration(r) * 1e6)",
@@ -138,19 +139,19 @@ _ATOMS: Final = {
     "p": "_process()",
 }
 _OWN_ATOMS: Final = {
-    "peer": "_PEERS[r.head.client or r.connection.identity.client or _NOBODY]",
+    "peer": "_PEERS[r.request.client or r.connection.identity.client or _NOBODY]",
     "status_text": "_STATUS_TEXTS[r.status]",
     "utc": "_utc()",
     "client": "_quoted(_client(r)[0])",
-    "target": "_quoted(str(r.head.target, 'latin-1'))",
+    "target": "_quoted(str(r.request.target, 'latin-1'))",
     "duration": "format(_duration(r), '.6f')",
-    "host": "_json_field(_quoted, r.head.headers, b'host')",
-    "referer": "_json_field(_quoted, r.head.headers, b'referer')",
-    "user_agent": "_json_field(_quoted, r.head.headers, b'user-agent')",
+    "host": "_json_field(_quoted, r.request.headers, b'host')",
+    "referer": "_json_field(_quoted, r.request.headers, b'referer')",
+    "user_agent": "_json_field(_quoted, r.request.headers, b'user-agent')",
 }
 #: Atoms with a name in braces; `n` is the name, in lower case.
 _NAMED: Final = {
-    "i": "_field(r.head.headers, {n})",
+    "i": "_field(r.request.headers, {n})",
     "o": "_field([(key.lower(), value) for key, value in r.response_headers], {n})",
 }
 #: CGI variables for ``{x}e`` that do not follow from a field.
@@ -161,10 +162,10 @@ _VARIABLES: Final = {
     "REQUEST_METHOD": _ATOMS["m"],
     "SERVER_PROTOCOL": _ATOMS["H"],
     "QUERY_STRING": _ATOMS["q"],
-    "REQUEST_URI": "_clean(r.head.target)",
-    "RAW_URI": "_clean(r.head.target)",
-    "CONTENT_TYPE": "_field(r.head.headers, b'content-type')",
-    "CONTENT_LENGTH": "_field(r.head.headers, b'content-length')",
+    "REQUEST_URI": "_clean(r.request.target)",
+    "RAW_URI": "_clean(r.request.target)",
+    "CONTENT_TYPE": "_field(r.request.headers, b'content-type')",
+    "CONTENT_LENGTH": "_field(r.request.headers, b'content-length')",
 }
 _ATOM: Final = re.compile(r"%\((?:(?P<atom>\w+)|\{(?P<name>[^}]+)\}(?P<kind>[ioe]))\)s|%%|%")
 
@@ -249,7 +250,7 @@ _NOBODY: Final = ("-", 0)
 
 
 def _client(record: Record) -> Address:
-    return record.head.client or record.connection.identity.client or _NOBODY
+    return record.request.client or record.connection.identity.client or _NOBODY
 
 
 def _duration(record: Record) -> float:

@@ -45,17 +45,17 @@ class WebSocketHandler:
             compress=config.ws_per_message_deflate,
         )
 
-    def open(self, connection: Connection, head: Request) -> WebSocketExchange:
+    def open(self, connection: Connection, request: Request) -> WebSocketExchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
-        handshake = self._handshake_parser.check(head.headers, has_body=head.length != 0)
-        return WebSocketExchange(self, connection, head, handshake)
+        handshake = self._handshake_parser.check(request.headers, has_body=request.length != 0)
+        return WebSocketExchange(self, connection, request, handshake)
 
 
 def websocket_scope(
-    connection: Connection, head: Request, state: dict[str, Any], subprotocols: list[str]
+    connection: Connection, request: Request, state: dict[str, Any], subprotocols: list[str]
 ) -> Scope:
     """The scope of a handshake (ASGI, "WebSocket Connection Scope")."""
-    scope = http_scope(connection, head, state)
+    scope = http_scope(connection, request, state)
     del scope["method"]
     scope["type"] = "websocket"
     scope["asgi"] = WEBSOCKET_VERSION.copy()
@@ -80,10 +80,10 @@ class WebSocketExchange(Exchange):
         self,
         handler: WebSocketHandler,
         connection: Connection,
-        head: Request,
+        request: Request,
         handshake: Handshake,
     ) -> None:
-        super().__init__(connection, head)
+        super().__init__(connection, request)
         self.handler = handler
         # If a WebSocket is asked for and refused, nobody knows what the client sends next.
         self.disable_keep_alive()
@@ -102,7 +102,7 @@ class WebSocketExchange(Exchange):
         handler, socket = self.handler, self._socket
         scope = websocket_scope(
             self.connection,
-            self.head,
+            self.request,
             handler.lifespan_state,
             self._handshake.subprotocols.copy(),
         )
@@ -170,18 +170,20 @@ class WebSocketExchange(Exchange):
             return
         cancelled = isinstance(error, asyncio.CancelledError)
         if not (error is None or cancelled or (socket.phase != OPEN and is_disconnect(error))):
-            logger.error("the app raised in the WebSocket %s", _target(self.head), exc_info=error)
+            logger.error(
+                "the app raised in the WebSocket %s", _target(self.request), exc_info=error
+            )
         socket.app_ended(error)
 
     def _answer_for_app(self, error: BaseException | None) -> None:
         """The app has not accepted, and perhaps not refused."""
         has_left = self.connection.client_left
         if isinstance(error, UnsupportedScope) and self.response_state < DONE:
-            logger.warning("refused a WebSocket at %s: %s", _target(self.head), error)
+            logger.warning("refused a WebSocket at %s: %s", _target(self.request), error)
             self.reject()
         elif error is not None:
             if not ((has_left or self.response_state >= DONE) and is_disconnect(error)):
-                logger.error("the app raised in %s", self.head.shown, exc_info=error)
+                logger.error("the app raised in %s", self.request.shown, exc_info=error)
             self.refuse(500)
         elif has_left:
             self.abort()
@@ -189,11 +191,11 @@ class WebSocketExchange(Exchange):
             logger.error(
                 "the app returned %s in %s",
                 "without a response" if self._denial is None else "with its response unfinished",
-                self.head.shown,
+                self.request.shown,
             )
             self.refuse(500)
 
 
-def _target(head: Request) -> str:
+def _target(request: Request) -> str:
     """What was asked for, for the log."""
-    return head.shown.removeprefix("GET ")
+    return request.shown.removeprefix("GET ")

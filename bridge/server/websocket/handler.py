@@ -24,6 +24,6 @@ class WebSockets:
 
         return WebSocketHandler(*self._settings)
 
-    def open(self, connection: Connection, head: Request) -> Exchange:
+    def open(self, connection: Connection, request: Request) -> Exchange:
         """An exchange for this handshake. Raises `RequestError` (400, 426)."""
-        return self._handler.open(connection, head)
+        return self._handler.open(connection, request)

@@ -410,7 +410,7 @@ def test_a_handshake_that_is_wrong(server: InLoop) -> None:
 class Faulty:
     """A handler that has a fault."""
 
-    def open(self, connection: Connection, head: Request) -> Exchange:
+    def open(self, connection: Connection, request: Request) -> Exchange:
         """Fail."""
         raise ValueError("a fault")
 

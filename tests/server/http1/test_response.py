@@ -279,14 +279,14 @@ class Exchange:
     """An exchange that keeps how it ended."""
 
     def __init__(self, asked: Request) -> None:
-        self.head = asked
+        self.request = asked
         self.keep_alive_fast = asked.keep_alive_fast
         self.body = RequestBody(WHOLE)
         self.response: Response | None = None
         self.ended: tuple[Any, ...] | None = None
 
     def start_response(self, head: ResponseHead, *, size: int) -> Response:
-        self.response = Response(self.head, Defaults())
+        self.response = Response(self.request, Defaults())
         self.response.start(head, keep_alive=True, size=size)
         return self.response
 
@@ -345,7 +345,7 @@ def test_when_a_connection_goes_on() -> None:
     connection: Any = Connection()
     exchange: Any = Exchange(request())
     assert keeps_alive(connection, exchange)
-    exchange.head.length = DRAIN_LIMIT + 5
+    exchange.request.length = DRAIN_LIMIT + 5
     exchange.body = RequestBody(PARTIAL)
     assert not keeps_alive(connection, exchange)
     exchange.body.feed(b"12345")
@@ -353,9 +353,9 @@ def test_when_a_connection_goes_on() -> None:
     exchange.body.awaits_continue = True
     assert not keeps_alive(connection, exchange)
     exchange.body.awaits_continue = False
-    for stop in ("head.close", "connection.client_left", "connection.state.stop_phase"):
+    for stop in ("request.close", "connection.client_left", "connection.state.stop_phase"):
         thing, _, name = stop.rpartition(".")
-        owner = {"head": exchange.head, "connection": connection}.get(thing, connection.state)
+        owner = {"request": exchange.request, "connection": connection}.get(thing, connection.state)
         setattr(owner, name, 1)
         assert not keeps_alive(connection, exchange)
         setattr(owner, name, 0)

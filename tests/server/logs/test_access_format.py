@@ -46,7 +46,7 @@ def test_default_over_a_unix_socket() -> None:
 def test_the_client_that_a_proxy_names() -> None:
     """S50: behind a trusted proxy the line names the client, not the proxy."""
     record = Record()
-    record.head.client = ("203.0.113.9", 0)
+    record.request.client = ("203.0.113.9", 0)
     assert line("default", record).startswith("203.0.113.9:0 - ")
     assert line("%(h)s", record) == "203.0.113.9"
 
@@ -160,7 +160,7 @@ def test_no_body_and_http_1_0() -> None:
     """S50: `b` is `-` for no body, `B` is 0; an HTTP/1.0 request is logged as one."""
     record = Record()
     record.sent = 0
-    record.head.http11 = False
+    record.request.http11 = False
     assert line("%(b)s %(B)s %(H)s", record) == "- 0 HTTP/1.0"
     assert line("%(r)s", record).endswith(" HTTP/1.0")
 
@@ -201,7 +201,7 @@ def test_tells_time(format: str, timed: bool) -> None:
 def test_escapes(raw: bytes, shown: str) -> None:
     """S50: what could end a line or a quote, or move a cursor, is shown as its code."""
     record = Record((b"user-agent", raw))
-    record.head.target = raw
+    record.request.target = raw
     assert line("%(r)s|%(a)s|%(U)s", record) == f"GET {shown} HTTP/1.1|{shown}|{shown}"
 
 
@@ -211,7 +211,7 @@ def test_nothing_can_be_forged(format: str, target: bytes, field: bytes, user: b
     """S50: whatever a client sends, a line is one line of printable ASCII with its own quotes."""
     names = (b"user-agent", b"referer", b"x")
     record = Record(basic(user), *((name, field) for name in names))
-    record.head.target = target
+    record.request.target = target
     text = line(format, record)
     assert text.isascii()
     assert text.isprintable()
@@ -223,7 +223,7 @@ def test_nothing_can_be_forged(format: str, target: bytes, field: bytes, user: b
 def test_json_is_always_json(target: bytes, field: bytes) -> None:
     """S50: whatever a client sends, a JSON line is one line and reads back as it came."""
     record = Record((b"host", field), (b"user-agent", field))
-    record.head.target = target
+    record.request.target = target
     text = line("json", record)
     assert text.isascii()
     assert "\n" not in text

@@ -62,9 +62,9 @@ class AsgiHandler:
         self._bases: BoundedDict[Place, Scope] = BoundedDict(_MOST_PLACES)
         self._base_of = self._bases.get
 
-    def open(self, connection: Connection, head: Request) -> AsgiExchange:
+    def open(self, connection: Connection, request: Request) -> AsgiExchange:
         """An exchange for this request."""
-        return AsgiExchange(self, connection, head)
+        return AsgiExchange(self, connection, request)
 
     def new_scope(self, connection: Connection, request: Request) -> Scope:
         """A scope that is still to be completed; kept if it may come again."""
@@ -91,21 +91,21 @@ class AsgiExchange(Exchange):
     #: The body, if it comes in pieces.
     _stream: AsgiStream | None = None
 
-    def __init__(self, handler: AsgiHandler, connection: Connection, head: Request) -> None:
-        super().__init__(connection, head)
+    def __init__(self, handler: AsgiHandler, connection: Connection, request: Request) -> None:
+        super().__init__(connection, request)
         self.handler = handler
         self._phase = WAITING
         self._body_given = False
 
     def start_app(self) -> None:
         """Call the app, in a task that often ends within this very call."""
-        connection, handler, head = self.connection, self.handler, self.head
-        known = handler.template_of(head) if head.cached else None
+        connection, handler, request = self.connection, self.handler, self.request
+        known = handler.template_of(request) if request.cached else None
         if known is not None and known[0] is connection.identity.place:
             scope = known[1].copy()
         else:
-            scope = handler.new_scope(connection, head)
-        complete_scope(scope, connection, head, handler.lifespan_state)
+            scope = handler.new_scope(connection, request)
+        complete_scope(scope, connection, request, handler.lifespan_state)
         try:
             coroutine = handler.app(scope, self.receive, self.send)
             if type(coroutine) is not CoroutineType:
@@ -129,14 +129,14 @@ class AsgiExchange(Exchange):
         has_left = self.connection.client_left
         if error is not None:
             if not ((has_left or dropped_because(self)) and is_disconnect(error)):
-                logger.error("the app raised in %s", self.head.shown, exc_info=error)
+                logger.error("the app raised in %s", self.request.shown, exc_info=error)
         elif self.response_state >= DONE:
             return
         elif not has_left:
             logger.error(
                 "the app returned %s in %s",
                 "without a response" if self._phase == WAITING else "with its response unfinished",
-                self.head.shown,
+                self.request.shown,
             )
         self._phase = OVER
         if has_left and error is None:
@@ -156,7 +156,7 @@ class AsgiExchange(Exchange):
     async def receive(self) -> Message:
         """ASGI: the next event, `http.request` or `http.disconnect`."""
         if not (self._body_given or self.response_state >= DONE):
-            if not self.head.length:
+            if not self.request.length:
                 self._body_given = True
                 return {"type": "http.request", "body": b"", "more_body": False}
             body = self.body

@@ -79,13 +79,13 @@ class WsgiHandler:
         self._base["wsgi.errors"] = error_stream()
         self._base["bridge.stats"] = runner.stats
 
-    def open(self, connection: Connection, head: Request) -> WsgiExchange:
+    def open(self, connection: Connection, request: Request) -> WsgiExchange:
         """An exchange for this request."""
-        return self._exchange(self, connection, head)
+        return self._exchange(self, connection, request)
 
     def build_scope(self, exchange: Exchange) -> Scope:
         """The ASGI scope of a request (W10)."""
-        return http_scope(exchange.connection, exchange.head, {}, self.prefix)
+        return http_scope(exchange.connection, exchange.request, {}, self.prefix)
 
     def new_template(self, connection: Connection, request: Request) -> Environ:
         """What follows from the head of `request`; kept if it may come again.
@@ -115,8 +115,8 @@ class WsgiExchange(Exchange):
     #: if the client has to be asked for that.
     awaits_body = False
 
-    def __init__(self, handler: WsgiHandler, connection: Connection, head: Request) -> None:
-        super().__init__(connection, head)
+    def __init__(self, handler: WsgiHandler, connection: Connection, request: Request) -> None:
+        super().__init__(connection, request)
         self.handler = handler
         self.submitted = False
         self._call = None
@@ -135,8 +135,8 @@ class WsgiExchange(Exchange):
         """
         if self.submitted or self.response_state >= DONE:
             return
-        if self.head.length and self.body.state > WHOLE:
-            if not self.head.expects_continue:
+        if self.request.length and self.body.state > WHOLE:
+            if not self.request.expects_continue:
                 return
             if self.body.held or self.awaits_body:
                 send_continue(self)
@@ -148,7 +148,7 @@ class WsgiExchange(Exchange):
         """A body of at most `limit` bytes comes; `data` if it is here, whole."""
         super().expect_body(limit, data)
         if data is None:
-            body = held_body(self.head, limit, self.handler.spool)
+            body = held_body(self.request, limit, self.handler.spool)
             if body is not None:
                 body.awaits_continue = self.body.awaits_continue
                 self.body = body
@@ -194,14 +194,14 @@ class HintingSink(ResponseSink, Protocol):
 
 def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall | None:
     """The app's call for `exchange`, whose response goes to `sink`; None if it was refused."""
-    connection, head, handler = exchange.connection, exchange.head, exchange.handler
+    connection, request, handler = exchange.connection, exchange.request, exchange.handler
     identity = connection.identity
-    known = handler.template_of(head) if head.cached else None
+    known = handler.template_of(request) if request.cached else None
     if known is not None and known[0] is identity.place:
         template = known[1]
     else:
         try:
-            template = handler.new_template(connection, head)
+            template = handler.new_template(connection, request)
         except RequestError as error:
             note_refused(exchange, error)
             exchange.refuse(error)
@@ -210,15 +210,15 @@ def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall | None:
     scope = environ["asgi.scope"] = LazyScope(SEED)
     scope.exchange = exchange
     environ["wsgi.early_hints"] = sink.early_hints
-    if head.length:
+    if request.length:
         body = exchange.body
         environ["wsgi.input"] = open_input(body, partial(_pull, exchange))
-        if head.length == CHUNKED and body.state == WHOLE:
+        if request.length == CHUNKED and body.state == WHOLE:
             environ["CONTENT_LENGTH"] = str(body.size)
     else:
         environ["wsgi.input"] = BytesIO()
-    if not head.fast:
-        complete_environ(environ, head)
+    if not request.fast:
+        complete_environ(environ, request)
     return WsgiCall(handler.app, environ, sink, handler.leniency)
 
 
