@@ -103,8 +103,11 @@ class Http1Connection(asyncio.Protocol):
         self.state.connections.discard(self)
         exchange = self.exchange
         if exchange is not None:
+            self.notify_on_end = True
             exchange.disconnected()
             exchange.on_writable()
+            if exchange.response_state == DONE:
+                self.end_from_thread(exchange)
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more; it may still read (half-close)."""

@@ -254,7 +254,7 @@ def test_a_stop_behind_a_thread() -> None:
         client.close()
 
 
-@pytest.mark.parametrize("then", ["request", "fin", "stop"])
+@pytest.mark.parametrize("then", ["request", "fin", "stop", "lost"])
 def test_what_follows_an_answer_that_a_thread_has_written(then: str) -> None:
     """S1, S12, P2: a thread need not have told the loop of its end: it is seen all the same."""
     with threaded() as server:
@@ -267,10 +267,12 @@ def test_what_follows_an_answer_that_a_thread_has_written(then: str) -> None:
             client.send(LAST)
         elif then == "fin":
             client.talk.sock.shutdown(socket.SHUT_WR)
-        else:
+        elif then == "stop":
             client.connection.shutdown(at_once=False)
+        else:
+            client.talk.transport.abort()
         client.until(lambda: client.talk.ended)
-        assert len(client.answers()) == (2 if then == "request" else 1)
+        assert len(client.answers()) == server.state.served == (2 if then == "request" else 1)
         client.close()
 
 

@@ -23,7 +23,7 @@ from bridge.limits import HIGH_WATER
 from bridge.runners import Runner
 from bridge.server.apps.scope import http_scope
 from bridge.server.apps.wsgi.environ import complete_environ, fill_environ, place_environ
-from bridge.server.apps.wsgi.lazy_scope import SEED, LazyScope
+from bridge.server.apps.wsgi.lazy_scope import lazy_scope
 from bridge.server.apps.wsgi.request_body import held_body, open_input
 from bridge.server.exchange import ABORTED, DONE, Connection, Exchange, next_body, send_continue
 from bridge.server.request import CHUNKED, Request
@@ -88,10 +88,7 @@ class WsgiHandler:
         return http_scope(exchange.connection, exchange.request, {}, self.prefix)
 
     def new_template(self, connection: Connection, request: Request) -> Environ:
-        """What follows from the head of `request`; kept if it may come again.
-
-        Raises `RequestError` for fields that no environ can hold.
-        """
+        """What follows from the head of `request`; kept if it may come again."""
         place = connection.identity.place
         base = self._place_environ(place)
         if base is None:
@@ -148,10 +145,7 @@ class WsgiExchange(Exchange):
         """A body of at most `limit` bytes comes; `data` if it is here, whole."""
         super().expect_body(limit, data)
         if data is None:
-            body = held_body(self.request, limit, self.handler.spool)
-            if body is not None:
-                body.awaits_continue = self.body.awaits_continue
-                self.body = body
+            self.body = held_body(self.request, limit, self.handler.spool) or self.body
 
     def feed(self, data: bytes) -> bool:
         """Take a piece of body; the app runs at the latest when no more of it has room."""
@@ -192,23 +186,17 @@ class HintingSink(ResponseSink, Protocol):
         """``wsgi.early_hints``: send 103 with these fields, if the head has not left (W42)."""
 
 
-def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall | None:
-    """The app's call for `exchange`, whose response goes to `sink`; None if it was refused."""
+def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall:
+    """The app's call for `exchange`, whose response goes to `sink`."""
     connection, request, handler = exchange.connection, exchange.request, exchange.handler
     identity = connection.identity
     known = handler.template_of(request) if request.cached else None
     if known is not None and known[0] is identity.place:
         template = known[1]
     else:
-        try:
-            template = handler.new_template(connection, request)
-        except RequestError as error:
-            note_refused(exchange, error)
-            exchange.refuse(error)
-            return None
+        template = handler.new_template(connection, request)
     environ = template | (identity.environ or identity.make_environ(connection))
-    scope = environ["asgi.scope"] = LazyScope(SEED)
-    scope.exchange = exchange
+    environ["asgi.scope"] = lazy_scope(exchange)
     environ["wsgi.early_hints"] = sink.early_hints
     if request.length:
         body = exchange.body

@@ -42,22 +42,20 @@ class ThreadExchange(WsgiExchange):
     def submit(self) -> None:
         """Queue the app's call for a thread."""
         call = new_call(self, ThreadSink(self))
-        if call is not None:
-            try:
-                self.handler.runner.submit(call)
-            except BridgeError as error:
-                call.refuse(error)
+        try:
+            self.handler.runner.submit(call)
+        except BridgeError as error:
+            call.refuse(error)
 
     def disconnected(self) -> None:
         """The client has left: a request that waits for a thread gives its place back (W52)."""
         super().disconnected()
-        if self.response_state < DONE:
-            runner = self.handler.runner
-            for call in tuple(runner.queue):
-                sink = call.sink
-                mine = isinstance(sink, ThreadSink) and sink.exchange is self
-                if mine and runner.withdraw(call):
-                    self.response_state = ABORTED
+        runner = self.handler.runner
+        for call in tuple(runner.queue):
+            sink = call.sink
+            mine = isinstance(sink, ThreadSink) and sink.exchange is self
+            if mine and runner.withdraw(call):
+                self.response_state = ABORTED
 
     # --------------------------------------------------------- called in the thread
 
@@ -158,9 +156,7 @@ class ThreadSink:
 
     def write(self, chunk: bytes) -> bool:
         """ResponseStream: one piece. Waits while the client is slow."""
-        data = b"".join(self._response.write(chunk))
-        if data:
-            self._put(data)
+        self._put(b"".join(self._response.write(chunk)))
         return True
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:

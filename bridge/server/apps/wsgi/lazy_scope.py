@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bridge.types import Scope
 
@@ -19,7 +19,7 @@ class ScopeFactory(Protocol):
         """The scope of the request of `exchange`."""
 
 
-class HasScope(Protocol):
+class ScopeOwner(Protocol):
     """An exchange."""
 
     @property
@@ -27,53 +27,64 @@ class HasScope(Protocol):
         """What answers it."""
 
 
+#: What every scope of a WSGI app's request has.
+_TYPE: Final = {"type": "http"}
+
+
 class LazyScope(dict[str, Any]):
     """A scope that is made at the first look, whatever way that look takes.
 
     In every other respect it is a dict, and what is made of it is one: a copy, a pickle, a union.
-    It is made with `SEED`. Everything that Python's own C code asks a dict for goes through the
-    methods of a subclass, but for one thing: `json` looks whether there is anything in it at all.
+    `lazy_scope` makes it, never empty. Everything that Python's own C code asks a dict for goes
+    through the methods of a subclass, but for one thing: `json` looks whether it is empty.
     """
 
-    __slots__ = ("exchange",)
-    #: Whose scope it is: set it right after making the object; None once the scope is made.
-    exchange: HasScope | None
+    __slots__ = ("_exchange",)
+    #: Whose scope it is; None once the scope is made.
+    _exchange: ScopeOwner | None
 
     def fill(self) -> None:
         """Make the scope, unless that was done."""
-        exchange = self.exchange
+        exchange = self._exchange
         if exchange is not None:
             dict.update(self, exchange.handler.build_scope(exchange))
-            self.exchange = None
+            self._exchange = None
 
     def __missing__(self, key: str) -> Any:
-        """A key that is not there: not yet, or not at all."""
-        if self.exchange is None:
+        """Look up a key that is not there: not yet, or not at all."""
+        if self._exchange is None:
             raise KeyError(key)
         self.fill()
         return self[key]
 
     def copy(self) -> Scope:
-        """An ordinary dict of it."""
+        """Make an ordinary dict of it."""
         self.fill()
         return dict.copy(self)
 
     def __reduce_ex__(self, _: object) -> tuple[Any, ...]:
-        """Copies and pickles are ordinary dicts."""
+        """Make ordinary dicts of copies and pickles."""
         return dict, (self.copy(),)
 
 
-#: What every scope of a WSGI app's request has.
-SEED = {"type": "http"}
+def lazy_scope(exchange: ScopeOwner) -> LazyScope:
+    """Give the scope of `exchange`, which is not made yet.
 
-#: What works on a scope that is not made yet: `__missing__` makes it.
-_AS_THEY_ARE = frozenset(
+    A function, for an ``__init__`` in Python would cost every request three times as much.
+    """
+    scope = LazyScope(_TYPE)
+    scope._exchange = exchange
+    return scope
+
+
+#: Methods of dict that need no scope: if a key is not there, `__missing__` makes the scope.
+_NEED_NO_SCOPE = frozenset(
     {"__getitem__", "__new__", "__init__", "__getattribute__", "__class_getitem__", "fromkeys"}
 )
 
 
-def _filling(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of dict that fills first: its own scope, and one that it is compared with."""
+def _after_fill(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method of dict fill first: its own scope, and one that it is compared with."""
 
     @functools.wraps(method)
     def filled(self: LazyScope, *args: Any, **kwargs: Any) -> Any:
@@ -87,5 +98,5 @@ def _filling(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name, _method in vars(dict).items():
-    if callable(_method) and _name not in {*vars(LazyScope), *_AS_THEY_ARE}:
-        setattr(LazyScope, _name, _filling(_method))
+    if callable(_method) and _name not in {*vars(LazyScope), *_NEED_NO_SCOPE}:
+        setattr(LazyScope, _name, _after_fill(_method))

@@ -31,11 +31,10 @@ class LoopExchange(WsgiExchange):
     def submit(self) -> None:
         """Run the app, or have it run at the end of the loop's step."""
         call = self._call = new_call(self, self)  # a circle, until the end
-        if call is not None:
-            try:
-                self.handler.runner.submit(call)
-            except BridgeError as error:
-                call.refuse(error)
+        try:
+            self.handler.runner.submit(call)
+        except BridgeError as error:
+            call.refuse(error)
 
     def disconnected(self) -> None:
         """The client has left; a greenlet that waits for something else hears of it there (G4)."""
@@ -107,8 +106,7 @@ class LoopStream:
         output, data = self._output, b"".join(self._response.write(chunk))
         if output.closed:
             raise ClientDisconnected("the client is gone")
-        if data:
-            output.write_through(data)
+        output.write_through(data)
         if output.paused:
             if not self._runner.can_wait:
                 return False

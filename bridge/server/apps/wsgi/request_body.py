@@ -16,8 +16,8 @@ class MemoryBody(RequestBody):
     __slots__ = ("_data",)
     held = True
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(PARTIAL, limit)
+    def __init__(self, limit: int, *, awaits_continue: bool = False) -> None:
+        super().__init__(PARTIAL, limit, awaits_continue=awaits_continue)
         self._data = bytearray()
 
     def feed(self, data: bytes) -> bool:
@@ -37,10 +37,10 @@ class DiskBody(RequestBody):
     __slots__ = ("_file",)
     held = True
 
-    def __init__(self, limit: int, in_memory: int) -> None:
+    def __init__(self, limit: int, in_memory: int, *, awaits_continue: bool = False) -> None:
         from bridge.server.apps.wsgi.spool import Spool  # few requests need it
 
-        super().__init__(PARTIAL, limit)
+        super().__init__(PARTIAL, limit, awaits_continue=awaits_continue)
         self._file: IO[bytes] = Spool(in_memory)
 
     def feed(self, data: bytes) -> bool:
@@ -64,7 +64,10 @@ def held_body(request: Request, limit: int, spool: int | None) -> MemoryBody | D
         spool = spool_limit_without_length(spool)
     if spool is None:
         return None
-    return MemoryBody(limit) if 0 < request.length <= spool else DiskBody(limit, spool)
+    waits = request.expects_continue
+    if 0 < request.length <= spool:
+        return MemoryBody(limit, awaits_continue=waits)
+    return DiskBody(limit, spool, awaits_continue=waits)
 
 
 def open_input(body: RequestBody, pull: Callable[[], bytes]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -12,14 +11,15 @@ from typing import Any
 import pytest
 
 from bridge.errors import ClientDisconnected
+from bridge.runners.thread import ThreadRunner
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.state import ServerState
 from bridge.wsgi_to_asgi import WsgiToAsgi
+from tests.server.apps.wsgi import responses
+from tests.server.apps.wsgi.responses import LARGE
 from tests.support.raw import Closed, request
 from tests.support.serving import served
 from tests.support.waiting import eventually
-
-LARGE = 30_000_000
 
 
 def breaks(environ: Any, start_response: Any) -> Iterator[bytes]:
@@ -46,7 +46,7 @@ def test_a_look_between_a_failure_and_its_cut(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_error_behind_a_response_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """W39: a response that is all with the loop is the loop's; its thread touches it no more."""
-    body = b"x" * 30_000_000
+    body = b"x" * LARGE
     cutters: list[threading.Thread] = []
     tried = threading.Event()
     abort_response = Http1Connection.abort_response
@@ -109,67 +109,17 @@ def test_a_line_of_the_log_is_made_in_its_own_context() -> None:
 
 def test_a_file_that_is_closed_while_it_is_sent(tmp_path: Path) -> None:
     """W41: nothing but the app's file is sent, whatever is opened under its number meanwhile."""
-    size = 30_000_000
-    (tmp_path / "public").write_bytes(b"p" * size)
-    (tmp_path / "secret").write_bytes(b"s" * size)
-    files: list[Any] = []
-
-    def app(environ: Any, start_response: Any) -> Any:
-        files.append((tmp_path / "public").open("rb"))
-        start_response("200 OK", [("Content-Length", str(size))])
-        return environ["wsgi.file_wrapper"](files[0])
-
-    with served(app) as server, server.connect() as client:
-        client.send(request())
-        first = client.exactly(100_000)
-        number = files[0].fileno()
-        files[0].close()
-        with open(tmp_path / "secret", "rb") as secret:
-            assert secret.fileno() == number
-            body = first.partition(b"\r\n\r\n")[2]
-            body += client.exactly(size - len(body))
-    assert body.count(b"p") == size
-
-
-def pieces(environ: Any, start_response: Any) -> Iterator[bytes]:
-    """A hundred pieces, which no client has room for at once."""
-    start_response("200 OK", [])
-    for number in range(100):
-        yield b"%07d\n" % number * (LARGE // 800)
+    responses.come_from_a_file_that_is_closed("thread", tmp_path)
 
 
 def test_whole_and_in_pieces() -> None:
     """W35, W39: a response leaves whole, or in pieces whose end is told by length or by chunks."""
-
-    def app(environ: Any, start_response: Any) -> Any:
-        path = environ["PATH_INFO"]
-        start_response("200 OK", [("Content-Length", "4")] if path == "/sized" else [])
-        return [b"whole"] if path == "/whole" else iter([b"ab", b"cd"])
-
-    with served(app) as server:
-        for fields in ([], ["Connection: close"]):
-            for path, framing, body in [
-                ("/whole", "length", b"whole"),
-                ("/sized", "length", b"abcd"),
-                ("/", "chunked", b"abcd"),
-            ]:
-                with server.connect() as client:
-                    response = client.get(path, *fields)
-                    assert (response.framing, response.body) == (framing, body)
-                    if fields:
-                        assert response.closes
-                        assert client.is_closed()
-                    else:
-                        assert client.get(path).body == body
+    responses.come_whole_and_in_pieces("thread")
 
 
 def test_a_slow_client() -> None:
     """W25, W39: what does not fit is left to the loop; the rest comes behind it, in order."""
-    with served(pieces) as server, server.connect() as client:
-        client.send(request("/") + request("/"))
-        for _ in range(2):
-            body = client.response().body
-            assert body == b"".join(b"%07d\n" % number * (LARGE // 800) for number in range(100))
+    responses.come_in_order_to_a_slow_client("thread")
 
 
 def test_responses_behind_a_large_one() -> None:
@@ -223,6 +173,22 @@ def test_the_client_leaves(hears: str, tmp_path: Path) -> None:
         gone.set()
         eventually(lambda: wrapped.runner.stats()[:3:2] == (0, 0))
     assert heard == {"hints": ["no hints"], "write": ["not written"]}.get(hears, [])
+
+
+def test_a_client_that_resets_after_its_response() -> None:
+    """P10: a request counts that a thread has answered, however its client leaves."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    with served(app) as server:
+        state = server.server.state
+        client = server.connect()
+        assert client.get("/").body == b"ok"
+        client.reset()
+        eventually(lambda: server.call(lambda: len(state.connections)) == 0)
+        eventually(lambda: server.server.served == 1)
 
 
 def test_a_client_that_leaves_the_queue() -> None:
@@ -286,6 +252,59 @@ def test_the_client_of_a_response_that_waits_leaves() -> None:
     assert seen == [("/first", 200), ("/second", 200)]
 
 
+def test_a_thread_logs_what_it_has_written() -> None:
+    """S50: the line of a request is made in its thread, when the response has been written."""
+    seen: list[tuple[int, int, bool]] = []
+    threads: list[int] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        threads.append(threading.get_ident())
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    class Log:
+        timed = False
+
+        def __call__(self, record: Any) -> None:
+            seen.append((record.status, record.sent, threading.get_ident() in threads))
+
+    with served(app) as server, server.connect() as client:
+        server.call(lambda: server.server.state.use_access_log(Log()))
+        assert client.get("/").body == b"ok"
+        eventually(lambda: seen)
+    assert seen == [(200, 2, True)]
+
+
+def test_a_request_that_is_refused_behind_a_large_response() -> None:
+    """W52, S1: the refusal, which is made on the loop, comes behind what the client has to take."""
+    begun, release = threading.Event(), threading.Event()
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/large":
+            return [bytes(LARGE)]
+        begun.set()
+        assert release.wait(20)
+        return [b"ok"]
+
+    runner = ThreadRunner(threads=1, queue_limit=0)
+    with (
+        served(WsgiToAsgi(app, runner=runner)) as server,
+        server.connect() as client,
+        server.connect() as other,
+    ):
+        client.send(request("/large"))
+        eventually(lambda: runner.stats().idle)
+        other.send(request("/"))
+        assert begun.wait(20)
+        client.send(request("/refused"))
+        eventually(lambda: runner.stats().rejected)
+        assert len(client.response().body) == LARGE
+        assert client.response().status == 503
+        release.set()
+        assert other.response().body == b"ok"
+
+
 def test_a_full_queue() -> None:
     """W52: beyond threads and queue a request is refused with 503."""
     begun, release = threading.Event(), threading.Event()
@@ -332,44 +351,14 @@ def test_errors_of_the_app(where: str) -> None:
 
 def test_early_hints() -> None:
     """W42: hints leave at once, and not behind the head, nor behind the response."""
-
-    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        hint = environ["wsgi.early_hints"]
-        hint([("Link", "</a>")])
-        start_response("200 OK", [("Content-Length", "2")])
-        yield b"o"
-        hint([("Link", "</b>")])
-        yield b"k"
-        hint([("Link", "</c>")])
-
-    with served(app) as server, server.connect() as client:
-        for _ in range(2):
-            response = client.get("/")
-            assert [hint.fields for hint in response.informational] == [[(b"link", b"</a>")]]
-            assert response.body == b"ok"
+    responses.come_behind_their_hints("thread")
 
 
 @pytest.mark.parametrize("first", [b"", b"before ", b"before " * 2_000_000])
 @pytest.mark.parametrize("length", [True, False])
 def test_files(first: bytes, length: bool, tmp_path: Path) -> None:
     """W41: a file goes from its position on, by the system or in chunks, behind what was sent."""
-    content = bytes(range(256)) * 400
-    (tmp_path / "file").write_bytes(b"skipped" + content)
-
-    def app(environ: Any, start_response: Any) -> Any:
-        size = len(first) + len(content)
-        write = start_response("200 OK", [("Content-Length", str(size))] if length else [])
-        if first:
-            write(first)
-        in_python, path = environ["PATH_INFO"] == "/python", tmp_path / "file"
-        file: Any = io.BytesIO(path.read_bytes()) if in_python else path.open("rb")
-        file.seek(len(b"skipped"))
-        return environ["wsgi.file_wrapper"](file)
-
-    with served(app) as server, server.connect() as client:
-        for path in ("/system", "/python", "/system"):
-            response = client.get(path)
-            assert response.body == first + content
+    responses.come_from_files("thread", tmp_path, first, length=length)
 
 
 def test_a_body_that_is_not_read() -> None:

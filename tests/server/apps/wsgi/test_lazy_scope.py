@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.server.apps.wsgi.lazy_scope import SEED, LazyScope
+from bridge.server.apps.wsgi.lazy_scope import LazyScope, lazy_scope
 from bridge.types import Scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import request
@@ -24,14 +24,14 @@ MADE: Scope = {"type": "http", "path": "/x", "state": {}, "headers": [["a", "b"]
 OTHER = {"path": "/other", "more": 1}
 
 
-class Maker:
+class Exchange:
     """An exchange that is its own handler."""
 
     def __init__(self) -> None:
         self.made = 0
 
     @property
-    def handler(self) -> Maker:
+    def handler(self) -> Exchange:
         return self
 
     def build_scope(self, exchange: Any) -> Scope:
@@ -39,10 +39,8 @@ class Maker:
         return copy.deepcopy(MADE)
 
 
-def lazy(maker: Any = None) -> LazyScope:
-    scope = LazyScope(SEED)
-    scope.exchange = maker or Maker()
-    return scope
+def lazy() -> LazyScope:
+    return lazy_scope(Exchange())
 
 
 def setting(scope: Any) -> None:
@@ -71,7 +69,7 @@ def matched(scope: Any) -> Any:
 LOOKS: dict[str, Callable[[Any], Any]] = {
     "[]": lambda scope: scope["path"],
     "[] of none": lambda scope: scope["none"],
-    "[] of the seed": lambda scope: scope["type"],
+    "[] of what it is made with": lambda scope: scope["type"],
     "get": lambda scope: (scope.get("path"), scope.get("none"), scope.get("none", 1)),
     "in": lambda scope: ("path" in scope, "none" in scope, "path" not in scope),
     "len": len,
@@ -161,13 +159,13 @@ def test_every_method_of_dict() -> None:
 
 def test_made_once_and_only_when_wanted() -> None:
     """W10: what nobody looks at is not made."""
-    maker = Maker()
-    scope = lazy(maker)
-    assert maker.made == 0
+    exchange = Exchange()
+    scope = lazy_scope(exchange)
+    assert exchange.made == 0
     assert len(scope) == len(scope) == 4
     scope.clear()
     assert scope == {}
-    assert maker.made == 1
+    assert exchange.made == 1
 
 
 @pytest.mark.parametrize("kind", [copy.copy, lambda scope: scope | {}, dict, pickle.dumps])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,18 @@ import pytest
 
 from bridge.errors import ClientDisconnected
 from bridge.wsgi_to_asgi import WsgiToAsgi
+from tests.server.apps.wsgi import responses
+from tests.server.apps.wsgi.responses import LARGE, pieces
 from tests.support.raw import Closed, request
 from tests.support.serving import served
 from tests.support.waiting import eventually
 
 RUNNERS = ["greenlet", "inline"]
-LARGE = 30_000_000
 
 
 @pytest.fixture(params=RUNNERS)
 def runner(request: pytest.FixtureRequest) -> Any:
     return request.param
-
-
-def pieces(environ: Any, start_response: Any) -> Iterator[bytes]:
-    """A hundred pieces, which no client has room for at once."""
-    start_response("200 OK", [])
-    for number in range(100):
-        yield b"%07d\n" % number * (LARGE // 800)
 
 
 async def for_ever(waiting: list[asyncio.Event]) -> None:
@@ -41,30 +34,12 @@ async def for_ever(waiting: list[asyncio.Event]) -> None:
 
 def test_whole_and_in_pieces(runner: Any) -> None:
     """W35, W39: a response leaves whole, or in pieces whose end is told by length or by chunks."""
-
-    def app(environ: Any, start_response: Any) -> Any:
-        path = environ["PATH_INFO"]
-        start_response("200 OK", [("Content-Length", "4")] if path == "/sized" else [])
-        return [b"whole"] if path == "/whole" else iter([b"ab", b"cd"])
-
-    with served(WsgiToAsgi(app, runner=runner)) as server, server.connect() as client:
-        for path, framing, body in [
-            ("/whole", "length", b"whole"),
-            ("/sized", "length", b"abcd"),
-            ("/", "chunked", b"abcd"),
-        ]:
-            response = client.get(path)
-            assert (response.framing, response.body) == (framing, body)
+    responses.come_whole_and_in_pieces(runner)
 
 
 def test_a_slow_client(runner: Any) -> None:
     """W39: a greenlet waits for a slow client, an inline call pauses; each goes on after it."""
-    with served(WsgiToAsgi(pieces, runner=runner)) as server, server.connect() as client:
-        client.send(request("/"))
-        body = client.response().body
-        assert len(body) == LARGE
-        assert body == b"".join(b"%07d\n" % number * (LARGE // 800) for number in range(100))
-        assert client.get("/").status == 200
+    responses.come_in_order_to_a_slow_client(runner)
 
 
 def test_a_slow_client_of_a_whole_response(runner: Any) -> None:
@@ -96,6 +71,25 @@ def test_the_client_of_a_slow_stream_leaves(runner: Any) -> None:
         assert closed == []
         client.reset()
         eventually(lambda: closed == [True])
+
+
+def test_a_stop_cuts_what_waits_for_a_slow_client(runner: Any) -> None:
+    """P2, W40: an app that a stop cuts in the middle of its response is closed."""
+    closed: list[bool] = []
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        try:
+            yield from pieces(environ, start_response)
+        finally:
+            closed.append(True)
+
+    wrapped = WsgiToAsgi(app, runner=runner)
+    with served(wrapped, timeout_graceful_shutdown=0.1) as server, server.connect() as client:
+        client.send(request("/"))
+        client.exactly(1000)
+        server.stop()
+        assert closed == [True]
+        assert len(client.everything()) < LARGE
 
 
 @pytest.mark.parametrize("answer", ["whole", "stream", "finish", "hints"])
@@ -192,67 +186,16 @@ def test_too_many_greenlets() -> None:
 
 def test_early_hints(runner: Any) -> None:
     """W42: hints leave at once, and not behind the head, nor behind the response."""
-
-    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        hint = environ["wsgi.early_hints"]
-        hint([("Link", "</a>")])
-        start_response("200 OK", [("Content-Length", "2")])
-        yield b"o"
-        hint([("Link", "</b>")])
-        yield b"k"
-        hint([("Link", "</c>")])
-
-    with served(WsgiToAsgi(app, runner=runner)) as server, server.connect() as client:
-        for _ in range(2):
-            response = client.get("/")
-            assert [hint.fields for hint in response.informational] == [[(b"link", b"</a>")]]
-            assert response.body == b"ok"
+    responses.come_behind_their_hints(runner)
 
 
 @pytest.mark.parametrize("first", [b"", b"before "])
 @pytest.mark.parametrize("length", [True, False])
 def test_files(runner: Any, first: bytes, length: bool, tmp_path: Path) -> None:
     """W41: a file goes from its position on, by the system or in chunks, behind what was sent."""
-    content = bytes(range(256)) * 400
-    (tmp_path / "file").write_bytes(b"skipped" + content)
-
-    def app(environ: Any, start_response: Any) -> Any:
-        size = len(first) + len(content)
-        write = start_response("200 OK", [("Content-Length", str(size))] if length else [])
-        if first:
-            write(first)
-        in_python, path = environ["PATH_INFO"] == "/python", tmp_path / "file"
-        file: Any = io.BytesIO(path.read_bytes()) if in_python else path.open("rb")
-        file.seek(len(b"skipped"))
-        return environ["wsgi.file_wrapper"](file)
-
-    with served(WsgiToAsgi(app, runner=runner)) as server, server.connect() as client:
-        for path in ("/system", "/python", "/system"):
-            response = client.get(path)
-            assert response.body == first + content
+    responses.come_from_files(runner, tmp_path, first, length=length)
 
 
 def test_a_file_that_is_closed_while_it_is_sent(tmp_path: Path) -> None:
     """W41: nothing but the app's file is sent, whatever is opened under its number meanwhile."""
-    (tmp_path / "public").write_bytes(b"p" * LARGE)
-    (tmp_path / "secret").write_bytes(b"s" * LARGE)
-    files: list[Any] = []
-
-    def app(environ: Any, start_response: Any) -> Any:
-        files.append((tmp_path / "public").open("rb"))
-        start_response("200 OK", [("Content-Length", str(LARGE))])
-        return environ["wsgi.file_wrapper"](files[0])
-
-    with (
-        served(WsgiToAsgi(app, runner="greenlet")) as server,
-        server.connect() as client,
-    ):
-        client.send(request())
-        first = client.exactly(100_000)
-        number = files[0].fileno()
-        files[0].close()
-        with open(tmp_path / "secret", "rb") as secret:
-            assert secret.fileno() == number
-            body = first.partition(b"\r\n\r\n")[2]
-            body += client.exactly(LARGE - len(body))
-    assert body.count(b"p") == LARGE
+    responses.come_from_a_file_that_is_closed("greenlet", tmp_path)
