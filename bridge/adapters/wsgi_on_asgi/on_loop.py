@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.adapters.wsgi_on_asgi.exchange import COMPLETE, Exchange, response_messages
 from bridge.adapters.wsgi_on_asgi.request_body import RequestBody
-from bridge.errors import BridgeError, ClientDisconnected
+from bridge.errors import BridgeError, ClientDisconnected, Overloaded
 from bridge.limits import HIGH_WATER
 from bridge.types import Message
 from bridge.wsgi.call import WsgiCall
@@ -134,7 +134,10 @@ class GreenletExchange(LoopExchange):
         self.call, self.context = call, context
         listening = self.completions.loop.call_later(_LISTEN_AFTER, self.listen)  # if it waits
         try:
-            await self.runner.run(self)
+            try:
+                await self.runner.run(self)
+            except Overloaded as error:
+                self.refuse(error)
             await self.send_outbox()
         except ClientDisconnected:
             return

@@ -6,14 +6,17 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bridge
 from bridge.errors import ClientDisconnected
-from bridge.types import Environ, StartResponse
+from bridge.runners import Job
+from bridge.runners.inline import InlineRunner
+from bridge.types import Environ, Message, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.adapters.wsgi_on_asgi.asking import (
     POST,
@@ -277,6 +280,101 @@ def test_hints_before_a_whole_response(runner: str) -> None:
         "http.response.start",
         "http.response.body",
     ]
+
+
+def test_a_file_is_open_until_the_host_has_sent_it(waiting_runner: str, tmp_path: Path) -> None:
+    """W41: the app closes, or removes, it only after that; and nothing follows it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    seen: list[tuple[str, bool]] = []
+
+    class Sending(Client):
+        async def send(self, message: Message) -> None:
+            await asyncio.sleep(0)
+            seen.append((message["type"], path.exists()))
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [])
+        wrapper = environ["wsgi.file_wrapper"](path.open("rb"))
+        close = wrapper.close
+
+        def close_and_remove() -> None:
+            close()
+            path.unlink()
+
+        wrapper.close = close_and_remove
+        return wrapper
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        await Sending(extensions={"http.response.pathsend": {}}).ask(adapter)
+        await until(lambda: not path.exists())
+
+    serve(app, use, runner=waiting_runner, pathsend=True)
+    assert seen == [("http.response.start", True), ("http.response.pathsend", True)]
+
+
+def test_a_file_that_the_host_cannot_send(runner: str, tmp_path: Path) -> None:
+    """W41: it goes out in pieces."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](path.open("rb"))
+
+    client = ask(app, runner=runner, pathsend=True)
+    assert {message["type"] for message in client.sent[1:]} == {"http.response.body"}
+    assert client.body == b"content"
+
+
+def test_no_place_for_a_request(waiting_runner: str) -> None:
+    """W52: it gets a 503 with Retry-After."""
+    gates: list[Callable[[], object]] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        if waiting_runner == "thread":
+            gate = threading.Event()
+            gates.append(gate.set)
+            assert gate.wait(20)
+        else:
+            event = asyncio.Event()
+            gates.append(event.set)
+            bridge.await_(event.wait())
+        return hello(environ, start_response)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        first, second = Client(), Client()
+        task = first.ask(adapter)
+        await until(lambda: bool(gates))
+        waiting = [Client().ask(adapter)] if waiting_runner == "thread" else []
+        await until(lambda: adapter.stats().queued == len(waiting))
+        await second.ask(adapter)
+        assert (second.status, second.headers[b"retry-after"]) == (503, b"1")
+        assert adapter.stats().rejected == 1
+        for number in range(1 + len(waiting)):
+            await until(lambda n=number: len(gates) > n)
+            gates[number]()
+        await asyncio.gather(task, *waiting)
+        assert first.status == 200
+
+    serve(app, use, runner=waiting_runner, threads=1, queue_limit=1)
+
+
+def test_the_peer_of_a_job() -> None:
+    """W53: a runner can ask for the client's address until the call is over."""
+    seen: list[Any] = []
+
+    class Watching(InlineRunner):
+        def submit(self, job: Job) -> None:
+            seen.append(job.peer)
+            super().submit(job)
+            seen.append(job.peer)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        await Client().ask(adapter)
+
+    serve(hello, use, runner=Watching())
+    assert seen == [("192.0.2.1", 1234), None]
 
 
 def test_one_thread_and_one_context(runner: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -222,6 +223,37 @@ def test_refused_client_is_gone() -> None:
         assert client.sent == []
 
     serve(hello, use)
+
+
+def test_an_exit_in_the_middle(runner: str) -> None:
+    """W38: an app that would end the host gets its response cut off instead."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"one"
+        raise SystemExit
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        with pytest.raises(bridge.BridgeError, match="must be cut off"):
+            await client.ask(adapter)
+        assert client.body == b"one"
+        assert not client.is_whole
+
+    serve(app, use, runner=runner)
+
+
+def test_a_client_that_leaves_in_the_middle(runner: str) -> None:
+    """W40: is no error for the host."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        while True:
+            yield b"x" * 1000
+
+    client = ask(app, runner=runner, leaves=True)
+    assert client.status == 200
+    assert not client.is_whole
 
 
 def test_response_that_breaks_a_rule_in_the_middle() -> None:

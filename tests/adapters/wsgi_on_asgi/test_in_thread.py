@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 import bridge
+from bridge.errors import RequestError
+from bridge.runners import Job
+from bridge.runners.thread import ThreadRunner
 from bridge.types import Environ, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.adapters.wsgi_on_asgi.asking import (
@@ -87,6 +90,57 @@ def test_full_pool() -> None:
         await until(lambda: adapter.stats().served == 4)
 
     serve(app, use, threads=2, queue_limit=2)
+
+
+def test_a_job_that_cannot_be_withdrawn() -> None:
+    """W40: a thread that takes a request in the moment in which it is cancelled runs no app."""
+    gate = threading.Event()
+    ran: list[str] = []
+
+    class TakenJustNow(ThreadRunner):
+        def withdraw(self, job: Job) -> bool:
+            return False
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        ran.append(environ["PATH_INFO"])
+        gate.wait()
+        return hello(environ, start_response)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        first = Client(path="/first").ask(adapter)
+        await until(lambda: ran == ["/first"])
+        second = Client(path="/second").ask(adapter)
+        await until(lambda: adapter.stats().queued == 1)
+        second.cancel()
+        await asyncio.wait([second])
+        gate.set()
+        await first
+        await until(lambda: adapter.stats().served == 2)
+        assert ran == ["/first"]
+
+    serve(app, use, runner=TakenJustNow(threads=1))
+
+
+def test_a_body_is_not_asked_for_in_the_queue() -> None:
+    """W21: a request that waits for long listens for its client, unless that brings the body."""
+    gate = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        gate.wait()
+        return hello(environ, start_response)
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        tasks = [Client().ask(adapter)]
+        await until(lambda: adapter.stats().busy == 1)
+        headers = [(b"content-length", b"4")]
+        uploads, asks = Client([b"body"], headers=headers, **POST), Client()
+        tasks += [uploads.ask(adapter), asks.ask(adapter)]
+        await until(lambda: asks.received > 0)
+        assert uploads.received == 0
+        gate.set()
+        await asyncio.gather(*tasks)
+
+    serve(app, use, threads=1)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "disconnected"])
@@ -248,6 +302,106 @@ def test_disconnected_is_asked_for() -> None:
     serve(app, use)
 
 
+def test_disconnected_is_asked_for_in_vain() -> None:
+    """W10: a host that has an error instead of a disconnect does not say that its client left."""
+    asked: list[Any] = []
+
+    class Failing(Client):
+        async def receive(self) -> Any:
+            self.received += 1
+            raise RequestError("too much", 413)
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        environ["bridge.disconnected"]()
+        yield b"x"
+        assert listened.wait(20)
+        asked.append(environ["bridge.disconnected"]())
+
+    listened = threading.Event()
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Failing()
+        task = client.ask(adapter)
+        await until(lambda: client.received > 0)
+        listened.set()
+        await task
+        assert client.body == b"x"
+        assert client.is_whole
+
+    serve(app, use)
+    assert asked == [False]
+
+
+def test_a_stream_that_begins_when_the_client_has_left() -> None:
+    """W40: it ends with its first piece, and nothing of it is sent."""
+    begun, closed = threading.Event(), threading.Event()
+    made: list[bytes] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        gone = environ["bridge.disconnected"]
+        begun.set()
+        while not gone():
+            pass
+        start_response("200 OK", [])
+        try:
+            for piece in (b"a", b"b"):
+                made.append(piece)
+                yield piece
+        finally:
+            closed.set()
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        task = client.ask(adapter)
+        await until(begun.is_set)
+        client.leaves.set()
+        await task
+        await until(closed.is_set)
+        assert (made, client.sent) == ([b"a"], [])
+
+    serve(app, use)
+
+
+@pytest.mark.parametrize("late", ["call", "close"])
+def test_the_loop_ends_before_the_app(late: str) -> None:
+    """W40: an app that is left behind hears that its client is gone, and its thread is free."""
+    reached, go = threading.Event(), threading.Event()
+    asked: list[bool] = []
+
+    def linger(environ: Environ) -> None:
+        reached.set()
+        assert go.wait(20)
+        asked.append(environ["bridge.disconnected"]())
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        class Body(list[bytes]):
+            def close(self) -> None:
+                if late == "close":
+                    linger(environ)
+
+        if late == "call":
+            linger(environ)
+        start_response("200 OK", [])
+        return Body([b"x"])
+
+    async def leave() -> None:
+        task = Client().ask(adapter)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        await until(reached.is_set)
+        for _ in range(5):  # the request waits for `close` by now
+            await asyncio.sleep(0)
+
+    adapter = WsgiToAsgi(app, propagate_context=True)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    go.set()
+    asyncio.run(until(lambda: adapter.stats().served == 1))
+    assert asked == [True]
+    assert asyncio.run(adapter.runner.stop(10))
+
+
 def test_disconnected_after_the_request() -> None:
     """W10: who asks for the first time when the request is over hears that nobody is there."""
     asked: list[Any] = []
@@ -290,18 +444,6 @@ def test_hints_come_first() -> None:
         "http.response.early_hint",
         "http.response.start",
     ]
-
-
-def test_file_by_its_path(tmp_path: Any) -> None:
-    """W41: the app's file is closed only when the host has sent it."""
-    (tmp_path / "file").write_bytes(b"content")
-
-    def app(environ: Environ, start_response: StartResponse) -> Any:
-        start_response("200 OK", [])
-        return environ["wsgi.file_wrapper"]((tmp_path / "file").open("rb"))
-
-    client = ask(app, extensions={"http.response.pathsend": {}}, pathsend=True)
-    assert client.sent[1] == {"type": "http.response.pathsend", "path": str(tmp_path / "file")}
 
 
 def test_context_of_an_app_that_closes_late() -> None:
