@@ -59,6 +59,9 @@ class WsgiHost:
     gives_socket: bool = False
     #: Lets the app see, before it sends, that the client is gone.
     tells_disconnect: bool = False
+    #: Chunks a response without a length, and sends the last chunk even where that answers a HEAD:
+    #: waitress always, gevent's pywsgi where the app has not ended when its head is told.
+    chunks_head: bool = False
 
     @property
     def name(self) -> str:
@@ -138,11 +141,12 @@ def all_hosts() -> list[WsgiHost]:
             gives_socket=True,
         ),
         WsgiHost(hosts.gunicorn(APP, worker="gevent"), tells_disconnect=True, gives_socket=True),
-        WsgiHost(own("pywsgi"), sends_head_first=False, gives_socket=True),
+        WsgiHost(own("pywsgi"), sends_head_first=False, gives_socket=True, chunks_head=True),
         WsgiHost(
             hosts.waitress(APP, "--threads=8", lookahead),
             sends_head_first=False,
             tells_disconnect=True,
+            chunks_head=True,
         ),
         WsgiHost(hosts.cheroot(APP), sends_head_first=False),
         WsgiHost(uwsgi(), chunked=False, tells_cut_off=False),
