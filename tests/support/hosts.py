@@ -195,10 +195,12 @@ class Host:
 def free_port() -> int:
     """A port on which nobody listens now, outside the range that outgoing connections use.
 
-    So only another test that starts a server can take it in between; `start` tries again then.
+    Nothing else takes it before the server does: each process of pytest-xdist has its own ports.
+    Else a test could talk to the server of another. `start` tries again if something has.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     for _ in range(1000):
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(20_000 + worker % 16, 32_000, 16)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +24,9 @@ BY_CHANCE = (
     "        note.touch()\n"
     "        assert False, 'this time'\n"
 )
+#: Leaves something in its process, which the other minds.
+LEAVES = "import builtins\ndef test_leaves():\n    builtins.left = 1\n    assert False\n"
+MINDS = BY_CHANCE + "    import builtins\n    assert not hasattr(builtins, 'left')\n"
 CRASHES = "import os\ndef test_crashes(): os._exit(1)\n"
 
 
@@ -52,9 +56,10 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
         ),
         ([PASSES, CRASHES], 1, ["the run ended before its end: 1 tests were not run"]),
         ([FAILS, BY_CHANCE], 1, ["1 flaky", "1 failed twice", "RED   test_0.py::test_fails"]),
+        ([LEAVES, MINDS], 1, ["1 flaky", "1 failed twice", "RED   test_0.py::test_leaves"]),
         ([PASSES, "import no_such_module"], 1, ["no_such_module"]),
     ],
-    ids=["flaky", "crash", "red", "does not load"],
+    ids=["flaky", "crash", "red", "each alone", "does not load"],
 )
 def test_what_fails_is_run_once_more(
     tmp_path: Path, tests: list[str], code: int, said: list[str]
@@ -88,4 +93,24 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     progress.pytest_sessionstart()
     line = os.read(reader, 1000).decode()
     progress.pytest_sessionfinish()
+    os.close(reader)
+    os.close(writer)
     assert "0 of 2 tests, 0 failed" in line
+
+
+def test_progress_that_nobody_reads(tmp_path: Path) -> None:
+    """That it cannot be told fails no test, and what has failed is kept all the same."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    progress = suite.Progress(tmp_path / "failed", writer)
+    progress.pytest_xdist_node_collection_finished(["a"])
+    progress.pytest_runtest_logreport(SimpleNamespace(when="teardown", nodeid="a", failed=True))
+    progress.pytest_sessionfinish()
+    os.close(writer)
+    assert (tmp_path / "failed").read_text() == "0\na"
+
+
+def test_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test whose process does not end when it is run alone has failed."""
+    monkeypatch.setattr(suite, "ALONE", 0.1)
+    assert not suite._passes([sys.executable, "-c", "import threading; threading.Event().wait()"])
