@@ -65,6 +65,16 @@ def test_like_a_buffered_reader(pieces: list[bytes], points: list[int], calls: A
     assert ours.read() == whole.read() == oracle.read()
 
 
+@pytest.mark.parametrize(
+    ("hint", "count"), [(None, 3), (0, 3), (-1, 3), (1, 1), (2, 2), (4, 3), (99, 3)]
+)
+def test_readlines_with_a_hint(hint: int | None, count: int) -> None:
+    """W20: whole lines, up to the first that goes beyond `hint` bytes; all of them without one."""
+    lines = [b"a\n", b"b\n", b"c"]
+    for file in (BytesInput(b"".join(lines)), WsgiInput(iter([*lines, b""]).__next__)):
+        assert file.readlines(hint) == lines[:count]
+
+
 @given(st.lists(st.integers(1, 200_000), max_size=4), st.integers(20_000, 150_000))
 def test_large_pieces(lengths: list[int], size: int) -> None:
     """W20: pieces and reads larger than any buffer inside."""
