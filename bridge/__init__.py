@@ -3,8 +3,8 @@
 `WsgiToAsgi` serves a WSGI app as ASGI, `AsgiToWsgi` an ASGI app as WSGI, `Dispatcher` mounts apps
 of every kind side by side, and `serve` runs any of them on the project's own server.
 
-Names are loaded when they are first used: `import bridge` costs next to nothing, and an app that
-only wants an adapter never loads the server.
+Names are loaded when they are first used: `import bridge` costs almost nothing, and an app that
+uses only an adapter never loads the server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-#: Every public name, and the module in which it is found.
+#: Every public name -> the module that defines it.
 _MODULES = {
     "AppError": "bridge.errors",
     "AppLoadError": "bridge.errors",

@@ -1,12 +1,12 @@
-"""Bounded memory: what was worked out once for a key, kept while there is room for it.
+"""Bounded caches: results that were computed for a key, and are used again.
 
-Everything that is remembered from one request to the next is in one of these, whatever the key:
-names of header fields, whole heads, paths. So nothing that a client or an app chooses can fill the
-memory. A table that is full is emptied before the next key, since no order of use is kept: that
-would cost more on each look than the table saves.
+Everything that is kept from one request to the next is in one of these, whatever the key: names of
+header fields, whole heads, paths. So nothing that a client or an app chooses can fill the memory. A
+full cache is cleared before the next key is stored. It keeps no order of use (LRU), because that
+would cost more at each look-up than the cache saves.
 
-Look up by subscript, which is as fast as on a plain dict; or by ``get``, on hot paths taken from
-the table once and kept beside it: CPython calls a method of a subclass of dict more slowly.
+Look up by subscript, which is as fast as on a plain dict; or by ``get``. On hot paths take the
+bound ``get`` from the cache once and keep it: CPython calls methods of dict subclasses more slowly.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ class BoundedDict(dict[Key, Value]):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        #: The most keys that it holds.
+        #: The most keys.
         self.size = size
 
     def store(self, key: Key, value: Value) -> None:
-        """Remember `value`; a table that is full starts afresh."""
+        """Store `value`; a full dict is cleared first."""
         if len(self) >= self.size:
             self.clear()
         self[key] = value
 
 
 class Memo(BoundedDict[Key, Value]):
-    """What `compute` gives for a key, worked out at the first subscript.
+    """A cache of what `compute` returns for a key, filled by the first subscript.
 
-    `compute` may raise; nothing is kept then. `cacheable` is asked whether a pair of key and value
-    is worth keeping, and is not a secret.
+    If `compute` raises, nothing is stored. `cacheable` says whether a key and its value are worth
+    storing, and not secret.
     """
 
     __slots__ = ("_cacheable", "_compute")
@@ -64,9 +64,9 @@ class Memo(BoundedDict[Key, Value]):
 
 
 class SecondHitMemo(Memo[Key, Value]):
-    """A `Memo` that keeps a value when its key comes a second time.
+    """A `Memo` that stores a value only when its key comes a second time.
 
-    For keys that are large and often unique: of those that came once only the hash is kept.
+    For keys that are large and often unique: for a key that came once, only the hash is stored.
     """
 
     __slots__ = ("_seen", "last", "max_seen")
@@ -81,10 +81,10 @@ class SecondHitMemo(Memo[Key, Value]):
     ) -> None:
         super().__init__(compute, cacheable, size)
         self._seen: set[int] = set()
-        #: The most hashes that are kept.
+        #: The most hashes that are stored.
         self.max_seen = max_seen
-        #: The value of the last look-up that was worth keeping, for callers that compare before
-        #: they look up, and set it; that of the key `first` until then.
+        #: The last cacheable value that was looked up; at first that of the key `first`. Callers
+        #: set it, and compare with it before they look up.
         self.last: Value = compute(first)
 
     def __missing__(self, key: Key) -> Value:
@@ -100,10 +100,10 @@ class SecondHitMemo(Memo[Key, Value]):
 
 
 def key_up_to(length: int) -> Callable[[Any, object], bool]:
-    """A `cacheable` for keys of so many characters or bytes; longer ones hardly come again."""
+    """Return a `cacheable` for keys of at most `length`; longer ones rarely come again."""
     return lambda key, _: len(key) <= length
 
 
 def always(key: object, value: object) -> bool:
-    """A `cacheable` for keys that are few, and short by nature."""
+    """Return True: a `cacheable` for keys that are few and short."""
     return True

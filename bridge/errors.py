@@ -1,10 +1,10 @@
-"""Every error of the toolkit. Whose fault it is stands in the type; its HTTP status rides on it."""
+"""Every error of the toolkit. The type says whose fault it is, and has the HTTP status."""
 
 from __future__ import annotations
 
 
 def pluralize(number: int, what: str) -> str:
-    """``1 request``, ``2 requests``: for what people read."""
+    """Return a number with its noun, for people: ``1 request``, ``2 requests``."""
     if number == 1:
         return f"1 {what}"
     thing, of, rest = what.partition(" of ")
@@ -12,9 +12,9 @@ def pluralize(number: int, what: str) -> str:
 
 
 def peer_name(client: object) -> str:
-    """A client as people write its address: ``127.0.0.1:4000``, ``[::1]:4000``."""
+    """Return a client's address for people: ``127.0.0.1:4000``, ``[::1]:4000``."""
     if not isinstance(client, tuple):
-        return "a client without an address"  # on a Unix socket, or gone before it was looked at
+        return "a client without an address"  # on a Unix socket, or gone too soon
     host, port = client[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
@@ -22,19 +22,19 @@ def peer_name(client: object) -> str:
 class BridgeError(Exception):
     """Base of all errors of the toolkit.
 
-    `http.error_response` makes it a response, if one is still possible.
+    `http.error_response` turns it into a response, if one is still possible.
     """
 
     #: The HTTP status of the response.
     status = 500
-    #: Fields that the response must have, their names in lower case.
+    #: Extra fields of the response, their names in lower case.
     fields: tuple[tuple[bytes, bytes], ...] = ()
-    #: Whether the client is told the error's text, not the status only.
+    #: Whether the client is sent the error's text too, not only the status.
     public = False
 
 
 class RequestError(BridgeError):
-    """The client's fault: the request breaks a rule or a limit, and the client is told which."""
+    """The client's fault: the request breaks a rule or a limit; the response says which."""
 
     status = 400
     public = True
@@ -45,13 +45,13 @@ class RequestError(BridgeError):
 
 
 class ClientDisconnected(BridgeError, OSError):
-    """The client is gone: what was read is not whole, what is written reaches nobody."""
+    """The client is gone: what was read is incomplete, and nothing can be sent."""
 
     status = 499
 
 
 class RequestCancelled(ClientDisconnected):
-    """The request was given up while the app waited: end, and clean up on the way."""
+    """The request was cancelled while the app waited: the app should clean up and end."""
 
 
 class AppError(BridgeError):
@@ -71,16 +71,16 @@ class UnsupportedScope(AppError):
 
 
 class Overloaded(BridgeError):
-    """A pool or the server is full: try again later (Retry-After)."""
+    """A thread pool or the server is full: try again later (Retry-After)."""
 
     status = 503
     fields = ((b"retry-after", b"1"),)
 
 
 class SelfRequest(BridgeError):
-    """An app waits for itself: every thread that could answer it is waiting for the answer.
+    """An app waits for itself: every thread that could answer its request is waiting too.
 
-    The client is told, for it is the app.
+    The response says so, because the client is the app itself.
     """
 
     status = 503
@@ -89,11 +89,11 @@ class SelfRequest(BridgeError):
 
 
 class WaitNotPossible(BridgeError):
-    """`bridge.await_` was called where nothing can wait."""
+    """`bridge.await_` was called in a place where it cannot wait."""
 
 
 class LifespanFailed(BridgeError):
-    """An app's startup or shutdown failed: `phase` says which of them.
+    """An app's startup or shutdown failed; `phase` says which.
 
     The command line exits with 3 after ``startup``, and with 1 after ``shutdown``.
     """
@@ -108,7 +108,7 @@ class ConfigError(BridgeError):
 
 
 class NotOnAsyncio(BridgeError):
-    """An adapter was called by a host that runs another kind of loop than asyncio's, as trio's."""
+    """An adapter was called by a host whose event loop is not asyncio's, for example trio's."""
 
     def __init__(self, owner: str) -> None:
         super().__init__(

@@ -1,7 +1,4 @@
-"""The words of both specifications, as types (PEP 3333, ASGI 3).
-
-Everything here is a name for a shape; nothing here runs.
-"""
+"""Type aliases for the terms of both specifications (PEP 3333, ASGI 3). No code runs here."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Header fields as ASGI and the wire have them: ``(name, value)`` in bytes.
+#: Header fields as in ASGI and on the wire: ``(name, value)`` in bytes.
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
-#: Header fields as WSGI has them: ``(name, value)`` in native strings.
+#: Header fields as in WSGI: ``(name, value)`` in native strings.
 TextHeaders: TypeAlias = list[tuple[str, str]]
 
 #: A client: host and port.
@@ -41,7 +38,7 @@ class StartResponse(Protocol):
     def __call__(
         self, status: str, headers: TextHeaders, exc_info: ExcInfo | None = None, /
     ) -> Write:
-        """Begin a response; returns ``write``. `exc_info` only where an error is being handled."""
+        """Begin a response; returns ``write``. Pass `exc_info` only while handling an error."""
 
 
 WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]

@@ -1,1 +1,1 @@
-"""What callers hand in, judged: values of settings, and kinds of apps."""
+"""Check what callers pass in: values of settings, signatures of callables, kinds of apps."""

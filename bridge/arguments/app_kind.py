@@ -1,4 +1,4 @@
-"""Whether an adapter is given an app of the kind that it wraps (A41, W56)."""
+"""Check that an adapter gets an app of the kind that it wraps (A41, W56)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bridge.errors import ConfigError
 
 Wrapped: TypeAlias = Literal["wsgi", "asgi3"]
 
-#: What each adapter takes, in words.
+#: What each adapter wraps, in words.
 _WORDS: dict[Wrapped, str] = {"wsgi": "a WSGI app", "asgi3": "an ASGI app"}
 
-#: What serves an app of another kind: wanted kind -> seen kind -> advice.
+#: What to do with an app of another kind: wanted kind -> seen kind -> advice.
 _ADVICE: dict[Wrapped, dict[str, str]] = {
     "wsgi": {
         "asgi3": "an ASGI app, which every ASGI server takes as it is; WsgiToAsgi is for WSGI "
@@ -30,9 +30,9 @@ _ADVICE: dict[Wrapped, dict[str, str]] = {
 
 
 def check_app(app: object, kind: str | None, wanted: Wrapped) -> None:
-    """Raise `ConfigError` if `app` plainly is not of the `wanted` kind.
+    """Raise `ConfigError` if `app` is clearly not of the `wanted` kind.
 
-    `kind` is what the caller says that the app is; it wins over what the app looks like.
+    `kind`, which the caller gives, wins over what the app looks like.
     """
     words, advice = _WORDS[wanted], _ADVICE[wanted]
     if not callable(app):

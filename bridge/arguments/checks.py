@@ -1,8 +1,8 @@
-"""Whether a value is allowed, and what is said if not: the same words everywhere (S61).
+"""Check values, with the same error texts everywhere (S61).
 
-The server's settings, those of the adapters and of the dispatcher are checked here, so that a
-number of threads that is refused on the command line is refused in Python too, in the same words:
-what was seen, and what is allowed.
+The settings of the server, of the adapters and of the dispatcher are all checked here. So a number
+of threads that is refused on the command line is refused in Python too, in the same words: what was
+given, and what is allowed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bridge.errors import ConfigError
 
 
 def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Those of `known` that are so close to `name` that one of them was probably meant."""
-    import difflib  # where something is wrong; every worker would carry it along
+    """Return those of `known` that are close to `name`: one of them was probably meant."""
+    import difflib  # only after a mistake: other processes need not load it
 
     return difflib.get_close_matches(name, list(known), count, cutoff=0.75)
 
@@ -27,7 +27,7 @@ def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What one value may be. `optional`: None too, which text says by being empty."""
+    """What one value may be. `optional`: it may be None, or empty text, which means None."""
 
     type: ValueType
     choices: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Check:
 
     @property
     def allowed(self) -> str:
-        """What it may be, in words."""
+        """What the value may be, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         words, show = self.type.words, self.type.show
@@ -51,10 +51,10 @@ class Check:
         return f"{words}, such as {self.type.example}" if self.type.example else words
 
     def read(self, value: object, label: str) -> Any:
-        """`value`, which may be text, as its proper type.
+        """Convert `value`, which may be text, to its type, and check it.
 
-        `label` names where it came from. Raises `ConfigError` that says what was seen there, and
-        what is allowed.
+        `label` names its source. Raises `ConfigError`, which says what was given there, and what is
+        allowed.
         """
         if self.optional and (value is None or (isinstance(value, str) and not value)):
             return None
@@ -75,12 +75,12 @@ class Check:
         return result
 
     def wrong(self, value: object, label: str) -> ConfigError:
-        """The error for a value that is not allowed."""
+        """Make the error for a value that is not allowed."""
         return ConfigError(f"{label} is {value!r}; allowed is {self.allowed}")
 
 
 def read_all(checks: Mapping[str, Check], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """The values `given` to `owner`, each read by its check; None says nothing, and is left out.
+    """Read the values `given` to `owner`, each by its check; None counts as not given.
 
     Raises `ConfigError` for a value that is not allowed, and for a name that has no check.
     """
@@ -97,7 +97,7 @@ def read_all(checks: Mapping[str, Check], given: Mapping[str, Any], owner: str) 
 
 
 def check_mounting(mounts: object, fallback: object) -> None:
-    """Raise `ConfigError` if a `Dispatcher` is given something else than what it takes."""
+    """Raise `ConfigError` if the arguments of a `Dispatcher` have wrong types."""
     if mounts is not None and not isinstance(mounts, Mapping):
         raise ConfigError(
             f"a Dispatcher takes a dictionary of places and apps, and not {mounts!r:.80}: write "
@@ -112,8 +112,8 @@ def check_mounting(mounts: object, fallback: object) -> None:
 
 # ------------------------------------------------------------- how a WSGI app runs
 
-#: Settings of the server, of `WsgiToAsgi` and of a mount: where the app says nothing itself, the
-#: server's hold, and elsewhere `WSGI_DEFAULTS`.
+#: Settings of `WsgiToAsgi`, of a mount and of the server. What is not set for an app itself comes
+#: from the server's settings; without our server, from `WSGI_DEFAULTS`.
 WSGI_SETTINGS: dict[str, Check] = {
     "runner": Check(type=VALUE_TYPES["str"], choices=("thread", "greenlet", "inline")),
     "threads": Check(type=VALUE_TYPES["int"], least=1),

@@ -1,8 +1,8 @@
-"""Of what kind an app is, told from its signature.
+"""Detect the kind of an app (ASGI 3, ASGI 2, ASGI 1, WSGI) by its signature.
 
-An app is never called to find out, and no error text is read: both call apps in ways that they
-do not expect, and have wrapped good apps wrongly elsewhere. What counts is whether it is async,
-how many positional arguments it takes, and what the first one is called:
+Apps are never called to find out: an app does not expect that, and other projects have wrapped good
+apps wrongly after it. What counts is whether the app is async, how many positional arguments it
+takes, and the name of the first one:
 
 =====================  ===========  ===============================================
 first argument         takes        kind
@@ -17,13 +17,14 @@ any other name         2, not async ``wsgi``
 ``*args`` alone        any, async   ``asgi3``
 =====================  ===========  ===============================================
 
-The signature is that of what a call runs: of a method, of what a slot or a descriptor gives. If
-it says nothing (``*args``, or none to be read), the kind is that of what the app passes the call
-on to: what a decorator wraps, the ``__call__`` of a base class, the app in an attribute or in a
-closure.
+The signature is that of the function which a call runs, for example of a class's ``__call__``. If
+it does not help (``*args``, or not readable), the kind is that of the callable that the app passes
+the call on to: what a decorator wraps, the ``__call__`` of a base class, the app in an attribute or
+in a closure.
 
-A function that is named as one that makes an app (``create_app``) is no app unless its first
-argument says so. All else is a `ConfigError` that asks for an explicit kind, which always wins.
+A function that is named like a factory (``create_app``) is not taken for an app, unless its first
+argument has one of the names above. If all this fails there is a `ConfigError` that asks for an
+explicit kind. An explicit kind always wins.
 """
 
 from __future__ import annotations
@@ -48,19 +49,19 @@ Kind: TypeAlias = Literal["asgi3", "asgi2", "asgi1", "wsgi"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-#: Classes whose instances do not show their kind in their signature.
+#: Classes whose instances have a signature that does not show their kind.
 _KNOWN: dict[str, Kind] = {"webob.dec.wsgify": "wsgi"}
 
-#: First arguments of callables that are no apps, though they take as many arguments as one.
+#: First arguments of callables that are not apps, though they take as many arguments as an app.
 _NO_APP = frozenset({"request", "req", "receive", "send", "start_response", "event"})
 
-#: The attributes in which wrappers keep the app that they pass calls on to.
+#: Attributes in which wrappers usually keep the wrapped app.
 _WRAPPED_IN = (
     *("wsgi_app", "asgi_app", "app", "application", "server", "wrapped", "wsgi", "asgi"),
     *("_app", "_wrapped", "_wsgi_app", "_asgi_app", "_application"),
 )
 
-#: How many wrappers are looked into, one in another.
+#: The most wrappers, one inside another, that are looked into.
 _DEEPEST = 8
 
 
@@ -68,9 +69,9 @@ _DEEPEST = 8
 
 
 def detect(app: object, remedy: str = 'kind="..." or --interface') -> Kind:
-    """The kind of `app`, told without calling it.
+    """Detect the kind of `app` without calling it.
 
-    Raises `ConfigError` if that cannot be told for sure; `remedy` is how to say the kind there.
+    Raises `ConfigError` if the kind is not certain; `remedy` is how the user can give it.
     """
     found = _kind_of(app)
     if found is None:
@@ -79,16 +80,16 @@ def detect(app: object, remedy: str = 'kind="..." or --interface') -> Kind:
 
 
 def other_kind(app: object, kind: str) -> Kind | None:
-    """The kind that `app` plainly is, if that is not `kind`; None if there is no doubt."""
+    """Return the kind that `app` seems to be if it differs from `kind`; else None."""
     try:
         seen = _kind_of(app)
-    except Exception:  # whatever the app does when it is looked at: its kind was said
+    except Exception:  # the app fails when it is inspected; its kind was given anyway
         return None
     return None if seen == kind else seen
 
 
 def check_kind(kind: str | None) -> Kind | None:
-    """`kind` if it is one (None and ``auto``: None, to be detected), else `ConfigError`."""
+    """Return a valid `kind`, or None for None and ``auto`` (detect it); else `ConfigError`."""
     if kind is None or kind == "auto":
         return None
     for known in KINDS:
@@ -97,9 +98,9 @@ def check_kind(kind: str | None) -> Kind | None:
     raise ConfigError(f"kind is {kind!r}, and must be one of auto, {', '.join(KINDS)}")
 
 
-# ------------------------------------------------------------- how it is told
+# ------------------------------------------------------------- detection
 
-#: How asgiref marks apps whose signature misleads.
+#: Attributes with which asgiref marks apps whose signature is misleading.
 _HINTS: tuple[tuple[str, Kind], ...] = (
     ("_asgi_single_callable", "asgi3"),
     ("_asgi_double_callable", "asgi2"),
@@ -107,7 +108,7 @@ _HINTS: tuple[tuple[str, Kind], ...] = (
 
 
 def _kind_of(app: object, depth: int = 0, *, sure: bool = False) -> Kind | None:
-    """`sure`: by the name of the first argument alone, not by how many arguments there are."""
+    """Return the kind, or None. `sure`: decide by the name of the first argument only."""
     for hint, kind in _HINTS:
         if getattr(app, hint, False) is True:
             return kind
@@ -179,7 +180,7 @@ _BY_NAME: dict[str, Callable[[Shape], Kind | None]] = {
 
 
 def _kind_of_class(app: Any) -> Kind | None:
-    """A class is an app where making an instance is the call: PEP 3333 and ASGI 2 both do that."""
+    """Return the kind of a class that is an app: its instances answer (PEP 3333, ASGI 2)."""
     made = shape_of(app)
     if made is None:
         return None
@@ -194,11 +195,11 @@ def _kind_of_class(app: Any) -> Kind | None:
     return None
 
 
-# ------------------------------------------------------------- what it passes the call on to
+# ------------------------------------------------------------- wrapped apps
 
 
 def _kind_of_inner(app: object, call: object, depth: int) -> Kind | None:
-    """The kind of the app that is in the closure of `call`, or in an attribute of `app`."""
+    """Return the kind of the app in the closure of `call`, or in an attribute of `app`."""
     held = {_kind_of(each, depth + 1, sure=True) for each in closure_values(call)} - {None}
     if len(held) == 1:
         return held.pop()
@@ -209,11 +210,11 @@ def _kind_of_inner(app: object, call: object, depth: int) -> Kind | None:
     return None
 
 
-# ------------------------------------------------------------- what is said if it cannot be told
+# ------------------------------------------------------------- error texts
 
 
 def looks_like_factory(app: object) -> bool:
-    """Whether `app`, which shows no kind, is probably a function that makes one."""
+    """Whether `app`, whose kind is not known, is probably a factory of apps."""
     if inspect.isclass(app):
         return False
     shape = shape_of(app)
@@ -223,7 +224,7 @@ def looks_like_factory(app: object) -> bool:
 
 
 def type_with_article(thing: object) -> str:
-    """The type of `thing` with its article: ``an int``, ``a Flask``."""
+    """Return the type of `thing` with its article: ``an int``, ``a Flask``."""
     name = type(thing).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 

@@ -1,7 +1,7 @@
-"""What a callable takes, and what it passes a call on to, told from its signature.
+"""Inspect callables: which arguments they take, and which callables they wrap.
 
-A call is looked at as Python makes it: a method is bound, a slot and a descriptor are asked. What
-an app raises when it is looked at says no more than that it cannot be told.
+Calls are resolved as Python does it: methods are bound, slots and descriptors are called. If an
+app raises while it is inspected, the answer is "unknown".
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
-#: How the names of functions that make an app begin, and how those of apps end.
+#: Names of factories begin with the first, and end with the second of these.
 FACTORY_PREFIXES = ("create_", "make_", "get_", "build_")
 APP_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a callable takes, and whether calling it gives an awaitable."""
+    """The arguments that a callable takes, and whether it is async."""
 
     is_async: bool
     names: tuple[str, ...]
     required: int
     open: bool
-    #: Whether it has arguments of its own that only a keyword sets: it does not merely pass on.
+    #: Whether it has keyword-only arguments, which a mere wrapper has not.
     keywords: bool
 
     def takes(self, count: int) -> bool:
@@ -45,13 +45,13 @@ def is_named_like_factory(app: object) -> bool:
     return name.startswith(FACTORY_PREFIXES) and name.endswith(APP_ENDINGS)
 
 
-# ------------------------------------------------------------- what a call runs
+# ------------------------------------------------------------- the function that a call runs
 
 
 def callee(app: Any) -> Any:
-    """What calling `app` runs: itself if it is a function, else what its class has for that.
+    """Return what calling `app` runs: itself if it is a function, else its class's ``__call__``.
 
-    A slot and a descriptor (WebOb's ``wsgify``) are asked as a call asks them; None: they raise.
+    Slots and descriptors (WebOb's ``wsgify``) are resolved as in a real call; None if they raise.
     """
     if isinstance(app, FunctionType | MethodType | functools.partial | type):
         return app
@@ -59,7 +59,7 @@ def callee(app: Any) -> Any:
 
 
 def _calls(app: Any) -> Iterator[Any]:
-    """The ``__call__`` of the class of `app` and of its bases, each bound to it."""
+    """Yield the ``__call__`` of the class of `app` and of its bases, each bound to `app`."""
     for base in type(app).__mro__:
         call = vars(base).get("__call__")
         if call is None:
@@ -72,14 +72,14 @@ def _calls(app: Any) -> Iterator[Any]:
 
 
 def shape_of(app: object) -> Shape | None:
-    """The shape of a callable; None if Python cannot tell."""
+    """Return the shape of a callable; None if Python cannot tell it."""
     if not callable(app):
         return None
     call = callee(app)
     for asked in (app, call):
         try:
             seen = inspect.signature(asked, follow_wrapped=False)
-        except Exception:  # it has none, or what it asks of the app fails
+        except Exception:  # it has no signature, or the app raises when it is inspected
             continue
         is_async = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
         return _signature_shape(seen, is_async)
@@ -98,15 +98,15 @@ def _signature_shape(signature: inspect.Signature, is_async: bool) -> Shape:
         elif parameter.kind is kinds.KEYWORD_ONLY:
             keywords = True
             if parameter.default is kinds.empty:
-                required = 99  # nobody passes it: not an app
+                required = 99  # servers do not pass it: not an app
     return Shape(is_async, tuple(names), required, is_open, keywords)
 
 
-# ------------------------------------------------------------- what it passes the call on to
+# ------------------------------------------------------------- wrapped callables
 
 
 def plain_attribute(thing: object, name: str) -> Any:
-    """An attribute that is there without ``__getattr__``; None if not, or if it is not ready."""
+    """Return an attribute that exists without ``__getattr__``; None if not, or if it raises."""
     if inspect.getattr_static(thing, name, None) is None:
         return None
     try:
@@ -116,7 +116,7 @@ def plain_attribute(thing: object, name: str) -> Any:
 
 
 def wrapped_callables(app: object, call: object) -> Iterator[object]:
-    """What `functools.wraps` says is wrapped, what a partial calls, what a base class would run."""
+    """Yield what `functools.wraps` marks as wrapped, what a partial calls, what bases run."""
     for each in (app, call):
         if isinstance(each, functools.partial):
             yield from each.args or (each.func,)
@@ -135,7 +135,7 @@ def wrapped_callables(app: object, call: object) -> Iterator[object]:
 
 
 def closure_values(call: object) -> Iterator[object]:
-    """What a function holds of the function around it: a plain decorator holds the app."""
+    """Yield the values in a function's closure: a plain decorator keeps the app there."""
     function = getattr(call, "__func__", call)
     for cell in getattr(function, "__closure__", None) or ():
         try:

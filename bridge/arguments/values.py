@@ -1,4 +1,4 @@
-"""The types of values that settings have: how each is read, also from text, and spoken of (S61)."""
+"""The types of settings: how values are read, also from text, and named in errors (S61)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Size: TypeAlias = int
 Seconds: TypeAlias = float
 #: Permission bits; text is octal.
 Mode: TypeAlias = int
-#: The path under which an app is mounted: ``/api``, or empty; a slash more or less is the same.
+#: The mount point of an app: ``/api``, or empty; slashes at both ends do not matter.
 Place: TypeAlias = str
 Path: TypeAlias = str
 Texts: TypeAlias = tuple[str, ...]
-#: ``PATH=APP`` each; a mapping will do.
+#: Items are ``PATH=APP``; a mapping is accepted too.
 Mounts: TypeAlias = tuple[str, ...]
 #: A file, or a ``logging.config`` dictionary.
 LogConfig: TypeAlias = str | dict[str, Any]
@@ -99,7 +99,7 @@ def _mounts(value: object) -> tuple[str, ...]:
 
 
 def _split(text: str) -> list[str]:
-    """The parts between commas that are not in parentheses or quotes: targets may be calls."""
+    """Split at commas outside parentheses and quotes: a target may be a call."""
     parts, depth, quote = [""], 0, ""
     for at, character in enumerate(text):
         if quote:
@@ -116,7 +116,7 @@ def _split(text: str) -> list[str]:
 
 
 class WrongPart(ValueError):
-    """It is this part of a list that is wrong."""
+    """Raised with the one part of a list that is wrong."""
 
 
 def _log_config(value: object) -> LogConfig:
@@ -128,7 +128,7 @@ def _log_config(value: object) -> LogConfig:
 
 @dataclass(frozen=True)
 class ValueType:
-    """How values of one type are read, and how they are spoken of."""
+    """How values of one type are read, and what they are called in errors and in the help."""
 
     words: str
     metavar: str
@@ -137,7 +137,7 @@ class ValueType:
     show: Callable[[Any], str] = "{:g}".format
 
 
-#: By the annotation in `Config`.
+#: Annotation in `Config` -> type.
 VALUE_TYPES = {
     "object": ValueType("an app, or module:attr", "MODULE:ATTR", lambda value: value),
     "bool": ValueType("true or false", "", _bool),

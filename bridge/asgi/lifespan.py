@@ -1,18 +1,18 @@
 """An app's lifespan (ASGI, "Lifespan Protocol"): its startup, its state, its shutdown.
 
 The app is called once with a lifespan scope, in one task that lives as long as the host, so that
-what it opens at startup (cancel scopes, task groups) is closed in the task that opened it. Each
-of the two phases is a question, ``lifespan.startup`` or ``lifespan.shutdown``, that the app can
-leave unanswered in more ways than it can answer:
+what it opens at startup (cancel scopes, task groups) is closed in the task that opened it. In each
+of the two phases it gets an event, ``lifespan.startup`` or ``lifespan.shutdown``. What happens
+depends on what the app does:
 
 =======================  ==========================================================
 it sends ``complete``    the phase is over
 it sends ``failed``      `LifespanFailed` with the app's message, in every mode
-it raises or returns     startup: the app knows no lifespan. ``auto`` goes on
-                         without, as the specification wants; ``on`` fails
-                         shutdown: raising is a failure, returning is an answer
-it raises `SystemExit`   a failure in every mode: the app is to stop
-it does neither          a failure when the phase's time is up
+it raises or returns     startup: the app does not support lifespan. ``auto`` goes
+                         on without, as the specification wants; ``on`` fails
+                         shutdown: raising is a failure, returning is a success
+it raises `SystemExit`   a failure in every mode: the app wants to stop
+it does nothing          a failure when the phase's time is up
 =======================  ==========================================================
 
 However a phase ends, no task is left behind: when the lifespan is over, its task has ended or has
@@ -33,7 +33,7 @@ from bridge.types import ASGIApp, Message, Receive, Scope, Send
 Mode: TypeAlias = Literal["auto", "on", "off"]
 
 
-#: Seconds that a cancelled app has to clean up before it is left to itself.
+#: Seconds that a cancelled app has to clean up before it is abandoned.
 CANCEL_GRACE: Final = 1.0
 
 
@@ -42,7 +42,7 @@ class Lifespan:
 
     `state` is the dictionary that the app fills at startup; a host gives each request a shallow
     copy of it as ``scope["state"]``. The timeouts are in seconds, None or 0 for no limit.
-    `supported` is None until startup is over, then whether the app takes part.
+    `supported` is None until startup is over; then it says whether the app supports lifespan.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Lifespan:
         self._task: LifespanTask | None = None
 
     async def startup(self) -> None:
-        """Have the app start; returns when it has, or when it takes no part in lifespan.
+        """Have the app start; return when it has, or when it does not support lifespan.
 
         Raises `LifespanFailed` with the app's own message, its exception as the cause.
         """
@@ -88,7 +88,7 @@ class Lifespan:
         if not self.supported or task is None or task.phase == "shutdown":
             return
         if task.ended:
-            return  # by itself, which was logged then
+            return  # it ended by itself, which was logged then
         try:
             await self._ask(task, "shutdown")
             await task.wait_until_idle()
@@ -98,7 +98,7 @@ class Lifespan:
             await task.cancel()
 
     async def _ask(self, task: LifespanTask, phase: str) -> bool:
-        """Put the question; True: the app has answered that it is done, False: it has ended."""
+        """Send the event of `phase`; True: the app has completed it, False: the app has ended."""
         timeout = self._timeouts[phase]
         answer = await task.ask(phase, timeout or None)
         if answer is not None:
@@ -115,9 +115,9 @@ class Lifespan:
         return False
 
     def _without(self, task: LifespanTask) -> Literal[False]:
-        """Go on without the lifespan of an app that ended before it had started, if that is right.
+        """Go on without lifespan, because the app ended at startup.
 
-        Raises `LifespanFailed` if it is not.
+        Raises `LifespanFailed` if the mode, or what the app raised, does not allow that.
         """
         error = task.error
         if error is not None and (self._mode == "on" or not isinstance(error, Exception)):
@@ -141,8 +141,9 @@ class Lifespan:
 async def answer_for_all(children: Mapping[str, Lifespan], receive: Receive, send: Send) -> None:
     """Answer one lifespan scope for several apps; the keys of `children` name them in errors.
 
-    They start in order and shut down in reverse. If one fails to start, those before it are shut
-    down and the host is told which it was; if one fails to shut down, the others still do.
+    They start in order and shut down in reverse order. If one fails to start, those before it are
+    shut down, and the host is told which one failed. If one fails to shut down, the others still
+    shut down.
     """
     running: dict[str, Lifespan] = {}
     try:
@@ -153,7 +154,7 @@ async def answer_for_all(children: Mapping[str, Lifespan], receive: Receive, sen
                 failures = [f"{name}: {failure}", *await _stop_all(running)]
                 await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
                 if isinstance(failure.__cause__, Exception):
-                    raise failure.__cause__  # as frameworks do: the host shows its origin
+                    raise failure.__cause__  # as frameworks do: the host shows the traceback
                 return
             running[name] = lifespan
         await send({"type": "lifespan.startup.complete"})
@@ -180,7 +181,7 @@ async def _start_named(name: str, lifespan: Lifespan) -> LifespanFailed | None:
 
 
 async def _stop_all(running: dict[str, Lifespan]) -> list[str]:
-    """Shut down and forget all, the last one first; return what went wrong."""
+    """Shut all down, the last one first, and return what went wrong. `running` is then empty."""
     failures = []
     while running:
         name, lifespan = running.popitem()
@@ -192,9 +193,9 @@ async def _stop_all(running: dict[str, Lifespan]) -> list[str]:
 
 
 class LifespanTask:
-    """The app's task, and the questions and answers between it and the host.
+    """The app's task, and the events and replies between it and the host.
 
-    Made in the event loop that the app runs on; raises `NotOnAsyncio` if that is none of asyncio's.
+    Make it in the event loop that the app runs on; raises `NotOnAsyncio` if that is not asyncio's.
     """
 
     def __init__(self, app: ASGIApp, state: dict[str, Any]) -> None:
@@ -202,15 +203,15 @@ class LifespanTask:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise NotOnAsyncio("the lifespan of a mounted app") from None
-        #: The question that was put last, ``startup`` or ``shutdown``; the latter also at the end.
+        #: The event that was sent last, ``startup`` or ``shutdown``; ``shutdown`` also at the end.
         self.phase = "startup"
-        #: The app has received a question.
+        #: Whether the app has received an event.
         self.received = False
         #: What the app raised.
         self.error: BaseException | None = None
         self._questions: asyncio.Queue[str] = asyncio.Queue()
         self._answer: asyncio.Future[Message] = loop.create_future()
-        #: The app has ended, or waits for what will never come.
+        #: Set when the app has ended, or waits for an event that will never come.
         self._idle = asyncio.Event()
         self._deadline: float | None = None
         #: What it sent when it ended by itself while the app was served.
@@ -224,7 +225,7 @@ class LifespanTask:
         return self._task.done()
 
     async def ask(self, phase: str, timeout: float | None) -> Message | None:
-        """Return the app's answer to ``lifespan.{phase}``; None if it ended or the time was up."""
+        """Return the app's reply to ``lifespan.{phase}``; None if it ended or the time was up."""
         loop = asyncio.get_running_loop()
         if phase != self.phase:
             self.phase, self._answer = phase, loop.create_future()
@@ -235,7 +236,7 @@ class LifespanTask:
         return self._answer.result() if self._answer.done() else None
 
     async def wait_until_idle(self) -> None:
-        """Wait until the app ends, or waits for what will never come, or the time is up."""
+        """Wait until the app ends, or waits for an event that never comes, or the time is up."""
         try:
             async with asyncio.timeout_at(self._deadline):
                 await self._idle.wait()
@@ -286,7 +287,7 @@ class LifespanTask:
 
     async def _receive(self) -> Message:
         if self._over:
-            self._idle.set()  # no question will come: wait to be cancelled
+            self._idle.set()  # no event will come: wait to be cancelled
         phase = await self._questions.get()
         self.received = True
         return {"type": f"lifespan.{phase}"}
@@ -294,7 +295,7 @@ class LifespanTask:
     async def _send(self, message: Any) -> None:
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "lifespan.shutdown.failed" and self.phase == "startup" and self._has_started:
-            self._early_end = message  # what a framework says when a task group of the app's dies
+            self._early_end = message  # a framework sends this if a task group of the app fails
             return
         legal = (f"lifespan.{self.phase}.complete", f"lifespan.{self.phase}.failed")
         if kind not in legal:
@@ -307,7 +308,7 @@ class LifespanTask:
 def _failed(phase: str, answer: Message, error: BaseException | None) -> LifespanFailed:
     text = _failure_text(answer)
     if error is not None and text.startswith("Traceback "):
-        # Frameworks send the traceback, and raise its error on: it shall be shown once.
+        # Frameworks send the traceback as the message, and raise the error too: show it once.
         text = f"{type(error).__name__}: {error}"
     told = f": {text}" if text else ", and the app gave no message"
     return LifespanFailed(f"{phase} failed{told}", phase)

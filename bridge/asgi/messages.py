@@ -1,8 +1,8 @@
-"""ASGI messages that an app sends: their shape and their legal order (A20, A21).
+"""ASGI messages that an app sends: their shape, and in which order they may come (A20, A21).
 
-An exchange is in one phase at a time, and each phase allows few types of message; the tables
-`HTTP` and `WEBSOCKET` are the whole grammar. A driver may check the most common messages (start,
-body) in line, and then needs the tables only to say what was wrong:
+A request is in one phase at a time, and each phase allows few types of message; the tables `HTTP`
+and `WEBSOCKET` are the whole grammar. A caller may check the most common messages (start, body)
+itself, and use the tables only to say what was wrong:
 
     if kind == BODY and phase == STREAMING: ...
     else: raise out_of_order(HTTP, phase, kind)
@@ -43,15 +43,15 @@ STREAMING: Final = "in the body"
 TRAILING: Final = "before the trailers"
 #: WebSocket: accepted.
 OPEN: Final = "while the WebSocket is open"
-#: WebSocket: being refused by an HTTP response (ASGI, "WebSocket Denial Response").
+#: WebSocket: it is being refused by an HTTP response (ASGI, "WebSocket Denial Response").
 DENYING: Final = "in the response that refuses the WebSocket"
 #: Nothing may follow.
 OVER: Final = "after the end"
 
 Grammar: TypeAlias = Mapping[str, Mapping[str, str]]
 
-#: phase -> type of message -> phase after it, if more of the same may follow (`more_body`,
-#: `more_trailers`); what ends by the message's own flag is decided by `next_phase`.
+#: phase -> type of message -> next phase. Where a flag of the message (`more_body`,
+#: `more_trailers`) says that it was the last one, `next_phase` decides.
 HTTP: Final[Grammar] = {
     WAITING: {START: STREAMING, EARLY_HINT: WAITING, DEBUG: WAITING},
     STREAMING: {BODY: STREAMING, PATHSEND: OVER, DEBUG: STREAMING},
@@ -118,7 +118,7 @@ def _names(kinds: Iterable[str]) -> str:
 
 
 def hint_links(message: Message) -> list[object]:
-    """Return the links of an early hint as a list; they are checked later, as header fields."""
+    """Return the links of an early hint as a list; they are checked later, as field values."""
     links = message.get("links")
     if links is None:
         return []
@@ -131,7 +131,7 @@ def hint_links(message: Message) -> list[object]:
 
 
 def check_body(message: Message) -> bytes:
-    """Return the piece of body that a message carries, ``b""`` if it carries none."""
+    """Return the piece of body in a message, ``b""`` if there is none."""
     body = message.get("body", b"")
     return body if type(body) is bytes else as_bytes(body)
 

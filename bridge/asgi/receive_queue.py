@@ -1,7 +1,7 @@
-"""What a WebSocket's app receives: events in their order, and at the end the disconnect (S20, A40).
+"""The queue of events that a WebSocket app receives; the last is the disconnect (S20, A40).
 
-`receive` waits for the next event, whichever task asks, and an app that does not ask holds the
-client up: `put` says when enough waits.
+Any task may wait in `receive` for the next event. If the app does not receive, the client must be
+slowed down: `put` says when the queue is full.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.types import Message
 
 
 class ReceiveQueue:
-    """The events that wait for the app of one WebSocket; the first is ``websocket.connect``."""
+    """The events for the app of one WebSocket; the first is ``websocket.connect``."""
 
     __slots__ = (
         "_disconnects",
@@ -34,18 +34,18 @@ class ReceiveQueue:
         self.events: deque[Message] = deque([{"type": "websocket.connect"}])
         #: The tasks that wait in `receive`.
         self._receivers = WaitQueue()
-        #: Bytes that wait, one more for each message; counted only while no task waits for them.
+        #: Bytes in the queue, plus one for each message; not counted if a task takes it at once.
         self._waiting = 0
-        #: As much waits as may wait: in messages, or in bytes.
+        #: Whether the queue is full: in messages, or in bytes.
         self.full = False
-        #: Called when the app has taken all that waited, after `full`.
+        #: Called when a full queue has become empty.
         self.on_drained: Callable[[], None] | None = None
-        #: What `receive` gives when all that came before it is taken, and from then on.
+        #: The disconnect, which `receive` returns when the queue is empty, every time.
         self.disconnect: Message | None = None
         self._disconnects = 0
 
     async def receive(self) -> Message:
-        """ASGI: the next event."""
+        """Return the next event (ASGI)."""
         events = self.events
         while not events:
             if self.disconnect is not None:
@@ -57,13 +57,13 @@ class ReceiveQueue:
         return event
 
     async def _receive_disconnect(self, disconnect: Message) -> Message:
-        """An app that asks again and again does not hold the loop."""
+        """Return the disconnect; an app that calls again and again is slowed down."""
         self._disconnects += 1
         await throttle(self._disconnects)
         return disconnect.copy()
 
     def put(self, data: str | bytes) -> bool:
-        """Add a message that came; whether as much waits now as may wait."""
+        """Add a message from the client; return whether the queue is full now."""
         self.events.append(
             {"type": "websocket.receive", "text": data}
             if type(data) is str
@@ -77,13 +77,13 @@ class ReceiveQueue:
         return self.full
 
     def end(self, code: int, reason: str = "") -> None:
-        """Nothing comes any more: the app is told so, after what has come. The first call wins."""
+        """End the queue: after what is in it, the app gets the disconnect. The first call wins."""
         if self.disconnect is None:
             self.disconnect = {"type": "websocket.disconnect", "code": code, "reason": reason}
             self._receivers.wake()
 
     def drop(self) -> None:
-        """Forget what waits: the app has closed the WebSocket."""
+        """Clear the queue: the app has closed the WebSocket."""
         self.events.clear()
         self._make_room()
 

@@ -1,9 +1,8 @@
-"""An ASGI scope made from a WSGI environ (ASGI "HTTP Connection Scope", PEP 3333; A1-A3).
+"""Build an ASGI scope from a WSGI environ (ASGI "HTTP Connection Scope", PEP 3333; A1-A3).
 
-WSGI hands over bytes as text: every environ string holds one byte per character
-(latin-1, PEP 3333 "Unicode Issues"). ASGI wants most of them as the bytes they are, and the two
-paths as UTF-8 text. Hosts keep the rule to different degrees; what a host gets wrong is mended
-here and is never an error of the request.
+WSGI passes bytes as text: every environ string has one byte per character (latin-1, PEP 3333
+"Unicode Issues"). ASGI wants most of them as bytes, and the two paths as UTF-8 text. Not all hosts
+keep this rule; what a host gets wrong is corrected here, and is never an error of the request.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from bridge.http.schemes import DEFAULT_PORTS, WEBSOCKET_SCHEMES
 from bridge.types import Address, Environ, RawHeaders, Scope, ServerAddress
 
 _MAY_BE_EMPTY = (b"content-type", b"content-length")
-#: What a host can do, by the key that says so -> the extension that apps know it by.
+#: Environ key that shows what a host can do -> name of the ASGI extension.
 _EXTENSIONS = {
     "wsgi.early_hints": "http.response.early_hint",
     "wsgi.file_wrapper": "http.response.pathsend",
@@ -46,7 +45,7 @@ _HEADER_NAMES: Memo[str, bytes] = Memo(_header_name, key_up_to(64))
 def environ_bytes(text: str) -> bytes:
     """Return the bytes that an environ string stands for.
 
-    It also understands hosts that decoded them some other way (UTF-8, the file system's encoding).
+    Also works for hosts that decoded them some other way (UTF-8, the file system's encoding).
     """
     try:
         return text.encode("latin-1")
@@ -75,8 +74,8 @@ def _headers(environ: Environ, layout: _Layout) -> RawHeaders:
 def _paths(environ: Environ) -> tuple[str, bytes, str]:
     """Return ``path``, ``raw_path`` and ``root_path`` of the scope.
 
-    ``path`` is the whole path, the mount point included; bytes that are not UTF-8 become U+FFFD
-    in it, and are found unharmed in ``raw_path``.
+    ``path`` is the whole path, including the mount point. Bytes that are not UTF-8 become U+FFFD
+    in it; ``raw_path`` has them unchanged.
     """
     script_name: str = environ.get("SCRIPT_NAME") or ""
     path_info: str = environ.get("PATH_INFO") or ""
@@ -104,7 +103,7 @@ def _path_of_target(target: bytes) -> bytes:
 
 
 def body_length(environ: Environ) -> int | None:
-    """Return how many bytes of body the host will give; None: read to the end (A10).
+    """Return how many bytes of body the host gives; None: read to the end (A10).
 
     Raises `RequestError` (400) if ``CONTENT_LENGTH`` is not a number (A2).
     """
@@ -123,9 +122,9 @@ def is_websocket_handshake(environ: Environ) -> bool:
     )
 
 
-# ------------------------------------------------------------- what is kept between requests
+# ------------------------------------------------------------- caches
 
-#: Beside REQUEST_METHOD, all that `_compute_template` looks at.
+#: The keys that `_compute_template` uses, besides REQUEST_METHOD.
 _TEMPLATE_KEYS = (
     "SCRIPT_NAME",
     "PATH_INFO",
@@ -137,15 +136,15 @@ _TEMPLATE_KEYS = (
     "SERVER_PORT",
     "wsgi.url_scheme",
 )
-#: Keys of an environ, and request targets, that are longer than this are not kept.
+#: Longer keys of an environ, and longer request targets, are not cached.
 _LONGEST_KEYS = 4096
 _LONGEST_TARGET = 256
 
 
 class _Layout:
-    """What the keys of an environ say, whatever their values.
+    """What follows from the keys of an environ alone, without their values.
 
-    One object stands for all environs with the same keys in the same order; it never changes.
+    One object is shared by all environs with the same keys in the same order; it never changes.
     """
 
     __slots__ = ("extensions", "fields", "may_be_empty", "values")
@@ -153,11 +152,11 @@ class _Layout:
     def __init__(self, environ: Environ) -> None:
         #: The header fields, in the host's order: their names and their keys.
         self.fields = [(name, key) for key in environ if (name := _HEADER_NAMES[key])]
-        #: Whether there are fields that hosts leave empty if the client sent none.
+        #: Whether there are fields that some hosts set to "" if the client did not send them.
         self.may_be_empty = "CONTENT_TYPE" in environ or "CONTENT_LENGTH" in environ
         #: What this host can do beyond the plain specification (A24).
         self.extensions = [name for key, name in _EXTENSIONS.items() if key in environ]
-        #: Takes from an environ what a template is made of, and looked up by.
+        #: Gets the values from which a template is made, and by which it is cached.
         keys = [key for key in _TEMPLATE_KEYS if key in environ]
         self.values = itemgetter("REQUEST_METHOD", "REQUEST_METHOD", *keys)  # two make a tuple
 
@@ -174,7 +173,7 @@ def _compute_layout(keys: tuple[str, ...], environ: Environ) -> _Layout:
 
 
 def _compute_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ) -> Scope:
-    """Make a scope without what differs from one request for a target to the next."""
+    """Make a scope without what differs between two requests for the same target."""
     path, raw_path, root_path = _paths(environ)
     query = environ_bytes(environ.get("QUERY_STRING") or "")
     scheme: str = environ.get("wsgi.url_scheme", "http")
@@ -202,11 +201,10 @@ def _compute_template(key: tuple[_Layout, tuple[object, ...]], environ: Environ)
 
 
 def scope_from_environ(environ: Environ, state: dict[str, Any] | None = None) -> Scope:
-    """Make the ``http`` scope of a request that a WSGI host hands over.
+    """Make the ``http`` scope of a request on a WSGI host.
 
-    `state` is the lifespan's; the request gets a shallow copy of its own. ``extensions`` holds
-    ``wsgi.environ`` (the environ itself, A3), and what this host can do beyond the plain
-    specification (A24).
+    `state` is the lifespan's; the request gets a shallow copy. ``extensions`` has ``wsgi.environ``
+    (the environ itself, A3), and what this host can do beyond the specification (A24).
     """
     keys = tuple(environ)
     layout = _LAYOUTS.get(keys) or _compute_layout(keys, environ)
@@ -237,7 +235,7 @@ def websocket_scope_from_environ(environ: Environ, state: dict[str, Any] | None 
 
 
 def _client(environ: Environ) -> Address | None:
-    """Return the client's address; port 0 if the host tells none, None if it tells nothing."""
+    """Return the client's address; port 0 if the host gives no port, None if it gives nothing."""
     host: str = environ.get("REMOTE_ADDR") or ""
     return (host, _as_port(environ.get("REMOTE_PORT")) or 0) if host else None
 

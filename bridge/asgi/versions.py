@@ -1,4 +1,4 @@
-"""The versions of ASGI: what a scope says of them, and older apps as ASGI 3 apps (rules L).
+"""The versions of ASGI: the version in a scope, and wrappers for ASGI 2 and 1 apps (rules L).
 
 ASGI 3 is one call, ``await app(scope, receive, send)``. ASGI 2 was two, ``app(scope)`` and then
 ``await instance(receive, send)``; ASGI 1 was consumers that got one message each.
@@ -12,22 +12,21 @@ from typing import Any, Final, TypeAlias
 from bridge.errors import ConfigError, IllegalMessage
 from bridge.types import ASGIApp, Receive, Scope, Send
 
-#: What ``scope["asgi"]`` says of a request; copied into every scope. At 2.4 and above Starlette and
-#: FastAPI no longer listen for a client that leaves a stream: see
-#: docs/explanation/leaving-clients.md.
+#: ``scope["asgi"]`` of a request, copied into every scope. From 2.4 on Starlette and FastAPI do not
+#: notice when a client leaves a stream: see docs/explanation/leaving-clients.md.
 HTTP_VERSION: Final = {"version": "3.0", "spec_version": "2.3"}
-#: The same of a WebSocket, and of a lifespan.
+#: The same for a WebSocket, and for a lifespan.
 WEBSOCKET_VERSION: Final = {"version": "3.0", "spec_version": "2.5"}
 LIFESPAN_VERSION: Final = {"version": "3.0", "spec_version": "2.0"}
 
 ASGI2Instance: TypeAlias = Callable[[Receive, Send], Awaitable[None]]
 ASGI2App: TypeAlias = Callable[[Scope], ASGI2Instance]
-#: An ASGI 1 consumer, in any of its historic shapes (L2).
+#: An ASGI 1 consumer, in any of its historic forms (L2).
 Consumer: TypeAlias = Callable[..., Any]
 
 
 class Asgi2AsAsgi3:
-    """An ASGI 2 app, function or class, as ASGI 3; `app` is the app itself (L1)."""
+    """Wraps an ASGI 2 app, function or class, as ASGI 3; `app` is the app itself (L1)."""
 
     def __init__(self, app: ASGI2App) -> None:
         self.app = app
@@ -48,17 +47,17 @@ class Asgi2AsAsgi3:
 
 
 def from_asgi2(app: ASGI2App) -> ASGIApp:
-    """An ASGI 2 app (``app(scope)`` gives a coroutine callable of ``(receive, send)``) as ASGI 3.
+    """Wrap an ASGI 2 app as ASGI 3; ``app(scope)`` returns ``async (receive, send)``.
 
-    The app is told ``scope["asgi"]["version"] == "2.0"``; in all else its scope is today's.
+    The app sees ``scope["asgi"]["version"] == "2.0"``; the rest of its scope is that of ASGI 3.
     """
     return Asgi2AsAsgi3(app)
 
 
 def from_asgi1(consumer: Consumer, *, response_timeout: float = 120.0) -> ASGIApp:
-    """An ASGI 1 consumer as ASGI 3; `response_timeout` in seconds, then 503 (L2-L4).
+    """Wrap an ASGI 1 consumer as ASGI 3; after `response_timeout` seconds, 503 (L2-L4).
 
-    Not served yet: raises `ConfigError`.
+    Not supported yet: raises `ConfigError`.
     """
     raise ConfigError(
         f"{consumer!r} is an ASGI 1 consumer (response timeout {response_timeout} s); "

@@ -1,1 +1,1 @@
-"""RFC 9110: rules of HTTP that the server and both adapters share. Pure: no I/O, no clock."""
+"""RFC 9110: the rules of HTTP that the server and both adapters share. No I/O, no clock."""

@@ -1,7 +1,7 @@
-"""The one small answer of our own: an error as a whole response (S6, W38, A2, A23).
+"""The bridge's own error responses: one small response for each error (S6, W38, A2, A23).
 
-A client is told the same on every host and in every form: the status, its reason phrase, and what
-the client itself did wrong. What went wrong inside stands in the log only.
+Clients read the same on every host and over every protocol: the status, its reason phrase, and what
+the client itself did wrong. Internal causes are only logged.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class ErrorResponse(NamedTuple):
 def error_response(
     error: BaseException | int, text: str = "", *, is_head: bool = False
 ) -> ErrorResponse:
-    """The response that tells a client of `error`: an exception, or a status alone.
+    """Make the response for `error`, which is an exception or just a status.
 
-    What is no `BridgeError` is a 500. `text` is what the client is told besides the status; without
-    it an error that is `public` tells its own. `is_head`: the request's method is HEAD, so that the
-    response has no body. Fields of the connection (``upgrade``) are not in the head: a host sets
-    its own, and `encode_error` sends them.
+    An exception that is not a `BridgeError` becomes a 500. `text` is sent after the reason phrase;
+    without it, a `public` error sends its own text. `is_head`: the request's method is HEAD, so the
+    response has no body. Hop-by-hop fields (``upgrade``) are left out of the head: a host sets its
+    own, and `encode_error` adds them.
     """
     status, fields = 500, BridgeError.fields
     if isinstance(error, int):
@@ -57,9 +57,9 @@ def error_response(
 
 
 def encode_error(error: BridgeError, default_fields: bytes, *, is_head: bool = False) -> bytes:
-    """The same as HTTP/1.1, for a connection that closes after it.
+    """Encode the response for `error` as HTTP/1.1; the connection closes after it.
 
-    `default_fields` are the lines of the server's own fields.
+    `default_fields` are the server's own field lines.
     """
     head, body = error_response(error, is_head=is_head)
     hop_by_hop = RawHeaders(field for field in error.fields if field[0] in HOP_BY_HOP)

@@ -1,4 +1,4 @@
-"""Header fields: names, values, and what may not be in them (RFC 9110 §5, PEP 3333, W34, S10)."""
+"""Header fields: which names and values are allowed (RFC 9110 §5, PEP 3333, W34, S10)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from bridge.errors import RequestError
 
-#: Fields that belong to one connection, not to a message (RFC 9110 §7.6.1). An app may set none.
+#: Fields that belong to one connection, not to a message (RFC 9110 §7.6.1). Apps may not set them.
 HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
@@ -23,10 +23,10 @@ HOP_BY_HOP: Final = frozenset(
 )
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-#: Control characters but the tab: no field value and no reason phrase has them (RFC 9110 §5.5,
-#: PEP 3333). Some end a line or a string early; servers and proxies differ in how they read others.
+#: Control characters other than tab: not allowed in field values and reason phrases (RFC 9110 §5.5,
+#: PEP 3333). Some end a line or a string early, and servers read the others differently.
 _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
-#: What may stand around a field value, and is no part of it (RFC 9110 §5.6.3).
+#: Optional whitespace around a field value, which is not part of it (RFC 9110 §5.6.3).
 BLANKS: Final = b" \t"
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 
@@ -37,26 +37,26 @@ def is_token(name: bytes) -> bool:
 
 
 def has_controls(value: bytes) -> bool:
-    """Whether there are control characters in `value` other than tabs."""
+    """Whether `value` has control characters other than tabs."""
     return len(value.translate(None, _CONTROLS)) != len(value)
 
 
 def is_length(value: bytes) -> bool:
-    """Whether a Content-Length may be `value`: at most 19 digits (RFC 9110 §8.6)."""
+    """Whether `value` is a valid Content-Length: at most 19 digits (RFC 9110 §8.6)."""
     return _DIGITS.fullmatch(value) is not None
 
 
 def list_members(value: bytes) -> list[bytes]:
-    """The members of a list field, in lower case; empty ones do not count (RFC 9110 §5.6.1)."""
+    """Return the members of a list field in lower case, without empty ones (RFC 9110 §5.6.1)."""
     found = [member.strip(BLANKS) for member in value.lower().split(b",")]
     return [member for member in found if member]
 
 
 def content_length(value: bytes) -> int:
-    """The number of bytes that a Content-Length names.
+    """Return the number of bytes that a Content-Length gives.
 
-    A list of equal numbers (``5, 5``) is that number (RFC 9110 §8.6). Raises `RequestError`
-    (400) if it is malformed, or if the numbers differ.
+    A list of equal numbers (``5, 5``) counts as that number (RFC 9110 §8.6). Raises `RequestError`
+    (400) if `value` is malformed, or if the numbers differ.
     """
     lengths = {part.strip(BLANKS) for part in value.split(b",")}
     if len(lengths) != 1:

@@ -1,6 +1,6 @@
-"""What PEP 3333 does not allow in a response, and most servers take all the same (W34).
+"""Responses that PEP 3333 does not allow, but that most servers accept (W34).
 
-Such a response is served, and the app's log says so: once, for each kind of thing that it does.
+Such a response is served, and a warning is logged: once for each app and each kind of mistake.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from bridge.log import logger
 
 
 class Leniency:
-    """How far the responses of one app are taken as they are meant.
+    """Accepts the mistakes of one app's responses, with a warning for each kind.
 
-    `strict`: not at all; what PEP 3333 does not allow is then an `IllegalResponse`.
+    `strict`: accepts none; what PEP 3333 does not allow is then an `IllegalResponse`.
     """
 
     def __init__(self, app: Any, *, strict: bool = False) -> None:
@@ -23,9 +23,10 @@ class Leniency:
         self._warned: dict[str, object] = {}
 
     def tolerate(self, what: str, done: str) -> None:
-        """The app did `what`, and `done` is what comes of it. Warns once, from any thread.
+        """Warn, once for each `what`, that the app did it, and that the bridge did `done` instead.
 
-        `what` is one of few texts, without values that an app or a client chooses.
+        Any thread may call this. `what` is one of a few fixed texts, without values that an app or
+        a client chooses. Raises `IllegalResponse` if strict.
         """
         if self.strict:
             raise IllegalResponse(f"the app {what} (PEP 3333, The start_response() Callable)")

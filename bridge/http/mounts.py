@@ -1,8 +1,9 @@
-"""Which mount takes a request: by its host, its path, and what it is like (D1, D6, D8).
+"""Which mount gets a request: by its host, its path, and a predicate (D1, D6, D8).
 
-Mounts of a host name go before those of a wildcard, and these before those of every host. Of these
-the longest prefix wins that the path has, at a segment boundary; at one prefix the first mount
-whose predicate says yes. A mount is any object that tells its place: see `Mounted`.
+Mounts for a host name come before those for a wildcard, and these before mounts for every host.
+Among them the longest prefix of the path wins, cut at a segment boundary; among mounts with the
+same prefix the first one whose predicate is true. A mount is any object with the attributes of
+`Mounted`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from bridge.caches import Memo, key_up_to
 from bridge.errors import ConfigError
 from bridge.http.paths import mount_point
 
-#: Characters of a host name (RFC 1035 §2.3.4); a longer one is nobody's.
+#: The most characters of a host name (RFC 1035 §2.3.4); a longer one matches no mount.
 _LONGEST_HOST: Final = 253
 
-#: Makes the request that predicates are asked with; called only if one is asked.
+#: Makes the request object that predicates get; called only if there is a predicate to ask.
 RequestFactory: TypeAlias = Callable[[], Any]
 
 
 class Mounted(Protocol):
-    """A mount, as far as it is known here."""
+    """What a `MountTable` needs to know of a mount."""
 
     #: How errors name it.
     name: str
@@ -31,7 +32,7 @@ class Mounted(Protocol):
     host: str
     #: ``""`` for the whole site, else with a slash in front and none at the end.
     prefix: str
-    #: Says whether this mount takes a request; None takes all.
+    #: The predicate: whether this mount takes a request. None takes every request.
     when: Callable[[Any], bool] | None
 
 
@@ -39,9 +40,9 @@ M = TypeVar("M", bound=Mounted)
 
 
 def parse_mount_key(key: object) -> tuple[str, str]:
-    """The host and the prefix of a mount's key, ``/prefix`` or ``host/prefix``.
+    """Split a mount's key, ``/prefix`` or ``host/prefix``, into host and prefix.
 
-    Raises `ConfigError` for a key that is neither.
+    Raises `ConfigError` for a key of another form.
     """
     if not isinstance(key, str):
         raise ConfigError(f"cannot mount at {key!r}: write /prefix, as text")
@@ -57,7 +58,7 @@ def parse_mount_key(key: object) -> tuple[str, str]:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host field: lower case, without port and final dot."""
+    """Return the name in a Host field, in lower case, without the port and a final dot."""
     name, colon, port = host.lower().rpartition(":")
     if not colon or port.endswith("]"):
         name = host.lower()
@@ -65,7 +66,7 @@ def host_name(host: str) -> str:
 
 
 def _host_keys(name: str) -> Iterator[str]:
-    """The keys that mounts for a host may have: its name, wildcards from the longest, any host."""
+    """Yield the keys under which mounts for a host are found: name, wildcards, then every host."""
     if len(name) <= _LONGEST_HOST:
         yield name
         labels = name.split(".")
@@ -75,7 +76,7 @@ def _host_keys(name: str) -> Iterator[str]:
 
 
 class MountTable(Generic[M]):
-    """All mounts of a dispatcher. Raises `ConfigError` for one that would never be asked."""
+    """All mounts of a dispatcher. Raises `ConfigError` for a mount that could get no request."""
 
     def __init__(self, mounts: Iterable[M]) -> None:
         self._everywhere: _PrefixTable[M] = _PrefixTable()
@@ -87,15 +88,16 @@ class MountTable(Generic[M]):
             self.uses_request = self.uses_request or mount.when is not None
         #: Some mount is for some hosts only.
         self.uses_host = len(self._by_host) > 1
-        #: Nothing but the path counts, so that `by_path` may be used.
+        #: Only the path decides, so `by_path` may be used.
         self.path_only = not self.uses_host and not self.uses_request
-        #: What `find` gives for a path. Subscript it.
+        #: Path -> its mount, as `find` returns it; look up by subscript.
         self.by_path: Memo[str, M | None] = Memo(self._everywhere.find, key_up_to(64))
 
     def find(self, path: str, host: str, request: RequestFactory | None) -> M | None:
-        """The mount that takes `path`, which begins below the dispatcher's own place.
+        """Return the mount that takes `path`; None if there is none.
 
-        `host` is the Host field. Without `request` no mount that has a predicate is found.
+        `path` is what is left below the dispatcher's own mount point, `host` the Host field.
+        Without `request`, mounts that have a predicate are skipped.
         """
         if not self.uses_host:
             return self._everywhere.find(path, request)
@@ -124,7 +126,7 @@ class _PrefixTable(Generic[M]):
         self._longest = max(self._longest, len(mount.prefix))
 
     def find(self, path: str, request: RequestFactory | None = None) -> M | None:
-        """The mount with the longest prefix; its cost does not grow with the path's length."""
+        """Return the mount with the longest prefix; the cost does not grow with the path."""
         prefix = path
         if len(path) > self._longest:
             cut = path.rfind("/", 0, self._longest + 1)

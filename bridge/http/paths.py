@@ -1,10 +1,10 @@
-"""Where an app is mounted, and what is left of a path below that place (W3, D1, D8).
+"""Mount points, and the part of a path that is left below one (W3, D1, D8).
 
-The one rule for the server, both adapters and the dispatcher, for ASGI's ``root_path`` and for
-``SCRIPT_NAME``: ``/api/``, ``/api`` and ``api`` are the same place, and a place ends where a
-segment does, so that ``/api`` is not above ``/apiary``.
+The server, both adapters and the dispatcher share this one rule, for ASGI's ``root_path`` and for
+``SCRIPT_NAME``: ``/api/``, ``/api`` and ``api`` are the same mount point, and a prefix is cut at a
+segment boundary only, so ``/api`` is not a prefix of ``/apiary``.
 
-Text is decoded (ASGI) or native (PEP 3333); the rule is the same.
+Text may be decoded (ASGI) or native (PEP 3333); the rule is the same.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-#: What stands for itself in a path, besides letters, digits and ``-._~`` (RFC 3986 §3.3).
+#: Characters that need no percent-encoding in a path, besides letters, digits and ``-._~``
+#: (RFC 3986 §3.3).
 PATH_CHARACTERS: Final = "/:@!$&'()*+,;="
 _ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 
 def mount_point(root_path: str) -> str:
-    """A mount point as it is compared and passed on: ``/api``, and ``""`` for the whole site."""
+    """Normalize a mount point: ``/api``, or ``""`` for the whole site."""
     name = root_path.strip("/")
     return f"/{name}" if name else ""
 
 
 def strip_prefix(path: str, root_path: str) -> tuple[str, str]:
-    """The place that `root_path` names, and what is left of `path` below it.
+    """Split `path` into the normalized `root_path` and the rest below it.
 
-    A path that is elsewhere is left whole: some hosts know their place from a setting only, and a
-    proxy has taken it off the path. Others have glued the two together as they came.
+    A path that does not begin with the prefix is returned whole: some hosts know their prefix from
+    a setting only, and a proxy has already removed it. Other hosts have joined the two as they
+    were, with a slash too many or too few; that is understood too.
     """
     root = mount_point(root_path)
     if path.startswith(root):
@@ -43,10 +45,10 @@ def strip_prefix(path: str, root_path: str) -> tuple[str, str]:
 
 
 def without_root(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, bytes | None]:
-    """A path without the place of its app, for apps that do not know ``root_path`` (D9).
+    """Remove the mount point from a path, for apps that do not know ``root_path`` (D9).
 
-    The place itself is ``/`` then. `raw_path` is the same path as it was sent; one that does not
-    begin with the place is left as it is.
+    The mount point itself becomes ``/``. `raw_path` is the same path as it was sent; if it does not
+    begin with the mount point it is left as it is.
     """
     root, rest = strip_prefix(path, root_path)
     if raw_path is not None and rest != path:
@@ -58,7 +60,7 @@ def without_root(path: str, raw_path: bytes | None, root_path: str) -> tuple[str
 
 
 def _end_of(decoded: bytes, raw_path: bytes) -> int:
-    """Where in `raw_path` as many bytes end as `decoded` has."""
+    """Return the offset in `raw_path` at which as many decoded bytes end as `decoded` has."""
     end = 0
     for _ in decoded:
         end += 3 if _ENCODED.match(raw_path, end) else 1
@@ -69,10 +71,10 @@ def _end_of(decoded: bytes, raw_path: bytes) -> int:
 
 
 def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, str]:
-    """``SCRIPT_NAME`` and ``PATH_INFO`` as native text (W2, W3).
+    """Return ``SCRIPT_NAME`` and ``PATH_INFO`` as native text (W2, W3).
 
-    `path` is the decoded path, `raw_path` the same as sent (percent-encoded) if it is known,
-    `root_path` where the app is mounted. A path outside `root_path` is passed on whole.
+    `path` is the decoded path, `raw_path` the same path as sent (percent-encoded) if it is known,
+    `root_path` the mount point. A path outside `root_path` is passed on whole.
     """
     given = native_str(root_path) if root_path else ""
     root = mount_point(given)
@@ -86,9 +88,9 @@ def split_path(path: str, raw_path: bytes | None, root_path: str) -> tuple[str, 
 
 
 def split_native_path(path: str, root_path: str, prefix: str) -> tuple[str, str]:
-    """`split_path` for native text below the server's own `root_path` and a mount's `prefix`.
+    """Do as `split_path`, for native text below the server's `root_path` and a mount's `prefix`.
 
-    What the proxy before the server took off the path is put back.
+    If the proxy in front has removed `root_path` from the path, it is put back.
     """
     raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
     if path != "*":
@@ -97,7 +99,7 @@ def split_native_path(path: str, root_path: str, prefix: str) -> tuple[str, str]
 
 
 def native_str(text: str) -> str:
-    """Decoded text as native text: the bytes of its UTF-8, one character each (W2)."""
+    """Convert decoded text to native text: one character for each byte of its UTF-8 (W2)."""
     if text.isascii():
         return text
     try:
@@ -109,8 +111,8 @@ def native_str(text: str) -> str:
 def _from_raw_path(path: str, raw_path: bytes, root: str) -> str:
     """Return `path` as native text, taken from `raw_path` if the two agree.
 
-    A host decodes a path as UTF-8 and loses bytes that are none. `raw_path` still has them, but
-    may be of another path: a middleware may have rewritten `path` alone. Some hosts put
+    A host decodes a path as UTF-8, and loses the bytes that are not UTF-8. `raw_path` still has
+    them, but may be out of date: a middleware may have rewritten `path` alone. Some hosts put
     `root_path` into `path` only.
     """
     sent = unquote_to_bytes(raw_path.partition(b"?")[0])

@@ -1,7 +1,7 @@
-"""The fields of a response as apps give them: each checked once, and kept in every form it takes.
+"""Response fields: each is checked once, and kept in the forms that ASGI, WSGI and HTTP/1 need.
 
-ASGI gives bytes, WSGI text. `make_field` holds the rules for both; a table for each kind of app
-stands below it.
+ASGI apps give bytes, WSGI apps text. `make_field` has the rules for both; below it there is one
+table for each kind of app.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bridge.types import RawHeaders, TextHeaders
 
 # ------------------------------------------------------------- roles
 
-# What a field asks of the host that sends the response. Plain numbers: they are compared for every
-# new head. Fields from CONNECTION on have no line of their own.
+# What a field means to the host that sends the response. They are plain numbers because they are
+# compared for every new head. Fields from CONNECTION on are not written as lines.
 NO_ROLE: Final = 0
 CONTENT_LENGTH: Final = 1
 DATE: Final = 2
@@ -32,14 +32,14 @@ FIELD_ROLES: Final[Mapping[bytes, int]] = {
     b"date": DATE,
     b"server": SERVER,
     b"connection": CONNECTION,
-    # Announces trailers, which an ASGI app really can send.
+    # It announces trailers, which an ASGI app can send.
     b"trailer": NO_ROLE,
 }
 _WSGI_FIELD_ROLES: Final = {**FIELD_ROLES, b"trailer": DROPPED}
 
 # ------------------------------------------------------------- what is worth keeping
 
-#: Fields that hardly come twice with the same value, or are secret.
+#: Fields whose values are secret, or rarely come twice.
 _NEVER_CACHED: Final = frozenset(
     {b"set-cookie", b"etag", b"location", b"last-modified", b"x-request-id"}
 )
@@ -48,12 +48,12 @@ _MOST_FIELDS: Final = 16
 
 
 def is_cacheable(field: tuple[bytes, bytes]) -> bool:
-    """Whether a response field, its name in lower case, may come again and is nobody's secret."""
+    """Whether a response field (its name in lower case) may come again, and is not secret."""
     return len(field[1]) <= _LONGEST_VALUE and field[0] not in _NEVER_CACHED
 
 
 def all_cacheable(fields: RawHeaders) -> bool:
-    """The same for the fields of a head."""
+    """Whether all fields of a head are cacheable."""
     return len(fields) <= _MOST_FIELDS and all(map(is_cacheable, fields))
 
 
@@ -61,18 +61,18 @@ def all_cacheable(fields: RawHeaders) -> bool:
 
 
 class Field:
-    """One field of a response, checked; nobody changes it."""
+    """One field of a response, checked. Never changed after it is made."""
 
     __slots__ = ("length", "line", "raw", "role")
 
     def __init__(self, name: bytes, lower: bytes, value: bytes, role: int) -> None:
-        #: Name in lower case, and value: as ASGI has it.
+        #: Name in lower case, and value: the ASGI form.
         self.raw = lower, value
-        #: What it asks of the host (`FIELD_ROLES`).
+        #: What it means to the host (`FIELD_ROLES`).
         self.role = DROPPED if role == CONNECTION and value.lower() != b"close" else role
-        #: Its line on the wire; empty if the host decides on that.
+        #: Its line on the wire; empty if the host writes that itself, or drops the field.
         self.line = b"" if role >= CONNECTION else b"%b: %b\r\n" % (name, value)
-        #: The number that a Content-Length names; -1 for every other field.
+        #: The value of a Content-Length; -1 for every other field.
         self.length = int(value) if role == CONTENT_LENGTH else -1
 
 
@@ -80,14 +80,14 @@ def _lower_token(name: bytes) -> bytes:
     return name.lower() if is_token(name) else b""
 
 
-#: Names -> the same in lower case; empty for what is no name.
+#: Name -> the same in lower case; empty if it is not a valid name.
 _LOWER_NAMES: Memo[bytes, bytes] = Memo(_lower_token, key_up_to(64))
 
 
 def make_field(
     name: bytes, value: bytes, error: type[AppError], roles: Mapping[bytes, int] = FIELD_ROLES
 ) -> Field:
-    """A field, checked. Raises `error` that names what is wrong (RFC 9110 §5.1, §5.5, §8.6)."""
+    """Check a field and make it. Raises `error`, which says what is wrong (RFC 9110 §5, §8.6)."""
     lower = _LOWER_NAMES[name]
     if not lower:
         raise error(f"header name {name.decode('latin-1')!r} is not a token (RFC 9110 §5.1)")
@@ -100,13 +100,13 @@ def make_field(
 
 
 def check_controls(what: str, value: bytes, error: type[AppError]) -> None:
-    """Raise `error` if there is a control character, such as the end of a line, in `value`."""
+    """Raise `error` if `value` has a control character, such as the end of a line."""
     if has_controls(value):
         raise error(f"{what} has a control character: {value.decode('latin-1')!r}")
 
 
 def lines_as_text(lines: bytes) -> TextHeaders:
-    """Lines of fields as pairs for WSGI, without those that are the host's to set (A25)."""
+    """Convert field lines to pairs for WSGI, without the fields that the host sets (A25)."""
     pairs = [line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n")[:-1]]
     return [(name, value) for name, value in pairs if name.lower() not in _HOP_BY_HOP_TEXT]
 
@@ -117,9 +117,9 @@ _HOP_BY_HOP_TEXT: Final = frozenset(name.decode() for name in HOP_BY_HOP)
 
 
 def as_fields(headers: object) -> RawHeaders:
-    """The fields that a message carries, as a list; None says that there are none.
+    """Return the fields of an ASGI message as a list; None means no fields.
 
-    Raises `IllegalMessage` for what cannot be iterated over in pairs.
+    Raises `IllegalMessage` if they are not an iterable.
     """
     if type(headers) is list:
         return headers
@@ -133,7 +133,7 @@ def as_fields(headers: object) -> RawHeaders:
 
 
 def as_pair(pair: Any) -> tuple[bytes, bytes]:
-    """A field as a tuple of bytes; what is like bytes counts as bytes, as it compares equal."""
+    """Convert a field to a tuple of bytes; bytearrays and memoryviews are accepted too."""
     try:
         name, value = pair
     except (TypeError, ValueError):
@@ -155,18 +155,18 @@ def _raw_cacheable(pair: tuple[bytes, bytes], field: Field) -> bool:
     return type(pair[0]) is bytes and type(pair[1]) is bytes and is_cacheable(field.raw)
 
 
-#: Fields of an ASGI response, by pairs of bytes. Raises `IllegalMessage` that names what is wrong;
-#: TypeError for a pair that cannot be hashed.
+#: Pair of bytes -> field of an ASGI response. A subscript raises `IllegalMessage`, which says what
+#: is wrong, and TypeError for a pair that cannot be hashed.
 RAW_FIELDS: Memo[tuple[bytes, bytes], Field] = Memo(_raw_field, _raw_cacheable, 4096)
 
 
 def raw_fields(headers: Any) -> list[Field]:
-    """The fields of an ASGI message, checked. Raises `IllegalMessage` that names what is wrong."""
+    """Check the fields of an ASGI message. Raises `IllegalMessage`, which says what is wrong."""
     return [RAW_FIELDS[as_pair(pair)] for pair in as_fields(headers)]
 
 
 def text_fields(headers: Any) -> TextHeaders:
-    """The same as WSGI takes them, in order and with repeats, without hop-by-hop ones (A25)."""
+    """Convert the fields of an ASGI message for WSGI: in order, without hop-by-hop ones (A25)."""
     return lines_as_text(b"".join([field.line for field in raw_fields(headers)]))
 
 
@@ -174,7 +174,7 @@ def text_fields(headers: Any) -> TextHeaders:
 
 
 def encode_text(what: str, value: Any) -> bytes:
-    """Native text as bytes. Raises `IllegalResponse` if it is no text, or not latin-1 (W34)."""
+    """Encode native text. Raises `IllegalResponse` if it is not a str, or not latin-1 (W34)."""
     if not isinstance(value, str):
         raise IllegalResponse(
             f"{what} is {type(value).__name__} {value!r}; PEP 3333 wants a native str"
@@ -208,6 +208,6 @@ def _text_cacheable(_: object, field: Field) -> bool:
     return is_cacheable(field.raw)
 
 
-#: Fields of a WSGI response, by pairs of text. Raises `IllegalResponse` that names what is wrong
-#: (W34); TypeError for a pair that cannot be hashed.
+#: Pair of text -> field of a WSGI response. A subscript raises `IllegalResponse`, which says what
+#: is wrong (W34), and TypeError for a pair that cannot be hashed.
 TEXT_FIELDS: Memo[tuple[str, str], Field] = Memo(_text_field, _text_cacheable, 4096)

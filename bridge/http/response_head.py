@@ -1,11 +1,11 @@
-"""The head of a response as apps give it: checked once, and known in every form that it takes.
+"""Response heads: status and fields, checked once, and kept in the forms in which they are needed.
 
-Apps send the same few statuses and fields again and again. So what was checked is kept by the very
-objects that the app gave: fields one by one (`Field`), and heads that come again as a whole
-(`ResponseHead`). Checking such a head again, and encoding it, is one dictionary look-up; where it
-is the very last one's again, which it mostly is, one comparison.
+Apps send the same few statuses and fields again and again. So results are cached: single fields
+(`Field`), and whole heads that come a second time (`ResponseHead`), by what the app gave. To check
+and encode such a head again takes one dictionary look-up; if it equals the last head, which is the
+usual case, one comparison.
 
-ASGI gives numbers and bytes, WSGI text; their tables stand below, one after the other.
+ASGI apps give numbers and bytes, WSGI apps text; there is one section for each below.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from bridge.types import RawHeaders, TextHeaders
 
 
 class ResponseHead:
-    """Status line and fields, ready to be sent, and what they ask of the server besides.
+    """Status line and fields, ready to send, and what they mean to the server.
 
-    One object stands for every equal head; nobody changes it.
+    One object is shared by all equal heads, and never changed.
     """
 
     __slots__ = (
@@ -64,7 +64,7 @@ class ResponseHead:
     def __init__(
         self, key: tuple[Any, ...], status_code: int, reason: bytes, fields: Iterable[Field]
     ) -> None:
-        #: The status and the fields as the app gave them, together and apart.
+        #: The status and the fields as the app gave them; below, each of the two.
         self.key = key
         self.status, *self.fields = key
         #: The status as a number.
@@ -72,11 +72,11 @@ class ResponseHead:
         #: Whether a response with this status never has a body.
         self.has_no_body = has_no_body(status_code)
         lines = [b"HTTP/1.1 %d %b\r\n" % (status_code, reason)]
-        #: The fields as ASGI has them, without the hop-by-hop ones.
+        #: The fields in ASGI's form, without hop-by-hop fields.
         self.raw_headers = RawHeaders()
-        #: The number that a Content-Length names.
+        #: The Content-Length, if there is one.
         self.length: int | None = None
-        #: Names of hop-by-hop fields, which are left out.
+        #: The names of hop-by-hop fields that were left out.
         self.dropped: list[bytes] = []
         roles = set()
         for field in fields:
@@ -88,31 +88,32 @@ class ResponseHead:
             self.raw_headers.append(field.raw)
             if field.length >= 0:
                 self.length = field.length
-        #: Status line and fields on the wire, without the blank line that ends a head.
+        #: Status line and fields as HTTP/1.1, without the blank line that ends a head.
         self.encoded = b"".join(lines)
-        #: The app sets these fields itself.
+        #: Whether the app sets these fields itself.
         self.has_date, self.has_server = DATE in roles, SERVER in roles
-        #: The app wants the connection closed.
+        #: Whether the app wants the connection closed.
         self.close = CONNECTION in roles
-        #: Nothing about it is unusual.
+        #: Whether the fast path may send it: no Date, Server or Connection of the app's, and a
+        #: status that may have a body.
         self.fast = roles <= {NO_ROLE, CONTENT_LENGTH, DROPPED} and not self.has_no_body
-        #: It may come again, and may be remembered.
+        #: Whether it may come again, and has no secrets.
         self.cacheable = all_cacheable(self.raw_headers)
         self._text: tuple[str, TextHeaders] | None = None
 
     def encode_last(self, default_fields: bytes, more: RawHeaders) -> bytes:
-        """The whole head, of a response after which the connection closes (RFC 9112 §9.6).
+        """Encode the whole head; the connection closes after the response (RFC 9112 §9.6).
 
-        `default_fields` are the lines of the server's own fields, `more` are hop-by-hop fields.
+        `default_fields` are the server's own field lines, `more` are hop-by-hop fields.
         """
         lines = [b"%b: %b\r\n" % field for field in more]
         return b"".join((self.encoded, default_fields, *lines, b"connection: close\r\n\r\n"))
 
     @property
     def text(self) -> tuple[str, TextHeaders]:
-        """Status and fields as ``start_response`` takes them, without hop-by-hop ones (A25).
+        """Status and fields in the form for ``start_response``, without hop-by-hop ones (A25).
 
-        To be copied for a host, which may change its fields.
+        Copy the list before you give it to a host, which may change it.
         """
         if self._text is None:
             line, _, lines = self.encoded.partition(b"\r\n")
@@ -121,7 +122,7 @@ class ResponseHead:
 
 
 def _with_one_length(fields: list[Field], error: type[AppError]) -> list[Field]:
-    """The fields with one Content-Length; if it comes again it has to say the same (W36)."""
+    """Drop repeated Content-Length fields; raises `error` if they differ (W36)."""
     lengths = [field for field in fields if field.length >= 0]
     if len(lengths) < 2:
         return fields
@@ -137,7 +138,7 @@ def _with_one_length(fields: list[Field], error: type[AppError]) -> list[Field]:
 
 
 def _as_status(status: object) -> int:
-    """A status as the plain int, also if it is of a subclass (`http.HTTPStatus`)."""
+    """Convert a status to a plain int, also from a subclass of int (`http.HTTPStatus`)."""
     if not isinstance(status, int) or isinstance(status, bool) or not is_final(status):
         raise IllegalMessage(
             f"status is {status!r}, and must be an integer from 200 to 999 (ASGI, Response Start)"
@@ -156,20 +157,18 @@ def _is_cacheable(_: object, head: ResponseHead) -> bool:
     return head.cacheable
 
 
-#: Heads of ASGI responses, by the status (an int) and the fields in one tuple. Raises as
-#: `RAW_FIELDS` does.
+#: (status as int, *fields) -> head of an ASGI response. A subscript raises as `RAW_FIELDS` does.
 RAW_HEADS: SecondHitMemo[tuple[Any, ...], ResponseHead] = SecondHitMemo(
     _compute_raw_head, _is_cacheable, (200,)
 )
 
 
 def raw_head(status: Any, headers: Any) -> ResponseHead:
-    """The head of an ASGI response, checked: the one judge for the server and for WSGI hosts.
+    """Check the head of an ASGI response, for the server and for WSGI hosts alike.
 
     `status` is an int from 200 to 999 (1xx are early hints, never a response), `headers` an
-    iterable of pairs of bytes, or None. Raises `IllegalMessage` that names what is wrong (ASGI,
-    "Response Start"). Mostly the head is the last one's again: to compare costs a third of looking
-    it up.
+    iterable of pairs of bytes, or None. Raises `IllegalMessage`, which says what is wrong (ASGI,
+    "Response Start"). Most heads equal the last one, and to compare costs a third of a look-up.
     """
     last = RAW_HEADS.last
     if last.fields == headers and (
@@ -203,7 +202,7 @@ def _compute_status(status: str) -> tuple[int, bytes]:
     return int(code), reason if reason.strip() else reason_phrase(int(code)).encode("ascii")
 
 
-#: Statuses as text -> number and reason phrase. Raises `IllegalResponse` (W34).
+#: Status as text -> number and reason phrase. A subscript raises `IllegalResponse` (W34).
 _STATUSES: Memo[str, tuple[int, bytes]] = Memo(_compute_status, key_up_to(64))
 
 
@@ -213,17 +212,17 @@ def _compute_text_head(key: tuple[Any, ...]) -> ResponseHead:
     return ResponseHead(key, *_STATUSES[status], fields)
 
 
-#: Heads of WSGI responses, by the status and the fields in one tuple. Raises as `TEXT_FIELDS` does.
+#: (status, *fields) -> head of a WSGI response. A subscript raises as `TEXT_FIELDS` does.
 TEXT_HEADS: SecondHitMemo[tuple[Any, ...], ResponseHead] = SecondHitMemo(
     _compute_text_head, _is_cacheable, ("200 OK",)
 )
 
 
 def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -> ResponseHead:
-    """What an app gave to ``start_response``, checked (W34, W36).
+    """Check what an app gave to ``start_response`` (W34, W36).
 
-    Raises `IllegalResponse` for what `leniency` does not tolerate. Mostly it is the last one's
-    again, as with `raw_head`.
+    Raises `IllegalResponse` for what `leniency` does not tolerate. Most heads equal the last one,
+    as in `raw_head`.
     """
     last = TEXT_HEADS.last
     if last.fields == headers and last.status == status:
@@ -243,7 +242,7 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
 
 
 def _as_list(headers: Any, leniency: Leniency) -> TextHeaders:
-    """Fields that are not in a list, in one: tuples, iterators and the like are understood."""
+    """Convert fields to a list; tuples, iterators and the like are accepted."""
     if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes, Mapping)):
         raise _not_headers(headers)
     if not isinstance(headers, list):
@@ -255,7 +254,7 @@ def _as_list(headers: Any, leniency: Leniency) -> TextHeaders:
 
 
 def _as_tuples(headers: list[Any], leniency: Leniency) -> TextHeaders:
-    """Fields of which some are lists, or are no fields at all."""
+    """Convert fields that are lists to tuples; raises `IllegalResponse` if some are neither."""
     if not any(isinstance(pair, list) for pair in headers):
         raise _not_headers(headers)
     pairs = [tuple(pair) if isinstance(pair, list) else pair for pair in headers]
@@ -276,7 +275,7 @@ def _not_headers(headers: object) -> IllegalResponse:
 
 
 def _check_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
-    """An app that says ``Connection: close`` gets it; other fields of this kind are left out."""
+    """Warn of hop-by-hop fields: ``Connection: close`` is obeyed, all others are left out."""
     if head.close and leniency.strict:
         leniency.tolerate("sets the hop-by-hop field connection", "")
     for name in head.dropped:
@@ -287,17 +286,17 @@ def _check_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
 
 
 def with_length(head: ResponseHead, size: int) -> ResponseHead:
-    """The same head, and a Content-Length that the bridge adds for the app (W35)."""
+    """Return the head with a Content-Length, which the bridge adds for the app (W35)."""
     return TEXT_HEADS[(*head.key, ("Content-Length", str(size)))]
 
 
 def without_length(head: ResponseHead) -> ResponseHead:
-    """The same head without a Content-Length."""
+    """Return the head without its Content-Length."""
     status, *pairs = head.key
     return TEXT_HEADS[(status, *[pair for pair in pairs if TEXT_FIELDS[pair].length < 0])]
 
 
 def encoded_fields(encoded: bytes) -> RawHeaders:
-    """The fields of a head on the wire, status line and all; names as they were sent."""
+    """Parse the fields of an encoded head (status line included); names stay as they are."""
     lines = encoded.split(b"\r\n")[1:]
     return [(name, value) for name, _, value in (line.partition(b": ") for line in lines) if name]

@@ -1,7 +1,7 @@
-"""The faces that a response meets on its way out, whatever app it comes from.
+"""The interfaces that a response is written to, whatever app it comes from.
 
-A WSGI app's call writes to a `ResponseSink`, on every host. On the server, what ASGI and WSGI apps
-send goes through a `ResponseEncoder`, one for each protocol.
+On every host a WSGI app's call writes to a `ResponseSink`. On the server, the responses of ASGI and
+WSGI apps are encoded by a `ResponseEncoder`; there is one class for each protocol.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.types import RawHeaders
 
 
 class ResponseStream(Protocol):
-    """The body of a response that comes in pieces: any number of `write`, and one `finish`.
+    """The body of a response in pieces: any number of `write` calls, then one `finish`.
 
     Called from the thread or greenlet in which the app runs.
     """
@@ -24,27 +24,27 @@ class ResponseStream(Protocol):
     def write(self, chunk: bytes) -> bool:
         """Take one piece, never empty, and wait while the client is slow.
 
-        False asks the caller to pause: the sink cannot wait in this thread, and will have the
-        caller go on when the client has caught up (inline runner).
-        Raises ``ClientDisconnected`` when the client is gone.
+        False asks the caller to pause: the sink cannot wait in this thread, and calls it again when
+        the client has caught up (inline runner). Raises ``ClientDisconnected`` if the client is
+        gone.
         """
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
-        """Take the rest of an open file (at most `count` bytes) as the rest of the body.
+        """Send the rest of an open file (at most `count` bytes) as the rest of the body.
 
-        False: not possible here, and nothing was taken; send chunks.
+        False: not possible here, nothing was sent; the caller must write chunks.
         """
 
     def finish(self) -> None:
-        """The body is whole."""
+        """End the body."""
 
 
 class ResponseSink(Protocol):
-    """Where a WSGI response goes; the rules of what may go are `WsgiCall`'s.
+    """Where a WSGI response is written; `WsgiCall` checks the order of calls.
 
-    A sink is called from the thread or greenlet in which the app runs. It gets either one
-    ``respond``, or one ``start`` that gives the stream for the body. Instead of the stream's
-    ``finish``, or before anything else, it may get an ``abort``.
+    A sink is called from the thread or greenlet in which the app runs: either one ``respond``, or
+    one ``start``, which returns the stream for the body. An ``abort`` may come instead of the
+    stream's ``finish``, or before anything else.
     """
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
@@ -54,44 +54,43 @@ class ResponseSink(Protocol):
         """Take the head of a response whose body follows in pieces."""
 
     def failed(self, error: BaseException) -> bool:
-        """The app raised `error`, or broke a rule, before its response was over.
+        """Take note that the app raised `error`, or broke a rule, before its response was over.
 
-        True: the host is told, and what it does with that is its own affair. False: it is to be
-        logged here.
+        True: the host is told, and logs the error. False: the caller must log it.
         """
 
     def refused(self, error: BridgeError) -> bool:
-        """The request is refused, and the app does not run; True: the host tells of it."""
+        """Take note that the request is refused before the app runs; True: the host logs it."""
 
     def abort(self) -> None:
-        """The response cannot be completed: the client must be able to tell."""
+        """Cut the response, which cannot be completed, so that the client can tell."""
 
 
 class ResponseEncoder(Protocol):
-    """One response as bytes, which are to be sent in the order in which they are given.
+    """Encodes one response; send what its methods return in that order.
 
-    `start`, any number of `write` and `write_file`, and `finish`; the head comes with what follows
-    it. Any thread may call this, one at a time.
+    Call `start`, then `write` and `write_file` any number of times, then `finish`. The head is
+    returned together with what follows it. Any thread may call this, one at a time.
     """
 
     #: Bytes of body given so far.
     sent: int
-    #: The connection can go on after this response.
+    #: Whether the connection can be used again after this response.
     keep_alive: bool
-    #: Why what the app sends is dropped; else empty.
+    #: Why the rest of what the app sends is dropped; empty if it is not.
     dropped_because: str
 
     @property
     def fields(self) -> RawHeaders:
-        """The fields of the head as they leave."""
+        """The fields of the head as they are sent."""
 
     @property
     def has_length(self) -> bool:
-        """The length of the body is declared, and nothing stands between its pieces."""
+        """Whether the length of the body is declared, so that pieces are sent without framing."""
 
     @property
     def ends_with_connection(self) -> bool:
-        """Only the end of the connection tells the end of the body."""
+        """Whether the body ends only when the connection is closed."""
 
     def start(
         self,
@@ -101,25 +100,25 @@ class ResponseEncoder(Protocol):
         size: int | None = None,
         trailers: bool = False,
     ) -> None:
-        """Take the head; `size` is the length of the body in bytes, if it is known."""
+        """Set the head; `size` is the length of the body in bytes, if it is known."""
 
     def write(self, chunk: bytes) -> list[bytes]:
-        """Give a piece of body, in parts that are to be sent behind one another."""
+        """Encode a piece of the body; returns parts to send one after another."""
 
     def write_file(self, size: int) -> tuple[bytes, int, bytes]:
-        """Give a file as a piece of body: what precedes it, how much of it, and what follows."""
+        """Encode a file as a piece of the body: bytes before it, how much of it, bytes after it."""
 
     def wrote_file(self, count: int) -> None:
         """Count the bytes of a file that have been sent."""
 
     def finish(self, *, trailers: bool = False) -> bytes:
-        """Give the end of the body; with `trailers`, they follow."""
+        """Encode the end of the body; `trailers`: they are sent next."""
 
     def trailers(self, fields: Iterable[Field], *, last: bool) -> bytes:
-        """Give trailer fields; nothing if the client cannot get any."""
+        """Encode trailer fields; empty if the client cannot receive them."""
 
     def early_hints(self, fields: Iterable[Field]) -> bytes:
-        """Give 103 with these fields; nothing if it cannot be sent, or not any more."""
+        """Encode 103 with these fields; empty if it cannot be sent, or no longer."""
 
     def continue_(self) -> bytes:
-        """Give 100 Continue; nothing if the response has started."""
+        """Encode 100 Continue; empty if the response has started."""

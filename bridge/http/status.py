@@ -9,12 +9,12 @@ _REASONS[499] = "Client Closed Request"  # nginx's; seen in logs only
 
 
 def reason_phrase(status: int) -> str:
-    """The standard reason phrase of a status; ``Unknown`` if it has none."""
+    """Return the standard reason phrase of a status; ``Unknown`` if it has none."""
     return _REASONS.get(status, "Unknown")
 
 
 def is_final(status: int) -> bool:
-    """Whether a response may have this status: 1xx are sent before one, and are none."""
+    """Whether a response may have this status; 1xx are only sent before a response."""
     return 200 <= status <= 999
 
 

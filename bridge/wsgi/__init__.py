@@ -1,1 +1,1 @@
-"""PEP 3333: the environ, the order of calls, the request body. Pure: no I/O, no clock."""
+"""PEP 3333: the environ, the order of calls, the request body. No I/O, no clock."""

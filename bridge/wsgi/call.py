@@ -1,16 +1,16 @@
-"""One WSGI request's run: the order of calls, and what may leave (PEP 3333; W30-W38).
+"""Run a WSGI app for one request: the order of calls, and what is sent (PEP 3333; W30-W38).
 
-`WsgiCall` calls the app, iterates over what it returns and closes it, and tells a `ResponseSink`
-what leaves. It knows neither threads nor loops: its runner does, and the sink waits, or asks for a
-pause, if a client is slow.
+`WsgiCall` calls the app, iterates over what it returns, closes it, and writes the response to a
+`ResponseSink`. It knows neither threads nor loops: those are the runner's. If a client is slow the
+sink waits, or asks for a pause.
 
-A response has three phases, which every method below keeps:
+A response has three phases:
 
-    PENDING   nothing has left: `start_response` may replace status and headers
-    STARTED   the head has left, with the first bytes: an error can only cut the response
-    OVER      the client has all of it, or is gone: an error is only logged
+    PENDING   nothing has been sent: `start_response` may replace status and headers
+    STARTED   the head has been sent, with the first bytes: after an error the response is cut
+    OVER      the response is complete, or the client is gone: an error is only logged
 
-The plain case, one piece of bytes in a list, is one `ResponseSink.respond` and nothing else.
+In the plain case, a list with one bytes object, there is one `ResponseSink.respond` and no more.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from bridge.types import Address, Environ, ExcInfo, TextHeaders, Write, WSGIApp
 from bridge.wsgi.chunks import as_chunks, check_chunk
 from bridge.wsgi.file_wrapper import FileWrapper
 
-#: The phases of a response, in their order. PENDING is the one that is false.
+#: The phases of a response, in order. Only PENDING is false.
 PENDING: Final = 0
 STARTED: Final = 1
 OVER: Final = 2
 
 
 class WsgiCall:
-    """One WSGI request against one sink; call it to run it. Never raises: errors are logged.
+    """One WSGI request and its sink; call the object to run it. Never raises: errors are logged.
 
-    Call, iteration and ``close()`` happen in whatever thread calls it (W37, W50).
+    The app is called, iterated over and closed in the thread that calls this (W37, W50).
     """
 
-    #: Whether what the app returned is known to be one piece.
+    #: Whether the body is known to be one chunk.
     _single_chunk = False
-    #: Where the body goes, once the head has been given to the sink.
+    #: Where the body is written, once the sink has the head.
     _stream: ResponseStream
-    #: For the runner: when it was queued.
+    #: When it was queued; set and read by the runner.
     queued_at: float
 
     def __init__(
@@ -111,7 +111,7 @@ class WsgiCall:
         return self.write
 
     def write(self, data: bytes) -> None:
-        """PEP 3333's ``write``: send `data` now; returns when the client has room for more."""
+        """PEP 3333's ``write``: send `data` now; returns when more may be written."""
         chunk = data if type(data) is bytes else check_chunk(data)
         if chunk:
             self._emit(chunk)
@@ -150,7 +150,7 @@ class WsgiCall:
         return True
 
     def _emit(self, chunk: bytes) -> bool:
-        """Send one piece, cut at Content-Length (W36); False: the sink asks for a pause."""
+        """Send one chunk, cut at Content-Length (W36); False: the sink asks for a pause."""
         if self._phase == OVER:
             if not self._no_body:
                 self._log_excess(len(chunk))
@@ -193,7 +193,7 @@ class WsgiCall:
         return True
 
     def _end(self) -> None:
-        """The iterable has ended: so does the response, unless it is over already."""
+        """End the response, because the iterable has ended."""
         if self._phase == OVER:
             return
         head = self._head
@@ -213,13 +213,13 @@ class WsgiCall:
             self._respond(with_length(head, 0) if self._remaining is None else head, b"")
 
     def _respond_bare(self, head: ResponseHead) -> None:
-        """Hand over a response that has no body."""
+        """Send a response that has no body."""
         if head.status_code == 204 and head.length is not None:
             head = without_length(head)  # RFC 9110 §8.6: a client could wait for a body
         self._respond(head, b"")
 
     def _respond(self, head: ResponseHead, body: bytes) -> None:
-        """Hand over a whole response; nothing raised here reaches the app."""
+        """Send a whole response; what the sink raises does not reach the app."""
         self._phase = OVER
         try:
             self._sink.respond(head, body)
@@ -231,7 +231,7 @@ class WsgiCall:
     # --------------------------------------------------------- files
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
-        """Have the sink send the file; False: not possible, iterate over it."""
+        """Have the sink send the file; False: that is not possible, iterate over it."""
         head = self._head
         if head is None or self._phase == OVER:
             return False
@@ -259,10 +259,10 @@ class WsgiCall:
         self._end()
         return True
 
-    # --------------------------------------------------------- ways out
+    # --------------------------------------------------------- the end, and errors
 
     def _close(self) -> None:
-        """Call ``close()`` of what the app returned, once (W37)."""
+        """Call ``close()`` of what the app returned, exactly once (W37)."""
         iterable, self._iterable, self._iterator = self._iterable, None, None
         close = getattr(iterable, "close", None)
         if close is not None:
@@ -273,7 +273,7 @@ class WsgiCall:
 
     @property
     def sink(self) -> ResponseSink:
-        """Where the response goes."""
+        """Where the response is written."""
         return self._sink
 
     @property
@@ -282,28 +282,31 @@ class WsgiCall:
         environ = self._environ
         try:
             return environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"])
-        except (KeyError, TypeError, ValueError):  # not known; or the app has put words there
+        except (KeyError, TypeError, ValueError):  # not known, or overwritten by the app
             return None
 
     def on_long_wait(self) -> None:
-        """It waits for a thread; the server hears by itself when the client leaves."""
+        """Do nothing; called by a runner if the request has to wait long for a thread.
+
+        Other kinds of calls begin here to watch for a disconnect, which the server notices anyway.
+        """
 
     def cancel(self) -> None:
-        """Give up a paused call: the client is gone. For the thread or context that ran it."""
+        """Give up a paused call: the client is gone. Call it from the thread that ran the call."""
         if self._iterator is not None:
             self._phase = OVER
             self._close()
 
     def refuse(self, error: BridgeError) -> None:
-        """Answer with `error`'s status instead of running the app (W52, W53)."""
-        # An app that waits for itself is its own mistake, and each case is logged with its place.
+        """Send `error`'s status instead of running the app (W52, W53)."""
+        # An app that waits for itself has a bug, so each case is logged, with its place.
         if isinstance(error, SelfRequest) or not self._sink.refused(error):
             logger.warning("refused %s: %s", self._name(), error)
         self._is_head = self._environ["REQUEST_METHOD"] == "HEAD"
         self._send_error(error)
 
     def _failed(self, error: BaseException) -> None:
-        """The app raised, or broke a rule: a 500, or a response that is visibly cut (W38)."""
+        """Handle an error of the app: send a 500, or cut the response visibly (W38)."""
         if isinstance(error, ClientDisconnected):
             self._client_gone(error)
             return
@@ -320,7 +323,7 @@ class WsgiCall:
             self._send_error(error)
 
     def _send_error(self, error: BaseException) -> None:
-        """Tell the client of an error; what went wrong inside is in the log only."""
+        """Send an error response; internal causes are only logged."""
         self._no_body = self._is_head
         self._respond(*error_response(error, is_head=self._is_head))
 
@@ -347,7 +350,7 @@ class WsgiCall:
         )
 
     def _fail_short(self) -> None:
-        """The body ends before its time: a visible break; a 500 if nothing has left (W36)."""
+        """Handle a body shorter than its length: cut the response, or send a 500 (W36)."""
         done = "the connection is closed" if self._phase == STARTED else "the client gets a 500"
         error = IllegalResponse(
             f"the response to {self._name()} is {self._remaining} bytes shorter than its "

@@ -1,19 +1,19 @@
-"""What a WSGI app returns, as chunks of bytes (PEP 3333, "Buffering and Streaming"; W31, W35)."""
+"""Turn what a WSGI app returns into chunks (PEP 3333, "Buffering and Streaming"; W31, W35)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-#: Iterators over what is in memory already: nothing that they give has yet to be made.
+#: Iterators over what is in memory already: there is no waiting for their next item.
 _IN_MEMORY_ITERATORS: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))
 
 
 def as_chunks(result: Any) -> tuple[Iterator[Any], bool]:
-    """An iterator over what an app returned, and whether it gives one chunk only.
+    """Return an iterator over what an app returned, and whether it has one chunk only.
 
-    What is in memory is joined to one chunk. Raises `TypeError` for a result that an app does not
-    mean to be iterated over, and whatever the result's own ``__iter__`` raises.
+    Chunks that are in memory already are joined. Raises `TypeError` for a str or bytes, which would
+    be sent character by character, and whatever the result's own ``__iter__`` raises.
     """
     if type(result) is list or type(result) is tuple:
         return _joined(result)
@@ -22,7 +22,7 @@ def as_chunks(result: Any) -> tuple[Iterator[Any], bool]:
     single = hasattr(result, "__len__") and len(result) == 1
     iterator = iter(result)
     if iterator is not result and type(iterator) in _IN_MEMORY_ITERATORS:
-        # A response object that has all its chunks, as Django's do, and tells no length.
+        # A response object that has all its chunks in memory, but no length, such as Django's.
         return _joined(iterator)
     return iterator, single
 
@@ -33,7 +33,7 @@ def _joined(chunks: Iterable[Any]) -> tuple[Iterator[bytes], bool]:
 
 
 def check_chunk(chunk: Any) -> bytes:
-    """`chunk` as bytes. Raises `TypeError` if it is something else."""
+    """Return `chunk` as plain bytes. Raises `TypeError` if it is not bytes."""
     if isinstance(chunk, bytes):
         return bytes(chunk)
     raise TypeError(

@@ -1,11 +1,11 @@
-"""The WSGI environ of a request (PEP 3333, "environ Variables"; W1-W10): pure rules.
+"""Build the WSGI environ of a request (PEP 3333, "environ Variables"; W1-W10). Pure.
 
-A host with an ASGI scope asks `environ_from_scope`. A server that has the parsed request itself
-copies a base (`base_environ`, once per connection) and calls the parts: `split_path`,
-`server_name_port`, `add_headers`. Both ways give the same environ.
+The adapter, which has an ASGI scope, calls `environ_from_scope`. The server, which has the parsed
+request itself, copies a base (`base_environ`, once per connection) and calls the parts:
+`split_path`, `server_name_port`, `add_headers`. Both ways give the same environ.
 
 Text in an environ is *native text*: each character stands for one byte (latin-1), so bytes that
-are no UTF-8 pass unharmed (PEP 3333, "Unicode Issues").
+are not UTF-8 are passed on unchanged (PEP 3333, "Unicode Issues").
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from bridge.wsgi.file_wrapper import FileWrapper
 
 
 class _NullStream(TextIOBase):
-    """A text stream that keeps nothing."""
+    """A text stream that discards what is written."""
 
     def write(self, text: str) -> int:
         return len(text)
 
 
-#: ``wsgi.errors`` of a process that has no standard error: a daemon, a program without a console.
+#: ``wsgi.errors`` of a process without standard error, such as a daemon.
 NULL_STREAM: Any = _NullStream()
 
 
 def error_stream() -> TextIO:
-    """``wsgi.errors``: standard error, if the process has one; else `NULL_STREAM`."""
+    """Return ``wsgi.errors``: standard error if the process has one, else `NULL_STREAM`."""
     return sys.stderr or NULL_STREAM
 
 
 def base_environ(*, multithread: bool, multiprocess: bool, scheme: str = "http") -> Environ:
-    """The keys that are the same for every request of a host (W9); a request copies them.
+    """Make the keys that are the same for every request of a host (W9); each request copies them.
 
-    `wsgi.input` and `wsgi.errors` are the caller's to set.
+    The caller must set `wsgi.input` and `wsgi.errors`.
     """
     return {
         "SCRIPT_NAME": "",
@@ -66,20 +66,19 @@ _KEYS_OF_EACH_REQUEST = (
 
 
 def with_placeholders(base: Environ, *more: str) -> Environ:
-    """A copy of `base` with room for the keys that each request sets, and for `more` of them.
+    """Copy `base`, and add the keys that each request sets, and `more`, as None.
 
-    The environ of a request is a copy of it, and does not have to grow then. Until a request sets
-    them these keys are None.
+    The environ of a request is a copy of this: a dict that has its keys already need not grow.
     """
     return dict.fromkeys((*_KEYS_OF_EACH_REQUEST, *more)) | base
 
 
-#: The base of a host that runs apps in threads, maybe in several processes.
+#: The base for a host that runs apps in threads, and maybe in several processes.
 BASE_ENVIRON: Environ = base_environ(multithread=True, multiprocess=True)
 
 
 def environ_from_scope(scope: Scope, base: Environ = BASE_ENVIRON) -> Environ:
-    """The environ of an ASGI ``http`` or ``websocket`` scope, without `wsgi.input` and `errors`.
+    """Make the environ of an ``http`` or ``websocket`` scope, without `wsgi.input` and `errors`.
 
     Raises `RequestError` (400) if Content-Length is malformed or has different values (W8).
     """
@@ -114,7 +113,7 @@ def environ_from_scope(scope: Scope, base: Environ = BASE_ENVIRON) -> Environ:
 
 
 def add_client(environ: Environ, client: tuple[str, int | None] | list[str | int] | None) -> None:
-    """Set ``REMOTE_ADDR`` and ``REMOTE_PORT``; neither without a client (W7)."""
+    """Set ``REMOTE_ADDR`` and ``REMOTE_PORT``; without a client, neither is set (W7)."""
     if client and client[0]:
         environ["REMOTE_ADDR"] = client[0]
         if client[1] is not None:
@@ -124,11 +123,11 @@ def add_client(environ: Environ, client: tuple[str, int | None] | list[str | int
 def server_name_port(
     server: tuple[str, int | None] | list[str | int | None] | None, host: str | None, scheme: str
 ) -> tuple[str, str]:
-    """``SERVER_NAME`` and ``SERVER_PORT``, always text (W6).
+    """Return ``SERVER_NAME`` and ``SERVER_PORT``, always as text (W6).
 
-    A server without a port is a Unix socket: name and port are then those that the client used
-    (the Host field `host`), else ``localhost`` and the scheme's default port. An IPv6 address
-    stands in brackets, as in a URL (RFC 3875 §4.1.14).
+    A server without a port is a Unix socket: name and port are then taken from the Host field
+    (`host`), else they are ``localhost`` and the scheme's default port. An IPv6 address is in
+    brackets, as in a URL (RFC 3875 §4.1.14).
     """
     if server and server[0] and server[1] is not None:
         return _ADDRESSES[server[0], server[1]]
@@ -146,7 +145,7 @@ def _compute_address(given: tuple[str | int, str | int]) -> tuple[str, str]:
     return (f"[{name}]" if ":" in name and name[0] != "[" else name), str(given[1])
 
 
-#: Host and port of a server -> the same as text; our own addresses are few.
+#: Host and port of a server -> the same as text. A server has few addresses.
 _ADDRESSES: Memo[tuple[str | int, str | int], tuple[str, str]] = Memo(_compute_address, always, 256)
 
 
@@ -154,21 +153,21 @@ _ADDRESSES: Memo[tuple[str | int, str | int], tuple[str, str]] = Memo(_compute_a
 
 
 def _compute_key(name: bytes) -> str:
-    """The environ key of a request field; empty for one that is dropped (W8)."""
-    if b"_" in name:  # would pose as its twin with a dash
+    """Return the environ key of a request field; empty if the field is dropped (W8)."""
+    if b"_" in name:  # it would have the same key as the name with a dash
         return ""
     key = name.upper().replace(b"-", b"_").decode("latin-1")
     if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         return key
-    return "" if key == "PROXY" else "HTTP_" + key  # HTTP_PROXY is another thing (httpoxy)
+    return "" if key == "PROXY" else "HTTP_" + key  # HTTP_PROXY configures clients (httpoxy)
 
 
-#: Request field names, in any case -> their environ key; empty: drop the field.
+#: Request field name, in any case -> environ key; empty: drop the field.
 ENVIRON_KEYS: Memo[bytes, str] = Memo(_compute_key, key_up_to(64))
 
 
 def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Put request fields into `environ`, repeated ones joined, in linear time (W8).
+    """Add request fields to `environ`, repeated ones joined, in linear time (W8).
 
     Raises `RequestError` (400) if repeated Content-Length fields differ.
     """
@@ -190,9 +189,9 @@ def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> Non
 
 
 def pop_transfer_encoding(environ: Environ) -> bool:
-    """Take Transfer-Encoding out of `environ` (W8); whether it was there.
+    """Remove Transfer-Encoding from `environ` (W8); return whether it was there.
 
-    A host decodes the body that it hands on. An app that found the field would decode it again
+    The host has decoded the body. An app that saw the field would decode the body again
     (PEP 3333, "Other HTTP Features"; RFC 3875 §4.2).
     """
     return environ.pop("HTTP_TRANSFER_ENCODING", None) is not None

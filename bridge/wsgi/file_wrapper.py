@@ -9,8 +9,8 @@ from typing import Any
 class FileWrapper:
     """``wsgi.file_wrapper``: an open file as a response (PEP 3333, Platform-Specific Files).
 
-    It sends from the file's position on. A host that can sends the file itself; else it is
-    iterated over, in blocks of `block_size` bytes.
+    The file is sent from its position on. Hosts that can do so have the system send it (sendfile);
+    others iterate over it, in blocks of `block_size` bytes.
     """
 
     def __init__(self, file: Any, block_size: int = 65536) -> None:
@@ -29,10 +29,10 @@ class FileWrapper:
         return block
 
     def size(self) -> int | None:
-        """The bytes from the position to the end; None if that cannot be known."""
+        """Return the number of bytes from the position to the end; None if it is not known."""
         file = self.file
         if hasattr(file, "encoding"):
-            return None  # text: its length is not that of its bytes
+            return None  # a text file: characters are not bytes
         try:
             position: int = file.tell()
             file.seek(0, 2)
@@ -40,10 +40,10 @@ class FileWrapper:
             file.seek(position)
         except (AttributeError, OSError, ValueError, TypeError):
             return None
-        return end - position if end > position else None  # a device has its end at 0
+        return end - position if end > position else None  # the end of a device is 0
 
     def has_descriptor(self) -> bool:
-        """Whether the operating system knows the file, so that a host could send it by itself."""
+        """Whether the file has a descriptor, which sendfile needs."""
         try:
             return isinstance(self.file.fileno(), int)
         except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The settings of the server: the list of them, and the sources of their values."""
+"""The settings of the server, and the sources of their values."""
 
 from __future__ import annotations
 

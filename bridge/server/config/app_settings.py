@@ -50,7 +50,7 @@ class AppSettings:
         choices=("auto", "on", "off"),
     )
 
-    # If the app says something of these itself, that holds.
+    # What a `WsgiToAsgi` or a mount sets itself wins over these.
     runner: str = wsgi_setting(
         "runner",
         "How WSGI apps run: in threads, in greenlets on the event loop, or called right there.",

@@ -1,8 +1,8 @@
 """The settings of the server: the only list of them.
 
 The command line, the environment, the file format and docs/reference/settings.md are made from
-`Config`. To add a setting, add its row, here or in the table in which its section is: this class is
-a table, in three parts, of rows that say all there is to say of a setting.
+`Config`. To add a setting, add one row, here or in the base class that has its section. A row says
+everything about a setting.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _PROCESS = "Processes"
 
 @dataclass(frozen=True, kw_only=True)
 class Config(LimitSettings, AppSettings):
-    """Every setting of the server, checked; unchangeable once made.
+    """Every setting of the server, checked; it cannot be changed once made.
 
-    From Python, sizes are bytes, times are seconds, and `app` may be the app itself.
-    Raises `ConfigError` for a value that is not allowed, or for settings that contradict.
+    From Python, sizes are in bytes, times in seconds, and `app` may be the app itself. Raises
+    `ConfigError` for a value that is not allowed, or for settings that contradict each other.
     """
 
     ssl_certfile: Path | None = setting(
@@ -110,18 +110,18 @@ class Config(LimitSettings, AppSettings):
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
-    #: What said each setting that was given, by its name: `--port`, `PORT`, `port in bridge.toml`.
+    #: Setting that was given -> its source: `--port`, `PORT`, `port in bridge.toml`.
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Read every field through its setting, then look at them together."""
+        """Check every field by its setting, then check them together."""
         for each in SETTINGS:
             object.__setattr__(self, each.name, each.read(getattr(self, each.name), each.name))
         for check in _CHECKS:
             check(self)
 
     def source(self, name: str) -> str | None:
-        """Return what said the setting `name`; None if nothing did, and its default holds."""
+        """Return the source of the setting `name`; None if it was not given."""
         if name in self.sources:
             return self.sources[name]
         default = next(each.default for each in SETTINGS if each.name == name)
@@ -132,7 +132,7 @@ class Config(LimitSettings, AppSettings):
 SETTINGS: tuple[Setting, ...] = tuple(settings_of(Config))
 
 
-# ------------------------------------------------------------- what one row cannot say
+# ------------------------------------------------------------- checks of several settings
 
 
 def _one_way_to_name_apps(config: Config) -> None:

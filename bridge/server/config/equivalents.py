@@ -1,7 +1,7 @@
-"""What to write instead of options of uvicorn, Gunicorn, waitress that have other names here (S63).
+"""What to write instead of options of uvicorn, Gunicorn and waitress (S63).
 
-Options that mean the same are aliases of settings, in `config`. The rest stand here: each either
-has an equivalent, or is told why there is none.
+Options that are spelled differently but mean the same are aliases of settings, in `config`. All
+others are here: each has an equivalent, or a reason why there is none.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ _TRUST = (
 _FLOW = "what a client has not taken yet is held within fixed bounds"
 _POLLS = "there is nothing to choose: the event loop waits as the system does it best"
 
-#: waitress's, which INI files for pserve have; there they are keys: ``listen = localhost:6543``.
+#: waitress's, which are keys in INI files for pserve: ``listen = localhost:6543``.
 WAITRESS: dict[str, str] = {
     "--listen": "say bind = HOST:PORT, with commas between several",
     "--unix-socket": "say bind = unix:PATH",
@@ -181,7 +181,7 @@ WAITRESS: dict[str, str] = {
 
 
 def equivalent(option: str) -> str | None:
-    """Say whose `option` is, and what to write instead; None if it is none of theirs."""
+    """Return whose `option` it is, and what to write instead; None if it is not known."""
     tables = (("uvicorn", UVICORN), ("Gunicorn", GUNICORN), ("waitress", WAITRESS))
     for program, table in tables:
         if option in table:

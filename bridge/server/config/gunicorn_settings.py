@@ -1,13 +1,13 @@
-"""Gunicorn's settings: which of them the worker obeys, refuses or does without (P10).
+"""Gunicorn's settings: which of them the worker obeys, refuses or ignores (P10).
 
 Each of Gunicorn's settings is in one of the tables below:
 
-    KEPT        Gunicorn does it, or `gunicorn.py` if it is the worker's part
-    OBEYED      as this server's own setting
-    REFUSED     it concerns safety, and this server does something else: no start
-    UNUSED      nothing here does what it says: a warning, if it is not what it is by default
+    KEPT        Gunicorn does it itself, or `gunicorn.py` does the worker's part
+    OBEYED      it sets a setting of this server
+    REFUSED     it concerns safety, and this server does something else: an error at the start
+    UNUSED      it has no effect: a warning, if it differs from its default
 
-A setting that is in none of them is newer than this file, and treated as UNUSED.
+A setting that is in no table is newer than this file, and is treated as UNUSED.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _KEPT: Final = """
 """
 KEPT: Final = {
     *_KEPT.split(),
-    "permit_unconventional_http_method",  # any method is passed on, with it or without
-    "uwsgi_allow_ips",  # the protocol that it is for is refused
+    "permit_unconventional_http_method",  # any method is passed on anyway
+    "uwsgi_allow_ips",  # its protocol, uwsgi, is refused
 }
 
-#: Gunicorn's settings -> ours, which count only if they are not what they are by default.
+#: Gunicorn's setting -> ours; used only if it differs from its default.
 WHERE_GIVEN: Final = {
     "threads": "threads",
     "worker_connections": "limit_connections",
@@ -52,16 +52,16 @@ WHERE_GIVEN: Final = {
     "root_path": "root_path",
     "websocket_max_message_size": "ws_max_message_size",
 }
-#: What 0 means to Gunicorn in these.
+#: What 0 means in Gunicorn for these.
 _ZERO: Final = {"limit_request_line": 1024 * 1024, "limit_request_fields": 32768}
 
-#: All that the worker obeys; how those that are not in `WHERE_GIVEN` are read: `_always`.
+#: All settings that the worker obeys; `_always` reads those that are not in `WHERE_GIVEN`.
 OBEYED: Final = WHERE_GIVEN.keys() | {
     *("backlog", "graceful_timeout", "keepalive", "forwarded_allow_ips", "proxy_protocol"),
     *("proxy_allow_ips", "certfile", "keyfile", "ca_certs", "cert_reqs", "ciphers"),
 }
 
-#: What this server does in place of a setting that it refuses.
+#: What this server does instead of a setting that it refuses.
 REFUSED: Final = {
     "secure_scheme_headers": "X-Forwarded-Proto and X-Forwarded-Ssl tell the scheme here, and must "
     "agree; have your proxy set one of them and remove the others",
@@ -102,7 +102,7 @@ _CERT_REQS: Final = {
 
 
 def worker_config(cfg: Any, app: object) -> Config:
-    """Convert Gunicorn's settings to ours; its own beat ours: it was asked to run the worker.
+    """Convert Gunicorn's settings to a `Config`. They win over ``BRIDGE_*`` variables.
 
     Raises `ConfigError` for a setting that is refused or wrong.
     """
@@ -130,17 +130,17 @@ def worker_config(cfg: Any, app: object) -> Config:
 
 
 def _changed(cfg: Any) -> list[str]:
-    """Return the names of the settings that are not what they are by default."""
+    """Return the names of the settings that differ from their defaults."""
     return [name for name, each in cfg.settings.items() if each.get() != _default(each)]
 
 
 def _default(setting: Any) -> Any:
-    """Return the default of a setting, read as a given value is."""
+    """Return the default of a setting, normalized like a value that is given."""
     return type(setting)().get()
 
 
 def _always(cfg: Any, app: object) -> dict[str, object]:
-    """Convert the settings that follow from Gunicorn's even if these are the defaults."""
+    """Convert the settings that are taken from Gunicorn even if they are its defaults."""
     grace = cfg.graceful_timeout
     settings: dict[str, object] = {
         "app": app,
@@ -149,9 +149,9 @@ def _always(cfg: Any, app: object) -> dict[str, object]:
         "access_log": False,
         "backlog": cfg.backlog,
         "timeout_keep_alive": cfg.keepalive,
-        # Gunicorn kills at the end of its own time; ours ends a little sooner.
+        # Gunicorn kills the worker at the end of its own time; ours must end a little sooner.
         "timeout_graceful_shutdown": max(grace - 1, grace / 2),
-        # Gunicorn trusts peers on Unix sockets whatever these say.
+        # Gunicorn always trusts peers on Unix sockets.
         "forwarded_allow_ips": ",".join([*cfg.forwarded_allow_ips, "unix"]),
         "proxy_protocol": cfg.proxy_protocol not in (False, None, "off"),
         "proxy_protocol_allow_ips": ",".join([*cfg.proxy_allow_ips, "unix"]),

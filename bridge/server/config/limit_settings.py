@@ -1,4 +1,4 @@
-"""The settings that bound what a client, or an app, may take: sizes, counts, times; WebSockets."""
+"""The settings that limit sizes, counts and times; and the settings of WebSockets."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a setting of the server is: a value that is checked, and the names it goes by.
+"""What a setting of the server is: its checks, its default, its names and its help.
 
 `config.Config` is the only list of settings. Each is a dataclass field made by `setting`, and
-everything that an outsider sees of it follows from that one row: the flag, the environment
-variable, the key in a file, the reference page, and the text of the error when it is wrong.
+everything that users see of it follows from that one row: the flag, the environment variable, the
+key in a file, the reference page, and the error text for a wrong value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bridge.arguments.values import VALUE_TYPES, ValueType
 
 @dataclass(frozen=True, kw_only=True)
 class Setting(Check):
-    """One row of `Config`, with everything that can be said of it."""
+    """One row of `Config`, with everything about a setting."""
 
     name: str
     default: Any
@@ -37,7 +37,7 @@ class Setting(Check):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Every option that sets it, the short one first."""
+        """All options that set it, the short one first."""
         return (*((self.short,) if self.short else ()), self.flag, *self.aliases)
 
     @property
@@ -52,7 +52,7 @@ class Setting(Check):
 
     @property
     def shown_default(self) -> str:
-        """The default as it is written on the command line; empty if there is none."""
+        """The default as written on the command line; empty if there is none."""
         if self.default in (None, (), ""):
             return ""
         if isinstance(self.default, bool):
@@ -77,10 +77,10 @@ def setting(
     secret: bool = False,
     check: Check | None = None,
 ) -> Any:
-    """Make a field of `Config`. `aliases` are further flags, `env` further environment variables.
+    """Make a field of `Config`. `aliases` are more flags, `env` more environment variables.
 
-    `zero` says what 0 stands for, if that is no number like the others. `check`, which the Python
-    side has too, says what is allowed instead of `choices`, `least`, `most` and `zero`.
+    `zero` says what 0 means, if it is special. `check`, shared with the adapters, replaces
+    `choices`, `least`, `most` and `zero`.
     """
     if check is not None:
         choices, least, most, zero = check.choices, check.least, check.most, check.zero
@@ -99,7 +99,7 @@ def setting(
 
 
 def wsgi_setting(name: str, help: str, section: str, short: str | None = None) -> Any:
-    """Make a field of `Config` that the adapters have too: `checks` has its check and default."""
+    """Make a field of `Config` that the adapters have too (`checks.WSGI_SETTINGS`)."""
     return setting(WSGI_DEFAULTS[name], help, section, short=short, check=WSGI_SETTINGS[name])
 
 

@@ -12,7 +12,7 @@ from bridge.errors import ConfigError
 from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
 
-#: Values by the setting's name, each with a label that names its source.
+#: Setting's name -> its value, and a label that names the source.
 Layer: TypeAlias = dict[str, tuple[object, str]]
 
 #: Variables of ours that are not settings.
@@ -20,7 +20,7 @@ _NO_SETTINGS = {"BRIDGE_CONFIG"}
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
-#: What a setting may be called by mistake: its name, or that of a flag that says the same.
+#: Names that may be close to a misspelled one: of settings, and of their other flags.
 _MEANT = {
     flag.removeprefix("--").replace("-", "_"): setting.name
     for setting in SETTINGS
@@ -29,11 +29,11 @@ _MEANT = {
 
 
 def make_config(command_line: Layer, environ: Mapping[str, str], file: str | None) -> Config:
-    """Make the settings of all sources together.
+    """Merge the settings of all sources.
 
-    `file` is what ``--config`` says. Without it ``BRIDGE_CONFIG`` names the file, and without
-    that, ``[tool.bridge]`` of a pyproject.toml in the working directory is read if it is there.
-    Raises `ConfigError` that names the source at fault.
+    `file` is the value of ``--config``. Without it ``BRIDGE_CONFIG`` names the file; without both,
+    ``[tool.bridge]`` of a pyproject.toml in the working directory is read, if there is one. Raises
+    `ConfigError`, which names the wrong source.
     """
     layers = (
         from_file(file or environ.get("BRIDGE_CONFIG") or None),
@@ -48,7 +48,7 @@ def make_config(command_line: Layer, environ: Mapping[str, str], file: str | Non
 
 
 def from_python(app: object, settings: Mapping[str, Any]) -> Config:
-    """Make the settings of `bridge.serve`. Raises `ConfigError`, also for an unknown name."""
+    """Make a `Config` from the arguments of `bridge.serve`. Raises `ConfigError`."""
     for name in settings:
         if name not in _BY_NAME or name == "app":
             meant = _meant(name, _MEANT)
@@ -58,9 +58,9 @@ def from_python(app: object, settings: Mapping[str, Any]) -> Config:
 
 
 def from_ini(app: object, settings: Mapping[str, str], environ: Mapping[str, str]) -> Config:
-    """Make the settings of a ``[server:main]``, which beat the environment.
+    """Make a `Config` from a ``[server:main]`` section, which beats the environment.
 
-    Raises `ConfigError` that names the key at fault.
+    Raises `ConfigError`, which names the wrong key.
     """
     given: Layer = {"app": (app, "[app:main]")}
     for key, value in settings.items():
@@ -81,10 +81,10 @@ def _config_of(chosen: Layer) -> Config:
 
 
 def _drop_overridden(chosen: Layer, stronger: Layer) -> None:
-    """Drop what would hide, or contradict, what a stronger source says in other words.
+    """Drop settings that would hide or contradict other settings of a stronger source.
 
-    ``--port 9000`` must not be hidden by a `bind` in a file, nor ``module:attr`` contradict its
-    mounts.
+    A `bind` in a file must not hide ``--port 9000``, and its mounts must not contradict a
+    ``module:attr`` on the command line.
     """
     if ("host" in stronger or "port" in stronger) and "bind" not in stronger:
         chosen.pop("bind", None)
@@ -95,7 +95,7 @@ def _drop_overridden(chosen: Layer, stronger: Layer) -> None:
 
 
 def from_environ(environ: Mapping[str, str]) -> Layer:
-    """Read the environment variables; an empty one says nothing."""
+    """Read the environment variables; an empty one counts as not set."""
     layer: Layer = {}
     for setting in SETTINGS:
         for variable in setting.variables:
@@ -105,7 +105,7 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
     return layer
 
 
-#: What Kubernetes sets for each Service of the namespace; one may be called `bridge`, or begin so.
+#: What Kubernetes sets for each Service; the name of one may be `bridge`, or begin with it.
 _SERVICE_LINK = re.compile(
     r"BRIDGE_(\w+?_)??(SERVICE_HOST|SERVICE_PORT(_\w+)?"
     r"|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?|(?P<url>PORT))"
@@ -121,7 +121,7 @@ def _is_service_link(variable: str, value: str) -> bool:
 
 
 def _asks_for_workers(variable: str, value: str) -> bool:
-    """Whether it is WEB_CONCURRENCY: platforms set that by the size of the machine."""
+    """Whether it is WEB_CONCURRENCY over 1, which platforms set by the size of the machine."""
     return variable == "WEB_CONCURRENCY" and value.isdecimal() and int(value) > 1
 
 
@@ -130,7 +130,7 @@ def _is_of_others(variable: str, value: str) -> bool:
 
 
 def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[str]:
-    """Say what is ignored of the environment though it seems to be for us, in a line each (S64)."""
+    """Return a line for each variable that is ignored though it seems to be ours (S64)."""
     lines = []
     links = sorted(name for name, value in environ.items() if _is_service_link(name, value))
     if links:
@@ -156,7 +156,7 @@ def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[s
 
 
 def unknown_variables(environ: Iterable[str]) -> list[str]:
-    """Name the variables that look like settings of ours and are none, in a line each."""
+    """Return a line for each variable that looks like a setting of ours, but is not one."""
     known = {variable for setting in SETTINGS for variable in setting.variables} | _NO_SETTINGS
     lines = []
     for variable in sorted(environ):
@@ -169,7 +169,7 @@ def unknown_variables(environ: Iterable[str]) -> list[str]:
 
 
 def from_file(file: str | None) -> Layer:
-    """Read a TOML file: its table ``[tool.bridge]``, or all of it if it has none."""
+    """Read a TOML file: its table ``[tool.bridge]``, or the whole file if it has none."""
     implicit = file is None
     path = Path(file or "pyproject.toml")
     if implicit and not path.exists():
@@ -185,7 +185,7 @@ def from_file(file: str | None) -> Layer:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    import tomllib  # only if there is a file; every worker would carry it along
+    import tomllib  # only if there is a file: other processes need not load it
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -198,12 +198,12 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}{theirs}") from error
 
 
-#: For errors: the places of settings in a file.
+#: For error texts: where settings are in a file.
 _PLACES = "settings stand in [tool.bridge] or, in a file of its own, without any table"
 
 
 def _refuse_other_names(document: dict[str, Any], path: Path) -> None:
-    """Raise for a table that has the name of the distribution: it was meant for us."""
+    """Raise `ConfigError` for a table with the distribution's name, which is a likely mistake."""
     for prefix, tables in (("", document), ("tool.", document.get("tool"))):
         for name in tables if isinstance(tables, dict) else ():
             if name.lower().replace("_", "-") == "asgi-bridge":
@@ -221,13 +221,13 @@ def _known(key: str, value: object, path: Path) -> str:
 
 
 def _meant(name: str, known: Mapping[str, str]) -> str | None:
-    """Find the setting of a name in `known` that was probably meant; None: no name is close."""
+    """Return the setting that was probably meant by `name`; None if no name is close."""
     close = close_names(name, known)
     return known[close[0]] if close else None
 
 
 def _instead(name: str) -> str | None:
-    """Say what that is here if uvicorn, Gunicorn or waitress has such an option."""
+    """Return what to write instead if it is an option of uvicorn, Gunicorn or waitress."""
     return equivalent("--" + name.replace("_", "-")) if len(name) > 1 else None
 
 

@@ -1,1 +1,1 @@
-"""The loggers, the access log, and the counter of what was refused."""
+"""The loggers, the access log, and the counter of refused connections and requests."""

@@ -1,11 +1,11 @@
-"""What a line of the access log looks like: formats, compiled to expressions (S50).
+"""Formats of the access log, compiled to expressions (S50).
 
-A format is compiled once, into one expression that works out the atoms that are in it and nothing
-else: `%(h)s "%(r)s"` becomes ``lambda r: f'{host(r)}{k0}{request_line(r)}{k1}'``.
+A format is compiled once, into one expression that computes only the atoms in it:
+`%(h)s "%(r)s"` becomes ``lambda r: f'{host(r)}{k0}{request_line(r)}{k1}'``.
 
-What clients choose (target, fields, user) is escaped so that a line is always one line and a
+What clients choose (target, fields, user) is escaped, so that a line is always one line, and a
 quoted part always ends at its quote: control characters, quotes, backslashes and everything
-beyond ASCII appear as ``\\x22``. Targets are logged as they came, percent-encoded.
+beyond ASCII appear as ``\\x22``. Targets are logged as they were sent, percent-encoded.
 
     h  client's address        t  time, [22/Nov/2026:15:24:54 +0000]     T  seconds taken
     l  -                       r  request line                           M  milliseconds
@@ -35,15 +35,15 @@ Key = TypeVar("Key")
 
 
 class RequestPart(Protocol):
-    """A request as its head said it."""
+    """A request, from its head."""
 
     @property
     def method(self) -> str:
-        """A token."""
+        """The method."""
 
     @property
     def target(self) -> bytes:
-        """As it was sent, percent-encoded."""
+        """The request target as it was sent, percent-encoded."""
 
     @property
     def http11(self) -> bool:
@@ -51,15 +51,15 @@ class RequestPart(Protocol):
 
     @property
     def headers(self) -> RawHeaders:
-        """Names in lower case."""
+        """The request fields, their names in lower case."""
 
     @property
     def client(self) -> Address | None:
-        """The client that a trusted proxy names; None if none does."""
+        """The client that a trusted proxy has named; None if there is none."""
 
 
 class IdentityPart(Protocol):
-    """Who is at both ends of the connection."""
+    """The addresses of a connection."""
 
     @property
     def client(self) -> Address | None:
@@ -67,18 +67,18 @@ class IdentityPart(Protocol):
 
 
 class ConnectionPart(Protocol):
-    """The connection that a request came by."""
+    """The connection of a request."""
 
     @property
     def identity(self) -> IdentityPart:
-        """Who is at both ends."""
+        """Its addresses."""
 
 
 class Record(Protocol):
-    """What a line can tell of; an exchange that is over is one.
+    """What a line may contain; an exchange that is over is a record.
 
-    `started` is the time of the request by `time.perf_counter`, looked at only if the format
-    `uses_duration`; `response_headers` only if it has ``{x}o``.
+    `started` is the time of the request by `time.perf_counter`, read only if the format
+    `uses_duration`; `response_headers` is read only if it has ``{x}o``.
     """
 
     status: int
@@ -94,7 +94,7 @@ class Record(Protocol):
 
     @property
     def connection(self) -> ConnectionPart:
-        """The connection that it came by."""
+        """The connection of the request."""
 
     @property
     def response_headers(self) -> RawHeaders:
@@ -103,7 +103,7 @@ class Record(Protocol):
 
 # ------------------------------------------------------------- formats
 
-#: The formats that have names. What is in them beyond Gunicorn's atoms is for them alone.
+#: The formats that have names. Atoms in them that are not Gunicorn's work only in these formats.
 FORMATS: Final = {
     "default": '%(peer)s - "%(r)s" %(status_text)s',
     "common": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s',
@@ -115,7 +115,7 @@ FORMATS: Final = {
     ),
 }
 
-#: Each atom as an expression over the record `r`; the names in it are this module's.
+#: Atom -> expression over the record `r`, with names of this module.
 _ATOMS: Final = {
     "h": "_client(r)[0]",
     "l": "'-'",
@@ -171,7 +171,7 @@ _ATOM: Final = re.compile(r"%\((?:(?P<atom>\w+)|\{(?P<name>[^}]+)\}(?P<kind>[ioe
 
 
 def uses_duration(template: str) -> bool:
-    """Whether lines tell how long requests took, so that `Record.started` is needed."""
+    """Whether lines contain the duration of requests, for which `Record.started` is needed."""
     return any(f"%({atom})s" in template for atom in ("T", "M", "D", "L", "duration"))
 
 
@@ -203,7 +203,7 @@ def compile_format(template: str, *, colour: bool = False) -> Callable[[Record],
         parts.append(_expression(match, atoms, constant))
         at = match.end()
     parts.append(constant(template[at:]))
-    # Only expressions of the tables get here: literal text and names of fields are constants.
+    # Safe: only expressions of our tables get here; text and names of fields are constants.
     source = "".join(f"{{{part}}}" for part in parts if names.get(part) != "")
     line: Callable[[Record], str] = eval(f'lambda r: f"""{source}"""', names)
     return line
@@ -212,7 +212,7 @@ def compile_format(template: str, *, colour: bool = False) -> Callable[[Record],
 def _expression(
     match: re.Match[str], atoms: dict[str, str], constant: Callable[[object], str]
 ) -> str:
-    """The expression for one atom of a format."""
+    """Return the expression for one atom of a format."""
     if match[0] == "%%":
         return "'%'"
     name, kind = match["name"], match["kind"]
@@ -232,14 +232,14 @@ def _expression(
     return _NAMED[kind].format(n=constant(name.lower().encode("latin-1", "replace")))
 
 
-# ------------------------------------------------------------- what the expressions say
+# ------------------------------------------------------------- functions in the expressions
 
 _PLAIN: Final = bytes(code for code in range(0x20, 0x7F) if code not in b'"\\')
 _ESCAPES: Final = {code: f"\\x{code:02x}" for code in range(256) if code not in _PLAIN}
 
 
 def _clean(value: bytes) -> str:
-    """Return `value` as text that can end neither its line nor its quotes."""
+    """Escape `value`, so that it can end neither its line nor its quotes."""
     text = str(value, "latin-1")
     if '"' not in text and "\\" not in text and text.isascii() and text.isprintable():
         return text
@@ -280,7 +280,7 @@ def _json_field(quoted: Callable[[str], str], headers: RawHeaders, name: bytes) 
 
 
 def _user(headers: RawHeaders) -> str:
-    """Return the user of Basic authentication (RFC 7617 §2), be the password right or not."""
+    """Return the user of Basic authentication (RFC 7617 §2); the password is not checked."""
     scheme, _, token = (_find(headers, b"authorization") or b"").partition(b" ")
     if scheme.lower() != b"basic":
         return "-"
@@ -299,7 +299,7 @@ def _status_text(status: int) -> str:
     return f"{status} {reason_phrase(status)}"
 
 
-#: Statuses with their reasons, ``200 OK``; peers as ``192.0.2.7:51234``; targets, cleaned.
+#: Status -> ``200 OK``; peer -> ``192.0.2.7:51234``; target -> escaped text.
 _STATUS_TEXTS: Final = Memo(_status_text, always)
 _COLOURED_STATUS_TEXTS: Final = Memo[int, str](
     lambda status: coloured_status(status, _status_text(status)), always
@@ -316,7 +316,7 @@ _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 class _Clock:
-    """The present time as text, made once a second."""
+    """The current time as text, formatted once a second."""
 
     def __init__(self, text: Callable[[int], str]) -> None:
         self._text = text

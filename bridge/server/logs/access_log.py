@@ -1,7 +1,7 @@
-"""The access log: one line for each request, and the cheapest way for it to a stream (S50).
+"""The access log: one line for each request, written in batches (S50).
 
-Lines (`access_format.py`) of the same moment are written together, `DELAY` seconds after the first
-of them, straight to the stream if that is all that `logging` would do.
+Lines (`access_format.py`) are collected, and written together `DELAY` seconds after the first of
+them. They are written directly to the stream if `logging` would do nothing else with them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from bridge.server.config.config import Config
 from bridge.server.logs.access_format import FORMATS, Record, compile_format, uses_duration
 from bridge.server.logs.loggers import in_colour, line_handler, write_lines
 
-#: Seconds for which a line waits for others. A write for each would cost more than the line: in a
-#: worker thread most of all, which gives the interpreter away with every system call.
+#: Seconds that a line waits for others. A write for each line would cost more than the line itself,
+#: above all in a worker thread, which releases the GIL at every system call.
 DELAY: Final = 0.05
 
-#: Has a function called a moment later. Called from the thread in which a request ended.
+#: Schedules a function to be called `DELAY` later. Called from the thread in which a request ended.
 Scheduler: TypeAlias = Callable[[Callable[[], None]], object]
 
 
 def on_loop(loop: asyncio.AbstractEventLoop) -> Scheduler:
-    """Make a `Scheduler`: for requests that end in this thread, which is `loop`'s, or in others."""
+    """Make a `Scheduler` on `loop`, whose thread must call this; it works in every thread."""
     home = threading.get_ident()
 
     def later(function: Callable[[], None]) -> object:
@@ -39,9 +39,9 @@ def on_loop(loop: asyncio.AbstractEventLoop) -> Scheduler:
 
 
 class AccessLog:
-    """Called with each request that is over; writes its line, with those of the same moment.
+    """Call it with each request that is over; it writes the lines in batches.
 
-    `later` is asked once for each batch; without it each line is written at once.
+    `later` is called once for each batch; without it each line is written at once.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class AccessLog:
         colour: bool = False,
     ) -> None:
         template = FORMATS.get(format, format)
-        #: Whether lines tell how long requests took, so that `started` is needed.
+        #: Whether lines contain the duration, so that `started` is needed.
         self.timed = uses_duration(template)
         self._line = compile_format(template, colour=colour)
         self._logger = logger
@@ -62,10 +62,10 @@ class AccessLog:
         self._scheduled = False
 
     def __call__(self, record: Record) -> None:
-        """Take a request that is over. Any thread may call this, in the request's own context."""
+        """Log a request that is over. Any thread may call this, in the request's own context."""
         self._waiting.append((self._line(record), copy_context()))
         if not self._scheduled:
-            # Two threads may both get here: the second flush finds nothing, and no line stays.
+            # If two threads get here at once, the second flush finds nothing; no line is lost.
             self._scheduled = True
             self._schedule_flush()
 
@@ -75,11 +75,11 @@ class AccessLog:
                 self._schedule(self.flush)
                 return
             except RuntimeError:
-                pass  # the loop is closed, and a thread still had something to finish
+                pass  # a thread ended its request after the loop was closed
         self.flush()
 
     def flush(self) -> None:
-        """Write the lines that wait. Call it once more when the last request is over."""
+        """Write the collected lines. Call it once more when the last request is over."""
         self._scheduled = False
         lines = self._waiting[:]
         if not lines:
@@ -97,9 +97,9 @@ class AccessLog:
 
 
 def make_access_logger(config: Config, later: Scheduler | None = None) -> AccessLog | None:
-    """Make what logs each request, to the logger ``bridge.access``; None if that is off.
+    """Make the access log, which writes to the logger ``bridge.access``; None if it is off.
 
-    Call it after `configure_logging`. Raises `ConfigError` for a format that is none.
+    Call it after `configure_logging`. Raises `ConfigError` for an invalid format.
     """
     if not config.access_log or not access_logger.isEnabledFor(logging.INFO):
         return None

@@ -1,12 +1,12 @@
 """The server's loggers, and the streams that they write to (S50, S51).
 
     logger          what                                          to, by default
-    bridge          all of it, by its level                       standard error
-    bridge.error    start, stop, what goes wrong                  (through `bridge`)
+    bridge          parent of the others; has the level           standard error
+    bridge.error    start, stop, errors                           (through `bridge`)
     bridge.access   one line for each request                     standard output
 
-They are ordinary loggers of the standard library: `log_config` configures them as any other, and
-handlers that a program has given them before the server starts are left alone.
+They are ordinary loggers of the standard library. `log_config` configures them like any other, and
+handlers that a program added before the server starts are kept.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _STATUS_COLOURS: Final = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[
 
 
 _LOGGERS: Final = ("bridge", "bridge.error", "bridge.access", "bridge.websocket")
-#: Those of them that `log_config` has disabled: on purpose.
+#: Those that `log_config` has disabled, on purpose.
 _silenced: set[str] = set()
 
 
 class _ColourFormatter(logging.Formatter):
-    """The same lines, with the name of the level in its colour."""
+    """Formats lines as usual, with the name of the level in colour."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         colour = _LEVEL_COLOURS.get(record.levelno, "")
@@ -59,7 +59,7 @@ class _ColourFormatter(logging.Formatter):
 
 
 def configure_logging(config: Config) -> None:
-    """Set the loggers up as `config` says; called once, before anything is logged.
+    """Set up the loggers as `config` says. Call it once, before anything is logged.
 
     Raises `ConfigError` for a `log_config` that cannot be read or is not a configuration.
     """
@@ -76,11 +76,11 @@ def configure_logging(config: Config) -> None:
 
 
 def reenable_loggers() -> None:
-    """Enable the server's loggers again that the app has disabled without meaning them.
+    """Enable the server's loggers again if the app has disabled them by accident.
 
-    `logging.config` disables all loggers that a configuration does not name, if that does not say
-    otherwise; and apps configure logging at their import, at startup, or later. An app that
-    disables the access log by its name means it.
+    By default `logging.config` disables all loggers that a configuration does not name, and apps
+    configure logging at import, at startup, or later. If only the access log is disabled, the app
+    did so on purpose, and it stays disabled.
     """
     if logging.getLogger("bridge").disabled or logger.disabled:
         for name in _LOGGERS:
@@ -89,31 +89,31 @@ def reenable_loggers() -> None:
 
 
 def _handler(stream: TextIO | None) -> logging.Handler:
-    """Make what writes to `stream`; a daemon and a program without a console have none."""
+    """Make a handler for `stream`; a daemon has none."""
     gone = stream is None or getattr(stream, "closed", False)
     return logging.NullHandler() if gone else logging.StreamHandler(stream)
 
 
 def open_standard_descriptors() -> None:
-    """Open /dev/null at those of the descriptors 0 to 2 that are closed; before anything else.
+    """Open /dev/null as those of the descriptors 0 to 2 that are closed. Call it first of all.
 
-    Else a connection gets such a number, and what some library writes to standard error goes to a
-    client. The streams of `sys` that were not made for that reason are made as well.
+    Otherwise a connection could get such a number, and what a library writes to standard error
+    would be sent to a client. Streams of `sys` that are None for this reason are opened too.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            opened = os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number
             os.set_inheritable(opened, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
 
 
 def reopen_log_files() -> None:
-    """Open the files of all loggers again, if others were moved into their place (SIGUSR1).
+    """Open the files of all loggers again, after they have been rotated (SIGUSR1).
 
-    A file that is still the one at its path is left alone.
+    A file that is still at its path is left alone.
     """
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = {
@@ -130,7 +130,7 @@ def reopen_log_files() -> None:
 
 
 def _reopen(handler: logging.FileHandler) -> bool:
-    """Make `handler` write to what is at its path now; return whether that is another file."""
+    """Make `handler` write to the file at its path now; return whether it is another file."""
     handler.acquire()
     try:
         stream = handler.stream
@@ -156,9 +156,9 @@ def _is_at(stream: TextIO, path: str) -> bool:
 
 
 def in_colour(stream: TextIO | None) -> bool:
-    """Whether `stream` is a terminal, and its user does not mind colours (no-color.org).
+    """Whether `stream` is a terminal, and NO_COLOR is not set (no-color.org).
 
-    What programs put in the place of standard streams need not know `isatty`, and may be closed.
+    A program may have replaced a standard stream by an object without `isatty`, or closed it.
     """
     try:
         return stream is not None and stream.isatty() and not os.environ.get("NO_COLOR")
@@ -167,16 +167,16 @@ def in_colour(stream: TextIO | None) -> bool:
 
 
 def coloured_status(status: int, text: str) -> str:
-    """Return `text`, which tells of the HTTP status `status`, in that status's colour."""
+    """Return `text` in the colour of the HTTP status `status`."""
     colour = _STATUS_COLOURS.get(status // 100)
     return f"{colour}{text}{_RESET}" if colour else text
 
 
 def line_handler(logger: logging.Logger) -> LineHandler | None:
-    """Return the only handler of `logger`, if it is plain; None if there is more to it.
+    """Return the handler of `logger` if it is the only one and plain; else None.
 
-    Plain: it writes each message as it is, as a line of a stream or file. Then `write_lines` does
-    what logging the lines would, for a tenth of the time.
+    Plain: it writes each message unchanged as a line to a stream or file. Then `write_lines` has
+    the same effect as logging the lines, in a tenth of the time.
     """
     handlers = logger.handlers
     if len(handlers) != 1 or logger.propagate or logger.filters:
@@ -188,14 +188,14 @@ def line_handler(logger: logging.Logger) -> LineHandler | None:
     plain = formatter is None or (
         type(formatter) is logging.Formatter and formatter._fmt == "%(message)s"
     )
-    # A file that is opened with its first line has no stream yet: `logging` opens it.
+    # A handler with `delay` has no stream before its first line: `logging` opens the file.
     if not plain or handler.filters or handler.level > logging.INFO or handler.stream is None:
         return None
     return handler
 
 
 def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
-    """Write `lines`, each without its newline; errors are reported as `logging` does."""
+    """Write `lines`, given without newlines; errors are reported as `logging` does."""
     handler.acquire()
     try:
         handler.stream.write("\n".join(lines) + "\n")
@@ -207,7 +207,7 @@ def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
 
 
 def _install_handler(name: str, handler: logging.Handler, formatter: logging.Formatter) -> None:
-    """Make `handler` the one of this logger, unless it has another one already."""
+    """Make `handler` the only one of this logger, unless the program has added one."""
     logger = logging.getLogger(name)
     ours = [old for old in logger.handlers if getattr(old, "of_bridge", False)]
     if len(logger.handlers) > len(ours):
@@ -226,7 +226,7 @@ def _install_handler(name: str, handler: logging.Handler, formatter: logging.For
 def _apply(source: str | dict[str, Any]) -> None:
     """Configure `logging` from a dictionary, or from the file that holds one.
 
-    Loggers that exist already are kept, unless the configuration says otherwise.
+    Existing loggers are not disabled, unless the configuration says so.
     """
     name = source if isinstance(source, str) else "log_config"
     settings = _read(source) if isinstance(source, str) else source

@@ -1,4 +1,4 @@
-"""What is refused before there is an exchange: what its client is told, and what the log (S6)."""
+"""Count and log what is refused before there is an exchange (S6)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from bridge.errors import BridgeError, peer_name
 from bridge.http.status import reason_phrase
 from bridge.log import logger
 
-#: Seconds between two lines that count.
+#: Seconds between two lines with counts.
 REPORT_INTERVAL: Final = 60.0
-#: What is refused and never was a request.
+#: Refusals that have no HTTP status.
 HANDSHAKE: Final = "failed TLS handshake"
 PLAIN_ON_TLS: Final = "plain HTTP on a TLS port"
 PROXY_HEADER: Final = "missing or wrong PROXY header"
-#: The most of a reason, and of what a client sent, that a line shows.
+#: The most characters of a reason, and bytes of what a client sent, in a line.
 _LONGEST: Final = 200
 _BEGIN: Final = 80
 
 
 class Refusals:
-    """What one server has refused: a line for each at debug level, and one a minute that counts.
+    """Logs refusals: a line for each at debug level, and at most one line with counts a minute.
 
-    `note` is called when something is refused, `tick` once a second, `report` at the end.
+    Call `note` when something is refused, `tick` once a second, `report` at the end.
     """
 
     def __init__(self) -> None:
-        #: How many since the last line, by what they were.
+        #: Kind of refusal -> how many since the last line.
         self._counts: dict[str, int] = {}
         self._last = ""
         self._due = 0.0
 
     def note(self, client: object, error: object, begin: bytes = b"", what: str = "") -> None:
-        """Count one more, which began with `begin`; `what` it was, if no status says that."""
+        """Count a refusal. `begin`: the client's first bytes; `what`: its kind, else the status."""
         if not what:
             status = error.status if isinstance(error, BridgeError) else 500
             what = f"{status} {reason_phrase(status)}"
@@ -44,13 +44,13 @@ class Refusals:
             logger.debug("refused (%s) %s%s", what, self._last, began)
 
     def tick(self, now: float) -> None:
-        """Write the line that counts when it is due; `now` is in seconds."""
+        """Write the line with counts if it is due; `now` is in seconds."""
         if self._counts and now >= self._due:
             self._due = now + REPORT_INTERVAL
             self.report()
 
     def report(self) -> None:
-        """Write the line that counts, if there is anything to count."""
+        """Write the line with counts, if there were refusals."""
         if self._counts:
             counts = ", ".join(f"{count} x {what}" for what, count in self._counts.items())
             self._counts.clear()
@@ -63,7 +63,7 @@ class Refusals:
 
 
 def _printable(error: object) -> str:
-    """Return a reason as printable ASCII: a client may have chosen a part of it."""
+    """Return a reason as printable ASCII: parts of it may come from the client."""
     text = str(error)[:_LONGEST]
     if text.isascii() and text.isprintable():
         return text

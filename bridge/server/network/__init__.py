@@ -1,1 +1,1 @@
-"""Sockets to listen at, and TLS."""
+"""Listening sockets, and TLS."""

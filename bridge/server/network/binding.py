@@ -1,4 +1,4 @@
-"""What all listening sockets have in common, and what is said if there can be none (S30)."""
+"""Make a bound socket listen, and explain why one cannot be bound (S30)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.errors import ConfigError
 
 
 def listen(sock: socket.socket, backlog: int) -> socket.socket:
-    """Make `sock`, which is bound, listen without blocking."""
+    """Make `sock`, which is bound, a non-blocking listening socket."""
     sock.listen(backlog)
     sock.setblocking(False)
     return sock
@@ -32,6 +32,6 @@ _ADVICE = {
 
 
 def cannot_bind(spec: str, error: OSError) -> ConfigError:
-    """Make the error for an address that the system refuses, with what to do."""
+    """Make the error for an address that the system refuses; it says what to do."""
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
     return ConfigError(f"cannot listen on {spec}: {advice}")

@@ -5,11 +5,11 @@
     [::1]:port      an IPv6 address; [::] takes IPv4 clients too, unless an IPv4 address is bound
     :port           every address of this machine
     unix:path       a Unix socket; unix:@name an abstract one (Linux)
-    fd://N          a socket that this process inherited as descriptor N, ours from then on
+    fd://N          a socket that this process inherited as descriptor N, and owns from then on
 
-systemd's sockets (`LISTEN_FDS`) come first, then each `bind`; with neither, `host` and `port`. A
-descriptor that is named twice, or by systemd and as ``fd://3``, is listened on once.
-Everything here runs at start-up, blocks, and fails with a `ConfigError` that says what to do.
+systemd's sockets (`LISTEN_FDS`) come first, then each `bind`; without both, `host` and `port`. A
+descriptor that is named twice, or by systemd and as ``fd://3``, is used once. Everything here runs
+at start-up and may block. Errors are `ConfigError`s that say what to do.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from bridge.server.network.binding import cannot_bind, listen
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
 _SYSTEMD_START = 3
 _EVERY_IPV6 = "::"
-#: How often, and how many seconds apart, the lock of a directory is asked for.
+#: How often, and how many seconds apart, to try to lock a directory.
 _LOCK_TRIES, _LOCK_PAUSE = 50, 0.02
 
 
 @dataclass(frozen=True)
 class _Address:
-    """One address of one spec."""
+    """One address of a spec."""
 
     spec: str
     family: socket.AddressFamily
@@ -46,7 +46,7 @@ class _Address:
 
 
 class Listener:
-    """A listening socket, non-blocking and not inheritable, and how to speak of it."""
+    """A listening socket (non-blocking, not inheritable), and its name for people."""
 
     def __init__(self, sock: socket.socket, tls: bool, release: Callable[[], None] | None) -> None:
         self.socket = sock
@@ -55,7 +55,7 @@ class Listener:
 
     @property
     def is_unix(self) -> bool:
-        """Whether clients come over a Unix socket, and so have no address."""
+        """Whether it is a Unix socket, whose clients have no address."""
         return self.socket.family == socket.AF_UNIX
 
     @property
@@ -65,7 +65,7 @@ class Listener:
         return _unix_name(name) if self.is_unix else (name[0], name[1])
 
     def describe(self) -> str:
-        """The URL for the banner: ``http://127.0.0.1:8000`` or ``unix:/run/app.sock``."""
+        """Return the URL for the banner: ``http://127.0.0.1:8000`` or ``unix:/run/app.sock``."""
         name = self.socket.getsockname()
         if self.is_unix:
             return f"unix:{_unix_name(name)}"
@@ -73,7 +73,7 @@ class Listener:
         return f"{self._scheme}://{host}:{name[1]}"
 
     def close(self) -> None:
-        """Stop listening, and remove a Unix socket that is still the one made here."""
+        """Stop listening, and remove the file of a Unix socket if it is still this one."""
         release, self._release = self._release, None
         if release is not None:
             release()
@@ -83,7 +83,7 @@ class Listener:
 def open_listeners(config: Config) -> list[Listener]:
     """Open every socket that `config` and the environment name.
 
-    Raises `ConfigError`, and leaves nothing open then.
+    Raises `ConfigError`; the sockets that were opened before it are closed.
     """
     tls = config.ssl_certfile is not None
     listeners: list[Listener] = []
@@ -98,7 +98,7 @@ def open_listeners(config: Config) -> list[Listener]:
 
 
 def banner(listeners: Sequence[Listener]) -> str:
-    """Make the line that names the addresses; people and tools look for it (S51)."""
+    """Return the line with the addresses, which people and tools look for (S51)."""
     urls = ", ".join(listener.describe() for listener in listeners)
     return f"asgi-bridge running on {urls} (Press CTRL+C to quit)"
 
@@ -122,7 +122,7 @@ def _sockets(config: Config) -> Iterator[_Opened]:
             yield _open_unix(spec, config)
         elif spec.startswith("fd://"):
             fd = _descriptor(spec)
-            if fd not in taken:  # a descriptor is one listener, however often it is named
+            if fd not in taken:  # one listener for each descriptor, even if it is named twice
                 taken.add(fd)
                 yield _inherit(fd, spec, config.backlog), None
         else:
@@ -134,14 +134,14 @@ def _sockets(config: Config) -> Iterator[_Opened]:
 
 
 def _resolve(spec: str) -> list[_Address]:
-    """Return the addresses of ``host:port``; one for each family of the name."""
+    """Return the addresses of ``host:port``, IPv4 and IPv6."""
     host, colon, digits = spec.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not _is_port(digits) or (":" in bare and bare == host):
         raise ConfigError(
             f"cannot bind to {spec!r}; give host:port, [::1]:port, unix:path or fd://N"
         )
-    # A host as text has Python load its tables of international names: 0.4 MB.
+    # For a host as str, Python loads its tables of international names: 0.4 MB.
     name: str | bytes = bare.encode() if bare.isascii() else bare
     try:
         found = socket.getaddrinfo(
@@ -166,9 +166,10 @@ def _is_port(digits: str) -> bool:
 def _open_tcp(
     addresses: list[_Address], all_addresses: list[_Address], backlog: int
 ) -> Iterator[socket.socket]:
-    """Listen on every address of one spec; one that this machine lacks may be passed over.
+    """Listen on every address of a spec; skip those that this machine does not have.
 
-    `localhost` is ::1 and 127.0.0.1, and many containers have only the second.
+    `localhost` is ::1 and 127.0.0.1, and many containers have only the second. Raises `ConfigError`
+    if not one of them can be used.
     """
     port = addresses[0].port
     opened = 0
@@ -194,7 +195,7 @@ def _bind_tcp(
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Linux hands this on to every connection that is accepted.
+        # On Linux every accepted connection inherits this.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.family == socket.AF_INET6:
             only = address.host != _EVERY_IPV6 or _ipv4_has_port(address.port, all_addresses)
@@ -214,7 +215,7 @@ def _ipv4_has_port(port: int, addresses: list[_Address]) -> bool:
 
 
 def _unix_name(path: str | bytes) -> str:
-    """Return a socket's path as people write it; abstract names begin with ``@``."""
+    """Return a socket's path for people; abstract names begin with ``@``."""
     text = os.fsdecode(path)
     return f"@{text[1:]}" if text.startswith("\0") else text
 
@@ -233,7 +234,7 @@ def _open_unix(spec: str, config: Config) -> _Opened:
         with _directory_lock(os.path.dirname(path) or "."):
             _remove_stale(path)
             _bind_unix(sock, path, config.uds_mode)
-            return listen(sock, config.backlog), _remover(path)
+            return listen(sock, config.backlog), _remover(path, os.lstat(path))
     except OSError as error:
         sock.close()
         if error.errno is None:
@@ -248,14 +249,14 @@ def _open_unix(spec: str, config: Config) -> _Opened:
 
 @contextmanager
 def _directory_lock(directory: str) -> Iterator[None]:
-    """Keep other servers that start from looking at their sockets in `directory` meanwhile.
+    """Lock `directory`, so that servers that start at the same time wait for each other.
 
-    A socket that is bound and does not listen yet looks like a stale one. Anybody may hold the
-    lock: after a second it goes on without.
+    A socket that is bound, but does not listen yet, looks like a stale one. Any program may hold
+    the lock, so after a second we go on without it.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # closed to readers; or it is not there, as `bind` says
+    except OSError:  # we may not read it; or it does not exist, which `bind` will report
         descriptor = -1
     try:
         if descriptor >= 0:
@@ -276,9 +277,9 @@ def _lock(descriptor: int) -> None:
 
 
 def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
-    """Bind with the mode as umask: no window in which others can connect.
+    """Bind with the mode as umask, so that the permissions are right from the first moment.
 
-    A `chmod` after it would leave one, and could meet a link that was put there meanwhile.
+    With `chmod` after `bind` others could connect before it, or replace the socket by a link.
     """
     mask = os.umask(0o777 & ~mode)
     try:
@@ -288,7 +289,7 @@ def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket of a server that is gone; raise if it lives, or is no socket."""
+    """Remove the socket of a server that is gone; raise if the server runs, or it is no socket."""
     found = _lstat(path)
     if found is None:
         return
@@ -302,22 +303,21 @@ def _remove_stale(path: str) -> None:
         try:
             probe.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):
-            if _is_at(path, found):  # it is the one that was asked, and nobody has removed it
-                os.unlink(path)
+            _remover(path, found)()
             return
         except BlockingIOError:
-            pass  # somebody listens, and is too busy to accept
+            pass  # a server listens, and is too busy to accept
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-def _remover(path: str) -> Callable[[], None]:
-    """Make what removes the socket at `path`, if it is still this one, in this process.
+def _remover(path: str, made: os.stat_result) -> Callable[[], None]:
+    """Return a function that removes the socket at `path`, if it is still `made`.
 
-    A server that took the path over meanwhile has its own file there, and a forked child that
-    closes its copy must not take the parent's away. The inode cannot be used again while the
-    socket is open.
+    Another server that has taken over the path has its own file there. And the function does
+    nothing in a forked child, which must not remove its parent's socket. The inode cannot be used
+    again while the socket is open.
     """
-    path, owner, made = os.path.abspath(path), os.getpid(), os.lstat(path)
+    path, owner = os.path.abspath(path), os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner and _is_at(path, made):
@@ -342,7 +342,7 @@ def _is_at(path: str, file: os.stat_result) -> bool:
 
 
 def _systemd_descriptors() -> range:
-    """Return what systemd passed to this very process (sd_listen_fds(3))."""
+    """Return the descriptors that systemd passed to this very process (sd_listen_fds(3))."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return range(0)
     count = os.environ.get("LISTEN_FDS", "")

@@ -1,8 +1,8 @@
-"""TLS: the server's context, its certificates, and what an app is told of a connection (S31, S13).
+"""TLS: the server's context, its certificates, and the ASGI TLS extension (S31, S13).
 
-The context keeps what the ASGI TLS extension needs and OpenSSL does not give back: the server's
-own certificate as text, and the numbers of the ciphers. So `tls_extension` asks for nothing but
-the connection's `ssl_object`.
+The extension needs two things that OpenSSL does not return: the server's own certificate as text,
+and the numbers of the ciphers. The context keeps them, so `tls_extension` needs only the
+connection's `ssl_object`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _VERIFY: Final = {
 }
 _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
-#: Seconds for which the loop may go on writing to a TLS client when its connection is to end: a
-#: day. `timeout_write` bounds how slow a client may be; the loop's own limit cuts whole downloads.
+#: Seconds that the event loop may go on writing to a TLS client after `close`: a day. The loop's
+#: default is so short that it cuts downloads; here `timeout_write` limits how slow a client may be.
 SHUTDOWN_TIMEOUT: Final = 86400.0
 
 #: OpenSSL's long names of attributes -> the short ones of RFC 4514 §3.
@@ -41,18 +41,18 @@ _ATTRIBUTES: Final = {
 
 
 class ServerContext(ssl.SSLContext):
-    """A context for accepting connections that remembers what it presents."""
+    """A context for accepting connections that keeps its own certificate and cipher numbers."""
 
-    #: The certificate that clients are shown, as PEM; without its chain.
+    #: The server's certificate as PEM, without its chain.
     certificate: str | None = None
-    #: Cipher names as OpenSSL gives them -> their 16-bit numbers (RFC 8446 §B.4).
+    #: OpenSSL's names of ciphers -> their 16-bit numbers (RFC 8446 §B.4).
     cipher_numbers: dict[str, int]
 
 
 def make_context(config: Config) -> ServerContext | None:
-    """Make the context that `config` describes; None if it names no certificate.
+    """Make the context that `config` describes; None if it has no certificate.
 
-    Raises `ConfigError` that names the file or setting at fault.
+    Raises `ConfigError`, which names the wrong file or setting.
     """
     if config.ssl_certfile is None:
         return None
@@ -79,9 +79,9 @@ def make_context(config: Config) -> ServerContext | None:
 def reload_certificates(context: ServerContext, config: Config) -> None:
     """Read the certificate, its key and the client authorities again; new handshakes use them.
 
-    Connections that are open stay as they are. Raises `ConfigError`, and changes nothing then:
-    the files are tried on a context of their own first. An authority that was taken away from
-    its file is trusted until the server starts again.
+    Open connections stay as they are. Raises `ConfigError` and then changes nothing: the files are
+    first loaded into a context of their own. An authority that was removed from its file is still
+    trusted until the server is restarted.
     """
     make_context(config)
     _load(context, config)
@@ -152,13 +152,13 @@ def _first_certificate(path: str) -> str | None:
     return f"{text[start:stop]}{end}\n" if start >= 0 and stop >= 0 else None
 
 
-# ------------------------------------------------------------- what an app is told
+# ------------------------------------------------------------- the ASGI extension
 
 
 def tls_extension(connection: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
-    """Make ``scope["extensions"]["tls"]`` of a connection after its handshake (ASGI, TLS).
+    """Make ``scope["extensions"]["tls"]`` for a connection after its handshake (ASGI, TLS).
 
-    Its values are the connection's for its whole life, so once per connection is enough.
+    The values do not change, so once per connection is enough.
     """
     context = connection.context
     ours = context if isinstance(context, ServerContext) else None
@@ -167,7 +167,7 @@ def tls_extension(connection: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
         "server_cert": ours.certificate if ours else None,
         "client_cert_chain": _client_chain(connection),
         "client_cert_name": _client_name(connection),
-        # OpenSSL ends the handshake over a certificate that does not verify: none gets here.
+        # If a certificate does not verify, OpenSSL ends the handshake, so there is no request.
         "client_cert_error": None,
         "tls_version": _VERSIONS.get(connection.version() or ""),
         "cipher_suite": ours.cipher_numbers.get(cipher[0]) if ours and cipher else None,
@@ -175,7 +175,7 @@ def tls_extension(connection: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
 
 
 def _client_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> list[str]:
-    """Return the client's certificates as PEM, its own first; before Python 3.13 only its own."""
+    """Return the client's certificate chain as PEM; before Python 3.13 only its own certificate."""
     own = connection.getpeercert(binary_form=True)
     if not own:
         return []
@@ -192,7 +192,7 @@ def _client_name(connection: ssl.SSLObject | ssl.SSLSocket) -> str | None:
 
 
 def _distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """Write a subject of `getpeercert` as RFC 4514 §2 does: the last part first."""
+    """Format a subject of `getpeercert` by RFC 4514 §2: the last part first."""
     return ",".join(
         "+".join(f"{_ATTRIBUTES.get(name, name)}={_escape(value)}" for name, value in part)
         for part in reversed(subject)
