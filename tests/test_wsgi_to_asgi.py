@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
 import bridge
-from bridge.adapters.wsgi_on_asgi.websocket import CLOSED, OPEN, RejectionSink
-from bridge.errors import ConfigError, UnsupportedScope
+from bridge.arguments.checks import WSGI_DEFAULTS
+from bridge.errors import (
+    AppLoadError,
+    ConfigError,
+    NotOnAsyncio,
+    Overloaded,
+    UnsupportedScope,
+)
+from bridge.runners.inline import InlineRunner
 from bridge.types import Environ, Message, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.adapters.wsgi_on_asgi.asking import (
@@ -98,6 +106,135 @@ def test_lifespan(runner: str) -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
+class Lifespan(Client):
+    """A host's side of a lifespan: it starts, says something new, and shuts down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scope = {"type": "lifespan"}
+        steps = ("startup", "news", "shutdown")
+        self.coming = [{"type": f"lifespan.{step}"} for step in steps]
+
+
+def test_a_runner_that_cannot_stop() -> None:
+    """W54: the host is told why, and of messages that are not known nobody hears."""
+
+    class Stuck(InlineRunner):
+        async def stop(self, timeout: float | None = None) -> bool:
+            if timeout is not None and not stuck.is_set():
+                stuck.set()
+                raise Overloaded("a thread hangs")
+            return True
+
+    stuck = threading.Event()
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        lifespan = Lifespan()
+        await lifespan.ask(adapter)
+        assert lifespan.sent == [
+            {"type": "lifespan.startup.complete"},
+            {"type": "lifespan.shutdown.failed", "message": "a thread hangs"},
+        ]
+
+    serve(hello, use, runner=Stuck())
+
+
+class Unstartable(InlineRunner):
+    """A runner that cannot run under the loop of its host."""
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        raise AppLoadError("threads are greenlets")
+
+
+def test_a_runner_that_cannot_start() -> None:
+    """W52: the start fails; a host without lifespan hears of it with each request."""
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        lifespan = Lifespan()
+        await lifespan.ask(adapter)
+        assert lifespan.sent == [
+            {"type": "lifespan.startup.failed", "message": "threads are greenlets"}
+        ]
+        with pytest.raises(AppLoadError, match="greenlets"):
+            await Client().ask(adapter)
+
+    serve(hello, use, runner=Unstartable())
+
+
+def by_hand(adapter: WsgiToAsgi, client: Client) -> None:
+    """Call the adapter as a host does that runs no asyncio."""
+    with pytest.raises(StopIteration):
+        adapter(client.scope, client.receive, client.send).send(None)  # type: ignore[attr-defined]
+
+
+def test_a_host_without_asyncio() -> None:
+    """W54: is told so, at the start if it has one."""
+    adapter, lifespan = WsgiToAsgi(hello), Lifespan()
+    by_hand(adapter, lifespan)
+    (failed,) = lifespan.sent
+    assert failed["type"] == "lifespan.startup.failed"
+    assert "asyncio" in failed["message"]
+    with pytest.raises(NotOnAsyncio):
+        by_hand(adapter, Client())
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_websocket_that_no_app_takes(adopted: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """W60: is refused, and the log says what would give it to the app."""
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        if adopted:
+            adapter.adopt(WSGI_DEFAULTS)
+        for begin in ("connect", "disconnect"):
+            client = Client()
+            client.scope = websocket_scope("/chat")
+            client.coming = [{"type": f"websocket.{begin}"}]
+            await client.ask(adapter)
+            refusal = [{"type": "websocket.close", "code": 1000}]
+            assert client.sent == (refusal if begin == "connect" else [])
+
+    serve(hello, use)
+    assert "refused a WebSocket at '/chat'" in caplog.text
+    assert "WsgiToAsgi(app, websocket=True)" in caplog.text
+    assert ("--websocket" in caplog.text) is adopted
+
+
+def test_a_server_says_how_the_app_runs() -> None:
+    """S60: what was said in Python stays; a second server finds the app as it runs."""
+    adapter = WsgiToAsgi(hello, threads=3)
+    values = {**WSGI_DEFAULTS, "queue_limit": 7, "strict": True}
+    assert adapter.adopt(values) == {"threads": 3}
+    runner: Any = adapter.runner
+    assert (runner.threads, runner.queue_limit, adapter.leniency.strict) == (3, 7, True)
+    assert adapter.adopt(values) == {"threads": 3}
+    assert adapter.runner is runner
+    assert adapter.adopt({**values, "threads": 3}) == {}
+
+
+@pytest.mark.parametrize("said", [None, True, False])
+def test_a_server_says_whether_it_has_other_processes(said: bool | None) -> None:
+    """W9: unless it was said in Python."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [])
+        return [str(environ["wsgi.multiprocess"]).encode()]
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        adapter.adopt(WSGI_DEFAULTS)
+        for several in (False, True):
+            adapter.adopt_processes(several=several)
+            client = Client()
+            await client.ask(adapter)
+            assert client.body == str(several if said is None else said).encode()
+
+    serve(app, use, multiprocess=said)
+
+
+def test_repr() -> None:
+    """It shows the app."""
+    assert repr(WsgiToAsgi(hello)) == f"<WsgiToAsgi {hello!r}>"
+
+
 def test_unknown_scope() -> None:
     """W55: a scope that a WSGI app cannot take is a clear error."""
 
@@ -142,31 +279,6 @@ def test_error_of_a_websocket_app(caplog: pytest.LogCaptureFixture) -> None:
 
     serve(app, use, websocket=True)
     assert not caplog.records
-
-
-def taken(refusal: RejectionSink) -> Exception | None:
-    return None if refusal.failure is None else refusal.failure.take()
-
-
-@pytest.mark.parametrize(
-    ("error", "closed", "told"),
-    [
-        (ConnectionError(), False, False),  # the connection was taken over: python-engineio
-        (BrokenPipeError(), True, False),  # the client has left
-        (ConnectionRefusedError("no database"), False, True),
-        (ValueError(), True, True),
-    ],
-)
-def test_how_an_app_says_that_it_took_the_connection_over(
-    error: Exception, closed: bool, told: bool
-) -> None:
-    """W60: by a ConnectionError, which is no error of it while it has the WebSocket."""
-    refusal = RejectionSink()
-    assert refusal.failed(error)
-    assert taken(refusal) is error  # it has none
-    refusal.phase = CLOSED if closed else OPEN
-    assert refusal.failed(error)
-    assert (taken(refusal) is error, refusal.taken_over) == (told, not told)
 
 
 def test_no_thread_for_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,13 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from bridge.adapters.wsgi_on_asgi import websocket
-from bridge.adapters.wsgi_on_asgi.websocket import CLOSED, OPEN, RejectionSink, SocketRelay
+from bridge.adapters.wsgi_on_asgi.websocket import (
+    CLOSED,
+    OPEN,
+    WAITING,
+    RejectionSink,
+    SocketRelay,
+)
 from bridge.http.response_head import text_head
 from bridge.types import Environ, Message, StartResponse
 from bridge.websocket.frames import Frames
@@ -284,6 +290,18 @@ def test_a_client_that_leaves_while_the_app_answers() -> None:
     assert relayed(app, host=host) == []
 
 
+def test_what_the_app_says_when_the_client_has_left() -> None:
+    """W60: goes nowhere."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        library = Library(environ).accept()
+        assert library.receive() == Close(1000, "")
+        library.sock.sendall(frame(TEXT, b"late", mask=None))
+        return nothing(environ, start_response)
+
+    assert relayed(app, gone(1000)) == [accepted()]
+
+
 def test_an_app_that_closes_its_socket_before_it_has_read() -> None:
     """W60: what the client sends then goes nowhere, and the WebSocket is closed."""
     read = threading.Event()
@@ -334,6 +352,7 @@ def test_an_app_that_goes_on_after_its_loop(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("error", "phase", "told"),
     [
+        (ConnectionError(), WAITING, True),  # it has none yet
         (ConnectionError(), OPEN, False),  # the connection was taken over: python-engineio
         (BrokenPipeError(), CLOSED, False),  # the client has left
         (ConnectionRefusedError("no database"), OPEN, True),
