@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
+from types import ModuleType
 
-from bridge.loops.waiters import NativeThread, ThreadWaiter, threading_is_patched, waiter
+import pytest
+
+from bridge.loops.waiters import (
+    NativeThread,
+    ThreadWaiter,
+    threading_is_patched,
+    threads_replaced_by,
+    waiter,
+    waits_in_gevent,
+)
 
 
 class TestThreadWaiter:
@@ -59,10 +70,11 @@ class TestNativeThread:
 
 PATCHED = """
 from gevent import monkey; monkey.patch_all()
-import _thread, threading, time
+import _thread, asyncio, selectors, threading, time
 import gevent
 from bridge.loops.waiters import GeventWaiter, NativeThread, ThreadWaiter, waiter
-from bridge.loops.waiters import unpatched, threading_is_patched
+from bridge.loops.waiters import threading_is_patched, threads_replaced_by, unpatched
+from bridge.loops.waiters import waits_in_gevent
 
 assert threading_is_patched()
 mine = unpatched("get_ident")()
@@ -84,8 +96,36 @@ assert ran == ["other"] and where != [mine]
 assert not flag.wait(0.001)
 flag.wake(); flag.wake()
 assert flag.wait(10)
+
+# the hub itself cannot wait, and another thread than the hub's has none
+waiters = []
+gevent.get_hub().loop.run_callback(lambda: waiters.append(waiter()))
+gevent.sleep(0)
+assert isinstance(waiters[0], ThreadWaiter)
+
+# which loops run greenlets
+assert threads_replaced_by() == "gevent"
+loop = asyncio.SelectorEventLoop(selectors.DefaultSelector())
+assert waits_in_gevent(loop)
+loop.close()
 print("good")
 """
+
+
+def test_what_has_replaced_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A33, W52: eventlet is told as gevent is; an ordinary loop runs no greenlets."""
+    assert threads_replaced_by() == ""
+    patcher = ModuleType("eventlet.patcher")
+    patched = {"socket": True}
+    patcher.is_monkey_patched = lambda name: name in patched  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", patcher)
+    assert threads_replaced_by() == ""
+    patched["thread"] = True
+    assert threads_replaced_by() == "eventlet"
+    loop = asyncio.SelectorEventLoop()
+    assert not waits_in_gevent(loop)
+    assert not waits_in_gevent(object())
+    loop.close()
 
 
 def test_greenlets() -> None:

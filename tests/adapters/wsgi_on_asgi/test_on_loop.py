@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.errors import ClientDisconnected
-from bridge.types import Environ, StartResponse
+import bridge
+from bridge.errors import ClientDisconnected, RequestError
+from bridge.types import Environ, Message, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.adapters.wsgi_on_asgi.asking import POST, Client, ask, hello, serve
+from tests.runners.jobs import until
 
 RUNNERS = pytest.mark.parametrize("runner", ["inline", "greenlet"])
 
@@ -81,3 +85,71 @@ def test_an_app_that_asks_for_its_client() -> None:
     left = ask(app, [b"body"], runner="greenlet", leaves=True, **POST)
     assert not left.body.endswith(b"z")
     assert asked[2] is False, "nothing is received before the app has read its body"
+
+
+def test_a_host_whose_receive_fails() -> None:
+    """W10: what it raises of ours is the end of the connection for the app."""
+    asked: list[bool] = []
+
+    class Failing(Client):
+        async def receive(self) -> Message:
+            raise RequestError("too much", 413)
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        asked.append(environ["bridge.disconnected"]())
+        with pytest.raises(ClientDisconnected):
+            bridge.await_(asyncio.Event().wait())
+        asked.append(environ["bridge.disconnected"]())
+        yield b"late"
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Failing()
+        await client.ask(adapter)
+        assert client.body == b""
+
+    serve(app, use, runner="greenlet")
+    assert asked == [False, True]
+
+
+def test_greenlets_without_end() -> None:
+    """W52: beyond the limit a request gets a 503, as it does when the runner stops."""
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        gate = asyncio.Event()
+
+        def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+            bridge.await_(gate.wait())
+            return hello(environ, start_response)
+
+        limited = WsgiToAsgi(app, runner="greenlet", queue_limit=1)
+        first, second, third = Client(), Client(), Client()
+        task = first.ask(limited)
+        await until(lambda: limited.stats().busy == 1)
+        await second.ask(limited)
+        gate.set()
+        await task
+        await limited.runner.stop(10)
+        await third.ask(limited)
+        assert [client.status for client in (first, second, third)] == [200, 503, 503]
+        assert second.headers[b"retry-after"] == third.headers[b"retry-after"] == b"1"
+
+    serve(hello, use)
+
+
+@RUNNERS
+def test_hints_and_a_file(runner: str, tmp_path: Path) -> None:
+    """W41, W42: a greenlet waits until the host has sent them; inline there is no waiting."""
+    (tmp_path / "file").write_bytes(b"content")
+    offered = ("http.response.early_hint", "http.response.pathsend")
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        environ["wsgi.early_hints"]([("Link", "</a.css>")])
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"]((tmp_path / "file").open("rb"))
+
+    extensions: dict[str, Any] = {name: {} for name in offered}
+    client = ask(app, runner=runner, extensions=extensions, pathsend=True)
+    last = "http.response.pathsend" if runner == "greenlet" else "http.response.body"
+    kinds = dict.fromkeys(message["type"] for message in client.sent)
+    assert list(kinds) == ["http.response.early_hint", "http.response.start", last]

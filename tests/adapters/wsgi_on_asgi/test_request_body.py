@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 from typing import Any
 
 import pytest
 
 import bridge
-from bridge.types import Environ, StartResponse
+from bridge.adapters.wsgi_on_asgi.request_body import RequestBody
+from bridge.errors import RequestError
+from bridge.types import Environ, Message, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.adapters.wsgi_on_asgi.asking import (
     POST,
@@ -128,3 +131,123 @@ def test_cut_off_upload_that_is_spooled(runner: str) -> None:
     """W23, W25: with a spooled body the app does not even run."""
     client = ask(hello, [b"abc"], whole=False, leaves=True, runner=runner, spool_body=10, **POST)
     assert client.sent == []
+
+
+# ------------------------------------------------------------- by its own methods
+
+
+def body_of(*pieces: bytes, whole: bool = True, **limits: int) -> RequestBody:
+    """A body that comes in `pieces`, and breaks off if it is not `whole`."""
+    last = len(pieces) if whole else 0
+    coming: list[Message] = [
+        {"type": "http.request", "body": piece, "more_body": number != last}
+        for number, piece in enumerate(pieces, 1)
+    ]
+    if whole:
+        coming.append({"type": "http.request"})  # some hosts say the end again
+
+    async def receive() -> Message:
+        return coming.pop(0) if coming else {"type": "http.disconnect"}
+
+    return RequestBody(receive, **limits)
+
+
+async def rest_of(body: RequestBody) -> list[bytes]:
+    """The pieces that are still to come."""
+    pieces = []
+    while piece := await body.next():
+        pieces.append(piece)
+    return pieces
+
+
+def test_pieces() -> None:
+    """W21: empty pieces are left out; after the end there is nothing but the disconnect."""
+
+    async def main() -> None:
+        body = body_of(b"", b"a", b"", b"b", b"")
+        assert await rest_of(body) == [b"a", b"b"]
+        assert (body.received, body.ended) == (2, True)
+        assert await body.next() == b""
+        await body.disconnected()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("pieces", [[b"abc"], [b"ab", b"c"], [b""]])
+def test_a_small_body_as_a_file(pieces: list[bytes]) -> None:
+    """W8: one that ends in time."""
+
+    async def main() -> None:
+        body = body_of(*pieces)
+        file = await body.take_small(10)
+        assert file.read() == b"".join(pieces)
+        body.close()
+
+    asyncio.run(main())
+
+
+def test_a_body_that_is_not_small() -> None:
+    """W8, W21: nothing of it is lost, and no more of it is received than was awaited."""
+
+    async def main() -> None:
+        body = body_of(b"abc", b"def", b"ghi")
+        assert await body.take_small(4) is None
+        assert body.received == 6
+        assert await rest_of(body) == [b"abcdef", b"ghi"]
+        body.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("memory", [0, 2, 100])
+def test_a_whole_body_as_a_file(memory: int) -> None:
+    """W25: in memory or on disk, at its begin, until the app is done."""
+
+    async def main() -> None:
+        body = body_of(b"ab", b"c", b"def")
+        file = await body.take(memory)
+        assert file.read() == b"abcdef"
+        body.close()
+        if memory < 6:
+            assert file.closed
+
+    asyncio.run(main())
+
+
+def test_a_body_that_breaks_off_on_its_way_to_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W22, W23: its file is closed at once."""
+    files: list[Any] = []
+
+    def noted() -> Any:
+        files.append(temporary_file())
+        return files[-1]
+
+    temporary_file = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", noted)
+
+    async def main() -> None:
+        with pytest.raises(bridge.ClientDisconnected):
+            await body_of(b"ab", b"cd", whole=False).take(1)
+        with pytest.raises(RequestError):
+            await body_of(b"ab", b"cd", limit=3).take(1)
+
+    asyncio.run(main())
+    assert [file.closed for file in files] == [True, True]
+
+
+def test_a_body_that_is_too_long_or_too_short() -> None:
+    """W22, W23: raised from then on at every call; at once if Content-Length says so."""
+
+    async def main() -> None:
+        long = body_of(b"ab", b"cd", limit=3)
+        assert await long.next() == b"ab"
+        short = body_of(b"ab", length=3)
+        for _ in range(2):
+            with pytest.raises(RequestError):
+                await long.next()
+            with pytest.raises(bridge.ClientDisconnected):
+                await short.next()
+        with pytest.raises(RequestError):
+            body_of(length=4, limit=3)
+
+    asyncio.run(main())

@@ -202,6 +202,43 @@ def test_the_loop_reads_no_further_than_the_app() -> None:
     asyncio.run(run())
 
 
+def test_a_reader_that_is_called_twice() -> None:
+    """W21: a thread that takes two pieces before the loop goes on has the next one read once."""
+
+    async def run() -> None:
+        body = body_of(b"x" * 20000, b"y" * 20000, b"z")
+        inbox = Inbox(body, signal_here())
+        filling = asyncio.ensure_future(inbox.fill())
+        await asyncio.sleep(0)
+        assert body.received == 40000
+        assert inbox.pull() + inbox.pull() == b"x" * 20000 + b"y" * 20000
+        await filling
+        assert (inbox.pull(), inbox.pull()) == (b"z", b"")
+
+    asyncio.run(run())
+
+
+def test_a_piece_that_is_taken_just_before_the_loop_waits() -> None:
+    """W21: the loop looks once more when it has said that it waits, and reads on."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        def create_future(self) -> asyncio.Future[Any]:
+            while inboxes:
+                assert len(inboxes.pop().pull()) == 40000
+            return super().create_future()
+
+    inboxes: list[Inbox] = []
+
+    async def run() -> None:
+        inbox = Inbox(body_of(b"x" * 40000, b"rest"), signal_here())
+        inboxes.append(inbox)
+        await inbox.fill()
+        assert (inbox.pull(), inbox.pull()) == (b"rest", b"")
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(run())
+
+
 def test_a_body_that_breaks_off() -> None:
     """W23: what came before is read, then the first error is raised at every read."""
 
