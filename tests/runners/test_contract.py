@@ -241,24 +241,24 @@ def test_what_others_wait_for_too(waiting_runner: Runner, kind: str) -> None:
 
 def test_a_coroutine_goes_with_its_wait(waiting_runner: Runner) -> None:
     """G4, W51: a wait that is given up cancels the coroutine that was made for it."""
-    ended: list[str] = []
+    events: list[str] = []
 
     async def work() -> None:
+        events.append("begun")
         try:
             await asyncio.Event().wait()
         finally:
-            ended.append("cancelled")
+            events.append("cancelled")
 
     async def main() -> None:
         waiting_runner.start(asyncio.get_running_loop())
         call = Call(lambda: bridge.await_(work()))
         waiting_runner.submit(call)
-        await until(lambda: waiting_runner.stats().busy == 1)
-        await asyncio.sleep(0.01)  # it waits
+        await until(lambda: events == ["begun"])
         await waiting_runner.stop(0.01)
         with pytest.raises((concurrent.futures.CancelledError, RequestCancelled)):
             await call.done
-        await until(lambda: bool(ended))
+        await until(lambda: events == ["begun", "cancelled"])
         assert await waiting_runner.stop(10)
 
     asyncio.run(main())

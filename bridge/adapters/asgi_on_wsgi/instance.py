@@ -171,7 +171,10 @@ class AppInstance:
         def begin() -> None:
             self._begin_close().add_done_callback(lambda _: flag.wake())
 
-        self.thread.submit(begin)
+        try:
+            self.thread.submit(begin)
+        except RuntimeError:
+            return True  # the loop has ended, and the app before it
         return flag.wait(timeout)
 
     def close_soon(self) -> None:

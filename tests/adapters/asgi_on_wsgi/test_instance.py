@@ -204,10 +204,13 @@ class TestEnd:
         """A31: of an adapter that is dropped while it closes, say, the app shuts down once."""
         app = WithLifespan()
         instance = made(app)
+        other = event_loop.lease()
         instance.wait_until_ready()
         instance.close_soon()
         assert instance.close(LIMIT)
         assert app.life == ["startup", "shutdown"]
+        event_loop.release(other)
+        assert other.join(LIMIT)
 
     def test_released_unused(self) -> None:
         """A30: of several that were made at once those that lost the race leave no loop."""
@@ -216,11 +219,13 @@ class TestEnd:
         assert instance.thread.join(LIMIT)
 
     def test_with_the_process(self) -> None:
-        """A31: the end of the process closes what still runs."""
+        """A31: the end of the process closes what still runs; who closes it after that may."""
         app = WithLifespan()
         instance = made(app)
         instance.wait_until_ready()
         instance.thread.exit()
+        assert app.life == ["startup", "shutdown"]
+        assert instance.close(LIMIT)
         assert app.life == ["startup", "shutdown"]
 
     def test_open_websockets_are_closed(self) -> None:
