@@ -302,29 +302,14 @@ def test_subprotocol_and_fields_of_the_app() -> None:
         assert json.loads(client.read_text()) == ["v1", "v2"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"headers": [(b"x", b"a\r\nset-cookie: b")]}, "control character"),
-        ({"headers": [(b"x\r\ny", b"a")]}, "not a token"),
-        ({"headers": [(b"x",)]}, "pair"),
-        ({"headers": [("x", "y")]}, "bytes"),
-        ({"headers": {b"x": b"y"}}, "pairs"),
-        ({"headers": [(b"Sec-WebSocket-Accept", b"y")]}, "the server makes it"),
-        ({"headers": [(b"sec-websocket-extensions", b"y")]}, "negotiates"),
-        ({"headers": [(b"sec-websocket-protocol", b"v1")]}, "'subprotocol'"),
-        ({"subprotocol": "v3"}, "offers v1"),
-        ({"subprotocol": "v1\r\nx: y"}, "offers v1"),
-        ({"subprotocol": b"v1"}, "offers v1"),
-    ],
-)
-def test_an_accept_that_is_refused(fields: dict[str, Any], said: str) -> None:
+def test_an_accept_that_is_refused() -> None:
     """S20 S10: nothing is injected; the app gets the error, and may accept in another way."""
-    with served(accepting(**fields)) as server, server.connect() as client:
-        response = client.shake_hands("/", "Sec-WebSocket-Protocol: v1")
+    app = accepting(headers=[(b"x", b"a\r\nset-cookie: b")])
+    with served(app) as server, server.connect() as client:
+        response = client.shake_hands("/")
         assert response.status == 101
         assert response.values(b"set-cookie") == []
-        assert said in client.read_text()
+        assert "control character" in client.read_text()
 
 
 # ------------------------------------------------------------- the app refuses
