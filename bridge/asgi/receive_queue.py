@@ -21,12 +21,12 @@ class ReceiveQueue:
     __slots__ = (
         "_disconnects",
         "_max_messages",
+        "_on_drained",
         "_receivers",
         "_waiting",
         "disconnect",
         "events",
         "full",
-        "on_drained",
     )
 
     def __init__(self, max_messages: int) -> None:
@@ -39,10 +39,14 @@ class ReceiveQueue:
         #: Whether the queue is full: in messages, or in bytes.
         self.full = False
         #: Called when a full queue has become empty.
-        self.on_drained: Callable[[], None] | None = None
+        self._on_drained: Callable[[], None] | None = None
         #: The disconnect, which `receive` returns when the queue is empty, every time.
         self.disconnect: Message | None = None
         self._disconnects = 0
+
+    def call_when_drained(self, function: Callable[[], None]) -> None:
+        """Call `function` from now on when a full queue has become empty."""
+        self._on_drained = function
 
     async def receive(self) -> Message:
         """Return the next event (ASGI)."""
@@ -91,5 +95,5 @@ class ReceiveQueue:
         self._waiting = 0
         if self.full:
             self.full = False
-            if self.on_drained is not None:
-                self.on_drained()
+            if self._on_drained is not None:
+                self._on_drained()

@@ -6,7 +6,8 @@ A server that stops waits until they are gone, and closes those that come meanwh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,19 +19,28 @@ class ConnectionSet(set[T]):
     def __init__(self) -> None:
         super().__init__()
         #: Called with each connection that is added.
-        self.on_added: Callable[[T], object] | None = None
+        self._on_added: Callable[[T], object] | None = None
         self._gone = asyncio.Event()
 
     def add(self, connection: T) -> None:
         """Add a connection that has been opened."""
         super().add(connection)
-        if self.on_added is not None:
-            self.on_added(connection)
+        if self._on_added is not None:
+            self._on_added(connection)
 
     def discard(self, connection: object) -> None:
         """Remove a connection that is closed, or that another takes the place of."""
         super().discard(connection)
         self._gone.set()
+
+    @contextmanager
+    def calling(self, on_added: Callable[[T], object]) -> Iterator[None]:
+        """Call `on_added` with each connection that is added meanwhile."""
+        self._on_added = on_added
+        try:
+            yield
+        finally:
+            self._on_added = None
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return once `condition()` holds, which is asked now, and when a connection goes."""

@@ -108,7 +108,7 @@ class Server:
 
         In the main thread it minds the process's signals meanwhile, beside other servers there.
         """
-        self.orders.loop = asyncio.get_running_loop()
+        self.orders.attach_loop(asyncio.get_running_loop())
         try:
             if self._signals is not None:
                 self._signals.listen()
@@ -118,7 +118,7 @@ class Server:
                 await self._serve()
         finally:
             if self._signals is None:
-                self.orders.loop = None  # else that is still to be ended: `own_loop`
+                self.orders.detach_loop()  # else that is still to be ended: `own_loop`
 
     async def _serve(self) -> None:
         if not self._load_unless_told():
@@ -136,14 +136,14 @@ class Server:
         """Import the app, unless told to stop, also by a signal that comes meanwhile."""
         orders = self.orders
         try:
-            orders.loading = True
+            orders.begin_loading()
             if not orders.told:
                 self.load()
-            orders.loading = False  # here: whatever interrupts until now is caught
+            orders.end_loading()  # here: whatever interrupts until now is caught
         except Interrupted:
             pass
         finally:
-            orders.loading = False
+            orders.end_loading()
         if orders.told:  # the app may have swallowed the interruption
             logger.info("told to stop before the app was imported")
         return not orders.told
@@ -215,7 +215,7 @@ class Server:
             await stop_runners(self.app, 0)
             raise
         self._tick()
-        self.orders.serving = True
+        self.orders.started()
         if not listeners:
             for line in (*announcement(config, self.app), banner(own)):
                 logger.info(line)

@@ -20,27 +20,29 @@ class KeepAlive:
     one; 0: no pings, or any time. `now` is in seconds of any clock, here and in `check`.
     """
 
-    __slots__ = ("_interval", "_pinged_at", "_timeout", "received")
+    __slots__ = ("_interval", "_pinged_at", "_received_since_ping", "_timeout")
 
     def __init__(self, interval: float, timeout: float, now: float) -> None:
         self._interval = interval
         self._timeout = timeout
         self._pinged_at = now
-        #: Something came since the last ping. Whatever comes is a sign of life: a pong cannot come
-        #: in the middle of a long frame. Set by the connection.
-        self.received = True
+        #: Or it was excused then.
+        self._received_since_ping = True
 
-    def check(self, now: float, *, excused: bool) -> int:
-        """`NOTHING`, `PING` or `GIVE_UP`.
+    def check(self, now: float, *, received: bool, excused: bool) -> int:
+        """Say what is to be done: `NOTHING`, `PING` or `GIVE_UP`.
 
-        A client is `excused` if we do not read what it sends, or if our ping may not have left: it
-        may well be there.
+        `received`: something came since the last check. Whatever comes is a sign of life: a pong
+        cannot come in the middle of a long frame. A client is `excused` if we do not read what it
+        sends, or if our ping may not have left: it may well be there.
         """
+        if received:
+            self._received_since_ping = True
         silent = now - self._pinged_at
-        if not (self.received or excused):
+        if not (self._received_since_ping or excused):
             return GIVE_UP if self._timeout and silent >= self._timeout else NOTHING
         if self._interval and silent >= self._interval:
             self._pinged_at = now
-            self.received = excused
+            self._received_since_ping = excused
             return PING
         return NOTHING

@@ -39,9 +39,6 @@ class MessageReader:
     `on_output` is called when the frames have something to write; it may be their last.
     """
 
-    #: We have sent a close frame: of what comes, only the client's close frame is of interest.
-    discards = False
-
     def __init__(
         self,
         frames: Frames,
@@ -51,8 +48,9 @@ class MessageReader:
         on_output: Callable[[], None],
     ) -> None:
         self.frames = frames
-        #: Why reading is paused, 0: it is not.
+        #: Why reading is paused; 0: it is not.
         self.paused = 0
+        self._discards = False
         self._transport = transport
         self._call_soon = call_soon
         self._put = put
@@ -71,7 +69,7 @@ class MessageReader:
             message = frames.next_message()
             if message is None or isinstance(message, Close):
                 break
-            if not self.discards and put(message):
+            if not self._discards and put(message):
                 self.pause(QUEUE_FULL)
         if frames.has_data_to_send:
             self._on_output()
@@ -100,6 +98,10 @@ class MessageReader:
             if why == QUEUE_FULL:
                 self.advance()
             self._read_on()
+
+    def discard(self) -> None:
+        """Drop messages from now on: we have sent a close frame, and only the client's matters."""
+        self._discards = True
 
     def read_to_end(self) -> None:
         """The WebSocket is closed: read whatever comes, so that the client gets our close frame."""

@@ -123,7 +123,7 @@ def test_it_is_full_at_a_number_of_messages_and_of_bytes(size: int, most: int, t
             nonlocal rooms
             rooms += 1
 
-        queue.on_drained = on_drained
+        queue.call_when_drained(on_drained)
         for _ in range(2):
             number = 1
             while not queue.put(bytes(size)):
@@ -144,7 +144,7 @@ def test_what_waits_can_be_dropped() -> None:
         queue = await connected(1)
         assert queue.put("x")
         rooms: list[bool] = []
-        queue.on_drained = lambda: rooms.append(queue.full)
+        queue.call_when_drained(lambda: rooms.append(queue.full))
         queue.end(1000)
         queue.drop()
         assert rooms == [False]

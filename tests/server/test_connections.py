@@ -53,7 +53,8 @@ def test_who_comes_is_told_of() -> None:
     came: list[str] = []
     connections: ConnectionSet[str] = ConnectionSet()
     connections.add("before")
-    connections.on_added = came.append
-    connections.add("meanwhile")
-    connections.discard("never there")
-    assert (came, connections) == (["meanwhile"], {"before", "meanwhile"})
+    with connections.calling(came.append):
+        connections.add("meanwhile")
+        connections.discard("never there")
+    connections.add("after")
+    assert (came, connections) == (["meanwhile"], {"before", "meanwhile", "after"})

@@ -150,7 +150,7 @@ def test_after_our_close_frame_messages_are_dropped() -> None:
     """S20: only the client's close frame is of interest, behind any messages."""
     way = Way(room=1)
     way.frames.close(1000)
-    way.reader.discards = True
+    way.reader.discard()
     way.reader.feed(text(1) * 10)
     assert (way.got, way.reading, way.frames.closed) == ([], True, False)
     way.reader.feed(close_frame(1000))

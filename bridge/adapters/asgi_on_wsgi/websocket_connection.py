@@ -54,6 +54,8 @@ class Connection(asyncio.Protocol):
         self._phase = OPEN
         self._senders = WaitQueue()
         self._write_paused = False
+        #: Something came since the last look, or the client took what it had let wait.
+        self._received = False
         self._timer: asyncio.TimerHandle
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
@@ -80,7 +82,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(self._frames.close(code, reason))
         self._end(CLOSING)
-        self._reader.discards = True
+        self._reader.discard()
         self._queue.drop()
 
     def abort(self) -> None:
@@ -98,14 +100,14 @@ class Connection(asyncio.Protocol):
         self._reader = MessageReader(
             self._frames, self._transport, self._loop.call_soon, self._queue.put, self._on_output
         )
-        self._queue.on_drained = partial(self._reader.resume, QUEUE_FULL)
+        self._queue.call_when_drained(partial(self._reader.resume, QUEUE_FULL))
         now = self._loop.time()
         self._keep_alive = KeepAlive(PING_INTERVAL, PING_INTERVAL, now)
         self._start_timer(now + PING_INTERVAL)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
-        self._keep_alive.received = True
+        self._received = True
         self._reader.feed(data)
 
     def eof_received(self) -> None:
@@ -127,7 +129,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._write_paused = False
-        self._keep_alive.received = True
+        self._received = True
         self._reader.resume(WRITES_PAUSED)
         self._senders.wake()
 
@@ -186,7 +188,8 @@ class Connection(asyncio.Protocol):
         if self._phase != OPEN or (unread and self._input_ended()):
             self._transport.abort()
             return
-        todo = self._keep_alive.check(due, excused=unread)
+        received, self._received = self._received, False
+        todo = self._keep_alive.check(due, received=received, excused=unread)
         if todo == keep_alive.GIVE_UP:
             self._frames.fail(CloseCode.INTERNAL_ERROR, keep_alive.TIMED_OUT)
             self._write_output()

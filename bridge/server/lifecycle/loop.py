@@ -30,7 +30,7 @@ def own_loop(orders: Orders) -> Iterator[asyncio.AbstractEventLoop]:
         try:
             loop.run_until_complete(_end(orders))
         finally:
-            orders.loop = None  # a signal that comes now finds none
+            orders.detach_loop()
             asyncio.set_event_loop(None)
             loop.close()
 

@@ -24,9 +24,9 @@ class Orders:
     def __init__(self, config: Config) -> None:
         self._config = config
         #: The loop that the server runs on, while it does.
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         #: The app is being imported: nothing waits for `stop` yet.
-        self.loading = False
+        self._loading = False
         #: It has started, and may have something in flight.
         self.serving = False
         self.told = False
@@ -43,6 +43,28 @@ class Orders:
         self.told = True
         self.stop.set()
 
+    # --------------------------------------------------------- how far the server has come
+
+    def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note the loop that the server runs on: signals wake it."""
+        self._loop = loop
+
+    def detach_loop(self) -> None:
+        """Note that the loop is about to end: a signal that comes now finds none."""
+        self._loop = None
+
+    def begin_loading(self) -> None:
+        """Have a signal raise `Interrupted` from now on, in the app's import."""
+        self._loading = True
+
+    def end_loading(self) -> None:
+        """Have signals raise nothing any more."""
+        self._loading = False
+
+    def started(self) -> None:
+        """Note that the server has started, and may have something in flight."""
+        self.serving = True
+
     # --------------------------------------------------------- signals
 
     def on_sigterm(self) -> None:
@@ -58,17 +80,17 @@ class Orders:
         self._heed(event)
 
     def _heed(self, event: asyncio.Event) -> None:
-        if self.loop is None:
+        if self._loop is None:
             event.set()  # nothing waits for it yet
         else:
             self.soon(event.set)
-        if self.loading:
+        if self._loading:
             raise Interrupted
 
     def soon(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop, if there is one."""
-        if self.loop is not None:
-            self.loop.call_soon_threadsafe(function)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(function)
 
     # --------------------------------------------------------- time
 

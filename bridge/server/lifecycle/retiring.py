@@ -43,8 +43,7 @@ async def retire(
 
     for connection in connections:
         send_back(connection)
-    connections.on_added = send_back
-    try:
+    with connections.calling(send_back):
         if still_accepting:
             before = list(connections)
             gone = connections.until(lambda: connections.isdisjoint(before))
@@ -52,5 +51,3 @@ async def retire(
         close_listeners()
         await asyncio.sleep(ARRIVAL_GRACE)  # for those that are accepted, and not known yet
         await unless(cut, connections.until(lambda: not connections), timeout=longest)
-    finally:
-        connections.on_added = None

@@ -84,14 +84,14 @@ class Draining:
         grace = deadline - loop.time()
         await asyncio.sleep(ARRIVAL_GRACE)
         self._shutdown_connections()
-        state.connections.on_added = self._shutdown_soon
-        self._tell(grace)
-        no_more_heads = loop.call_later(HEAD_GRACE - ARRIVAL_GRACE, self._end_heads, grace)
-        try:
-            await unless(self._is_cut, self._until_idle(), timeout=max(deadline - loop.time(), 0))
-        finally:
-            no_more_heads.cancel()
-            state.connections.on_added = None
+        with state.connections.calling(self._shutdown_soon):
+            self._tell(grace)
+            no_more_heads = loop.call_later(HEAD_GRACE - ARRIVAL_GRACE, self._end_heads, grace)
+            timeout = max(deadline - loop.time(), 0)
+            try:
+                await unless(self._is_cut, self._until_idle(), timeout=timeout)
+            finally:
+                no_more_heads.cancel()
         await self._cut_handshakes()
         await self._cut()
         await stop_runners(self._app, ARRIVAL_GRACE)

@@ -90,6 +90,8 @@ class WebSocketConnection(asyncio.Protocol):
         self.state = state
         self.client = client
         self.phase = WAITING
+        #: Something came since `_check_ping` looked.
+        self._received = False
         #: What the app may send now.
         self._allowed: str = grammar.WAITING
         self.queue = ReceiveQueue(self.state.config.ws_max_queue)
@@ -98,7 +100,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
-        self.keep_alive.received = True
+        self._received = True
         if self.phase == OPEN:
             message = self.frames.parse_single(data)
             if message is not None:
@@ -190,7 +192,7 @@ class WebSocketConnection(asyncio.Protocol):
         close = self.frames.closed_with
         self.queue.end(close.code, close.reason)
         self.output.end_within(CLOSE_TIMEOUT)
-        self.reader.discards = True
+        self.reader.discard()
         self.queue.drop()
 
     # --------------------------------------------------------- the transport
@@ -205,7 +207,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.reader = MessageReader(
             frames, output.transport, state.loop.call_soon, self.queue.put, self._on_output
         )
-        self.queue.on_drained = partial(self.reader.resume, QUEUE_FULL)
+        self.queue.call_when_drained(partial(self.reader.resume, QUEUE_FULL))
         state.connections.add(self)
         self.reader.advance()
 
@@ -262,7 +264,8 @@ class WebSocketConnection(asyncio.Protocol):
         # all, `Output.check_timeouts` ends it.
         unread = bool(self.reader.paused & (QUEUE_FULL | WRITES_PAUSED))
         excused = unread or self.output.transport.get_write_buffer_size() > 0
-        due = self.keep_alive.check(now, excused=excused)
+        received, self._received = self._received, False
+        due = self.keep_alive.check(now, received=received, excused=excused)
         if due == keep_alive.GIVE_UP:
             self.frames.fail(CloseCode.INTERNAL_ERROR, keep_alive.TIMED_OUT)
             self._write_output()

@@ -41,7 +41,7 @@ def test_what_stops_and_what_cuts(
 
     async def tell() -> None:
         if running:
-            orders.loop = asyncio.get_running_loop()
+            orders.attach_loop(asyncio.get_running_loop())
         for word in told:
             word(orders)
         await asyncio.sleep(0)  # what is handed to the loop has been called
@@ -54,7 +54,7 @@ def test_what_stops_and_what_cuts(
 def test_an_import_is_interrupted(word: Callable[[Orders], None]) -> None:
     """P2: while the app is imported a signal ends that; the word is not lost."""
     orders = Orders(Config())
-    orders.loading = True
+    orders.begin_loading()
     with pytest.raises(Interrupted):
         word(orders)
     assert orders.told
@@ -103,5 +103,6 @@ def test_the_limit_of_the_guard(
 ) -> None:
     """P2: 5 s while it starts; then what the settings allow a stop; none if that is any time."""
     orders = Orders(Config(**settings))  # type: ignore[arg-type]
-    orders.serving = serving
+    if serving:
+        orders.started()
     assert orders.limit() == limit
