@@ -68,7 +68,7 @@ def test_a_wrong_value_is_refused_in_the_same_words(way: str, name: str, value: 
 def test_a_name_that_is_none_is_told(way: str) -> None:
     """S61: what was probably meant is named, or all that there is."""
     assert "; did you mean threads?" in said(WAYS[way], thread=4)
-    assert "; did you mean threads?" in said(WAYS[way], workers=10)  # as a2wsgi has it
+    assert "; did you mean threads?" in said(WAYS[way], workers=10)  # a2wsgi's name
     assert "it has runner, threads, queue_limit, " in said(WAYS[way], flavour=10)
     assert said(WAYS[way], flavour=10).startswith("flavour is no setting of ")
 

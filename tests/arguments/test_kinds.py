@@ -80,7 +80,7 @@ class Asgi2Class:
 
 
 class WsgiClass:
-    """As PEP 3333 has it."""
+    """The example of PEP 3333."""
 
     def __init__(self, environ: Any, start_response: Any) -> None: ...
     def __iter__(self) -> Iterator[bytes]: ...  # type: ignore[empty-body]
@@ -456,7 +456,7 @@ def create_wsgi(environ: Any, start_response: Any) -> Any: ...
     ],
 )
 def test_a_factory_is_named_as_one(factory: object, said: str) -> None:
-    """D2: who forgets --factory is told of it, and not of kinds alone."""
+    """D2: if --factory was forgotten, the error says so, and not only how to set a kind."""
     with pytest.raises(ConfigError) as caught:
         detect(factory)
     assert said in str(caught.value)

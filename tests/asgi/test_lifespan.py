@@ -18,7 +18,7 @@ Life = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def good(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app as the specification's example has it."""
+    """The app in the specification's example."""
     while True:
         message = await receive()
         await send({"type": message["type"] + ".complete"})

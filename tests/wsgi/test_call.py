@@ -995,7 +995,7 @@ def test_a_piece_that_is_not_bytes(errors: Callable[[], list[logging.LogRecord]]
     assert len(errors()) == 1
 
 
-# ------------------------------------------------------------- sinks that fail, and who asks
+# ------------------------------------------------------------- sinks that fail
 
 
 class Broken(Recorder):

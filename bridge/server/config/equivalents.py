@@ -8,6 +8,10 @@ from __future__ import annotations
 
 _WORKER = "for several processes, run: gunicorn -w N -k bridge.server.gunicorn.BridgeWorker app"
 _UNDER_GUNICORN = f"one process has no use for it; {_WORKER}"
+_NO_MASTER = (
+    "one process has no master that could end it; a request may take as long as it likes. "
+    f"{_WORKER[:1].upper()}{_WORKER[1:]} --timeout SECONDS"
+)
 _SYSTEMD = "have systemd or your container do it"
 _LOGGING = "say --log-config FILE, which configures Python's logging"
 _NO_RELOAD = "this version cannot reload yet; restart it by hand"
@@ -123,10 +127,8 @@ GUNICORN: dict[str, str] = {
     "--log-syslog-to": _LOGGING,
     "--log-syslog-facility": _LOGGING,
     "--log-syslog-prefix": _LOGGING,
-    "-t": "one process has nobody who would end it; a request may take as long as it likes. "
-    f"{_WORKER[:1].upper()}{_WORKER[1:]} --timeout SECONDS",
-    "--timeout": "one process has nobody who would end it; a request may take as long as it likes. "
-    f"{_WORKER[:1].upper()}{_WORKER[1:]} --timeout SECONDS",
+    "-t": _NO_MASTER,
+    "--timeout": _NO_MASTER,
     "-m": _SYSTEMD + "; --uds-mode sets the permissions of Unix sockets",
     "--umask": _SYSTEMD + "; --uds-mode sets the permissions of Unix sockets",
     "-u": _SYSTEMD,

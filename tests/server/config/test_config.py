@@ -119,12 +119,12 @@ def test_a_wrong_value_says_what_is_allowed(name: str, value: object, said: str)
 
 
 def test_octal_bounds_are_shown_in_octal() -> None:
-    """Whoever is told how permissions are written reads them written so."""
+    """The error for wrong permissions shows them as they are written."""
     assert error(uds_mode="1777").endswith("from 0 to 777, such as 660 (as a number, 0o660)")
 
 
 def test_what_0_means_is_said_where_it_is_special() -> None:
-    """Who wants no limit, and tries -1, is told what to say."""
+    """The error for -1, tried as "no limit", says what to write instead."""
     assert error(limit_body_size=-1).endswith("at least 0 (0: any), such as 65536 or 64K")
     (ping,) = (each for each in SETTINGS if each.name == "ws_ping_interval")
     assert ping.help == "Between two pings. 0: none."

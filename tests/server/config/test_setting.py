@@ -19,7 +19,7 @@ class Rows:
 
     width: int = setting(3, "How wide.", "Size", short="-w", aliases=("--broad",), least=1, most=9)
     pause: Seconds = setting(2.0, "Between two.", "Time", env=("PAUSE",), least=0, zero="none")
-    mode: Mode = setting(0o640, "Who may.", "Time", least=0, most=0o777)
+    mode: Mode = setting(0o640, "Permissions.", "Time", least=0, most=0o777)
     loud: bool = setting(True, "Make noise.", "Time")
     quick: bool = setting(False, "Hurry.", "Time")
     names: Texts = setting((), "Several.", "Time")

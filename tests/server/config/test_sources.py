@@ -110,7 +110,7 @@ def test_what_kubernetes_sets_is_ignored(name: str) -> None:
 
 
 def test_variables_of_other_servers_are_told() -> None:
-    """S64: who moves from uvicorn or Gunicorn learns that they are not read, in one line."""
+    """S64: one line tells a user of uvicorn or Gunicorn that their variables are not read."""
     environ = {"UVICORN_PORT": "9000", "GUNICORN_CMD_ARGS": "-w 4", "UVICORN_RELOAD": "", "X": "1"}
     assert ignored_variables(environ, {}) == [
         "ignored: GUNICORN_CMD_ARGS, UVICORN_PORT, of another server; every option of this one is "
@@ -147,7 +147,7 @@ def test_a_port_of_ours_is_none_of_kubernetes() -> None:
 def test_an_error_names_its_source(
     given: dict[str, tuple[object, str]], environ: dict[str, str], file: str, label: str
 ) -> None:
-    """One who did not know of the variable is told which it is."""
+    """The error names the variable, which its user may not know."""
     with pytest.raises(ConfigError) as caught:
         make_config(given, environ, toml(file))
     assert str(caught.value).startswith(label)

@@ -421,7 +421,7 @@ def test_an_inherited_socket(opened: ExitStack) -> None:
 
 
 def test_an_inherited_unix_socket_is_not_removed(opened: ExitStack, tmp_path: Path) -> None:
-    """S30: the path of an inherited socket belongs to whoever made it."""
+    """S30: the path of an inherited socket belongs to the process that made it."""
     path = tmp_path / "app.sock"
     parent = socket.socket(socket.AF_UNIX)
     parent.bind(str(path))

@@ -1,4 +1,4 @@
-"""TLS: what is negotiated, whom the server shows itself as, and what an app is told.
+"""TLS: what is negotiated, which certificate the server shows, and what an app is told.
 
 First contexts, by handshakes in memory; then the server over the wire.
 """
@@ -433,7 +433,7 @@ def test_a_broken_certificate_on_sighup(start_host: StartHost, files: Files) -> 
 
 
 def test_nonsense_to_a_tls_port(start_host: StartHost, files: Files) -> None:
-    """S31: who speaks nonsense at a TLS port is cut off; others are served."""
+    """S31: a client that sends nonsense to a TLS port is cut off; others are served."""
     host = serve(start_host, files)
     for data in (b"\x00\x01\r\n\r\n", b"\x16\x03\x01\x00\x05nonsense", b""):
         with host.connect() as sock:
@@ -551,7 +551,7 @@ def test_a_proxy_header_without_an_address_before_tls(start_host: StartHost, fil
 
 
 def test_a_proxy_header_from_a_stranger_before_tls(start_host: StartHost, files: Files) -> None:
-    """S30, S31: who is not among the proxies is cut off before TLS begins."""
+    """S30, S31: a peer that is not a trusted proxy is cut off before TLS begins."""
     host = serve(
         start_host, files, "--proxy-protocol", "--proxy-protocol-allow-ips=10.9.9.9",
         "--log-level=debug",
@@ -566,7 +566,7 @@ def test_a_proxy_header_from_a_stranger_before_tls(start_host: StartHost, files:
 
 
 def test_no_proxy_header_before_tls(start_host: StartHost, files: Files) -> None:
-    """S30, S31: who sends no header, a wrong one, half of one or nothing is cut off in time."""
+    """S30, S31: no header, a wrong one, half of one, or no bytes: cut off in time."""
     host = serve(start_host, files, "--proxy-protocol", "--timeout-header", "1")
     for data in (b"\x16\x03\x01\x02\x00", b"PROXY TCP4 x\r\n", V2[:20], b"", V1, V1 + b"junk"):
         with host.connect(timeout=20) as sock:
