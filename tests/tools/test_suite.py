@@ -84,6 +84,16 @@ def test_what_is_named_runs_once(tmp_path: Path) -> None:
     assert "flaky" not in output
 
 
+def test_what_is_imported_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled modules are kept, whatever the shell says of it: the tests start many processes."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (tmp_path / "test_0.py").write_text("import imported\n" + PASSES)
+    (tmp_path / "imported.py").touch()
+    code, output = run(tmp_path, "test_0.py")
+    assert code == 0, output
+    assert [*tmp_path.glob("__pycache__/imported.*.pyc")]
+
+
 def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While tests run, a line says how many are done, and which was the last."""
     monkeypatch.setattr(suite, "PACE", 0.01)

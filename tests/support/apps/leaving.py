@@ -104,6 +104,7 @@ class Watched:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": body})
 
+        gc.freeze()  # it need not look at all the modules, each time `/seen` is asked for
         return watched
 
 
