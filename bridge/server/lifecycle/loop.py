@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from bridge.log import logger
@@ -59,8 +59,18 @@ async def _end(orders: Orders) -> None:
     if left:
         await asyncio.wait(left, timeout=min(CANCEL_GRACE, orders.time_left()))
     await _in_time(loop.shutdown_asyncgens(), orders)
-    if not await _in_time(loop.shutdown_default_executor(), orders):
+    if not await _in_time(_end_threads(loop), orders):
         logger.warning("left threads behind that the app has started and that do not end")
+
+
+async def _end_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Join the threads of ``asyncio.to_thread``.
+
+    If that is given up, the thread of asyncio's that waits for the others may be the last to know
+    of this coroutine. It then closes it, and cannot join itself.
+    """
+    with suppress(RuntimeError):
+        await loop.shutdown_default_executor()
 
 
 async def _in_time(work: Coroutine[Any, Any, None], orders: Orders) -> bool:
