@@ -79,8 +79,7 @@ class _Worker(greenlet):
             try:
                 self.job()  # type: ignore[misc]
             except GreenletExit:
-                if self.interrupt is None:  # not ours: the interpreter takes this greenlet down
-                    return
+                pass  # it has swallowed that it was cancelled; or the app ends itself so
             except BaseException:
                 logger.exception(
                     "a job of the greenlet runner raised; that is an error of the bridge"

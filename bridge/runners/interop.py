@@ -51,10 +51,7 @@ def publish_loop(loop: asyncio.AbstractEventLoop) -> bool:
         if getattr(module.__spec__, "_initializing", False):
             complete = False
             continue
-        try:
-            publish(module, loop)
-        except Exception as error:  # a version whose inside is another: the app runs without
-            _warn_once(name, error)
+        _attempt(name, publish, module, loop)
     return complete
 
 
@@ -95,10 +92,14 @@ _PUBLISHERS = {"asgiref.sync": _publish_to_asgiref, "anyio": _publish_to_anyio}
 _unsupported: set[str] = set()
 
 
-def _warn_once(name: str, error: Exception) -> None:
-    if name not in _unsupported:
-        _unsupported.add(name)
-        logger.warning("%s in WSGI apps does not find the server's loop: %r", name, error)
+def _attempt(name: str, change: Callable[..., None], *arguments: object) -> None:
+    """Call `change`; with a version of the library that it does not know the app runs without."""
+    try:
+        change(*arguments)
+    except Exception as error:
+        if name not in _unsupported:
+            _unsupported.add(name)
+            logger.warning("%s in WSGI apps does not find the server's loop: %r", name, error)
 
 
 # ------------------------------------------------------------- what is imported later
@@ -185,10 +186,7 @@ class _PatchingLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """importlib: run the module's code."""
         self._loader.exec_module(module)
-        try:
-            _PATCHES[module.__name__](module)
-        except Exception as error:
-            _warn_once(module.__name__, error)
+        _attempt(module.__name__, _PATCHES[module.__name__], module)
 
 
 # ------------------------------------------------------------- in greenlets
@@ -205,16 +203,17 @@ def switch_calls(loop: asyncio.AbstractEventLoop) -> None:
     """
     global _switching
     if "anyio" in sys.modules:
-        _publish_to_anyio(sys.modules["anyio"], loop)
+        _attempt("anyio", _publish_to_anyio, sys.modules["anyio"], loop)
     if _switching:
         return
     _switching = True
-    for name, switch in _SWITCHES.items():
+    for name in _SWITCHES:
         if name in sys.modules:
-            try:
-                switch(import_module(name))
-            except Exception as error:
-                _warn_once(name, error)
+            _attempt(name, _switch_imported, name)
+
+
+def _switch_imported(name: str) -> None:
+    _SWITCHES[name](import_module(name))  # which waits if another thread is just importing it
 
 
 def _switch_asgiref(sync: ModuleType) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import contextvars
 import threading
 from typing import Any
@@ -282,9 +284,10 @@ def test_nested() -> None:
         return depth if depth == 0 else bridge.await_(inner(runner, depth)) + 1
 
     async def main(runner: Runner) -> None:
-        call = Call(lambda: job(runner, 10))
-        runner.submit(call)
-        assert await call.done == 10
+        for _ in range(2):  # the second time in greenlets that were made elsewhere
+            call = Call(lambda: job(runner, 10))
+            runner.submit(call)
+            assert await call.done == 10
 
     run_with(GreenletRunner(), main)
 
@@ -299,7 +302,9 @@ def test_limit() -> None:
             runner.submit(call)
         with pytest.raises(Overloaded, match="3 requests"):
             runner.submit(Call(int))
-        assert runner.stats().rejected == 1
+        with pytest.raises(Overloaded, match="3 requests"):
+            await runner.run(Call(int))
+        assert runner.stats().rejected == 2
         gate.set()
         for call in calls:
             assert await call.done
@@ -393,3 +398,187 @@ def test_stopping() -> None:
             runner.submit(Call(int))
 
     asyncio.run(main())
+
+
+def test_run_at_once() -> None:
+    """G1: a job that waits for nothing is over in the task that runs it."""
+
+    async def main(runner: Runner) -> None:
+        runner.start(asyncio.get_running_loop())  # once more: nothing happens
+        call = Call(lambda: "ran")
+        await runner.run(call)
+        assert runner.stats()[:2] == (0, 1)
+        assert await call.done == "ran"
+
+    run_with(GreenletRunner(), main)
+
+
+def test_what_it_waited_for_fails() -> None:
+    """W51: what is raised, or cancelled, comes out where the app waits."""
+
+    async def broken() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("mine")
+
+    async def main(runner: Runner) -> None:
+        cancelled = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        for awaitable, error in (
+            (broken(), LookupError),
+            (cancelled, concurrent.futures.CancelledError),
+        ):
+            call = Call(lambda given=awaitable: bridge.await_(given))
+            runner.submit(call)
+            with pytest.raises(error):
+                await call.done
+
+    run_with(GreenletRunner(), main)
+
+
+def test_where_an_app_may_wait() -> None:
+    """W51: in a greenlet that runs the app's own code, and nowhere else."""
+
+    async def main(runner: Runner) -> None:
+        loop = asyncio.get_running_loop()
+        call = Call(lambda: (runner.in_greenlet(), runner.app_loop()))
+        runner.submit(call)
+        assert await call.done == (True, loop)
+        assert (runner.in_greenlet(), runner.app_loop()) == (False, None)
+        with pytest.raises(bridge.WaitNotPossible):
+            runner.wait(asyncio.sleep(0))
+
+    run_with(GreenletRunner(), main)
+
+
+class Bare:
+    """A job that is nothing but its function: what that raises comes to the runner."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __call__(self) -> bool:
+        self.function()
+        return True
+
+
+@pytest.mark.parametrize("error", [LookupError, GreenletExit])
+def test_a_job_that_raises(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
+    """W51: none should; it is logged as an error of ours, and its greenlet serves others."""
+
+    def broken() -> None:
+        raise error
+
+    async def main(runner: Runner) -> None:
+        runner.submit(Bare(broken))  # type: ignore[arg-type]
+        call = Call(lambda: "ran")
+        runner.submit(call)
+        assert await call.done == "ran"
+
+    run_with(GreenletRunner(), main)
+    assert ("that is an error of the bridge" in caplog.text) is (error is LookupError)
+
+
+def test_a_job_that_swallows_its_cancellation() -> None:
+    """G4: it is ended by what no `except Exception` catches, and its greenlet serves others."""
+
+    def stubborn() -> None:
+        while True:
+            with contextlib.suppress(Exception):
+                bridge.await_(asyncio.Event().wait())
+
+    async def main(runner: Runner) -> None:
+        task = asyncio.ensure_future(runner.run(Bare(stubborn)))  # type: ignore[arg-type]
+        await until(lambda: runner.stats().busy == 1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert runner.stats()[:2] == (0, 1)
+        call = Call(lambda: bridge.await_(asyncio.sleep(0, "ran")))
+        runner.submit(call)
+        assert await call.done == "ran"
+
+    run_with(GreenletRunner(), main)
+
+
+def test_a_task_that_cannot_be_made() -> None:
+    """G2: then the others that came with this request run all the same."""
+    failed: list[str] = []
+
+    async def main() -> None:
+        loop, runner = asyncio.get_running_loop(), GreenletRunner()
+
+        def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> Any:
+            loop.set_task_factory(None)
+            coroutine.close()
+            raise MemoryError
+
+        loop.set_exception_handler(lambda _, about: failed.append(repr(about["exception"])))
+        runner.start(loop)
+        gate = loop.create_future()
+        unlucky, other = Call(lambda: bridge.await_(gate)), Call(lambda: "ran")
+        runner.submit(unlucky)
+        runner.submit(other)
+        loop.set_task_factory(factory)
+        assert await other.done == "ran"
+        assert failed == ["MemoryError()"]
+        assert not await runner.stop(0)
+
+    asyncio.run(main())
+
+
+def test_stopped_while_it_waits() -> None:
+    """W54: what does not end in time is interrupted; what is queued has its turn before."""
+    heard: list[type] = []
+
+    def job() -> None:
+        try:
+            bridge.await_(asyncio.Event().wait())
+        except ClientDisconnected as error:
+            heard.append(type(error))
+
+    async def main() -> None:
+        runner = GreenletRunner()
+        runner.start(asyncio.get_running_loop())
+        call = Call(job)
+        runner.submit(call)
+        assert not await runner.stop(0.01)
+        await call.done
+        assert runner.stats().busy == 0
+
+    asyncio.run(main())
+    assert heard == [RequestCancelled]
+
+
+def test_two_in_one_thread() -> None:
+    """W54: the one that stops leaves the other alone."""
+
+    async def main() -> None:
+        loop, runners = asyncio.get_running_loop(), [GreenletRunner(), GreenletRunner()]
+        for runner in runners:
+            runner.start(loop)
+        for runner in runners:
+            call = Call(lambda: bridge.await_(asyncio.sleep(0, "ran")))
+            runner.submit(call)
+            assert await call.done == "ran"
+            assert await runner.stop(10)
+
+    asyncio.run(main())
+
+
+def test_interrupted_between_two_waits() -> None:
+    """G4: the app hears of it when it waits the next time."""
+
+    async def main(runner: GreenletRunner) -> None:
+        async def interrupt() -> None:
+            runner.interrupt(call, ClientDisconnected("gone"))
+
+        def job() -> None:
+            bridge.await_(asyncio.sleep(0))
+            for _ in range(2):
+                bridge.await_(interrupt())
+
+        call = Call(job)
+        runner.submit(call)
+        with pytest.raises(ClientDisconnected, match="gone"):
+            await call.done
+
+    run_with(GreenletRunner(), main)  # type: ignore[arg-type]

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
+import os
 import subprocess
 import sys
+import threading
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+
+from bridge.runners import interop
+from bridge.runners.interop import publish_loop, watch_imports
 
 #: Four jobs at once each import a library and use it: one of them is the first.
 FIRST_IMPORT = """
@@ -87,6 +98,8 @@ async def main():
     loop = asyncio.get_running_loop()
     assert await sync_to_async(lambda: async_to_sync(nothing)())() is loop
     assert await anyio.to_thread.run_sync(lambda: anyio.from_thread.run(nothing)) is loop
+    get = asyncio.get_running_loop
+    assert await anyio.to_thread.run_sync(lambda: anyio.from_thread.run_sync(get)) is loop
     assert await asyncio.to_thread(lambda: async_to_sync(nothing)()) is not loop
     for wrong in (async_to_sync(nothing), lambda: anyio.from_thread.run(nothing)):
         try:
@@ -110,3 +123,163 @@ asyncio.run(main())
     assert ran.stderr == ""
     assert ran.stdout.split()[0] == "RuntimeError"
     assert ran.stdout.split()[2] in ("NoEventLoopError", "RuntimeError")  # before anyio 4.11
+
+
+IMPORTED_BEFORE = """
+import asyncio, contextvars, sys
+import anyio.from_thread
+from asgiref.sync import async_to_sync
+from bridge.runners import make_runner
+from tests.runners.jobs import Call
+
+variable = contextvars.ContextVar("variable", default="unset")
+other = contextvars.ContextVar("other")
+
+async def running_loop():
+    await asyncio.sleep(0)
+    variable.set("set")
+    return asyncio.get_running_loop()
+
+def job():
+    other.set("kept")
+    loops = {anyio.from_thread.run(running_loop)}
+    loops.add(anyio.from_thread.run_sync(asyncio.get_running_loop))
+    assert variable.get() == "unset"
+    loops.add(async_to_sync(running_loop)())
+    assert (variable.get(), other.get()) == ("set", "kept")
+    return loops
+
+async def main():
+    for runner in (make_runner(sys.argv[1]), make_runner(sys.argv[1])):
+        runner.start(asyncio.get_running_loop())
+        call = Call(job)
+        runner.submit(call)
+        assert await call.done == {asyncio.get_running_loop()}
+        assert await runner.stop(10)
+
+asyncio.run(main())
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("runner", ["thread", "greenlet"])
+def test_imported_before_the_runner_starts(runner: str) -> None:
+    """W51: they wait on the server's loop, and context variables come back as with asgiref."""
+    argv = [sys.executable, "-c", IMPORTED_BEFORE, runner]
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("ok\n", "", 0)
+
+
+STRANGE = """
+import asyncio, sys
+when, runner = sys.argv[1:]
+if when == "before":
+    import anyio._backends._asyncio, asgiref.sync
+from bridge.runners import make_runner
+from tests.runners.jobs import Call
+
+def job():
+    import anyio._backends._asyncio, asgiref.sync
+    return "ran"
+
+async def main():
+    used = make_runner(runner)
+    used.start(asyncio.get_running_loop())
+    for _ in range(2):
+        call = Call(job)
+        used.submit(call)
+        assert await call.done == "ran"
+    assert await used.stop(10)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("runner", ["thread", "greenlet"])
+@pytest.mark.parametrize("when", ["before", "in a job"])
+def test_a_version_that_is_not_known(when: str, runner: str, tmp_path: Path) -> None:
+    """W51: the app runs without it, and the log says so once."""
+    for name in ("asgiref", "anyio", "anyio/_backends"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    for name in ("asgiref/sync.py", "anyio/_backends/_asyncio.py"):
+        (tmp_path / name).touch()
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", str(Path.cwd()))))
+    ran = subprocess.run(
+        [sys.executable, "-c", STRANGE, when, runner],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    warned = [line for line in ran.stderr.splitlines() if "find the server's loop" in line]
+    assert sum("asgiref.sync in WSGI apps" in line for line in warned) == 1
+    assert len(warned) == len(set(warned))
+
+
+def test_a_library_that_is_just_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W51: is left alone, and `publish_loop` says that it has to be called again."""
+    module: Any = ModuleType("asgiref.sync")
+    module.__spec__ = ModuleSpec("asgiref.sync", None)
+    module.__spec__._initializing = True
+    monkeypatch.setitem(sys.modules, "asgiref.sync", module)
+    loop = asyncio.new_event_loop()
+    published: list[bool] = []
+    thread = threading.Thread(target=lambda: published.append(publish_loop(loop)))
+    thread.start()
+    thread.join()
+    loop.close()
+    assert published == [False]
+
+
+def test_anyio_before_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W51: until anyio 4.11 the loop itself was the token."""
+    import anyio.from_thread
+    import anyio.lowlevel
+    from anyio._core._eventloop import threadlocals
+
+    if hasattr(anyio.lowlevel, "EventLoopToken"):
+        monkeypatch.delattr(anyio.lowlevel, "EventLoopToken")
+    loop = asyncio.new_event_loop()
+    seen: list[Any] = []
+
+    def publish() -> None:
+        assert publish_loop(loop)
+        seen.extend((threadlocals.current_token, threadlocals.current_async_backend.__name__))
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    thread.join()
+    loop.close()
+    assert seen == [loop, "AsyncIOBackend"]
+
+
+@pytest.fixture
+def not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries are found by our hook, and by nothing that was there before."""
+    monkeypatch.delitem(sys.modules, "asgiref.sync", raising=False)
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path.copy())
+    watch_imports()
+    watch_imports()
+    assert sum(isinstance(finder, interop._ImportHook) for finder in sys.meta_path) == 1
+
+
+@pytest.mark.usefixtures("not_imported")
+def test_the_hook_hides_nothing_of_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W51: tools find a module's source through its loader; what nobody finds is not there."""
+    spec: Any = importlib.util.find_spec("asgiref.sync")
+    assert "class AsyncToSync" in spec.loader.get_source("asgiref.sync")
+
+    class Namespace:
+        """A finder that knows of a folder only."""
+
+        @staticmethod
+        def find_spec(name: str, path: Any, target: Any = None) -> ModuleSpec:
+            return ModuleSpec(name, None)
+
+    hooks = [finder for finder in sys.meta_path if isinstance(finder, interop._ImportHook)]
+    monkeypatch.setattr(sys, "meta_path", [*hooks, Namespace])
+    assert importlib.util.find_spec("asgiref.sync").loader is None  # type: ignore[union-attr]
+    monkeypatch.setattr(sys, "meta_path", [*hooks, object()])
+    assert importlib.util.find_spec("asgiref.sync") is None

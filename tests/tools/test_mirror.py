@@ -89,3 +89,42 @@ def test_tests_that_fail(project: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "its tests fail" in said
     assert "assert 1 == 2" in said
     assert sys.executable not in said
+
+
+def test_what_is_for_other_pythons(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines that this Python does not run because of its version are not missing."""
+    (project / "bridge" / "long.py").write_text(
+        "import sys\nif sys.version_info >= (3, 0):\n    from os import sep\nelse:\n    sep = ''\n"
+        "if sys.version_info < (3, 0):\n    sep = ''\ndef first():\n    return sep\n" + "#\n" * 40
+    )
+    (project / "tests" / "test_long.py").write_text(
+        "from bridge.long import first\ndef test():\n    assert first()\n"
+    )
+    assert mirror.main(["--cover", "bridge/long.py"]) == 0
+    assert "bridge/long.py: covered" in capsys.readouterr().out
+
+
+SWITCHING = """from greenlet import getcurrent, greenlet
+import bridge.other
+def waits(here):
+    bridge.other.call(here.switch)
+    return 1
+def twice():
+    made = greenlet(waits)
+    bridge.other.call(made.switch, getcurrent())
+    bridge.other.call(made.switch)
+    return 2
+"""
+
+
+def test_what_switches_greenlets(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines that run after a switch count for their own file, whatever file switched."""
+    (project / "bridge" / "long.py").write_text(SWITCHING + "#\n" * 40)
+    (project / "bridge" / "other.py").write_text(
+        "def call(function, *args):\n    function(*args)\n"
+    )
+    (project / "tests" / "test_long.py").write_text(
+        "from bridge.long import twice\ndef test():\n    assert twice() == 2\n"
+    )
+    assert mirror.main(["--cover", "bridge/long.py"]) == 0
+    assert "bridge/long.py: covered" in capsys.readouterr().out
