@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -125,7 +126,7 @@ def test_wrong_setting(start_host: StartHost) -> None:
     done = subprocess.run(
         argv,
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "BRIDGE_RUNNER": "tread"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BRIDGE_RUNNER": "tread"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -142,7 +143,7 @@ def test_failed_startup(start_host: StartHost) -> None:
     done = subprocess.run(
         argv,
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -500,6 +501,21 @@ def test_quick_stop(start_host: StartHost) -> None:
         assert httpx.get(host.url("/")).status_code == 200  # so that the other has been read
         host.process.send_signal(signal.SIGINT)
         assert host.process.wait(10) == 0
+
+
+def test_a_quick_stop_behind_a_slow_one(start_host: StartHost) -> None:
+    """P10: SIGQUIT cuts what SIGTERM lets go on."""
+    host = serve(start_host, f"{APPS}:asgi", "--keep-alive", "60")
+    worker = int(first_worker(host))
+    with Client(host.connect(timeout=30)) as other, host.connect(timeout=30) as waiting:
+        waiting.sendall(b"GET /wait?60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert other.get("/").status == 200  # so that the one before it has been read
+        os.kill(worker, signal.SIGTERM)
+        wait_for(lambda: other.get("/").closes, "the retirement")
+        os.kill(worker, signal.SIGQUIT)
+        with contextlib.suppress(ConnectionResetError):
+            assert waiting.recv(1000) == b""
+    wait_for(lambda: str(worker) in exited(host), "the exit of the worker")
 
 
 # ------------------------------------------------------------- the heartbeat

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import FunctionType, MethodType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, cast
 
 from bridge.server.exchange import Connection
 from bridge.server.state import CUTTING
 from bridge.types import ASGIApp, Receive, Scope, Send
 
+#: An app whose call runs nothing yet.
+CoroutineApp: TypeAlias = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
-def in_own_task(app: ASGIApp) -> ASGIApp:
+
+def in_own_task(app: ASGIApp) -> CoroutineApp:
     """`app` so that a call of it runs nothing yet, and a task of what it returns runs everything.
 
     A coroutine function is like that by nature. A plain callable that returns an awaitable (a
@@ -23,7 +26,7 @@ def in_own_task(app: ASGIApp) -> ASGIApp:
     request's task, it would set context variables for the requests of other clients.
     """
     if _is_coroutine_function(app):
-        return app
+        return cast(CoroutineApp, app)
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
@@ -33,7 +36,7 @@ def in_own_task(app: ASGIApp) -> ASGIApp:
 
 def _is_coroutine_function(app: object) -> bool:
     """Whether ``async def`` made what a call of `app` runs; to be marked so is no proof."""
-    while isinstance(app, functools.partial):
+    while type(app) is functools.partial:
         app = app.func
     if not isinstance(app, FunctionType | MethodType):
         app = inspect.getattr_static(type(app), "__call__", None)

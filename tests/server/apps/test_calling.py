@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import sys
+import threading
 from collections.abc import Awaitable, Generator
 from contextvars import ContextVar
 from typing import Any
@@ -180,6 +182,41 @@ def test_what_a_call_raises_or_returns(caplog: pytest.LogCaptureFixture) -> None
                 client.send(request(path))
                 assert client.response().status == 500
     assert "mine" in caplog.text
+
+
+def test_an_app_that_cancels_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """S14: it is a 500, and told in the log; a task can be cancelled by anybody."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    with served(app) as server, server.connect() as client:
+        assert client.get("/").status == 500
+    assert "the app was cancelled" in caplog.text
+
+
+def test_an_app_that_the_server_cancels(caplog: pytest.LogCaptureFixture) -> None:
+    """P2: what a stop cuts is no error of the app's."""
+    cancelled: list[bool] = []
+    begun = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(True)
+
+    with served(app, timeout_graceful_shutdown=0.1) as server, server.connect() as client:
+        client.send(request("/"))
+        assert begun.wait(20)
+        server.stop()
+        assert client.everything() == b""
+    assert cancelled == [True]
+    assert "the app" not in caplog.text
 
 
 def test_coroutine_functions_are_called_as_they_are() -> None:

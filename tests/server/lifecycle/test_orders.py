@@ -61,6 +61,19 @@ def test_an_import_is_interrupted(word: Callable[[Orders], None]) -> None:
     assert orders.stop.is_set()
 
 
+def test_nothing_is_interrupted_after_the_import() -> None:
+    """P2: nor is a loop woken that has ended."""
+    orders = Orders(Config())
+    loop = asyncio.new_event_loop()
+    loop.close()
+    orders.attach_loop(loop)
+    orders.begin_loading()
+    orders.detach_loop()
+    orders.end_loading()
+    orders.on_sigint()
+    assert orders.stop.is_set()
+
+
 def test_without_a_loop_nothing_is_called() -> None:
     """P5: SIGHUP before the start changes nothing."""
     called: list[int] = []

@@ -436,9 +436,11 @@ def test_an_app_that_refuses_and_returns() -> None:
         raise UnsupportedScope("no WebSockets here")
 
     for app in (closing, without):
-        with served(app) as server, server.connect() as client:
-            assert client.shake_hands().status == 403
-            assert client.is_closed()
+        for early in (b"", b"early"):
+            with served(app) as server, server.connect() as client:
+                client.send(handshake() + early)
+                assert client.response().status == 403
+                assert client.is_closed()
 
 
 def test_a_refusal_that_is_longer_than_its_length(caplog: pytest.LogCaptureFixture) -> None:

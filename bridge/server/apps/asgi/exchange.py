@@ -8,7 +8,6 @@ leaves with it in one write.
 from __future__ import annotations
 
 from functools import partial
-from types import CoroutineType
 from typing import Any, Final
 
 from bridge.asgi import messages as grammar
@@ -17,7 +16,6 @@ from bridge.caches import BoundedDict
 from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.log import logger
-from bridge.loops.tasks import awaiting
 from bridge.server.apps.asgi.extensions import hint_fields, open_path, trailer_fields
 from bridge.server.apps.asgi.response import (
     HELD,
@@ -107,10 +105,7 @@ class AsgiExchange(Exchange):
             scope = handler.new_scope(connection, request)
         complete_scope(scope, connection, request, handler.lifespan_state)
         try:
-            coroutine = handler.app(scope, self.receive, self.send)
-            if type(coroutine) is not CoroutineType:
-                coroutine = awaiting(coroutine)
-            task = connection.state.new_task(coroutine)
+            task = connection.state.new_task(handler.app(scope, self.receive, self.send))
         except BaseException as error:  # not in a task: SystemExit, or no coroutine at all
             self.app_ended(error)
             return
@@ -253,7 +248,7 @@ class AsgiExchange(Exchange):
             if last:
                 self._phase = OVER
                 self.end()
-        elif kind == grammar.PATHSEND:
+        else:  # http.response.pathsend: nothing else is allowed and rare
             if not self.connection.state.config.pathsend:
                 raise IllegalMessage(f"{kind!r} is not offered; --pathsend offers it")
             if self._phase >= STREAMING:

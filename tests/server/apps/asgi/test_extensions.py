@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.errors import IllegalMessage
-from bridge.server.apps.asgi.extensions import hint_fields, trailer_fields
+from bridge.server.apps.asgi.extensions import hint_fields, open_path, trailer_fields
 from tests.adapters.asgi_on_wsgi.direct import environ, serve
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"a/b")]}
@@ -71,3 +73,22 @@ def test_bad_trailers(headers: Any) -> None:
     """S10: what is no field, or comes too late as a trailer, is an IllegalMessage."""
     with pytest.raises(IllegalMessage):
         trailer_fields({"headers": headers})
+
+
+def test_a_file_is_opened(tmp_path: Path) -> None:
+    """S10: a regular file, with its size in bytes; whoever asked closes it."""
+    (tmp_path / "file").write_bytes(b"hello")
+    file, size = open_path({"path": str(tmp_path / "file")})
+    try:
+        assert (os.read(file, 99), size) == (b"hello", 5)
+    finally:
+        os.close(file)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """S10: a path is text, and what it names can be read."""
+    with pytest.raises(IllegalMessage, match="must be a str"):
+        open_path({"path": b"/file"})
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(OSError, match=path.name):
+            open_path({"path": str(path)})
