@@ -129,11 +129,11 @@ def page(results: Results) -> str:
     )
     return f"""# WebSockets: the Autobahn test suite
 
-What the fuzzing client of the [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite)
-says of the server (rule S20), asgi-bridge {bridge.__version__} on Python \
-{sys.version.split()[0]} with websockets {version("websockets")}. A case passes where its
-messages and its closing handshake do; of informational ones nothing is asked. Non-strict outcomes
-count as failed. Written by `scripts/autobahn`, which needs a Python 2.7, as the suite does.
+Results of the [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite) (its fuzzing
+client) for the server (rule S20): asgi-bridge {bridge.__version__} on Python \
+{sys.version.split()[0]} with websockets {version("websockets")}. A case passes if its
+messages and its closing handshake pass; informational cases have no wrong result. Non-strict
+results count as failed. Written by `scripts/autobahn`, which needs Python 2.7, as the suite does.
 
 | group | what | cases | OK | informational | failed |
 | --- | --- | --- | --- | --- | --- |

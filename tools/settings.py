@@ -26,41 +26,49 @@ HEAD = """\
 
 <!-- Made from bridge/server/config/ by scripts/fix. -->
 
-Every setting of the server, by the option of `asgi-bridge serve`. Each can be given in four ways;
-if several give it, the higher one wins:
+Every setting of the server, listed by the option of `asgi-bridge serve`. There are four ways to set
+it. If it is set in several ways, the first in this list wins:
 
 1. on the command line: `--limit-body-size 20M`
-2. in the environment: `BRIDGE_LIMIT_BODY_SIZE=20M` (an empty variable says nothing; lists have
-   commas between their parts)
-3. in a TOML file: `limit_body_size = "20M"`, in the table `[tool.bridge]` or, in a file of its own,
-   without any table. The file is named by `-c FILE` or `BRIDGE_CONFIG`; a `pyproject.toml` in the
-   working directory is read if it has that table.
+2. in the environment: `BRIDGE_LIMIT_BODY_SIZE=20M` (an empty variable counts as not set; the items
+   of a list are separated by commas)
+3. in a TOML file: `limit_body_size = "20M"`, in the table `[tool.bridge]`. A file that has only
+   these settings needs no table. `-c FILE` or `BRIDGE_CONFIG` names the file; without them, a
+   `pyproject.toml` in the working directory is read if it has that table.
 4. from Python: `bridge.serve(app, limit_body_size=20 * 1024 * 1024)`
 
-On the command line and in a file, a name that is no setting is an error. A variable that begins
-with `BRIDGE_` and is no setting may belong to another program: `asgi-bridge serve` warns of it and
-goes on. Tables of other programs in a `pyproject.toml` are left alone.
+On the command line and in a file, an unknown setting is an error. An unknown variable that begins
+with `BRIDGE_` may belong to another program, so `asgi-bridge serve` only warns. Tables of other
+programs in a `pyproject.toml` are ignored.
 
-`PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are honoured if the variable with `BRIDGE_` is
-not set; a `WEB_CONCURRENCY` above 1, which platforms set by the size of the machine, starts one
-process with a warning. What Kubernetes sets for a Service called bridge (such as
-`BRIDGE_PORT=tcp://...`) is ignored. In a container, and on platforms that set `PORT`, also give
-`--host 0.0.0.0`: otherwise the host stays 127.0.0.1, and nothing outside reaches it. A host or port
-from a higher source replaces a `bind` from a lower one. Sizes are bytes, and may end in `K`, `M` or
-`G`; times are seconds; paths are seen from the working directory. Permissions are octal: `660` as
-text, `0o660` as a number.
+The variables `PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are used too, if the variable with
+`BRIDGE_` is not set. Platforms set `WEB_CONCURRENCY` by the size of the machine; with a value above
+1 the server starts one process, with a warning. Variables that Kubernetes sets for a Service called
+bridge (such as `BRIDGE_PORT=tcp://...`) are ignored. In a container, and on platforms that set
+`PORT`, also set `--host 0.0.0.0`: the default, 127.0.0.1, cannot be reached from outside. A host or
+port from a higher source replaces a `bind` from a lower one.
 
-Exit codes: 0, told to stop, and stopped; 1, something outside went wrong (the address is in use),
-or the app's lifespan failed at its shutdown; 2, wrong usage or a wrong setting; 3, the app could
-not be loaded or started: starting it again does not help. A process that hangs when it is told to
-stop is ended: 130 after a second SIGINT, 143 when the time for SIGTERM is up.
+Sizes are in bytes, and may end in `K`, `M` or `G`. Times are in seconds. Paths are relative to the
+working directory. Permissions are octal: `660` as text, `0o660` as a number.
 
-Signals: SIGTERM and SIGINT stop, and SIGINT again cuts what the stop waits for; also if SIGINT
-was ignored at the start (`&` in a shell script), as in uvicorn and Gunicorn. SIGHUP reads the
-certificates again, and stops a server whose terminal was closed, unless it was started with
-`nohup`. SIGUSR1 opens log files again that were moved, and SIGUSR2 logs the figures of the runners.
+Exit codes:
 
-`--workers` above 1 and `--reload` are refused for now. For several processes, use
+- 0: the server was told to stop, and has stopped
+- 1: an error outside (the address is in use), or the app's lifespan shutdown failed
+- 2: wrong usage, or a wrong setting
+- 3: the app could not be loaded or started; starting it again does not help
+- 130 after a second SIGINT, 143 when the time after SIGTERM is up: the process did not stop by
+  itself
+
+Signals:
+
+- SIGTERM and SIGINT stop the server, also if SIGINT was ignored at the start (`&` in a shell
+  script), as in uvicorn and Gunicorn. A second SIGINT ends what the stop waits for.
+- SIGHUP loads the certificates again. If the terminal of the server was closed it stops the server,
+  unless that was started with `nohup`.
+- SIGUSR1 opens log files again after rotation. SIGUSR2 logs the figures of the runners.
+
+`--workers` above 1 and `--reload` are not supported yet. For several processes, use
 [Gunicorn](../howto/run-under-gunicorn.md).
 """
 
@@ -70,9 +78,9 @@ ABOVE_EQUIVALENTS = """\
 
 <!-- Made from bridge/server/config/equivalents.py by scripts/fix. -->
 
-Most options of `uvicorn` (0.54) and `gunicorn` (27) are options of `asgi-bridge serve`, by the same
-name ([settings](settings.md) has all, with their aliases). These are not; typed all the same, they
-are answered with what stands here.
+Most options of `uvicorn` (0.54) and `gunicorn` (27) are also options of `asgi-bridge serve`, with
+the same name ([settings](settings.md) lists all, with their aliases). Those below are not. If you
+use one of them, the error says what is in this table.
 """
 
 
