@@ -178,8 +178,10 @@ class Exchange:
         """Take a piece of body; False asks the connection to pause reading."""
         if self.response_state >= DONE:
             return True
-        self.body.awaits_continue = False
-        has_room = self.body.feed(data)
+        body = self.body
+        if body.awaits_continue:
+            body.stop_awaiting_continue()
+        has_room = body.feed(data)
         self.wake()
         return has_room
 
@@ -214,6 +216,10 @@ class Exchange:
         await receivers.wait()
 
     # --------------------------------------------------------- the response
+
+    def leave_fast_path(self) -> None:
+        """Have the connection decide at the end of this response whether it goes on."""
+        self.keep_alive_fast = False
 
     def disable_keep_alive(self) -> None:
         """The connection ends with this response."""
@@ -352,7 +358,7 @@ async def next_body(exchange: Exchange) -> bytes:
 def send_continue(exchange: Exchange) -> None:
     """Send 100 Continue if the client waits for it (S5)."""
     if exchange.body.awaits_continue:
-        exchange.body.awaits_continue = False
+        exchange.body.stop_awaiting_continue()
         data = exchange.open_response().continue_()
         if data:
             exchange.connection.write(data)

@@ -1,6 +1,6 @@
-"""What a request's head says: the request line, the fields, and what of them is the server's.
+"""A request as data: its line, its fields, and what those of them mean that the server acts on.
 
-`http1/parser.py` reads bytes; here is what they come to.
+`http1/parser.py` makes it from bytes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from urllib.parse import unquote_to_bytes
 
 from bridge.errors import RequestError
 from bridge.http.headers import content_length, is_token, list_members
-from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Resolved
-from bridge.types import Address
+from bridge.server.proxy.forwarded import FORWARDING_HEADERS, Forwarded, Resolved
+from bridge.types import Address, ServerAddress
 
-#: `Request.length` of a body whose end the chunks tell.
+#: `Request.length` of a chunked body.
 CHUNKED: Final = -1
 
-# What a field says to the server; plain numbers, for they are compared for every line.
-ORDINARY: Final = 0
+# What a field does to the server; plain numbers, for they are compared for every line.
+NO_EFFECT: Final = 0
 HOST: Final = 1
-SPECIAL: Final = 2
+CONTROL: Final = 2
 
-_SPECIAL = FORWARDING_HEADERS | {
+#: The fields that the server acts on, `Host` aside.
+CONTROL_FIELDS: Final = FORWARDING_HEADERS | {
     b"content-length",
     b"transfer-encoding",
     b"connection",
@@ -30,19 +31,19 @@ _SPECIAL = FORWARDING_HEADERS | {
 }
 
 
-#: A field as ``(name, value)``, and what it says.
+#: A field as ``(name, value)``, and `NO_EFFECT`, `HOST` or `CONTROL`.
 Line: TypeAlias = tuple[tuple[bytes, bytes], int]
 
 
 def read_line(line: bytes) -> Line:
-    """A field line, read; that it is one is not said yet."""
+    """Split a field line; whether it is well formed is not checked here."""
     name, _, value = line.partition(b":")
     name, value = name.lower(), value.strip(b" \t")
     if name == b"host":
         return (name, value), HOST
-    if name not in _SPECIAL or (name == b"connection" and value.lower() == b"keep-alive"):
-        return (name, value), ORDINARY  # HTTP/1.1 keeps alive anyway; 1.0 is never ordinary
-    return (name, value), SPECIAL
+    if name not in CONTROL_FIELDS or (name == b"connection" and value.lower() == b"keep-alive"):
+        return (name, value), NO_EFFECT  # the default of HTTP/1.1; 1.0 never takes the fast path
+    return (name, value), CONTROL
 
 
 def _is_coding(text: bytes) -> bool:
@@ -75,13 +76,13 @@ class RequestTarget:
         self.target = target
         #: True for HTTP/1.1, False for HTTP/1.0.
         self.http11 = http11
-        #: It was part of a head of known lines before.
+        #: An earlier head had this line, and field lines that were all known.
         self.seen_before = False
-        #: The host that an absolute-form target names; it takes the place of the Host field.
+        #: The host that an absolute-form target names; it replaces that of the Host field.
         self.authority: bytes | None = None
-        #: Nothing about the line asks for anything unusual.
+        #: Fast path: HTTP/1.1, not HEAD, and a target in origin form or ``*``.
         self.fast = False
-        #: Whether llhttp does not know the method or the target, and has to be fed another line.
+        #: llhttp does not know the method or the target, and has to be fed another line.
         self.unknown_method = False
         self.raw_path, _, self.query = target.partition(b"?")
         decoded = self.raw_path
@@ -98,17 +99,17 @@ class Request:
     """A request line and its fields, checked.
 
     Names are lower case, values bytes without blanks around them, in order. Attributes that most
-    requests do not need are class attributes, set only where a field speaks of them; the others
-    are not, which makes them faster (see `Exchange`).
+    requests do not need are class attributes, set only if a field asks for it; the others have no
+    default in the class, which makes them faster (see `Exchange`).
     """
 
-    #: None of the attributes that stand in the class is set, nor is the method HEAD.
+    #: Fast path: the line is `RequestTarget.fast`, and no field has an effect.
     fast: bool
-    #: HTTP/1.1, not HEAD, and the connection goes on: a response needs nothing special.
+    #: Fast path of the response: HTTP/1.1, not HEAD, and the connection goes on.
     keep_alive_fast: bool
-    #: It will be given again for the same bytes: worth to be worked on.
+    #: The same object stands for each head of the same bytes, so what is made of it may be kept.
     cached: bool
-    #: Bytes of body that follow; `CHUNKED` where the body says so itself.
+    #: Bytes of body that follow, or `CHUNKED`.
     length: int
     #: True for HTTP/1.1, False for HTTP/1.0.
     http11 = True
@@ -120,9 +121,9 @@ class Request:
     upgrade = False
     #: It asks for a WebSocket (RFC 6455 §4.2.1).
     websocket = False
-    #: Some proxy's word on the client is among the fields.
+    #: It has a Forwarded or X-Forwarded-* field.
     forwarded = False
-    #: What that word comes to, where the proxy is trusted (S32).
+    #: What those say, if the peer is trusted (S32).
     resolved: Resolved | None = None
 
     def __init__(self, line: RequestTarget, headers: list[tuple[bytes, bytes]]) -> None:
@@ -148,14 +149,46 @@ class Request:
         """Method and target for a line of a log, with what is beyond ASCII as ``\\xff`` (S50)."""
         return f"{self.method} {self.line.target.decode('ascii', 'backslashreplace')}"
 
-    def heed(self, name: bytes, value: bytes) -> None:
-        """Note what a field says to the server. Raises `RequestError`."""
+    # --------------------------------------------------------- what its line and fields ask for
+
+    def apply_control_fields(self) -> None:
+        """Leave the fast path: act on the version and on each field. Raises `RequestError`."""
+        self.fast = False
+        if not self.line.http11:
+            self.http11 = False
+            self.close = True
+        for name, value in self.headers:
+            if name in CONTROL_FIELDS:
+                self._apply_control_field(name, value)
+        if self.upgrade:
+            self._apply_upgrade()
+        if self.close or not self.http11 or self.method == "HEAD":
+            self.keep_alive_fast = False
+
+    def replace_host(self, host: bytes) -> None:
+        """Use the host of an absolute-form target, not that of the field (RFC 9112 §3.2.2)."""
+        self.headers = [(name, host if name == b"host" else value) for name, value in self.headers]
+
+    def resolve(
+        self,
+        proxies: Forwarded,
+        client: Address | None,
+        scheme: str,
+        server: ServerAddress | None,
+    ) -> None:
+        """Note what a trusted proxy says (S32); the arguments are the connection's own.
+
+        Raises `RequestError`.
+        """
+        self.resolved = proxies.resolve(self.headers, client, scheme, server)
+
+    def _apply_control_field(self, name: bytes, value: bytes) -> None:
         if name == b"content-length":
             self.length = content_length(value)
         elif name == b"transfer-encoding":
-            self._heed_codings()
+            self._apply_codings()
         elif name == b"connection":
-            self._heed_connection(value)
+            self._apply_connection(value)
         elif name == b"expect":
             if value.lower() != b"100-continue":
                 raise RequestError(f"Expect is {value[:80]!r}; only 100-continue is known", 417)
@@ -163,8 +196,8 @@ class Request:
         elif name in FORWARDING_HEADERS:
             self.forwarded = True
 
-    def _heed_codings(self) -> None:
-        """Take the body for chunked, or refuse what it is coded in (RFC 9112 §6.1, §6.3)."""
+    def _apply_codings(self) -> None:
+        """Note that the body is chunked, or refuse its coding (RFC 9112 §6.1, §6.3)."""
         if not self.http11:
             raise RequestError("Transfer-Encoding in an HTTP/1.0 request")
         value = b",".join(value for name, value in self.headers if name == b"transfer-encoding")
@@ -175,7 +208,7 @@ class Request:
             raise RequestError(f"Transfer-Encoding is {value[:80]!r}; only chunked is known", 501)
         self.length = CHUNKED
 
-    def _heed_connection(self, value: bytes) -> None:
+    def _apply_connection(self, value: bytes) -> None:
         options = list_members(value)
         if b"close" in options:
             self.close = True
@@ -186,10 +219,7 @@ class Request:
         if b"upgrade" in options:
             self.upgrade = self.http11
 
-    def heed_upgrade(self) -> None:
-        """Note which protocol is asked for; of several we take the one that we know.
-
-        Upgrade is a list (RFC 9110 §7.8), and may come in several fields.
-        """
+    def _apply_upgrade(self) -> None:
+        """See whether a WebSocket is among the protocols asked for (RFC 9110 §7.8: a list)."""
         named = b",".join(value for name, value in self.headers if name == b"upgrade")
         self.websocket = self.method == "GET" and b"websocket" in list_members(named)

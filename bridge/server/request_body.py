@@ -38,6 +38,10 @@ class RequestBody:
         self.size = self.waiting = 0
         self._chunks: list[bytes] = []
 
+    def stop_awaiting_continue(self) -> None:
+        """The client has been sent 100 Continue, or sends the body without it."""
+        self.awaits_continue = False
+
     def feed(self, data: bytes) -> bool:
         """Take a piece; False if as much waits as may wait."""
         self.size += len(data)

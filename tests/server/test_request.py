@@ -1,16 +1,16 @@
-"""What a head says, by tables: its fields, its target, and what of them is the server's."""
+"""A request by tables: its target, its fields, and what they have the server do."""
 
 from __future__ import annotations
 
 import pytest
 
 from bridge.errors import RequestError
-from bridge.server.proxy.forwarded import Resolved
+from bridge.server.proxy.forwarded import Forwarded
 from bridge.server.request import (
     CHUNKED,
+    CONTROL,
     HOST,
-    ORDINARY,
-    SPECIAL,
+    NO_EFFECT,
     Request,
     RequestTarget,
     read_line,
@@ -19,38 +19,34 @@ from bridge.server.request import (
 Fields = list[tuple[bytes, bytes]]
 
 
-def heed(*fields: tuple[bytes, bytes], method: str = "POST", http11: bool = True) -> Request:
-    """A request that was told of each of its fields, in their order."""
+def applied(*fields: tuple[bytes, bytes], method: str = "POST", http11: bool = True) -> Request:
+    """A request that has acted on its version and its fields."""
     request = Request(RequestTarget(method, b"/", http11), list(fields))
-    request.http11 = http11
-    for name, value in fields:
-        request.heed(name, value)
-    if request.upgrade:
-        request.heed_upgrade()
+    request.apply_control_fields()
     return request
 
 
 @pytest.mark.parametrize(
-    ("line", "name", "value", "says"),
+    ("line", "name", "value", "effect"),
     [
-        (b"Accept: */*", b"accept", b"*/*", ORDINARY),
-        (b"X-A:\t 1: 2 \t", b"x-a", b"1: 2", ORDINARY),
-        (b"X-Empty:", b"x-empty", b"", ORDINARY),
-        (b"no colon", b"no colon", b"", ORDINARY),
+        (b"Accept: */*", b"accept", b"*/*", NO_EFFECT),
+        (b"X-A:\t 1: 2 \t", b"x-a", b"1: 2", NO_EFFECT),
+        (b"X-Empty:", b"x-empty", b"", NO_EFFECT),
+        (b"no colon", b"no colon", b"", NO_EFFECT),
         (b"HOST: example.com", b"host", b"example.com", HOST),
-        (b"Connection: Keep-Alive", b"connection", b"Keep-Alive", ORDINARY),
-        (b"Connection: close", b"connection", b"close", SPECIAL),
-        (b"Content-Length: 1", b"content-length", b"1", SPECIAL),
-        (b"Transfer-Encoding: chunked", b"transfer-encoding", b"chunked", SPECIAL),
-        (b"Upgrade: websocket", b"upgrade", b"websocket", SPECIAL),
-        (b"Expect: 100-continue", b"expect", b"100-continue", SPECIAL),
-        (b"X-Forwarded-For: 192.0.2.1", b"x-forwarded-for", b"192.0.2.1", SPECIAL),
-        (b"Forwarded: for=x", b"forwarded", b"for=x", SPECIAL),
+        (b"Connection: Keep-Alive", b"connection", b"Keep-Alive", NO_EFFECT),
+        (b"Connection: close", b"connection", b"close", CONTROL),
+        (b"Content-Length: 1", b"content-length", b"1", CONTROL),
+        (b"Transfer-Encoding: chunked", b"transfer-encoding", b"chunked", CONTROL),
+        (b"Upgrade: websocket", b"upgrade", b"websocket", CONTROL),
+        (b"Expect: 100-continue", b"expect", b"100-continue", CONTROL),
+        (b"X-Forwarded-For: 192.0.2.1", b"x-forwarded-for", b"192.0.2.1", CONTROL),
+        (b"Forwarded: for=x", b"forwarded", b"for=x", CONTROL),
     ],
 )
-def test_field_lines(line: bytes, name: bytes, value: bytes, says: int) -> None:
-    """S3: a name in lower case, a value without blanks around it, and what it says to us."""
-    assert read_line(line) == ((name, value), says)
+def test_field_lines(line: bytes, name: bytes, value: bytes, effect: int) -> None:
+    """S3: a name in lower case, a value without blanks around it, and whether it has an effect."""
+    assert read_line(line) == ((name, value), effect)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +95,9 @@ CHUNKED_FIELD = (b"transfer-encoding", b"Chunked")
         ([(b"accept", b"*/*")], True, "forwarded", False),
     ],
 )
-def test_what_fields_say(fields: Fields, http11: bool, attribute: str, value: object) -> None:
-    """S1, S3: each field says what it says, whatever the order of those that belong together."""
-    assert getattr(heed(*fields, http11=http11), attribute) == value
+def test_effects_of_fields(fields: Fields, http11: bool, attribute: str, value: object) -> None:
+    """S1, S3: each field has its effect, whatever the order of those that belong together."""
+    assert getattr(applied(*fields, http11=http11), attribute) == value
 
 
 @pytest.mark.parametrize(
@@ -124,7 +120,7 @@ def test_what_fields_say(fields: Fields, http11: bool, attribute: str, value: ob
 def test_refused_fields(fields: Fields, http11: bool, status: int) -> None:
     """S3: a body whose end could be seen in two places is refused, and codings we do not know."""
     with pytest.raises(RequestError) as caught:
-        heed(*fields, http11=http11)
+        applied(*fields, http11=http11)
     assert caught.value.status == status
 
 
@@ -142,11 +138,11 @@ def test_refused_fields(fields: Fields, http11: bool, status: int) -> None:
 def test_upgrades(method: str, named: list[bytes], websocket: bool) -> None:
     """S20: a WebSocket is asked for with GET, by one of the protocols that Upgrade names."""
     fields = [(b"connection", b"Upgrade"), *((b"upgrade", value) for value in named)]
-    assert heed(*fields, method=method).websocket is websocket
+    assert applied(*fields, method=method).websocket is websocket
 
 
 def test_a_new_request() -> None:
-    """S3: a request asks for nothing unusual until a field says so."""
+    """S3: a new request takes the fast path; control fields end that."""
     request = Request(RequestTarget("GET", b"/a?b", True), [(b"host", b"x")])
     assert (request.fast, request.keep_alive_fast, request.cached) == (True, True, False)
     assert (request.method, request.target, request.length) == ("GET", b"/a?b", 0)
@@ -154,10 +150,19 @@ def test_a_new_request() -> None:
 
 def test_the_client_that_a_proxy_names() -> None:
     """S32: the client is what the trusted proxy's word comes to; without one there is none."""
-    request = heed()
+    request = applied((b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https"))
     assert request.client is None
-    request.resolved = Resolved(("203.0.113.9", 7), "https", ("10.1.1.1", 443))
-    assert request.client == ("203.0.113.9", 7)
+    ours = ("10.1.1.1", 443)
+    request.resolve(Forwarded("*"), ("192.0.2.1", 5), "http", ours)
+    assert request.client == ("203.0.113.9", 0)
+    assert request.resolved == (request.client, "https", ours)
+
+
+def test_the_host_of_an_absolute_target() -> None:
+    """S3: it stands in the Host field, and the other fields are as they were."""
+    request = Request(RequestTarget("GET", b"/", True), [(b"host", b"x"), (b"a", b"b")])
+    request.replace_host(b"y")
+    assert request.headers == [(b"host", b"y"), (b"a", b"b")]
 
 
 def test_shown_in_a_log() -> None:

@@ -30,6 +30,15 @@ def test_a_full_queue_asks_for_a_pause() -> None:
     assert body.feed(b"x")
 
 
+def test_it_awaits_continue_once() -> None:
+    """S5: a client that waits for 100 Continue does so until it gets it, or sends without it."""
+    assert not RequestBody(PARTIAL).awaits_continue
+    body = RequestBody(PARTIAL, awaits_continue=True)
+    assert body.awaits_continue
+    body.stop_awaiting_continue()
+    assert not body.awaits_continue
+
+
 @pytest.mark.parametrize("error", [None, RequestError("too large", 413)])
 def test_its_end(error: RequestError | None) -> None:
     """W26: it is whole, or has broken a rule, and then it says which."""

@@ -98,7 +98,7 @@ class Http1Connection(asyncio.Protocol):
         self.client_left = True
         self.phase = CLOSED
         self.reader.stop()
-        self.identity.environ = None
+        self.identity.forget_environ()
         self.output.lost()
         self.state.connections.discard(self)
         exchange = self.exchange
@@ -356,7 +356,7 @@ class Http1Connection(asyncio.Protocol):
         if self.exchange is not None:
             self.state.active.discard(self.exchange)
             self.exchange = None
-        self.identity.environ = None
+        self.identity.forget_environ()
         self.phase = HANDED_OVER
         early = self.reader.stop()
         self.state.connections.discard(self)
@@ -395,7 +395,7 @@ class Http1Connection(asyncio.Protocol):
             self.output.abort()
         elif exchange is not None:
             self.notify_on_end = True
-            exchange.keep_alive_fast = False  # so that its end is looked at
+            exchange.leave_fast_path()
             if exchange.response_state >= DONE:
                 self.end_from_thread(exchange)
         elif phase <= IDLE or phase == DISCARDING or (phase == HEAD and late):

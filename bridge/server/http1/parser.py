@@ -1,10 +1,9 @@
-"""Bytes to requests: whole heads, by llhttp and by the rules that it leaves to us.
+"""Parse the head of a request, with llhttp and with the rules that it leaves to the server.
 
-The only file that knows httptools. It never sees a connection: the protocol object cuts the
-stream at the blank line that ends a head (RFC 9112 §2.1), hands over the whole head, and gets a
-`Request` or a `RequestError`. One parser serves every connection of a loop, because between
-two whole heads a parser has no memory. What llhttp lets pass and a server must not (two
-readings of one message, S3) is checked here.
+This is the only file that knows httptools. It is given whole heads, each up to its blank line
+(RFC 9112 §2.1), and makes a `Request` of each, or raises `RequestError`. One parser serves every
+connection of a loop: from one whole head to the next it remembers nothing that changes what a head
+means. What llhttp accepts although two servers could read it differently (S3) is refused here.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ _HOST = re.compile(
     rb"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?)?"
     rb"|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 )
-#: The beginning of a request line, as far as it is here; a first look before its end has come.
+#: The beginning of a request line of which more may come.
 _LINE_START = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}(?: [^\x00-\x20\x7f-\xff?]*(?:\?[^\x00-\x20\x7f]*)?"
     rb"(?: (?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9](?:\r(?:\n.*)?)?)?)?)?)?)?)?)?)?)?)?",
     re.DOTALL,
 )
 
-#: A field that llhttp would accept; that it says nothing to the server is known otherwise.
-_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
-#: Heads that are worth keeping have fewer bytes.
+#: A field line that llhttp accepts, if the field has no effect.
+_FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
+#: Only heads with fewer bytes are cached.
 SHORT = 512
-#: Lines that are worth keeping are short, and nobody's secret.
-_KEPT_LENGTH = 200
+#: Only lines of at most so many bytes are cached, and none that may be a secret.
+_CACHED_LENGTH = 200
 _SECRETS = re.compile(rb"cookie|auth|token|key|secret|session|password")
 
 
@@ -43,14 +42,14 @@ def _is_secret(name: bytes) -> bool:
     return _SECRETS.search(name) is not None
 
 
-#: Names of fields -> whether they sound like a secret.
+#: Names of fields -> whether the value may be a secret, by the name.
 _SECRET: Memo[bytes, bool] = Memo(_is_secret, key_up_to(64))
 
 
-def _ordinary(lines: list[tuple[bytes, Line]]) -> bool:
-    """Whether new lines need no second look: whole fields that say nothing to the server."""
-    for raw, line in lines:  # noqa: SIM110  a generator costs more than the looks
-        if line[1] or _LINE.fullmatch(raw) is None:
+def _are_plain_fields(lines: list[tuple[bytes, Line]]) -> bool:
+    """Whether these lines are well-formed fields that have no effect on the server."""
+    for raw, line in lines:  # noqa: SIM110  a generator costs more than the matches
+        if line[1] or _FIELD_LINE.fullmatch(raw) is None:
             return False
     return True
 
@@ -62,20 +61,20 @@ def _check_host(value: bytes) -> bytes:
 
 
 class HeadParser:
-    """Whole heads to `Request`; one for all connections of a loop.
+    """Make a `Request` of each whole head; one parser for all connections of a loop.
 
     `line_limit`, `size_limit` and `field_limit` (0: any) are bytes, `count_limit` is a number of
     fields (S2).
 
-    An ordinary line means the same in every head. So it is read here, and kept with what it came
-    to, for clients repeat themselves; llhttp is asked about heads in which a line says something
-    to the server, or is none. A short head of known lines that comes again is kept as a whole:
-    the same bytes are the same request.
+    Fast path: clients send the same field lines again and again, and a field that has no effect on
+    the server means the same in every head. So lines are cached with their name and value. llhttp
+    is asked only if a field of the head has an effect, or a line is not a plain field. A short head
+    whose lines were all known is cached as a whole: the same bytes are the same request.
     """
 
-    #: Lines that are kept; when there are more, all are learned anew.
+    #: The most lines in the cache.
     LINES = 2048
-    #: Heads that are kept.
+    #: The most heads in the cache.
     HEADS = 512
 
     def __init__(
@@ -85,31 +84,31 @@ class HeadParser:
         self.size_limit = size_limit
         self._count_limit = count_limit
         self._field_limit = field_limit or size_limit
-        #: A head of so few bytes keeps both limits of size.
+        #: A head of at most so many bytes exceeds neither of the two limits.
         self._small = min(line_limit, size_limit)
         self._hosts: Memo[bytes, bytes] = Memo(_check_host, key_up_to(64))
         self._request_lines = RequestLines()
         self._lines: BoundedDict[bytes, Line] = BoundedDict(self.LINES)
         self._known_line = self._lines.get
-        #: Heads that came again: the same bytes are the same request. To be asked only about fewer
-        #: bytes than `SHORT`, as more take long to hash.
+        #: Heads that came again -> their request. Ask only about fewer bytes than `SHORT`: to hash
+        #: more takes long.
         self.cached_heads: BoundedDict[bytes, Request] = BoundedDict(self.HEADS)
         self.cached_head = self.cached_heads.get
         self._renew()
 
     def _renew(self) -> None:
-        """A parser that expects a head: after a body's head, a close or an error."""
+        """Make a new parser, which expects a head; the old one expects a body, or has failed."""
         self._parser = HttpRequestParser(None)
 
     def parse(self, head: bytes) -> Request:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4).
 
-        One object stands for all heads of the same bytes; nobody changes it.
+        The same object may be returned for the next head of the same bytes: do not change it.
         """
         if len(head) < SHORT:
-            known = self.cached_head(head)
-            if known is not None:
-                return known
+            cached = self.cached_head(head)
+            if cached is not None:
+                return cached
         return self._read(head)
 
     def _read(self, head: bytes) -> Request:
@@ -122,43 +121,48 @@ class HeadParser:
             raise self._too_many(len(lines))
         known_line = self._known_line
         headers = []
-        fresh: list[tuple[bytes, Line]] | None = None
-        special = hosts = 0
+        new_lines: list[tuple[bytes, Line]] | None = None
+        control = hosts = 0
         for raw in lines:
             field = known_line(raw)
             if field is None:
-                if fresh is None:
-                    fresh = []
+                if new_lines is None:
+                    new_lines = []
                 if len(raw) > self._field_limit:
                     raise self._field_too_long(len(raw))
                 field = read_line(raw)
-                fresh.append((raw, field))
+                new_lines.append((raw, field))
             headers.append(field[0])
             if field[1]:
                 if field[1] == HOST:
                     hosts += 1
                 else:
-                    special = 1
+                    control = 1
         request = Request(line, headers)
-        if special or hosts != 1 or not line.fast or (fresh is not None and not _ordinary(fresh)):
-            self._judge(request, head, fresh, special or not line.fast)
-        elif fresh is not None:
-            self._keep(fresh)
-        if fresh is None:
+        if (
+            control
+            or hosts != 1
+            or not line.fast
+            or (new_lines is not None and not _are_plain_fields(new_lines))
+        ):
+            self._check_with_llhttp(request, head, new_lines, control or not line.fast)
+        elif new_lines is not None:
+            self._store(new_lines)
+        if new_lines is None:
             if line.seen_before and len(head) < SHORT and not request.forwarded:
                 request.cached = True
                 self.cached_heads.store(head, request)
             line.seen_before = True
         return request
 
-    def _judge(
+    def _check_with_llhttp(
         self,
         request: Request,
         head: bytes,
-        fresh: list[tuple[bytes, Line]] | None,
-        special: object,
+        new_lines: list[tuple[bytes, Line]] | None,
+        has_effect: object,
     ) -> None:
-        """Have llhttp look at a head that is not made of known, ordinary lines only."""
+        """Slow path: have llhttp check the head, then act on what has an effect on the server."""
         line = request.line
         fed = head
         if line.unknown_method:
@@ -169,20 +173,23 @@ class HeadParser:
         except HttpParserUpgrade:
             self._renew()
         except HttpParserError:
-            self._judge_afresh(fed)
+            self._retry_with_new_parser(fed)
         if request.headers == [(b"", b"")]:
-            request.headers, fresh = [], None  # no field at all
-        if special:
-            self._unusual(request)
-        else:
-            self._check_host([value for name, value in request.headers if name == b"host"], line)
-        if fresh is not None:
-            self._keep(fresh)
+            request.headers, new_lines = [], None  # it has no field at all
+        if has_effect:
+            # After a body's head, a close or an upgrade llhttp expects what is not fed to it.
+            self._renew()
+            request.apply_control_fields()
+        self._check_host([value for name, value in request.headers if name == b"host"], line)
+        if line.authority is not None:
+            request.replace_host(self._hosts[line.authority])
+        if new_lines is not None:
+            self._store(new_lines)
 
-    def _keep(self, lines: list[tuple[bytes, Line]]) -> None:
-        """Remember lines of a head that was accepted."""
+    def _store(self, lines: list[tuple[bytes, Line]]) -> None:
+        """Cache lines of a head that was accepted."""
         for raw, line in lines:
-            if len(raw) <= _KEPT_LENGTH and not _SECRET[line[0][0]]:
+            if len(raw) <= _CACHED_LENGTH and not _SECRET[line[0][0]]:
                 self._lines.store(raw, line)
 
     def _too_many(self, count: int) -> RequestError:
@@ -213,14 +220,14 @@ class HeadParser:
         if fields > self.size_limit:
             raise self.head_too_long(fields)
         count = head.count(b"\r\n", line + 2) - 1
-        if count > self._count_limit:  # before they are taken apart
+        if count > self._count_limit:  # before they are split
             raise self._too_many(count)
 
-    def _judge_afresh(self, fed: bytes) -> None:
+    def _retry_with_new_parser(self, fed: bytes) -> None:
         """Have a new parser read what the last one refused. Raises `RequestError`.
 
-        A field that llhttp heeds and we do not (``Proxy-Connection: close``) makes a parser refuse
-        the head after it, which can be another client's.
+        A field on which llhttp acts and the server does not (``Proxy-Connection: close``) makes a
+        parser refuse the head after it, which can be another client's.
         """
         self._renew()
         try:
@@ -231,41 +238,15 @@ class HeadParser:
             self._renew()
             raise RequestError(f"malformed request: {error}") from None
 
-    def _unusual(self, request: Request) -> None:
-        """Heed what plain requests do not have. Raises `RequestError`."""
-        # After a body's head, a close or an upgrade the parser waits for what we read ourselves.
-        self._renew()
-        request.fast = False
-        line = request.line
-        if not line.http11:
-            request.http11 = False
-            request.close = True
-        hosts = []
-        for name, value in request.headers:
-            if name == b"host":
-                hosts.append(value)
-            else:
-                request.heed(name, value)
-        self._check_host(hosts, line)
-        if line.authority is not None:
-            # RFC 9112 §3.2.2: the target's authority takes the place of the Host field.
-            authority = self._hosts[line.authority]
-            request.headers = [
-                (name, authority if name == b"host" else value) for name, value in request.headers
-            ]
-        if request.close or not line.http11 or line.method == "HEAD":
-            request.keep_alive_fast = False
-        if request.upgrade:
-            request.heed_upgrade()
-
     # --------------------------------------------------------- heads that are not whole yet
 
     def check_partial(self, part: bytes | bytearray, since: int = 0) -> None:
-        """Refuse early what cannot become a request, however it goes on. Raises `RequestError`.
+        """Refuse early what cannot become a request, whatever follows. Raises `RequestError`.
 
-        `since`: a place three bytes before those that were not looked at yet, or 0. What is found
-        is the first fault in the order of the bytes, so that it is the same however they were cut:
-        for that, a whole head that was refused is looked at as a part too (`first_error`).
+        `since`: the offset of the first unchecked byte, minus 3 (a CR LF CR LF may be cut), or 0.
+        The error is the first in the order of the bytes, so that it does not depend on how they
+        were cut; for the same reason a whole head that was refused is checked here too
+        (`first_error`).
         """
         most = self._line_limit + len(b"\r\n")
         line_end = part.find(b"\r\n", 0, most)
@@ -287,7 +268,7 @@ class HeadParser:
             raise self.head_too_long(len(part) - line_end)
 
     def first_error(self, head: bytes) -> RequestError | None:
-        """What would have been found first if `head` had come byte by byte."""
+        """The error that `check_partial` would have raised if `head` had come byte by byte."""
         try:
             self.check_partial(head)
         except RequestError as error:

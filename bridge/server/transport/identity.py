@@ -83,6 +83,10 @@ class Identity:
             self.environ = None
         self.trusted = self._state.proxies.forwarded.allows(client, False)
 
+    def forget_environ(self) -> None:
+        """Drop what `make_environ` has made: it refers to the connection, which is over."""
+        self.environ = None
+
     def make_environ(self, connection: HasClient) -> Environ:
         """Make what the environs of its requests have in common, and keep it (W7, W10)."""
 
@@ -95,10 +99,9 @@ class Identity:
         return environ
 
     def resolve(self, request: Request) -> None:
-        """Take the word of the trusted proxy that we talk to (S32). Raises `RequestError`."""
-        request.resolved = self._state.proxies.forwarded.resolve(
-            request.headers, self.client, self.place.scheme, self.place.server
-        )
+        """Have `request` note what its peer, a trusted proxy, says. Raises `RequestError`."""
+        proxies, place = self._state.proxies.forwarded, self.place
+        request.resolve(proxies, self.client, place.scheme, place.server)
 
 
 def _address(transport: asyncio.BaseTransport) -> Address | None:

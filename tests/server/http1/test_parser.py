@@ -76,8 +76,8 @@ def test_parts_of_a_head() -> None:
         (("Forwarded: for=x",), "forwarded", True),
     ],
 )
-def test_fields_that_say_something(fields: tuple[str, ...], attribute: str, value: object) -> None:
-    """S3: what a field says is heeded, also when its line was seen before in another head."""
+def test_fields_with_an_effect(fields: tuple[str, ...], attribute: str, value: object) -> None:
+    """S3: a field has its effect also when its line was seen before in another head."""
     heads = parser()
     for _ in range(3):
         assert getattr(heads.parse(request("/", *fields)), attribute) == value
@@ -229,8 +229,8 @@ def test_fields_that_llhttp_is_not_asked_about(lines: list[bytes]) -> None:
 
 
 @given(st.lists(good_lines, min_size=1, max_size=4), st.binary(max_size=4))
-def test_every_ordinary_head_is_accepted(lines: list[bytes], value: bytes) -> None:
-    """S3: a head that llhttp accepts, and that says nothing to the server, is no error of ours."""
+def test_every_plain_head_is_accepted(lines: list[bytes], value: bytes) -> None:
+    """S3: a head that llhttp accepts, of fields without an effect on the server, is accepted."""
     head = b"\r\n".join([b"GET / HTTP/1.1", b"Host: x", *lines, b"X-Any: " + value, b"", b""])
     reference = Reference().read(head)
     if reference is not None and head.endswith(value + b"\r\n\r\n") and b"\r\n" not in value:

@@ -350,9 +350,10 @@ def test_when_a_connection_goes_on() -> None:
     assert not keeps_alive(connection, exchange)
     exchange.body.feed(b"12345")
     assert keeps_alive(connection, exchange)
-    exchange.body.awaits_continue = True
+    exchange.body = RequestBody(PARTIAL, awaits_continue=True)
+    exchange.body.feed(b"12345")
     assert not keeps_alive(connection, exchange)
-    exchange.body.awaits_continue = False
+    exchange.body.stop_awaiting_continue()
     for stop in ("request.close", "connection.client_left", "connection.state.stop_phase"):
         thing, _, name = stop.rpartition(".")
         owner = {"request": exchange.request, "connection": connection}.get(thing, connection.state)

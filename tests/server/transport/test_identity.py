@@ -127,6 +127,8 @@ def test_environ(loop: asyncio.AbstractEventLoop) -> None:
     connection = SimpleNamespace(client_left=False)
     environ = found.make_environ(connection)
     assert found.environ is environ
+    found.forget_environ()
+    assert found.environ is None
     assert environ["REMOTE_ADDR"] == "192.0.2.7"
     assert environ["bridge.disconnected"]() is False
     connection.client_left = True
