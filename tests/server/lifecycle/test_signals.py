@@ -25,16 +25,17 @@ STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=l
 
 
 @BOTH
-def test_second_sigterm_changes_nothing(start_host: StartHost, app: str) -> None:
+def test_second_sigterm_changes_nothing(start_host: StartHost, app: str, tmp_path: Path) -> None:
     """P2: platforms send SIGTERM twice: to the group, and from the parent; nothing is lost."""
     host = start_host(bridge(app, "--no-access-log"))
     with Client(host.connect()) as client:
-        client.send(request("/sleep?1"))
+        client.send(request(f"/until?{tmp_path}/note"))
         with Client(host.connect()) as other:
             other.get("/")
         host.process.send_signal(signal.SIGTERM)
         eventually(lambda: "stopping: 1 request is still busy" in host.log())
         host.process.send_signal(signal.SIGTERM)
+        (tmp_path / "note").touch()
         assert client.response().status == 200
         host.process.send_signal(signal.SIGTERM)
     assert host.process.wait(15) == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -296,6 +297,13 @@ async def sleep(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(send, "slept")
 
 
+async def until(scope: Scope, receive: Receive, send: Send) -> None:
+    """``?file``: answers when there is such a file."""
+    while not Path(scope["query_string"].decode()).exists():
+        await asyncio.sleep(0.01)  # the pace of looking, nothing depends on it
+    await answer(send, "there")
+
+
 async def hold(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers when ``/release`` is asked for."""
     EVENTS[scope["query_string"].decode() or "hold"] = "waits"
@@ -356,6 +364,7 @@ ROUTES = {
         "silent": silent, "misuse": misuse, "length": length, "ignore": ignore,
         "late_reader": late_reader, "after_body": after_body, "watch": watch, "pour": pour,
         "drip": drip, "gush": gush, "sized": sized, "sleep": sleep, "hold": hold,
+        "until": until,
         "release": release, "scope": scope_of, "state": state, "context": context, "events": events,
     }.items()
 }  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from bridge.types import Environ, StartResponse
 
@@ -65,6 +66,13 @@ def sleep(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return hello(environ, start_response)
 
 
+def until(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """``?file``: answers when there is such a file."""
+    while not Path(environ["QUERY_STRING"]).exists():
+        time.sleep(0.01)  # the pace of looking, nothing depends on it
+    return hello(environ, start_response)
+
+
 def wait_for_release() -> None:
     event = threading.Event()
     _HELD.append(event)
@@ -108,7 +116,7 @@ Route = Callable[[Environ, StartResponse], Iterable[bytes]]
 ROUTES: dict[str, Route] = {
     f"/{route.__name__}": route
     for route in (
-        numbered, pour, length, ignore, sleep, hold, hold_stream, release, fail, events,
+        numbered, pour, length, ignore, sleep, until, hold, hold_stream, release, fail, events,
     )
 }  # fmt: skip
 

@@ -402,20 +402,21 @@ def test_file_that_shrinks(start_host: StartHost, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("app", [ASGI, WSGI])
-def test_requests_at_a_time(start_host: StartHost, app: str) -> None:
+def test_requests_at_a_time(tmp_path: Path, start_host: StartHost, app: str) -> None:
     """S2: requests beyond the limit are a 503 with Retry-After; idle connections do not count."""
     host = start_host(bridge(app, "--limit-requests=2", "--threads=4", *QUIET))
     idle = [Client(host.connect()) for _ in range(5)]
     for client in idle:
         assert client.get("/").status == 200
     for client in idle[:2]:
-        client.send(request("/sleep?2"))
+        client.send(request(f"/until?{tmp_path}/note"))
     for client in idle[2:]:
         response = client.get("/")
         assert (response.status, response.value(b"retry-after")) == (503, b"1")
         assert response.closes
     for client in idle[:2]:
         client.reset()
+    (tmp_path / "note").touch()  # it is there until the host has ended
     eventually(lambda: once(host) == 200)  # when the app is done, though nobody heard its answer
     for client in idle:
         client.sock.close()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,19 +59,21 @@ def test_idle_server_stops_at_once(start_host: StartHost, app: str, number: sign
 
 
 @BOTH
-def test_requests_in_flight_are_answered(start_host: StartHost, app: str) -> None:
+def test_requests_in_flight_are_answered(start_host: StartHost, app: str, tmp_path: Path) -> None:
     """P2: what is in flight is finished, with Connection: close; nobody new is let in."""
     host = start_host(bridge(app, "--no-access-log"))
-    waiting, streaming, uploading = (Client(host.connect()) for _ in range(3))
-    waiting.send(request("/sleep?1.5"))
-    streaming.send(request("/sleep?1.4"))
+    waiting, another, uploading = (Client(host.connect()) for _ in range(3))
+    waiting.send(request(f"/until?{tmp_path}/first"))
+    another.send(request(f"/until?{tmp_path}/second"))
     uploading.send(request("/length", "Content-Length: 6", method="POST") + b"abc")
     with Client(host.connect()) as client:
         client.get("/")  # so that the others have been read
     tell(host, signal.SIGTERM)
     eventually(lambda: refuses(host))
     uploading.send(b"def")
-    for client, body in ((waiting, None), (streaming, None), (uploading, b"6")):
+    (tmp_path / "second").touch()
+    (tmp_path / "first").touch()
+    for client, body in ((waiting, None), (another, None), (uploading, b"6")):
         response = client.response()
         assert (response.status, response.closes) == (200, True)
         assert body in (None, response.body)
@@ -91,14 +94,16 @@ def test_streams_in_flight_are_finished(start_host: StartHost) -> None:
 
 
 @BOTH
-def test_pipelined_requests_at_the_end(start_host: StartHost, app: str) -> None:
+def test_pipelined_requests_at_the_end(start_host: StartHost, app: str, tmp_path: Path) -> None:
     """P2: of pipelined requests the one in flight is answered, and says that it is the last."""
     host = start_host(bridge(app, "--no-access-log"))
     with Client(host.connect()) as client:
-        client.send(request("/sleep?0.5") + request("/") * 3)
+        client.send(request(f"/until?{tmp_path}/note") + request("/") * 3)
         with Client(host.connect()) as other:
             other.get("/")
         tell(host, signal.SIGTERM)
+        eventually(lambda: refuses(host))
+        (tmp_path / "note").touch()
         assert client.response().closes
         assert client.is_closed()
 

@@ -127,14 +127,16 @@ def counts(client: Client) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("app", [ASGI, WSGI], ids=["asgi", "wsgi"])
-def test_stop_on_tls(start_host: StartHost, certified: Certified, app: str) -> None:
+def test_stop_on_tls(start_host: StartHost, certified: Certified, app: str, tmp_path: Path) -> None:
     """P2: on TLS, too, what is in flight is answered, and idle connections hold nothing up."""
     host = start_host(bridge(app, *certified[0]))
     with connect(host, certified) as idle, connect(host, certified) as client:
         assert idle.get("/").status == 200
-        client.send(request("/sleep?0.5"))
+        client.send(request(f"/until?{tmp_path}/note"))
         assert idle.get("/").status == 200
         host.process.send_signal(signal.SIGTERM)
+        assert idle.is_closed()
+        (tmp_path / "note").touch()
         response = client.response()
         assert (response.status, response.closes) == (200, True)
         assert host.process.wait(10) == 0
