@@ -6,12 +6,19 @@ import asyncio
 import socket
 import threading
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
+from bridge.adapters.asgi_on_wsgi.websocket_connection import Connection
+from bridge.asgi.receive_queue import ReceiveQueue
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import ClientDisconnected
+from bridge.limits import HIGH_WATER
+from bridge.websocket.frames import Frames
 from tests.adapters.asgi_on_wsgi.direct import LIMIT
 from tests.adapters.asgi_on_wsgi.socket_host import (
     ACCEPT,
@@ -20,7 +27,8 @@ from tests.adapters.asgi_on_wsgi.socket_host import (
     closed_with,
     opened,
 )
-from tests.support.websocket import BINARY, CONTINUATION, close_frame, frame
+from tests.runners.jobs import until
+from tests.support.websocket import BINARY, CONTINUATION, PING, close_frame, frame
 
 
 def test_echo() -> None:
@@ -253,32 +261,80 @@ def test_dead_client_is_given_up(closes: bool, monkeypatch: pytest.MonkeyPatch) 
     assert closes or (heard[0]["code"], heard[0]["reason"]) == (1011, "keepalive ping timeout")
 
 
+def linked(use: Callable[[Connection, asyncio.Transport, socket.socket], Any]) -> None:
+    """Run ``use(connection, transport, client)``: `client` is the other end of an open one."""
+
+    async def run() -> None:
+        ours, client = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        for end in (ours, client):
+            end.setblocking(False)
+        frames = Frames(ServerProtocol(state=State.OPEN), 1 << 20, 0)
+        connection = Connection(frames, ReceiveQueue(32), b"101")
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(lambda: connection, ours)
+        try:
+            await asyncio.wait_for(use(connection, transport, client), LIMIT)
+        finally:
+            connection.abort()
+            await connection.gone
+            client.close()
+
+    asyncio.run(run())
+
+
 def test_pings_without_end() -> None:
-    """A40: a client that sends pings and takes no pongs is not read from any more."""
+    """A40: a client that takes no pongs is not read from, until it takes them."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(ACCEPT)
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
+    async def use(_: Connection, transport: asyncio.Transport, client: socket.socket) -> None:
+        loop, count = asyncio.get_running_loop(), 60_000
+        pings = frame(PING, b"") * count
+        sending = loop.create_task(loop.sock_sendall(client, pings))
+        await until(lambda: transport.get_write_buffer_size() > HIGH_WATER)
+        for _turn in range(10):
+            await asyncio.sleep(0)
+            assert not transport.is_reading()
+        assert not sending.done()
+        received = b""
+        while len(received) < 3 + 2 * count:
+            received += await loop.sock_recv(client, 65536)
+        await sending
+        assert received == b"101" + b"\x8a\x00" * count
+        assert transport.is_reading()
 
-    adapter = AsgiToWsgi(app, lifespan="off")
-    host = SocketHost(adapter)
-    host.client.sendall(HANDSHAKE)
-    assert host.client.recv(12) == b"HTTP/1.1 101"  # else the host reads them as its own
-    host.client.settimeout(1)
-    pings, sent = (b"\x89\x80\x00\x00\x00\x00" * 10_000), 0
-    try:
-        while sent < 100_000_000:
-            sent += host.client.send(pings[sent % 6 :])
-    except TimeoutError:
-        pass
-    assert sent < 100_000_000
-    host.client.settimeout(LIMIT)
-    host.client.shutdown(socket.SHUT_WR)
-    while host.client.recv(65536):
-        pass
-    host.end()
-    assert adapter.close(LIMIT)
+    linked(use)
+
+
+def test_send_waits_for_a_slow_client() -> None:
+    """A40: while more than 64 KiB are on their way."""
+
+    async def use(connection: Connection, _: asyncio.Transport, client: socket.socket) -> None:
+        loop, size = asyncio.get_running_loop(), 1 << 20
+        message = {"type": "websocket.send", "bytes": bytes(size)}
+        sending = loop.create_task(connection.send(message))
+        for _turn in range(10):
+            await asyncio.sleep(0)
+        assert not sending.done()
+        received = 0
+        while received < size:
+            received += len(await loop.sock_recv(client, 65536))
+        await sending
+
+    linked(use)
+
+
+def test_send_after_our_close() -> None:
+    """A40: nothing goes out behind a close frame."""
+
+    async def use(connection: Connection, _: asyncio.Transport, client: socket.socket) -> None:
+        connection.close(1000)
+        connection.close(1001)
+        with pytest.raises(ClientDisconnected):
+            await connection.send({"type": "websocket.send", "text": "late"})
+        received = await asyncio.get_running_loop().sock_recv(client, 100)
+        assert received == b"101\x88\x02\x03\xe8"
+
+    linked(use)
 
 
 @pytest.mark.parametrize("how", ["answers", "closes", "returns"])
