@@ -8,11 +8,11 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextvars import copy_context
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -22,25 +22,14 @@ from bridge.runners.pool import ThreadPool
 from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
 
-before: set[threading.Thread] = set()
+pytestmark = pytest.mark.usefixtures("pool_threads")
+
+Threads: TypeAlias = Callable[[], list[threading.Thread]]
 
 
-def pool_threads() -> list[threading.Thread]:
-    """Those that this test has started."""
-    return [thread for thread in threading.enumerate() if thread not in before]
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before.clear()
-    before.update(threading.enumerate())
-    yield
-    for thread in pool_threads():
-        thread.join(10)
-    assert pool_threads() == []
-
-
-def test_no_more_threads_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_threads_than_needed(
+    pool_threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """W52: jobs that never block are all run by one thread, however many may be started."""
     # On a busy machine a thread may be given no time for longer than the pool's patience.
     monkeypatch.setattr("bridge.runners.queue_watch.TICK", 60)
@@ -57,7 +46,7 @@ def test_no_more_threads_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     run_with(ThreadRunner(8, idle_timeout=60), main)
 
 
-def test_grows_to_its_bound() -> None:
+def test_grows_to_its_bound(pool_threads: Threads) -> None:
     """W52: jobs behind blocked threads start more of these, up to `threads` and no further."""
 
     async def main(runner: Runner) -> None:
@@ -174,7 +163,7 @@ def test_a_thread_that_ends_by_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     run_with(ThreadRunner(1, idle_timeout=0.01), main)  # type: ignore[arg-type]
 
 
-def test_loop_that_closes_without_a_word() -> None:
+def test_loop_that_closes_without_a_word(pool_threads: Threads) -> None:
     """W54: where nobody stops the pool its threads end by themselves."""
 
     async def main() -> None:

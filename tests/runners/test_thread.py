@@ -9,9 +9,6 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,22 +19,7 @@ from bridge.runners import Runner
 from bridge.runners.thread import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
 
-before: set[threading.Thread] = set()
-
-
-def pool_threads() -> list[threading.Thread]:
-    """Those that this test has started."""
-    return [thread for thread in threading.enumerate() if thread not in before]
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before.clear()
-    before.update(threading.enumerate())
-    yield
-    for thread in pool_threads():
-        thread.join(10)
-    assert pool_threads() == []
+pytestmark = pytest.mark.usefixtures("pool_threads")
 
 
 def test_queue_limit() -> None:
@@ -159,25 +141,6 @@ def test_no_thread_can_be_started(
     run_with(ThreadRunner(2), main)
 
 
-def test_a_module_of_an_unknown_kind(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """W51, W52: if the loop cannot be published to a library, that is logged, and the app runs."""
-    strange = ModuleType("asgiref.sync")
-    strange.__spec__ = ModuleSpec("asgiref.sync", None)
-    monkeypatch.setitem(sys.modules, "asgiref.sync", strange)
-    monkeypatch.setattr("bridge.runners.interop._unsupported", set())
-
-    async def main(runner: Runner) -> None:
-        for _ in range(3):
-            call = Call(lambda: "ran")
-            runner.submit(call)
-            assert await call.done == "ran"
-        assert sum("asgiref.sync" in record.getMessage() for record in caplog.records) == 1
-
-    run_with(ThreadRunner(1), main)
-
-
 def test_pools_of_their_own() -> None:
     """W52: one pool that is full does not hold up another."""
 
@@ -279,8 +242,11 @@ def test_after_fork() -> None:
         asyncio._set_running_loop(None)  # the parent's does not run here
 
         async def run() -> int:
+            assert await runner.stop(10)  # the parent's threads are not its own
+            runner.start(loop)
             runner.start(loop)
             await main(runner)
+            assert await runner.stop(10)
             return 7
 
         try:
@@ -321,24 +287,6 @@ def test_wait_outside_of_its_threads() -> None:
                 runner.wait(asyncio.sleep(0))
 
     run_with(ThreadRunner(), main)
-
-
-def test_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """W52: in a child of the process that made it a pool starts anew, and stops nothing."""
-    runner, pid = ThreadRunner(2), os.getpid()
-
-    async def main(runner: Runner) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "getpid", lambda: pid + 1)
-            assert await runner.stop(10)
-            runner.start(asyncio.get_running_loop())
-            runner.start(asyncio.get_running_loop())  # does no harm
-            call = Call(lambda: "ran")
-            runner.submit(call)
-            assert await call.done == "ran"
-            assert await runner.stop(10)
-
-    run_with(runner, main)
 
 
 def test_a_job_that_cannot_be_refused(caplog: pytest.LogCaptureFixture) -> None:

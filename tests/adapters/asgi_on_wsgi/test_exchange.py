@@ -23,7 +23,6 @@ from tests.adapters.asgi_on_wsgi.direct import (
     LIMIT,
     START,
     FileWrapper,
-    StopEarly,
     body,
     call,
     environ,
@@ -303,25 +302,6 @@ class TestEarlyClose:
             adapter(environ(), start_response)
         assert heard.wait(LIMIT)
         assert adapter.close()
-
-    def test_a_send_that_waits_raises(self) -> None:
-        """A26: an app that waits in send() for a host that has gone is woken with an error."""
-        raised = threading.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            try:
-                while True:
-                    await send(body(b"x" * 65536, True))
-            except ClientDisconnected:
-                raised.set()
-                raise
-
-        def leave(chunk: bytes) -> None:
-            raise StopEarly
-
-        serve(app, on_chunk=leave)
-        assert raised.wait(LIMIT)
 
 
 class TestExtensions:
