@@ -31,9 +31,9 @@ class Check:
 
     type: ValueType
     choices: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-    zero: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    zero_means: str = ""
     optional: bool = False
 
     @property
@@ -42,12 +42,12 @@ class Check:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         words, show = self.type.words, self.type.show
-        if self.most is not None:
-            words += f" from {show(self.least)} to {show(self.most)}"
-        elif self.least is not None:
-            words += f", at least {show(self.least)}"
-        if self.zero:
-            words += f" (0: {self.zero})"
+        if self.maximum is not None:
+            words += f" from {show(self.minimum)} to {show(self.maximum)}"
+        elif self.minimum is not None:
+            words += f", at least {show(self.minimum)}"
+        if self.zero_means:
+            words += f" (0: {self.zero_means})"
         return f"{words}, such as {self.type.example}" if self.type.example else words
 
     def read(self, value: object, label: str) -> Any:
@@ -68,8 +68,8 @@ class Check:
             if not isinstance(result, str) or result.lower() not in self.choices:
                 raise self.wrong(value, label)
             result = result.lower()
-        if (self.least is not None and result < self.least) or (
-            self.most is not None and result > self.most
+        if (self.minimum is not None and result < self.minimum) or (
+            self.maximum is not None and result > self.maximum
         ):
             raise self.wrong(value, label)
         return result
@@ -116,9 +116,9 @@ def check_mounting(mounts: object, fallback: object) -> None:
 #: from the server's settings; without our server, from `WSGI_DEFAULTS`.
 WSGI_SETTINGS: dict[str, Check] = {
     "runner": Check(type=VALUE_TYPES["str"], choices=("thread", "greenlet", "inline")),
-    "threads": Check(type=VALUE_TYPES["int"], least=1),
-    "queue_limit": Check(type=VALUE_TYPES["int"], least=1),
-    "queue_timeout": Check(type=VALUE_TYPES["Seconds"], least=0, zero="any"),
+    "threads": Check(type=VALUE_TYPES["int"], minimum=1),
+    "queue_limit": Check(type=VALUE_TYPES["int"], minimum=1),
+    "queue_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),
     "websocket": Check(type=VALUE_TYPES["bool"]),
     "strict": Check(type=VALUE_TYPES["bool"]),
 }

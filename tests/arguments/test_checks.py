@@ -163,14 +163,14 @@ def test_none_is_left_out() -> None:
 
 # ------------------------------------------------------------- one check
 
-NUMBER = Check(type=VALUE_TYPES["int"], least=1, most=9, zero="any")
+NUMBER = Check(type=VALUE_TYPES["int"], minimum=1, maximum=9, zero_means="any")
 ALLOWED: list[tuple[Check, str]] = [
     (NUMBER, "a whole number from 1 to 9 (0: any)"),
-    (Check(type=VALUE_TYPES["int"], least=1), "a whole number, at least 1"),
+    (Check(type=VALUE_TYPES["int"], minimum=1), "a whole number, at least 1"),
     (Check(type=VALUE_TYPES["Size"]), "a number of bytes, such as 65536 or 64K"),
     (Check(type=VALUE_TYPES["str"], choices=("a", "b")), "one of a, b"),
     (
-        Check(type=VALUE_TYPES["Mode"], least=0, most=0o777),
+        Check(type=VALUE_TYPES["Mode"], minimum=0, maximum=0o777),
         "octal permission bits (digits 0 to 7) from 0 to 777, such as 660 (as a number, 0o660)",
     ),
 ]

@@ -23,14 +23,14 @@ class Settings:
     pathsend: bool
 
 
-_SECONDS = Check(type=VALUE_TYPES["Seconds"], least=0, zero="any")
+_SECONDS = Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any")
 _CHECKS = {
     "lifespan": Check(type=VALUE_TYPES["str"], choices=get_args(Mode)),
     "startup_timeout": _SECONDS,
     "shutdown_timeout": _SECONDS,
     "response_timeout": _SECONDS,
     "stream_timeout": _SECONDS,
-    "disconnect_grace": Check(type=VALUE_TYPES["Seconds"], least=0),
+    "disconnect_grace": Check(type=VALUE_TYPES["Seconds"], minimum=0),
     "pathsend": Check(type=VALUE_TYPES["bool"]),
 }
 

@@ -13,12 +13,12 @@ from bridge.runners import Runner
 #: The settings of `WsgiToAsgi`, and of each mount and each dispatcher.
 SETTINGS: dict[str, Check] = {
     **WSGI_SETTINGS,
-    "max_body_size": Check(type=VALUE_TYPES["Size"], least=0),
-    "spool_body": Check(type=VALUE_TYPES["Size"], least=0),
+    "max_body_size": Check(type=VALUE_TYPES["Size"], minimum=0),
+    "spool_body": Check(type=VALUE_TYPES["Size"], minimum=0),
     "propagate_context": Check(type=VALUE_TYPES["bool"]),
     "pathsend": Check(type=VALUE_TYPES["bool"]),
     "multiprocess": Check(type=VALUE_TYPES["bool"]),
-    "idle_timeout": Check(type=VALUE_TYPES["Seconds"], least=0),
+    "idle_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0),
 }
 
 #: Those of them that `ThreadRunner` alone heeds.

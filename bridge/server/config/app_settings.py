@@ -86,7 +86,7 @@ class AppSettings:
 
     host: str = setting("127.0.0.1", "The address to listen at.", _LISTEN)
     port: int = setting(
-        8000, "The port; 0 takes a free one.", _LISTEN, env=("PORT",), least=0, most=65535
+        8000, "The port; 0 takes a free one.", _LISTEN, env=("PORT",), minimum=0, maximum=65535
     )
     bind: Texts = setting(
         (),
@@ -96,10 +96,14 @@ class AppSettings:
         short="-b",
     )
     backlog: int = setting(
-        2048, "Connections that the kernel keeps waiting to be accepted.", _LISTEN, least=1
+        2048, "Connections that the kernel keeps waiting to be accepted.", _LISTEN, minimum=1
     )
     uds_mode: Mode = setting(
-        0o666, "The permissions of Unix sockets, as octal digits.", _LISTEN, least=0, most=0o777
+        0o666,
+        "The permissions of Unix sockets, as octal digits.",
+        _LISTEN,
+        minimum=0,
+        maximum=0o777,
     )
 
     server_header: bool = setting(True, "Send a `Server` field.", _HTTP)

@@ -106,7 +106,7 @@ class Config(LimitSettings, AppSettings):
         _PROCESS,
         short="-w",
         env=("WEB_CONCURRENCY",),
-        least=1,
+        minimum=1,
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 

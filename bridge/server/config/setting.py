@@ -71,29 +71,30 @@ def setting(
     aliases: tuple[str, ...] = (),
     env: tuple[str, ...] = (),
     choices: tuple[str, ...] = (),
-    least: float | None = None,
-    most: float | None = None,
-    zero: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    zero_means: str = "",
     secret: bool = False,
     check: Check | None = None,
 ) -> Any:
     """Make a field of `Config`. `aliases` are more flags, `env` more environment variables.
 
-    `zero` says what 0 means, if it is special. `check`, shared with the adapters, replaces
-    `choices`, `least`, `most` and `zero`.
+    `zero_means` says what 0 means, if it is special. `check`, shared with the adapters, replaces
+    `choices`, `minimum`, `maximum` and `zero_means`.
     """
     if check is not None:
-        choices, least, most, zero = check.choices, check.least, check.most, check.zero
+        choices, zero_means = check.choices, check.zero_means
+        minimum, maximum = check.minimum, check.maximum
     about = {
-        "help": f"{help} 0: {zero}." if zero else help,
+        "help": f"{help} 0: {zero_means}." if zero_means else help,
         "section": section,
         "short": short,
         "aliases": aliases,
         "env": env,
         "choices": choices,
-        "least": least,
-        "most": most,
-        "zero": zero,
+        "minimum": minimum,
+        "maximum": maximum,
+        "zero_means": zero_means,
     }
     return dataclasses.field(default=default, repr=not secret, metadata=about)
 

@@ -16,12 +16,12 @@ from bridge.server.config.equivalents import equivalent
 Layer: TypeAlias = dict[str, tuple[object, str]]
 
 #: Variables of ours that are not settings.
-_NO_SETTINGS = {"BRIDGE_CONFIG"}
+_NOT_SETTINGS = {"BRIDGE_CONFIG"}
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 #: Names that may be close to a misspelled one: of settings, and of their other flags.
-_MEANT = {
+_KNOWN_NAMES = {
     flag.removeprefix("--").replace("-", "_"): setting.name
     for setting in SETTINGS
     for flag in (setting.flag, *setting.aliases)
@@ -51,8 +51,10 @@ def from_python(app: object, settings: Mapping[str, Any]) -> Config:
     """Make a `Config` from the arguments of `bridge.serve`. Raises `ConfigError`."""
     for name in settings:
         if name not in _BY_NAME or name == "app":
-            meant = _meant(name, _MEANT)
-            raise ConfigError(f"serve() has no setting {name}; {_instead(name) or _advice(meant)}")
+            meant = _closest(name, _KNOWN_NAMES)
+            raise ConfigError(
+                f"serve() has no setting {name}; {_replacement(name) or _suggestion(meant)}"
+            )
     sources = {name: f"serve({name}=...)" for name in settings}
     return Config(app=app, **settings, sources=sources)
 
@@ -66,8 +68,8 @@ def from_ini(app: object, settings: Mapping[str, str], environ: Mapping[str, str
     for key, value in settings.items():
         name = key.replace("-", "_")
         if name not in _BY_NAME or name == "app":
-            meant = _meant(name, _MEANT)
-            raise ConfigError(f"{key} is no setting; {_instead(name) or _advice(meant)}")
+            meant = _closest(name, _KNOWN_NAMES)
+            raise ConfigError(f"{key} is no setting; {_replacement(name) or _suggestion(meant)}")
         given[name] = value, f"{key} in [server:main]"
     chosen = from_environ(environ)
     _drop_overridden(chosen, given)
@@ -99,7 +101,7 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
     layer: Layer = {}
     for setting in SETTINGS:
         for variable in setting.variables:
-            if environ.get(variable) and not _is_of_others(variable, environ[variable]):
+            if environ.get(variable) and not _belongs_to_others(variable, environ[variable]):
                 layer[setting.name] = (environ[variable], variable)
                 break
     return layer
@@ -125,7 +127,7 @@ def _asks_for_workers(variable: str, value: str) -> bool:
     return variable == "WEB_CONCURRENCY" and value.isdecimal() and int(value) > 1
 
 
-def _is_of_others(variable: str, value: str) -> bool:
+def _belongs_to_others(variable: str, value: str) -> bool:
     return _is_service_link(variable, value) or _asks_for_workers(variable, value)
 
 
@@ -157,13 +159,13 @@ def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[s
 
 def unknown_variables(environ: Iterable[str]) -> list[str]:
     """Return a line for each variable that looks like a setting of ours, but is not one."""
-    known = {variable for setting in SETTINGS for variable in setting.variables} | _NO_SETTINGS
+    known = {variable for setting in SETTINGS for variable in setting.variables} | _NOT_SETTINGS
     lines = []
     for variable in sorted(environ):
         if variable.startswith("BRIDGE_") and variable not in known:
             name = variable.removeprefix("BRIDGE_").lower()
-            meant = _meant(name, _MEANT | {"config": "config"})
-            advice = _instead(name) or _advice(meant and f"BRIDGE_{meant.upper()}")
+            meant = _closest(name, _KNOWN_NAMES | {"config": "config"})
+            advice = _replacement(name) or _suggestion(meant and f"BRIDGE_{meant.upper()}")
             lines.append(f"{variable} is not a setting and is ignored; {advice}")
     return lines
 
@@ -181,7 +183,9 @@ def from_file(file: str | None) -> Layer:
             pass
         case _:
             table = {} if path.name == "pyproject.toml" else document
-    return {_known(key, value, path): (value, f"{key} in {path}") for key, value in table.items()}
+    return {
+        _setting_name(key, value, path): (value, f"{key} in {path}") for key, value in table.items()
+    }
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -210,26 +214,28 @@ def _refuse_other_names(document: dict[str, Any], path: Path) -> None:
                 raise ConfigError(f"[{prefix}{name}] in {path} is not read; {_PLACES}")
 
 
-def _known(key: str, value: object, path: Path) -> str:
+def _setting_name(key: str, value: object, path: Path) -> str:
     name = key.replace("-", "_")
     if name in _BY_NAME:
         return name
-    meant = _meant(name, _MEANT)
+    meant = _closest(name, _KNOWN_NAMES)
     if meant is None and isinstance(value, dict):
         raise ConfigError(f"{key} in {path} is a table that is not read; {_PLACES}")
-    raise ConfigError(f"{key} in {path} is not a setting; {_instead(name) or _advice(meant)}")
+    raise ConfigError(
+        f"{key} in {path} is not a setting; {_replacement(name) or _suggestion(meant)}"
+    )
 
 
-def _meant(name: str, known: Mapping[str, str]) -> str | None:
+def _closest(name: str, known: Mapping[str, str]) -> str | None:
     """Return the setting that was probably meant by `name`; None if no name is close."""
     close = close_names(name, known)
     return known[close[0]] if close else None
 
 
-def _instead(name: str) -> str | None:
+def _replacement(name: str) -> str | None:
     """Return what to write instead if it is an option of uvicorn, Gunicorn or waitress."""
     return equivalent("--" + name.replace("_", "-")) if len(name) > 1 else None
 
 
-def _advice(meant: str | None) -> str:
+def _suggestion(meant: str | None) -> str:
     return f"did you mean {meant}?" if meant else "asgi-bridge serve --help lists them all"

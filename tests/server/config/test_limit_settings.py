@@ -27,7 +27,7 @@ def test_none_can_be_negative(row: Setting) -> None:
     """S2, S61: no number below zero is a limit, and what 0 means is said if it is special."""
     if row.default is True:
         return
-    assert row.least is not None
+    assert row.minimum is not None
     with pytest.raises(ConfigError, match=f"{row.name} is -1; allowed is"):
         Config(**{row.name: -1})
-    assert row.zero == "" or row.help.endswith(f" 0: {row.zero}.")
+    assert row.zero_means == "" or row.help.endswith(f" 0: {row.zero_means}.")

@@ -17,9 +17,13 @@ from bridge.server.config.setting import Setting, setting, settings_of, wsgi_set
 class Rows:
     """Settings of a program that does not exist."""
 
-    width: int = setting(3, "How wide.", "Size", short="-w", aliases=("--broad",), least=1, most=9)
-    pause: Seconds = setting(2.0, "Between two.", "Time", env=("PAUSE",), least=0, zero="none")
-    mode: Mode = setting(0o640, "Permissions.", "Time", least=0, most=0o777)
+    width: int = setting(
+        3, "How wide.", "Size", short="-w", aliases=("--broad",), minimum=1, maximum=9
+    )
+    pause: Seconds = setting(
+        2.0, "Between two.", "Time", env=("PAUSE",), minimum=0, zero_means="none"
+    )
+    mode: Mode = setting(0o640, "Permissions.", "Time", minimum=0, maximum=0o777)
     loud: bool = setting(True, "Make noise.", "Time")
     quick: bool = setting(False, "Hurry.", "Time")
     names: Texts = setting((), "Several.", "Time")
@@ -88,7 +92,7 @@ def test_the_bounds_are_the_row_s() -> None:
 def test_what_the_adapters_have_too_is_checked_alike() -> None:
     """S61: a row made by `running` has the adapters' check and default."""
     check, row = WSGI_SETTINGS["runner"], ROWS["runner"]
-    assert (row.choices, row.least, row.most) == (check.choices, check.least, check.most)
+    assert (row.choices, row.minimum, row.maximum) == (check.choices, check.minimum, check.maximum)
     with pytest.raises(ConfigError, match="one of thread, greenlet, inline"):
         row.read("fork", "runner")
 
