@@ -1,60 +1,49 @@
 """The figures of the house: how large its rooms and files are, and that each rule stands once.
 
-Prints a line for each figure, with its limit, and what is above it; exits with 1 if anything is.
-What import-linter cannot see (imports in strings, circles of all kinds) is looked at here, too.
+Prints a line for each figure, with its limit if it has one, and what is above it; exits with 1 if
+anything is. What import-linter cannot see (imports in strings, circles of all kinds) is looked at
+here, too.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import re
 import sys
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from tools.modules import Module, classes, imports, over_bases, read
+from tools.once import (
+    Figure,
+    files_that_write_http1,
+    places_of_the_head,
+    places_of_the_mount_rule,
+    places_of_the_small_answer,
+)
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "bridge"
 
 MOST_FILES = 12
 MOST_LINES = 399
-MOST_LINES_OF_A_FUNCTION = 49
+MOST_LINES_OF_A_FUNCTION = 42
 MOST_ATTRIBUTES = 20
 MOST_METHODS = 25
+#: The longest chain of imports in the server.
+MOST_LAYERS = 11
 #: *where* in prose, for each *if* and *when*: mostly it stands for one of them.
 MOST_WHERE = 1 / 3
 
-#: The settings are tables with a row, and so an attribute, for each: no classes to be cut.
-TABLES = "bridge.server.config."
-#: Where a rule stands: nowhere else is anything that looks like it.
-MOUNT_RULE = {"bridge/http/paths.py"}
-SMALL_ANSWER = {"bridge/http/error_response.py"}
-RESPONSE_STATUS = {"bridge/http/status.py"}
-HTTP1_BYTES = {
-    "bridge/http/response_fields.py",
-    "bridge/http/response_head.py",
-    "bridge/server/http1/response.py",
-    "bridge/websocket/handshake.py",
+#: Tables with a row, and so an attribute, for each setting: no classes to be cut.
+TABLES = {
+    "bridge.server.config.app_settings.AppSettings",
+    "bridge.server.config.config.Config",
+    "bridge.server.config.limit_settings.LimitSettings",
 }
-
-
-class Figure(NamedTuple):
-    """What is counted, in words; the worst of it; the most that is allowed; what is above that."""
-
-    name: str
-    value: float
-    most: float
-    above: list[str]
-
-
-class Module(NamedTuple):
-    """One source file."""
-
-    name: str
-    path: str
-    text: str
-    tree: ast.Module
 
 
 def main() -> int:
@@ -66,21 +55,11 @@ def main() -> int:
         bad = bool(figure.above)
         failed |= bad
         mark = "TOO MUCH" if bad else "ok"
-        print(f"{mark:8} {figure.name}: {figure.value:.4g} (at most {figure.most:.4g})")
+        limit = f" (at most {figure.most:.4g})" if figure.most < math.inf else ""
+        print(f"{mark:8} {figure.name}: {figure.value:.4g}{limit}")
         for line in figure.above:
             print(f"           {line}")
     return 1 if failed else 0
-
-
-def read(folder: Path) -> list[Module]:
-    """The source files below `folder`."""
-    modules = []
-    for file in sorted(folder.rglob("*.py")):
-        path = file.relative_to(folder.parent)
-        name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-        text = file.read_text(encoding="utf-8")
-        modules.append(Module(name, path.as_posix(), text, ast.parse(text)))
-    return modules
 
 
 def _worst(name: str, counts: dict[str, float], most: float) -> Figure:
@@ -102,7 +81,7 @@ def files_in_a_folder(modules: list[Module]) -> Figure:
 
 def lines_of_a_file(modules: list[Module]) -> Figure:
     """How long a file is."""
-    counts = {module.path: float(module.text.count("\n")) for module in modules}
+    counts = {module.path: float(len(module.text.splitlines())) for module in modules}
     return _worst("lines of a file", counts, MOST_LINES)
 
 
@@ -120,143 +99,18 @@ def lines_of_a_function(modules: list[Module]) -> Figure:
 # ------------------------------------------------------------- classes, over all their bases
 
 
-class Class(NamedTuple):
-    """A class: the full names of its bases, and what it defines itself."""
-
-    bases: list[str]
-    methods: set[str]
-    attributes: set[str]
-
-
-def classes(modules: list[Module]) -> dict[str, Class]:
-    """The classes of all modules, by their full names; nested ones included."""
-    found = {}
-    for module in modules:
-        names = _imported(module)
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.ClassDef):
-                bases = [ast.unparse(base).partition("[")[0] for base in node.bases]
-                full = [names.get(base, f"{module.name}.{base}") for base in bases]
-                found[f"{module.name}.{node.name}"] = _class(node, full)
-    return found
-
-
-def _imported(module: Module) -> dict[str, str]:
-    """What the names that a module imports stand for."""
-    return {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-
-
-def _class(node: ast.ClassDef, bases: list[str]) -> Class:
-    methods, attributes = set(), set()
-    for statement in node.body:
-        match statement:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                methods.add(name)
-            case ast.AnnAssign(target=ast.Name(id=name)):
-                attributes.add(name)
-            case ast.Assign(targets=[ast.Name(id="__slots__")]):
-                pass  # what is in there is set somewhere
-            case ast.Assign(targets=targets):
-                attributes |= {target.id for target in targets if isinstance(target, ast.Name)}
-    for inner in ast.walk(node):
-        match inner:
-            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
-                attributes.add(name)
-    constants = {name for name in attributes if name.isupper()}
-    return Class(bases, methods, attributes - methods - constants)
-
-
-def _over_bases(name: str, known: dict[str, Class]) -> tuple[set[str], set[str]]:
-    """The methods and the attributes of a class and of all its bases that are ours."""
-    own = known[name]
-    methods, attributes = set(own.methods), set(own.attributes)
-    for base in own.bases:
-        if base in known and base != name:
-            more_methods, more_attributes = _over_bases(base, known)
-            methods |= more_methods
-            attributes |= more_attributes
-    return methods, attributes
-
-
 def attributes_of_a_class(modules: list[Module]) -> Figure:
-    """How many attributes a class has, those of its bases included; constants do not count."""
+    """How many attributes a class has, slots and those of its bases included, but no constants."""
     known = classes(modules)
-    counts = {n: float(len(_over_bases(n, known)[1])) for n in known if not n.startswith(TABLES)}
+    counts = {n: float(len(over_bases(n, known)[1])) for n in known if n not in TABLES}
     return _worst("attributes of a class over its bases", counts, MOST_ATTRIBUTES)
 
 
 def methods_of_a_class(modules: list[Module]) -> Figure:
     """How many methods and properties a class has, those of its bases included."""
     known = classes(modules)
-    counts = {n: float(len(_over_bases(n, known)[0])) for n in known if not n.startswith(TABLES)}
+    counts = {n: float(len(over_bases(n, known)[0])) for n in known if n not in TABLES}
     return _worst("methods of a class over its bases", counts, MOST_METHODS)
-
-
-# ------------------------------------------------------------- rules that stand once
-
-
-def _places(
-    name: str, modules: list[Module], pattern: re.Pattern[str], allowed: set[str], most: int
-) -> Figure:
-    """Which files have lines that match, comments and docstrings left out."""
-    found: dict[str, str] = {}
-    for module in modules:
-        for number, line in _code_lines(module):
-            if pattern.search(line):
-                found.setdefault(module.path, f"{module.path}:{number} {line.strip()}")
-    above = [line for path, line in found.items() if path not in allowed]
-    return Figure(name, len(found), most, above)
-
-
-def _code_lines(module: Module) -> Iterator[tuple[int, str]]:
-    hidden: set[int] = set()
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            hidden.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    for number, line in enumerate(module.text.splitlines(), 1):
-        if number not in hidden and not line.lstrip().startswith("#"):
-            yield number, line
-
-
-_CUTS_A_PREFIX = re.compile(
-    r"\[len\(\w*(?:root|prefix|mount|place|script)\w*\)|"
-    r"(?:startswith|removeprefix)\(\s*(?:self\.)?\w*(?:root|prefix|mount|script_name)\w*"
-)
-_SMALL_ANSWER = re.compile(r"text/plain")
-_JUDGES_A_STATUS = re.compile(r"200\s*<=.*<=\s*999|range\(200, 1000\)")
-_HTTP1 = re.compile(
-    r"HTTP/1\.[01] ?%|HTTP/1\.[01] [1-5]|HTTP/1\.1 \{|"  # a status line
-    r"[A-Za-z%b]: ?[^\"']*\\r\\n|"  # a field line
-    r"%x\\r\\n|0\\r\\n\\r\\n"  # a chunk
-)
-
-
-def places_of_the_mount_rule(modules: list[Module]) -> Figure:
-    """Where a path is cut at a mount point (W3, D1, D8)."""
-    return _places("places of the mount rule", modules, _CUTS_A_PREFIX, MOUNT_RULE, 1)
-
-
-def places_of_the_head(modules: list[Module]) -> Figure:
-    """Where the status of a response is judged."""
-    name = "places where the status of a response is judged"
-    return _places(name, modules, _JUDGES_A_STATUS, RESPONSE_STATUS, 1)
-
-
-def places_of_the_small_answer(modules: list[Module]) -> Figure:
-    """Where an answer of ours gets its text."""
-    return _places("places of the small answer", modules, _SMALL_ANSWER, SMALL_ANSWER, 1)
-
-
-def files_that_write_http1(modules: list[Module]) -> Figure:
-    """Where status lines, field lines and chunks are made."""
-    name = "files that write HTTP/1 bytes, the fields beside the head counted as one"
-    figure = _places(name, modules, _HTTP1, HTTP1_BYTES, 3)
-    return figure._replace(value=min(figure.value, max(3, figure.value - 1)))
 
 
 # ------------------------------------------------------------- imports of all kinds
@@ -267,23 +121,6 @@ def circles(modules: list[Module]) -> Figure:
     graph = {module.name: imports(module, {each.name for each in modules}) for module in modules}
     found = [" <-> ".join(sorted(circle)) for circle in _strongly_connected(graph)]
     return Figure("circles of imports", len(found), 0, found)
-
-
-def imports(module: Module, names: set[str]) -> set[str]:
-    """What `module` imports of `names`, whatever way it does so but for type checkers alone."""
-    found = set()
-    for node in ast.walk(module.tree):
-        match node:
-            case ast.Import(names=aliases):
-                found |= {alias.name for alias in aliases}
-            case ast.ImportFrom(module=str(source), names=aliases):
-                inner = {f"{source}.{alias.name}" for alias in aliases}
-                found |= inner & names or {source}
-            case ast.Constant(value=str(text)) if text in names and "." in text:
-                found.add(text)
-    if module.name == "bridge":  # its names are loaded when they are first used
-        return set()
-    return found & names - {module.name}
 
 
 def _strongly_connected(graph: dict[str, set[str]]) -> list[set[str]]:
@@ -305,6 +142,60 @@ def _reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
             seen.add(each)
             left.extend(graph[each])
     return seen
+
+
+# ------------------------------------------------------------- the layers of the server
+
+SERVER = "bridge.server"
+
+
+def layers() -> list[set[str]]:
+    """The layers of the rooms of the server, from the top, as import-linter holds them."""
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = [
+        contract["layers"]
+        for contract in linter["contracts"]
+        if contract.get("containers") == [SERVER]
+    ]
+    return [{room.strip() for room in layer.split("|")} for layer in layers]
+
+
+def layers_of_the_server(modules: list[Module]) -> Figure:
+    """How many layers the rooms of the server have."""
+    return _worst(f"layers of {SERVER}", {SERVER: float(len(layers()))}, MOST_LAYERS)
+
+
+def arrows_in_the_server(modules: list[Module]) -> Figure:
+    """How many pairs of files of the server there are of which one imports the other."""
+    return Figure(f"arrows between the files of {SERVER}", len(_arrows(modules)), math.inf, [])
+
+
+def arrows_between_rooms(modules: list[Module]) -> Figure:
+    """The same for its rooms."""
+    rooms = {(_room(source), _room(target)) for source, target in _arrows(modules)}
+    different = sum(source != target for source, target in rooms)
+    return Figure(f"arrows between the rooms of {SERVER}", different, math.inf, [])
+
+
+def arrows_up(modules: list[Module]) -> Figure:
+    """Which imports go to a higher layer, or to a sibling on the same one."""
+    layer = {room: number for number, rooms in enumerate(layers()) for room in rooms}
+    found = []
+    for source, target in _arrows(modules):
+        from_room, to_room = _room(source), _room(target)
+        if from_room != to_room and layer.get(from_room, math.inf) >= layer.get(to_room, -1):
+            found.append(f"{source} -> {target}")
+    return Figure(f"arrows of {SERVER} that do not point down", len(found), 0, found)
+
+
+def _arrows(modules: list[Module]) -> list[tuple[str, str]]:
+    ours = [module for module in modules if module.name.startswith(f"{SERVER}.")]
+    names = {module.name for module in ours}
+    return [(each.name, other) for each in ours for other in sorted(imports(each, names))]
+
+
+def _room(name: str) -> str:
+    return name.removeprefix(f"{SERVER}.").partition(".")[0]
 
 
 # ------------------------------------------------------------- prose
@@ -347,6 +238,10 @@ FIGURES: list[Callable[[list[Module]], Figure]] = [
     places_of_the_small_answer,
     files_that_write_http1,
     circles,
+    layers_of_the_server,
+    arrows_in_the_server,
+    arrows_between_rooms,
+    arrows_up,
     where_for_if,
 ]
 

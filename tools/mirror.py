@@ -1,8 +1,8 @@
 """Every source file over 40 lines has a test file of its name, in the same tree.
 
 ``bridge/http/paths.py`` is tested by ``tests/http/test_paths.py``. Without arguments this says
-which test files are missing, and exits with 1 if any is. Files without code to run, such as types
-and protocols, need none.
+which test files are missing or have no test, and exits with 1 if any is. Files without code to run,
+such as types and protocols, need none.
 
 ``python -m tools.mirror --cover [FILE...]`` runs the test file of each source file (all, or those
 named) alone, under coverage with branches, and says what it leaves out; it exits with 1 if anything
@@ -77,9 +77,18 @@ def test_of(source: Path) -> Path:
 def untested() -> Iterator[str]:
     """What is missing, in words."""
     for source in sources():
+        test = test_of(source).relative_to(ROOT)
         if not test_of(source).exists():
-            test = test_of(source).relative_to(ROOT)
             yield f"{source.relative_to(ROOT)} has no test file of its name: {test}"
+        elif not _has_tests(ast.parse(test_of(source).read_text(encoding="utf-8"))):
+            yield f"{source.relative_to(ROOT)} has no test in {test}"
+
+
+def _has_tests(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+        for node in ast.walk(tree)
+    )
 
 
 # ------------------------------------------------------------- what a test file covers alone

@@ -105,6 +105,11 @@ def check_controls(what: str, value: bytes, error: type[AppError]) -> None:
         raise error(f"{what} has a control character: {value.decode('latin-1')!r}")
 
 
+def end_head(lines: bytes) -> bytes:
+    """Return the last lines of a head, and the empty line that ends it."""
+    return lines + b"\r\n"
+
+
 def lines_as_text(lines: bytes) -> TextHeaders:
     """Convert field lines to pairs for WSGI, without the fields that the host sets (A25)."""
     pairs = [line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n")[:-1]]

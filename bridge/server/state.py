@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from bridge.caches import Memo, always
 from bridge.errors import Overloaded
+from bridge.http.response_fields import end_head
 from bridge.log import logger
 from bridge.loops.tasks import task_starter
 from bridge.runners.completions import CompletionQueue
@@ -141,7 +142,7 @@ class ServerState:
         """Take the time, once a second, for everything that needs no better."""
         self.now = self._clock.tick()
         self.default_fields.refresh()
-        self.default_end = self.default_fields.lines + b"\r\n"
+        self.default_end = end_head(self.default_fields.lines)
         self.refusals.tick(self.now)
 
     def check_timeouts(self) -> None:

@@ -22,6 +22,7 @@ from bridge.http.response_fields import (
     as_fields,
     as_pair,
     encode_text,
+    end_head,
     is_cacheable,
     raw_fields,
     text_fields,
@@ -56,6 +57,12 @@ def test_forms(name: str, value: str, role: int) -> None:
         line = b"" if role in (CONNECTION, DROPPED) else f"{name}: {value}\r\n".encode()
         assert field.line == line
         assert field.length == (5 if role == CONTENT_LENGTH else -1)
+
+
+def test_end_of_a_head() -> None:
+    """S10: an empty line ends a head, after its last lines or alone."""
+    assert end_head(b"a: b\r\n") == b"a: b\r\n\r\n"
+    assert end_head(b"") == b"\r\n"
 
 
 def test_hop_by_hop() -> None:

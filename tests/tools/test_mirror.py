@@ -45,12 +45,16 @@ def test_where_a_test_file_stands(source: str, test: str) -> None:
 
 
 def test_a_missing_test_file(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file of more than 40 lines must have a test file; a shorter one need not."""
+    """A file of more than 40 lines must have a test file with tests; a shorter one need not."""
     assert mirror.main([]) == 1
     assert capsys.readouterr().out == (
         "bridge/long.py has no test file of its name: tests/test_long.py\n"
     )
-    (project / "tests" / "test_long.py").touch()
+    test = project / "tests" / "test_long.py"
+    test.write_text("# def test_later(): ...\n")
+    assert mirror.main([]) == 1
+    assert capsys.readouterr().out == "bridge/long.py has no test in tests/test_long.py\n"
+    test.write_text("class TestDouble:\n    def test_two(self):\n        assert True\n")
     assert mirror.main([]) == 0
 
 
