@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.adapters.asgi_on_wsgi.instance import AppInstance
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.errors import (
     LifespanFailed,
@@ -86,26 +88,40 @@ class TestLifespan:
         assert app.life == ["startup", "request", "shutdown"] * 2
         assert adapter.close()
 
-    def test_of_two_threads_that_start_it_one_wins(self) -> None:
-        """A30: the other one takes what is there, and gives its lease of the loop back."""
-        adapter = AsgiToWsgi(hello, lifespan="off")
-        call(adapter)
-        first, adapter._instance = adapter._instance, None  # as a thread that looked before sees it
-        assert call(adapter).body == b"hello"
-        assert adapter._instance is first
-        assert first is not None
-        assert adapter.close()
-        assert first.thread.join(LIMIT)
+    def test_of_two_threads_that_start_it_one_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A30 A31: the app starts once; the other thread gives its lease of the loop back."""
+        both = threading.Barrier(2)
 
-    def test_a_request_while_it_shuts_down(self) -> None:
-        """A31: a request that comes too late is an error that says so."""
-        adapter = AsgiToWsgi(hello)
-        call(adapter)
-        instance = adapter._instance
-        assert instance is not None
-        other = event_loop.lease()  # so that the loop outlives the adapter
+        class Together(AppInstance):
+            def __init__(self, *given: Any) -> None:
+                super().__init__(*given)
+                both.wait(LIMIT)
+
+        monkeypatch.setattr("bridge.asgi_to_wsgi.AppInstance", Together)
+        app = WithLifespan()
+        adapter = AsgiToWsgi(app)
+        with ThreadPoolExecutor(2) as pool:
+            assert [done.error for done in pool.map(lambda _: call(adapter), range(2))] == [
+                None
+            ] * 2
+        thread = event_loop.current()
+        assert thread is not None
         assert adapter.close()
-        adapter._instance = adapter._by_process[os.getpid()] = instance
+        assert app.life == ["startup", "request", "request", "shutdown"]
+        assert thread.join(LIMIT)
+
+    def test_a_request_while_it_shuts_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A31: a request that comes too late is an error that says so."""
+
+        class ShutDown(AppInstance):
+            def wait_until_ready(self) -> None:
+                super().wait_until_ready()
+                assert adapter.close()  # as another thread does
+                super().wait_until_ready()
+
+        monkeypatch.setattr("bridge.asgi_to_wsgi.AppInstance", ShutDown)
+        adapter = AsgiToWsgi(hello)
+        other = event_loop.lease()  # so that the loop outlives the adapter
         error = call(adapter).error
         assert isinstance(error, LifespanFailed)
         assert "has been shut down" in str(error)
@@ -237,6 +253,7 @@ def test_fork() -> None:
 
 EXIT = """
 import asyncio, os, sys, threading
+from bridge.adapters.asgi_on_wsgi.instance import AppInstance
 from bridge.asgi_to_wsgi import AsgiToWsgi
 sys.path.insert(0, ".")
 from tests.adapters.asgi_on_wsgi.direct import environ

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from tests.adapters.asgi_on_wsgi.direct import (
     hello,
     serve,
 )
+from tests.support.waiting import eventually
 
 
 class TestLifespan:
@@ -95,11 +98,19 @@ class TestLifespan:
 class TestTasks:
     def test_no_task_stays(self) -> None:
         """A26: when the requests are over, so are their tasks."""
-        adapter = AsgiToWsgi(hello)
+        tasks: list[weakref.ref[asyncio.Task[Any]]] = []
+
+        async def app(*given: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            tasks.append(weakref.ref(task))
+            await hello(*given)
+
+        adapter = AsgiToWsgi(app, lifespan="off")
         for _ in range(20):
             call(adapter)
-        assert adapter._instance is not None
-        assert not adapter._instance.tasks
+        assert len(tasks) == 20
+        eventually(lambda: gc.collect() >= 0 and not any(task() for task in tasks))
         assert adapter.close()
 
 
