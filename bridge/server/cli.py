@@ -36,7 +36,7 @@ from bridge.server.server import Server
 FAILED, NOT_STARTED = 1, 3
 
 #: How the names of files begin whose lines say nothing about an app that cannot be imported.
-_NOT_OF_APP = (
+_NOT_APP_FILES = (
     os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),
     os.path.join(os.path.dirname(importlib.__file__), ""),
     "<frozen ",
@@ -51,11 +51,11 @@ class _Group(click.Group):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            _tell_equivalent(error, ctx)
+            _raise_equivalent(error, ctx)
             options = self.commands["serve"].params
             if not any(error.option_name in (*each.opts, *each.secondary_opts) for each in options):
                 raise
-            raise _serve_left_out(ctx, f"{error.option_name} belongs to serve", given) from None
+            raise _missing_serve(ctx, f"{error.option_name} belongs to serve", given) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -65,7 +65,7 @@ class _Group(click.Group):
         if known or ctx.resilient_parsing:  # the latter if a shell asks for completions
             return super().resolve_command(ctx, args)
         is_app = any(mark in name for mark in ":./")
-        raise _serve_left_out(ctx, f"No such command {name!r}", args if is_app else ["module:attr"])
+        raise _missing_serve(ctx, f"No such command {name!r}", args if is_app else ["module:attr"])
 
 
 #: What other servers have behind options that are flags here.
@@ -88,14 +88,14 @@ def _refuse_values_of_flags(command: click.Command, ctx: click.Context, args: li
             )
 
 
-def _tell_equivalent(error: click.NoSuchOption, ctx: click.Context) -> None:
+def _raise_equivalent(error: click.NoSuchOption, ctx: click.Context) -> None:
     """Raise with what to write instead, if the option is one of uvicorn's or Gunicorn's (S63)."""
     instead = equivalent(error.option_name)
     if instead is not None:
         raise click.UsageError(instead, ctx) from None
 
 
-def _serve_left_out(ctx: click.Context, seen: str, given: list[str]) -> click.UsageError:
+def _missing_serve(ctx: click.Context, seen: str, given: list[str]) -> click.UsageError:
     return click.UsageError(f"{seen}; say: {ctx.info_name} serve {shlex.join(given)}", ctx)
 
 
@@ -113,7 +113,7 @@ class _SettingsCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            _tell_equivalent(error, ctx)
+            _raise_equivalent(error, ctx)
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -208,19 +208,19 @@ def run(config: Config) -> None:
         server.run(last=True)
     except ConfigError as error:
         if getattr(error.__cause__, "errno", None) == errno.EADDRINUSE:
-            _leave(error, FAILED)
+            _exit_with_error(error, FAILED)
         raise click.UsageError(str(error)) from error
     except (AppLoadError, LifespanFailed) as error:
         stopping = isinstance(error, LifespanFailed) and error.phase == "shutdown"
-        _leave(error, FAILED if stopping else NOT_STARTED)
+        _exit_with_error(error, FAILED if stopping else NOT_STARTED)
     end_within(max(server.orders.time_left(), CUT_GRACE), 0)
 
 
-def _leave(error: Exception, code: int) -> NoReturn:
+def _exit_with_error(error: Exception, code: int) -> NoReturn:
     """Print what is wrong, below the traceback of the app's own code if that raised."""
     cause = error.__cause__
     if isinstance(error, (AppLoadError, LifespanFailed)) and cause is not None:
-        of_app = _of_app(cause.__traceback__)
+        of_app = _app_frames(cause.__traceback__)
         if of_app is not None or isinstance(cause, SyntaxError):
             traceback.print_exception(cause.with_traceback(of_app))
         elif isinstance(error, LifespanFailed):
@@ -230,8 +230,8 @@ def _leave(error: Exception, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _of_app(frames: TracebackType | None) -> TracebackType | None:
+def _app_frames(frames: TracebackType | None) -> TracebackType | None:
     """Cut our calls and imports off a traceback; None if no code of the app is in it."""
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_NOT_OF_APP):
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_NOT_APP_FILES):
         frames = frames.tb_next
     return frames

@@ -37,7 +37,7 @@ from bridge.server.lifecycle.orders import Orders
 from bridge.server.lifecycle.signals import Interrupted, Signals
 from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
 from bridge.server.lifecycle.terminal import Terminal
-from bridge.server.lifecycle.wsgi_settings import hand_on
+from bridge.server.lifecycle.wsgi_settings import apply_wsgi_settings
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.loggers import configure_logging, reenable_loggers, reopen_log_files
 from bridge.server.network.listeners import Listener, banner, open_listeners
@@ -137,16 +137,16 @@ class Server:
         orders = self.orders
         try:
             orders.begin_loading()
-            if not orders.told:
+            if not orders.stop_requested:
                 self.load()
             orders.end_loading()  # here: whatever interrupts until now is caught
         except Interrupted:
             pass
         finally:
             orders.end_loading()
-        if orders.told:  # the app may have swallowed the interruption
+        if orders.stop_requested:  # the app may have swallowed the interruption
             logger.info("told to stop before the app was imported")
-        return not orders.told
+        return not orders.stop_requested
 
     # --------------------------------------------------------- being told to stop
 
@@ -169,7 +169,7 @@ class Server:
         """SIGHUP: read certificates again; if the terminal has been closed, stop."""
         if not self._terminal.is_closed():
             self.reload_certificates()
-        elif not self.orders.told:
+        elif not self.orders.stop_requested:
             logger.warning("the terminal was closed: stopping")
             self.request_stop()
 
@@ -237,7 +237,7 @@ class Server:
             app = as_asgi(loaded, kind)
         except ConfigError as error:
             raise AppLoadError(str(error)) from None
-        hand_on(config, app)
+        apply_wsgi_settings(config, app)
         self._host.app_loaded(app)
         return app
 

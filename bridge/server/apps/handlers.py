@@ -87,7 +87,7 @@ class DispatchHandler:
             for route in dispatcher.routes
         }
         #: Answers 404 if nothing is mounted at a path, as the dispatcher does.
-        self._nowhere = AsgiHandler(dispatcher, state, prefix)
+        self._not_found = AsgiHandler(dispatcher, state, prefix)
         #: Only the path tells which route a request takes.
         self._path_only = not dispatcher.uses_host and not dispatcher.uses_request
         #: If that is so, the handlers of paths that were asked for; bounded.
@@ -118,7 +118,7 @@ class DispatchHandler:
                 host.decode("latin-1"),
                 lambda: environ_from_scope(http_scope(connection, request, {}, self.prefix)),
             )
-        return self._nowhere if route is None else self._handlers[route]
+        return self._not_found if route is None else self._handlers[route]
 
 
 async def stop_runners(app: ASGIApp, timeout: float | None) -> None:

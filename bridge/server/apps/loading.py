@@ -1,4 +1,4 @@
-"""From a name on the command line to an app: ``module:attr``, or mounts of several."""
+"""Load the app that the command line names: ``module:attr``, or mounts of several."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.log import logger
 from bridge.loops.tasks import close_unawaited
-from bridge.server.apps.targets import Call, Target, parse_target
+from bridge.server.apps.targets import CallArguments, Target, parse_target
 from bridge.server.config.config import Config
 
-#: What an app is called where only its module is named.
-USUAL_NAMES = ("app", "application")
+#: The names of an app if only its module is given.
+DEFAULT_NAMES = ("app", "application")
 
 
 def load(config: Config) -> Any:
-    """The app that `config` names: `app` itself, or a `Dispatcher` of its mounts.
+    """Return the app that `config` names: `app` itself, or a `Dispatcher` of its mounts.
 
-    Raises `AppLoadError` where an app cannot be had, `ConfigError` where none is named.
-    An explicit kind wins, with a warning where the app looks like another.
+    Raises `AppLoadError` if an app cannot be loaded, `ConfigError` if none is named.
+    An explicit kind wins, with a warning if the app looks like another.
     """
     if config.mount:
         return _load_mounts(config)
@@ -36,22 +36,22 @@ def load(config: Config) -> Any:
     app = load_app(config.app, config.app_dir, config.factory)
     if config.interface != "auto":
         name = config.app if isinstance(config.app, str) else repr(app)
-        _warn_of_doubt(app, name, config.interface, "interface", "--interface {}")
+        _warn_kind_mismatch(app, name, config.interface, "interface", "--interface {}")
     return app
 
 
 def _load_mounts(config: Config) -> Dispatcher:
     children: dict[str, Mount] = {}
     for mount in config.mount:
-        place, _, target = mount.partition("=")
-        if place in children:
-            raise ConfigError(f"{place} is mounted twice; give each app a place of its own")
-        children[place] = _load_mount(place, target, config)
+        mount_point, _, target = mount.partition("=")
+        if mount_point in children:
+            raise ConfigError(f"{mount_point} is mounted twice; give each app a place of its own")
+        children[mount_point] = _load_mount(mount_point, target, config)
     return Dispatcher(children)
 
 
-def _load_mount(place: str, target: str, config: Config) -> Mount:
-    kind, name = _split_target(place, target)
+def _load_mount(mount_point: str, target: str, config: Config) -> Mount:
+    kind, name = _split_kind(mount_point, target)
     try:
         app = load_app(name, config.app_dir, config.factory)
     except AppLoadError as error:
@@ -59,72 +59,76 @@ def _load_mount(place: str, target: str, config: Config) -> Mount:
             raise
         raise AppLoadError(
             f"{error}; {kind}: was read as the kind of the app: where it is the module, say "
-            f"{place}={kind}:{target}"
+            f"{mount_point}={kind}:{target}"
         ) from error.__cause__
     if kind is not None:
-        _warn_of_doubt(app, f"{name} at {place}", kind, "its mount", f"--mount {place}={{}}:{name}")
+        _warn_kind_mismatch(
+            app, f"{name} at {mount_point}", kind, "its mount", f"--mount {mount_point}={{}}:{name}"
+        )
         return Mount(app, kind)
     try:
-        detect(app, f"its name in front, such as --mount {place}=wsgi:{name}")
+        detect(app, f"its name in front, such as --mount {mount_point}=wsgi:{name}")
     except ConfigError as error:
-        raise AppLoadError(f"{name} at {place}: {error}") from None
+        raise AppLoadError(f"{name} at {mount_point}: {error}") from None
     return Mount(app)
 
 
-def _split_target(place: str, target: str) -> tuple[str | None, str]:
-    """The kind, where there is one, and the name of the app."""
+def _split_kind(mount_point: str, target: str) -> tuple[str | None, str]:
+    """Split the target of a mount: its kind, None if it names none, and the name of the app."""
     kind, colon, name = target.partition(":")
     if colon and kind in KINDS:
         return kind, name
     if ":" not in name.partition("(")[0]:
         return None, target
     close = close_names(kind.lower(), KINDS)
-    hint = f"did you mean {place}={close[0]}:{name}?" if close else "or none, to have it told"
+    hint = f"did you mean {mount_point}={close[0]}:{name}?" if close else "or none, to have it told"
     raise ConfigError(
-        f"{kind!r} in the mount {place}={target} is no kind of app; allowed is one of "
+        f"{kind!r} in the mount {mount_point}={target} is no kind of app; allowed is one of "
         f"{', '.join(KINDS)}; {hint}"
     )
 
 
-def _warn_of_doubt(app: object, name: str, kind: str, said_by: str, remedy: str) -> None:
-    seen = other_kind(app, kind)
-    if seen is not None:
+def _warn_kind_mismatch(app: object, name: str, kind: str, said_by: str, remedy: str) -> None:
+    """Warn if `app` looks like another kind than `kind`; ``{}`` in `remedy` stands for that."""
+    looks_like = other_kind(app, kind)
+    if looks_like is not None:
         logger.warning(
             "%s is served as %s, as %s says, but it looks like %s; if requests fail, say %s",
             name,
             kind,
             said_by,
-            seen,
-            remedy.format(seen),
+            looks_like,
+            remedy.format(looks_like),
         )
 
 
 def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
-    """The app that `target` names, or `target` itself where it is no text.
+    """Return the app that `target` names, or `target` itself if it is no text.
 
     A name is ``module:attr`` or ``module:attr.attr``, or a module alone that has an `app` or an
     `application`. With `factory` it is called, and what it returns is the app; so is
     ``module:function("argument")``, with these arguments, whatever `factory` says.
 
-    Raises `AppLoadError` that says what is missing; where the app's own code raised, that error is
-    its cause. Raises `ConfigError` where `app_dir` is no directory.
+    Raises `AppLoadError` that says what is missing; if the app's own code raised, that error is
+    its cause. Raises `ConfigError` if `app_dir` is no directory.
     """
-    name, call = type(target).__name__, Call((), {}) if factory else None
+    name, call = type(target).__name__, CallArguments((), {}) if factory else None
     found = target
     if isinstance(target, str):
         parsed = parse_target(target)
-        name, found, call = target, _find(parsed, app_dir), parsed.call or call
+        name, found, call = target, _resolve(parsed, app_dir), parsed.call or call
     if call is not None:
-        found = _called(found, name, call)
+        found = _call_factory(found, name, call)
     if not callable(found):
         raise AppLoadError(f"{name} is {found!r:.60}, which cannot be called; an app is callable")
     return found
 
 
-def _find(target: Target, app_dir: str) -> Any:
+def _resolve(target: Target, app_dir: str) -> Any:
+    """Import the module and look its attributes up. Raises as `load_app` does."""
     module = _import(target.module, app_dir)
     if not target.attributes:
-        return _usual_app(module, target.module)
+        return _default_app(module, target.module)
     found: Any = module
     for attribute in target.attributes.split("."):
         try:
@@ -133,12 +137,13 @@ def _find(target: Target, app_dir: str) -> Any:
             raise AppLoadError(
                 f"{target.module} has no attribute {target.attributes!r} (it is "
                 f"{getattr(module, '__file__', None) or 'no file'}); "
-                f"{_advice(module, target.module, target.attributes.partition('.')[0])}"
+                f"{_name_hint(module, target.module, target.attributes.partition('.')[0])}"
             ) from None
     return found
 
 
 def _import(name: str, app_dir: str) -> Any:
+    """Import the module `name`, from `app_dir` first. Raises as `load_app` does."""
     path = Path(app_dir).resolve()
     if not path.is_dir():
         wrong = "is a file" if path.exists() else "does not exist"
@@ -156,7 +161,7 @@ def _import(name: str, app_dir: str) -> Any:
             raise AppLoadError(f"importing {name} failed: {error}") from error
         raise AppLoadError(
             f"there is no module {error.name!r} in {directory} or on the import path; "
-            f"{_with_colon(name) or 'say where it is with --app-dir'}"
+            f"{_colon_hint(name) or 'say where it is with --app-dir'}"
         ) from None
     except KeyboardInterrupt:
         raise
@@ -164,25 +169,26 @@ def _import(name: str, app_dir: str) -> Any:
         raise AppLoadError(f"importing {name} failed: {type(error).__name__}: {error}") from error
 
 
-def _with_colon(name: str) -> str | None:
-    """What to say if `name` has a dot before the attribute, as in Django's WSGI_APPLICATION."""
+def _colon_hint(name: str) -> str | None:
+    """Hint at the colon if `name` has a dot there, as in Django's WSGI_APPLICATION; else None."""
     module, _, attribute = name.rpartition(".")
     if hasattr(sys.modules.get(module), attribute):
         return f"did you mean {module}:{attribute}?"
     return None
 
 
-def _usual_app(module: Any, name: str) -> Any:
-    for usual in USUAL_NAMES:
-        if hasattr(module, usual):
-            return getattr(module, usual)
+def _default_app(module: Any, name: str) -> Any:
+    """Return the app of a module that is named alone. Raises `AppLoadError`."""
+    for default in DEFAULT_NAMES:
+        if hasattr(module, default):
+            return getattr(module, default)
     raise AppLoadError(
-        f"{name} has neither {' nor '.join(USUAL_NAMES)}; {_advice(module, name, 'app')}"
+        f"{name} has neither {' nor '.join(DEFAULT_NAMES)}; {_name_hint(module, name, 'app')}"
     )
 
 
-def _advice(module: ModuleType, name: str, wanted: str) -> str:
-    """What of `module` may have been meant."""
+def _name_hint(module: ModuleType, name: str, wanted: str) -> str:
+    """Say which attributes of `module` may have been meant."""
     found = [
         f"{name}:{each}" + (" --factory" if each.startswith(FACTORY_PREFIXES) else "")
         for each in _candidates(module, wanted)
@@ -193,7 +199,7 @@ def _advice(module: ModuleType, name: str, wanted: str) -> str:
 
 
 def _candidates(module: ModuleType, wanted: str) -> list[str]:
-    """What can be called there and is named like `wanted`, or as apps usually are."""
+    """List what can be called there and has a name like `wanted`, or as apps usually have."""
     names = [
         each for each, value in vars(module).items() if callable(value) and not each.startswith("_")
     ]
@@ -203,11 +209,12 @@ def _candidates(module: ModuleType, wanted: str) -> list[str]:
     ]
 
 
-def _called(factory: Any, name: str, call: Call) -> Any:
+def _call_factory(factory: Any, name: str, call: CallArguments) -> Any:
+    """Return the app that `factory` makes. Raises `AppLoadError`."""
     if not callable(factory):
         raise AppLoadError(f"{name} is {factory!r:.60}; a factory is a function")
     try:
-        made = factory(*call.args, **call.kwargs)
+        app = factory(*call.args, **call.kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -217,10 +224,10 @@ def _called(factory: Any, name: str, call: Call) -> Any:
         raise AppLoadError(
             f"calling {name} failed: {type(error).__name__}: {error}{hint}"
         ) from error
-    if inspect.isawaitable(made):
-        close_unawaited(made)
+    if inspect.isawaitable(app):
+        close_unawaited(app)
         raise AppLoadError(
             f"{name} is an async factory, and a factory must be a plain function: the app is made "
             "before there is an event loop; put what it awaits into the app's lifespan"
         )
-    return made
+    return app

@@ -1,4 +1,4 @@
-"""The name of an app, taken apart: ``module:attr``, or ``module:function("argument")`` (S62).
+"""Parse the name of an app: ``module:attr``, or ``module:function("argument")`` (S62).
 
 A call has literal arguments only, as with Gunicorn: text, numbers, True, None, and lists and the
 like of them. Nothing here imports or calls anything.
@@ -16,7 +16,7 @@ from bridge.errors import AppLoadError
 
 
 @dataclass(frozen=True)
-class Call:
+class CallArguments:
     """The arguments with which the named function is to be called."""
 
     args: tuple[Any, ...]
@@ -25,15 +25,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Target:
-    """What a text names: `attributes` (dots between them; empty: the module alone), `call`."""
+    """What the name of an app says."""
 
     module: str
+    #: With dots between them; empty: the module alone is named.
     attributes: str
-    call: Call | None
+    #: None: nothing is to be called.
+    call: CallArguments | None
 
 
 def parse_target(text: str) -> Target:
-    """Take `text` apart. Raises `AppLoadError` that says how it is written."""
+    """Parse `text`. Raises `AppLoadError` that says how it is written."""
     named, parenthesis, _ = text.partition("(")
     module, colon, attributes = named.partition(":")
     if not module or (colon and not attributes):
@@ -48,25 +50,26 @@ def parse_target(text: str) -> Target:
         raise AppLoadError(f"{text!r} has two colons; say module:attr{kind}")
     if parenthesis and not colon:
         raise AppLoadError(f"{text!r} names no module; say module:function()")
-    return Target(module, attributes, _call(text, module) if parenthesis else None)
+    return Target(module, attributes, _parse_call(text, module) if parenthesis else None)
 
 
-def _call(text: str, module: str) -> Call:
-    wrong = AppLoadError(
+def _parse_call(text: str, module: str) -> CallArguments:
+    """Parse the arguments in `text`, a call of something in `module`. Raises `AppLoadError`."""
+    malformed = AppLoadError(
         f"{text!r} is no call that can be read; say module:function() or "
         'module:function("argument", number=1), with text, numbers and other literals only'
     )
     try:
         node = ast.parse(text[len(module) + 1 :].strip(), mode="eval").body
     except (SyntaxError, ValueError):
-        raise wrong from None
+        raise malformed from None
     if not isinstance(node, ast.Call) or any(each.arg is None for each in node.keywords):
-        raise wrong
+        raise malformed
     try:
         args = tuple(ast.literal_eval(each) for each in node.args)
         kwargs = {str(each.arg): ast.literal_eval(each.value) for each in node.keywords}
     except (ValueError, TypeError, SyntaxError):
-        raise wrong from None
-    if "(" in ast.unparse(node.func):  # a call of what a call gives
-        raise wrong
-    return Call(args, kwargs)
+        raise malformed from None
+    if "(" in ast.unparse(node.func):  # what a call returns is called
+        raise malformed
+    return CallArguments(args, kwargs)

@@ -29,7 +29,7 @@ class Orders:
         self._loading = False
         #: It has started, and may have something in flight.
         self.serving = False
-        self.told = False
+        self.stop_requested = False
         self.stop = asyncio.Event()
         #: Nothing is to be waited for any more.
         self.cut = asyncio.Event()
@@ -38,9 +38,9 @@ class Orders:
 
     def request_stop(self) -> None:
         """Stop gracefully; asked a second time, at once. On the loop's thread."""
-        if self.told:
+        if self.stop_requested:
             self.cut.set()
-        self.told = True
+        self.stop_requested = True
         self.stop.set()
 
     # --------------------------------------------------------- how far the server has come
@@ -69,17 +69,17 @@ class Orders:
 
     def on_sigterm(self) -> None:
         """Stop; more of them change nothing."""
-        if not self.told:
-            self.told = True
-            self._heed(self.stop)
+        if not self.stop_requested:
+            self.stop_requested = True
+            self._signal_event(self.stop)
 
     def on_sigint(self) -> None:
         """Stop; if that is under way already, cut."""
-        event = self.cut if self.told else self.stop
-        self.told = True
-        self._heed(event)
+        event = self.cut if self.stop_requested else self.stop
+        self.stop_requested = True
+        self._signal_event(event)
 
-    def _heed(self, event: asyncio.Event) -> None:
+    def _signal_event(self, event: asyncio.Event) -> None:
         if self._loop is None:
             event.set()  # nothing waits for it yet
         else:

@@ -3,7 +3,7 @@
 Closing an idle keep-alive connection races with the request that its client may be sending. So
 nothing is closed early: the next response on each connection says ``Connection: close``, and a
 connection whose client has nothing to say lives on to the end of its keep-alive time, as it always
-would, at most `LONGEST` seconds.
+would, at most `RETIRE_GRACE` seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge.server.lifecycle.stopping import ARRIVAL_GRACE, unless
 from bridge.server.state import RETIRING, ManagedConnection, ServerState
 
 #: Seconds that clients have for one more request; twice, if connections are still accepted.
-LONGEST: Final = 5.0
+RETIRE_GRACE: Final = 5.0
 
 
 async def retire(
@@ -34,16 +34,16 @@ async def retire(
     those are gone that were there before.
     """
     config, connections = state.config, state.connections
-    longest = min(config.timeout_keep_alive, config.timeout_graceful_shutdown, LONGEST)
+    longest = min(config.timeout_keep_alive, config.timeout_graceful_shutdown, RETIRE_GRACE)
     state.enter_stop(RETIRING)
 
-    def send_back(connection: ManagedConnection) -> None:
+    def close_websocket(connection: ManagedConnection) -> None:
         if not isinstance(connection, Http1Connection):  # a WebSocket: its client is to come back
             state.loop.call_later(ARRIVAL_GRACE, partial(connection.shutdown, at_once=False))
 
     for connection in connections:
-        send_back(connection)
-    with connections.calling(send_back):
+        close_websocket(connection)
+    with connections.calling(close_websocket):
         if still_accepting:
             before = list(connections)
             gone = connections.until(lambda: connections.isdisjoint(before))

@@ -57,11 +57,11 @@ class Signals:
     def __enter__(self) -> Signals:
         if threading.current_thread() is not threading.main_thread():
             return self
-        _mind_forks()
+        _register_fork_hooks()
         _active.append(self)
         for number in self.table:
             if number not in _previous:
-                _previous[number] = signal.signal(number, _hear)
+                _previous[number] = signal.signal(number, _on_signal)
         if self._guard is not None and not threading_is_patched():
             self._guard.start()
         return self
@@ -72,7 +72,7 @@ class Signals:
         _active.remove(self)
         for number in [*_previous]:
             if not any(number in each.table for each in _active):
-                _put_back(number, self._at_end.get(number))
+                _restore_handler(number, self._at_end.get(number))
         if self._guard is not None:
             self._guard.stop()
 
@@ -87,7 +87,7 @@ def was_ignored(number: int) -> bool:
     return _previous.get(number, signal.getsignal(number)) == signal.SIG_IGN
 
 
-def _hear(number: int, frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     """Python: a signal has come."""
     interrupted: Interrupted | None = None
     for each in [*_active]:
@@ -104,10 +104,10 @@ def _hear(number: int, frame: FrameType | None) -> None:
 
 def _is_ours(number: int) -> bool:
     """Whether no handler has been set in the place of this module's."""
-    return signal.getsignal(number) is _hear
+    return signal.getsignal(number) is _on_signal
 
 
-def _put_back(number: int, handler: Any = None) -> None:
+def _restore_handler(number: int, handler: Any = None) -> None:
     """Give a signal the program's own handler again, unless the app has set one meanwhile."""
     previous = _previous.pop(number)
     if _is_ours(number):
@@ -126,15 +126,17 @@ class _Fork(threading.local):
 
 
 _fork = _Fork()
-_minds_forks = False
+_fork_hooks_registered = False
 
 
-def _mind_forks() -> None:
-    global _minds_forks
-    if not _minds_forks:
-        _minds_forks = True
+def _register_fork_hooks() -> None:
+    global _fork_hooks_registered
+    if not _fork_hooks_registered:
+        _fork_hooks_registered = True
         os.register_at_fork(
-            before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child
+            before=_before_fork,
+            after_in_parent=_unblock_signals,
+            after_in_child=_after_fork_in_child,
         )
 
 
@@ -144,18 +146,18 @@ def _before_fork() -> None:
         _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [*_previous])
 
 
-def _after_fork() -> None:
+def _unblock_signals() -> None:
     if _fork.mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, _fork.mask)
         _fork.mask = None
 
 
-def _in_child() -> None:
+def _after_fork_in_child() -> None:
     """In a child that was just forked, put everything back: it can be terminated."""
     if _active:
         signal.set_wakeup_fd(-1)  # the parent's
         for number in [*_previous]:
             wanted = (each.in_children for each in _active if number in each.table)
-            _put_back(number, next(wanted, None))
+            _restore_handler(number, next(wanted, None))
         _active.clear()
-    _after_fork()
+    _unblock_signals()

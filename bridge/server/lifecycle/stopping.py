@@ -76,7 +76,7 @@ class Draining:
         self._app = app
         self._is_cut = cut
         self._remedy = remedy
-        self._has_told = False
+        self._has_logged = False
 
     async def run(self, deadline: float) -> None:
         """Let everything of a request end, until `deadline` (the loop's time); then cut it."""
@@ -85,7 +85,7 @@ class Draining:
         await asyncio.sleep(ARRIVAL_GRACE)
         self._shutdown_connections()
         with state.connections.calling(self._shutdown_soon):
-            self._tell(grace)
+            self._log_busy(grace)
             no_more_heads = loop.call_later(HEAD_GRACE - ARRIVAL_GRACE, self._end_heads, grace)
             timeout = max(deadline - loop.time(), 0)
             try:
@@ -112,7 +112,7 @@ class Draining:
         self._shutdown_connections()
         for handshake in list(self._state.handshakes):
             handshake.cancel()
-        self._tell(grace)
+        self._log_busy(grace)
 
     async def _until_idle(self) -> None:
         """Wait until nothing of a request is left: connections, tasks, jobs of runners."""
@@ -139,10 +139,12 @@ class Draining:
     async def _cut(self) -> None:
         """Cut what is left of connections and tasks."""
         state = self._state
-        left = self._busy()
+        left = self._count_busy()
         if not left:
             return
-        logger.warning("cut %s that %s still busy", _words(left), _be(left, "was", "were"))
+        logger.warning(
+            "cut %s that %s still busy", _list_counts(left), _one_or_several(left, "was", "were")
+        )
         state.enter_stop(CUTTING)
         for connection in list(state.connections):
             connection.shutdown(at_once=True)
@@ -160,11 +162,11 @@ class Draining:
 
     # --------------------------------------------------------- what is in flight
 
-    def _jobs(self) -> int:
+    def _count_calls(self) -> int:
         """Count the calls of WSGI apps that run, also those that only close their responses."""
         return sum(runner.stats().busy for _, runner in runners_of(self._app))
 
-    def _busy(self) -> dict[str, int]:
+    def _count_busy(self) -> dict[str, int]:
         """Count what is in flight, by kind."""
         state = self._state
         requests = sockets = others = calls = 0
@@ -185,29 +187,29 @@ class Draining:
             "WebSocket": sockets,
             "connection": others,
             "background task": len(state.tasks - in_flight),  # work after a response
-            "call of a WSGI app": max(self._jobs() - calls, 0) if not requests else 0,
+            "call of a WSGI app": max(self._count_calls() - calls, 0) if not requests else 0,
         }
         return {what: number for what, number in found.items() if number}
 
-    def _tell(self, seconds: float) -> None:
+    def _log_busy(self, seconds: float) -> None:
         """Log what keeps the server, once; `seconds` is the time that it has."""
-        busy = self._busy()
+        busy = self._count_busy()
         busy.pop("connection", None)  # idle, and about to close
-        if not busy or self._has_told:
+        if not busy or self._has_logged:
             return
-        self._has_told = True
-        remedy = f"; {self._remedy} {_be(busy, 'it', 'them')}" if self._remedy else ""
+        self._has_logged = True
+        remedy = f"; {self._remedy} {_one_or_several(busy, 'it', 'them')}" if self._remedy else ""
         logger.info(
             "stopping: %s %s still busy (at most %g s%s)",
-            *(_words(busy), _be(busy, "is", "are"), round(seconds, 1), remedy),
+            *(_list_counts(busy), _one_or_several(busy, "is", "are"), round(seconds, 1), remedy),
         )
 
 
-def _words(busy: dict[str, int]) -> str:
+def _list_counts(busy: dict[str, int]) -> str:
     """``2 requests and 1 WebSocket``."""
     words = [pluralize(number, what) for what, number in busy.items()]
     return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
 
 
-def _be(busy: dict[str, int], one: str, several: str) -> str:
+def _one_or_several(busy: dict[str, int], one: str, several: str) -> str:
     return one if sum(busy.values()) == 1 else several

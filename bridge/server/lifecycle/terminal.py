@@ -12,11 +12,11 @@ class Terminal:
     """The terminal that the process was started from: closing it sends SIGHUP."""
 
     def __init__(self) -> None:
-        self._minded = not was_ignored(signal.SIGHUP) and _has_terminal()
+        self._ends_process = not was_ignored(signal.SIGHUP) and _has_terminal()
 
     def is_closed(self) -> bool:
         """Whether it was there and is no more, and the process shall go with it (no ``nohup``)."""
-        return self._minded and not _has_terminal()
+        return self._ends_process and not _has_terminal()
 
 
 def _has_terminal() -> bool:

@@ -16,7 +16,7 @@ from bridge.server.config.config import Config
 from bridge.types import ASGIApp
 
 
-def hand_on(config: Config, app: ASGIApp) -> None:
+def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
     """Run all WSGI apps in `app` as `config` says, and log what cannot be."""
     values = {
         "runner": config.runner,

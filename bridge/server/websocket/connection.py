@@ -216,9 +216,9 @@ class WebSocketConnection(asyncio.Protocol):
         self.output.lost()
         self.phase = CLOSED
         self.queue.end(CloseCode.ABNORMAL_CLOSURE)
-        self._leave()
+        self._forget_if_over()
 
-    def _leave(self) -> None:
+    def _forget_if_over(self) -> None:
         """The server need not look after it when the client is gone and the app has returned."""
         if self.output.closed and self.task.done():
             self.state.connections.discard(self)
@@ -234,7 +234,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     # --------------------------------------------------------- the app's task
 
-    def attend(self, task: asyncio.Task[None]) -> None:
+    def set_task(self, task: asyncio.Task[None]) -> None:
         """Know the task in which the app runs."""
         self.task = task
 
@@ -242,7 +242,7 @@ class WebSocketConnection(asyncio.Protocol):
         """The app has returned or raised after it accepted."""
         if self.phase == OPEN:
             self.close(CloseCode.NORMAL_CLOSURE if error is None else CloseCode.INTERNAL_ERROR)
-        self._leave()
+        self._forget_if_over()
 
     # --------------------------------------------------------- time
 

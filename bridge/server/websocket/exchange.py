@@ -94,7 +94,7 @@ class WebSocketExchange(Exchange):
         """Call the app, in a task of its own."""
         state = self.connection.state
         self.task = task = Task(self._run(), loop=state.loop)
-        self._socket.attend(task)
+        self._socket.set_task(task)
         state.tasks.add(task)
         task.add_done_callback(self._task_ended)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import AppLoadError
-from bridge.server.apps.targets import Call, Target, parse_target
+from bridge.server.apps.targets import CallArguments, Target, parse_target
 
 
 @pytest.mark.parametrize(
@@ -16,11 +16,15 @@ from bridge.server.apps.targets import Call, Target, parse_target
         ("main", Target("main", "", None)),
         ("main:app", Target("main", "app", None)),
         ("package.main:site.wsgi", Target("package.main", "site.wsgi", None)),
-        ("main:make()", Target("main", "make", Call((), {}))),
-        ("main: make( )", Target("main", " make", Call((), {}))),
+        ("main:make()", Target("main", "make", CallArguments((), {}))),
+        ("main: make( )", Target("main", " make", CallArguments((), {}))),
         (
             'main:make("a:b", 1, debug=True, hosts=["x"], none=None)',
-            Target("main", "make", Call(("a:b", 1), {"debug": True, "hosts": ["x"], "none": None})),
+            Target(
+                "main",
+                "make",
+                CallArguments(("a:b", 1), {"debug": True, "hosts": ["x"], "none": None}),
+            ),
         ),
     ],
 )

@@ -11,7 +11,7 @@ from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi2
 from bridge.runners import InlineRunner
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
-from bridge.server.lifecycle.wsgi_settings import hand_on
+from bridge.server.lifecycle.wsgi_settings import apply_wsgi_settings
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.apps.hello import asgi, wsgi
@@ -33,7 +33,7 @@ class OwnRunner(InlineRunner):
 
 def said(app: Any, /, **settings: Any) -> list[str]:
     config = Config(**settings)
-    hand_on(config, app)
+    apply_wsgi_settings(config, app)
     return list(announcement(config, app))
 
 

@@ -47,7 +47,11 @@ def test_what_stops_and_what_cuts(
         await asyncio.sleep(0)  # what is handed to the loop has been called
 
     asyncio.run(tell())
-    assert (orders.told, orders.stop.is_set(), orders.cut.is_set()) == (stops, stops, cuts)
+    assert (orders.stop_requested, orders.stop.is_set(), orders.cut.is_set()) == (
+        stops,
+        stops,
+        cuts,
+    )
 
 
 @pytest.mark.parametrize("word", [INT, TERM])
@@ -57,7 +61,7 @@ def test_an_import_is_interrupted(word: Callable[[Orders], None]) -> None:
     orders.begin_loading()
     with pytest.raises(Interrupted):
         word(orders)
-    assert orders.told
+    assert orders.stop_requested
     assert orders.stop.is_set()
 
 

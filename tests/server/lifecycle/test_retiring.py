@@ -98,7 +98,7 @@ def test_each_client_has_one_more_response() -> None:
 
 def test_clients_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """P10: they are waited for as long as it is worth it, and not cut then."""
-    monkeypatch.setattr(retiring, "LONGEST", 0.05)
+    monkeypatch.setattr(retiring, "RETIRE_GRACE", 0.05)
 
     async def test(server: Server) -> None:
         client = await connect(server)
