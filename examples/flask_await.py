@@ -4,9 +4,9 @@
     asgi-bridge serve --app-dir examples flask_await:app --runner greenlet
     uvicorn --app-dir examples flask_await:asgi_app
 
-`/weather?city=Oslo&city=Rome` asks an HTTP service about all its cities at the same time, with one
-`httpx.AsyncClient` for the whole process, and keeps what it learns in SQLite behind an asyncio
-lock. The service is this app's own `/service/CITY`, unless SERVICE_URL names another.
+`/weather?city=Oslo&city=Rome` asks an HTTP service about all cities at the same time, with one
+`httpx.AsyncClient` for the whole process, and stores the answers in SQLite, with an asyncio lock.
+The service is this app's own `/service/CITY`, unless SERVICE_URL names another.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ app = Flask(__name__)
 
 
 class Weather:
-    """What is known of the weather: async code that knows nothing of Flask."""
+    """The weather: async code that does not know Flask."""
 
     def __init__(self) -> None:
         self._client = httpx.AsyncClient(timeout=10)
@@ -34,7 +34,7 @@ class Weather:
         self._database.execute("create table asked (city text, degrees integer)")
 
     async def of(self, service: str, cities: list[str]) -> dict[str, int]:
-        """The temperature of each city; all are asked at once."""
+        """Return the temperature of each city; all requests run at the same time."""
         degrees = await asyncio.gather(*(self._ask(service, city) for city in cities))
         return dict(zip(cities, degrees, strict=True))
 
@@ -50,7 +50,7 @@ class Weather:
             self._database.execute("insert into asked values (?, ?)", (city, degrees))
 
     def asked(self) -> int:
-        """How many answers are kept."""
+        """Return the number of stored answers."""
         count: int = self._database.execute("select count(*) from asked").fetchone()[0]
         return count
 

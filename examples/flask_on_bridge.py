@@ -21,7 +21,7 @@ app = Flask(__name__)
 
 
 def summary(stream: IO[bytes]) -> dict[str, Any]:
-    """Size and hash of a file, read in pieces."""
+    """Return size and hash of a file, read in pieces."""
     digest, size = hashlib.sha256(), 0
     while piece := stream.read(64 * 1024):
         digest.update(piece)
@@ -46,7 +46,7 @@ def json() -> Response:
 
 @app.post("/upload")
 def upload() -> Response:
-    """A form with files; large ones go to a temporary file on their way."""
+    """Read a form with files; the framework writes large files to temporary files."""
     files = {
         name: {"filename": file.filename, **summary(file.stream)}
         for name, file in sorted(request.files.items())
@@ -56,13 +56,13 @@ def upload() -> Response:
 
 @app.route("/raw", methods=["POST", "PUT"])
 def raw() -> Response:
-    """A bare body, of known length or in chunks."""
+    """Read a body that is not a form, with a Content-Length or chunked."""
     return jsonify(summary(request.stream))
 
 
 @app.get("/download")
 def download() -> Response:
-    """Made while it is sent: ``/download?size=1000000``."""
+    """Send a body that is made while it is sent: ``/download?size=1000000``."""
     size = request.args.get("size", 1_000_000, type=int)
 
     def pieces() -> Iterator[bytes]:
@@ -74,7 +74,7 @@ def download() -> Response:
 
 @app.get("/cookies")
 def cookies() -> Response:
-    """What came, and two to take away."""
+    """Show the request's cookies, and set two."""
     response = jsonify(dict(sorted(request.cookies.items())))
     response.set_cookie("first", "one", path="/", samesite="Lax")
     response.set_cookie("second", "two, with a comma", httponly=True)
@@ -93,7 +93,7 @@ def error() -> str:
 
 @app.post("/unread")
 def unread() -> str:
-    """Answer without a look at the body."""
+    """Answer without reading the body."""
     return "not read\n"
 
 

@@ -3,8 +3,8 @@
     asgi-bridge serve --app-dir examples mixed:app        (or: scripts/demo)
 
 The old app (WebOb) is a guestbook with a form, an upload, a cookie and a download. The new one
-(Starlette) has JSON, a stream of events and a WebSocket. Neither knows of the other; the page that
-both show links them.
+(Starlette) has JSON, a stream of events and a WebSocket. Neither app knows the other; links on
+their common page connect them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ say.onsubmit = event => { event.preventDefault(); socket.send(say.text.value); }
 
 
 def page(title: str, by: str, body: str) -> str:
-    """The page that both apps show; `by` says which of them made it."""
+    """Make a page of either app; `by` says which app made it."""
     return PAGE.format(title=title, by=by, body=body)
 
 
@@ -87,7 +87,7 @@ entries = ["The first entry"]
 
 @wsgify
 def legacy(request: Request) -> Response:
-    """A WSGI app as they were written for twenty years."""
+    """A WSGI app, as people have written them for twenty years."""
     view = {
         ("GET", "/"): guestbook,
         ("POST", "/sign"): sign,
@@ -100,7 +100,7 @@ def legacy(request: Request) -> Response:
 
 
 def guestbook(request: Request) -> Response:
-    """The entries, and how often this browser has been here."""
+    """Show the entries, and how often this browser has been here."""
     seen = request.cookies.get("visits", "0")
     visits = int(seen) + 1 if seen.isdecimal() else 1
     listed = "".join(f"<li>{html.escape(entry)}</li>" for entry in entries)
@@ -112,13 +112,13 @@ def guestbook(request: Request) -> Response:
 
 
 def sign(request: Request) -> Response:
-    """Add an entry, and show them."""
+    """Add an entry, and redirect to the list."""
     entries.append(request.POST.get("entry", "")[:200])
     raise HTTPSeeOther(location="/")
 
 
 def upload(request: Request) -> Response:
-    """Say what was uploaded; it is read in pieces, however large."""
+    """Show what was uploaded; it is read in pieces."""
     field = request.POST.get("file")
     if not hasattr(field, "file"):
         return Response("Choose a file first.", status=400, content_type="text/plain")
@@ -135,7 +135,7 @@ def upload(request: Request) -> Response:
 
 
 def download(request: Request) -> Response:
-    """Ten thousand lines, made while they are sent."""
+    """Send ten thousand lines, made while they are sent."""
 
     def lines() -> Iterator[bytes]:
         for number in range(10_000):
@@ -148,18 +148,18 @@ def download(request: Request) -> Response:
 
 
 async def live(request: StarletteRequest) -> HTMLResponse:
-    """The page that speaks with the server."""
+    """Show the page with the events and the WebSocket."""
     return HTMLResponse(page("Live", NEW, LIVE))
 
 
 async def clock(request: StarletteRequest) -> JSONResponse:
-    """The time, and for how long the app has been up."""
+    """Return the time, and how long the app has been running."""
     up = time.monotonic() - request.state.started
     return JSONResponse({"now": time.strftime("%H:%M:%S"), "up_seconds": round(up, 1)})
 
 
 async def events(request: StarletteRequest) -> StreamingResponse:
-    """A server-sent event every second."""
+    """Send an event every second."""
 
     async def ticks() -> AsyncIterator[str]:
         while True:
@@ -170,7 +170,7 @@ async def events(request: StarletteRequest) -> StreamingResponse:
 
 
 async def echo(socket: WebSocket) -> None:
-    """Say back what is said."""
+    """Send each message back."""
     await socket.accept()
     async for text in socket.iter_text():
         await socket.send_text(text)

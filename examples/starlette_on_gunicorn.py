@@ -2,8 +2,8 @@
 
     gunicorn --chdir examples --threads 8 starlette_on_gunicorn:application
 
-`application` is an ordinary WSGI app: waitress, uWSGI or mod_wsgi take it as well. With Gunicorn,
-threads (or `-k gevent`) let one process hold several streams at a time.
+`application` is an ordinary WSGI app, so it runs on waitress, uWSGI or mod_wsgi too. With Gunicorn,
+use threads (or `-k gevent`) to have several streams at a time in one process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def json(request: Request) -> Response:
 
 
 async def upload(request: Request) -> Response:
-    """A form with files; large ones go to a temporary file on their way."""
+    """Read a form with files; the framework writes large files to temporary files."""
     files, fields = {}, {}
     async with request.form() as form:
         for name, value in sorted(form.items()):
@@ -59,7 +59,7 @@ async def upload(request: Request) -> Response:
 
 
 async def raw(request: Request) -> Response:
-    """A bare body, of known length or in chunks."""
+    """Read a body that is not a form, with a Content-Length or chunked."""
     digest, size = hashlib.sha256(), 0
     async for piece in request.stream():
         digest.update(piece)
@@ -68,7 +68,7 @@ async def raw(request: Request) -> Response:
 
 
 async def download(request: Request) -> Response:
-    """Made while it is sent: ``/download?size=1000000``."""
+    """Send a body that is made while it is sent: ``/download?size=1000000``."""
     size = int(request.query_params.get("size", 1_000_000))
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -79,7 +79,7 @@ async def download(request: Request) -> Response:
 
 
 async def cookies(request: Request) -> Response:
-    """What came, and two to take away."""
+    """Show the request's cookies, and set two."""
     response = JSONResponse(dict(sorted(request.cookies.items())))
     response.set_cookie("first", "one", path="/", samesite="lax")
     response.set_cookie("second", "two", httponly=True)
@@ -95,12 +95,12 @@ async def error(request: Request) -> Response:
 
 
 async def unread(request: Request) -> Response:
-    """Answer without a look at the body."""
+    """Answer without reading the body."""
     return PlainTextResponse("not read\n")
 
 
 async def ticks(request: Request) -> Response:
-    """Server-sent events, ten of them."""
+    """Send ten events."""
 
     async def stream() -> AsyncIterator[str]:
         for number in range(10):
@@ -111,7 +111,7 @@ async def ticks(request: Request) -> Response:
 
 
 async def later(request: Request) -> Response:
-    """Answer at once, and work on afterwards."""
+    """Answer at once, and go on with work after the response."""
 
     async def work() -> None:
         await asyncio.sleep(0.1)
@@ -122,7 +122,7 @@ async def later(request: Request) -> Response:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-    """Runs under a WSGI host too; what it yields is `request.state`."""
+    """Runs on a WSGI host too; what it yields is `request.state`."""
     yield {"done": []}
 
 

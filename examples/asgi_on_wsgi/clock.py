@@ -2,8 +2,8 @@
 
 /            a page that shows the clock
 /clock       server-sent events, one a second (?pause=SECONDS for another pace)
-/upload      tells the size of what is posted, which it never holds in memory
-/echo        a WebSocket, on hosts that give their socket away
+/upload      returns the size of the posted body, which is never in memory as a whole
+/echo        a WebSocket, on hosts that give apps access to the socket
 """
 
 from __future__ import annotations

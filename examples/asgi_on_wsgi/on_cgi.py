@@ -1,7 +1,7 @@
 # env REQUEST_METHOD=GET SERVER_NAME=localhost SERVER_PORT=80 SERVER_PROTOCOL=HTTP/1.1 PATH_INFO=/ python -m examples.asgi_on_wsgi.on_cgi
-"""A CGI script: a process, with its startup and its shutdown, for each request.
+"""A CGI script: one process for each request, with startup and shutdown.
 
-The command does what a CGI server does, and shows the answer.
+The command does what a CGI server does, and shows the response.
 """
 
 from wsgiref.handlers import CGIHandler

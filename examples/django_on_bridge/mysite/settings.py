@@ -5,7 +5,7 @@ from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Good enough for an example on one's own machine, and for nothing else.
+# Only for an example on your own machine.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", "an example's key, which everybody can read")
 DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 ALLOWED_HOSTS = ["*"]

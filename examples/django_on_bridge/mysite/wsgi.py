@@ -7,5 +7,5 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
 
-# A site of one's own would leave static files to WhiteNoise or a web server.
+# A real site would serve static files by WhiteNoise or a web server.
 application = StaticFilesHandler(get_wsgi_application())

@@ -17,7 +17,7 @@ def index(request):
 
 @require_POST
 def add(request):
-    """With a CSRF token, from the form on the page."""
+    """Take the form on the page, with its CSRF token."""
     Note.objects.create(text=request.POST["text"])
     return redirect("index")
 
@@ -27,7 +27,7 @@ def notes_json(request):
 
 
 def summary(pieces):
-    """Size and hash of a body, taken in pieces."""
+    """Return size and hash of a body, read in pieces."""
     digest, size = hashlib.sha256(), 0
     for piece in pieces:
         digest.update(piece)
@@ -50,7 +50,7 @@ def json_echo(request):
 @csrf_exempt
 @require_POST
 def upload(request):
-    """A form with files; large ones go to a temporary file on their way."""
+    """Read a form with files; the framework writes large files to temporary files."""
     files = {
         name: {"filename": file.name, **summary(file.chunks())}
         for name, file in sorted(request.FILES.items())
@@ -60,12 +60,12 @@ def upload(request):
 
 @csrf_exempt
 def raw(request):
-    """A bare body, of known length or in chunks."""
+    """Read a body that is not a form, with a Content-Length or chunked."""
     return JsonResponse(summary(iter(lambda: request.read(64 * 1024), b"")))
 
 
 def download(request):
-    """Made while it is sent: ``/download?size=1000000``."""
+    """Send a body that is made while it is sent: ``/download?size=1000000``."""
     size = int(request.GET.get("size", 1_000_000))
     pieces = (
         b"%09d\n" % start * (min(10_000, size - start) // 10) for start in range(0, size, 10_000)
@@ -74,7 +74,7 @@ def download(request):
 
 
 def cookies(request):
-    """What came, and two to take away."""
+    """Show the request's cookies, and set two."""
     response = JsonResponse(dict(sorted(request.COOKIES.items())))
     response.set_cookie("first", "one", samesite="Lax")
     response.set_cookie("second", "two, with a comma", httponly=True)
@@ -91,5 +91,5 @@ def error(request):
 
 @csrf_exempt
 def unread(request):
-    """Answer without a look at the body."""
+    """Answer without reading the body."""
     return HttpResponse("not read\n", content_type="text/plain")
