@@ -259,7 +259,7 @@ def _factory_text(app: Any, shape: Shape | None, remedy: str) -> str:
     if shape is not None and shape.is_async:
         return (
             f"{app!r} {takes}, and looks like an async factory: make it a plain function (what it "
-            f"awaits belongs into the app's lifespan), or say with {remedy} what kind of app it is"
+            f"awaits belongs in the app's lifespan), or say with {remedy} what kind of app it is"
         )
     flag = "" if given else "--factory, or "
     return (

@@ -154,9 +154,7 @@ VALUE_TYPES = {
     "str": ValueType("text", "TEXT", _text),
     "Place": ValueType("the path of a URL", "PATH", _place, "/api"),
     "Path": ValueType("the path of a file or directory", "PATH", _text),
-    "Texts": ValueType(
-        "a list of texts (with commas between them where it is one text)", "TEXT", _texts
-    ),
+    "Texts": ValueType("a list of texts, or one text with commas between them", "TEXT", _texts),
     "Mounts": ValueType("PATH=APP", "PATH=APP", _mounts, "/=old:app or /api=new.asgi:app"),
     "LogConfig": ValueType("the path of a TOML, JSON or YAML file", "PATH", _log_config),
 }

@@ -71,7 +71,7 @@ GUNICORN: dict[str, str] = {
     "--dirty-timeout": _DIRTY,
     "--dirty-workers": _DIRTY,
     "--disable-redirect-access-to-syslog": _LOGGING,
-    "--do-handshake-on-connect": "there is nothing to choose: handshakes hold up nobody else",
+    "--do-handshake-on-connect": "there is nothing to choose: a handshake does not block others",
     "--dogstatsd-tags": _STATSD,
     "--enable-backlog-metric": _STATSD,
     "-R": "standard output and standard error are left as they are",
@@ -106,7 +106,7 @@ GUNICORN: dict[str, str] = {
     "-p": f"there is no file for the pid; {_SYSTEMD}. For the port, say --port",
     "--pid": f"there is no file for the pid; {_SYSTEMD}",
     "--preload": _UNDER_GUNICORN + " --preload",
-    "--print-config": "the start says where settings came from",
+    "--print-config": "at the start the log says where settings came from",
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",
@@ -143,8 +143,8 @@ GUNICORN: dict[str, str] = {
 _TRUST = (
     "say forwarded_allow_ips = ADDRESS, of the proxies whose Forwarded or X-Forwarded-* is read"
 )
-_FLOW = "what a client has not taken yet is held within fixed bounds"
-_POLLS = "there is nothing to choose: the event loop waits as the system does it best"
+_FLOW = "what a client has not read yet is buffered up to a fixed limit"
+_POLLS = "there is nothing to choose: the event loop uses the best way that the system offers"
 
 #: waitress's, which are keys in INI files for pserve: ``listen = localhost:6543``.
 WAITRESS: dict[str, str] = {

@@ -24,8 +24,8 @@ _ADVICE = {
         "not permitted; ports below 1024 need root or CAP_NET_BIND_SERVICE, a socket's directory "
         "must be writable; choose another with --port or --bind"
     ),
-    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 is all that it has",
-    errno.EAFNOSUPPORT: "this machine does not speak that family of addresses",
+    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 means all that it has",
+    errno.EAFNOSUPPORT: "this machine does not support that family of addresses",
     errno.ENOENT: "its directory does not exist; make it first",
     errno.EROFS: "its directory is read-only; choose another with --bind",
 }

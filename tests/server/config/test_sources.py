@@ -217,7 +217,7 @@ def test_a_wrong_file_says_where(text: str, said: str) -> None:
             "[tool.asgi-bridge] in bridge.toml is not read; settings ",
         ),
         ("[tool.bridge]\n[tool.asgi_bridge]", "[tool.asgi_bridge] in bridge.toml is not read; "),
-        ("[asgi-bridge]\nport = 5", "[asgi-bridge] in bridge.toml is not read; settings stand in "),
+        ("[asgi-bridge]\nport = 5", "[asgi-bridge] in bridge.toml is not read; settings are in "),
     ],
 )
 def test_settings_in_a_table_of_another_name(text: str, said: str) -> None:
