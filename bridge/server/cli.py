@@ -35,7 +35,7 @@ from bridge.server.server import Server
 
 FAILED, NOT_STARTED = 1, 3
 
-#: How the names of files begin whose lines say nothing about an app that cannot be imported.
+#: The beginnings of the names of files that are no app's: their lines do not help its author.
 _NOT_APP_FILES = (
     os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),
     os.path.join(os.path.dirname(importlib.__file__), ""),
@@ -44,7 +44,7 @@ _NOT_APP_FILES = (
 
 
 class _Group(click.Group):
-    """Says that `serve` is missing, and where it belongs."""
+    """Says that `serve` is missing, and what to write."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = args.copy()

@@ -8,7 +8,7 @@ What only this server has (`runner`, `limit_*`, ...) comes from ``BRIDGE_*`` in 
 from ``[tool.bridge]``, as ever. Gunicorn's hooks around a worker's life are called; those around
 each request (`pre_request`, `post_request`) are not: they would cost more than the request.
 
-A worker that is told to go (a reload, `max_requests`) lets each client have one more response
+A worker that is told to retire (a reload, `max_requests`) lets each client have one more response
 (`retiring.py`). New connections go to the other workers, or wait in the socket that the workers
 share.
 """
@@ -51,12 +51,12 @@ from bridge.types import ASGIApp
 class BridgeWorker(Worker):  # type: ignore[misc]
     """Serves ASGI 3, 2 and WSGI apps, and `Dispatcher`s of them, under Gunicorn."""
 
-    #: Set when it is told to go, or to stop.
+    #: Set when it is told to retire, or to stop.
     _retired: asyncio.Event
     _server: Server
 
     def run(self) -> None:
-        """Gunicorn: serve until told to stop."""
+        """Serve until told to stop; Gunicorn calls it."""
         _share_handlers(self.log)
         try:
             self._retired = asyncio.Event()
@@ -116,19 +116,19 @@ class BridgeWorker(Worker):  # type: ignore[misc]
     # --------------------------------------------------------- signals
 
     def _retire(self) -> None:
-        """SIGTERM; Gunicorn repeats it every second until the worker is gone."""
+        """Retire at SIGTERM, which Gunicorn repeats every second until the worker is gone."""
         self.alive = False
         self._retired.set()
 
     def _quit(self) -> None:
-        """SIGQUIT, SIGINT: stop at once."""
+        """Stop at once, at SIGQUIT and SIGINT."""
         if self.alive or not self._retired.is_set():
             self.cfg.worker_int(self)
         self._server.orders.cut.set()
         self._retire()
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
-        """SIGABRT: the heartbeat stopped; say where the worker hangs, and end."""
+        """Log where the worker hangs, and end: at SIGABRT, when the heartbeat has stopped."""
         self.log.critical(
             "the worker was blocked here:\n%s", "".join(traceback.format_stack(frame)).rstrip()
         )
@@ -191,7 +191,7 @@ class _LoggerClassLog(AccessLog):
             logger.exception("the logger class could not take a request")
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no lines wait."""
 
 
 def _gunicorn_record(record: Record) -> tuple[Any, Any, dict[str, Any], timedelta]:

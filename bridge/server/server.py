@@ -71,19 +71,19 @@ class Server:
 
     @property
     def app(self) -> ASGIApp:
-        """The app, once it is loaded."""
+        """Return the app, once it is loaded."""
         assert self._app is not None, "the app is not loaded yet"
         return self._app
 
     @property
     def state(self) -> ServerState:
-        """What all connections share, once it has started."""
+        """Return what all connections share, once it has started."""
         assert self._state is not None, "the server has not started yet"
         return self._state
 
     @property
     def served(self) -> int:
-        """The number of requests taken so far."""
+        """Return the number of requests taken so far."""
         return 0 if self._state is None else self._state.served
 
     # --------------------------------------------------------- the whole story
@@ -155,7 +155,7 @@ class Server:
         self.orders.request_stop()
 
     def _table(self) -> dict[int, Callable[[], None]]:
-        """What to do for each signal; called between any two steps of the main thread."""
+        """Return what to do for each signal, between any two steps of the main thread."""
         orders = self.orders
         return {
             signal.SIGTERM: orders.on_sigterm,
@@ -166,7 +166,7 @@ class Server:
         }
 
     def _hang_up(self) -> None:
-        """SIGHUP: read certificates again; if the terminal has been closed, stop."""
+        """Read certificates again at SIGHUP; if the terminal has been closed, stop."""
         if not self._terminal.is_closed():
             self.reload_certificates()
         elif not self.orders.stop_requested:
@@ -175,7 +175,7 @@ class Server:
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
-        """The addresses it listens at now: host and port, or the path of a Unix socket.
+        """Return the addresses it listens at now: host and port, or the path of a Unix socket.
 
         Port 0 is the one that the system gave. Empty before the start and after the stop.
         """

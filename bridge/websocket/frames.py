@@ -1,4 +1,4 @@
-"""Frames between bytes and messages (RFC 6455 §5, RFC 7692): the one home of these rules.
+"""Frames between bytes and messages (RFC 6455 §5, RFC 7692): these rules stand here only.
 
 Nearly every frame that comes is a whole message: final, unfragmented, not compressed. Those are
 parsed here directly, as are pings and the close frame, which may stand between the fragments of a
@@ -65,7 +65,7 @@ Encoded: TypeAlias = bytes | tuple[bytes, bytes]
 
 
 def frame_header(first: int, size: int) -> bytes:
-    """The header of an unmasked frame with `size` bytes of payload (RFC 6455 §5.2)."""
+    """Return the header of an unmasked frame of `size` bytes of payload (RFC 6455 §5.2)."""
     if size < 126:
         return _SHORT[first][size]
     if size < 0x10000:
@@ -118,18 +118,18 @@ class Frames:
 
     @property
     def close_sent(self) -> Close | None:
-        """Our close code and reason."""
+        """Return our close code and reason; None before we have sent them."""
         return self._protocol.close_sent
 
     @property
     def closed_with(self) -> Close:
-        """Code and reason with which it is `closed`: the peer's, or ours if it broke a rule."""
+        """Return the code and reason of the close: the peer's, or ours if it broke a rule."""
         close = self.close_received or self.close_sent
         assert close is not None
         return close
 
     def parse_single(self, data: bytes) -> str | bytes | None:
-        """The message, if `data` is exactly one short plain one; else None: `feed` it.
+        """Return the message if `data` is exactly one short plain one; None: `feed` it.
 
         The fast path of a server: no buffer, no loop over frames.
         """
@@ -152,7 +152,7 @@ class Frames:
             self._buffer += data
 
     def next_message(self) -> Received | None:
-        """The next message; None if more bytes are wanted, or a turn, or nothing may follow."""
+        """Return the next message; None if more bytes or a turn are wanted, or nothing follows."""
         buffer, mask_bit, left = self._buffer, self._mask_bit, _TURN
         self.has_more = False
         while len(buffer) >= 2 and not self.closed:
@@ -182,7 +182,7 @@ class Frames:
         return None
 
     def _check_limits(self, first: int, size: int) -> bool:
-        """Whether to wait for the frame; if it breaks a rule or a limit, it is refused now."""
+        """Return whether to wait for the frame; refuse it now if it breaks a rule or a limit."""
         whole = len(self._parts or b"") + size
         if self._buffer[1] & _MASKED != self._mask_bit:
             wrong = "frame is not masked" if self._mask_bit else "frame is masked"
@@ -222,7 +222,7 @@ class Frames:
             self._fail_text(error)
 
     def _take(self, first: int, start: int, end: int) -> Received | None:
-        """The message that the frame at the buffer's start completes."""
+        """Take the frame at the buffer's start; return the message that it completes, else None."""
         buffer = self._buffer
         checked, self._checked = self._checked, 0
         if first not in _CONTROLS and (first not in _WHOLE or self._parts is not None):
@@ -248,7 +248,7 @@ class Frames:
         return None
 
     def _take_close(self, payload: bytes | bytearray) -> Close | None:
-        """The peer closes. It may in the middle of a message, which is dropped then."""
+        """Answer the peer's close. In the middle of a message, that message is dropped."""
         try:
             close = self.close_received = Close.parse(payload)
         except ProtocolError as error:
@@ -284,7 +284,10 @@ class Frames:
             return None
 
     def _join(self, frame: Frame, checked: int) -> str | bytes | None:
-        """A fragment, or a whole message that was compressed. Raises `UnicodeDecodeError`."""
+        """Add a fragment, or take a compressed message; return it when it is whole, else None.
+
+        Raises `UnicodeDecodeError`.
+        """
         parts, data = self._parts, frame.data
         if parts is None:
             if frame.fin:
@@ -318,12 +321,12 @@ class Frames:
     # --------------------------------------------------------- out
 
     def data_to_send(self) -> bytes:
-        """Pongs, and the close frame that ends the WebSocket: what is to be written now."""
+        """Return what is to be written now: pongs, and the close frame that ends the WebSocket."""
         self.has_data_to_send = False
         return b"".join(self._protocol.data_to_send())
 
     def encode(self, text: object, data: object) -> Encoded:
-        """A whole message as a frame: either `text` or bytes-like `data`, the other is None.
+        """Encode a whole message as a frame: either `text` or bytes-like `data`, the other is None.
 
         Raises `IllegalMessage`.
         """
@@ -348,18 +351,18 @@ class Frames:
         return frame_header(first, size), payload
 
     def _encode_fully(self, opcode: Opcode, payload: bytes) -> bytes:
-        """A frame with a mask, compressed if that was negotiated."""
+        """Encode a frame that is masked, or compressed, or both."""
         frame = Frame(opcode, payload)
         return frame.serialize(mask=not self._mask_bit, extensions=self._protocol.extensions)
 
     def ping(self) -> bytes:
-        """A ping's frame."""
+        """Encode a ping."""
         return Frame(Opcode.PING, b"").serialize(mask=not self._mask_bit)
 
     def close(self, code: object, reason: object = "") -> bytes:
-        """The close frame, if none was sent; messages that come after it are the caller's to drop.
+        """Encode the close frame, if none was sent; the caller drops messages that come after it.
 
-        With a `code` of None it says nothing of why. Raises `IllegalMessage`.
+        With a `code` of None it gives no reason. Raises `IllegalMessage`.
         """
         if not (code is None or isinstance(code, int)) or not isinstance(reason, str):
             raise IllegalMessage(

@@ -38,7 +38,7 @@ _CONCERNED = frozenset(
         b"sec-websocket-protocol",
     }
 )
-#: Fields of the answer that an app may not set, and who or what sets them.
+#: Fields of the answer that an app may not set, and what sets them instead.
 _RESERVED = {
     b"sec-websocket-accept": "the server makes it",
     b"sec-websocket-extensions": "the server negotiates them",
@@ -68,11 +68,11 @@ class Handshake:
     max_frame: int
 
     def frames(self) -> Frames:
-        """The frames of the WebSocket, once it is accepted."""
+        """Make the frames of the WebSocket, once it is accepted."""
         return Frames(self.protocol, self.max_message, self.max_frame)
 
     def response(self, message: Message, default_fields: bytes) -> bytes:
-        """The head of the 101 that a ``websocket.accept`` asks for, blank line included.
+        """Return the head of the 101 that a ``websocket.accept`` asks for, blank line included.
 
         `default_fields` are the host's own lines. Raises `IllegalMessage` for a subprotocol
         that the client did not offer, and for fields that are malformed or not the app's.
@@ -102,7 +102,7 @@ class Handshake:
 
 
 def _own_lines(headers: RawHeaders) -> list[bytes]:
-    """The app's fields as lines. Raises `IllegalMessage`."""
+    """Return the app's fields as lines. Raises `IllegalMessage`."""
     lines = []
     for field in raw_fields(headers):
         lower = field.raw[0]
@@ -172,7 +172,7 @@ class HandshakeParser:
 
 
 def _subprotocols(fields: Headers) -> list[str]:
-    """The subprotocols that the client offers, in its order; the protocol has checked them."""
+    """Return the subprotocols that the client offers, in its order; they are checked already."""
     offered = [
         each.strip(" \t")
         for value in fields.get_all("sec-websocket-protocol")

@@ -1,7 +1,7 @@
 """From the bytes of an open WebSocket to messages, no faster than they are taken (S20, A40).
 
-Reading pauses for three reasons, and goes on when none is left: too much waits for the app, the
-client does not take our pongs, or others have their turn before the rest of very many frames.
+Reading pauses for three reasons, and goes on when none is left: too much waits for the app; the
+client does not take our pongs; or others have their turn before the rest of very many frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OTHERS_TURN: Final = 4
 
 
 class Transport(Protocol):
-    """The reading side of a transport, as asyncio has it."""
+    """The reading side of an asyncio transport."""
 
     def pause_reading(self) -> None:
         """Read no more for now."""
@@ -29,7 +29,7 @@ class Transport(Protocol):
         """Read on."""
 
     def is_closing(self) -> bool:
-        """Whether it is closed, or about to be."""
+        """Return whether it is closed, or about to be."""
 
 
 class MessageReader:
@@ -80,7 +80,7 @@ class MessageReader:
             self._call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        """Go on after the others."""
+        """Read on after the others have had their turn."""
         self.paused &= ~OTHERS_TURN
         if not (self.frames.closed or self._transport.is_closing()):
             self.advance()
@@ -104,7 +104,7 @@ class MessageReader:
         self._discards = True
 
     def read_to_end(self) -> None:
-        """The WebSocket is closed: read whatever comes, so that the client gets our close frame."""
+        """Read whatever comes, as the WebSocket is closed: so the client gets our close frame."""
         self.paused = 0
         self._read_on()
 

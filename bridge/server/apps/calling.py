@@ -1,4 +1,4 @@
-"""How an ASGI app is called: all of its own code runs in the request's task, and in its context."""
+"""Call an ASGI app so that all of its code runs in the request's task, and in its context."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CoroutineApp: TypeAlias = Callable[[Scope, Receive, Send], Coroutine[Any, Any, N
 
 
 def in_own_task(app: ASGIApp) -> CoroutineApp:
-    """`app` so that a call of it runs nothing yet, and a task of what it returns runs everything.
+    """Return `app`, wrapped if a call of it would run any of its code before its task runs.
 
     A coroutine function is like that by nature. A plain callable that returns an awaitable (a
     middleware whose ``__call__`` is a plain method, a class) runs code at once: called outside the
@@ -35,7 +35,7 @@ def in_own_task(app: ASGIApp) -> CoroutineApp:
 
 
 def _is_coroutine_function(app: object) -> bool:
-    """Whether ``async def`` made what a call of `app` runs; to be marked so is no proof."""
+    """Return whether `app` runs an ``async def``; that it is marked as one is no proof."""
     while type(app) is functools.partial:
         app = app.func
     if not isinstance(app, FunctionType | MethodType):
@@ -59,7 +59,7 @@ class AppExchange(Protocol):
     connection: Connection
 
     def app_ended(self, error: BaseException | None) -> None:
-        """The app has returned or raised."""
+        """Note that the app has returned or raised."""
 
 
 def task_ended(exchange: AppExchange, task: asyncio.Task[None]) -> None:

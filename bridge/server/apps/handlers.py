@@ -1,4 +1,4 @@
-"""From an app to its handler: wrappers are taken apart, so that nothing stands in between.
+"""Make an app's handler; wrappers are taken apart, so that nothing stands in between.
 
 `WsgiToAsgi` and `Dispatcher` are ordinary ASGI apps on every server. On ours they are only looked
 at, once, at start: a WSGI app is called straight from the parsed request, and a dispatcher's
@@ -34,7 +34,7 @@ _LONGEST_PATH = 128
 
 
 def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handler:
-    """What answers for `app` below `prefix`; `state` is its lifespan's."""
+    """Make what answers for `app` below `prefix`; `state` is its lifespan's."""
     if isinstance(app, WsgiToAsgi):
         return WsgiHandler(
             app.app,
@@ -52,7 +52,7 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
 
 
 def wsgi_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, WsgiToAsgi]]:
-    """The WSGI apps in `app` that can be seen, each with a name; some may come twice."""
+    """Yield the WSGI apps in `app` that can be seen, each with a name; some may come twice."""
     if isinstance(app, WsgiToAsgi):
         yield name, app
     elif isinstance(app, Dispatcher):
@@ -64,12 +64,12 @@ def wsgi_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, WsgiTo
 
 
 def runners_of(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, Runner]]:
-    """The runners of all WSGI apps in `app`, with the app's name, each runner once."""
+    """Yield the runners of all WSGI apps in `app`, with the app's name, each runner once."""
     seen: set[int] = set()
-    for where, wsgi in wsgi_apps(app, name):
+    for app_name, wsgi in wsgi_apps(app, name):
         if id(wsgi.runner) not in seen:
             seen.add(id(wsgi.runner))
-            yield where, wsgi.runner
+            yield app_name, wsgi.runner
 
 
 class DispatchHandler:
@@ -94,7 +94,7 @@ class DispatchHandler:
         self._by_path: BoundedDict[str, Handler] = BoundedDict(_MOST_PATHS)
 
     def open(self, connection: Connection, request: Request) -> Exchange:
-        """An exchange of the child's handler."""
+        """Make an exchange of the child's handler."""
         handler = self._by_path.get(request.line.path)
         if handler is None:
             handler = self.handler_for(connection, request)
@@ -103,7 +103,7 @@ class DispatchHandler:
         return handler.open(connection, request)
 
     def handler_for(self, connection: Connection, request: Request) -> Handler:
-        """The child's handler, or the one that answers 404."""
+        """Return the child's handler, or the one that answers 404."""
         path = strip_prefix(
             strip_prefix(request.line.path, connection.identity.root_path)[1], self.prefix
         )[1]

@@ -20,14 +20,14 @@ from bridge.types import Scope
 def http_scope(
     connection: Connection, request: Request, state: dict[str, Any], prefix: str = ""
 ) -> Scope:
-    """The scope of a request to an app below `prefix`; `state` is the lifespan's."""
+    """Make the scope of a request to an app below `prefix`; `state` is the lifespan's."""
     scope = fill_scope(base_scope(connection, prefix), request)
     complete_scope(scope, connection, request, state)
     return scope
 
 
 def base_scope(connection: Connection, prefix: str) -> Scope:
-    """What the scopes of all requests to one place have in common, with room for the rest."""
+    """Make what the scopes of all requests to one place have in common, with room for the rest."""
     identity = connection.identity
     base: Scope = {
         "type": "http",
@@ -49,7 +49,7 @@ def base_scope(connection: Connection, prefix: str) -> Scope:
 
 
 def fill_scope(base: Scope, request: Request) -> Scope:
-    """A copy of `base` with what follows from the request line."""
+    """Copy `base`, and add what follows from the request line."""
     line, scope = request.line, base.copy()
     scope["method"] = line.method
     scope["path"] = line.path
@@ -73,7 +73,7 @@ def complete_scope(
 
 
 def _complete_slow(scope: Scope, connection: Connection, request: Request) -> None:
-    """Add what hardly any request needs."""
+    """Slow path: add TLS, the root path, HTTP/1.0, and what a trusted proxy says."""
     if connection.state.config.pathsend:
         scope["extensions"]["http.response.pathsend"] = {}
     identity = connection.identity

@@ -40,7 +40,7 @@ def announcement(config: Config, app: ASGIApp) -> Iterator[str]:
 def _rows(
     app: Dispatcher, targets: dict[str, str], host: str = "", prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Each mount: its place, and what is there; of a dispatcher in it, its mounts."""
+    """Yield each mount: its place, and what is there; of a dispatcher in it, its mounts."""
     for route in app.routes:
         place = (route.host or host) + (prefix + route.prefix or "/")
         if isinstance(route.asgi, Dispatcher):
@@ -56,7 +56,7 @@ def _rows(
 
 
 def _key(route: Route) -> str:
-    """The place as the command line writes it."""
+    """Return the place as the command line writes it."""
     return route.host + (route.prefix or "/")
 
 

@@ -28,7 +28,7 @@ CUT_LIMIT: Final = 1.0
 #: Seconds that an exit may take before it is told what it waits for.
 TELL_AFTER: Final = 1.0
 
-#: What ends a process when somebody sends it.
+#: The signals that end a process.
 ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 #: For a process that exits: to stop it changes nothing, but SIGINT ends it at once.
@@ -64,7 +64,7 @@ class Deadline:
         self.code = 128 + number
 
     def left(self, now: float) -> float | None:
-        """The seconds that are left at the time `now`; None: any."""
+        """Return the seconds that are left at the time `now`; None: any."""
         return None if self._end is None else max(self._end - now, 0)
 
 
@@ -121,7 +121,7 @@ class Guard:
 
     def __init__(self, limit: Callable[[], float | None], is_ours: Callable[[int], bool]) -> None:
         self._deadline = Deadline(limit, is_ours)
-        #: Where Python writes the number of each signal, and the descriptor where it did before.
+        #: The descriptor to which Python writes the number of each signal, and the one before it.
         self._writer = self._before = -1
 
     def start(self) -> None:

@@ -26,7 +26,7 @@ class Listening:
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
-        """Host and port of each listener, or the path of its Unix socket; empty when closed."""
+        """Return host and port of each listener, or its Unix socket's path; empty when closed."""
         return [each.address for each in self.listeners]
 
     async def open(

@@ -83,12 +83,12 @@ class Signals:
 
 
 def was_ignored(number: int) -> bool:
-    """Whether the program ignores the signal itself, as after ``nohup`` (SIGHUP)."""
+    """Return whether the program ignores the signal itself, as after ``nohup`` (SIGHUP)."""
     return _previous.get(number, signal.getsignal(number)) == signal.SIG_IGN
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    """Python: a signal has come."""
+    """Tell the tables in force of a signal; Python calls it, in the main thread."""
     interrupted: Interrupted | None = None
     for each in [*_active]:
         each.listen()  # the app may have taken the guard's place
@@ -103,7 +103,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _is_ours(number: int) -> bool:
-    """Whether no handler has been set in the place of this module's."""
+    """Return whether no handler has been set in the place of this module's."""
     return signal.getsignal(number) is _on_signal
 
 

@@ -3,8 +3,8 @@
 first      connections are closed if they are idle, the others after their answer; and
            everything that belongs to a request is waited for: WebSockets, work after the
            response, threads and greenlets
-then       what is left after the grace, or when somebody says so, is cut: connections are
-           reset, tasks are cancelled and awaited
+then       what is left after the grace, or at an order to cut, is cut: connections are reset,
+           tasks are cancelled and awaited
 at last    nothing of a request runs any more, and the app's lifespan may shut down
 """
 
@@ -26,7 +26,7 @@ from bridge.types import ASGIApp
 ARRIVAL_GRACE = 0.02
 #: Seconds that a client has to finish a request head, or a TLS handshake, at the end.
 HEAD_GRACE = 2.0
-#: Seconds that what is cancelled has to clean up; and how long when somebody is impatient.
+#: Seconds that what is cancelled has to clean up; and so many after an order to cut.
 CANCEL_GRACE = 1.0
 CUT_GRACE = 0.2
 
@@ -206,7 +206,7 @@ class Draining:
 
 
 def _list_counts(busy: dict[str, int]) -> str:
-    """``2 requests and 1 WebSocket``."""
+    """Return text like ``2 requests and 1 WebSocket``."""
     words = [pluralize(number, what) for what, number in busy.items()]
     return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
 

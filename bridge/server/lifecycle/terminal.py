@@ -15,7 +15,7 @@ class Terminal:
         self._ends_process = not was_ignored(signal.SIGHUP) and _has_terminal()
 
     def is_closed(self) -> bool:
-        """Whether it was there and is no more, and the process shall go with it (no ``nohup``)."""
+        """Return whether it has been closed, and the process shall end with it (no ``nohup``)."""
         return self._ends_process and not _has_terminal()
 
 

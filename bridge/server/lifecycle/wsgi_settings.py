@@ -1,8 +1,8 @@
 """The settings of how WSGI apps run, handed to the apps (S60).
 
 They hold for every WSGI app that the server finds (the app itself, in a `WsgiToAsgi`, mounted,
-nested or a fallback) and that says nothing itself. What an app says itself stays, and one that is
-inside somebody else's middleware is out of reach: both are told at the start, in a line each.
+nested or a fallback) and that says nothing itself. What an app says itself stays, and one inside a
+middleware that is not ours is out of reach: the log says both at the start, in a line each.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An open WebSocket: an app's `receive` and `send` at one end, the transport at the other (S20).
 
-The story of a connection:
+The phases of a connection:
 
     WAITING -> OPEN -> CLOSING -> CLOSED      accepted
             -> CLOSED                         not accepted: an HTTP response like any other
@@ -99,7 +99,7 @@ class WebSocketConnection(asyncio.Protocol):
     # --------------------------------------------------------- bytes in
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: bytes came."""
+        """Take bytes that came (asyncio)."""
         self._received = True
         if self.phase == OPEN:
             message = self.frames.parse_single(data)
@@ -110,7 +110,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.reader.feed(data)
 
     def _on_output(self) -> None:
-        """The frames have something to write."""
+        """Write what the frames have to write, soon or at once."""
         if self.frames.closed and self.phase == OPEN and self.queue.events:
             # An app that waits for what came just before the end gets to answer it.
             self.state.loop.call_soon(self._write_output)
@@ -145,7 +145,7 @@ class WebSocketConnection(asyncio.Protocol):
     # --------------------------------------------------------- the app sends
 
     async def send(self, message: Message) -> None:
-        """ASGI: take a message. Waits while the client is slow."""
+        """Take a message (ASGI). Waits while the client is slow."""
         try:
             kind = message["type"]
         except (KeyError, TypeError):
@@ -165,7 +165,7 @@ class WebSocketConnection(asyncio.Protocol):
             raise ClientDisconnected("the client is gone")
 
     async def _send_slow(self, kind: str, message: Message) -> None:
-        """Whatever is no message on an open WebSocket."""
+        """Take what is no message on an open WebSocket."""
         if self.queue.disconnect is not None and self._allowed is not grammar.OVER:
             raise ClientDisconnected("the WebSocket is closed; nothing more can be sent")
         after = grammar.next_phase(grammar.WEBSOCKET, self._allowed, message)
@@ -212,34 +212,34 @@ class WebSocketConnection(asyncio.Protocol):
         self.reader.advance()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """asyncio: the connection is closed."""
+        """Note that the connection is closed (asyncio)."""
         self.output.lost()
         self.phase = CLOSED
         self.queue.end(CloseCode.ABNORMAL_CLOSURE)
         self._forget_if_over()
 
     def _forget_if_over(self) -> None:
-        """The server need not look after it when the client is gone and the app has returned."""
+        """Leave the server's set if the client is gone and the app has returned."""
         if self.output.closed and self.task.done():
             self.state.connections.discard(self)
 
     def pause_writing(self) -> None:
-        """asyncio: the write buffer is full."""
+        """Note that the write buffer is full (asyncio)."""
         self.output.pause()
 
     def resume_writing(self) -> None:
-        """asyncio: the write buffer has room again."""
+        """Note that the write buffer has room again (asyncio)."""
         self.output.resume()
         self.reader.resume(WRITES_PAUSED)
 
     # --------------------------------------------------------- the app's task
 
     def set_task(self, task: asyncio.Task[None]) -> None:
-        """Know the task in which the app runs."""
+        """Keep the task in which the app runs."""
         self.task = task
 
     def app_ended(self, error: BaseException | None) -> None:
-        """The app has returned or raised after it accepted."""
+        """Close, unless that was done: the app has returned or raised."""
         if self.phase == OPEN:
             self.close(CloseCode.NORMAL_CLOSURE if error is None else CloseCode.INTERNAL_ERROR)
         self._forget_if_over()
@@ -273,7 +273,7 @@ class WebSocketConnection(asyncio.Protocol):
             self.write(self.frames.ping())
 
     def shutdown(self, *, at_once: bool) -> None:
-        """Close with 1012, or at once (P2); whoever stops the server cancels the app's task."""
+        """Close with 1012, or at once (P2); the stopping server cancels the app's task."""
         if at_once:
             if not self.output.closed:
                 self.output.abort()

@@ -46,7 +46,7 @@ class WebSocketHandler:
         )
 
     def open(self, connection: Connection, request: Request) -> WebSocketExchange:
-        """An exchange for this handshake. Raises `RequestError` (400, 426)."""
+        """Make an exchange for this handshake. Raises `RequestError` (400, 426)."""
         handshake = self._handshake_parser.check(request.headers, has_body=request.length != 0)
         return WebSocketExchange(self, connection, request, handshake)
 
@@ -54,7 +54,7 @@ class WebSocketHandler:
 def websocket_scope(
     connection: Connection, request: Request, state: dict[str, Any], subprotocols: list[str]
 ) -> Scope:
-    """The scope of a handshake (ASGI, "WebSocket Connection Scope")."""
+    """Make the scope of a handshake (ASGI, "WebSocket Connection Scope")."""
     scope = http_scope(connection, request, state)
     del scope["method"]
     scope["type"] = "websocket"
@@ -85,7 +85,7 @@ class WebSocketExchange(Exchange):
     ) -> None:
         super().__init__(connection, request)
         self.handler = handler
-        # If a WebSocket is asked for and refused, nobody knows what the client sends next.
+        # After a WebSocket that is refused, the client may send what is no HTTP.
         self.disable_keep_alive()
         self._handshake = handshake
         self._socket = WebSocketConnection(self, connection.state, connection.identity.client)
@@ -109,7 +109,7 @@ class WebSocketExchange(Exchange):
         await handler.app(scope, socket.queue.receive, socket.send)
 
     def disconnected(self) -> None:
-        """The client has left before the answer: the app is told."""
+        """Tell the app that the client has left before the answer."""
         self._socket.queue.end(1006)
         super().disconnected()
 
@@ -162,7 +162,7 @@ class WebSocketExchange(Exchange):
         in_context_of(task, self._app_ended, error)
 
     def _app_ended(self, error: BaseException | None) -> None:
-        """The app has returned or raised, before its answer or when the socket was closed."""
+        """Note that the app has returned or raised, before its answer or after."""
         socket = self._socket
         if socket.phase == WAITING:
             self._answer_for_app(error)
@@ -176,7 +176,7 @@ class WebSocketExchange(Exchange):
         socket.app_ended(error)
 
     def _answer_for_app(self, error: BaseException | None) -> None:
-        """The app has not accepted, and perhaps not refused."""
+        """Answer for an app that has not accepted, and perhaps not refused."""
         has_left = self.connection.client_left
         if isinstance(error, UnsupportedScope) and self.response_state < DONE:
             logger.warning("refused a WebSocket at %s: %s", _target(self.request), error)
@@ -197,5 +197,5 @@ class WebSocketExchange(Exchange):
 
 
 def _target(request: Request) -> str:
-    """What was asked for, for the log."""
+    """Return what was asked for, for the log."""
     return request.shown.removeprefix("GET ")

@@ -25,5 +25,5 @@ class WebSockets:
         return WebSocketHandler(*self._settings)
 
     def open(self, connection: Connection, request: Request) -> Exchange:
-        """An exchange for this handshake. Raises `RequestError` (400, 426)."""
+        """Make an exchange for this handshake. Raises `RequestError` (400, 426)."""
         return self._handler.open(connection, request)

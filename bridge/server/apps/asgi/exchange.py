@@ -1,8 +1,8 @@
 """The ASGI handler: an exchange becomes ``app(scope, receive, send)`` (ASGI HTTP, S12-S14).
 
-The two messages of a plain response are known by heart here; what is rarer or wrong goes through
-the tables of `asgi/messages.py`. The head is held until the first piece of body is known, and
-leaves with it in one write.
+`send` handles the start and the body of a response itself; all other messages go through the
+tables of `asgi/messages.py`. The head is held until the first piece of body is known, and leaves
+with it in one write.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class AsgiHandler:
         self._base_of = self._bases.get
 
     def open(self, connection: Connection, request: Request) -> AsgiExchange:
-        """An exchange for this request."""
+        """Make an exchange for this request."""
         return AsgiExchange(self, connection, request)
 
     def new_scope(self, connection: Connection, request: Request) -> Scope:
-        """A scope that is still to be completed; kept if it may come again."""
+        """Make a scope that is still to be completed; keep it if the request may come again."""
         place = connection.identity.place
         base = self._base_of(place)
         if base is None:
@@ -120,7 +120,7 @@ class AsgiExchange(Exchange):
             task.add_done_callback(partial(task_ended, self))
 
     def app_ended(self, error: BaseException | None) -> None:
-        """The app has returned or raised (S14)."""
+        """End the exchange: the app has returned or raised (S14)."""
         has_left = self.connection.client_left
         if error is not None:
             if not ((has_left or dropped_because(self)) and is_disconnect(error)):
@@ -140,7 +140,7 @@ class AsgiExchange(Exchange):
             self.refuse(500)
 
     def end_body(self, error: RequestError | None = None) -> None:
-        """The body is whole. If it breaks a rule, answer so; the app sees the end."""
+        """Note that the body is whole. If it breaks a rule, say so; the app is told of the end."""
         if error is not None:
             self._phase = OVER
             self.refuse(error)
@@ -149,7 +149,7 @@ class AsgiExchange(Exchange):
     # --------------------------------------------------------- receive
 
     async def receive(self) -> Message:
-        """ASGI: the next event, `http.request` or `http.disconnect`."""
+        """Return the next event, `http.request` or `http.disconnect` (ASGI)."""
         if not (self._body_given or self.response_state >= DONE):
             if not self.request.length:
                 self._body_given = True
@@ -180,7 +180,7 @@ class AsgiExchange(Exchange):
     # --------------------------------------------------------- send
 
     async def send(self, message: Message) -> None:
-        """ASGI: take a message of the response. Waits while the client is slow (S12)."""
+        """Take a message of the response (ASGI). Waits while the client is slow (S12)."""
         connection = self.connection
         if connection.client_left and await self._drop(message):
             return
@@ -248,7 +248,7 @@ class AsgiExchange(Exchange):
             if last:
                 self._phase = OVER
                 self.end()
-        else:  # http.response.pathsend: nothing else is allowed and rare
+        else:  # `next_phase` has refused all but http.response.pathsend
             if not self.connection.state.config.pathsend:
                 raise IllegalMessage(f"{kind!r} is not offered; --pathsend offers it")
             if self._phase >= STREAMING:
@@ -261,7 +261,7 @@ class AsgiExchange(Exchange):
                 self.end()
 
     async def _drop(self, message: Message) -> bool:
-        """The client has left: whether the message goes nowhere; else it may still be read.
+        """Return whether to drop a message, as the client has left; False: write it all the same.
 
         Raises `ClientDisconnected` (ASGI, "Disconnected Client - send exception"), but not before
         a task that waits in `receive` has heard of it. And an app that was not told sends the rest
@@ -275,7 +275,7 @@ class AsgiExchange(Exchange):
         if not notice.times_told:
             last = not message.get("more_body")
             if not self.connection.output.closed:
-                # To bytes, a client that is gone says so; to nothing, nobody does.
+                # A client that is gone answers bytes with a reset; an empty piece shows nothing.
                 if last or kind != grammar.BODY or message.get("body"):
                     return False
             elif kind == grammar.START and self._phase == WAITING:

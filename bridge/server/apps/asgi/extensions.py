@@ -16,7 +16,7 @@ _NEVER_TRAILERS = HOP_BY_HOP | {b"content-length", b"content-encoding", b"conten
 
 
 def trailer_fields(message: Message) -> list[Field]:
-    """The fields of ``http.response.trailers``. Raises `IllegalMessage`."""
+    """Return the fields of ``http.response.trailers``. Raises `IllegalMessage`."""
     fields = raw_fields(message.get("headers"))
     for field in fields:
         if field.raw[0] in _NEVER_TRAILERS:
@@ -25,12 +25,12 @@ def trailer_fields(message: Message) -> list[Field]:
 
 
 def hint_fields(message: Message) -> list[Field]:
-    """The fields of ``http.response.early_hint``. Raises `IllegalMessage`."""
+    """Return the fields of ``http.response.early_hint``. Raises `IllegalMessage`."""
     return raw_fields([(b"link", link) for link in grammar.hint_links(message)])
 
 
 def open_path(message: Message) -> tuple[int, int]:
-    """The file of ``http.response.pathsend``: its descriptor, and its size in bytes.
+    """Open the file of ``http.response.pathsend``; return its descriptor, and its size in bytes.
 
     The specification wants an absolute path; relative ones, which frameworks pass on as their
     users wrote them, are taken from the working directory, as `open` does.

@@ -56,7 +56,7 @@ class AsgiStream:
         self._since_turn = 0
 
     def write(self, body: bytes, *, more: bool) -> int:
-        """Send a piece of body; the phase after it."""
+        """Send a piece of body; return the phase after it."""
         response, phase = self._response, STREAMING
         self._since_turn += len(body) + _MESSAGE
         parts = response.write(body)
@@ -66,7 +66,7 @@ class AsgiStream:
         return phase
 
     async def write_file(self, file: int, size: int) -> int:
-        """Send an open file as the rest of the body, and close it; the phase after it.
+        """Send an open file as the rest of the body, close it, and return the phase after it.
 
         Raises `ClientDisconnected`, and `OSError` if the file is shorter.
         """
@@ -84,7 +84,7 @@ class AsgiStream:
         return phase
 
     def _finish(self, parts: list[bytes]) -> int:
-        """Add the end of the body to `parts`; the phase after it."""
+        """Add the end of the body to `parts`; return the phase after it."""
         trailers = self._trailers and not self._response.dropped_because
         end = self._response.finish(trailers=trailers)
         if end:
@@ -103,14 +103,14 @@ class AsgiStream:
     # --------------------------------------------------------- the loop's turn
 
     def has_burst(self) -> bool:
-        """Whether the loop is to have a turn before the app sends more."""
+        """Return whether the loop is to have a turn before the app sends more."""
         return self._since_turn >= _BURST or self._connection.output.transport.is_closing()
 
     async def give_turn(self, notice: DisconnectNotice) -> None:
         """Give the loop a turn.
 
-        An app that only sends never waits for one: others would not be served, and nobody would
-        hear that the client is gone. An app that is cancelled then is so at its next await.
+        An app that only sends never waits for one: others would not be served, and it would not be
+        seen that the client is gone. An app that is cancelled meanwhile is so at its next await.
         """
         self._since_turn = 0
         try:

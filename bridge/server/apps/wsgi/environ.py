@@ -2,7 +2,7 @@
 
 It is made in three steps, so that a handler can keep what comes again: what all requests to one
 place have in common (`place_environ`), what follows from the request's head (`fill_environ`), and
-what hardly any request needs (`complete_environ`).
+the slow path (`complete_environ`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from bridge.wsgi.environ import (
 
 
 def place_environ(base: Environ, connection: Connection, prefix: str) -> Environ:
-    """What is the same for every request that comes in where `connection` did.
+    """Make what is the same for every request that comes to the place of `connection`.
 
-    `base` is the handler's own, `prefix` where its app is mounted.
+    `base` is the handler's own, `prefix` the path at which its app is mounted.
     """
     environ = with_placeholders(base, "wsgi.early_hints")
     identity = connection.identity
@@ -38,7 +38,7 @@ def place_environ(base: Environ, connection: Connection, prefix: str) -> Environ
 
 
 def fill_environ(base: Environ, connection: Connection, request: Request, prefix: str) -> Environ:
-    """A copy of `base` with what follows from the request's head."""
+    """Copy `base`, and add what follows from the request's head."""
     line, environ = request.line, base.copy()
     environ["REQUEST_METHOD"] = line.method
     environ["RAW_URI"] = environ["REQUEST_URI"] = line.native_target
@@ -58,7 +58,7 @@ def fill_environ(base: Environ, connection: Connection, request: Request, prefix
 
 
 def complete_environ(environ: Environ, request: Request) -> None:
-    """Set what hardly any request needs: HTTP/1.0, and what a trusted proxy says."""
+    """Slow path: set what HTTP/1.0 changes, and what a trusted proxy says."""
     if not request.http11:
         environ["SERVER_PROTOCOL"] = "HTTP/1.0"
         del environ["wsgi.early_hints"]

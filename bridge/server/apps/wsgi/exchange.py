@@ -3,8 +3,8 @@
 No scope, no messages, no task in between; the rules are those of `wsgi/environ.py` and
 `wsgi/call.py`, the same as behind `WsgiToAsgi`.
 
-Here is what all runners share: the request's way in. How a response leaves depends on where the
-app runs: `on_loop.py` and `in_thread.py`.
+What all runners share stands here: the request's way in. How a response leaves depends on the
+thread in which the app runs: `on_loop.py` and `in_thread.py`.
 """
 
 from __future__ import annotations
@@ -80,15 +80,15 @@ class WsgiHandler:
         self._base["bridge.stats"] = runner.stats
 
     def open(self, connection: Connection, request: Request) -> WsgiExchange:
-        """An exchange for this request."""
+        """Make an exchange for this request."""
         return self._exchange(self, connection, request)
 
     def build_scope(self, exchange: Exchange) -> Scope:
-        """The ASGI scope of a request (W10)."""
+        """Make the ASGI scope of a request (W10)."""
         return http_scope(exchange.connection, exchange.request, {}, self.prefix)
 
     def new_template(self, connection: Connection, request: Request) -> Environ:
-        """What follows from the head of `request`; kept if it may come again."""
+        """Make what follows from the head of `request`; keep it if that may come again."""
         place = connection.identity.place
         base = self._place_environ(place)
         if base is None:
@@ -127,8 +127,8 @@ class WsgiExchange(Exchange):
     def start_app(self) -> None:
         """Hand the request to the runner as soon as enough of its body is here.
 
-        A client that waits for 100 Continue gets it when the app reads (S5); but if an app that
-        waits holds a thread, at once: nobody's silence holds one (W25).
+        A client that waits for 100 Continue gets it when the app reads (S5); but at once if an app
+        that waits holds a thread: a silent client must not hold one (W25).
         """
         if self.submitted or self.response_state >= DONE:
             return
@@ -142,7 +142,7 @@ class WsgiExchange(Exchange):
         self.submit()
 
     def expect_body(self, limit: int, data: bytes | None = None) -> None:
-        """A body of at most `limit` bytes comes; `data` if it is here, whole."""
+        """Expect a body of at most `limit` bytes; `data` is all of it, if it is here."""
         super().expect_body(limit, data)
         if data is None:
             self.body = held_body(self.request, limit, self.handler.spool) or self.body
@@ -157,7 +157,7 @@ class WsgiExchange(Exchange):
         return has_room
 
     def end_body(self, error: RequestError | None = None) -> None:
-        """The body is whole. If it breaks a rule, an app that does not run yet never does."""
+        """Note that the body is whole. If it breaks a rule, an app that does not run never does."""
         super().end_body(error)
         if error is None:
             self.start_app()
@@ -165,7 +165,7 @@ class WsgiExchange(Exchange):
             self.refuse(error)
 
     def input_ended(self) -> None:
-        """The client stopped in the middle of its body."""
+        """Note that the client stopped in the middle of its body."""
         if self.submitted:
             self.wake()
         else:
@@ -173,7 +173,7 @@ class WsgiExchange(Exchange):
             self.connection.abort_response()
 
     def disconnected(self) -> None:
-        """The client has left; an app that does not run yet never does."""
+        """Note that the client has left; an app that does not run yet never does."""
         super().disconnected()
         if not self.submitted and self.response_state < DONE:
             self.response_state = ABORTED
@@ -183,11 +183,11 @@ class HintingSink(ResponseSink, Protocol):
     """A sink that can also send 103."""
 
     def early_hints(self, headers: TextHeaders) -> None:
-        """``wsgi.early_hints``: send 103 with these fields, if the head has not left (W42)."""
+        """Send 103 with these fields, if the head has not left (``wsgi.early_hints``, W42)."""
 
 
 def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall:
-    """The app's call for `exchange`, whose response goes to `sink`."""
+    """Make the app's call for `exchange`, whose response goes to `sink`."""
     connection, request, handler = exchange.connection, exchange.request, exchange.handler
     identity = connection.identity
     known = handler.template_of(request) if request.cached else None
@@ -211,15 +211,15 @@ def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall:
 
 
 def note_refused(exchange: Exchange, error: BridgeError) -> bool:
-    """Have a line that counts tell of a refused request (S6)."""
+    """Count a refused request for the log; return True, as the sinks do (S6)."""
     exchange.connection.state.refusals.note(exchange.connection.identity.client, error)
     return True
 
 
 def hint_fields(headers: TextHeaders) -> list[Field]:
-    """The fields of ``wsgi.early_hints``.
+    """Return the fields of ``wsgi.early_hints``.
 
-    What speaks of the response itself is left out: Content-Length must not be in a 103
+    Fields about the response itself are left out: Content-Length must not be in a 103
     (RFC 9110 §8.6), and the server's own fields come with the head.
     """
     fields = [TEXT_FIELDS[name, value] for name, value in headers]
@@ -227,5 +227,5 @@ def hint_fields(headers: TextHeaders) -> list[Field]:
 
 
 def _pull(exchange: WsgiExchange) -> bytes:
-    """Wait for the next piece of the request's body; called where the app runs."""
+    """Wait for the next piece of the request's body; called in the app's thread or greenlet."""
     return exchange.handler.runner.wait(next_body(exchange))

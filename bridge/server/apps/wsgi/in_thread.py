@@ -48,7 +48,7 @@ class ThreadExchange(WsgiExchange):
             call.refuse(error)
 
     def disconnected(self) -> None:
-        """The client has left: a request that waits for a thread gives its place back (W52)."""
+        """Give a request's place in the queue back (W52), as its client has left."""
         super().disconnected()
         runner = self.handler.runner
         for call in tuple(runner.queue):
@@ -60,7 +60,7 @@ class ThreadExchange(WsgiExchange):
     # --------------------------------------------------------- called in the thread
 
     def note_finishing(self) -> None:
-        """The last bytes are about to leave: the client can have them, and come back."""
+        """Note that the last bytes are about to leave: the client can have them, and come back."""
         self.response_state = FINISHING
 
     def keep_context(self) -> None:
@@ -70,7 +70,7 @@ class ThreadExchange(WsgiExchange):
     def end_in_thread(
         self, status: int = 0, size: int = 0, head: bytes | None = None, *, pending: bool
     ) -> None:
-        """The same as `end`; `pending`: the loop still has to write some of the response."""
+        """Do as `end` does; `pending`: the loop still has to write some of the response."""
         if head is not None:
             self.status, self._whole_size, self._whole_head = status, size, head
         elif self.response is not None and not self.response.keep_alive:
@@ -125,7 +125,7 @@ class ThreadSink:
     # --------------------------------------------------------- the sink
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
-        """ResponseSink: the whole response."""
+        """Send a whole response (`ResponseSink`)."""
         exchange = self.exchange
         connection, runner = exchange.connection, exchange.handler.runner
         state = connection.state
@@ -150,17 +150,17 @@ class ThreadSink:
             self._end(b"".join((*response.write(body), response.finish())))
 
     def start(self, head: ResponseHead) -> ThreadSink:
-        """ResponseSink: the head of a response whose body comes in pieces."""
+        """Take the head of a response whose body comes in pieces (`ResponseSink`)."""
         self._response = self.exchange.start_response(head)
         return self
 
     def write(self, chunk: bytes) -> bool:
-        """ResponseStream: one piece. Waits while the client is slow."""
+        """Send one piece (`ResponseStream`). Waits while the client is slow."""
         self._put(b"".join(self._response.write(chunk)))
         return True
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
-        """ResponseStream: the rest of an open file, sent by the kernel (W41)."""
+        """Have the kernel send the rest of an open file (`ResponseStream`, W41)."""
         real, response, writer = regular_file(file), self._response, self._writer
         if real is None or count is None or not response.has_length:
             return False
@@ -178,12 +178,12 @@ class ThreadSink:
         return True
 
     def finish(self) -> None:
-        """ResponseStream: the body is whole."""
+        """End the body (`ResponseStream`)."""
         self.exchange.note_finishing()
         self._end(self._response.finish())
 
     def abort(self) -> None:
-        """ResponseSink: the response cannot be completed."""
+        """Break off a response that cannot be completed (`ResponseSink`)."""
         if self._writer is not None:  # else the loop has the rest already
             self._writer = None
             # Over when it is cut, not before: the loop would end the connection as after a whole
@@ -191,15 +191,15 @@ class ThreadSink:
             self.exchange.connection.state.call_on_loop(self.exchange.abort)
 
     def failed(self, error: BaseException) -> bool:
-        """ResponseSink: nobody else is told."""
+        """Leave it to the call to log the error (`ResponseSink`)."""
         return False
 
     def refused(self, error: BridgeError) -> bool:
-        """ResponseSink: a line that counts tells of it."""
+        """Count a refused request for the log (`ResponseSink`)."""
         return note_refused(self.exchange, error)
 
     def early_hints(self, headers: TextHeaders) -> None:
-        """``wsgi.early_hints``: send 103 with these fields, if the head has not left (W42)."""
+        """Send 103 with these fields, if the head has not left (``wsgi.early_hints``, W42)."""
         if self._writer is not None:  # else the loop has the response
             hints = self.exchange.open_response().early_hints(hint_fields(headers))
             if hints:
@@ -236,7 +236,7 @@ class ThreadSink:
                 output.write_late(data)
 
     async def _write_behind(self, data: bytes) -> bool:
-        """On the loop: write behind what waits there already; whether something still does."""
+        """On the loop: write behind what waits there; return whether something still waits."""
         output = self.exchange.connection.output
         await output.drained()
         output.transport.write(data)

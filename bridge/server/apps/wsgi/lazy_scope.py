@@ -1,6 +1,6 @@
-"""``asgi.scope`` in an environ (W10), made when somebody first looks.
+"""``asgi.scope`` in an environ (W10), made at the first look.
 
-Hardly any WSGI app does, and to make a scope costs an eighth of the shortest request.
+Hardly any WSGI app looks, and a scope costs an eighth of the shortest request.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from bridge.types import Scope
 
 
 class ScopeFactory(Protocol):
-    """What can make the scope of an exchange: its handler."""
+    """Makes the scope of an exchange; its handler does."""
 
     def build_scope(self, exchange: Any) -> Scope:
-        """The scope of the request of `exchange`."""
+        """Make the scope of the request of `exchange`."""
 
 
 class ScopeOwner(Protocol):

@@ -37,14 +37,14 @@ class LoopExchange(WsgiExchange):
             call.refuse(error)
 
     def disconnected(self) -> None:
-        """The client has left; a greenlet that waits for something else hears of it there (G4)."""
+        """Interrupt a greenlet that waits for something else: its client has left (G4)."""
         super().disconnected()
         runner = self.handler.runner
         if self._call is not None and runner.can_wait and self.response_state < DONE:
             runner.interrupt(self._call, ClientDisconnected("the client is gone"))
 
     def on_writable(self) -> None:
-        """The client has caught up, or is gone: a paused call goes on (inline runner)."""
+        """Resume a paused call (inline runner): the client has caught up, or is gone."""
         runner = self.handler.runner
         if self._call is not None and self.response_state < DONE and not runner.can_wait:
             runner.submit(self._call)
@@ -52,7 +52,7 @@ class LoopExchange(WsgiExchange):
     # --------------------------------------------------------- the sink
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
-        """ResponseSink: the whole response."""
+        """Send a whole response (`ResponseSink`)."""
         connection = self.connection
         if connection.output.closed:
             raise ClientDisconnected("the client is gone")
@@ -60,29 +60,29 @@ class LoopExchange(WsgiExchange):
         connection.send_whole(self, head, body)
 
     def start(self, head: ResponseHead) -> LoopStream:
-        """ResponseSink: the head of a response whose body comes in pieces."""
+        """Take the head of a response whose body comes in pieces (`ResponseSink`)."""
         return LoopStream(self, self.start_response(head))
 
     def failed(self, error: BaseException) -> bool:
-        """ResponseSink: nobody else is told."""
+        """Leave it to the call to log the error (`ResponseSink`)."""
         return False
 
     def refused(self, error: BridgeError) -> bool:
-        """ResponseSink: a line that counts tells of it."""
+        """Count a refused request for the log (`ResponseSink`)."""
         return note_refused(self, error)
 
     def abort(self) -> None:
-        """ResponseSink: the response cannot be completed."""
+        """Break off a response that cannot be completed (`ResponseSink`)."""
         self._call = None
         super().abort()
 
     def end_stream(self) -> None:
-        """A response that came in pieces has been written."""
+        """End the exchange: a response that came in pieces has been written."""
         self._call = None
         self.end()
 
     def early_hints(self, headers: TextHeaders) -> None:
-        """``wsgi.early_hints``: send 103 with these fields, if the head has not left (W42)."""
+        """Send 103 with these fields, if the head has not left (``wsgi.early_hints``, W42)."""
         if self.response_state >= DONE:
             return
         hints = self.open_response().early_hints(hint_fields(headers))
@@ -102,7 +102,7 @@ class LoopStream:
         self._runner = exchange.handler.runner
 
     def write(self, chunk: bytes) -> bool:
-        """ResponseStream: one piece. Waits while the client is slow, or asks for a pause."""
+        """Send one piece (`ResponseStream`). Wait while the client is slow, or ask for a pause."""
         output, data = self._output, b"".join(self._response.write(chunk))
         if output.closed:
             raise ClientDisconnected("the client is gone")
@@ -114,7 +114,7 @@ class LoopStream:
         return True
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
-        """ResponseStream: the rest of an open file, sent by the kernel (W41)."""
+        """Have the kernel send the rest of an open file (`ResponseStream`, W41)."""
         real = regular_file(file)
         response = self._response
         if not self._runner.can_wait or real is None or count is None or not response.has_length:
@@ -127,7 +127,7 @@ class LoopStream:
         return True
 
     def finish(self) -> None:
-        """ResponseStream: the body is whole."""
+        """End the body (`ResponseStream`)."""
         data = self._response.finish()
         if data:
             write(self._output, data)
@@ -135,7 +135,7 @@ class LoopStream:
 
 
 def write(output: Output, data: bytes) -> None:
-    """Write. Raises `ClientDisconnected`."""
+    """Write to the transport. Raises `ClientDisconnected` if it is closed."""
     if output.closed:
         raise ClientDisconnected("the client is gone")
     output.transport.write(data)

@@ -27,7 +27,7 @@ class MemoryBody(RequestBody):
         return True
 
     def open(self) -> BytesInput:
-        """The body as ``wsgi.input``."""
+        """Return the body as ``wsgi.input``."""
         return BytesInput(self._data)
 
 
@@ -50,13 +50,13 @@ class DiskBody(RequestBody):
         return True
 
     def open(self) -> IO[bytes]:
-        """The body as ``wsgi.input``."""
+        """Return the body as ``wsgi.input``."""
         self._file.seek(0)
         return self._file
 
 
 def held_body(request: Request, limit: int, spool: int | None) -> MemoryBody | DiskBody | None:
-    """What keeps the body of `request` until it is whole; None if the app gets it as it comes.
+    """Make what keeps a body until it is whole; None if the app gets it as it comes.
 
     `spool` is how many bytes are kept in memory if the app wants whole bodies (`spool_limit`).
     """
@@ -71,7 +71,7 @@ def held_body(request: Request, limit: int, spool: int | None) -> MemoryBody | D
 
 
 def open_input(body: RequestBody, pull: Callable[[], bytes]) -> Any:
-    """``wsgi.input``; `pull` waits for the next piece of a body that is still coming."""
+    """Make ``wsgi.input``; `pull` waits for the next piece of a body that is still coming."""
     if isinstance(body, (MemoryBody, DiskBody)):
         return body.open()
     if body.state == WHOLE:
