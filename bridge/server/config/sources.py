@@ -203,7 +203,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 #: For error texts: where settings are in a file.
-_PLACES = "settings are in [tool.bridge] or, in a file that has nothing else, in no table"
+_PLACES = "settings are in [tool.bridge] or, in a file of its own, without any table"
 
 
 def _refuse_other_names(document: dict[str, Any], path: Path) -> None:

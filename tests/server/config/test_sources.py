@@ -209,7 +209,7 @@ def test_a_wrong_file_says_where(text: str, said: str) -> None:
     [
         (
             "[server]\nport = 5",
-            "server in bridge.toml is a table that is not read; settings stand ",
+            "server in bridge.toml is a table that is not read; settings are ",
         ),
         ("[tool.bridge.server]\nport = 5", "server in bridge.toml is a table that is not read; "),
         (
