@@ -77,8 +77,11 @@ class ThreadRunner(Runner):
         self._reset()
 
     def _reset(self) -> None:
-        self.queue = deque()
-        self._pool = ThreadPool(self, self.threads, self.queue, self._idle_timeout)
+        #: `queue` under a name that has no default in a base class: that is slow to read.
+        self._jobs = self.queue = deque[Job]()
+        self._pool = pool = ThreadPool(self, self.threads, self._jobs, self._idle_timeout)
+        #: The pool's own, at hand for each job.
+        self._idle, self._workers = pool.idle, pool.workers
         #: Watches the queue for the loop that is served; None: jobs are not taken (any more).
         self._watch: QueueWatch | None = None
         #: The loop will call `serve_queue`.
@@ -106,15 +109,15 @@ class ThreadRunner(Runner):
 
     def submit(self, job: Job) -> None:
         """Queue `job`, and make sure that a thread takes it."""
-        watch, pool, queue = self._watch, self._pool, self.queue
+        watch, jobs = self._watch, self._jobs
         if watch is None:
             raise Overloaded("the thread runner is not running")
-        idle, workers = pool.idle, pool.workers
-        if not idle and (len(workers) >= self.threads or pool.starter.shortage is not None):
-            self._admit(len(queue))
+        idle, workers = self._idle, self._workers
+        if not idle and (len(workers) >= self.threads or self._pool.starter.shortage is not None):
+            self._admit(len(jobs))
         loop = watch.loop
         job.queued_at = loop.time()
-        queue.append(job)
+        jobs.append(job)
         if len(idle) == len(workers):
             if not self._wake_scheduled:
                 self._wake_scheduled = True

@@ -44,8 +44,9 @@ def start_thread(main: Callable[[], object], name: str, loop: asyncio.AbstractEv
 class ThreadStarter:
     """Starts the threads of a pool; logs once that there are no more, and once that there are."""
 
-    #: Why no thread could be started at the last try.
-    shortage: Exception | None = None
+    def __init__(self) -> None:
+        #: Why no thread could be started at the last try.
+        self.shortage: Exception | None = None
 
     def start(
         self, main: Callable[[], object], name: str, loop: asyncio.AbstractEventLoop, others: int
