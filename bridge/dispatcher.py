@@ -108,6 +108,10 @@ class Route:
                 self.served = _path_only(self.asgi)
         self.state: dict[str, Any] = {}
 
+    def use_state(self, state: dict[str, Any]) -> None:
+        """Have requests see `state`, which the app's lifespan fills."""
+        self.state = state
+
     def rebase(self, path: str, root_path: str) -> tuple[str, str]:
         """Return ``path`` and ``root_path`` for the child, from those of the dispatcher (D1).
 
@@ -237,7 +241,7 @@ class Dispatcher:
         names: dict[int, str] = {}
         for route in self.routes:
             known = children.get(id(route.asgi))
-            route.state = known.state if known else dict(scope.get("state", {}))
+            route.use_state(known.state if known else dict(scope.get("state", {})))
             if known is None:
                 children[id(route.asgi)] = Lifespan(
                     route.asgi, startup_timeout=None, shutdown_timeout=None, state=route.state

@@ -156,7 +156,7 @@ class WsgiToAsgi:
     def adopt_processes(self, *, several: bool) -> None:
         """For a server: whether several processes serve the app, unless it was said here."""
         self.multiprocess = self._said.get("multiprocess", several)
-        self._handler.base["wsgi.multiprocess"] = self.multiprocess
+        self._handler.set_multiprocess(self.multiprocess)
 
     def __repr__(self) -> str:
         return f"<WsgiToAsgi {self.app!r}>"

@@ -249,12 +249,12 @@ class AppSide:
         if not isinstance(path, str):
             raise IllegalMessage(f"path is {path!r}, and must be a str")
         file = io.FileIO(path, opener=open_file)  # closed by the host
+        self._phase = OVER
         if self._no_body:
             file.close()
+            self._queue.end()
         else:
-            self._queue.file = file
-        self._phase = OVER
-        self._queue.end()
+            self._queue.end_with(file)
         self._stop_receiving()
 
     # --------------------------------------------------------- the client has left

@@ -153,7 +153,7 @@ class HttpExchange:
                         return
                 else:
                     waited += HEAD_DELAY if queue.host == EXPECTING else TICK
-                    queue.host = WAITING  # first this, then the look: see `AppSide._take_start`
+                    queue.set_host(WAITING)  # first this, then the look: see `AppSide._take_start`
                     if (until_head and queue.status is not None) or self._should_give_up(waited):
                         return
 
@@ -189,7 +189,7 @@ class HttpExchange:
         """Tell an app that is not done that nobody takes its response any more."""
         queue = self._queue
         if not queue.ended and queue.failure is None and queue.host < GONE:
-            queue.host = because
+            queue.set_host(because)
             try:
                 self._instance.thread.submit(self._app.on_disconnect)
             except RuntimeError:

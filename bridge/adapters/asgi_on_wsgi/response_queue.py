@@ -103,6 +103,11 @@ class ResponseQueue:
         self.ended = True
         self.notify_host()
 
+    def end_with(self, file: io.FileIO) -> None:
+        """Put in the rest of the body, a file that the host closes: the response is whole."""
+        self.file = file
+        self.end()
+
     def fail(self, failure: Exception) -> None:
         """Mark the response as one that will never be whole."""
         self.failure = failure
@@ -134,6 +139,10 @@ class ResponseQueue:
         self._blocked_waiter = None
         self._notified = False
         return notified
+
+    def set_host(self, does: int) -> None:
+        """Say what the host does from now on."""
+        self.host = does
 
     def take(self) -> bytes:
         """Take the next piece of body out."""

@@ -67,6 +67,10 @@ class WsgiHandler:
             else (GreenletExchange if runner.can_wait else InlineExchange)
         )
 
+    def set_multiprocess(self, several: bool) -> None:
+        """Say in the environs from now on whether several processes serve the app."""
+        self.base["wsgi.multiprocess"] = several
+
     async def handle(
         self, completions: CompletionQueue, scope: Scope, receive: Receive, send: Send
     ) -> None:

@@ -68,11 +68,24 @@ class RejectionSink(RaisesOn):
     taken_over = False
 
     def __init__(self) -> None:
-        #: That of the WebSocket; set by its relay.
+        #: That of the WebSocket.
         self.phase = WAITING
         self.head: ResponseHead | None = None
         self.gone = False
         self.body = bytearray()
+
+    # --------------------------------------------------------- on the loop
+
+    def advance(self, phase: int) -> None:
+        """The WebSocket is accepted, or closed."""
+        self.phase = phase
+
+    def leave(self) -> Exception | None:
+        """Nobody comes for an error from now on; returns what the app has raised by now."""
+        self.gone = True
+        return None if self.failure is None else self.failure.take()
+
+    # --------------------------------------------------------- in the app's thread
 
     def failed(self, error: BaseException) -> bool:
         """ResponseSink: the app raised.
@@ -165,9 +178,7 @@ class SocketRelay:
             if listening is not None:
                 listening.cancel()
             ours.close()
-            self._sink.gone = True
-            failure = self._sink.failure
-            raised = None if failure is None else failure.take()
+            raised = self._sink.leave()
             if raised is not None:
                 raise raised
 
@@ -228,7 +239,7 @@ class SocketRelay:
         status, *lines = bytes(head[:end]).decode("latin-1").split("\r\n")
         if status.split(" ")[1:2] != ["101"]:
             return False
-        self._sink.phase = OPEN
+        self._sink.advance(OPEN)
         await self._to_host(self._accept_message(lines))
         await self._take(bytes(head[end + 4 :]))
         return True
@@ -284,7 +295,7 @@ class SocketRelay:
 
     async def _close(self, code: int, reason: str) -> None:
         if self._sink.phase != CLOSED:
-            self._sink.phase = CLOSED
+            self._sink.advance(CLOSED)
             await self._to_host({"type": "websocket.close", "code": code, "reason": reason})
 
     async def _to_host(self, message: Message) -> None:
@@ -337,7 +348,7 @@ class SocketRelay:
             if frames.close_sent is None:
                 data = frames.encode(message.get("text"), message.get("bytes"))
                 await self._write(data if isinstance(data, bytes) else b"".join(data))
-        self._sink.phase = CLOSED
+        self._sink.advance(CLOSED)
         code = message.get("code") or 1005
         if code != 1006:
             close_code = None if code in _NEVER_SENT else code

@@ -670,7 +670,7 @@ def test_what_an_app_that_was_not_told_sends_in_vain(
                 errors.append(type(error))
 
     alone = Alone(app)
-    alone.queue.host = GONE
+    alone.queue.set_host(GONE)
     alone.run()
     assert errors == raised
     assert not alone.queue.chunks
@@ -684,7 +684,7 @@ def test_a_task_in_receive_hears_first() -> None:
         await receive()
         other = asyncio.create_task(receive())
         await asyncio.sleep(0)  # it waits in `receive` now
-        alone.queue.host = GONE
+        alone.queue.set_host(GONE)
         await send(START)
         heard.append("dropped")
         alone.side.on_disconnect()
@@ -704,7 +704,7 @@ def test_an_app_that_ends_in_time_is_not_cancelled(caplog: pytest.LogCaptureFixt
 
     alone = Alone(app, disconnect_grace=0.01)
     alone.in_loop(alone.side.start)
-    alone.queue.host = GONE
+    alone.queue.set_host(GONE)
     alone.in_loop(alone.side.on_disconnect)
     grace_is_over = threading.Event()
     alone.in_loop(lambda: alone.instance.loop.call_later(0.02, grace_is_over.set))
@@ -724,7 +724,7 @@ def test_a_host_that_looks_no_longer_is_told_of_a_late_head() -> None:
         await send(body(b"x"))
 
     alone = Alone(app)
-    alone.queue.host = HOST_WAITING
+    alone.queue.set_host(HOST_WAITING)
     alone.in_loop(alone.side.start)
     assert alone.queue.wait(ThreadWaiter(), LIMIT)
     assert alone.queue.status == "200 OK"
@@ -780,7 +780,7 @@ def test_after_a_whole_body_the_end_is_waited_for() -> None:
     message, put = alone.body.read(), alone.body.put
     alone.in_loop(lambda: put(message))
     alone.in_loop(lambda: None)  # the app has had its turn, and waits again
-    alone.queue.host = GONE
+    alone.queue.set_host(GONE)
     alone.in_loop(alone.side.on_disconnect)
     assert alone.instance.close(LIMIT)
     assert heard == ["http.request", "http.disconnect"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import threading
+from pathlib import Path
 
 import pytest
 
-from bridge.adapters.asgi_on_wsgi.response_queue import ResponseQueue
+from bridge.adapters.asgi_on_wsgi.response_queue import GONE, ResponseQueue
 from bridge.limits import HIGH_WATER, LOW_WATER
 from bridge.loops.waiters import ThreadWaiter
 from tests.adapters.asgi_on_wsgi.direct import LIMIT
@@ -126,3 +128,20 @@ def test_hints_wait_in_order() -> None:
         queue.hint([("Link", link)])
     assert queue.hints is not None
     assert [*queue.hints] == [[("Link", "<a>")], [("Link", "<b>")]]
+
+
+def test_a_file_is_the_end(tmp_path: Path) -> None:
+    """A24: the rest of a response may be a file, which the host closes."""
+    queue = ResponseQueue()
+    (tmp_path / "file").write_bytes(b"x")
+    with io.FileIO(tmp_path / "file") as file:
+        queue.end_with(file)
+        assert (queue.ended, queue.file) == (True, file)
+        assert not queue.chunks
+
+
+def test_what_the_host_does() -> None:
+    """A26: the app's side sees when it has stopped."""
+    queue = ResponseQueue()
+    queue.set_host(GONE)
+    assert queue.host == GONE

@@ -364,7 +364,7 @@ def test_how_an_app_says_that_it_took_the_connection_over(
 ) -> None:
     """W60: by a ConnectionError, which is no error of it while it has the WebSocket."""
     sink = RejectionSink()
-    sink.phase = phase
+    sink.advance(phase)
     assert sink.failed(error)
     assert sink.taken_over is not told
 
