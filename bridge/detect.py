@@ -18,7 +18,7 @@ def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:
 
     An explicit `kind` (``asgi3``, ``asgi2``, ``asgi1``, ``wsgi``) wins over detection. A WSGI app
     is wrapped in `WsgiToAsgi` with `settings`; an app that `AsgiToWsgi` wraps is taken out again.
-    Raises `ConfigError` if the kind cannot be told or is none, and for a wrong setting.
+    Raises `ConfigError` if the kind cannot be told or does not exist, and for a wrong setting.
     """
     # Looked up, not imported: `AsgiToWsgi` is for WSGI hosts, and an ASGI server need not load it.
     loaded = sys.modules.get("bridge.asgi_to_wsgi")

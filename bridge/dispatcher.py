@@ -306,7 +306,7 @@ async def _serve_websocket(route: Route, scope: Scope, receive: Receive, send: S
         nonlocal silent
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            silent = False  # there is nobody to say it to
+            silent = False  # the client is gone
         return message
 
     async def watched_send(message: Message) -> None:

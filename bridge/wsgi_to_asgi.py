@@ -41,7 +41,7 @@ class WsgiToAsgi:
     """A WSGI app as an ASGI 3 app: ``asgi_app = WsgiToAsgi(wsgi_app)``.
 
     An app that plainly is of another kind is refused, with the name of what serves it; `kind`
-    (``"wsgi"``) says that it is none.
+    (``"wsgi"``) says that it is a WSGI app all the same.
 
     `runner`: ``"thread"``, ``"greenlet"``, ``"inline"``, or a `Runner`.
     `threads`: the most threads that run the app at once. `queue_limit`: the most requests that
@@ -49,7 +49,7 @@ class WsgiToAsgi:
     `queue_timeout` seconds (0: they wait for any time, in their turn). None, for these, for
     `websocket` and for `strict`: as our server is told (``--threads`` and so on); elsewhere
     ``"thread"``, 8, 1024, 0, False and False.
-    `max_body_size`: bytes of a request body; more is a 413. None: no limit of ours.
+    `max_body_size`: bytes of a request body; more is a 413. None: no limit.
     `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
     more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
     comes. (Some frameworks, Django and Bottle among them, see no body whose length they are not
@@ -69,7 +69,7 @@ class WsgiToAsgi:
     `UnsupportedScope`. Raises `ConfigError` for a value that is not allowed.
     """
 
-    #: Whether a server has said how the app runs.
+    #: Whether a server has called `adopt`.
     _adopted = False
     #: How it runs now: each of `checks.WSGI_SETTINGS`.
     _how: Mapping[str, Any] | None = None
@@ -107,24 +107,24 @@ class WsgiToAsgi:
             "strict": strict,
             "multiprocess": multiprocess,
         }
-        self._said = said = read_settings({**given, **of_threads})
-        self.max_body_size: int | None = said.get("max_body_size")
-        self.spool_body: int | None = said.get("spool_body")
+        self._explicit = explicit = read_settings({**given, **of_threads})
+        self.max_body_size: int | None = explicit.get("max_body_size")
+        self.spool_body: int | None = explicit.get("spool_body")
         self._completions: CompletionQueue | None = None  # of the loop that is served
         self._run_as(WSGI_DEFAULTS)
 
     def _run_as(self, values: Mapping[str, Any]) -> None:
-        """Run the app as was said when this was made, and else as `values` say."""
-        said = self._said
-        how = {name: said.get(name, values[name]) for name in WSGI_SETTINGS}
+        """Run the app with the settings given when this was made, and `values` for the others."""
+        explicit = self._explicit
+        how = {name: explicit.get(name, values[name]) for name in WSGI_SETTINGS}
         if how == self._how:  # a second server of this process serves it, too
             return
         self._how = how.copy()
-        self.multiprocess: bool = said.get("multiprocess", True)
+        self.multiprocess: bool = explicit.get("multiprocess", True)
         self.websocket: bool = how.pop("websocket")
         #: How far responses that break PEP 3333 are taken as they are meant (W34).
         self.leniency = Leniency(self.app, strict=how.pop("strict"))
-        of_threads = {name: said[name] for name in OF_THREADS if name in said}
+        of_threads = {name: explicit[name] for name in OF_THREADS if name in explicit}
         self.runner = make_runner(how.pop("runner"), **how, **of_threads)
         base = with_placeholders(
             base_environ(multithread=self.runner.multithread, multiprocess=self.multiprocess),
@@ -138,24 +138,24 @@ class WsgiToAsgi:
             self.leniency,
             max_body_size=self.max_body_size,
             spool_body=self.spool_body,
-            propagate_context=said["propagate_context"],
-            pathsend=said["pathsend"],
+            propagate_context=explicit["propagate_context"],
+            pathsend=explicit["pathsend"],
         )
 
     def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """For a server, before it starts the app: how to run it, unless it was said here.
+        """For a server, before it starts the app: how to run it, if that was not given here.
 
         `values`: each of `checks.WSGI_SETTINGS`. Returns the settings given here that differ.
         """
-        own = {name: self._said[name] for name in WSGI_SETTINGS if name in self._said}
+        own = {name: self._explicit[name] for name in WSGI_SETTINGS if name in self._explicit}
         self._adopted = True
         self._run_as(values)
         self.adopt_processes(several=False)
         return {name: value for name, value in own.items() if value != values[name]}
 
     def adopt_processes(self, *, several: bool) -> None:
-        """For a server: whether several processes serve the app, unless it was said here."""
-        self.multiprocess = self._said.get("multiprocess", several)
+        """For a server: whether several processes serve the app, if that was not given here."""
+        self.multiprocess = self._explicit.get("multiprocess", several)
         self._handler.set_multiprocess(self.multiprocess)
 
     def __repr__(self) -> str:
@@ -197,7 +197,7 @@ class WsgiToAsgi:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the WebSocket to the app, or refuse its handshake (W60)."""
         if not self.websocket:
-            ours = self._adopted and "websocket" not in self._said
+            ours = self._adopted and "websocket" not in self._explicit
             logger.warning(
                 "refused a WebSocket at %r: the WSGI app takes none; %s gives them to it",
                 scope["path"],

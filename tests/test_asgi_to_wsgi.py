@@ -54,7 +54,7 @@ class TestLifespan:
             AsgiToWsgi(WithLifespan(fails="startup")).start()
 
     def test_failed_startup_when_eager(self) -> None:
-        """A31: with eager=True a failed startup is raised where the adapter is made."""
+        """A31: with eager=True a failed startup is raised when the adapter is made."""
         with pytest.raises(LifespanFailed, match="no database"):
             AsgiToWsgi(WithLifespan(fails="startup"), eager=True)
 

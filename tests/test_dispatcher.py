@@ -197,7 +197,7 @@ def test_a_host_that_nothing_is_mounted_for() -> None:
 
 
 def test_routing_by_what_a_request_is_like() -> None:
-    """D1: a predicate gets a webob.Request; where it says no, the next route is asked."""
+    """D1: a predicate gets a webob.Request; if it says no, the next route is asked."""
     app = Dispatcher(
         {
             "/x": Mount(asgi("posted"), when=lambda request: request.method == "POST"),
@@ -269,7 +269,7 @@ def test_an_explicit_kind_wins_and_an_unsure_one_names_its_mount() -> None:
     ],
 )
 def test_a_mount_that_cannot_work_is_refused_at_the_start(mounts: Any, text: str) -> None:
-    """D1: a place that is none, and an app that nothing can reach, are errors at start-up."""
+    """D1: a key that is no place, and an app that nothing can reach, are errors at start-up."""
     with pytest.raises(ConfigError, match=text):
         Dispatcher(mounts)
 
@@ -316,7 +316,7 @@ async def live(app: ASGIApp, *paths: str, state: dict[str, Any] | None = None) -
 
 
 async def talk_alone(app: ASGIApp, scope: Scope, received: Any) -> Any:
-    """As `talk`, where lifespan tasks may be there."""
+    """As `talk`, when lifespan tasks may be there."""
     from_app: list[Any] = []
 
     async def receive() -> Any:
@@ -384,7 +384,7 @@ def test_a_child_that_fails_to_stop_names_itself_and_the_others_stop() -> None:
 
 
 def test_a_start_that_is_given_up_stops_the_children(caplog: pytest.LogCaptureFixture) -> None:
-    """D3: where the host stops waiting, started children are shut down, the hung one is named."""
+    """D3: if the host stops waiting, started children are shut down, the hung one is named."""
     log: list[str] = []
 
     async def hangs(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Try the new app, and where it has no route, the old one (D5)."""
+"""Try the new app, and if it has no route, the old one (D5)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_last_answer_stands_whatever_it_is() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 1_000_000])
 def test_a_body_that_was_read_is_read_again(size: int) -> None:
-    """D5: each app gets the whole body, also where it is larger than what memory is used for."""
+    """D5: each app gets the whole body, even if it is larger than what is kept in memory."""
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     pieces = [body[at : at + 50_000] for at in range(0, size, 50_000)] or [b""]
     chain = Fallback([answers(404, read=True), answers(405, read=True), answers(200, read=True)])

@@ -37,7 +37,7 @@ def _hide_the_loop_from_greenlets() -> None:
     """Give this thread a hub that takes the running loop along at each switch.
 
     Greenlets run in the thread of the loop, but not in the loop: code that asks whether a loop is
-    running (Django's ORM, ``asyncio.run``) must hear that there is none.
+    running (Django's ORM, ``asyncio.run``) must see none.
     """
     hub = sys.modules["gevent.hub"]
 

@@ -15,8 +15,8 @@ If the host has a task for the request, the app runs as a part of it: what it aw
 with it. If it has none, a task is made when the app first waits.
 
 While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
-(Django's ORM, `asyncio.run`) hears that there is none. It is back when the greenlet has switched
-back. No blocking call is made cooperative (G6-G9).
+(Django's ORM, `asyncio.run`) sees none. It is back when the greenlet has switched back. No
+blocking call is made cooperative (G6-G9).
 """
 
 from __future__ import annotations

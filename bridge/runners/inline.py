@@ -4,7 +4,7 @@ For apps that never block. Its jobs have all their input before they start, cann
 if their client is slow.
 
 While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
-(Django's ORM, `asyncio.run`) hears that there is none.
+(Django's ORM, `asyncio.run`) sees none.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _anyio_backend() -> Any:
 
 
 _PUBLISHERS = {"asgiref.sync": _publish_to_asgiref, "anyio": _publish_to_anyio}
-#: Modules whose inside is another than we know, which is logged once.
+#: Modules that are built in a way that we do not know; each is logged once.
 _unsupported: set[str] = set()
 
 

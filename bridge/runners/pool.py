@@ -110,7 +110,7 @@ class ThreadPool:
         return True
 
     def give_up(self) -> None:
-        """Count no thread any more: nobody waits for them a second time."""
+        """Count no thread any more: they are waited for once."""
         with self._lock:
             self.workers.clear()
 
@@ -221,7 +221,7 @@ class ThreadPool:
         return False
 
     def _leave_idle(self, worker: _Worker) -> bool:
-        """Take `worker` off the idle; False: somebody else has, and wakes it."""
+        """Take `worker` off the idle; False: another thread has, and wakes it."""
         try:
             self.idle.remove(worker)
         except ValueError:

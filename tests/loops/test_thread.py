@@ -160,7 +160,7 @@ class TestSubmit:
         assert "ZeroDivisionError" in caplog.text
 
     def test_after_the_end(self) -> None:
-        """A30: a job for a loop that has ended is an error where it is submitted."""
+        """A30: a job for a loop that has ended is an error when it is submitted."""
         taken = lease()
         release(taken)
         assert taken.join(10)

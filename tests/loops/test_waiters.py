@@ -37,14 +37,14 @@ class TestThreadWaiter:
         assert not flag.wait(0)
 
     def test_is_what_a_thread_gets(self) -> None:
-        """A33: where there is no gevent hub, the caller waits as a thread."""
+        """A33: if there is no gevent hub, the caller waits as a thread."""
         assert isinstance(waiter(), ThreadWaiter)
         assert not threading_is_patched()
 
 
 class TestNativeThread:
     def test_unseen(self) -> None:
-        """A33: an unseen thread runs, ends and is joined, and is none of `threading`'s."""
+        """A33: an unseen thread runs, ends and is joined, and `threading` does not know it."""
         go, heard = ThreadWaiter(), ThreadWaiter()
         before = threading.enumerate()
         thread = NativeThread(lambda: (go.wait(10), heard.wake()), "unseen", registered=False)

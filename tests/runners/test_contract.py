@@ -67,7 +67,7 @@ def test_context(runner: Runner) -> None:
 
 
 def test_job_that_raises(runner: Runner, caplog: pytest.LogCaptureFixture) -> None:
-    """W38: a job should never raise; where one does, it is logged and the runner goes on."""
+    """W38: a job should never raise; if one does, it is logged and the runner goes on."""
 
     async def main(runner: Runner) -> None:
         for error in (ValueError, SystemExit, KeyboardInterrupt):

@@ -111,7 +111,7 @@ def test_context() -> None:
 
 
 def test_current_task() -> None:
-    """G3: the loop's current task inside is the request's, where the host has one."""
+    """G3: the loop's current task inside is the request's, if the host has one."""
 
     def job(loop: asyncio.AbstractEventLoop) -> list[Any]:
         tasks = [asyncio.current_task(loop)]

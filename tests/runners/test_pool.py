@@ -84,7 +84,7 @@ def test_threads_retire() -> None:
 
 
 def test_no_more_threads_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """W52: where there are fewer threads than `threads` allows, jobs wait for those there are."""
+    """W52: if there are fewer threads than `threads` allows, jobs wait for those there are."""
 
     def fail(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -164,7 +164,7 @@ def test_a_thread_that_ends_by_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_loop_that_closes_without_a_word(pool_threads: Threads) -> None:
-    """W54: where nobody stops the pool its threads end by themselves."""
+    """W54: if nobody stops the pool its threads end by themselves."""
 
     async def main() -> None:
         runner.start(asyncio.get_running_loop())

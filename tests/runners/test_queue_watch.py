@@ -1,4 +1,4 @@
-"""The watch over a pool's queue: who is woken, who is told, and what is refused."""
+"""The watch over a pool's queue: what is woken, what is told, and what is refused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def connections() -> Iterator[Connections]:
 
 
 def test_request_to_itself_over_a_socket(connections: Connections) -> None:
-    """W53: where every thread waits for the app's own requests, the newest of them is refused."""
+    """W53: if every thread waits for the app's own requests, the newest of them is refused."""
 
     async def main(runner: Runner) -> None:
         gate = threading.Event()

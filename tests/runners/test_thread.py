@@ -1,4 +1,4 @@
-"""The pool: who is woken, when threads start and end, what is refused."""
+"""The runner of threads: what it takes and refuses, and how it stops."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_request_to_itself(how: str) -> None:
 
 
 def test_request_to_itself_that_can_be_answered() -> None:
-    """W53: where another thread can answer it, a nested request is no error."""
+    """W53: if another thread can answer it, a nested request is no error."""
 
     async def nested(runner: Runner) -> int:
         call = Call(lambda: 7)

@@ -58,7 +58,7 @@ def test_patched_by_gevent_behind_another_server() -> None:
 
 @pytest.mark.parametrize("runner", ["greenlet", "inline"])
 def test_patched_by_gevent_without_threads(runner: str, start_host: StartHost) -> None:
-    """W52: where no thread is needed such an app is served, and the server stops when told."""
+    """W52: if no thread is needed such an app is served, and the server stops when told."""
     host = start_host(hosts.bridge(f"--runner={runner}", PATCHED))
     assert [httpx.get(host.url()).text for _ in range(3)] == ["done"] * 3
     assert host.stop() == 0

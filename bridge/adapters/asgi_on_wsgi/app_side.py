@@ -100,7 +100,7 @@ class AppSide:
         self._task = self._instance.spawn(self._run(), self._context)
 
     async def _run(self) -> None:
-        """Run the app; however it ends, the WSGI side hears of it."""
+        """Run the app; however it ends, the WSGI side is told."""
         try:
             await self._instance.app(self._scope, self.receive, self.send)
         except BaseException as error:  # SystemExit must not end the loop
@@ -244,7 +244,7 @@ class AppSide:
         self._queue.hint(text_fields([(b"Link", link) for link in hint_links(message)]))
 
     def _take_path(self, message: Message) -> None:
-        """Open the file here, so that the app hears of it if that fails."""
+        """Open the file here, so that the app is told if that fails."""
         path = message.get("path")
         if not isinstance(path, str):
             raise IllegalMessage(f"path is {path!r}, and must be a str")
@@ -307,7 +307,7 @@ _UNFINISHED = {
 
 
 def _as_app_error(error: BaseException) -> AppError:
-    """Wrap what is no `Exception`: it must not reach the host, whose thread might end of it."""
+    """Wrap what is no `Exception`: it could end the host's thread."""
     wrapped = AppError(f"the app raised {error!r}")
     wrapped.__cause__ = error
     return wrapped

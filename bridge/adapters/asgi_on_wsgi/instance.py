@@ -75,7 +75,7 @@ class AppInstance:
     # --------------------------------------------------------- the beginning
 
     def wait_until_ready(self) -> None:
-        """Start the app, if nobody has, and wait for the end of its startup. On a WSGI side.
+        """Start the app, if it is not started, and wait for the end of its startup. On a WSGI side.
 
         Raises `LifespanFailed` if the startup failed, each time it is called.
         """

@@ -6,9 +6,9 @@ an ordinary response; if it accepts, the event loop takes the duplicate over, an
 only waits until the connection is over. Then it ends as if the client had broken the connection
 off, which makes every host close it without writing anything.
 
-There is one duplicate, and whoever takes it has decided: the loop, that the WebSocket opens; the
-host's thread, when the time is up or the client has left, that it never will. The app's side is
-`websocket_app_side`.
+There is one duplicate, and the side that takes it has decided: the loop, that the WebSocket opens;
+the host's thread, when the time is up or the client has left, that it never will. The app's side
+is `websocket_app_side`.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class WebSocketAppSide:
         connection.abort()
 
     def _log_late(self, error: BaseException | None) -> None:
-        """Log what the app raised after the end, which nobody else hears of."""
+        """Log what the app raised after the end, which is told to nobody else."""
         if error is not None and not is_disconnect(error):
             logger.error("the app raised after its WebSocket was over", exc_info=error)
 

@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
 
     def _on_time(self, due: float) -> None:
         """Ping a silent client; give up one that does not answer a ping or our close frame."""
-        # While reading pauses, nobody hears of the client's end, nor of its answers to pings.
+        # While reading pauses, neither the client's end nor its answers to pings are seen.
         unread = bool(self._reader.paused & QUEUE_FULL)
         if self._phase != OPEN or (unread and self._input_ended()):
             self._transport.abort()

@@ -29,7 +29,7 @@ class Failure:
 
 
 class RaisesOn:
-    """A `ResponseSink` whose host is told what the app raised, and so has it in its own log.
+    """A `ResponseSink` whose host is told what the app raised, so that it logs that itself.
 
     The app's side puts an error here, the host's side takes it when the response is over. The host
     may have left before: then the side that finds the error tells of it, and the other does not.
@@ -37,7 +37,7 @@ class RaisesOn:
 
     #: What the app raised, once it has.
     failure: Failure | None = None
-    #: The host does not come for it, or is just coming for the last time: it sets this first.
+    #: The host does not ask for it any more, or is just asking for the last time.
     gone: bool
 
     def failed(self, error: BaseException) -> bool:

@@ -38,7 +38,7 @@ class ThreadExchange(Exchange):
         self._signal = LoopSignal(completions)
         #: The request's body on its way to the thread, if there is one.
         self._inbox: Inbox | None = None
-        #: What receives from the host, once somebody has to know what comes.
+        #: Receives from the host, from the first time that it matters what comes.
         self._reader: asyncio.Task[None] | None = None
 
     # --------------------------------------------------------- the job, in its thread

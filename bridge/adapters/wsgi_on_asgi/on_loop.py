@@ -87,7 +87,7 @@ class InlineExchange(LoopExchange):
     """The app runs to its end, or until the outbox is full; its body was taken whole before."""
 
     #: Bytes of body in the outbox.
-    _waiting = 0
+    _outbox_size = 0
 
     async def run(self, call: WsgiCall, context: Context) -> None:
         """Run the app, send, and so on while it pauses."""
@@ -97,7 +97,7 @@ class InlineExchange(LoopExchange):
             await self.send_outbox()
             while self.phase < COMPLETE and not self.gone:
                 self.listen()
-                self._waiting = 0
+                self._outbox_size = 0
                 await asyncio.sleep(0)  # a send() that never waits must not hold the loop
                 self.runner.submit(self)
                 await self.send_outbox()
@@ -115,8 +115,8 @@ class InlineExchange(LoopExchange):
     def write(self, chunk: bytes) -> bool:
         """One piece; a pause if 64 KiB or more wait (W39)."""
         self.put({"type": "http.response.body", "body": chunk, "more_body": True})
-        self._waiting += len(chunk)
-        return self._waiting < HIGH_WATER
+        self._outbox_size += len(chunk)
+        return self._outbox_size < HIGH_WATER
 
     def flush(self) -> None:
         """Not possible on the loop; the outbox is sent when the app pauses or ends."""

@@ -16,7 +16,7 @@ class RequestBody:
     `RequestError` (413) if `length` is more than that (W22).
     """
 
-    __slots__ = ("_begin", "_error", "_file", "_length", "_limit", "_receive", "ended", "received")
+    __slots__ = ("_error", "_file", "_length", "_limit", "_receive", "_unread", "ended", "received")
 
     def __init__(
         self, receive: Receive, length: int | None = None, limit: int | None = None
@@ -27,7 +27,7 @@ class RequestBody:
         self._length = length
         self._limit = limit
         self._error: BridgeError | None = None
-        self._begin = b""  # what `take_small` has taken in vain
+        self._unread = b""  # what `take_small` has taken of a body that is not small
         self._file: Any = None  # what `take` gave
         #: Bytes that have come.
         self.received = 0
@@ -40,9 +40,9 @@ class RequestBody:
         Raises, from then on at every call: `ClientDisconnected` if the client went away in
         mid-body (W23), `RequestError` (413) if there is more than the limit (W22).
         """
-        if self._begin:
-            begin, self._begin = self._begin, b""
-            return begin
+        if self._unread:
+            unread, self._unread = self._unread, b""
+            return unread
         return await self._next()
 
     async def _next(self) -> bytes:
@@ -76,7 +76,7 @@ class RequestBody:
     # --------------------------------------------------------- all of it, before the app runs
 
     async def take(self, memory: int) -> Any:
-        """The whole body as a file, at its begin: `memory` bytes in memory, more on disk.
+        """The whole body as a file, at position 0: `memory` bytes in memory, more on disk.
 
         Raises what `next` raises. `close` closes the file.
         """
@@ -103,11 +103,11 @@ class RequestBody:
                 break
             pieces.append(piece)
             size += len(piece)
-        begin = b"".join(pieces)
+        taken = b"".join(pieces)
         if not self.ended:
-            self._begin = begin
+            self._unread = taken
             return None
-        self._file = BytesInput(begin)
+        self._file = BytesInput(taken)
         return self._file
 
     async def _take_to_disk(self, pieces: list[bytes]) -> Any:

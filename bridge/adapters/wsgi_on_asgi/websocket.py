@@ -61,7 +61,7 @@ CLOSED: Final = 2
 class RejectionSink(RaisesOn):
     """The sink of a handshake: the response of an app that does not want the WebSocket.
 
-    An app that did take it also returns a response, for no one: that is forgotten.
+    An app that did take it also returns a response, which is dropped.
     """
 
     #: The app has said, by raising, that it took the connection over.
@@ -81,7 +81,7 @@ class RejectionSink(RaisesOn):
         self.phase = phase
 
     def leave(self) -> Exception | None:
-        """Nobody comes for an error from now on; returns what the app has raised by now."""
+        """The relay asks for errors no more; returns what the app has raised by now."""
         self.gone = True
         return None if self.failure is None else self.failure.take()
 

@@ -130,7 +130,7 @@ class Answer:
 
 
 def in_time(work: Callable[[], None], limit: float = LIMIT) -> None:
-    """Run `work` in a thread, as a host does; fails the test where it takes longer than `limit`."""
+    """Run `work` in a thread, as a host does; fails the test if it takes longer than `limit`."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(limit)

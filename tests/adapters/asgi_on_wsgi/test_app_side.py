@@ -210,7 +210,7 @@ class TestHeaders:
     def test_length_of_a_body_of_one_piece(
         self, method: str, code: int, data: bytes, length: str | None
     ) -> None:
-        """A25: a body sent at once gets its Content-Length, where a response may have one."""
+        """A25: a body sent at once gets its Content-Length, if a response may have one."""
         answer = serve(sending(start(code), body(data)), environ(method), validate=False)
         assert answer.header("content-length") == length
 
@@ -381,7 +381,7 @@ class TestMisbehaviour:
         assert adapter.close()
 
     def test_spinning_on_receive(self) -> None:
-        """A12 A26: an app that asks for ever after http.disconnect is braked, and cancelled."""
+        """A12 A26: an app that asks for ever after http.disconnect is throttled and cancelled."""
         ended = threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -87,7 +87,7 @@ class TestWakeUps:
         return counted
 
     def test_at_most_one_for_a_simple_response(self, wakes: list[int]) -> None:
-        """A34: start and body together wake the host's thread once, where it sleeps already."""
+        """A34: start and body together wake the host's thread once, if it sleeps already."""
         adapter = AsgiToWsgi(sending(START, body(b"x")), lifespan="off")
         call(adapter)
         wakes.clear()
@@ -99,7 +99,7 @@ class TestWakeUps:
     def test_none_where_the_response_is_there(
         self, wakes: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A34: where the loop was quicker than the host's thread, nobody sleeps or is woken."""
+        """A34: if the loop was quicker than the host's thread, nobody sleeps or is woken."""
         adapter = AsgiToWsgi(sending(START, body(b"x")), lifespan="off")
         call(adapter)
         submit = LoopThread.submit
@@ -253,7 +253,7 @@ class TestTimeouts:
 
 class TestGoneClients:
     def test_seen_while_the_app_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A12: where the host can tell, the app hears that the client is gone before it sends."""
+        """A12: if the host can tell, the app hears that the client is gone before it sends."""
         monkeypatch.setattr("bridge.adapters.asgi_on_wsgi.exchange.TICK", 0.02)
         gone = threading.Event()
 
@@ -284,7 +284,7 @@ class TestGoneClients:
 
 class TestEarlyClose:
     def test_a_host_that_cannot_start_the_response(self) -> None:
-        """A26: where start_response raises, the app is told, and the error is the host's."""
+        """A26: if start_response raises, the app is told, and the error is the host's."""
         heard = threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -321,7 +321,7 @@ class TestExtensions:
         assert wrapped[0].closed
 
     def test_pathsend_after_the_head_has_left(self, tmp_path: Path) -> None:
-        """A24: where the host has the head already, the file comes in pieces."""
+        """A24: if the host has the head already, the file comes in pieces."""
         file = tmp_path / "file"
         file.write_bytes(b"x" * 200_000)
 

@@ -21,7 +21,7 @@ from bridge.adapters.asgi_on_wsgi.host_quirks import (
 
 @pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])
 def test_gone_client_is_seen_on_the_socket(key: str) -> None:
-    """A12: who has closed its side is gone, whatever it left; nothing is taken by looking."""
+    """A12: a client that has closed its side is gone, whatever it left; a look takes nothing."""
     ours, theirs = socket.socketpair()
     made = {key: ours}
     with ours, theirs:
@@ -56,7 +56,7 @@ def test_a_host_that_tells_it_in_words() -> None:
 
 
 def test_hosts_that_tell_nothing() -> None:
-    """A12: where the host shows neither socket nor flag, the client counts as there."""
+    """A12: if the host shows neither socket nor flag, the client counts as there."""
     assert not client_is_gone({})
 
 

@@ -230,7 +230,7 @@ class TestEnd:
         assert instance.thread.join(LIMIT)
 
     def test_with_the_process(self) -> None:
-        """A31: the end of the process closes what still runs; who closes it after that may."""
+        """A31: the end of the process closes what still runs; it may be closed after that."""
         app = WithLifespan()
         instance = made(app)
         instance.wait_until_ready()
@@ -284,7 +284,7 @@ assert instance.close(20)
 
 
 def test_a_greenlet_waits_as_a_greenlet() -> None:
-    """A33: where gevent is loaded each caller gets what fits it, and nothing is used again."""
+    """A33: if gevent is loaded each caller gets what fits it, and nothing is used again."""
     done = subprocess.run(
         [sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=60
     )

@@ -183,7 +183,7 @@ def test_late_accept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_socket_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A40: where the loop cannot take the socket, the app and the host hear of it."""
+    """A40: if the loop cannot take the socket, the app and the host hear of it."""
     raised: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -270,7 +270,7 @@ def test_refused_with_a_response_of_its_own() -> None:
 
 
 def test_accept_when_the_host_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A40: who takes the socket first has decided, also if the app does not know it yet."""
+    """A40: the side that takes the socket first has decided, even if the app is not told yet."""
     raised: list[BaseException] = []
     taken = threading.Event()
 

@@ -222,7 +222,7 @@ def test_client_goes_in_mid_response(runner: str, how: str) -> None:
 def test_disconnected_is_visible(waiting_runner: str) -> None:
     """W10, G4: `bridge.disconnected` tells a working app that its client has gone.
 
-    Where the app waits in a greenlet, it is told by an exception there.
+    If the app waits in a greenlet, it is told by an exception there.
     """
     noticed = threading.Event()
 

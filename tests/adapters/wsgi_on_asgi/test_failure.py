@@ -59,5 +59,5 @@ def test_what_would_end_the_host() -> None:
 
 
 def test_a_full_pool_is_no_failure() -> None:
-    """W52: it is logged where the request is refused."""
+    """W52: it is logged when the request is refused."""
     assert not Sink(gone=False).refused(Overloaded("full"))

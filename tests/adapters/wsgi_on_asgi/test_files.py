@@ -51,7 +51,7 @@ def test_files_go_in_pieces_if_nothing_is_said(runner: str, file: Path, extensio
 
 
 def test_pathsend(waiting_runner: str, file: Path) -> None:
-    """W41: a whole file goes out by its path, where the host offers that."""
+    """W41: a whole file goes out by its path, if the host offers that."""
     client = ask(file_app(file), runner=waiting_runner, **PATHSEND)
     assert client.sent == [
         {
@@ -84,7 +84,7 @@ def test_a_device_is_no_file(waiting_runner: str, extensions: Any) -> None:
 
 
 def test_zero_copy(waiting_runner: str, file: Path) -> None:
-    """W41: a part of a file goes out without copying, where the host offers that."""
+    """W41: a part of a file goes out without copying, if the host offers that."""
     how = {"position": 7, "length": 1000}
     client = ask(file_app(file, **how), runner=waiting_runner, **ZEROCOPY)
     message = client.sent[1]

@@ -165,7 +165,7 @@ def test_send_that_fails_otherwise() -> None:
 
 
 def test_no_early_hints() -> None:
-    """W42: where the host does not offer them they are not in the environ."""
+    """W42: if the host does not offer them, they are not in the environ."""
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         start_response("200 OK", [])
@@ -186,7 +186,7 @@ def test_errors_stream(capsys: pytest.CaptureFixture[str], runner: str) -> None:
 
 
 def test_early_hints() -> None:
-    """W42: where the host offers them they are in the environ."""
+    """W42: if the host offers them, they are in the environ."""
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         environ["wsgi.early_hints"]([("Link", "</a.css>")])

@@ -403,7 +403,7 @@ def test_the_loop_ends_before_the_app(late: str) -> None:
 
 
 def test_disconnected_after_the_request() -> None:
-    """W10: who asks for the first time when the request is over hears that nobody is there."""
+    """W10: asked for the first time when the request is over, it says that the client is gone."""
     asked: list[Any] = []
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -102,7 +102,7 @@ def test_max_body_size(runner: str, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["disconnect", "short", "error"])
 def test_cut_off_upload(waiting_runner: str, how: str) -> None:
-    """W23: a body that was cut off raises ClientDisconnected, an OSError, where it is read."""
+    """W23: a body that was cut off raises ClientDisconnected, an OSError, when it is read."""
     seen: list[Any] = []
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
@@ -201,7 +201,7 @@ def test_a_body_that_is_not_small() -> None:
 
 @pytest.mark.parametrize("memory", [0, 2, 100])
 def test_a_whole_body_as_a_file(memory: int) -> None:
-    """W25: in memory or on disk, at its begin, until the app is done."""
+    """W25: in memory or on disk, at its start, until the app is done."""
 
     async def main() -> None:
         body = body_of(b"ab", b"c", b"def")

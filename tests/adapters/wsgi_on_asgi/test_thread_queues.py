@@ -155,7 +155,7 @@ def test_a_thread_waits_for_a_slow_client(wait: Any) -> None:
 
 @pytest.mark.parametrize("wait", [ThreadOutbox.wait_for_room, ThreadOutbox.flush])
 def test_a_thread_hears_that_its_client_has_left(wait: Any) -> None:
-    """W40: it does not wait for somebody who is gone."""
+    """W40: it does not wait for a client that is gone."""
 
     async def send(message: Message) -> None: ...
 

@@ -332,7 +332,7 @@ def test_no_thread_or_no_descriptor(leaves: bool, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_app_that_goes_on_after_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """W60: who only closes its socket keeps nobody waiting, not even at the end of the process."""
+    """W60: an app that only closes its socket holds up nothing, not even the end of the process."""
     monkeypatch.setattr(websocket, "_THREAD_EXIT_TIMEOUT", 0.01)
     go = threading.Event()
     threads: list[threading.Thread] = []
