@@ -162,11 +162,11 @@ class WsgiToAsgi:
         return f"<WsgiToAsgi {self.app!r}>"
 
     def stats(self) -> Stats:
-        """The pool's figures at this moment (W52)."""
+        """Return the pool's figures at this moment (W52)."""
         return self.runner.stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One ASGI connection."""
+        """Serve one ASGI connection."""
         kind = scope["type"]
         try:
             completions, loop = self._completions, asyncio.get_running_loop()
@@ -216,7 +216,7 @@ class WsgiToAsgi:
     # --------------------------------------------------------- lifespan
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        """The pool starts and stops with it (W54)."""
+        """Answer the lifespan: the pool starts and stops with it (W54)."""
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":

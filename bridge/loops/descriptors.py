@@ -40,7 +40,7 @@ def _check_regular(path: str, about: os.stat_result) -> None:
 
 
 def regular_file(file: Any) -> int | None:
-    """The descriptor of a regular file; None if it only looks like one (`gzip` files do)."""
+    """Return the descriptor of a regular file; None if it only looks like one (`gzip` files do)."""
     file = getattr(file, "file", file)  # of `tempfile.NamedTemporaryFile`
     raw = getattr(file, "raw", file)
     if type(raw) is not FileIO or not isinstance(file, (FileIO, BufferedReader, BufferedRandom)):
@@ -73,14 +73,14 @@ class Duplicate:
         self._owned.append(os.dup(descriptor))
 
     def take(self) -> int | None:
-        """The descriptor, which is the caller's to close from now on; None if it is gone."""
+        """Return the descriptor, which is the caller's to close from now on; None if it is gone."""
         try:
             return self._owned.pop()  # one step, so one winner
         except IndexError:
             return None
 
     def number(self) -> int:
-        """The descriptor, which stays this object's. Raises IndexError once it is gone."""
+        """Return the descriptor, which stays this object's. Raises IndexError once it is gone."""
         return self._owned[0]
 
     def close(self) -> bool:

@@ -21,7 +21,7 @@ else:
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A new event loop: uvloop's if it is installed, else asyncio's.
+    """Make an event loop: uvloop's if it is installed, else asyncio's.
 
     If gevent has replaced `threading`, it is asyncio's on gevent's selector, to be made in the
     thread that will run it: "threads" started from the loop are greenlets of that thread then,

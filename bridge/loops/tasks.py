@@ -32,12 +32,12 @@ else:
             super().__init__(coroutine, context=self._own_context, **more)
 
         def get_context(self) -> contextvars.Context:
-            """The context that its coroutine runs in."""
+            """Return the context that its coroutine runs in."""
             return self._own_context
 
 
 def task_starter(loop: asyncio.AbstractEventLoop) -> Callable[..., asyncio.Task[Any]]:
-    """A function that makes a `Task` on `loop`, run to its first wait at once if Python can.
+    """Return a function that makes a `Task` on `loop`, run to its first wait at once if Python can.
 
     It takes a coroutine, and as `context` the context that it runs in (else a copy of the
     caller's). Made once for each loop, since each keyword costs on every request.

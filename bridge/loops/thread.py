@@ -206,14 +206,14 @@ _locks: dict[int, Any] = {}
 
 
 def _lock() -> Any:
-    """The lock of this process for `_threads`; a parent's may have been held when it forked."""
+    """Return this process's lock for `_threads`; a parent's may have been held when it forked."""
     pid = os.getpid()
     lock = _locks.get(pid)
     return _locks.setdefault(pid, unpatched("allocate_lock")()) if lock is None else lock
 
 
 def lease() -> LoopThread:
-    """The process's loop, started if there is none; to be returned with `release`.
+    """Return the process's loop, started if there is none; to be returned with `release`.
 
     Raises `Overloaded` while the system has no thread, descriptor or memory for it.
     """
@@ -244,7 +244,7 @@ def release(thread: LoopThread) -> None:
 
 
 def current() -> LoopThread | None:
-    """The loop of this process, if there is one."""
+    """Return the loop of this process, if there is one."""
     return _threads.get(os.getpid())
 
 

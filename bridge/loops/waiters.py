@@ -80,7 +80,7 @@ class GeventWaiter:
 
 
 def waiter() -> Waiter:
-    """A new flag that the caller can wait for: a greenlet's in gevent's greenlets."""
+    """Make a flag that the caller can wait for: a greenlet's in gevent's greenlets."""
     if not gevent_is_loaded():
         return ThreadWaiter()
     # gevent.get_hub() would make a hub if there is none, in a thread of gevent's own pool, say.
@@ -102,7 +102,7 @@ def threading_is_patched() -> bool:
 
 
 def threads_replaced_by() -> str:
-    """The library that has replaced this process's threads with greenlets; "" if none has."""
+    """Return the library that has replaced threads with greenlets here; "" if none has."""
     if threading_is_patched():
         return "gevent"
     patcher = sys.modules.get("eventlet.patcher")

@@ -32,7 +32,7 @@ RUNNERS: dict[str, Callable[..., Runner]] = {
 
 
 def make_runner(name: str | Runner, **settings: Any) -> Runner:
-    """The runner called `name`, not started.
+    """Return the runner called `name`, not started.
 
     `settings` are those of `ThreadRunner`; the others use those that concern them. A runner
     is returned as it is. Raises `ConfigError` for an unknown name.

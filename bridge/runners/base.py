@@ -93,7 +93,7 @@ class Runner(abc.ABC):
         """
 
     def app_loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that a job which runs in this thread may use; None if there is no such job."""
+        """Return the loop that a job in this thread may use; None if there is no such job."""
         return None
 
     def in_greenlet(self) -> bool:
@@ -110,7 +110,7 @@ class Runner(abc.ABC):
 
     @abc.abstractmethod
     def stats(self) -> Stats:
-        """The figures of this moment; from any thread."""
+        """Return the figures of this moment; from any thread."""
 
     def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
         """Raise `reason` in `job` when it waits for the loop, if the runner can do that (G4)."""
@@ -133,7 +133,7 @@ _current = _Current()
 
 
 def current_runner() -> Runner | None:
-    """The runner whose jobs run in this thread."""
+    """Return the runner whose jobs run in this thread."""
     return _current.runner
 
 

@@ -295,7 +295,7 @@ class GreenletRunner(Runner):
         return isinstance(worker, _Worker) and worker.runner.runs_app_code(worker)
 
     def app_loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop, if the caller is the app's own code."""
+        """Return the loop, if the caller is the app's own code."""
         return self._loop if self.in_greenlet() else None
 
     def wait_in(self, worker: _Worker, awaitable: Awaitable[T]) -> T:
@@ -326,7 +326,7 @@ class GreenletRunner(Runner):
             raise concurrent.futures.CancelledError from None
 
     def _future(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
-        """The future to await; a coroutine runs to its first wait here, and often to its end.
+        """Return the future to await; a coroutine runs to its first wait here, often to its end.
 
         It is cancelled if the client leaves. A future that the app made itself is shielded from
         that: others may wait for it too.
@@ -336,6 +336,6 @@ class GreenletRunner(Runner):
         return self._start_task(as_coroutine(awaitable))
 
     def stats(self) -> Stats:
-        """The figures of this moment; what is queued runs within this step of the loop."""
+        """Return the figures of this moment; what is queued runs within this step of the loop."""
         busy = len(self._busy)
         return Stats(busy, len(self._free), len(self._queue), 0.0, self._served, self._rejected)

@@ -33,7 +33,7 @@ class InlineRunner(Runner):
         self._served = 0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing to start."""
+        """Do nothing: there is nothing to start."""
 
     def submit(self, job: Job) -> None:
         """Run `job` to its end or its next pause."""
@@ -69,5 +69,5 @@ class InlineRunner(Runner):
         return True
 
     def stats(self) -> Stats:
-        """The figures of this moment: only paused jobs are busy."""
+        """Return the figures of this moment: only paused jobs are busy."""
         return Stats(len(self._paused), 0, 0, 0.0, self._served, 0)

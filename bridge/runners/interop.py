@@ -254,7 +254,7 @@ def _switch_anyio(asyncio_backend: ModuleType) -> None:
     run_async, run_sync = backend.run_async_from_thread, backend.run_sync_from_thread
 
     def switching(token: Any) -> Runner | None:
-        """The runner that has to wait, if the call would block this thread's loop; else None."""
+        """Return the runner that has to wait if the call would block this loop, or None."""
         runner = current_runner()
         if runner is None or runner.threaded:
             return None

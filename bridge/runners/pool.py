@@ -144,12 +144,12 @@ class ThreadPool:
     # --------------------------------------------------------- from any thread
 
     def running(self) -> list[Job]:
-        """The jobs that run now, one for each busy thread."""
+        """Return the jobs that run now, one for each busy thread."""
         with self._lock:
             return [worker.job for worker in self.workers if worker.job is not None]
 
     def figures(self) -> Figures:
-        """The figures of this moment."""
+        """Return the figures of this moment."""
         with self._lock:
             threads, served = len(self.workers), self._retired
             served += sum(worker.served for worker in self.workers)
@@ -158,7 +158,7 @@ class ThreadPool:
     # --------------------------------------------------------- in the pool's threads
 
     def _work(self, worker: _Worker) -> None:
-        """The life of a thread: however it ends, it is counted out."""
+        """Live as a thread of the pool: however it ends, it is counted out."""
         self._owner.enter_thread()
         with self._lock:
             self.workers.add(worker)  # it may have started after all, after an error
@@ -193,7 +193,7 @@ class ThreadPool:
             del job, context  # or they live until the next one
 
     def _raised(self, job: Job, error: BaseException, *, begun: bool) -> None:
-        """A job raised, which none should, or could not be begun: then it is refused."""
+        """Log that a job raised, which none should, or refuse one that could not be begun."""
         if not begun and self.loop is not None:
             refusal = Overloaded(f"the request could not be begun: {error!r}")
             try:
@@ -229,7 +229,7 @@ class ThreadPool:
         return True
 
     def _retire(self, worker: _Worker) -> None:
-        """The thread ends: it is not counted any more, and what waits does not wait for it."""
+        """Count the thread no more, as it ends; what waits does not wait for it."""
         with self._lock:
             self.workers.discard(worker)
             self._retired += worker.served

@@ -48,7 +48,7 @@ class Pool(Protocol):
         """Whether there is no thread and none can be started; then all that wait are refused."""
 
     def running(self) -> list[Job]:
-        """The jobs that run now, one for each busy thread."""
+        """Return the jobs that run now, one for each busy thread."""
 
     def withdraw(self, job: Job) -> bool:
         """Take `job` out of the queue; False if it is not there any more."""
@@ -80,7 +80,7 @@ class QueueWatch:
         self._search_at = 0.0
 
     def start(self) -> None:
-        """Jobs wait: look at them from now on, until none does. Harmless if that is under way."""
+        """Look at the jobs that wait, until none does. Harmless if that is under way."""
         if self._timer is None:
             self._look_from_now()
 
@@ -144,7 +144,7 @@ class QueueWatch:
             job.on_long_wait()
 
     def _search_if_due(self, now: float) -> None:
-        """The queue does not move, and no thread can be woken: perhaps all wait for themselves."""
+        """Look whether all wait for themselves: nothing moves, and no thread can be woken."""
         if now >= self._search_at:
             begin = time.perf_counter()
             self._refuse_self_requests(tuple(self._jobs))

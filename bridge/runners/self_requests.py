@@ -21,7 +21,7 @@ _MAPPED = "::ffff:"
 
 
 def self_connections(peers: Collection[End]) -> set[End]:
-    """Those of `peers`, the far ends of connections, that are sockets of this process too."""
+    """Return those of `peers`, far ends of connections, that are sockets of this process too."""
     if not peers:
         return set()
     wanted = {_unmapped(peer): peer for peer in peers}

@@ -148,7 +148,7 @@ class ThreadRunner(Runner):
             self._watch.loop.call_soon(self.serve_queue)
 
     def serve_queue(self) -> None:
-        """Jobs have come while every thread sleeps, or are left by a thread that has ended."""
+        """Wake a thread for jobs that have come while all sleep, or that an ended one has left."""
         self._wake_scheduled = False
         if not self.queue or self._watch is None:
             return
@@ -170,7 +170,7 @@ class ThreadRunner(Runner):
         return True
 
     def running(self) -> list[Job]:
-        """The jobs that run now, one for each busy thread."""
+        """Return the jobs that run now, one for each busy thread."""
         return self._pool.running()
 
     def withdraw(self, job: Job) -> bool:
@@ -241,13 +241,13 @@ class ThreadRunner(Runner):
             del waiting  # else what it raised holds itself, by way of this frame
 
     def app_loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop, in a thread of the pool."""
+        """Return the loop, in a thread of the pool."""
         return self._pool.loop
 
     # --------------------------------------------------------- from anywhere
 
     def stats(self) -> Stats:
-        """The figures of this moment."""
+        """Return the figures of this moment."""
         threads, idle, served = self._pool.figures()
         queued, loop, oldest = len(self.queue), self._pool.loop, 0.0
         try:

@@ -102,7 +102,7 @@ class HttpExchange:
         return self
 
     def __next__(self) -> bytes:
-        """The next piece of the body; while the host writes it, the app may send another."""
+        """Return the next piece of the body; while the host writes it, the app may send more."""
         if self._phase == FLUSHING:
             self._phase = FLUSHED
             return b""  # lets the host send the head
@@ -198,7 +198,7 @@ class HttpExchange:
     # --------------------------------------------------------- what went wrong
 
     def _fail(self, failure: Exception) -> list[bytes]:
-        """The app failed: a 500 if nothing of its response has left, else a cut-off (A23).
+        """Answer for an app that failed: a 500, or a cut-off if its response has left (A23).
 
         Before the app started its response the exception is the host's, which answers and logs
         it. After that it goes through ``start_response``, which raises it if it is too late.
@@ -223,14 +223,14 @@ class HttpExchange:
         return answer_error(504, self._environ, self._start_response)
 
     def _broken_off(self) -> Exception:
-        """The error that ends a response whose rest will not come."""
+        """Make the error that ends a response whose rest will not come."""
         if self._queue.host != TIMED_OUT:
             return client_gone()
         limit = self._instance.settings.stream_timeout
         return AppError(f"the app sent nothing for {limit} s in its response (stream_timeout)")
 
     def _read_file(self) -> bytes:
-        """The next piece of a file that came after the head had to be told."""
+        """Read the next piece of a file that came after the head had to be told."""
         file = self._queue.file
         piece = b"" if file is None else file.read(READ_SIZE)
         if not piece:

@@ -112,5 +112,5 @@ def _has_body(environ: Environ) -> bool:
 
 
 def _client_gone() -> BrokenPipeError:
-    """What ends the host's call: it closes the connection, and writes nothing."""
+    """Make what ends the host's call: it closes the connection, and writes nothing."""
     return BrokenPipeError(errno.EPIPE, "the WebSocket is over")

@@ -101,7 +101,7 @@ class WebSocketAppSide:
         self._decide(over=True)
 
     def _end_unaccepted(self, error: BaseException | None) -> None:
-        """The app has ended, and the WebSocket never opened."""
+        """Tell the host how the app has ended; the WebSocket never opened."""
         if self.decided or self.host_left:
             self._log_late(error)
         elif isinstance(error, UnsupportedScope):
@@ -111,7 +111,7 @@ class WebSocketAppSide:
             self.failure.__cause__ = error
 
     async def _end_connection(self, connection: Connection, error: BaseException | None) -> None:
-        """The app has ended: close what it left open."""
+        """Close what the app left open when it ended."""
         if connection.gone.done():
             self._log_late(error)
             return
@@ -151,7 +151,7 @@ class WebSocketAppSide:
         self._cancel_later(0.0 if timed_out else self._instance.settings.disconnect_grace)
 
     def _on_gone(self, connection: Connection) -> None:
-        """The connection is over: the host's thread goes, and the app has the grace to end."""
+        """Let the host's thread go, and give the app the grace to end: the connection is over."""
         self._instance.open.discard(connection)
         self._decide(over=True)
         self._cancel_later(self._instance.settings.disconnect_grace)

@@ -111,11 +111,11 @@ class Connection(asyncio.Protocol):
         self._reader.feed(data)
 
     def eof_received(self) -> None:
-        """The client sends nothing more; the transport closes after this, when all is written."""
+        """Wait for the end; the transport closes after this, when all is written."""
         self._end(CLOSING)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The socket is closed."""
+        """Let the app and its senders know that the socket is closed."""
         self._phase = CLOSED
         self._timer.cancel()
         self._queue.end(CloseCode.ABNORMAL_CLOSURE)
@@ -123,11 +123,11 @@ class Connection(asyncio.Protocol):
         self._senders.wake()
 
     def pause_writing(self) -> None:
-        """The client is slow: `send` waits."""
+        """Have `send` wait: the client is slow."""
         self._write_paused = True
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """Let senders and the reader go on: the client has caught up."""
         self._write_paused = False
         self._received = True
         self._reader.resume(WRITES_PAUSED)

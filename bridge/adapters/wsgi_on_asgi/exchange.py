@@ -88,13 +88,13 @@ class Exchange(RaisesOn):
         """Return when the call has returned, the app's ``close()`` included."""
 
     def leave(self) -> None:
-        """The request is over for the host; the app may still run. Called once."""
+        """Let go: the request is over for the host; the app may still run. Called once."""
         self.gone = True
         if self.body is not None:
             self.body.close()
 
     def expect_body(self, length: str | None, limit: int | None) -> RequestBody:
-        """A body follows: its Content-Length, and the most bytes that are allowed.
+        """Make the body that follows, of this Content-Length, with at most `limit` bytes.
 
         Raises `RequestError` (413) if Content-Length is more than that (W22).
         """
@@ -112,7 +112,7 @@ class Exchange(RaisesOn):
         return ended
 
     def refuse(self, error: BridgeError) -> None:
-        """The runner has no place for it (W52, W53)."""
+        """Answer instead of running: the runner has no place for it (W52, W53)."""
         assert self.call is not None
         self.call.refuse(error)
 
@@ -122,12 +122,12 @@ class Exchange(RaisesOn):
         return None if self.call is None else self.call.peer
 
     def on_long_wait(self) -> None:
-        """It waits for a thread."""
+        """Note that it has waited for a thread for long."""
 
     # --------------------------------------------------------- what the app calls
 
     def pull(self) -> bytes:
-        """The next piece of the request's body; b"" at the end (W21)."""
+        """Return the next piece of the request's body; b"" at the end (W21)."""
         raise NotImplementedError
 
     def is_disconnected(self) -> bool:
@@ -192,7 +192,7 @@ def early_hints(exchange: Exchange) -> Callable[[TextHeaders], None]:
 
 
 def start_message(head: ResponseHead) -> Message:
-    """The ASGI message of a response's head."""
+    """Make the ASGI message of a response's head."""
     return {
         "type": "http.response.start",
         "status": head.status_code,
@@ -201,5 +201,5 @@ def start_message(head: ResponseHead) -> Message:
 
 
 def response_messages(head: ResponseHead, body: bytes) -> tuple[Message, Message]:
-    """The ASGI messages of a whole response."""
+    """Make the ASGI messages of a whole response."""
     return start_message(head), {"type": "http.response.body", "body": body}

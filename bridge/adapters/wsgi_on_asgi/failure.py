@@ -15,14 +15,14 @@ class Failure:
         self._errors = [error]
 
     def take(self) -> Exception | None:
-        """The error, for one caller; from any thread."""
+        """Return the error, to the first caller only; from any thread."""
         try:
             return self._errors.pop()
         except IndexError:
             return None
 
     def log(self) -> None:
-        """The host does not take the error: it has cancelled the request, or lost its client."""
+        """Log the error, which the host does not take: it has cancelled, or lost its client."""
         error = self.take()
         if error is not None:
             logger.error("error in the WSGI app, whose client has left", exc_info=error)

@@ -14,7 +14,7 @@ PATH_SEND = "http.response.pathsend"
 
 
 def file_message(file: Any, count: int | None, extensions: Collection[str]) -> Message | None:
-    """The message that has the host send `count` bytes of an open file from its position.
+    """Make the message that has the host send `count` bytes of an open file from its position.
 
     None for `count` is all of them. Returns None if the file is no regular file, or if the host's
     `extensions` cannot send this part of it.

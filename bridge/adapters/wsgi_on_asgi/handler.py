@@ -74,7 +74,7 @@ class WsgiHandler:
     async def handle(
         self, completions: CompletionQueue, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """One request. Raises what the app raised, so that the host has it in its log (W38)."""
+        """Answer one request. Raises what the app raised, so that the host logs it (W38)."""
         extensions = scope.get("extensions")
         exchange = self._exchange(
             self._runner, completions, receive, send, extensions if self._pathsend else None

@@ -51,17 +51,17 @@ class ThreadExchange(Exchange):
         return True
 
     def refuse(self, error: BridgeError) -> None:
-        """The runner has no place for it; on the loop."""
+        """Answer instead of running: the runner has no place for it. On the loop."""
         super().refuse(error)
         self._end()
 
     def on_long_wait(self) -> None:
-        """It waits for a thread: listen for its client, unless that would bring the body (W21)."""
+        """Listen for the client while it waits, unless that would bring the body (W21)."""
         if self.body is None or self.body.ended:
             self.listen()
 
     def _end(self) -> None:
-        """The call has returned, or never begins."""
+        """End: the call has returned, or never begins."""
         if self.body is not None:
             self.body.close()
         self.call = None
@@ -73,7 +73,7 @@ class ThreadExchange(Exchange):
     # --------------------------------------------------------- what the app calls, in its thread
 
     def pull(self) -> bytes:
-        """The next piece of the body."""
+        """Return the next piece of the body."""
         assert self._inbox is not None
         if self._reader is None:
             self._signal.call(self.listen)
@@ -100,13 +100,13 @@ class ThreadExchange(Exchange):
         outbox.put(message)
 
     def respond(self, head: ResponseHead, body: bytes) -> None:
-        """The whole response; the loop comes for it when it comes for others."""
+        """Leave the whole response; the loop comes for it when it comes for others."""
         self.whole = head, body
         self.phase = COMPLETE
         self._signal.wake_with_others()
 
     def write(self, chunk: bytes) -> bool:
-        """One piece; waits while more than 64 KiB are on their way (W39)."""
+        """Send one piece; waits while more than 64 KiB are on their way (W39)."""
         if self.gone:
             raise ClientDisconnected("the client is gone")
         self.put({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -116,12 +116,12 @@ class ThreadExchange(Exchange):
         return True
 
     def finish(self) -> None:
-        """The body is whole."""
+        """Say that the body is whole."""
         super().finish()
         self._signal.wake()
 
     def abort(self) -> None:
-        """The response cannot be completed."""
+        """Say that the response cannot be completed."""
         super().abort()
         self._signal.wake()
 
@@ -163,7 +163,7 @@ class ThreadExchange(Exchange):
             await self._signal.sleep_unless(lambda: self.call is None)
 
     def leave(self) -> None:
-        """Whatever the thread still does, it does alone; what has no thread yet gets none."""
+        """Let go of the thread, which goes on alone; what has no thread yet gets none."""
         if self.phase < COMPLETE and self.runner.queue and self.runner.withdraw(self):
             self._end()
         if self._reader is not None:
@@ -173,7 +173,7 @@ class ThreadExchange(Exchange):
             self._release_thread()
 
     def _release_thread(self, reason: Exception | None = None) -> None:
-        """Nobody takes the response any more, and no more of the request comes."""
+        """Wake the thread: its response goes nowhere, and no more of the request comes."""
         self.gone = True
         if self._outbox is not None:
             self._outbox.close()
@@ -183,7 +183,7 @@ class ThreadExchange(Exchange):
     # --------------------------------------------------------- what the host has to say
 
     def expect_body(self, length: str | None, limit: int | None) -> RequestBody:
-        """A body follows."""
+        """Make the body that follows, and its way to the thread."""
         body = super().expect_body(length, limit)
         self._inbox = Inbox(body, self._signal)
         return body

@@ -48,7 +48,7 @@ class LoopExchange(Exchange):
         self.runner.interrupt(self, ClientDisconnected("the client is gone"))
 
     def pull(self) -> bytes:
-        """The next piece of the body."""
+        """Return the next piece of the body."""
         assert self.body is not None
         return self.runner.wait(self.body.next())
 
@@ -77,7 +77,7 @@ class LoopExchange(Exchange):
             raise ClientDisconnected(f"the client is gone: {error}") from error
 
     def leave(self) -> None:
-        """The request is over."""
+        """Stop listening: the request is over."""
         super().leave()
         if self._listener is not None:
             self._listener.cancel()
@@ -113,16 +113,16 @@ class InlineExchange(LoopExchange):
         self.context.run(self.call.cancel)
 
     def write(self, chunk: bytes) -> bool:
-        """One piece; a pause if 64 KiB or more wait (W39)."""
+        """Take one piece; False asks for a pause, if 64 KiB or more wait (W39)."""
         self.put({"type": "http.response.body", "body": chunk, "more_body": True})
         self._outbox_size += len(chunk)
         return self._outbox_size < HIGH_WATER
 
     def flush(self) -> None:
-        """Not possible on the loop; the outbox is sent when the app pauses or ends."""
+        """Do nothing: the outbox is sent when the app pauses or ends."""
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
-        """No: the app closes its file before it could be sent."""
+        """Return False: the app closes its file before it could be sent."""
         return False
 
 
@@ -145,7 +145,7 @@ class GreenletExchange(LoopExchange):
             listening.cancel()
 
     def write(self, chunk: bytes) -> bool:
-        """One piece; returns when the host has taken it and the loop has had its turn (G1)."""
+        """Send one piece; returns when the host has it and the loop has had its turn (G1)."""
         if self.gone:
             raise ClientDisconnected("the client is gone")
         self.put({"type": "http.response.body", "body": chunk, "more_body": True})

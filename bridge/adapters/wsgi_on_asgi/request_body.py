@@ -35,7 +35,7 @@ class RequestBody:
         self.ended = False
 
     async def next(self) -> bytes:
-        """The next piece; b"" at the end.
+        """Return the next piece; b"" at the end.
 
         Raises, from then on at every call: `ClientDisconnected` if the client went away in
         mid-body (W23), `RequestError` (413) if there is more than the limit (W22).
@@ -69,14 +69,14 @@ class RequestBody:
         return b""
 
     async def disconnected(self) -> None:
-        """After the end of the body: return when the client is gone."""
+        """Return when the client is gone; for after the end of the body."""
         while (await self._receive())["type"] == "http.request":
             pass
 
     # --------------------------------------------------------- all of it, before the app runs
 
     async def take(self, memory: int) -> Any:
-        """The whole body as a file, at position 0: `memory` bytes in memory, more on disk.
+        """Return the whole body as a file, at position 0: `memory` bytes in memory, more on disk.
 
         Raises what `next` raises. `close` closes the file.
         """
@@ -91,7 +91,7 @@ class RequestBody:
         return self._file
 
     async def take_small(self, most: int) -> Any:
-        """The whole body as a file, if it ends before more than `most` bytes had to be awaited.
+        """Return the body as a file, if it ends before more than `most` bytes had to be awaited.
 
         Else None, and `next` gives all of it. Raises what `next` raises.
         """
@@ -125,7 +125,7 @@ class RequestBody:
         return file
 
     def close(self) -> None:
-        """The app is done: close the file that was taken."""
+        """Close the file that was taken: the app is done."""
         if self._file is not None:
             self._file.close()
 

@@ -26,7 +26,7 @@ OF_THREADS = ("idle_timeout",)
 
 
 def read_settings(given: Mapping[str, Any], owner: str = "WsgiToAsgi") -> dict[str, Any]:
-    """The settings `given` to `owner`, checked; those that are None are left out.
+    """Check the settings `given` to `owner`; those that are None are left out.
 
     Raises `ConfigError` in the words of the server's command line.
     """

@@ -62,7 +62,7 @@ class LoopSignal:
     # --------------------------------------------------------- on the loop
 
     def on_completed(self) -> None:
-        """Something is there to be sent, or nobody waits for it any more."""
+        """Go on: something is there to be sent, or the request is over."""
         if not self.future.done():
             self.future.set_result(None)
 
@@ -153,7 +153,7 @@ class ThreadOutbox:
         self._gate.wake()
 
     def close(self) -> None:
-        """Nobody sends any more."""
+        """Send no more; the thread is told."""
         self._closed = True
         self._gate.wake()
 
@@ -180,7 +180,7 @@ class Inbox:
     # --------------------------------------------------------- in the thread
 
     def pull(self) -> bytes:
-        """The next piece; b"" at the end, again and again. Raises what `fail` was told."""
+        """Return the next piece; b"" at the end, again and again. Raises what `fail` was told."""
         pieces = self._pieces
         if not pieces:
             self._gate.sleep_until(lambda: pieces or self._error is not None)

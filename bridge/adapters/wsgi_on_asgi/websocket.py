@@ -77,11 +77,11 @@ class RejectionSink(RaisesOn):
     # --------------------------------------------------------- on the loop
 
     def advance(self, phase: int) -> None:
-        """The WebSocket is accepted, or closed."""
+        """Note that the WebSocket is accepted, or closed."""
         self.phase = phase
 
     def leave(self) -> Exception | None:
-        """The relay asks for errors no more; returns what the app has raised by now."""
+        """Ask for errors no more; returns what the app has raised by now."""
         self.gone = True
         return None if self.failure is None else self.failure.take()
 
@@ -147,7 +147,7 @@ class SocketRelay:
         self._sink = RejectionSink()
 
     async def run(self, app: WSGIApp, environ: Environ) -> None:
-        """From the handshake to the end of the app's thread."""
+        """Serve the WebSocket from the handshake to the end of the app's thread."""
         if (await self._receive())["type"] != "websocket.connect":
             return
         try:
@@ -199,7 +199,7 @@ class SocketRelay:
 
     @staticmethod
     def _environ(environ: Environ, theirs: socket.socket) -> Environ:
-        """The environ of a handshake, as it came over HTTP/1.1, whatever it came over."""
+        """Make the environ of a handshake over HTTP/1.1, whatever it came over."""
         environ["wsgi.input"] = BytesIO()
         environ["werkzeug.socket"] = theirs
         environ["HTTP_CONNECTION"] = "Upgrade"
@@ -275,7 +275,7 @@ class SocketRelay:
             await self._take(data)
 
     async def _take(self, data: bytes) -> None:
-        """Bytes of the app."""
+        """Pass on the messages in `data`, bytes of the app."""
         frames = self._frames
         frames.feed(data)
         while (message := frames.next_message()) is not None or frames.has_more:
@@ -313,7 +313,7 @@ class SocketRelay:
             pass
 
     async def _end(self) -> None:
-        """The app has ended: so does the WebSocket, if it has not already."""
+        """End the WebSocket, if that has not happened: the app has ended."""
         if self._sink.phase != WAITING:
             await self._close(1011 if self._failed() else 1000, "")
         elif self._sink.head is not None and "websocket.http.response" in (
