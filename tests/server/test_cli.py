@@ -249,7 +249,7 @@ def test_an_app_and_a_factory_from_the_shell(start_host: StartHost, tmp_path: Pa
 
 
 def test_a_forgotten_factory_is_named(tmp_path: Path) -> None:
-    """D2: `create_app(test_config=None)`, as Flask's tutorial has it."""
+    """D2: `create_app(test_config=None)`, as in Flask's tutorial."""
     (tmp_path / "forgot.py").write_text("def create_app(test_config=None): ...\n")
     for target in (["forgot:create_app"], ["--mount", "/=forgot:create_app"]):
         ended = run("serve", *target, "--app-dir", str(tmp_path), "--port=0")

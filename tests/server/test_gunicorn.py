@@ -101,7 +101,7 @@ def test_targets_that_browsers_send(start_host: StartHost, app: str) -> None:
 
 
 def test_script_name(start_host: StartHost) -> None:
-    """P10: SCRIPT_NAME is the path under which a proxy mounts the app, as Gunicorn has it."""
+    """P10: SCRIPT_NAME is the path under which a proxy mounts the app, as with Gunicorn."""
     app = "tests.support.apps.connection:wsgi"
     host = serve(start_host, app, "--env", "SCRIPT_NAME=/shop")
     answer = httpx.get(host.url("/shop/a")).json()

@@ -98,7 +98,7 @@ def test_before_the_start_there_is_nothing() -> None:
 
 
 def test_listeners_that_are_given(caplog: pytest.LogCaptureFixture) -> None:
-    """P10: it listens where it is told, without a word of where."""
+    """P10: it listens at the listeners that it is given, and logs no address."""
 
     async def main() -> None:
         sock = socket.create_server(("127.0.0.1", 0))
@@ -172,7 +172,7 @@ def test_what_cannot_be_started(
 
 
 def test_an_app_is_loaded_once() -> None:
-    """S65: by whoever comes first: a program that imports it before its loop runs may do so."""
+    """S65: once: a program may import it before its loop runs."""
     made_apps: list[Any] = []
 
     def factory() -> Any:
@@ -187,7 +187,7 @@ def test_an_app_is_loaded_once() -> None:
 
 @pytest.mark.parametrize("run", [lambda: serve(app), lambda: made().run()], ids=["serve", "run"])
 def test_a_loop_that_runs_already(run: Callable[[], None]) -> None:
-    """S61: who has a loop already is told what to write there."""
+    """S61: a program that runs a loop already is told what to write there."""
 
     async def main() -> None:
         with pytest.raises(ConfigError, match=r"await Server\(Config\(app=app\)\).serve\(\)"):
@@ -371,7 +371,7 @@ def test_serve_that_is_cancelled(starts: bool) -> None:
 
 
 def test_stop_that_is_cancelled() -> None:
-    """P2: who cancels `serve` again while it stops cuts what is in flight, and nothing is left."""
+    """P2: to cancel `serve` again while it stops cuts what is in flight, and nothing is left."""
     told: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

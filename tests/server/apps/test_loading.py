@@ -1,4 +1,4 @@
-"""From a name to an app, and what is said where there is none."""
+"""Apps are loaded by their names; the error says what is missing."""
 
 from __future__ import annotations
 
@@ -328,7 +328,7 @@ def test_a_mount_whose_kind_is_not_told(write, tmp_path: Path) -> None:
     ],
 )
 def test_a_mount_of_no_kind(tmp_path: Path, kind: str, said: str) -> None:
-    """D2: the kinds are named, and the one that was meant where it is close."""
+    """D2: the kinds are named, and the one that was meant if it is close."""
     told = failed_mount(f"{kind}:example_kind:app", tmp_path)
     assert told == (
         f"'{kind}' in the mount /x={kind}:example_kind:app is no kind of app; allowed is one of "
@@ -337,7 +337,7 @@ def test_a_mount_of_no_kind(tmp_path: Path, kind: str, said: str) -> None:
 
 
 def test_a_module_with_the_name_of_a_kind(write, tmp_path: Path) -> None:
-    """D2: where `wsgi:main` was meant as module and attribute, the error says how to write it."""
+    """D2: if `wsgi:main` was meant as module and attribute, the error says how to write it."""
     said = failed_mount("wsgi:main", tmp_path)
     assert said.startswith("there is no module 'main'")
     assert said.endswith("where it is the module, say /x=wsgi:wsgi:main")
@@ -364,7 +364,7 @@ def test_a_kind_that_the_app_contradicts_is_warned_of(
 def test_a_kind_that_nothing_contradicts_is_not_warned_of(
     write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """D2: not where the app is of that kind, and not where its kind is in doubt."""
+    """D2: not if the app is of that kind, and not if its kind is in doubt."""
     write("example_sure", APP + "def unsure(*args): ...\n")
     for name in ("app", "unsure"):
         load(Config(app=f"example_sure:{name}", interface="wsgi", app_dir=str(tmp_path)))

@@ -178,7 +178,7 @@ def test_guard_between_python_and_loops(pipes: list[tuple[int, int]], told: list
 def test_who_is_told_when_the_guard_is_gone(
     pipes: list[tuple[int, int]], told: list[int], place: str
 ) -> None:
-    """P2: who was told before is told again, unless somebody else is by now."""
+    """P2: what was told of signals before is told again, unless another is by now."""
     (_, before), (_, other), _ = pipes
     signal.set_wakeup_fd(-1 if place == "none" else before)
     guard = Guard(lambda: None, lambda number: True)

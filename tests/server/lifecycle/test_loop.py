@@ -16,7 +16,7 @@ from tests.conftest import StartHost
 from tests.support.hosts import bridge
 from tests.support.raw import Client
 
-#: Wants to be imported where no loop runs: one for `asyncio.run`, one that makes a task already.
+#: Wants to be imported while no loop runs: one for `asyncio.run`, one that makes a task already.
 WANTS_NO_LOOP = """
 import asyncio
 async def found(): return "found"
@@ -52,7 +52,7 @@ def test_no_loop_runs_while_an_app_is_imported(
 
 
 def test_no_loop_is_seen_where_one_runs(tmp_path: Path) -> None:
-    """S65: nor where the server is started on a loop: ``await Server(config).serve()``."""
+    """S65: nor if the server is started on a loop: ``await Server(config).serve()``."""
     (tmp_path / "no_loop_here.py").write_text(WANTS_NO_LOOP)
     server = Server(Config(app="no_loop_here:make", factory=True, app_dir=str(tmp_path), port=0))
 
@@ -88,7 +88,7 @@ def test_the_loop_of_an_import_is_the_one_that_serves(
 
 
 def test_a_loop_that_runs_already() -> None:
-    """S61: who has a loop already is told what to write there."""
+    """S61: a program that runs a loop already is told what to write there."""
 
     async def main() -> None:
         for run in (lambda: serve("no_such:app"), Server(Config(app="no_such:app")).run):
@@ -138,7 +138,7 @@ def test_a_loop_ends_with_its_tasks() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("cut", [False, True], ids=["no time", "cut"])
 def test_a_thread_that_hangs(cut: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """P2: it is left behind when time is over, or when somebody says so meanwhile."""
+    """P2: it is left behind when time is over, or at an order to cut."""
     before, go_on = threading.enumerate(), threading.Event()
     told = orders(30 if cut else 0)
 

@@ -1,4 +1,4 @@
-"""Signals: who is told, whatever the process does; and what is put back (P2, P5)."""
+"""Signals: which servers are told, whatever the process does; what is put back (P2, P5)."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def test_a_rest_of_a_body_is_not_waited_for() -> None:
 
 
 def test_half_a_head_has_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """P2: whoever has sent half a request head holds the stop for `HEAD_GRACE`, not longer."""
+    """P2: a client that has sent half a request head holds the stop for `HEAD_GRACE` at most."""
     monkeypatch.setattr(stopping, "HEAD_GRACE", 0.1)
 
     async def main() -> None:
@@ -270,7 +270,7 @@ def test_half_a_head_has_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("impatient", [False, True])
 def test_a_request_is_cut(impatient: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """P2: after the grace, or when somebody says so: its app is cancelled, and has ended."""
+    """P2: after the grace, or at an order to cut: its app is cancelled, and has ended."""
 
     async def main() -> None:
         app = App(waits)

@@ -84,7 +84,7 @@ def test_settings_hold_where_the_app_says_nothing(
     assert "was said in Python" not in caplog.text
 
 
-#: The same where the app does say something: a single thread.
+#: The same if the app does say something: a single thread.
 KEEPING: dict[str, tuple[Callable[[], Any], str]] = {
     "WsgiToAsgi": (lambda: WsgiToAsgi(tells, threads=1), "the app"),
     "Dispatcher": (lambda: Dispatcher({"/": tells}, threads=1), "app mounted at /"),
@@ -207,7 +207,7 @@ def test_every_source_holds(source: str, app_dir: Path, start_host: StartHost) -
 def test_the_source_is_named_in_a_conflict(
     source: str, app_dir: Path, start_host: StartHost
 ) -> None:
-    """S60: also if its value is the default, which only who said it knows."""
+    """S60: also if its value is the default: that it was said is known."""
     (app_dir / "one.toml").write_text("threads = 8\n")
     names = {
         "option": (["--threads=8"], "--threads (8)"),

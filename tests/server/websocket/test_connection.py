@@ -631,7 +631,7 @@ def test_the_app_closes(message: Message, closed: tuple[int, str]) -> None:
 
 
 def test_a_close_to_a_client_that_was_stopped() -> None:
-    """S20: where reading was paused because the app did not receive, the closing goes through."""
+    """S20: if reading was paused because the app did not receive, the closing goes through."""
 
     async def talk(receive: Receive, send: Send) -> None:
         await receive()

@@ -133,7 +133,7 @@ def test_a_handshake_that_is_wrong(wrong: str) -> None:
     ],
 )
 def test_what_asks_for_no_websocket_is_an_ordinary_request(data: bytes) -> None:
-    """S21: the app gets an http scope where a server may ignore the Upgrade field (RFC 9110)."""
+    """S21: the app gets an http scope if a server may ignore the Upgrade field (RFC 9110)."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
@@ -165,7 +165,7 @@ def test_spellings_of_the_upgrade(fields: tuple[str, ...]) -> None:
 
 
 def test_the_handshake_cut_at_every_position() -> None:
-    """S20: nothing is lost where the first frames come in the same packet, or in its pieces."""
+    """S20: nothing is lost if the first frames come in the same packet, or in its pieces."""
     data = handshake() + frame(1, b"early") + frame(1, b"bird")
     with served(echo) as server:
         for at in range(1, len(data), 3):

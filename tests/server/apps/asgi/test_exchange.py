@@ -65,7 +65,7 @@ def test_an_answer_behind_a_stream_that_was_left(host: Host, client: Client) -> 
 
 
 def test_empty_pieces(host: Host, client: Client) -> None:
-    """S12: who sends nothing, and does not ask, hears of it all the same."""
+    """S12: an app that sends nothing, and does not ask, is told all the same."""
     client.send(request("/empty"))
     begins(host, "empty")
     while b"first" not in client.data:
@@ -91,7 +91,7 @@ def test_a_whole_response_in_vain(host: Host, client: Client) -> None:
 
 
 def test_a_listener_is_told_before_send_raises(host: Host, client: Client) -> None:
-    """S12: a task in receive() hears of it first; where it cancels nobody, send() raises then."""
+    """S12: a task in receive() is told first; if it cancels no other, send() raises then."""
     client.send(request("/listening"))
     client.more()
     client.reset()

@@ -76,7 +76,7 @@ def test_bad_trailers(headers: Any) -> None:
 
 
 def test_a_file_is_opened(tmp_path: Path) -> None:
-    """S10: a regular file, with its size in bytes; whoever asked closes it."""
+    """S10: a regular file, with its size in bytes; the caller closes it."""
     (tmp_path / "file").write_bytes(b"hello")
     file, size = open_path({"path": str(tmp_path / "file")})
     try:

@@ -41,7 +41,7 @@ def test_a_plain_request() -> None:
     ],
 )
 def test_a_mounted_app(line: str, script_name: str, path_info: str) -> None:
-    """W3: SCRIPT_NAME is where the app is mounted, whether a proxy left that in the path or not."""
+    """W3: SCRIPT_NAME is the app's mount point, whether a proxy left that in the path or not."""
     environ = environ_of(request(line), "/mount", root_path="/root")
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info)
 

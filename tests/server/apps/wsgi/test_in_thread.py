@@ -73,7 +73,7 @@ def test_an_error_behind_a_response_that_waits(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_line_of_the_log_is_made_in_its_own_context() -> None:
-    """S50, W50: what logs a request sees that request's variables, whoever writes the response."""
+    """S50, W50: what logs a request sees its variables, whichever thread writes the response."""
     request_id: ContextVar[str] = ContextVar("request_id", default="none")
     seen: list[tuple[str, str]] = []
     release = threading.Event()

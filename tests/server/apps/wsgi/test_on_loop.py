@@ -94,7 +94,7 @@ def test_a_stop_cuts_what_waits_for_a_slow_client(runner: Any) -> None:
 
 @pytest.mark.parametrize("answer", ["whole", "stream", "finish", "hints"])
 def test_an_app_that_does_not_hear_that_its_client_left(answer: str) -> None:
-    """G4, W40: a greenlet hears of it where it waits; what it sends after that is dropped."""
+    """G4, W40: a greenlet is told at the call that waits; what it sends after that is dropped."""
     heard: list[str] = []
     waiting: list[asyncio.Event] = []
 
