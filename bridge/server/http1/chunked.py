@@ -1,4 +1,4 @@
-"""Chunked bodies (RFC 9112 §7.1), taken out of their chunks. Pure: no I/O.
+"""Decode chunked bodies (RFC 9112 §7.1). Pure: no I/O.
 
     5;name=value CR LF    a size in hexadecimal, and extensions, which are checked and ignored
     hello CR LF
@@ -6,9 +6,9 @@
     Field: value CR LF    trailer fields: checked and dropped, they never mix with the head's
     CR LF
 
-llhttp takes extensions that the grammar does not have, and refuses blanks that it has (§7.1.1). So
-chunks are read here: what one server reads in another way than the next is a way to smuggle a
-request past one of them (S3).
+llhttp accepts extensions that the grammar does not allow, and refuses blanks that it allows
+(§7.1.1). So chunks are decoded here: if two servers read the same bytes differently, a request can
+be smuggled past one of them (S3).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _EXTENSION = rb"[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:" + _VALUE + rb")?+"
 _HEX = rb"(?=[0-9A-Fa-f])0*+([0-9A-Fa-f]{0,16}+)"
 #: A line with a size. Possessive, so that no line takes longer than its length to refuse.
 _SIZE_LINE = re.compile(_HEX + rb"(?:" + _EXTENSION + rb")*+\r\n")
-#: The beginning of such a line, as far as it is here.
+#: The beginning of such a line, of which more may come.
 _SIZE_START = re.compile(_HEX + rb"(?:[ \t;\r].*)?+", re.DOTALL)
-#: A trailer field; one that would frame the body (RFC 9110 §6.5.1) is none.
+#: A trailer field; those that would frame the body are not allowed (RFC 9110 §6.5.1).
 _TRAILER_LINE = re.compile(
     rb"(?!(?i:content-length|transfer-encoding):)" + _TOKEN + rb":[\t -~\x80-\xff]*+\r\n"
 )
@@ -40,18 +40,19 @@ _DATA: Final = 1
 _END_OF_DATA: Final = 2
 _TRAILER: Final = 3
 
-#: Size lines that were seen, without extensions, and their sizes; but for that of the last chunk.
+#: Size lines without extensions that were seen -> their sizes; never that of the last chunk.
 _KNOWN: BoundedDict[bytes, int] = BoundedDict(1024)
 
 
 class ChunkedBody:
-    """The bytes of one chunked body. Feed it what comes; it says what of that was body.
+    """Decode one chunked body: feed it what comes, and it returns the bytes of the body in it.
 
-    `size_limit`: bytes of sizes, extensions and trailers that are allowed beside `OVERHEAD`.
+    `size_limit`: bytes of sizes, extensions and trailers that are allowed in addition to
+    `OVERHEAD`.
     """
 
-    #: Overhead (sizes, extensions, trailers) that is allowed for each byte of body, beside the
-    #: header limit once: a chunk of one byte has five bytes around it.
+    #: Bytes of overhead (sizes, extensions, trailers) that are allowed for each byte of body: a
+    #: chunk of one byte has five bytes around it.
     OVERHEAD = 16
 
     def __init__(self, size_limit: int) -> None:
@@ -65,10 +66,10 @@ class ChunkedBody:
         self.complete = False
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take `data` in; give the body bytes in it, and what follows the body.
+        """Decode `data`: return the bytes of the body in it, and those that follow the body.
 
-        Raises `RequestError`: 400 for what is no chunked body, 431 for too much overhead. It is
-        the same error however the bytes were cut.
+        Raises `RequestError`: 400 for what is not a chunked body, 431 for too much overhead. The
+        error does not depend on how the bytes were cut.
         """
         if self._part:
             data, self._part = self._part + data, b""
@@ -100,9 +101,9 @@ class ChunkedBody:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks), rest
 
     def _whole_chunks(self, data: bytes, at: int, chunks: list[bytes]) -> int:
-        """Take the chunks from `at` on that are here whole and have a known size; where they end.
+        """Decode whole chunks of known sizes, from `at` on; return where they end.
 
-        A body can be ten thousand chunks of a byte: this is the short way for what is plain.
+        This is the fast path: a body can be ten thousand chunks of one byte.
         """
         known, overhead, limit = _KNOWN, self._overhead, self._limit
         while True:
@@ -122,7 +123,7 @@ class ChunkedBody:
         return at
 
     def _check_line(self, line: bytes) -> None:
-        """Refuse a line, or the beginning of one, that cannot become right."""
+        """Refuse a line, or the beginning of one, that breaks a rule whatever follows."""
         if self._next == _SIZE and _SIZE_START.fullmatch(line) is None:
             raise _malformed("a size in hexadecimal is expected", line)
         if self._next == _END_OF_DATA and not b"\r\n".startswith(line):
@@ -135,7 +136,7 @@ class ChunkedBody:
             )
 
     def _read_line(self, line: bytes) -> None:
-        """Take a whole line in."""
+        """Read a whole line."""
         self._overhead += len(line)
         if self._next == _END_OF_DATA:
             self._next = _SIZE

@@ -1,9 +1,9 @@
-"""Request lines: ``GET /path?query HTTP/1.1`` taken apart, checked and decoded (S3, S4).
+"""Split, check and decode request lines: ``GET /path?query HTTP/1.1`` (S3, S4).
 
-What passes reaches the app as it came: nothing is encoded, and only the path is decoded.
+A target that is accepted reaches the app as it came: nothing is encoded, only the path is decoded.
 
-Most requests to a site are for a few targets, so what a line comes to is kept, by its bytes, in a
-bounded table: a line that was seen before costs one look-up. Heads are never kept, only lines.
+Most requests to a site are for a few targets, so the result for a line is kept in a bounded table:
+a line that was seen before costs one look-up.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from bridge.errors import RequestError
 from bridge.http.headers import is_token
 from bridge.server.request import RequestTarget
 
-#: What the path and the query of a target may hold, as `bytes.translate` deletes it: what RFC 3986
-#: §3.3 and §3.4 allow, and what browsers send as it is (URL standard, "percent-encode sets"): a `%`
-#: that begins no escape, too.
+#: The bytes that a path and a query may have, for `bytes.translate` to delete: those that RFC 3986
+#: §3.3 and §3.4 allow, and those that browsers do not encode (URL standard, "percent-encode sets"),
+#: such as a `%` that begins no escape.
 _PATH: Final = (
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/@!$&'()*+,;=%[]|"
 )
 _QUERY: Final = _PATH + b'?{}^\\`"' + bytes(range(0x80, 0x100))
 _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
-#: The methods that llhttp knows, but for CONNECT and those of other protocols.
+#: The methods that llhttp knows, except CONNECT and those of other protocols.
 _METHODS: Final = {
     method: method.decode("ascii")
     for method in (
@@ -72,7 +72,7 @@ def _read(line: bytes) -> RequestTarget:
 
 
 def _origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
-    """The target in origin form, and the authority where it was absolute (RFC 9112 §3.2)."""
+    """Return the target in origin form, and the authority if it was absolute (RFC 9112 §3.2)."""
     authority = None
     if target == b"*":
         if method != b"OPTIONS":
@@ -94,5 +94,5 @@ def _origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
 
 
 def malformed(line: bytes) -> RequestError:
-    """The error for what is no request line."""
+    """Return the error for bytes that are not a request line."""
     return RequestError(f"malformed request line {line[:80]!r}; METHOD TARGET HTTP/1.1 is expected")

@@ -1,4 +1,4 @@
-"""Whom to believe: addresses and networks that the operator names (S30, S32)."""
+"""Decide which peers are trusted: addresses and networks that the operator names (S30, S32)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class AllowList:
     """Addresses that are trusted.
 
     `trusted`: addresses and networks (``10.0.0.0/8``), as one comma-separated string or a
-    sequence; ``*`` trusts everyone, ``unix`` the peers on Unix sockets, who are also trusted
-    where loopback is. `setting` names where they come from. Raises `ConfigError` for anything else.
+    sequence. ``*`` trusts every peer, ``unix`` those on Unix sockets, which are also trusted if
+    loopback is. `setting` is the setting that they come from. Raises `ConfigError` for anything
+    else.
     """
 
     def __init__(self, trusted: str | Iterable[str], setting: str) -> None:
@@ -59,7 +60,7 @@ def _network(name: str, setting: str) -> Network:
 
 
 def ip_address(text: str) -> IpAddress | None:
-    """The address that `text` is; an IPv4 address in IPv6 clothes is that IPv4 address."""
+    """Parse an address; None if `text` is none. IPv4-mapped IPv6 is converted to IPv4."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,23 +1,21 @@
-"""What proxies say of the client: `Forwarded` (RFC 7239) and `X-Forwarded-*` (S32).
+"""Find the client in what proxies say: `Forwarded` (RFC 7239) and `X-Forwarded-*` (S32).
 
-Any client can send these fields, so they are read only when the connection comes from an address
-that the operator trusts, and then from the right: the last entry was written by the proxy we talk
-to, the one before it by that proxy's peer, and so on. The first entry that names an untrusted
-address is the client; whatever stands left of it is hearsay.
+Any client can send these fields, so they are read only if the connection comes from an address
+that the operator trusts. They are read from the right: the last entry was written by the proxy at
+the other end of the connection, the one before it by that proxy's peer, and so on. The first entry
+that names an untrusted address is the client; entries to its left are not trusted.
 
     peer (trusted) <- entry n (trusted proxy) <- entry n-1 (the client) <- entry n-2 (anything)
 
-Two families of fields can be there at once, and a proxy that writes one seldom removes the other.
-So one of them is read and the other is not: `X-Forwarded-*` where any of these is there, because
-most proxies write them, and `Forwarded` otherwise; or the one that the operator names. What the
-fields of the family say of the scheme must agree, or the request is refused: taking http for https
-has security consequences.
+A request can have two families of fields, because a proxy that writes one seldom removes the other.
+Only one of them is read: the one that the operator names, or else `X-Forwarded-*` if any of these
+is there, because most proxies write them, and `Forwarded` otherwise. If the fields of the family
+name different schemes the request is refused: to take http for https has security consequences.
 
-A chain has at most `MOST_HOPS` entries that are read: what is left of these is hearsay too, and a
-client that sends thousands would have the loop look at each.
+At most `MOST_HOPS` entries are read, from the right: a client could send thousands.
 
-The host is left alone: `X-Forwarded-Host` passes most proxies unchecked, and would let any client
-choose the host in the links an app makes. A proxy should pass the `Host` itself on.
+The host is not changed: most proxies pass `X-Forwarded-Host` on unchecked, so any client could
+choose the host in the links that an app makes. A proxy should pass on `Host` itself.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from bridge.http.schemes import HTTP_SCHEMES
 from bridge.server.proxy.allow_list import AllowList, ip_address
 from bridge.types import Address, ServerAddress
 
-#: The fields read here, in lower case: without one of these there is nothing to resolve.
+#: The fields that are read here, in lower case.
 FORWARDING_HEADERS = frozenset(
     {
         b"forwarded",
@@ -74,8 +72,8 @@ _NODE = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[^:\[\]]*))(?::(?P<port>[0-
 class Resolved(NamedTuple):
     """A request as the outermost trusted proxy saw it.
 
-    `client` is ``(address, port)``, port 0 where it is not known; None where the proxy does not
-    tell (`unknown`, an obfuscated name). `scheme` is ``http`` or ``https``.
+    `client` is ``(address, port)``, with port 0 if it is not known; None if the proxy does not tell
+    (`unknown`, an obfuscated name). `scheme` is ``http`` or ``https``.
     """
 
     client: Address | None
@@ -84,10 +82,10 @@ class Resolved(NamedTuple):
 
 
 class Forwarded(AllowList):
-    """Whom to believe, and what follows from what they say. Made once per server.
+    """Which peers are trusted, and what their fields say. Made once per server.
 
     `trusted` is as for `AllowList`. `family`: ``x-forwarded`` or ``forwarded``, the fields that the
-    proxy writes; ``auto`` takes `X-Forwarded-*` where there is one, and `Forwarded` otherwise.
+    proxy writes; ``auto`` reads `X-Forwarded-*` if there is one, and `Forwarded` otherwise.
     Raises `ConfigError`.
     """
 
@@ -102,10 +100,10 @@ class Forwarded(AllowList):
         scheme: str,
         server: ServerAddress | None = None,
     ) -> Resolved:
-        """What the `headers` of a request from a trusted peer say; names in lower case.
+        """Read the `headers` of a request from a trusted peer; names in lower case.
 
-        `client`, `scheme` and `server` are the connection's own, and stay where nothing is said.
-        Raises `RequestError` (400) where the fields are malformed or name different schemes.
+        `client`, `scheme` and `server` are the connection's own, and stay if no field names others.
+        Raises `RequestError` (400) if the fields are malformed or name different schemes.
         """
         fields = _collect(headers)
         standard = fields.pop(b"forwarded", [])
@@ -116,7 +114,7 @@ class Forwarded(AllowList):
     def _standard(
         self, lines: list[str], client: Address | None, scheme: str, server: ServerAddress | None
     ) -> Resolved:
-        """What `Forwarded` says."""
+        """Read `Forwarded`."""
         elements = _elements(lines)
         hops = [element.get("for", "unknown") for element in elements]
         at = self._outermost(hops)
@@ -134,7 +132,7 @@ class Forwarded(AllowList):
         scheme: str,
         server: ServerAddress | None,
     ) -> Resolved:
-        """What `X-Forwarded-*` say. Raises `RequestError` where they contradict each other."""
+        """Read `X-Forwarded-*`. Raises `RequestError` if they contradict each other."""
         hops = _members(fields.get(b"x-forwarded-for", ()))
         at = self._outermost(hops)
         told = _customary_schemes(fields, at, len(hops))
@@ -148,7 +146,7 @@ class Forwarded(AllowList):
         return Resolved(_node(hops[at]) if hops else client, told.pop() if told else scheme, server)
 
     def _outermost(self, hops: Sequence[str]) -> int:
-        """The index of the right-most hop that is not trusted; 0, the left-most, if all are."""
+        """Return the index of the right-most hop that is not trusted; 0 if all are trusted."""
         if self.everyone:
             return 0
         for index in range(len(hops) - 1, 0, -1):
@@ -162,7 +160,7 @@ class Forwarded(AllowList):
 
 
 def _node(text: str) -> Address | None:
-    """A hop's address and port (0: none given); None for what is not an address."""
+    """Parse a hop: its address and port (0: none given); None if it is not an address."""
     match = _NODE.fullmatch(text)
     if match is None:
         address, port = ip_address(text), 0
@@ -178,7 +176,7 @@ def _node(text: str) -> Address | None:
 
 
 def _collect(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[str]]:
-    """The forwarding fields alone, in order, as text."""
+    """Return the forwarding fields alone, in order, as text."""
     fields: dict[bytes, list[str]] = {}
     for name, value in headers:
         if name in FORWARDING_HEADERS:
@@ -187,7 +185,7 @@ def _collect(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[str]]:
 
 
 def _members(lines: Sequence[str]) -> list[str]:
-    """The last members of a list field, over all its lines; empty ones do not count."""
+    """Return the last members of a list field, over all its lines, without empty ones."""
     members: list[str] = []
     for line in reversed(lines):
         members[:0] = line.rsplit(",", MOST_HOPS)[-MOST_HOPS:]
@@ -197,10 +195,10 @@ def _members(lines: Sequence[str]) -> list[str]:
 
 
 def _elements(lines: list[str]) -> list[dict[str, str]]:
-    """The last elements of `Forwarded`, left to right: names in lower case -> values.
+    """Return the last elements of `Forwarded`, left to right: names in lower case -> values.
 
-    Raises `RequestError` where a line has a quote without an end, one of these elements breaks the
-    grammar, or there is more than is read.
+    Raises `RequestError` if a quoted string has no end, one of these elements breaks the grammar,
+    or a limit is exceeded.
     """
     texts: list[str] = []
     quoted = sum(len(line) for line in lines if '"' in line)
@@ -224,9 +222,9 @@ def _malformed(line: str) -> RequestError:
 
 
 def _parse(text: str) -> dict[str, str]:
-    """An element of `Forwarded`. Raises `RequestError` if it breaks the grammar.
+    """Parse an element of `Forwarded`. Raises `RequestError` if it breaks the grammar.
 
-    A quote that a client leaves open could otherwise swallow what a proxy appends.
+    Else a client could leave a quoted string open, and hide in it what a proxy appends.
     """
     element: dict[str, str] = {}
     at, end = 0, ";"
@@ -243,7 +241,7 @@ def _parse(text: str) -> dict[str, str]:
 
 
 def _at_hop(members: list[str], at: int, hops: int) -> list[str]:
-    """The member that belongs to hop `at`, where there is one for each; all of them otherwise."""
+    """Return the member that belongs to hop `at` if there is one for each hop, else all."""
     return [members[at]] if len(members) == hops > 0 else members
 
 
@@ -263,7 +261,7 @@ def _scheme(name: str) -> str:
 
 
 def _port(fields: dict[bytes, list[str]], at: int, hops: int, port: int) -> int:
-    """The port that the client talks to; the innermost proxy's word where several differ."""
+    """Return the port that the client connected to; if several differ, the innermost proxy's."""
     told = _at_hop(_members(fields.get(b"x-forwarded-port", ())), at, hops)
     if not told:
         return port

@@ -1,14 +1,14 @@
-"""The PROXY protocol, versions 1 and 2: who the client of a proxied connection is (S30).
+"""Parse the PROXY protocol, versions 1 and 2, which names the client of a connection (S30).
 
 A proxy that passes bytes on without reading them (HAProxy in TCP mode, a cloud's network load
-balancer) says in front of the first byte whose connection this is. Version 1 is one line of text,
-version 2 a binary header with a length. `ProxyHeader` is fed until the header is whole:
+balancer) sends a header before the first byte that names the client. Version 1 is one line of text,
+version 2 a binary header with a length. Feed a `ProxyHeader` until the header is whole:
 
     header = ProxyHeader()
     proxied = header.feed(data)     # None: more is needed
 
-There is no way to tell a client's own bytes from a proxy's, so the header is believed by order of
-the operator only, must be there on every connection, and anything else is an error. Pure: no I/O.
+A client's own bytes cannot be told from a proxy's. So a header is read only if the operator asks
+for it; then it must come on every connection, and anything else is an error. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _LAYOUTS = {
 
 
 class Proxied(NamedTuple):
-    """What a whole PROXY header said, and the bytes that came behind it.
+    """The content of a whole PROXY header, and the bytes that came after it.
 
-    `client` and `server` are ``(address, port)`` as the proxy saw them. Both are None where the
-    proxy speaks for itself (a health check) or does not know: the socket's own addresses hold
-    then. A client that reached the proxy over a Unix socket has none: `client` is None and
-    `server` is ``(path, None)``, as in an ASGI scope.
+    `client` and `server` are ``(address, port)`` as the proxy saw them. Both are None if the proxy
+    connects for itself (a health check) or does not know: then the addresses of the socket hold. If
+    the client reached the proxy over a Unix socket, `client` is None and `server` is
+    ``(path, None)``, as in an ASGI scope.
     """
 
     client: Address | None
@@ -63,12 +63,12 @@ class Proxied(NamedTuple):
 
 
 def not_allowed() -> RequestError:
-    """The error for a PROXY header from who may not send one."""
+    """Return the error for a PROXY header from a peer that may not send one."""
     return RequestError("name the proxies in --proxy-protocol-allow-ips; this is none of them")
 
 
 class ProxyHeader:
-    """Takes the first bytes of one connection, however they are cut, until the header is whole."""
+    """Parse the header from the first bytes of one connection, however they are cut."""
 
     __slots__ = ("_buffer",)
 
@@ -77,7 +77,7 @@ class ProxyHeader:
 
     @property
     def missing(self) -> int:
-        """How many more bytes the header certainly has: who takes no more, takes none behind it."""
+        """At least so many more bytes belong to the header: reading them never reads past it."""
         buffer = self._buffer
         if buffer[:1] == _V1_START[:1]:
             return max(_V1_LEAST - len(buffer), 1 if buffer[-1:] == b"\r" else 2)
@@ -86,10 +86,10 @@ class ProxyHeader:
         return _V2_FIXED + int(struct.unpack_from("!H", buffer, _V2_FIXED - 2)[0]) - len(buffer)
 
     def feed(self, data: bytes) -> Proxied | None:
-        """What the header says once it is whole; None while more bytes are needed.
+        """Return the content of the header once it is whole; None while more bytes are needed.
 
-        Raises `RequestError` as soon as the bytes cannot be, or cannot become, a header. After
-        that, and after a result, the object is spent.
+        Raises `RequestError` as soon as the bytes cannot become a header. After that, and after a
+        result, the object must not be used again.
         """
         buffer = self._buffer
         buffer += data
@@ -101,7 +101,7 @@ class ProxyHeader:
 
 
 def _version_1(buffer: bytearray) -> Proxied | None:
-    """One line of text (PROXY protocol §2.1)."""
+    """Parse one line of text (PROXY protocol §2.1)."""
     _expect(buffer, _V1_START)
     end = buffer.find(b"\r\n", 0, V1_LIMIT)
     if end < 0:
@@ -128,7 +128,7 @@ def _version_1(buffer: bytearray) -> Proxied | None:
 
 
 def _version_2(buffer: bytearray) -> Proxied | None:
-    """The binary header (PROXY protocol §2.2); its TLVs are passed over."""
+    """Parse the binary header (PROXY protocol §2.2); its TLVs are ignored."""
     _expect(buffer, _V2_START)
     if len(buffer) < _V2_FIXED:
         return None
@@ -164,7 +164,7 @@ def _addresses(family: int, fields: tuple[bytes, ...], rest: bytes) -> Proxied:
 
 
 def _expect(buffer: bytearray, start: bytes) -> None:
-    """Raise unless `buffer` begins with `start`, as far as it goes."""
+    """Raise `RequestError` unless `buffer` begins with `start`, or with part of it."""
     seen = buffer[: len(start)]
     if not start.startswith(seen):
         raise RequestError(

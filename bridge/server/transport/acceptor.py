@@ -1,15 +1,16 @@
-"""Connections that become TLS: what comes in the clear before it, and what goes wrong (S6, S31).
+"""Accept connections that become TLS; read what comes in the clear, and log failures (S6, S31).
 
-A loop that accepts TLS connections by itself says nothing of a handshake that fails, and cannot
-look at what comes before it. So connections are accepted here, each in a task of its own:
+An event loop that accepts TLS connections by itself does not report a handshake that fails, and
+cannot read what comes before it. So connections are accepted here, each in a task of its own:
 
-    accepted -> PROXY header, where there is one (S30) -> a look at the first bytes -> TLS
+    accept -> PROXY header, if the settings want one (S30) -> peek at the first bytes -> TLS
 
-Until TLS is there a connection counts for itself: as many may be at that as may be open (S2), and a
-server that stops waits for those that have begun, but not for long, and cuts the others (P2).
+Connections without TLS yet are counted apart, with the limit of those that are open (S2). A server
+that stops waits a short time for handshakes that have begun, and cuts the others (P2).
 
-A header is read from the bare socket to its last byte and not one further. The first bytes of TLS
-are only looked at, and left for the handshake; a client that speaks HTTP in the clear gets a 400.
+The header is read from the socket up to its last byte, and not further. The first bytes of TLS are
+peeked at, and stay in the socket for the handshake. A client that speaks HTTP in the clear gets a
+400.
 """
 
 from __future__ import annotations
@@ -32,29 +33,29 @@ from bridge.server.state import ServerState
 from bridge.server.transport.output import LINGER
 from bridge.types import Address
 
-#: Seconds to wait before accepting goes on, where the process is out of descriptors or memory.
+#: Seconds for which accepting pauses if the process is out of descriptors or memory.
 _PAUSE: Final = 0.5
-#: Connections that are accepted before the loop does other things.
+#: The most connections that are accepted in one step of the loop.
 _AT_ONCE: Final = 64
 #: The first byte of TLS: a record of the handshake (RFC 8446 §5.1).
 _RECORD: Final = 22
-#: How a request in the clear begins; and how much of it is looked at.
+#: How a request in the clear begins, and how many bytes are peeked at.
 _REQUEST: Final = re.compile(rb"[A-Z]{1,20} ")
 _LOOK: Final = 80
 
 
 @runtime_checkable
 class AfterProxyHeader(Protocol):
-    """A protocol that wants to know what the PROXY header before its first byte said."""
+    """A protocol that is told the PROXY header that came before its first byte."""
 
     proxy_header: Proxied | None
 
 
 class TlsListener:
-    """Accepts at `sock`, and begins TLS on each connection.
+    """Accept at `sock`, and start TLS on each connection.
 
-    `make` gives the protocol of a new connection. If the settings say so, a PROXY header comes
-    first, and an `AfterProxyHeader` is told of it.
+    `make` returns the protocol of a new connection. If the settings want a PROXY header, it is read
+    first, and set on the protocol if that is an `AfterProxyHeader`.
     """
 
     def __init__(
@@ -69,14 +70,14 @@ class TlsListener:
         self._context = context
         self._state = state
         self._is_unix = sock.family == socket.AF_UNIX
-        #: Seconds for what comes before TLS, and for the handshake again.
+        #: Seconds for what comes before TLS, and again as many for the handshake.
         self._timeout = state.config.timeout_header or None
         self._loop = state.loop
         self._pause: asyncio.TimerHandle | None = None
         self._loop.add_reader(sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more; what has begun goes on."""
+        """Accept no more connections; those that were accepted go on."""
         if self._pause is None:
             self._loop.remove_reader(self._socket.fileno())
         else:
@@ -123,7 +124,7 @@ class TlsListener:
             async with asyncio.timeout(self._timeout):
                 if self._state.config.proxy_protocol and isinstance(protocol, AfterProxyHeader):
                     what = PROXY_HEADER
-                    protocol.proxy_header = await self._header(sock, client)
+                    protocol.proxy_header = await self._read_proxy_header(sock, client)
                     what = HANDSHAKE
                 begin = await self._first_bytes(sock)
             if begin[:1] == bytes([_RECORD]):
@@ -139,14 +140,14 @@ class TlsListener:
             if begin:
                 await self._refuse(sock, client, begin)
         except (RequestError, OSError) as error:
-            if begin or what == PROXY_HEADER:  # who says nothing at all looks whether we live
+            if begin or what == PROXY_HEADER:  # silence is a health check: not worth a line
                 note(client, _why(error), begin, what)
         except BaseException:
             sock.close()
             raise
         sock.close()
 
-    async def _header(self, sock: socket.socket, client: Address | None) -> Proxied:
+    async def _read_proxy_header(self, sock: socket.socket, client: Address | None) -> Proxied:
         if not self._state.proxies.senders.allows(client, self._is_unix):
             raise not_allowed()
         header = ProxyHeader()
@@ -154,12 +155,12 @@ class TlsListener:
             data = await self._loop.sock_recv(sock, header.missing)
             if not data:
                 raise ConnectionResetError("the client left before its PROXY header was whole")
-            said = header.feed(data)
-            if said is not None:
-                return said
+            proxy_header = header.feed(data)
+            if proxy_header is not None:
+                return proxy_header
 
     async def _first_bytes(self, sock: socket.socket) -> bytes:
-        """What comes first, and stays there; empty where the client leaves without a word."""
+        """Peek at the first bytes, which stay in the socket; empty if the client sends none."""
         while True:
             try:
                 return sock.recv(_LOOK, socket.MSG_PEEK)
@@ -172,7 +173,7 @@ class TlsListener:
                     self._loop.remove_reader(sock.fileno())
 
     async def _refuse(self, sock: socket.socket, client: Address | None, begin: bytes) -> None:
-        """Tell a client that speaks HTTP in the clear; wait a little, so that it can read that."""
+        """Answer a client that speaks HTTP in the clear; wait a little so that it can read it."""
         if _REQUEST.match(begin) is None:
             self._state.refusals.note(client, "it does not begin as TLS does", begin, HANDSHAKE)
             return
@@ -195,7 +196,7 @@ def _wake(readable: asyncio.Future[None]) -> None:
 
 
 def _why(error: Exception) -> str:
-    """Why it failed; of OpenSSL's words those that people look for."""
+    """Return why it failed; for an error of OpenSSL the reason that people search for."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return str(error.reason).lower().replace("_", " ")
     if isinstance(error, TimeoutError):

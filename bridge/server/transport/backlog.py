@@ -1,8 +1,8 @@
-"""What waits for a client, and how fast it takes it (S2).
+"""Measure how fast a client takes what waits for it (S2).
 
-A look once a second compares what the client has taken with what it had taken before. Only what
-the kernel holds for a client counts against it: where the kernel holds nothing, the client has
-taken all that it could, and what still waits is the server's own business.
+Once a second what the client has taken is compared with what it had taken before. Only bytes that
+the kernel holds count against the client: if the kernel holds none, the client has taken all that
+it could, and the server itself is late with the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ACKED = struct.Struct("=120xQ")
 
 
 class Backlog:
-    """What waits for one client: made at the look that finds something, gone when nothing waits."""
+    """The pace of one client; made when a check finds that bytes wait, dropped when none do."""
 
     __slots__ = ("_taken", "_took_at", "_window_since", "_window_taken")
 
@@ -31,7 +31,7 @@ class Backlog:
         self._took_at = self._window_since = now
 
     def look(self, now: float, taken: object, config: Config) -> str:
-        """Why the client is too slow, and how to allow it; empty where it is not."""
+        """Return why the client is too slow, and which setting allows it; empty if it is not."""
         limit, pace = config.timeout_write, config.limit_write_pace
         if not limit:
             return ""
@@ -54,9 +54,9 @@ class Backlog:
 
 
 def in_kernel(sock: Any) -> int | None:
-    """Bytes that the kernel holds for the client of `sock`, who has not acknowledged them.
+    """Return how many bytes the kernel holds that the client of `sock` has not acknowledged.
 
-    They can be megabytes. None where the system does not tell.
+    They can be megabytes. None if the system does not tell.
     """
     try:
         told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
@@ -66,9 +66,9 @@ def in_kernel(sock: Any) -> int | None:
 
 
 def acknowledged(sock: Any) -> int | None:
-    """Bytes that the client of `sock` has acknowledged since it connected.
+    """Return how many bytes the client of `sock` has acknowledged since it connected.
 
-    None where the system does not tell: on Unix sockets, and elsewhere than on Linux.
+    None if the system does not tell: on Unix sockets, and on systems other than Linux.
     """
     if sys.platform != "linux" or sock.family == socket.AF_UNIX:
         return None

@@ -1,7 +1,7 @@
-"""Whether a client has left behind bytes that are not read (S12, S20).
+"""See whether a client has left, although bytes that it sent are not read yet (S12, S20).
 
-While reading is paused, since enough waits already, the event loop says nothing of a connection's
-end: an app that waits, and sends nothing, would never hear of it. So the system is asked.
+While reading is paused the event loop does not report the end of a connection, so an app that
+waits and sends nothing would never be told. So the operating system is asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ _LOST = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 def unread_end(transport: asyncio.BaseTransport) -> int:
-    """`FINISHED`: it sends no more, and may read; `GONE`: the connection is lost."""
+    """Return `FINISHED` if the client sends no more but may read, `GONE` if the connection is lost.
+
+    Else `NOTHING`.
+    """
     sock = transport.get_extra_info("socket")
     descriptor = -1 if sock is None else sock.fileno()
     if descriptor < 0:
