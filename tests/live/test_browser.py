@@ -84,7 +84,7 @@ def test_a_browser_talks_over_a_websocket(page: Page, mixed: Host) -> None:
 @pytest.mark.parametrize("path", ["/", "/api"])
 def test_the_demo_is_readable_on_a_phone(page: Page, mixed: Host, path: str) -> None:
     """D2: both pages are laid out for the width of the screen, and say what they show."""
-    page.be_a_phone()
+    page.emulate_phone()
     try:
         page.open(mixed.url(path))
         assert page.evaluate("innerWidth") == 390
@@ -92,6 +92,6 @@ def test_the_demo_is_readable_on_a_phone(page: Page, mixed: Host, path: str) -> 
         assert page.evaluate("parseFloat(getComputedStyle(about).fontSize)") >= 16
         said = page.evaluate("about.textContent")
     finally:
-        page.be_a_phone(0, 0)
+        page.emulate_phone(0, 0)
     assert "Two web apps share this site, in one process" in said.replace("\n", " ")
     assert f"from the {'new' if path == '/api' else 'old'} app" in said.replace("\n", " ")

@@ -73,7 +73,7 @@ class Page:
 
         return _wait(look, script)
 
-    def be_a_phone(self, width: int = 390, height: int = 844) -> None:
+    def emulate_phone(self, width: int = 390, height: int = 844) -> None:
         """Lay out pages from now on as a phone of this size does; 0: as before."""
         self._call(
             "Emulation.setDeviceMetricsOverride",

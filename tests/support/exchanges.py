@@ -29,7 +29,7 @@ class Answer:
     They are sorted by name, as order means nothing between different names (RFC 9110 §5.3) and
     some hosts sort them; fields of one name keep their order.
     The reason phrase does not count in comparisons: ASGI has no place for it. Nor does
-    `length`, the Content-Length, where one host fills it in and another cuts into chunks.
+    `length`, the Content-Length, if one host fills it in and another cuts into chunks.
     """
 
     status: int
@@ -56,7 +56,7 @@ def assert_same(answers: list[Answer], expected: list[Answer]) -> None:
 class _Connection(HTTPConnection):
     """Sends each request in one piece.
 
-    A host may answer early, and close, or even reset, where it still waits for the body.
+    A host may answer early, and close, or even reset, if it still waits for the body.
     """
 
     def __init__(self, address: str, port: int) -> None:
@@ -74,7 +74,7 @@ class _Connection(HTTPConnection):
 
 
 class Client:
-    """One keep-alive connection; opened again, as browsers do, where the host has closed it."""
+    """One keep-alive connection; opened again, as browsers do, if the host has closed it."""
 
     def __init__(self, address: str, port: int, name: str = "example.com") -> None:
         self._connection = _Connection(address, port)
@@ -89,7 +89,7 @@ class Client:
         body: bytes | Sequence[bytes] | None = None,
         headers: Sequence[tuple[str, str]] = (),
     ) -> Answer:
-        """Send one request, with its body in chunks where it is not bytes, and read the answer."""
+        """Send one request, with its body in chunks if it is not bytes, and read the answer."""
         used = self._connection.sock is not None
         try:
             return self._ask(method, path, body, headers)

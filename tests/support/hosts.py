@@ -7,8 +7,8 @@ A `Command` says how a server is started; it is made by the functions named afte
         httpx.get(host.url("/"))
 
 `start` gives a `Host` when the server takes connections, and terminates it, by its own pid, when
-the block is left. What the server prints goes to a file; where it does not start, that is in the
-error, and where a test fails, conftest.py prints what the hosts said meanwhile.
+the block is left. What the server prints goes to a file; if it does not start, that is in the
+error, and if a test fails, conftest.py prints what the hosts said meanwhile.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def bridge(*args: str) -> Command:
 
 
 def uvicorn(target: str, *options: str) -> Command:
-    """Uvicorn, with uvloop and httptools where they are installed, without its access log."""
+    """Uvicorn, with uvloop and httptools if they are installed, without its access log."""
     return python(
         "uvicorn", "-m", "uvicorn", target, f"--host={ADDRESS}", "--port={port}",
         "--no-access-log", *options,
@@ -152,7 +152,7 @@ class Host:
         return self.log_file.stat().st_size
 
     def stop(self, timeout: float = 15) -> int:
-        """SIGTERM and wait for the end; its exit code. `HostError` where it has to be killed."""
+        """SIGTERM and wait for the end; its exit code. `HostError` if it has to be killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -172,7 +172,7 @@ class Host:
         self.process.wait()
 
     def wait_until_ready(self, timeout: float) -> None:
-        """Return when a connection is taken; `HostError` where the process ends or time is up."""
+        """Return when a connection is taken; `HostError` if the process ends or time is up."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -193,7 +193,7 @@ class Host:
 
 
 def free_port() -> int:
-    """A port on which nobody listens now, outside the range that outgoing connections use.
+    """A port on which nothing listens now, outside the range that outgoing connections use.
 
     Nothing else takes it before the server does: each process of pytest-xdist has its own ports.
     Else a test could talk to the server of another. `start` tries again if something has.

@@ -58,7 +58,7 @@ class InLoop:
         return self.run(self._talk(pieces))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run on the loop; raises `AssertionError` where the loop reports an error meanwhile."""
+        """Run on the loop; raises `AssertionError` if the loop reports an error meanwhile."""
         result = self.runner.run(work)
         if self.failures:
             context = self.failures.pop()
@@ -94,7 +94,7 @@ class Talk:
         self.ended = False
 
     async def send(self, piece: bytes) -> bool:
-        """Hand over one piece, as soon as the server reads; False where it does not any more."""
+        """Hand over one piece, as soon as the server reads; False if it does not any more."""
         for _ in range(PATIENCE):
             if self.transport.is_closing() or self.ended:
                 return False
@@ -151,7 +151,7 @@ def bytewise(data: bytes) -> list[bytes]:
 
 
 def cuts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """`data` cut in two, at every position where it is not long.
+    """`data` cut in two, at every position if it is not long.
 
     Beyond 2 KiB only the first and last 100 positions, and every 1009th between.
     """

@@ -184,7 +184,7 @@ class Source:
 def parse_responses(data: bytes, methods: Iterable[str] = ()) -> list[Response]:
     """Everything that a server sent on one connection, up to its end.
 
-    `methods` are those of the requests, GET where there are no more. Raises `Closed` where the
+    `methods` are those of the requests, GET if there are no more. Raises `Closed` if the
     last response is cut off.
     """
     source = Source(data)
@@ -214,7 +214,7 @@ class Client(Source):
         self.sock.close()
 
     def more(self) -> bytes:
-        """Some more bytes; ``b""`` where the server has closed. Raises `ConnectionResetError`."""
+        """Some more bytes; ``b""`` if the server has closed. Raises `ConnectionResetError`."""
         return self.sock.recv(65536)
 
     # --------------------------------------------------------- sending
@@ -224,7 +224,7 @@ class Client(Source):
         self.sock.sendall(data)
 
     def send_pieces(self, pieces: Iterable[bytes], pause: float = 0) -> bool:
-        """One call for each piece; False where the server stopped it.
+        """One call for each piece; False if the server stopped it.
 
         With `pause` seconds between them, and then not beyond the server's answer.
         """
@@ -238,7 +238,7 @@ class Client(Source):
         return True
 
     def send_bytewise(self, data: bytes) -> bool:
-        """One call for each byte; False where the server stopped it."""
+        """One call for each byte; False if the server stopped it."""
         return self.send_pieces(data[i : i + 1] for i in range(len(data)))
 
     def get(self, target: str = "/", *fields: str, method: str = "GET") -> Response:

@@ -82,7 +82,7 @@ class Served:
     def open(self, target: str = "/", *fields: str) -> WebSocket:
         """A WebSocket that is open."""
         client = self.connect()
-        response = client.shake_hands(target, *fields)
+        response = client.open_handshake(target, *fields)
         assert response.status == 101, response
         return client
 

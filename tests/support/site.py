@@ -57,7 +57,7 @@ class Process:
     def wait_for(self, said: str) -> None:
         eventually(lambda: said in self.log(), timeout=30)
 
-    def tell(self, *numbers: signal.Signals) -> None:
+    def send_signals(self, *numbers: signal.Signals) -> None:
         for number in numbers:
             self.process.send_signal(number)
 

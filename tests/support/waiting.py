@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def eventually(holds: Callable[[], object], timeout: float = 15, pause: float = 0.02) -> None:
-    """Return when `holds()` is true; `AssertionError` where it is not within `timeout` seconds."""
+    """Return when `holds()` is true; `AssertionError` if it is not within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout} s"

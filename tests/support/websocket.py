@@ -29,7 +29,7 @@ def frame(
     mask: bytes | None = _MASK,
     size: int | None = None,
 ) -> bytes:
-    """A client's frame (RFC 6455 §5.2); `size` is what its head claims, where that is a lie."""
+    """A client's frame (RFC 6455 §5.2); `size` is what its head claims, if that is a lie."""
     first = (FINAL if fin else 0) | rsv | opcode
     size = len(payload) if size is None else size
     bit = 0 if mask is None else 0x80
@@ -66,7 +66,7 @@ def handshake(target: str = "/", *fields: str, key: str = KEY, version: str = "1
 class WebSocket(Client):
     """One connection, from its handshake on; reads are as strict as those of `Client`."""
 
-    def shake_hands(self, target: str = "/", *fields: str) -> Response:
+    def open_handshake(self, target: str = "/", *fields: str) -> Response:
         """Send the handshake and read the answer to it."""
         self.send(handshake(target, *fields))
         return self.response()
@@ -123,12 +123,12 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         await send({**message, "type": "websocket.send"})
 
 
-class Noting:
+class Recorder:
     """An app around an app, which notes what is received: `got` is a queue of the messages."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.got: SimpleQueue[Message] = SimpleQueue()
+        self.received: SimpleQueue[Message] = SimpleQueue()
         self.scopes: SimpleQueue[Scope] = SimpleQueue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,11 +136,11 @@ class Noting:
 
         async def note() -> Message:
             message = await receive()
-            self.got.put(message)
+            self.received.put(message)
             return message
 
         await self.app(scope, note, send)
 
     def next(self) -> Message:
         """The next message that the app received."""
-        return self.got.get(timeout=20)
+        return self.received.get(timeout=20)

@@ -20,7 +20,7 @@ class Way:
 
     def __init__(self, room: int = 1000) -> None:
         self.room = room
-        self.got: list[str | bytes] = []
+        self.received: list[str | bytes] = []
         self.soon: deque[Callable[[], None]] = deque()
         self.outputs = 0
         self.reading = True
@@ -30,8 +30,8 @@ class Way:
         self.reader = MessageReader(self.frames, self, self.soon.append, self.put, self.on_output)
 
     def put(self, message: str | bytes) -> bool:
-        self.got.append(message)
-        return len(self.got) >= self.room
+        self.received.append(message)
+        return len(self.received) >= self.room
 
     def on_output(self) -> None:
         self.outputs += 1
@@ -62,24 +62,24 @@ def test_messages_come_out_however_the_bytes_are_cut(cut: int) -> None:
     data += frame(CONTINUATION, b"!") + close_frame(1000)
     for at in range(0, len(data), cut):
         way.reader.feed(data[at : at + cut])
-    assert way.got == ["1", b"two!"]
+    assert way.received == ["1", b"two!"]
     assert way.outputs == (2 if cut < 10_000 else 1)
     assert way.frames.closed
     way.reader.feed(text(2))
-    assert way.got == ["1", b"two!"]
+    assert way.received == ["1", b"two!"]
 
 
 def test_reading_pauses_while_the_queue_is_full() -> None:
     """S20 A20: what came waits in the frames, and is taken when there is room."""
     way = Way(room=2)
     way.reader.feed(text(1) + text(2) + text(3) + text(4) + text(5))
-    assert (way.got, way.reading) == (["1", "2"], False)
-    way.got.clear()
+    assert (way.received, way.reading) == (["1", "2"], False)
+    way.received.clear()
     way.reader.resume(QUEUE_FULL)
-    assert (way.got, way.reading) == (["3", "4"], False)
-    way.got.clear()
+    assert (way.received, way.reading) == (["3", "4"], False)
+    way.received.clear()
     way.reader.resume(QUEUE_FULL)
-    assert (way.got, way.reading) == (["5"], True)
+    assert (way.received, way.reading) == (["5"], True)
 
 
 def test_reading_goes_on_when_no_reason_to_pause_is_left() -> None:
@@ -87,7 +87,7 @@ def test_reading_goes_on_when_no_reason_to_pause_is_left() -> None:
     way = Way(room=1)
     way.reader.feed(text(1))
     way.reader.pause(WRITES_PAUSED)
-    way.got.clear()
+    way.received.clear()
     way.reader.resume(QUEUE_FULL)
     assert not way.reading
     way.reader.resume(WRITES_PAUSED)
@@ -104,11 +104,11 @@ def test_others_have_their_turn_between_very_many_frames() -> None:
     way.reader.feed(frame(TEXT, b"x", fin=False) + tiny * 1200 + frame(CONTINUATION, b"y"))
     turns = 0
     while way.soon:
-        assert (way.reading, way.got) == (False, [])
+        assert (way.reading, way.received) == (False, [])
         way.turn()
         turns += 1
     assert turns == 2
-    assert (way.reading, way.got) == (True, ["x" * 1201 + "y"])
+    assert (way.reading, way.received) == (True, ["x" * 1201 + "y"])
 
 
 def test_others_turn_is_asked_for_once() -> None:
@@ -131,7 +131,7 @@ def test_a_turn_after_the_end_takes_nothing(end: str) -> None:
     else:
         way.closing = True
     way.turn()
-    assert (way.got, way.reading) == ([], end == "closed")
+    assert (way.received, way.reading) == ([], end == "closed")
     assert not way.soon
 
 
@@ -152,7 +152,7 @@ def test_after_our_close_frame_messages_are_dropped() -> None:
     way.frames.close(1000)
     way.reader.discard()
     way.reader.feed(text(1) * 10)
-    assert (way.got, way.reading, way.frames.closed) == ([], True, False)
+    assert (way.received, way.reading, way.frames.closed) == ([], True, False)
     way.reader.feed(close_frame(1000))
     assert way.frames.closed
 

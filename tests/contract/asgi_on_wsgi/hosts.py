@@ -59,8 +59,8 @@ class WsgiHost:
     gives_socket: bool = False
     #: Lets the app see, before it sends, that the client is gone.
     tells_disconnect: bool = False
-    #: Chunks a response without a length, and sends the last chunk even where that answers a HEAD:
-    #: waitress always, gevent's pywsgi where the app has not ended when its head is told.
+    #: Chunks a response without a length, and sends the last chunk even if that answers a HEAD:
+    #: waitress always, gevent's pywsgi if the app has not ended when its head is told.
     chunks_head: bool = False
 
     @property
@@ -115,7 +115,7 @@ def apache() -> str | None:
 
 
 def why_no_mod_wsgi() -> str:
-    """Why mod_wsgi cannot be tried here; empty where it can."""
+    """Why mod_wsgi cannot be tried here; empty if it can."""
     if apache() is None or not (MODULES / "mod_wsgi.so").exists():
         return "needs Debian's apache2 and libapache2-mod-wsgi-py3 (scripts/system-packages test)"
     if os.getuid() == 0:

@@ -97,7 +97,7 @@ def name() -> str:
     return uuid.uuid4().hex
 
 
-def told(host: Host, name: str = "") -> dict[str, Any]:
+def noted(host: Host, name: str = "") -> dict[str, Any]:
     """What the app has noted under `name`, and its pool's figures."""
     with raw.Client(host.connect()) as client:
         answer: dict[str, Any] = json.loads(client.get(f"/told?{name}").body)
@@ -118,7 +118,7 @@ def happened(host: Host, name: str, what: str) -> list[str]:
     events: list[str] = []
 
     def seen() -> bool:
-        events[:] = told(host, name)["events"]
+        events[:] = noted(host, name)["events"]
         return what in events
 
     eventually(seen)

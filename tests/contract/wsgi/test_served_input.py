@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.conftest import StartHost
-from tests.contract.wsgi.conftest import APPS, WAYS, eventually, happened, told
+from tests.contract.wsgi.conftest import APPS, WAYS, eventually, happened, noted
 from tests.support import hosts, raw
 from tests.support.hosts import BRIDGE_WORKER, Host
 
@@ -44,13 +44,13 @@ def test_decoded(served: str, adapter: str, session_host: StartHost) -> None:
     host = session_host(start(adapter))
     with raw.Client(host.connect()) as client:
         for pieces in ([b"abc"], [b"a"] * 500, []):
-            told = json.loads(body_of(client, "/environ", *pieces, chunked=True))
-            assert "HTTP_TRANSFER_ENCODING" not in told
-            assert told["CONTENT_LENGTH"] == str(sum(map(len, pieces)))
-            assert told["terminated"]
-        told = json.loads(body_of(client, "/environ", b"x" * 60_000, b"y" * 60_000, chunked=True))
-        assert "HTTP_TRANSFER_ENCODING" not in told
-        assert told.get("CONTENT_LENGTH") in ("120000", None if adapter == "asgi" else "120000")
+            noted = json.loads(body_of(client, "/environ", *pieces, chunked=True))
+            assert "HTTP_TRANSFER_ENCODING" not in noted
+            assert noted["CONTENT_LENGTH"] == str(sum(map(len, pieces)))
+            assert noted["terminated"]
+        noted = json.loads(body_of(client, "/environ", b"x" * 60_000, b"y" * 60_000, chunked=True))
+        assert "HTTP_TRANSFER_ENCODING" not in noted
+        assert noted.get("CONTENT_LENGTH") in ("120000", None if adapter == "asgi" else "120000")
         assert "CONTENT_LENGTH" not in json.loads(client.get("/environ").body)
 
 
@@ -126,8 +126,8 @@ def test_cut_off(host: Host, way: str, name: str, cut: str) -> None:
         body = b"x" * 200_000
         client.send(body if cut == "sized" else raw.chunked(body)[:-5])
     if way.endswith("inline"):
-        assert eventually(lambda: told(host)["stats"][0] == 0)
-        assert told(host, name)["events"] == []
+        assert eventually(lambda: noted(host)["stats"][0] == 0)
+        assert noted(host, name)["events"] == []
     else:
         assert happened(host, name, "cut off") == ["cut off"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartHost
-from tests.contract.wsgi.conftest import WAYS, eventually, happened, told
+from tests.contract.wsgi.conftest import WAYS, eventually, happened, noted
 from tests.support import raw
 from tests.support.apps import wsgi_rules
 from tests.support.hosts import Host
@@ -247,7 +247,7 @@ def test_client_goes(host: Host, way: str, name: str, path: str, how: str) -> No
     last = "closed in the same thread" if path == "endless" else "write raised"
     assert happened(host, name, last) == ["opened", last]
     # The request that asks is itself busy; the one that ends may not be back in its pool yet.
-    eventually(lambda: told(host)["stats"][0] <= 1)
+    eventually(lambda: noted(host)["stats"][0] <= 1)
 
 
 def test_not_ahead_of_a_slow_client(host: Host, name: str) -> None:
@@ -256,9 +256,9 @@ def test_not_ahead_of_a_slow_client(host: Host, name: str) -> None:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         client.send(raw.request(f"/ahead?{name}"))
         client.more()
-        made, before = told(host, name)["made"], -1
+        made, before = noted(host, name)["made"], -1
         while made != before:
-            before, made = made, told(host, name)["made"]
+            before, made = made, noted(host, name)["made"]
         # 64 KiB in the bridge; the rest is the two kernels' buffers, of a few MB at most.
         assert made < 1500
     assert happened(host, name, "closed in the same thread")

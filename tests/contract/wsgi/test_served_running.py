@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartHost
-from tests.contract.wsgi.conftest import RUNNERS, WAYS, eventually, happened, told
+from tests.contract.wsgi.conftest import RUNNERS, WAYS, eventually, happened, noted
 from tests.support import hosts, raw
 from tests.support.hosts import Host
 
@@ -141,13 +141,13 @@ def test_aborted_downloads(thread_host: Host, name: str) -> None:
     assert _is_free(thread_host)
 
     def closed() -> bool:
-        events = told(thread_host, name)["events"]
+        events = noted(thread_host, name)["events"]
         return bool(events.count("opened") == len(events) / 2)
 
     eventually(closed)
-    events = told(thread_host, name)["events"]
+    events = noted(thread_host, name)["events"]
     assert events.count("closed in the same thread") == len(events) / 2
-    assert eventually(lambda: told(thread_host)["stats"][0] == 1)
+    assert eventually(lambda: noted(thread_host)["stats"][0] == 1)
 
 
 @pytest.mark.parametrize("served", [*WAYS])
@@ -169,9 +169,9 @@ def test_unix_socket(served: str, start_host: StartHost, tmp_path: Path) -> None
         sock.settimeout(10)
         eventually(lambda: sock.connect_ex(str(path)) == 0)
         with raw.Client(sock) as client:
-            told = json.loads(client.get("/x").body)
+            noted = json.loads(client.get("/x").body)
     finally:
         process.terminate()
         process.wait(10)
-    assert (told["SERVER_NAME"], told["SERVER_PORT"]) == ("test", "80")
-    assert "REMOTE_ADDR" not in told
+    assert (noted["SERVER_NAME"], noted["SERVER_PORT"]) == ("test", "80")
+    assert "REMOTE_ADDR" not in noted

@@ -271,12 +271,12 @@ def test_import_that_cannot_be_interrupted(tmp_path: Path, hangs: str) -> None:
     """P2: a second SIGINT ends the process, whatever the import does."""
     with running(tmp_path, f"print('begun', flush=True)\n{hangs}") as server:
         server.wait_for("begun")
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         if "again" in hangs:
             server.wait_for("again")
         else:
             eventually(lambda: not is_pending(server.process.pid, signal.SIGINT))
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         # Or it was interrupted just before it got stuck, and the second one came at the very end.
         assert server.process.wait(15) in (130, 0, -signal.SIGINT)
 
@@ -293,7 +293,7 @@ def test_blocking_lifespan(tmp_path: Path, hangs: str) -> None:
             server.wait_for("begun")
             for number in numbers:
                 eventually(lambda: not is_pending(server.process.pid, signal.SIGINT))
-                server.tell(number)
+                server.send_signals(number)
             assert server.process.wait(20) == code
 
 
@@ -301,9 +301,9 @@ def test_blocking_lifespan(tmp_path: Path, hangs: str) -> None:
 def test_blocked_loop(tmp_path: Path, hangs: str) -> None:
     """P2: a handler that blocks the loop is cut by a second SIGINT."""
     with running(tmp_path, STUCK + app_source(hangs)) as server, server.ask():
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         eventually(lambda: not is_pending(server.process.pid, signal.SIGINT))
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         assert server.process.wait(15) == 130
 
 
@@ -312,12 +312,12 @@ def test_hung_thread_of_the_loop(tmp_path: Path, hangs: str) -> None:
     """P2: ``asyncio.to_thread`` that never ends: cut by a second SIGINT, and by the grace."""
     source = STUCK + app_source(f"await asyncio.to_thread({hangs})")
     with running(tmp_path, source) as server, server.ask():
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         server.wait_for("stopping: 1 request is still busy")
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         assert server.process.wait(15) == 0
     with running(tmp_path, source, "--timeout-graceful-shutdown=0.3") as server, server.ask():
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         assert server.process.wait(15) == 0
         assert "left threads behind" in server.log()
 
@@ -328,12 +328,12 @@ def test_hung_thread_of_the_pool(tmp_path: Path) -> None:
         f"{STUCK}\ndef app(environ, start_response):\n    print('asked', flush=True)\n    stuck()"
     )
     with running(tmp_path, source) as server, server.ask():
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         server.wait_for("stopping: 1 request is still busy")
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         assert server.process.wait(15) == 0
     with running(tmp_path, source, "--timeout-graceful-shutdown=0.3") as server, server.ask():
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         assert server.process.wait(15) == 0
 
 
@@ -343,7 +343,7 @@ def test_thread_of_the_app_that_never_ends(tmp_path: Path) -> None:
     source = f"import threading, time\n{thread}\n{app_source()}"
     with running(tmp_path, source, "--timeout-graceful-shutdown=0.5") as server:
         server.wait_for("running on")
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         assert server.process.wait(15) == 0
 
 
@@ -355,9 +355,9 @@ def test_thread_of_the_app_that_is_waited_for(tmp_path: Path) -> None:
     )
     with running(tmp_path, source) as server:
         server.wait_for("running on")
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         server.wait_for("the process waits for 1 thread of the app: mail")
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         assert server.process.wait(15) == -signal.SIGINT
 
 

@@ -51,7 +51,7 @@ def test_import_that_takes_long(tmp_path: Path, number: signal.Signals) -> None:
     slow = "print('begun', flush=True)\nimport time\ntime.sleep(1000)\n"
     with running(tmp_path, slow) as server:
         server.wait_for("begun")
-        server.tell(number)
+        server.send_signals(number)
         assert server.process.wait(15) == 0
         assert "told to stop before the app was imported" in server.log()
         assert "Traceback" not in server.log()
@@ -67,7 +67,7 @@ def test_import_that_swallows_the_first_signal(tmp_path: Path, number: signal.Si
     )
     with running(tmp_path, swallows + app_source()) as server:
         server.wait_for("begun")
-        server.tell(number)
+        server.send_signals(number)
         assert server.process.wait(15) == 0
         assert "running on" not in server.log()
 
@@ -100,7 +100,7 @@ print(all(signal.getsignal(n) is own for n in (1, 2, 10, 12, 15)), flush=True)
 """
     with running(tmp_path, app_source(), code=code) as server:
         server.wait_for("both")
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         assert server.process.wait(15) == 0
         lines = server.log().splitlines()
         assert lines[-2:] == ["ended", "True"]
@@ -128,7 +128,7 @@ asyncio.run(main())
 """
     with running(tmp_path, app_source(), code=code) as server:
         server.wait_for("one")
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         assert server.process.wait(15) == 0
 
 
@@ -166,7 +166,7 @@ def test_children_of_a_fork_can_be_terminated(tmp_path: Path, kind: str) -> None
         with Client(server.connect()) as client:
             assert client.get("/").body == b"-15 15"
             assert client.get("/").status == 200  # it was not told itself
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         assert server.process.wait(15) == 0
 
 
@@ -182,16 +182,16 @@ def test_signals_that_stop_nothing(tmp_path: Path) -> None:
     with running(tmp_path, app_source(), "--log-config=logging.json") as server:
         old, new = tmp_path / "old.log", tmp_path / "error.log"
         eventually(lambda: new.exists() and "running on" in new.read_text(), timeout=30)
-        server.tell(signal.SIGUSR1)
+        server.send_signals(signal.SIGUSR1)
         eventually(lambda: "no log file has moved" in new.read_text())
         new.rename(old)
-        server.tell(signal.SIGUSR1)
+        server.send_signals(signal.SIGUSR1)
         eventually(lambda: new.exists() and "opened again" in new.read_text())
-        server.tell(signal.SIGHUP)
+        server.send_signals(signal.SIGHUP)
         eventually(lambda: "SIGHUP" in new.read_text())
         with Client(server.connect()) as client:
             assert client.get("/").status == 200
-        server.tell(signal.SIGTERM)
+        server.send_signals(signal.SIGTERM)
         assert server.process.wait(15) == 0
         assert "opened again" not in old.read_text()
 
@@ -205,7 +205,7 @@ def test_sigint_that_was_ignored_at_the_start(tmp_path: Path) -> None:
     )
     with running(tmp_path, app_source(), code=code) as server:
         server.wait_for("running on")
-        server.tell(signal.SIGINT)
+        server.send_signals(signal.SIGINT)
         assert server.process.wait(15) == 0
 
 

@@ -77,9 +77,9 @@ def test_settings_hold_where_the_app_says_nothing(
         with served(WAYS[way](), **settings) as server:
             assert httpx.get(server.url("/", "http")).text == expected, settings
     with served(WAYS[way](), websocket=True) as server, server.connect() as client:
-        assert client.shake_hands().status != 403
+        assert client.open_handshake().status != 403
     with served(WAYS[way]()) as server, server.connect() as client:
-        assert client.shake_hands().status == 403
+        assert client.open_handshake().status == 403
     assert "changes nothing" not in caplog.text
     assert "was said in Python" not in caplog.text
 

@@ -26,14 +26,14 @@ from tests.support.websocket import (
     PING,
     PONG,
     TEXT,
-    Noting,
+    Recorder,
     close_frame,
     echo,
     frame,
 )
 
 
-def accepted(talk: Any) -> Noting:
+def accepted(talk: Any) -> Recorder:
     """An app that accepts and then talks: ``await talk(receive, send)``."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +41,7 @@ def accepted(talk: Any) -> Noting:
         await send({"type": "websocket.accept"})
         await talk(receive, send)
 
-    return Noting(app)
+    return Recorder(app)
 
 
 def disconnect(code: int, reason: str = "") -> Message:
@@ -191,7 +191,7 @@ def test_several_tasks_receive_and_some_are_cancelled() -> None:
 )
 def test_more_than_the_limit_is_1009(limits: dict[str, int], sent: bytes) -> None:
     """S20: the client is told, and the app; what came before has been answered."""
-    app = Noting(echo)
+    app = Recorder(echo)
     with served(app, **limits) as server, server.open() as client:
         client.say(frame(TEXT, b"before"), sent)
         assert client.read_text() == "before"
@@ -311,7 +311,7 @@ def test_an_app_that_refuses() -> None:
 
     for app, status in ((closing, 403), (denying, 418)):
         with served(app) as server, server.connect() as client:
-            assert client.shake_hands().status == status
+            assert client.open_handshake().status == status
 
 
 def test_a_server_that_stops_leaves_what_is_closed_alone() -> None:
@@ -420,7 +420,7 @@ def test_a_client_that_takes_nothing_is_cut_off() -> None:
 
 def test_pings_and_a_client_that_is_dead() -> None:
     """S20: a ping in each interval; without a sign of life for the timeout, 1011 to both."""
-    app = Noting(echo)
+    app = Recorder(echo)
     with (
         served(app, ws_ping_interval=1, ws_ping_timeout=1) as server,
         server.open() as client,
@@ -506,7 +506,7 @@ def test_the_clients_close_and_its_errors(
     sent: bytes, answer: tuple[int, str], told: Message | None
 ) -> None:
     """S20: the close is answered in kind, an error by its code; then the server closes."""
-    app = Noting(echo)
+    app = Recorder(echo)
     with served(app) as server, server.open() as client:
         client.say(sent)
         assert client.read_close() == answer

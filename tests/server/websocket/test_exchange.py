@@ -26,7 +26,7 @@ from tests.support.serving import served
 from tests.support.websocket import (
     ACCEPT,
     KEY,
-    Noting,
+    Recorder,
     close_frame,
     echo,
     frame,
@@ -70,7 +70,7 @@ def accepting(**fields: Any) -> Any:
 def test_the_answer_to_a_handshake() -> None:
     """S20: 101 with the accept key of RFC 6455 §1.3, the server's own fields, and no body."""
     with served(echo) as server, server.connect() as client:
-        response = client.shake_hands("/chat")
+        response = client.open_handshake("/chat")
         assert (response.status, response.reason) == (101, b"Switching Protocols")
         assert response.value(b"sec-websocket-accept") == ACCEPT
         assert response.value(b"upgrade") == b"websocket"
@@ -108,7 +108,7 @@ WRONG = {
 def test_a_handshake_that_is_wrong(wrong: str) -> None:
     """S21: 400, or 426 with the version that is spoken; the app is not asked."""
     data, status = WRONG[wrong]
-    app = Noting(echo)
+    app = Recorder(echo)
     with served(app) as server, server.connect() as client:
         client.send(data + frame(1, b"too early"))
         response = client.response()
@@ -229,10 +229,10 @@ def test_a_pipelined_handshake_waits_its_turn() -> None:
 
 def test_the_scope() -> None:
     """S20: as ASGI says it, with what the app decides on: path, query, host, origin (S21)."""
-    app = Noting(echo)
+    app = Recorder(echo)
     with served(app, root_path="/app") as server, server.connect() as client:
         port = client.sock.getsockname()[1]
-        client.shake_hands(
+        client.open_handshake(
             "/app/caf%C3%A9?a=1",
             "Origin: http://elsewhere",
             "Sec-WebSocket-Protocol: chat, v2",
@@ -259,18 +259,18 @@ def test_the_scope() -> None:
 
 def test_a_target_that_browsers_do_not_encode() -> None:
     """S4, S20: what browsers leave as it is reaches the app of a WebSocket as it came."""
-    app = Noting(echo)
+    app = Recorder(echo)
     with served(app) as server, server.connect() as client:
-        client.shake_hands('/a|b?{"q":"100%"}\\\xe9')
+        client.open_handshake('/a|b?{"q":"100%"}\\\xe9')
         scope = app.scopes.get(timeout=20)
         assert (scope["raw_path"], scope["query_string"]) == (b"/a|b", b'{"q":"100%"}\\\xe9')
 
 
 def test_the_scope_behind_a_trusted_proxy() -> None:
     """S20 S32: client and scheme are those that the proxy tells."""
-    app = Noting(echo)
+    app = Recorder(echo)
     with served(app) as server, server.connect() as client:
-        client.shake_hands("/", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https")
+        client.open_handshake("/", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https")
         scope = app.scopes.get(timeout=20)
         assert (scope["scheme"], scope["client"][0]) == ("wss", "192.0.2.7")
 
@@ -292,7 +292,7 @@ def test_subprotocol_and_fields_of_the_app() -> None:
         ],
     )
     with served(app) as server, server.connect() as client:
-        response = client.shake_hands("/", "Sec-WebSocket-Protocol: v1, v2")
+        response = client.open_handshake("/", "Sec-WebSocket-Protocol: v1, v2")
         assert response.value(b"sec-websocket-protocol") == b"v2"
         assert response.values(b"set-cookie") == [b"a=1", b"b=2"]
         assert response.value(b"connection") == b"Upgrade"
@@ -306,7 +306,7 @@ def test_an_accept_that_is_refused() -> None:
     """S20 S10: nothing is injected; the app gets the error, and may accept in another way."""
     app = accepting(headers=[(b"x", b"a\r\nset-cookie: b")])
     with served(app) as server, server.connect() as client:
-        response = client.shake_hands("/")
+        response = client.open_handshake("/")
         assert response.status == 101
         assert response.values(b"set-cookie") == []
         assert "control character" in client.read_text()
@@ -315,7 +315,7 @@ def test_an_accept_that_is_refused() -> None:
 # ------------------------------------------------------------- the app refuses
 
 
-def saying(*messages: Message) -> Noting:
+def saying(*messages: Message) -> Recorder:
     """An app that sends these, and then receives."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -324,14 +324,14 @@ def saying(*messages: Message) -> Noting:
             await send(message)
         await receive()
 
-    return Noting(app)
+    return Recorder(app)
 
 
 def test_a_close_before_the_accept_is_a_403() -> None:
     """S20: and the app is told that it is over (ASGI, "Close")."""
     app = saying({"type": "websocket.close", "code": 4001, "reason": "no"})
     with served(app) as server, server.connect() as client:
-        response = client.shake_hands()
+        response = client.open_handshake()
         assert response.status == 403
         assert response.closes
         assert client.is_closed()
@@ -356,7 +356,7 @@ def test_a_refusal_with_a_response_of_the_apps_own() -> None:
     )
     for app, framing in ((whole, "length"), (pieces, "chunked")):
         with served(app) as server, server.connect() as client:
-            response = client.shake_hands()
+            response = client.open_handshake()
             assert (response.status, response.body) == (401, b"who are you?")
             assert response.value(b"www-authenticate") == b"Bearer"
             assert response.framing == framing
@@ -388,7 +388,7 @@ def test_an_app_that_does_not_answer(
             await send(message)
 
     with served(app) as server, server.connect() as client:
-        assert client.shake_hands("/where?q").status == status
+        assert client.open_handshake("/where?q").status == status
         assert client.is_closed()
     assert said in caplog.text
     assert "/where" in caplog.text
@@ -402,7 +402,7 @@ def test_an_app_for_which_there_are_no_websockets(caplog: pytest.LogCaptureFixtu
         return [b""]
 
     with served(wsgi, interface="wsgi") as server, server.connect() as client:
-        assert client.shake_hands("/ws").status == 403
+        assert client.open_handshake("/ws").status == 403
     assert "/ws" in caplog.text
     assert "Traceback" not in caplog.text
 
@@ -460,7 +460,7 @@ def test_a_refusal_that_is_longer_than_its_length(caplog: pytest.LogCaptureFixtu
             raise
 
     with served(app) as server, server.connect() as client:
-        assert client.shake_hands().body == b"123"
+        assert client.open_handshake().body == b"123"
         assert client.is_closed()
     assert isinstance(raised[0], ClientDisconnected)
     assert "longer than its Content-Length" in caplog.text
@@ -505,7 +505,7 @@ def test_the_client_leaves_before_the_answer() -> None:
             raised.append(error)
             raise
 
-    noting = Noting(app)
+    noting = Recorder(app)
     with served(noting) as server:
         with server.connect() as client:
             client.send(handshake())
@@ -531,7 +531,7 @@ def test_handshakes_count_as_requests_until_they_are_answered() -> None:
             while not server.call(lambda: server.server.state.active):
                 pass
             with server.connect() as fourth:
-                response = fourth.shake_hands()
+                response = fourth.open_handshake()
                 assert (response.status, response.value(b"retry-after")) == (503, b"1")
             server.call(go.set)
             assert third.response().status == 101
@@ -548,7 +548,7 @@ def test_handshakes_count_as_requests_until_they_are_answered() -> None:
 
 def test_websockets_go_to_the_app_that_is_mounted_there(caplog: pytest.LogCaptureFixture) -> None:
     """S20 D4: to an ASGI child with its path; a WSGI child and an empty place refuse with 403."""
-    child = Noting(hello)
+    child = Recorder(hello)
 
     async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
         await child(scope, receive, send)
@@ -562,7 +562,7 @@ def test_websockets_go_to_the_app_that_is_mounted_there(caplog: pytest.LogCaptur
             assert (scope["path"], scope["root_path"]) == ("/api/chat", "/api")
         for path in ("/old/chat", "/nowhere"):
             with server.connect() as client:
-                assert client.shake_hands(path).status == 403
+                assert client.open_handshake(path).status == 403
 
 
 def test_each_websocket_sees_the_state_of_the_lifespan() -> None:
@@ -596,7 +596,7 @@ def test_over_tls(tmp_path: Path) -> None:
     leaf.private_key_and_cert_chain_pem.write_to_path(str(cert))
     context = ssl.create_default_context()
     ca.configure_trust(context)
-    app = Noting(hello)
+    app = Recorder(hello)
     with (
         served(app, ssl_certfile=str(cert)) as server,
         connect(server.url("/", "wss"), ssl=context) as client,
@@ -714,7 +714,7 @@ def test_an_app_that_notices_that_its_client_left(
         if how == "raises":
             await send({"type": "websocket.accept"})
 
-    noting = Noting(app)
+    noting = Recorder(app)
     with served(noting) as server:
         with server.connect() as client:
             client.send(handshake())

@@ -17,7 +17,7 @@ def seen(method: str, target: bytes, body: bytes) -> bytes:
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI 3. Reads the whole body; stays silent where the client leaves in the middle of it."""
+    """ASGI 3. Reads the whole body; stays silent if the client leaves in the middle of it."""
     if scope["type"] != "http":
         raise RuntimeError(f"no {scope['type']} here")
     body, more = b"", True

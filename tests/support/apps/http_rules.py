@@ -274,7 +274,7 @@ async def gush(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def drip(scope: Scope, receive: Receive, send: Send) -> None:
-    """``?n``: one byte every 0.1 s, n times; stops where it is told that the client left."""
+    """``?n``: one byte every 0.1 s, n times; stops if it is told that the client left."""
     gone = asyncio.ensure_future(watch_only(receive))
     await send(start(200))
     for _ in range(int(scope["query_string"])):

@@ -53,7 +53,7 @@ def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
-    """All of it as an ASGI app; the file by pathsend where that is offered."""
+    """All of it as an ASGI app; the file by pathsend if that is offered."""
     assert scope["type"] == "http"
     if scope["path"] in ("/small", "/hold"):
         number = int(scope["query_string"])

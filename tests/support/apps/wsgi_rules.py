@@ -337,7 +337,7 @@ def next_step(environ: Environ, start_response: StartResponse) -> Any:
 
 
 def pause(seconds: float) -> None:
-    """Sleep, in the runner's way where it is one that may not block."""
+    """Sleep, in the runner's way if it is one that may not block."""
     try:
         bridge.await_(asyncio.sleep(seconds))
     except bridge.WaitNotPossible:

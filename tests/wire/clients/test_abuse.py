@@ -310,7 +310,7 @@ def test_flood_behind_the_end_of_a_websocket(start_host: StartHost, path: str) -
     """S20 S2: what comes behind the end of a WebSocket is not kept, nor read for ever."""
     host = start_host(bridge("tests.support.apps.flooded:app", *QUIET))
     with WebSocket(host.connect()) as client:
-        assert client.shake_hands(path).status == 101
+        assert client.open_handshake(path).status == 101
         before = memory(host)
         client.say(frame(TEXT, b"not masked", mask=None))
         junk, ended, begun = bytes(MiB), False, time.monotonic()

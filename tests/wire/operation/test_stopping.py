@@ -208,7 +208,7 @@ def test_work_after_a_websocket_is_finished(start_host: StartHost) -> None:
     """P2: a WebSocket is told 1012, and what its handler does then is waited for."""
     host = start_host(bridge(f"{WORK}:asgi", "--no-access-log"))
     with WebSocket(host.connect()) as client:
-        assert client.shake_hands("/").status == 101
+        assert client.open_handshake("/").status == 101
         tell(host, signal.SIGTERM)
         assert client.read_close_frame()[0] == 1012
     assert host.process.wait(15) == 0
@@ -221,7 +221,7 @@ def test_work_after_a_websocket_is_cut(start_host: StartHost) -> None:
     grace = "--timeout-graceful-shutdown=0.3"
     host = start_host(bridge(f"{WORK}:asgi", "--no-access-log", grace))
     with WebSocket(host.connect()) as client:
-        assert client.shake_hands("/").status == 101
+        assert client.open_handshake("/").status == 101
         tell(host, signal.SIGTERM)
         assert host.process.wait(15) == 0
     assert "cleaned: the pool is open\n" in host.log()
