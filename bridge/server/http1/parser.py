@@ -119,8 +119,7 @@ class HeadParser:
         lines = head[line_end + 2 : -4].split(b"\r\n")
         if len(lines) > self._count_limit:
             raise self._too_many(len(lines))
-        known_line = self._known_line
-        headers = []
+        known_line, headers = self._known_line, []
         new_lines: list[tuple[bytes, Line]] | None = None
         control = hosts = 0
         for raw in lines:
