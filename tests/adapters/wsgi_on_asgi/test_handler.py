@@ -75,6 +75,25 @@ def test_no_body_is_taken_where_there_is_none(runner: str) -> None:
     assert client.received == 0
 
 
+def test_other_processes(runner: str) -> None:
+    """W9: what a server says later is in the environs from then on."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [])
+        return [str(environ["wsgi.multiprocess"]).encode()]
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        seen = []
+        for several in (True, False):
+            adapter.adopt_processes(several=several)
+            client = Client()
+            await client.ask(adapter)
+            seen.append(client.body)
+        assert seen == [b"True", b"False"]
+
+    serve(app, use, runner=runner)
+
+
 def test_propagate_context(runner: str) -> None:
     """W50: with propagate_context the middleware sees what the app changed, close() included."""
     other: contextvars.ContextVar[str] = contextvars.ContextVar("other")
