@@ -248,7 +248,7 @@ class AsgiExchange(Exchange):
             if last:
                 self._phase = OVER
                 self.end()
-        else:  # `next_phase` has refused all but http.response.pathsend
+        elif kind == grammar.PATHSEND:
             if not self.connection.state.config.pathsend:
                 raise IllegalMessage(f"{kind!r} is not offered; --pathsend offers it")
             if self._phase >= STREAMING:

@@ -260,6 +260,15 @@ def test_what_may_not_be_sent(steps: list[Any], heard: str) -> None:
     assert app.heard == [heard]
 
 
+def test_what_is_for_a_test_client() -> None:
+    """S10: ``http.response.debug``, which tools around the app use, is dropped on its way."""
+    debug = {"type": "http.response.debug", "info": {}}
+    app = App(debug, start(), debug, body(b"ok"))
+    (answer,) = answers(app, request("/"))
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert app.heard == []
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_trailers(method: str) -> None:
     """S10: they follow the chunks, in as many messages as the app likes; HEAD gets none."""
