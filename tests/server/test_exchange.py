@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from bridge.errors import ClientDisconnected
+from bridge.server.exchange import DONE
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from tests.support.in_loop import bytewise, in_loop
+from tests.support.in_loop import Talk, bytewise, in_loop
 from tests.support.raw import Closed, chunked, parse_responses, request
 from tests.support.serving import served
 from tests.support.waiting import eventually
@@ -94,6 +95,75 @@ def test_continue(runner: Any) -> None:
             client.send(b"llo")
             response = client.response()
             assert (response.informational, response.body) == ([], b"hello")
+
+
+def test_no_continue_for_a_client_that_does_not_wait() -> None:
+    """S5: a client that sends its body without waiting for 100 Continue gets none."""
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await echo(scope, receive, send)
+
+    with in_loop(app) as server:
+        talk = server.run(server.open())
+        server.run(talk.send(request("/", EXPECT, "Content-Length: 5", method="POST")))
+        server.run(talk.send(b"hello"))
+        go.set()
+        (answer,) = parse_responses(server.run(talk.end()))
+        assert (answer.informational, answer.body) == ([], b"hello")
+        talk.sock.close()
+
+
+def test_what_follows_the_end_of_an_exchange() -> None:
+    """W26, S14: a body that still comes is dropped, and there is nothing left to abort."""
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    with in_loop(app) as server:
+        talk = server.run(server.open())
+        server.run(talk.send(request("/", "Content-Length: 9", method="POST") + b"early"))
+        exchange = talk.protocol.exchange
+        assert exchange is not None
+        go.set()
+        server.run(until(talk, lambda: talk.answer.endswith(b"done")))
+        assert exchange.feed(b"late")
+        exchange.abort()
+        assert (exchange.response_state, exchange.body.size) == (DONE, 5)
+        server.run(talk.send(b"late" + request("/", "Connection: close")))
+        answers = parse_responses(server.run(talk.end()))
+        assert [answer.body for answer in answers] == [b"done", b"done"]
+        talk.sock.close()
+
+
+def test_a_stop_while_an_exchange_runs() -> None:
+    """P2: its response is the last of the connection, though it does not say so."""
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"last"})
+
+    with in_loop(app) as server:
+        talk = server.run(server.open())
+        server.run(talk.send(request("/")))
+        talk.protocol.shutdown(at_once=False)
+        go.set()
+        server.run(until(talk, lambda: talk.ended))
+        (answer,) = parse_responses(bytes(talk.answer))
+        assert answer.body == b"last"
+        talk.sock.close()
+
+
+async def until(talk: Talk, holds: Callable[[], object]) -> None:
+    """Let the loop turn until that holds."""
+    while not holds():
+        await talk.turn()
 
 
 def test_no_continue_behind_the_head() -> None:

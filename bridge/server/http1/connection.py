@@ -191,13 +191,11 @@ class Http1Connection(asyncio.Protocol):
             self.phase = IDLE  # the CR that began it was a blank line's
 
     def _become_idle(self) -> None:
-        self.exchange = None
         self.input.end_body()
-        if self.phase < CLOSING:
-            self.phase = IDLE
-            self.phase_since = self.state.now
-            if self.reader.buffer or self.notify_on_end:
-                self._resume_soon()
+        self.phase = IDLE
+        self.phase_since = self.state.now
+        if self.reader.buffer or self.notify_on_end:
+            self._resume_soon()
 
     # --------------------------------------------------------- the reader's side
 
@@ -253,8 +251,7 @@ class Http1Connection(asyncio.Protocol):
     def on_body(self, data: bytes, last: bool) -> None:
         """Reader: a piece of the body came."""
         exchange, body = self.exchange, self.input.body
-        if body is None:
-            return
+        assert body is not None
         try:
             body.take(data)
         except RequestError as error:
@@ -340,22 +337,22 @@ class Http1Connection(asyncio.Protocol):
     def abort_response(self) -> None:
         """End the connection so that the client can tell that its response is not whole."""
         exchange, self.exchange = self.exchange, None
+        assert exchange is not None
         self.reader.stop()
-        if exchange is not None:
-            self.state.active.discard(exchange)
+        self.state.active.discard(exchange)
         if self.output.closed:
             return
         self.phase = CLOSING
-        if exchange is not None and response.ends_with_connection(exchange):
+        if response.ends_with_connection(exchange):
             self.output.reset()
         else:
             self.output.break_off()
 
     def detach(self, protocol: asyncio.Protocol) -> bytes:
         """Leave the transport to another protocol (RFC 9110 §7.8); returns the bytes for it."""
-        if self.exchange is not None:
-            self.state.active.discard(self.exchange)
-            self.exchange = None
+        assert self.exchange is not None
+        self.state.active.discard(self.exchange)
+        self.exchange = None
         self.identity.forget_environ()
         self.phase = HANDED_OVER
         early = self.reader.stop()

@@ -157,14 +157,15 @@ class Output:
 
     async def emptied(self) -> None:
         """Wait until nothing waits in the transport. Raises `ClientDisconnected`."""
-        if not self.closed and self.transport.get_write_buffer_size():
-            self.transport.set_write_buffer_limits(0)
-            try:
-                await self.drained()
-            finally:
-                if not self.closed:
-                    self.transport.set_write_buffer_limits(HIGH_WATER)
-        await self.drained()
+        if self.closed or not self.transport.get_write_buffer_size():
+            await self.drained()
+            return
+        self.transport.set_write_buffer_limits(0)
+        try:
+            await self.drained()
+        finally:
+            if not self.closed:  # a closed transport takes no limits
+                self.transport.set_write_buffer_limits(HIGH_WATER)
 
     def writable(self) -> WaitQueue:
         """Where to wait until there is room again, or the transport is closed."""

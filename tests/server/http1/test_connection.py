@@ -10,16 +10,19 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from bridge import WsgiToAsgi
-from bridge.server.exchange import DONE, Connection, Exchange
+from bridge.server.apps.handlers import make_handler
+from bridge.server.exchange import DONE, Connection, Exchange, Handler
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
+from bridge.server.http1.parser import SHORT
 from bridge.server.http1.timeouts import (
     ANSWERING,
     BODY,
@@ -59,6 +62,9 @@ class App:
         """Answer one request."""
         if scope["type"] == "websocket":
             await receive()
+            if scope["path"] == "/hold":
+                self.told.append("holds")
+                await self.go.wait()
             await send({"type": "websocket.accept"})
             self.told.append((await receive())["type"])
             return
@@ -193,32 +199,45 @@ def test_requests_in_any_pieces(server: InLoop, pieces: int | None) -> None:
     assert bodies(server.talk(sent)) == [b"a", b"some", b"in chunks", b"b", b"last"]
 
 
+def test_a_long_head(server: InLoop) -> None:
+    """S1: a head that is too long for the cache is read as any other."""
+    long = request("/a", "X-Long: " + "x" * SHORT)
+    assert bodies(server.talk([long, long, LAST])) == [b"a", b"a", b"last"]
+
+
 def test_requests_cut_in_two(server: InLoop) -> None:
     """S1: the same wherever they are cut."""
     for two in cuts(POST + request("/unread", CHUNKED, method="POST") + chunked(b"x") + LAST):
         assert bodies(server.talk(two)) == [b"some", b"unread", b"last"]
 
 
-def wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
+def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Answer when the test lets it, if that is asked for."""
     if environ["PATH_INFO"] == "/wait":
+        BEGUN.set()
         assert GO.wait(LONG)
         GO.clear()
     start_response("200 OK", [("Content-Length", "2")])
+    if environ["PATH_INFO"] == "/stream":
+        return (piece for piece in (b"o", b"k"))
     return [b"o", b"k"] if environ["PATH_INFO"] == "/pieces" else [b"ok"]
 
 
+BEGUN = threading.Event()
 GO = threading.Event()
 
 
 @contextmanager
-def threaded() -> Iterator[InLoop]:
+def threaded(threads: int = 4) -> Iterator[InLoop]:
     """A server whose app runs in threads."""
-    app = WsgiToAsgi(wsgi)
+    BEGUN.clear()
+    app = WsgiToAsgi(wsgi, threads=threads)
     with in_loop(app) as server:
         app.runner.start(server.loop)
-        yield server
-        server.run(stopped(app))
+        try:
+            yield server
+        finally:
+            server.run(stopped(app))
 
 
 async def stopped(app: WsgiToAsgi) -> None:
@@ -276,6 +295,84 @@ def test_what_follows_an_answer_that_a_thread_has_written(then: str) -> None:
         client.close()
 
 
+def end_without_the_loop(exchange: Exchange | None) -> None:
+    """Let a thread that waits go on, and keep the loop's own until that has answered `exchange`."""
+    assert exchange is not None
+    GO.set()
+    while exchange.response_state < DONE:
+        time.sleep(0)
+
+
+class InOneStep:
+    """Hands requests to `handler`; the loop goes on when a thread has answered the first."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._is_first = True
+
+    def open(self, connection: Connection, request: Request) -> Exchange:
+        """An exchange; the first is over as soon as it has started."""
+        exchange = self._handler.open(connection, request)
+        if self._is_first:
+            self._is_first = False
+            start = exchange.start_app
+
+            def start_app() -> None:
+                start()
+                end_without_the_loop(exchange)
+
+            exchange.start_app = start_app  # type: ignore[method-assign]
+        return exchange
+
+
+def test_a_thread_that_has_answered_before_the_loop_looks() -> None:
+    """S1: a request that waits is answered, if a thread ends before it sees that one waits."""
+    with threaded(threads=1) as server:
+        first = Client(server, server.run(server.open()))
+        first.send(request("/wait"))
+        first.until(BEGUN.is_set)
+        handler = InOneStep(make_handler(server.config.app, {}))
+        server._connection = connection_factory(server.state, handler, handler)
+        assert bodies(server.talk([request("/stream") + LAST])) == [b"ok"] * 2
+        first.until(lambda: first.talk.answer.endswith(b"ok"))
+        first.close()
+
+
+def test_what_comes_while_a_thread_tells_of_its_end() -> None:
+    """S1: that a thread has ended is seen when bytes come, and is harmless to hear again."""
+    with threaded() as server:
+        client = Client(server, server.run(server.open()))
+        client.send(request("/wait") + request("/a")[:9])
+        client.until(BEGUN.is_set)
+
+        async def both() -> None:
+            end_without_the_loop(client.connection.exchange)
+            client.connection.data_received(request("/a")[9:])
+
+        server.run(both())
+        client.until(lambda: client.talk.answer.count(b"ok") == 2)
+        client.close()
+
+
+@pytest.mark.parametrize("fields", [(), ("Connection: close",)])
+def test_a_connection_that_is_lost_behind_a_thread(fields: tuple[str, ...]) -> None:
+    """S12: what a thread tells of its end when the connection is lost changes nothing any more."""
+    with threaded() as server:
+        client = Client(server, server.run(server.open()))
+        client.send(request("/wait", *fields) + LAST)
+        client.until(BEGUN.is_set)
+
+        async def both() -> None:
+            client.connection.output.transport.abort()
+            end_without_the_loop(client.connection.exchange)
+
+        server.run(both())
+        client.until(lambda: client.connection.exchange is None)
+        assert client.connection.phase == CLOSED
+        assert server.state.served == 1
+        client.close()
+
+
 def test_what_waits_is_bounded(app: App, client: Client) -> None:
     """S1: while a request is answered, a client that goes on has to wait, and then goes on."""
     client.send(request("/hold"))
@@ -320,13 +417,29 @@ def test_a_blank_line_in_two_pieces(client: Client) -> None:
     assert [answer.body for answer in client.answers()] == [b"a"]
 
 
-def test_an_answer_before_the_body(client: Client) -> None:
+@pytest.mark.parametrize("more", ["at once", "later"])
+def test_an_answer_before_the_body(client: Client, more: str) -> None:
     """W26: the rest of the body is thrown away, and the next request is answered."""
     client.send(request("/unread", "Content-Length: 5", method="POST") + b"x")
     assert client.connection.phase == DISCARDING
-    client.send(b"rest" + request("/a"))
+    if more == "at once":
+        client.send(b"rest" + request("/a"))
+    else:
+        client.send(b"rest")
+        assert client.connection.phase == IDLE
+        client.send(request("/a"))
     assert [answer.body for answer in client.answers()] == [b"unread", b"a"]
     assert client.connection.phase == IDLE
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_refusal_at_the_last_piece_of_a_body(closes: bool) -> None:
+    """W26, W52: an app that is to start with the last piece, and cannot, leaves a 503."""
+    fields = ["Content-Length: 100000", *["Connection: close"] * closes]
+    pieces = [request("/", *fields, method="POST"), b"x" * 100_000, LAST]
+    with in_loop(WsgiToAsgi(wsgi)) as server:  # its threads do not run
+        answers = parse_responses(server.talk(pieces))
+    assert [answer.status for answer in answers] == [503] * (1 if closes else 2)
 
 
 @pytest.mark.parametrize("end", ["too much", "wrong", "fin"])
@@ -623,9 +736,10 @@ def test_shutdown_at_once(app: App, client: Client) -> None:
     client.until(lambda: app.told)
 
 
-def test_a_client_that_reads_slowly(client: Client) -> None:
+@pytest.mark.parametrize("path", ["/gone", "/a"], ids=["answering", "idle"])
+def test_a_client_that_reads_slowly(client: Client, path: str) -> None:
     """S12: the output is paused while the client takes nothing, and resumed."""
-    client.send(request("/gone"))
+    client.send(request(path))
     output = client.connection.output
     output.transport.write(b"x" * 5_000_000)
     assert output.paused
@@ -645,3 +759,15 @@ def test_handed_over(app: App, client: Client, behind: bytes) -> None:
     else:
         client.leave(app.told)
     assert app.told == ["websocket.disconnect"]
+
+
+def test_fin_behind_a_handshake(app: App, client: Client) -> None:
+    """S20: a client that has ended before its WebSocket is accepted is let go then."""
+    client.send(handshake("/hold"))
+    client.until(lambda: app.told)
+    client.fin()
+    app.go.set()
+    client.until(lambda: client.connection.phase == HANDED_OVER)
+    client.until(lambda: client.talk.ended)
+    client.until(lambda: len(app.told) == 2)
+    assert app.told == ["holds", "websocket.disconnect"]

@@ -84,6 +84,15 @@ def test_fields_with_an_effect(fields: tuple[str, ...], attribute: str, value: o
         assert parts(heads.parse(request("/")))[3:] == (True, False, 0, False, False, False)
 
 
+def test_an_upgrade_behind_a_field_that_only_llhttp_knows() -> None:
+    """S3, S20: what llhttp makes of one head has no effect on the next, also if that upgrades."""
+    heads = parser()
+    for _ in range(2):
+        assert not heads.parse(request("/", "Proxy-Connection: close", "X-New: 1")).close
+        upgrade = heads.parse(request("/", "Connection: Upgrade", "Upgrade: websocket"))
+        assert upgrade.websocket
+
+
 def test_a_head_s_reading_does_not_depend_on_others() -> None:
     """S3: every head means the same whatever was read before it, by the same parser."""
     heads = parser()

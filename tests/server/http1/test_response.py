@@ -340,6 +340,18 @@ def test_a_response_that_was_opened_is_not_on_the_fast_path() -> None:
     assert fast_head(connection, exchange, head(200, LENGTH_5), 5) is None
 
 
+@pytest.mark.parametrize(("http11", "ends"), [(True, False), (False, True)])
+def test_what_only_the_end_of_the_connection_ends(http11: bool, ends: bool) -> None:
+    """S10: HTTP/1.0 has no chunks: without a length, a body ends with the connection."""
+    connection: Any = Connection()
+    connection.state.timed = False
+    connection.responder = responder
+    exchange: Any = exchanges.Exchange(connection, request(http11=http11))
+    assert not responder.ends_with_connection(exchange)
+    exchange.start_response(head(200))
+    assert responder.ends_with_connection(exchange) is ends
+
+
 def test_when_a_connection_goes_on() -> None:
     """S1, W26: not if either side wants its end, nor if too much of a body is still to come."""
     connection: Any = Connection()

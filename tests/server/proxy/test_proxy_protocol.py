@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import RequestError
-from bridge.server.proxy.proxy_protocol import V1_LIMIT, V2_LIMIT, Proxied, ProxyHeader
+from bridge.server.proxy.proxy_protocol import V1_LIMIT, V2_LIMIT, Proxied, ProxyHeader, not_allowed
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 
@@ -221,3 +221,8 @@ def test_any_bytes(data: bytes) -> None:
         except RequestError as error:
             status = error.status
         assert status in (100, 200, 400)
+
+
+def test_a_peer_that_is_not_named() -> None:
+    """S30: the error says which setting names the proxies."""
+    assert "--proxy-protocol-allow-ips" in str(not_allowed())

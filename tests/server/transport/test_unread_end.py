@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bridge.server.transport.unread_end import FINISHED, GONE, NOTHING, unread_end
 from tests.conftest import StartHost
 from tests.support.events import event
 from tests.support.hosts import Host, bridge
@@ -27,6 +30,22 @@ def host(start_host: StartHost) -> Host:
 def client(host: Host) -> Iterator[Client]:
     with Client(host.connect()) as client:
         yield client
+
+
+def test_what_the_system_tells() -> None:
+    """S12: whether the client sends no more, or is gone, though its bytes are not read yet."""
+    ours, theirs = socket.socketpair()
+    transport = asyncio.BaseTransport({"socket": ours})
+    theirs.send(b"unread")
+    assert unread_end(transport) == NOTHING
+    theirs.shutdown(socket.SHUT_WR)
+    if sys.platform == "linux":
+        assert unread_end(transport) == FINISHED
+    theirs.close()
+    assert unread_end(transport) == GONE
+    ours.close()
+    assert unread_end(transport) == NOTHING
+    assert unread_end(asyncio.BaseTransport()) == NOTHING
 
 
 def fill(client: Client, data: bytes) -> None:
