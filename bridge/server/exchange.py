@@ -217,10 +217,6 @@ class Exchange:
 
     # --------------------------------------------------------- the response
 
-    def leave_fast_path(self) -> None:
-        """Have the connection decide at the end of this response whether it goes on."""
-        self.keep_alive_fast = False
-
     def disable_keep_alive(self) -> None:
         """The connection ends with this response."""
         self.keep_alive = self.keep_alive_fast = False
@@ -313,6 +309,11 @@ class Exchange:
     def response_headers(self) -> RawHeaders:
         """The fields of the response as they left."""
         return encoded_fields(self._whole_head) if self.response is None else self.response.fields
+
+
+def skip_fast_path(exchange: Exchange) -> None:
+    """Have the connection decide at the end of this response whether it goes on."""
+    exchange.keep_alive_fast = False
 
 
 def max_body_size(exchange: Exchange) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
-from bridge.server.exchange import DONE, Exchange, Handler, Responder, max_body_size
+from bridge.server.exchange import DONE, Exchange, Handler, Responder, max_body_size, skip_fast_path
 from bridge.server.http1 import faults, response, timeouts
 from bridge.server.http1.input import Input, too_large
 from bridge.server.http1.parser import SHORT, HeadParser
@@ -392,7 +392,7 @@ class Http1Connection(asyncio.Protocol):
             self.output.abort()
         elif exchange is not None:
             self.notify_on_end = True
-            exchange.leave_fast_path()
+            skip_fast_path(exchange)
             if exchange.response_state >= DONE:
                 self.end_from_thread(exchange)
         elif phase <= IDLE or phase == DISCARDING or (phase == HEAD and late):
