@@ -432,12 +432,15 @@ def test_an_answer_before_the_body(client: Client, more: str) -> None:
     assert client.connection.phase == IDLE
 
 
+@pytest.mark.parametrize("runner", ["thread", "greenlet"])
 @pytest.mark.parametrize("closes", [True, False])
-def test_a_refusal_at_the_last_piece_of_a_body(closes: bool) -> None:
+def test_a_refusal_at_the_last_piece_of_a_body(closes: bool, runner: Any) -> None:
     """W26, W52: an app that is to start with the last piece, and cannot, leaves a 503."""
     fields = ["Content-Length: 100000", *["Connection: close"] * closes]
     pieces = [request("/", *fields, method="POST"), b"x" * 100_000, LAST]
-    with in_loop(WsgiToAsgi(wsgi)) as server:  # its threads do not run
+    app = WsgiToAsgi(wsgi, runner=runner)  # it is not started, and takes nothing
+    app.runner.queue_limit = 0
+    with in_loop(app) as server:
         answers = parse_responses(server.talk(pieces))
     assert [answer.status for answer in answers] == [503] * (1 if closes else 2)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -18,9 +19,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from bridge.server.config.config import Config
+from bridge.server.transport.backlog import Backlog, acknowledged, in_kernel
 from tests.conftest import StartHost
 from tests.support.apps.known_bytes import CONTENT, SIZE
 from tests.support.hosts import BRIDGE_WORKER, Command, Host, bridge, gunicorn
+from tests.support.in_loop import tcp_pair
+from tests.support.waiting import eventually
 
 APP = "tests.support.apps.known_bytes"
 QUIET = ("--no-access-log", "--timeout-write=1")
@@ -58,6 +63,53 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
     return path
+
+
+def pace(**settings: float) -> Config:
+    """Limits: nothing for 5 seconds, or fewer than 10 bytes a second."""
+    return Config(app="x:y", timeout_write=5, limit_write_pace=10, **settings)
+
+
+def test_a_client_that_takes_nothing() -> None:
+    """S2: it is too slow when it has taken nothing for too long, and not if it takes something."""
+    backlog = Backlog(100, "some")
+    assert backlog.look(104, "some", pace()) == ""
+    assert backlog.look(105, "more", pace()) == ""
+    assert backlog.look(110, "more", pace()) == ""
+    assert "--timeout-write" in backlog.look(110.5, "more", pace())
+
+
+def test_a_client_that_takes_little() -> None:
+    """S2: if it is known how much it takes, that has to be enough, over each window of time."""
+    backlog = Backlog(100, 0)
+    assert backlog.look(104, 30, pace()) == ""
+    assert backlog.look(106, 60, pace()) == ""
+    assert backlog.look(109, 70, pace()) == ""
+    assert "--limit-write-pace" in backlog.look(112, 90, pace())
+
+
+def test_no_limit() -> None:
+    """S2: a client may be as slow as it likes if the settings say so."""
+    config = Config(app="x:y", timeout_write=0)
+    assert Backlog(100, 0).look(1e6, 0, config) == ""
+
+
+def test_what_the_system_tells() -> None:
+    """S2: bytes that the kernel holds for a client, and that it has acknowledged, if known."""
+    ours, theirs = tcp_pair()
+    assert in_kernel(ours) == 0
+    ours.sendall(b"x" * 1000)
+    assert theirs.recv(1000, socket.MSG_WAITALL) == b"x" * 1000
+    if sys.platform == "linux":
+        eventually(lambda: (acknowledged(ours) or 0) >= 1000)
+        eventually(lambda: in_kernel(ours) == 0)
+    theirs.close()
+    ours.close()
+    assert in_kernel(ours) is None
+    assert acknowledged(ours) is None
+    unix, other = socket.socketpair()
+    with unix, other:
+        assert acknowledged(unix) is None
 
 
 def _threads(folder: Path) -> tuple[Command, None]:
