@@ -142,15 +142,14 @@ def test_host_that_ends_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> No
         raise SystemExit
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.to_thread(left.wait, LIMIT)
         try:
-            await send(ACCEPT)
-        except OSError as error:
-            raised.append(error)
-        try:
+            await asyncio.to_thread(left.wait, LIMIT)
+            with pytest.raises(ClientDisconnected) as caught:
+                await send(ACCEPT)
+            raised.append(caught.value)
             await asyncio.Event().wait()
         finally:
-            cancelled.set()
+            cancelled.set()  # while it waits for the host, if that takes long
 
     monkeypatch.setattr(WebSocketExchange, "_wait", killed)
     adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=0.01)
