@@ -161,8 +161,8 @@ class Http1Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read on in what was kept, if nothing is being answered."""
+        self.input.resume()
         if self.phase < ANSWERING and self.exchange is None:
-            self.input.resume()
             self.notify_on_end = self.input.end is not None
             found = self.reader.resume()
             self._note_phase()

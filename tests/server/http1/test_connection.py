@@ -354,6 +354,31 @@ def test_what_comes_while_a_thread_tells_of_its_end() -> None:
         client.close()
 
 
+def test_what_comes_before_a_paused_connection_reads_on() -> None:
+    """S1: bytes that come although it is paused are read, and the client is not paused for ever."""
+    with threaded() as server:
+        client = Client(server, server.run(server.open()))
+        client.send(request("/wait"))
+        client.until(BEGUN.is_set)
+        BEGUN.clear()
+        upload = request("/wait", method="POST", body=b"x" * 70_000)
+
+        async def both() -> None:
+            client.connection.data_received(upload[:-9])
+            assert client.connection.input.paused
+            end_without_the_loop(client.connection.exchange)
+            client.connection.data_received(upload[-9:])
+
+        server.run(both())
+        client.until(BEGUN.is_set)
+        client.turns()
+        GO.set()
+        client.until(lambda: client.talk.answer.count(b"ok") == 2)
+        client.send(request("/"))
+        client.until(lambda: client.talk.answer.count(b"ok") == 3)
+        client.close()
+
+
 @pytest.mark.parametrize("fields", [(), ("Connection: close",)])
 def test_a_connection_that_is_lost_behind_a_thread(fields: tuple[str, ...]) -> None:
     """S12: what a thread tells of its end when the connection is lost changes nothing any more."""
