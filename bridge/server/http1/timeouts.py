@@ -132,10 +132,9 @@ def _check_head(connection: Timed, now: float) -> None:
 
 
 def _check_body(connection: Timed, now: float) -> None:
-    exchange = connection.exchange
-    if exchange is not None and _is_over(connection, exchange, now):
+    if _check_exchange(connection, now):
         return
-    body = connection.input.body
+    exchange, body = connection.exchange, connection.input.body
     if body is None or connection.input.paused:
         return
     if exchange is not None and exchange.body.awaits_continue:
@@ -145,14 +144,14 @@ def _check_body(connection: Timed, now: float) -> None:
         connection.on_fault(error, b"")
 
 
-def _check_answer(connection: Timed, now: float) -> None:
+def _check_exchange(connection: Timed, now: float) -> bool:
+    """Go on after an exchange that a thread has ended, and return True.
+
+    If none has, see whether the client has left.
+    """
     exchange = connection.exchange
-    if exchange is not None:
-        _is_over(connection, exchange, now)
-
-
-def _is_over(connection: Timed, exchange: Exchange, now: float) -> bool:
-    """Whether the exchange has ended in its thread; if not, see whether its client has left."""
+    if exchange is None:
+        return False
     if exchange.response_state >= DONE:
         connection.end_from_thread(exchange)
         return True
@@ -178,11 +177,11 @@ def _unread_end(connection: Timed, exchange: Exchange, now: float) -> InputEnd |
     return connection.input.end
 
 
-_CHECKS: Final[dict[int, Callable[[Timed, float], None]]] = {
+_CHECKS: Final[dict[int, Callable[[Timed, float], object]]] = {
     PROXY_HEADER: _check_proxy_header,
     IDLE: _check_idle,
     HEAD: _check_head,
     BODY: _check_body,
     DISCARDING: _check_body,
-    ANSWERING: _check_answer,
+    ANSWERING: _check_exchange,
 }

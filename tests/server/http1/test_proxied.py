@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.server.http1.proxied import ProxiedConnection
-from bridge.server.http1.timeouts import HEAD, IDLE, PROXY_HEADER
+from bridge.server.http1.timeouts import HEAD, IDLE
 from bridge.types import Receive, Scope, Send
 from tests.support.in_loop import InLoop, bytewise, in_loop
 from tests.support.raw import parse_responses, request
@@ -78,20 +78,6 @@ def test_one_too_many() -> None:
         talk.protocol.shutdown(at_once=True)
         assert server.run(talk.end()) == b""
         talk.sock.close()
-
-
-def test_a_header_that_does_not_come(server: InLoop) -> None:
-    """S2, S30: a header that is not whole after `timeout_header` ends the connection."""
-    talk = server.run(server.open())
-    connection = talk.protocol
-    server.run(talk.send(HEADER[:10]))
-    limit = server.config.timeout_header
-    assert connection.phase == PROXY_HEADER
-    connection.check_timeouts(connection.phase_since + limit)
-    assert not talk.transport.is_closing()
-    connection.check_timeouts(connection.phase_since + limit + 0.1)
-    assert server.run(talk.end()) == b""
-    talk.sock.close()
 
 
 def test_the_phases(server: InLoop) -> None:
