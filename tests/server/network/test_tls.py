@@ -5,11 +5,9 @@ First contexts, by handshakes in memory; then the server over the wire.
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import ssl
-import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -493,95 +491,6 @@ def test_a_slow_reader_gets_all_before_the_end(start_host: StartHost, files: Fil
             time.sleep(0.005)  # the pace of a slow reader
     assert total > 8 * 1024 * 1024
     assert host.stop() == 0
-
-
-V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 51234 443\r\n"
-V2 = (
-    b"\r\n\r\n\x00\r\nQUIT\n\x21\x11"
-    + struct.pack("!H", 12 + 5)
-    + bytes([203, 0, 113, 9, 198, 51, 100, 1])
-    + struct.pack("!HH", 51234, 443)
-    + b"\x04\x00\x02\x00\x00"
-)
-
-
-@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
-@pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
-def test_a_proxy_header_before_tls(
-    start_host: StartHost, files: Files, kind: str, header: bytes
-) -> None:
-    """S30, S31: a PROXY header comes in the clear, and TLS begins behind it."""
-    host = serve(start_host, files, "--proxy-protocol", kind=kind)
-    context = client_context(files)
-    with host.connect() as plain:
-        plain.sendall(header)
-        with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
-            for _ in range(2):
-                sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                answer = sock.recv(65536)
-                while not answer.rstrip().endswith(b"}"):
-                    answer += sock.recv(65536)
-                told = json.loads(answer.partition(b"\r\n\r\n")[2])
-                if kind == "asgi":
-                    assert told["client"] == ["203.0.113.9", 51234]
-                    assert told["server"] == ["198.51.100.1", 443]
-                    assert told["tls"]["tls_version"] == 0x0304
-                else:
-                    assert told["REMOTE_ADDR"] == "203.0.113.9"
-                    assert told["wsgi.url_scheme"] == "https"
-    assert host.stop() == 0
-    assert "Traceback" not in host.log()
-
-
-UNIX = b"\r\n\r\n\x00\r\nQUIT\n\x21\x31" + struct.pack("!H", 216) + bytes(216)
-
-
-def test_a_proxy_header_without_an_address_before_tls(start_host: StartHost, files: Files) -> None:
-    """S30, S31, S32: a client of the proxy's Unix socket is served, and not believed."""
-    host = serve(start_host, files, "--proxy-protocol")
-    with host.connect() as plain:
-        plain.sendall(UNIX)
-        with client_context(files).wrap_socket(plain, server_hostname="127.0.0.1") as sock:
-            sock.sendall(
-                b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n"
-                b"Connection: close\r\n\r\n"
-            )
-            answer = b"".join(iter(lambda: sock.recv(65536), b""))
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["client"] is None
-
-
-def test_a_proxy_header_from_a_stranger_before_tls(start_host: StartHost, files: Files) -> None:
-    """S30, S31: a peer that is not a trusted proxy is cut off before TLS begins."""
-    host = serve(
-        start_host, files, "--proxy-protocol", "--proxy-protocol-allow-ips=10.9.9.9",
-        "--log-level=debug",
-    )  # fmt: skip
-    with host.connect() as sock:
-        try:
-            sock.sendall(V1)
-            assert sock.recv(100) == b""
-        except (ConnectionResetError, BrokenPipeError):
-            pass
-    eventually(lambda: "name the proxies in --proxy-protocol-allow-ips" in host.log())
-
-
-def test_no_proxy_header_before_tls(start_host: StartHost, files: Files) -> None:
-    """S30, S31: no header, a wrong one, half of one, or no bytes: cut off in time."""
-    host = serve(start_host, files, "--proxy-protocol", "--timeout-header", "1")
-    for data in (b"\x16\x03\x01\x02\x00", b"PROXY TCP4 x\r\n", V2[:20], b"", V1, V1 + b"junk"):
-        with host.connect(timeout=20) as sock:
-            sock.sendall(data)
-            try:
-                answer = sock.recv(100)
-            except ConnectionResetError:
-                answer = b""
-            assert not answer.startswith(b"HTTP")
-    with host.connect() as plain:
-        plain.sendall(V1)
-        with client_context(files).wrap_socket(plain, server_hostname="127.0.0.1") as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
-    assert "Traceback" not in host.log()
 
 
 def test_large_answers_over_tls(start_host: StartHost, files: Files) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import resource
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,12 @@ import httpx
 import pytest
 import trustme
 
+from bridge.loops.factory import new_event_loop
+from bridge.server.config.config import Config
 from bridge.server.lifecycle import stopping
+from bridge.server.state import ServerState
+from bridge.server.transport import acceptor
+from bridge.server.transport.acceptor import TlsListener
 from bridge.types import Receive, Scope, Send
 from tests.conftest import StartHost
 from tests.support.apps import hello
@@ -26,6 +34,9 @@ from tests.support.serving import Served, served
 from tests.support.waiting import eventually
 
 HELLO = "tests.support.apps.hello:asgi"
+CONNECTION = "tests.support.apps.connection"
+#: Seconds that nothing here takes, on the slowest machine.
+LONG = 60
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +51,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return paths
 
 
-def serve(start_host: StartHost, files: dict[str, str], *options: str) -> Host:
+def serve(start_host: StartHost, files: dict[str, str], *options: str, app: str = HELLO) -> Host:
     tls = "--ssl-certfile", files["cert"], "--ssl-keyfile", files["key"]
-    return start_host(bridge(HELLO, *tls, *options))
+    return start_host(bridge(app, *tls, *options))
 
 
 def is_served(host: Host, files: dict[str, str]) -> bool:
@@ -279,3 +290,232 @@ def test_as_many_handshakes_as_connections(files: dict[str, str]) -> None:
         client = Half(running.port, files["ca"])
         assert client.get() == b"HTTP/1.1 200 OK"
         client.sock.close()
+
+
+# ------------------------------------------------------------- a PROXY header before TLS
+
+
+V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 51234 443\r\n"
+V2 = (
+    b"\r\n\r\n\x00\r\nQUIT\n\x21\x11"
+    + struct.pack("!H", 12 + 5)
+    + bytes([203, 0, 113, 9, 198, 51, 100, 1])
+    + struct.pack("!HH", 51234, 443)
+    + b"\x04\x00\x02\x00\x00"
+)
+UNIX = b"\r\n\r\n\x00\r\nQUIT\n\x21\x31" + struct.pack("!H", 216) + bytes(216)
+
+
+def behind_proxy(host: Host, files: dict[str, str], header: bytes) -> ssl.SSLSocket:
+    """A connection with TLS, behind the header."""
+    plain = host.connect()
+    plain.sendall(header)
+    context = ssl.create_default_context(cafile=files["ca"])
+    return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+@pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
+def test_a_proxy_header(
+    start_host: StartHost, files: dict[str, str], kind: str, header: bytes
+) -> None:
+    """S30, S31: a PROXY header comes in the clear, and TLS begins behind it."""
+    host = serve(start_host, files, "--proxy-protocol", app=f"{CONNECTION}:{kind}")
+    with behind_proxy(host, files, header) as sock:
+        for _ in range(2):
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = sock.recv(65536)
+            while not answer.rstrip().endswith(b"}"):
+                answer += sock.recv(65536)
+            told = json.loads(answer.partition(b"\r\n\r\n")[2])
+            if kind == "asgi":
+                assert told["client"] == ["203.0.113.9", 51234]
+                assert told["server"] == ["198.51.100.1", 443]
+                assert told["tls"]["tls_version"] == 0x0304
+            else:
+                assert told["REMOTE_ADDR"] == "203.0.113.9"
+                assert told["wsgi.url_scheme"] == "https"
+    assert host.stop() == 0
+    assert "Traceback" not in host.log()
+
+
+def test_a_proxy_header_without_an_address(start_host: StartHost, files: dict[str, str]) -> None:
+    """S30, S31, S32: a client of the proxy's Unix socket is served, and not believed."""
+    host = serve(start_host, files, "--proxy-protocol", app=f"{CONNECTION}:asgi")
+    with behind_proxy(host, files, UNIX) as sock:
+        sock.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n"
+        )
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["client"] is None
+
+
+def test_a_proxy_header_from_a_stranger(start_host: StartHost, files: dict[str, str]) -> None:
+    """S30, S31: a peer that is not a trusted proxy is cut off before TLS begins."""
+    allowed = "--proxy-protocol", "--proxy-protocol-allow-ips=10.9.9.9"
+    host = serve(start_host, files, *allowed, "--log-level=debug")
+    with host.connect() as sock:
+        try:
+            sock.sendall(V1)
+            assert sock.recv(100) == b""
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+    eventually(lambda: "name the proxies in --proxy-protocol-allow-ips" in host.log())
+
+
+def test_no_proxy_header(start_host: StartHost, files: dict[str, str]) -> None:
+    """S30, S31: no header, a wrong one, half of one, or no bytes: cut off in time."""
+    options = "--proxy-protocol", "--timeout-header=1", "--log-level=debug"
+    host = serve(start_host, files, *options)
+    for data in (b"\x16\x03\x01\x02\x00", b"PROXY TCP4 x\r\n", V2[:20], b"", V1, V1 + b"junk"):
+        with host.connect() as sock:
+            sock.sendall(data)
+            try:
+                answer = sock.recv(100)
+            except ConnectionResetError:
+                answer = b""
+            assert not answer.startswith(b"HTTP")
+    eventually(lambda: re.search("PROXY header.* it took too long", host.log()))
+    with host.connect() as sock:
+        sock.sendall(V2[:20])
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(1) == b""
+    eventually(lambda: "the client left before its PROXY header was whole" in host.log())
+    with behind_proxy(host, files, V1) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert "Traceback" not in host.log()
+
+
+# ------------------------------------------------------------- accepting, in process
+
+
+class Leaving(socket.socket):
+    """A listener whose first client has left before it is accepted; Linux does not tell of one."""
+
+    has_left = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a client."""
+        if not self.has_left:
+            self.has_left = True
+            raise ConnectionAbortedError("on purpose")
+        return super().accept()
+
+
+class Accepting:
+    """A listener of a loop without a server; nobody shakes hands."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._runner = asyncio.Runner(loop_factory=new_event_loop)
+        self.failures: list[dict[str, Any]] = []
+        loop = self._runner.get_loop()
+        loop.set_exception_handler(lambda _, context: self.failures.append(context))
+        self._sock = sock
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(100)
+        sock.setblocking(False)
+        self.state = ServerState(Config(app="x:y", timeout_header=0), loop)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.listener = TlsListener(sock, asyncio.Protocol, context, self.state)
+        self.clients: list[socket.socket] = []
+
+    def connect(self, count: int = 1) -> None:
+        """Have so many clients come, and say nothing."""
+        address = self._sock.getsockname()
+        self.clients += [socket.create_connection(address, timeout=LONG) for _ in range(count)]
+
+    def until(self, holds: Callable[[], object]) -> None:
+        """Let the loop turn until that holds."""
+
+        async def turning() -> None:
+            while not holds():
+                await asyncio.sleep(0)
+
+        self.run(turning())
+
+    def run(self, work: Any) -> None:
+        """Run on the loop."""
+        self._runner.run(asyncio.wait_for(work, LONG))
+
+    def close(self) -> None:
+        """End the loop, and see that it has reported nothing."""
+        self._runner.close()
+        for sock in (self._sock, *self.clients):
+            sock.close()
+        assert self.failures == []
+
+
+@pytest.fixture
+def accepting() -> Iterator[Accepting]:
+    accepting = Accepting(Leaving())
+    yield accepting
+    accepting.close()
+
+
+def test_many_at_once(accepting: Accepting) -> None:
+    """S31: more clients than are accepted in one step are accepted all the same."""
+    accepting.connect(70)
+    accepting.until(lambda: len(accepting.state.handshakes) == 70)
+    accepting.listener.close()
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_no_descriptors_left(
+    accepting: Accepting, stops: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S2, S31: accepting pauses, with an error in the log, and goes on unless the server stops."""
+    accepting.connect()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def without_descriptors() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            while not caplog.messages:
+                await asyncio.sleep(0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    accepting.run(without_descriptors())
+    assert re.fullmatch(r"cannot accept connections: .*; going on in 0.5 s", *caplog.messages)
+    assert not accepting.state.handshakes
+    if stops:
+        accepting.listener.close()
+        accepting.run(asyncio.sleep(0.6))  # it would have gone on meanwhile
+        assert not accepting.state.handshakes
+    else:
+        accepting.until(lambda: accepting.state.handshakes)
+        accepting.listener.close()
+
+
+def test_bytes_that_come_while_a_client_is_cut(accepting: Accepting) -> None:
+    """P2, S31: they change nothing: the connection is closed."""
+    accepting.connect()
+    accepting.until(lambda: accepting.state.handshakes)
+    (client,) = accepting.clients
+
+    async def cut() -> None:
+        (task,) = accepting.state.handshakes
+        await asyncio.sleep(0)
+        client.sendall(b"\x16")
+        task.cancel()
+        await asyncio.wait([task])
+
+    accepting.run(cut())
+    accepting.listener.close()
+    with suppress(ConnectionResetError):  # on Linux, for a byte that was not read
+        assert client.recv(1) == b""
+
+
+def test_plain_http_of_a_client_that_stays(
+    accepting: Accepting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S2, S31: it has its answer, and some time to read it; then the connection is closed."""
+    monkeypatch.setattr(acceptor, "LINGER", 0.5)
+    accepting.connect()
+    (client,) = accepting.clients
+    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    accepting.until(lambda: accepting.state.handshakes)
+    accepting.until(lambda: not accepting.state.handshakes)
+    accepting.listener.close()
+    assert b"".join(iter(lambda: client.recv(65536), b"")).startswith(b"HTTP/1.1 400 ")
