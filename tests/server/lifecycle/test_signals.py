@@ -44,11 +44,14 @@ def test_second_sigterm_changes_nothing(start_host: StartHost, app: str, tmp_pat
 
 # ------------------------------------------------------------- while the app is imported
 
+#: Sleeps in small pieces: a signal that comes just before a sleep is seen only after it.
+SLEEP = "for _ in range(100_000): time.sleep(0.01)\n"
+
 
 @STOPS
 def test_import_that_takes_long(tmp_path: Path, number: signal.Signals) -> None:
     """P2: an app that is still being imported is given up at once."""
-    slow = "print('begun', flush=True)\nimport time\ntime.sleep(1000)\n"
+    slow = f"import time\nprint('begun', flush=True)\n{SLEEP}"
     with running(tmp_path, slow) as server:
         server.wait_for("begun")
         server.send_signals(number)
@@ -62,8 +65,10 @@ def test_import_that_swallows_the_first_signal(tmp_path: Path, number: signal.Si
     """P2: a file with ``app.run()`` at its end ends that one first; nothing is served after it."""
     swallows = (
         "import time\n"
-        "print('begun', flush=True)\n"
-        "try:\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    pass\n"
+        "try:\n"
+        "    print('begun', flush=True)\n"
+        f"    {SLEEP}"
+        "except KeyboardInterrupt:\n    pass\n"
     )
     with running(tmp_path, swallows + app_source()) as server:
         server.wait_for("begun")
