@@ -413,6 +413,7 @@ class Accepting:
         loop.set_exception_handler(lambda _, context: self.failures.append(context))
         self._sock = sock
         sock.bind(("127.0.0.1", 0))
+        self.address = sock.getsockname()
         sock.listen(100)
         sock.setblocking(False)
         self.state = ServerState(Config(app="x:y", timeout_header=0), loop)
@@ -422,8 +423,7 @@ class Accepting:
 
     def connect(self, count: int = 1) -> None:
         """Have so many clients come, and say nothing."""
-        address = self._sock.getsockname()
-        self.clients += [socket.create_connection(address, timeout=LONG) for _ in range(count)]
+        self.clients += [socket.create_connection(self.address, timeout=LONG) for _ in range(count)]
 
     def until(self, holds: Callable[[], object]) -> None:
         """Let the loop turn until that holds."""
@@ -465,12 +465,14 @@ def test_no_descriptors_left(
     accepting: Accepting, stops: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """S2, S31: accepting pauses, with an error in the log, and goes on unless the server stops."""
-    accepting.connect()
+    client = socket.socket()
+    accepting.clients.append(client)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def without_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
+            client.connect(accepting.address)
             while not caplog.messages:
                 await asyncio.sleep(0)
         finally:
