@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.support.hosts import ROOT
 from tools import links, rules, settings
 
 PAGE = "| W1 | first | |\n| W2 | second | |\n| W3 | third | |\n"
@@ -101,3 +103,12 @@ def test_pages_are_looked_through(tmp_path: Path, text: str, problem: str | None
     found = list(links.problems(page))
     assert len(found) == (problem is not None)
     assert all(text.startswith(str(problem)) for text in found)
+
+
+SCRIPTS = [path for path in (ROOT / "scripts").iterdir() if path.read_bytes().startswith(b"#!")]
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: path.name)
+def test_scripts_can_be_run(script: Path) -> None:
+    """What begins with ``#!`` is executable: others call it by its name."""
+    assert os.access(script, os.X_OK)
