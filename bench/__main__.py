@@ -14,7 +14,7 @@ from typing import Any
 from bench import machine, report, rounds, tools
 from bench.machine import Cores
 from bench.samples import GIGABYTE, Row, Settings
-from bench.scenarios import SCENARIOS, Scenario
+from bench.scenarios import GROUPS, SCENARIOS, Scenario
 from bench.targets import TARGETS
 from bench.verdicts import Within
 
@@ -36,7 +36,8 @@ def main() -> int:
     machine.prepare(options.cores)
     with tempfile.TemporaryDirectory() as temporary:
         found = tools.prepare(options.python, Path(temporary), options.label)
-        _run(options, found)
+        for name, rows in _chosen(options.scenario, options.only).items():
+            _run(name, rows, options, found)
     return 0
 
 
@@ -47,10 +48,11 @@ def _parser() -> argparse.ArgumentParser:
         "against the targets.",
         epilog="Scenarios: "
         + "; ".join(f"{name}: {scenario.about}" for name, scenario in SCENARIOS.items())
+        + "".join(f"; {name}: {', '.join(each)}" for name, each in GROUPS.items())
         + f"; {IN_PROCESS}: AsgiToWsgi in process, with options of its own.",
     )
     add = parser.add_argument
-    add("scenario", choices=[*SCENARIOS, IN_PROCESS], metavar="SCENARIO")
+    add("scenario", choices=[*GROUPS, *SCENARIOS, IN_PROCESS], metavar="SCENARIO")
     add("--rounds", type=int, default=5, help="interleaved rounds (5)")
     add("--seconds", type=float, default=4.0, help="load on each server in each round (4)")
     add("--only", default="", help="rows whose name contains one of these, by commas")
@@ -63,12 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, found: tools.Tools) -> None:
-    scenario = SCENARIOS[options.scenario]
+def _run(name: str, rows: list[Row], options: argparse.Namespace, found: tools.Tools) -> None:
+    scenario = SCENARIOS[name]
     settings = Settings(found, options.cores, options.seconds, options.bytes)
     about = machine.describe()
-    rows = _rows(scenario, options.only)
-    targets = [*TARGETS.get(options.scenario, ())]
+    targets = [*TARGETS.get(name, ())]
     if options.beside:
         rows, more = _with_rows_of(options.beside.resolve(), rows, scenario)
         targets += more
@@ -78,7 +79,7 @@ def _run(options: argparse.Namespace, found: tools.Tools) -> None:
         for target in targets
         for verdict in target.verdicts(result.figures)
     ]
-    name = "-".join(filter(None, (options.scenario, options.label)))
+    name = "-".join(filter(None, (name, options.label)))
     full: dict[str, Any] = {
         "scenario": name,
         "about": scenario.about,
@@ -96,16 +97,22 @@ def _run(options: argparse.Namespace, found: tools.Tools) -> None:
         saved = report.save(full, DOCUMENTS, name)
         chart = [found.python, "-m", "bench.chart", str(saved), str(saved.with_suffix(".png"))]
         subprocess.run(chart, check=True, cwd=tools.ROOT)
-    print(report.markdown(full))
+    print(report.markdown(full), flush=True)
 
 
-def _rows(scenario: Scenario, only: str) -> list[Row]:
+def _chosen(asked: str, only: str) -> dict[str, list[Row]]:
+    """The rows of the scenario `asked`, or of each in that group; scenarios without one are out."""
     words = [word.strip() for word in only.split(",") if word.strip()]
-    rows = [row for row in scenario.rows if not words or any(word in row.name for word in words)]
-    if not rows:
-        names = ", ".join(row.name for row in scenario.rows)
+    rows = {name: SCENARIOS[name].rows for name in GROUPS.get(asked, (asked,))}
+    chosen = {
+        name: left
+        for name, each in rows.items()
+        if (left := [row for row in each if not words or any(word in row.name for word in words)])
+    }
+    if not chosen:
+        names = ", ".join(row.name for each in rows.values() for row in each)
         raise SystemExit(f"bench: --only {only} leaves no row; there are: {names}")
-    return rows
+    return chosen
 
 
 def _with_rows_of(

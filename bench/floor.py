@@ -35,14 +35,14 @@ class Floor(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         which = data[5]
-        if which == 32:  # "GET / "
-            self.transport.write(ANSWER)
-        elif which == 108:  # "GET /large"
+        if which == 108:  # "GET /large"
             self.transport.writelines((LARGE, large.BODY))
-        else:
+        elif which == 115:  # "GET /stream"
             self.left = stream.COUNT
             self.transport.write(STREAM)
             self.go_on()
+        else:
+            self.transport.write(ANSWER)
 
     def go_on(self) -> None:
         if self.paused or not self.left or self.transport.is_closing():

@@ -33,18 +33,31 @@ class Load:
     p99: int | None = None
 
 
-Generator = Callable[[int, Request, float, int, Tools], Load]
+Generator = Callable[[int, Request, float, int, Tools, bool], Load]
+#: The longest body that is compared byte by byte; of a longer one the length is.
+MOST_COMPARED = 1_000
 
 
-def wrk(port: int, request: Request, seconds: float, core: int, tools: Tools) -> Load:
-    """Keep-alive requests, one at a time on each connection, by wrk."""
+def wrk(
+    port: int, request: Request, seconds: float, core: int, tools: Tools, compare: bool
+) -> Load:
+    """Keep-alive requests, one at a time on each connection, by wrk.
+
+    To compare each answer takes time.
+    """
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
-    arguments = [str(request.upload), str(int(request.own_heads))]
+    arguments = [str(request.upload), str(int(request.browser))]
+    if compare:
+        arguments.append(str(len(request.answer)))
+        if len(request.answer) <= MOST_COMPARED:
+            arguments.append(request.answer.decode())
     script = ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{port}{request.path}"]
     return _generate(["wrk", *options, *script, "--", *arguments], seconds, core)
 
 
-def websocket(port: int, request: Request, seconds: float, core: int, tools: Tools) -> Load:
+def websocket(
+    port: int, request: Request, seconds: float, core: int, tools: Tools, compare: bool
+) -> Load:
     """Messages, one at a time on each connection, each of them compared when it comes back."""
     arguments = [str(port), str(seconds), str(CONNECTIONS)]
     return _generate([tools.python, "-m", "bench.websocket_load", *arguments], seconds, core)
@@ -63,13 +76,15 @@ def _generate(command: list[str], seconds: float, core: int) -> Load:
     if done.returncode != 0:
         raise Failed(f"under load: {done.stderr.strip() or done.stdout.strip()}")
     said = json.loads(done.stdout.strip().splitlines()[-1])
-    errors = [f"{said[kind]} {kind} errors" for kind in _ERRORS if said.get(kind)]
+    errors = [f"{said[kind]} {_ERRORS[kind]}" for kind in _ERRORS if said.get(kind)]
     busy = (_children_cpu() - before) / wall
     counted = said["requests"], said["microseconds"] / 1e6
     return Load(*counted, busy, tuple(errors), said.get("p50"), said.get("p99"))
 
 
-_ERRORS = ("connect", "read", "write", "timeout", "status", "wrong")
+#: What a generator counts besides requests -> what it is called.
+_ERRORS = {kind: f"{kind} errors" for kind in ("connect", "read", "write", "timeout", "status")}
+_ERRORS["wrong"] = "wrong answers"
 
 
 def _children_cpu() -> float:

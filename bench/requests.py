@@ -12,14 +12,19 @@ from bench.processes import Failed
 class Request:
     """A GET of `path`, or a POST of `upload` bytes of ``x``; the body that must come back.
 
-    `own_heads`: under load each request has a head like a browser's, with a target and a cookie
-    that no other has.
+    `browser`: under load each request has a head as browsers send it, 12 fields in 700 bytes, and
+    its path, query, Referer, cookie and id are new. Its path begins with `path`.
     """
 
     path: str = "/"
     upload: int = 0
     answer: bytes = b"Hello, world!"
-    own_heads: bool = False
+    browser: bool = False
+
+    @property
+    def first_path(self) -> str:
+        """A path that is asked for."""
+        return f"{self.path}1" if self.browser else self.path
 
 
 def check(port: int, request: Request) -> None:
@@ -40,7 +45,7 @@ def _check_one(connection: http.client.HTTPConnection, request: Request) -> None
     if request.upload:
         connection.request("POST", request.path, b"x" * request.upload)
     else:
-        connection.request("GET", request.path)
+        connection.request("GET", request.first_path)
     response = connection.getresponse()
     body = response.read()
     if response.status != 200:

@@ -7,6 +7,7 @@ second round runs backwards, so that no row always follows the same neighbour.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from dataclasses import dataclass, field
 
@@ -45,7 +46,7 @@ def run(scenario: Scenario, rows: list[Row], settings: Settings, rounds: int) ->
 def _sample(scenario: Scenario, row: Row, settings: Settings, result: Result) -> Sample | None:
     request = scenario.request
     if row.path is not None:
-        request = type(request)(row.path, request.upload, request.answer)
+        request = dataclasses.replace(request, path=row.path)
     try:
         sample = scenario.measure(row, request, settings)
     except Absent as absent:

@@ -5,6 +5,7 @@ Each function measures one `Row` once and returns its figures; the scenario says
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import socket
 import time
@@ -96,14 +97,17 @@ def websocket_load(row: Row, request: Request, settings: Settings) -> Sample:
 def _loaded(server: Running, generate: Generator, request: Request, settings: Settings) -> Sample:
     """Warm up, then load; again, up to `RETAKES` times, while others take part of the cores."""
 
-    def load(seconds: float) -> Load:
-        return generate(server.port, request, seconds, settings.cores.load, settings.tools)
+    def load(seconds: float, compare: bool = False) -> Load:
+        core, tools = settings.cores.load, settings.tools
+        return generate(server.port, request, seconds, core, tools, compare)
 
-    load(min(1.0, settings.seconds))
+    warm = load(min(1.0, settings.seconds), compare=True)
     samples: list[Sample] = []
     while len(samples) <= RETAKES and all(_others(sample) > QUIET for sample in samples):
         samples.append(_load_once(server, lambda: load(settings.seconds), settings.cores))
-    return min(samples, key=_others)
+    quietest = min(samples, key=_others)
+    early = tuple(f"{error} in the warm-up" for error in warm.errors)
+    return dataclasses.replace(quietest, errors=early + quietest.errors)
 
 
 def _load_once(server: Running, load: Callable[[], Load], cores: Cores) -> Sample:

@@ -33,6 +33,9 @@ BESIDE_WORK_COLUMNS = (*LOAD_COLUMNS[1:], LOAD_COLUMNS[0])
 
 
 HELLO = Request()
+BROWSER = Request("/items/", browser=True)
+#: How the descriptions name the two loads.
+SAME, DIFFERENT = "the same head again and again", "heads as browsers send them, no two the same"
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,35 @@ TRANSFER_COLUMNS = tuple(
     )
 )
 
-_ASGI_SERVERS = ("bridge", "uvicorn", "granian", "hypercorn", "gunicorn asgi")
-_WSGI_SERVERS = (
+_ASGI_SERVERS = (
+    "bridge",
+    "uvicorn",
+    "granian",
+    "peregrine",
+    "weft",
+    "fastpysgi",
+    "hypercorn",
+    "gunicorn asgi",
+)
+_FRAMEWORK_WSGI = (
     "bridge thread",
     "bridge greenlet",
-    "bridge inline",
     "granian wsgi 1",
     "granian wsgi 8",
+    "peregrine wsgi 1",
+    "peregrine wsgi 8",
     "gunicorn gthread",
-    "waitress",
 )
-_FRAMEWORK_WSGI = ("bridge thread", "granian wsgi 1", "granian wsgi 8", "gunicorn gthread")
+_FRAMEWORK_ASGI = ("bridge", "uvicorn", "granian", "peregrine", "weft")
+_WSGI_SERVERS = (
+    *_FRAMEWORK_WSGI,
+    "bridge inline",
+    "weft wsgi inline",
+    "weft wsgi 8",
+    "fastpysgi wsgi",
+    "waitress",
+    "meinheld",
+)
 
 
 def _python(servers: tuple[str, ...], app: str, prefix: str = "") -> tuple[Row, ...]:
@@ -104,7 +125,7 @@ def _through_uvicorn(app: str) -> tuple[Row, ...]:
 
 _PLAIN_ASGI = _python(_ASGI_SERVERS, "bench.apps.plain:asgi") + _others("floor", "go", "node")
 _PLAIN_WSGI = (
-    *_python((*_WSGI_SERVERS, "meinheld"), "bench.apps.plain:wsgi"),
+    *_python(_WSGI_SERVERS, "bench.apps.plain:wsgi"),
     *_through_uvicorn("bench.apps.plain:wsgi"),
 )
 _FLASK = _python(_FRAMEWORK_WSGI, "bench.apps.flask_app:wsgi", "flask: ")
@@ -152,13 +173,13 @@ def _memory() -> tuple[Row, ...]:
     )
 
 
-def _mounts() -> tuple[Row, ...]:
+def _mounts(path: str = "/hello") -> tuple[Row, ...]:
     """Each kind of app alone, and in a Dispatcher beside one of the other kind."""
     asgi, wsgi = "bench.apps.plain:asgi", "bench.apps.plain:wsgi"
     mounted = "bench.apps.wrapped:mounted"
     return (
-        Row("asgi", "bridge", asgi, path="/api/hello"),
-        Row("asgi mounted", "bridge", f"{mounted}_asgi", asgi, path="/api/hello"),
+        Row("asgi", "bridge", asgi, path=f"/api{path}"),
+        Row("asgi mounted", "bridge", f"{mounted}_asgi", asgi, path=f"/api{path}"),
         Row("wsgi", "bridge thread", wsgi),
         Row("wsgi mounted", "bridge", f"{mounted}_wsgi", wsgi),
     )
@@ -177,15 +198,21 @@ _WEBSOCKETS = (
 _LOGS = ("bridge", "bridge, log", "uvicorn", "uvicorn, log", "granian", "granian, log")
 
 SCENARIOS = {
-    "plaintext": Scenario("Hello, world! on both interfaces", _PLAIN_ASGI + _PLAIN_WSGI),
-    "asgi": Scenario("Hello, world! as an ASGI app", _PLAIN_ASGI),
-    "wsgi": Scenario("Hello, world! as a WSGI app, and in Flask", _PLAIN_WSGI + _FLASK),
-    "own-heads": Scenario(
-        "Hello, world!, asked for by browsers: each head has a target and a cookie of its own",
-        tuple(row for row in _PLAIN_ASGI if row.name != "floor")
-        + _python(_WSGI_SERVERS, "bench.apps.plain:wsgi"),
-        Request(own_heads=True),
+    "browser-asgi": Scenario(f"Hello, world! as an ASGI app, {DIFFERENT}", _PLAIN_ASGI, BROWSER),
+    "browser-wsgi": Scenario(f"Hello, world! as a WSGI app, {DIFFERENT}", _PLAIN_WSGI, BROWSER),
+    "browser-frameworks": Scenario(
+        f"hello in Flask, Django and Starlette, {DIFFERENT}",
+        _FLASK
+        + _python(_FRAMEWORK_WSGI, "bench.apps.django_app:wsgi", "django: ")
+        + _python(_FRAMEWORK_ASGI, "bench.apps.starlette_app:asgi", "starlette: "),
+        BROWSER,
     ),
+    "browser-mounts": Scenario(
+        f"apps mounted in a Dispatcher, and alone, {DIFFERENT}", _mounts(BROWSER.path), BROWSER
+    ),
+    "plaintext": Scenario(f"Hello, world! on both interfaces, {SAME}", _PLAIN_ASGI + _PLAIN_WSGI),
+    "asgi": Scenario(f"Hello, world! as an ASGI app, {SAME}", _PLAIN_ASGI),
+    "wsgi": Scenario(f"Hello, world! as a WSGI app, and in Flask, {SAME}", _PLAIN_WSGI + _FLASK),
     "echo": Scenario("POST of 10 kB, echoed", _bodies("echo"), _ECHO),
     "large": Scenario(
         "a response of 50 kB", _bodies("large", "floor"), Request("/large", answer=large.BODY)
@@ -207,19 +234,19 @@ SCENARIOS = {
         measure=samples.websocket_load,
         columns=MESSAGE_COLUMNS,
     ),
-    "flask": Scenario("hello in Flask", _FLASK),
+    "flask": Scenario(f"hello in Flask, {SAME}", _FLASK),
     "starlette": Scenario(
-        "hello in Starlette", _python(_ASGI_SERVERS, "bench.apps.starlette_app:asgi")
+        f"hello in Starlette, {SAME}", _python(_ASGI_SERVERS, "bench.apps.starlette_app:asgi")
     ),
     "django": Scenario(
-        "hello in Django, on both interfaces",
+        f"hello in Django, on both interfaces, {SAME}",
         _python(_FRAMEWORK_WSGI, "bench.apps.django_app:wsgi")
         + tuple(
             Row(server, server, "bench.apps.django_app:asgi", path="/async")
             for server in _ASGI_SERVERS
         ),
     ),
-    "mounts": Scenario("apps mounted in a Dispatcher, and alone", _mounts()),
+    "mounts": Scenario(f"apps mounted in a Dispatcher, and alone, {SAME}", _mounts()),
     "access-log": Scenario(
         "Hello, world! with the access log on, written to a file",
         _python(_LOGS, "bench.apps.plain:asgi")
@@ -240,3 +267,6 @@ SCENARIOS = {
         columns=TRANSFER_COLUMNS,
     ),
 }
+
+#: Names under which several scenarios run, one after the other.
+GROUPS = {"browser": tuple(name for name in SCENARIOS if name.startswith("browser-"))}

@@ -51,6 +51,10 @@ _GRANIAN = (
     f" --backlog {CONNECTIONS} --no-access-log --log-level warning"
 )
 _GUNICORN = "{bin}/gunicorn {app} --bind 127.0.0.1:{port} --workers 1 --log-level warning"
+_PEREGRINE = "{bin}/peregrine {app} --host 127.0.0.1 --port {port} --log-level warning"
+_WEFT = "{bin}/weft {app} --host 127.0.0.1 --port {port} --log-level warning"
+#: It has no threads for WSGI, and finds out itself which kind of app it serves.
+_FASTPYSGI = "{bin}/fastpysgi {app} --host 127.0.0.1 --port {port}"
 _ONE_CORE = {"GOMAXPROCS": "1"}
 
 SERVERS = {
@@ -82,5 +86,13 @@ SERVERS = {
     "gunicorn asgi": Server(f"{_GUNICORN} -k asgi --asgi-loop uvloop"),
     "gunicorn gthread": Server(f"{_GUNICORN} -k gthread --threads 8"),
     "waitress": Server("{bin}/waitress-serve --listen=127.0.0.1:{port} --threads=8 {app}"),
+    "peregrine": Server(f"{_PEREGRINE} --protocol asgi"),
+    "peregrine wsgi 1": Server(f"{_PEREGRINE} --protocol wsgi --wsgi-threads 1"),
+    "peregrine wsgi 8": Server(f"{_PEREGRINE} --protocol wsgi --wsgi-threads 8"),
+    "weft": Server(f"{_WEFT} --protocol asgi"),
+    "weft wsgi inline": Server(f"{_WEFT} --protocol wsgi --wsgi-threads 0"),
+    "weft wsgi 8": Server(f"{_WEFT} --protocol wsgi --wsgi-threads 8"),
+    "fastpysgi": Server(_FASTPYSGI),
+    "fastpysgi wsgi": Server(_FASTPYSGI),
     "meinheld": Server("{meinheld_python} -m bench.meinheld_main {app} {port}"),
 }

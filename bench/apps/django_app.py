@@ -1,4 +1,4 @@
-"""Django: hello, on both interfaces, without middleware or database."""
+"""Django: hello, at the root and for each item, without middleware or database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ settings.configure(
 )
 
 
-def hello(request):
+def hello(request, item=""):
     return HttpResponse(b"Hello, world!", content_type="text/plain")
 
 
@@ -21,6 +21,6 @@ async def hello_async(request):
     return HttpResponse(b"Hello, world!", content_type="text/plain")
 
 
-urlpatterns = [path("", hello), path("async", hello_async)]
+urlpatterns = [path("", hello), path("items/<item>", hello), path("async", hello_async)]
 wsgi = get_wsgi_application()
 asgi = get_asgi_application()

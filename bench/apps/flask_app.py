@@ -1,4 +1,4 @@
-"""Flask: hello."""
+"""Flask: hello, at the root and for each item."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ wsgi = Flask(__name__)
 
 
 @wsgi.get("/")
-def hello():
+@wsgi.get("/items/<item>")
+def hello(item=""):
     return "Hello, world!"

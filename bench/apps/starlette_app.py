@@ -1,4 +1,4 @@
-"""Starlette: hello."""
+"""Starlette: hello, at the root and for each item."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ async def hello(request):
     return PlainTextResponse("Hello, world!")
 
 
-asgi = Starlette(routes=[Route("/", hello)])
+asgi = Starlette(routes=[Route("/", hello), Route("/items/{item}", hello)])
