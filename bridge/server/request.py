@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from bridge.errors import RequestError
@@ -15,11 +15,6 @@ from bridge.types import Address, ServerAddress
 
 #: `Request.length` of a chunked body.
 CHUNKED: Final = -1
-
-# What a field does to the server; plain numbers, for they are compared for every line.
-NO_EFFECT: Final = 0
-HOST: Final = 1
-CONTROL: Final = 2
 
 #: The fields that the server acts on, `Host` aside.
 CONTROL_FIELDS: Final = FORWARDING_HEADERS | {
@@ -31,88 +26,47 @@ CONTROL_FIELDS: Final = FORWARDING_HEADERS | {
 }
 
 
-#: A field as ``(name, value)``, and `NO_EFFECT`, `HOST` or `CONTROL`.
-Line: TypeAlias = tuple[tuple[bytes, bytes], int]
-
-
-def read_line(line: bytes) -> Line:
-    """Split a field line; whether it is well formed is not checked here."""
-    name, _, value = line.partition(b":")
-    name, value = name.lower(), value.strip(b" \t")
-    if name == b"host":
-        return (name, value), HOST
-    if name not in CONTROL_FIELDS or (name == b"connection" and value.lower() == b"keep-alive"):
-        return (name, value), NO_EFFECT  # the default of HTTP/1.1; 1.0 never takes the fast path
-    return (name, value), CONTROL
-
-
 def _is_coding(text: bytes) -> bool:
     """Whether `text` is a coding that may stand before ``chunked`` (RFC 9112 §7)."""
     name = text.partition(b";")[0].rstrip(b" \t")
     return is_token(name) and name != b"chunked"
 
 
-class RequestTarget:
-    """One request line. `target` is in origin form (or ``*``), as it was sent."""
-
-    __slots__ = (
-        "authority",
-        "fast",
-        "http11",
-        "method",
-        "native_path",
-        "native_query",
-        "native_target",
-        "path",
-        "query",
-        "raw_path",
-        "seen_before",
-        "target",
-        "unknown_method",
-    )
-
-    def __init__(self, method: str, target: bytes, http11: bool) -> None:
-        self.method = method
-        self.target = target
-        #: True for HTTP/1.1, False for HTTP/1.0.
-        self.http11 = http11
-        #: An earlier head had this line, and field lines that were all known.
-        self.seen_before = False
-        #: The host that an absolute-form target names; it replaces that of the Host field.
-        self.authority: bytes | None = None
-        #: Fast path: HTTP/1.1, not HEAD, and a target in origin form or ``*``.
-        self.fast = False
-        #: llhttp does not know the method or the target, and has to be fed another line.
-        self.unknown_method = False
-        self.raw_path, _, self.query = target.partition(b"?")
-        decoded = self.raw_path
-        if decoded.find(b"%") >= 0:
-            decoded = unquote_to_bytes(decoded)
-        #: The path decoded: as UTF-8 (ASGI), and one character for each byte (WSGI).
-        self.path = decoded.decode("utf-8", "replace")
-        self.native_path = decoded.decode("latin-1")
-        self.native_query = self.query.decode("latin-1")
-        self.native_target = target.decode("latin-1")
+def decoded_path(raw_path: bytes) -> bytes:
+    """Decode the escapes of a path."""
+    return raw_path if raw_path.find(b"%") < 0 else unquote_to_bytes(raw_path)
 
 
 class Request:
     """A request line and its fields, checked.
 
     Names are lower case, values bytes without blanks around them, in order. Attributes that most
-    requests do not need are class attributes, set only if a field asks for it; the others have no
-    default in the class, which makes them faster (see `Exchange`).
+    requests do not need are class attributes, set only if the line or a field asks for it; the
+    others have no default in the class, which makes them faster (see `Exchange`).
     """
 
-    #: Fast path: the line is `RequestTarget.fast`, and no field has an effect.
+    #: ``GET``.
+    method: str
+    #: The target as it was sent, in origin form, or ``*``; its two parts, neither of them decoded.
+    target: bytes
+    raw_path: bytes
+    query: bytes
+    #: Fast path: HTTP/1.1, not HEAD, a target in origin form, and no field has an effect.
     fast: bool
     #: Fast path of the response: HTTP/1.1, not HEAD, and the connection goes on.
     keep_alive_fast: bool
-    #: The same object stands for each head of the same bytes, so what is made of it may be kept.
-    cached: bool
     #: Bytes of body that follow, or `CHUNKED`.
     length: int
+    #: The same head came more than once in a row on its connection: this object stands for each.
+    repeated: bool
+    #: If so: a handler, and what it makes of the head, to be copied for each of them.
+    template: tuple[object, dict[str, Any]] | None
     #: True for HTTP/1.1, False for HTTP/1.0.
     http11 = True
+    #: The host that an absolute-form target names; it replaces that of the Host field.
+    authority: bytes | None = None
+    #: llhttp does not know the method or the target.
+    unknown_line = False
     #: The client will not use the connection again.
     close = False
     #: The client waits for 100 Continue (RFC 9110 §10.1.1).
@@ -126,18 +80,21 @@ class Request:
     #: What those say, if the peer is trusted (S32).
     resolved: Resolved | None = None
 
-    def __init__(self, line: RequestTarget, headers: list[tuple[bytes, bytes]]) -> None:
-        self.line = line
-        self.method = line.method
-        self.headers = headers
+    def __init__(self, method: str, target: bytes, raw_path: bytes, query: bytes) -> None:
+        self.method = method
+        self.target = target
+        self.raw_path = raw_path
+        self.query = query
+        self.headers: list[tuple[bytes, bytes]] = []
         self.fast = self.keep_alive_fast = True
-        self.cached = False
         self.length = 0
+        self.repeated = False
+        self.template = None
 
     @property
-    def target(self) -> bytes:
-        """The target as it was sent, in origin form."""
-        return self.line.target
+    def path(self) -> str:
+        """The path decoded, as UTF-8."""
+        return decoded_path(self.raw_path).decode("utf-8", "replace")
 
     @property
     def client(self) -> Address | None:
@@ -147,16 +104,14 @@ class Request:
     @property
     def shown(self) -> str:
         """Method and target for a line of a log, with what is beyond ASCII as ``\\xff`` (S50)."""
-        return f"{self.method} {self.line.target.decode('ascii', 'backslashreplace')}"
+        return f"{self.method} {self.target.decode('ascii', 'backslashreplace')}"
 
     # --------------------------------------------------------- what its line and fields ask for
 
     def apply_control_fields(self) -> None:
         """Leave the fast path: act on the version and on each field. Raises `RequestError`."""
         self.fast = False
-        if not self.line.http11:
-            self.http11 = False
-            self.close = True
+        self.close = not self.http11
         for name, value in self.headers:
             if name in CONTROL_FIELDS:
                 self._apply_control_field(name, value)

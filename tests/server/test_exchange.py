@@ -50,7 +50,7 @@ class Log:
         self.started: list[float] = []
 
     def __call__(self, record: Any) -> None:
-        self.seen.append((record.request.line.path, record.status, record.sent))
+        self.seen.append((record.request.path, record.status, record.sent))
         self.fields.append(record.response_headers)
         self.started.append(record.started)
 
@@ -455,7 +455,7 @@ def test_a_line_of_the_log_in_its_context() -> None:
 
     class Named(Log):
         def __call__(self, record: Any) -> None:
-            seen.append((record.request.line.path, name.get()))
+            seen.append((record.request.path, name.get()))
 
     wrapped = WsgiToAsgi(app, threads=1)
     with served(wrapped) as server, server.connect() as first, server.connect() as second:

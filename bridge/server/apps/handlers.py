@@ -95,18 +95,18 @@ class DispatchHandler:
 
     def open(self, connection: Connection, request: Request) -> Exchange:
         """Make an exchange of the child's handler."""
-        handler = self._by_path.get(request.line.path)
+        path = request.path
+        handler = self._by_path.get(path)
         if handler is None:
             handler = self.handler_for(connection, request)
-            if self._path_only and len(request.line.path) < _LONGEST_PATH:
-                self._by_path.store(request.line.path, handler)
+            if self._path_only and len(path) < _LONGEST_PATH:
+                self._by_path.store(path, handler)
         return handler.open(connection, request)
 
     def handler_for(self, connection: Connection, request: Request) -> Handler:
         """Return the child's handler, or the one that answers 404."""
-        path = strip_prefix(
-            strip_prefix(request.line.path, connection.identity.root_path)[1], self.prefix
-        )[1]
+        path = strip_prefix(request.path, connection.identity.root_path)[1]
+        path = strip_prefix(path, self.prefix)[1]
         if self._path_only:
             route = self.dispatcher.match(path)
         else:

@@ -50,11 +50,11 @@ def base_scope(connection: Connection, prefix: str) -> Scope:
 
 def fill_scope(base: Scope, request: Request) -> Scope:
     """Copy `base`, and add what follows from the request line."""
-    line, scope = request.line, base.copy()
-    scope["method"] = line.method
-    scope["path"] = line.path
-    scope["raw_path"] = line.raw_path
-    scope["query_string"] = line.query
+    scope = base.copy()
+    scope["method"] = request.method
+    scope["path"] = request.path
+    scope["raw_path"] = request.raw_path
+    scope["query_string"] = request.query
     return scope
 
 

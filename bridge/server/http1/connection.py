@@ -5,9 +5,6 @@ handler opens an exchange for it, the exchange gets the body, answers, and is ov
 the next head looked at; what a pipelining client sent meanwhile waits as bytes, bounded by pausing
 the transport (S1). So a message is never parsed before the one before it is answered, and nothing
 is parsed after an error (S3).
-
-The fast path, a whole head that came before and has no body, on an idle connection, goes past the
-reader, straight through `data_received`.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from bridge.log import logger
 from bridge.server.exchange import DONE, Exchange, Handler, Responder, max_body_size, skip_fast_path
 from bridge.server.http1 import faults, response, timeouts
 from bridge.server.http1.input import Input, too_large
-from bridge.server.http1.parser import SHORT, HeadParser
+from bridge.server.http1.parser import HeadParser
 from bridge.server.http1.reader import Reader
 from bridge.server.http1.timeouts import (
     ANSWERING,
@@ -134,11 +131,6 @@ class Http1Connection(asyncio.Protocol):
             self.end_from_thread(exchange)
         reader = self.reader
         if self.phase == IDLE:
-            if len(data) < SHORT:
-                request = reader.cached_head(data)
-                if request is not None and not (request.length or reader.blank_lines):
-                    self.on_request(request, data)
-                    return
             reader.feed(data)
             if reader.buffer:
                 self._note_phase()

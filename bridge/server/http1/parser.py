@@ -9,13 +9,14 @@ means. What llhttp accepts although two servers could read it differently (S3) i
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from bridge.caches import BoundedDict, Memo, key_up_to
+from bridge.caches import Memo, key_up_to
 from bridge.errors import RequestError
-from bridge.server.http1.request_line import RequestLines, malformed
-from bridge.server.request import HOST, Line, Request, RequestTarget, read_line
+from bridge.server.http1.request_line import malformed, read_request_line
+from bridge.server.request import CONTROL_FIELDS, Request
 
 _END = b"\r\n\r\n"
 _HOST = re.compile(
@@ -29,29 +30,34 @@ _LINE_START = re.compile(
     re.DOTALL,
 )
 
-#: A field line that llhttp accepts, if the field has no effect.
-_FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
-#: Only heads with fewer bytes are cached.
-SHORT = 512
-#: Only lines of at most so many bytes are cached, and none that may be a secret.
-_CACHED_LENGTH = 200
-_SECRETS = re.compile(rb"cookie|auth|token|key|secret|session|password")
+# What a field does; plain numbers, for they are looked at for every field.
+_NO_EFFECT: Final = 0
+_HOST_FIELD: Final = 1
+_CONNECTION: Final = 2
+#: The server acts on it.
+_CONTROL: Final = 4
+#: llhttp acts on it, and is not ready for the next head.
+_FRAMING: Final = 8
+
+#: The fields on which llhttp acts, `Connection` aside.
+_FRAMING_FIELDS: Final = {
+    b"content-length",
+    b"transfer-encoding",
+    b"upgrade",
+    b"proxy-connection",
+}
 
 
-def _is_secret(name: bytes) -> bool:
-    return _SECRETS.search(name) is not None
-
-
-#: Names of fields -> whether the value may be a secret, by the name.
-_SECRET: Memo[bytes, bool] = Memo(_is_secret, key_up_to(64))
-
-
-def _are_plain_fields(lines: list[tuple[bytes, Line]]) -> bool:
-    """Whether these lines are well-formed fields that have no effect on the server."""
-    for raw, line in lines:  # noqa: SIM110  a generator costs more than the matches
-        if line[1] or _FIELD_LINE.fullmatch(raw) is None:
-            return False
-    return True
+def _read_name(name: bytes) -> tuple[bytes, int]:
+    """Return the name of a field in lower case, and what it does."""
+    name = name.lower()
+    if name == b"host":
+        return name, _HOST_FIELD
+    if name == b"connection":
+        return name, _CONNECTION
+    if name in _FRAMING_FIELDS:
+        return name, _FRAMING
+    return name, _CONTROL if name in CONTROL_FIELDS else _NO_EFFECT
 
 
 def _check_host(value: bytes) -> bytes:
@@ -60,22 +66,22 @@ def _check_host(value: bytes) -> bytes:
     return value
 
 
+def _with_known_line(head: bytes, request: Request) -> bytes:
+    """Return `head` with a request line that llhttp knows; its own has been checked already."""
+    version = b"1.1" if request.http11 else b"1.0"
+    return b"POST / HTTP/" + version + head[head.find(b"\r\n") :]
+
+
 class HeadParser:
     """Make a `Request` of each whole head; one parser for all connections of a loop.
 
     `line_limit`, `size_limit` and `field_limit` (0: any) are bytes, `count_limit` is a number of
     fields (S2).
 
-    Fast path: clients send the same field lines again and again, and a field that has no effect on
-    the server means the same in every head. So lines are cached with their name and value. llhttp
-    is asked only if a field of the head has an effect, or a line is not a plain field. A short head
-    whose lines were all known is cached as a whole: the same bytes are the same request.
+    llhttp reads each head once, and calls `on_header` for each field. It is kept from one head to
+    the next, and made anew after one that has it expect anything but another head: a body, the end
+    of the connection, another protocol; and after an error.
     """
-
-    #: The most lines in the cache.
-    LINES = 2048
-    #: The most heads in the cache.
-    HEADS = 512
 
     def __init__(
         self, line_limit: int, size_limit: int, count_limit: int, field_limit: int = 0
@@ -84,158 +90,104 @@ class HeadParser:
         self.size_limit = size_limit
         self._count_limit = count_limit
         self._field_limit = field_limit or size_limit
-        #: A head of at most so many bytes exceeds neither of the two limits.
-        self._small = min(line_limit, size_limit)
+        #: A head of at most so many bytes exceeds none of the limits of bytes.
+        self._small = min(line_limit, size_limit, self._field_limit)
+        #: Names as they are sent -> in lower case, and what the field does.
+        self._names: Memo[bytes, tuple[bytes, int]] = Memo(_read_name, key_up_to(64))
+        #: Hosts that are well formed.
         self._hosts: Memo[bytes, bytes] = Memo(_check_host, key_up_to(64))
-        self._request_lines = RequestLines()
-        self._lines: BoundedDict[bytes, Line] = BoundedDict(self.LINES)
-        self._known_line = self._lines.get
-        #: Heads that came again -> their request. Ask only about fewer bytes than `SHORT`: to hash
-        #: more takes long.
-        self.cached_heads: BoundedDict[bytes, Request] = BoundedDict(self.HEADS)
-        self.cached_head = self.cached_heads.get
+        #: Of the head that is being read: its fields, what they do, and its hosts.
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._effects = _NO_EFFECT
+        self._host = b""
+        self._host_count = 0
         self._renew()
 
     def _renew(self) -> None:
-        """Make a new parser, which expects a head; the old one expects a body, or has failed."""
-        self._parser = HttpRequestParser(None)
+        """Make a new parser, which expects a head."""
+        self._feed = HttpRequestParser(self).feed_data
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: llhttp has read a field; blanks may follow its value."""
+        name, effect = self._names[name]
+        value = value.strip()
+        if effect:
+            if effect == _HOST_FIELD:
+                self._host = value
+                self._host_count += 1
+            elif effect != _CONNECTION:
+                self._effects |= effect
+            elif value.lower() != b"keep-alive":  # the default of HTTP/1.1
+                self._effects |= _FRAMING
+        self._headers.append((name, value))
 
     def parse(self, head: bytes) -> Request:
-        """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4).
-
-        The same object may be returned for the next head of the same bytes: do not change it.
-        """
-        if len(head) < SHORT:
-            cached = self.cached_head(head)
-            if cached is not None:
-                return cached
-        return self._read(head)
-
-    def _read(self, head: bytes) -> Request:
+        """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4)."""
         line_end = head.find(b"\r\n")
-        if len(head) > self._small:
+        is_small = len(head) <= self._small
+        if not is_small:
             self._check_sizes(head, line_end, len(head) - line_end - 4)
-        line = self._request_lines[head[:line_end]]
-        lines = head[line_end + 2 : -4].split(b"\r\n")
-        if len(lines) > self._count_limit:
-            raise self._too_many(len(lines))
-        known_line, headers = self._known_line, []
-        new_lines: list[tuple[bytes, Line]] | None = None
-        control = hosts = 0
-        for raw in lines:
-            field = known_line(raw)
-            if field is None:
-                if new_lines is None:
-                    new_lines = []
-                if len(raw) > self._field_limit:
-                    raise self._field_too_long(len(raw))
-                field = read_line(raw)
-                new_lines.append((raw, field))
-            headers.append(field[0])
-            if field[1]:
-                if field[1] == HOST:
-                    hosts += 1
-                else:
-                    control = 1
-        request = Request(line, headers)
-        if (
-            control
-            or hosts != 1
-            or not line.fast
-            or (new_lines is not None and not _are_plain_fields(new_lines))
-        ):
-            self._check_with_llhttp(request, head, new_lines, control or not line.fast)
-        elif new_lines is not None:
-            self._store(new_lines)
-        if new_lines is None:
-            if line.seen_before and len(head) < SHORT and not request.forwarded:
-                request.cached = True
-                self.cached_heads.store(head, request)
-            line.seen_before = True
+        request = read_request_line(head[:line_end])
+        if not is_small:
+            self._check_fields(head, line_end)
+        self._headers = headers = request.headers
+        self._effects = self._host_count = 0
+        try:
+            self._feed(_with_known_line(head, request) if request.unknown_line else head)
+        except HttpParserUpgrade:
+            pass  # its fields have been told: it is renewed for them
+        except HttpParserError as error:
+            self._renew()
+            self._check_count(head.count(b"\r\n") - 2)
+            raise RequestError(f"malformed request: {error}") from None
+        self._check_count(len(headers))
+        if self._effects or self._host_count != 1 or not request.fast:
+            self._apply_effects(request)
+        else:
+            self._hosts[self._host]
         return request
 
-    def _check_with_llhttp(
-        self,
-        request: Request,
-        head: bytes,
-        new_lines: list[tuple[bytes, Line]] | None,
-        has_effect: object,
-    ) -> None:
-        """Slow path: have llhttp check the head, then act on what has an effect on the server."""
-        line = request.line
-        fed = head
-        if line.unknown_method:
-            version = b"1.1" if line.http11 else b"1.0"
-            fed = b"POST / HTTP/" + version + head[head.find(b"\r\n") :]
-        try:
-            self._parser.feed_data(fed)
-        except HttpParserUpgrade:
+    def _apply_effects(self, request: Request) -> None:
+        """Slow path: act on what has an effect on the server, or on llhttp."""
+        if self._effects & _FRAMING or not request.http11:
             self._renew()
-        except HttpParserError:
-            self._retry_with_new_parser(fed)
-        if request.headers == [(b"", b"")]:
-            request.headers, new_lines = [], None  # it has no field at all
-        if has_effect:
-            # After a body's head, a close or an upgrade llhttp expects what is not fed to it.
-            self._renew()
+        if self._effects or not request.fast:
             request.apply_control_fields()
-        self._check_host([value for name, value in request.headers if name == b"host"], line)
-        if line.authority is not None:
-            request.replace_host(self._hosts[line.authority])
-        if new_lines is not None:
-            self._store(new_lines)
+        self._check_host(request)
 
-    def _store(self, lines: list[tuple[bytes, Line]]) -> None:
-        """Cache lines of a head that was accepted."""
-        for raw, line in lines:
-            if len(raw) <= _CACHED_LENGTH and not _SECRET[line[0][0]]:
-                self._lines.store(raw, line)
-
-    def _too_many(self, count: int) -> RequestError:
-        return RequestError(
-            f"read {count} header fields, limit is {self._count_limit}; "
-            "raise --limit-header-count to allow more",
-            431,
-        )
-
-    def _check_host(self, hosts: list[bytes], line: RequestTarget) -> None:
-        if len(hosts) > 1:
-            raise RequestError(f"the request has {len(hosts)} Host fields; send one")
-        if hosts:
-            self._hosts[hosts[0]]
-        elif line.http11:
+    def _check_host(self, request: Request) -> None:
+        if self._host_count > 1:
+            raise RequestError(f"the request has {self._host_count} Host fields; send one")
+        if self._host_count:
+            self._hosts[self._host]
+        elif request.http11:
             raise RequestError("the request has no Host field; HTTP/1.1 wants one")
+        if request.authority is not None:
+            request.replace_host(self._hosts[request.authority])
 
-    def _field_too_long(self, size: int) -> RequestError:
-        return RequestError(
-            f"read a header field of {size} bytes, limit is {self._field_limit}; "
-            "raise --limit-header-field-size to allow more",
-            431,
-        )
+    def _check_count(self, count: int) -> None:
+        if count > self._count_limit:
+            raise RequestError(
+                f"read {count} header fields, limit is {self._count_limit}; "
+                "raise --limit-header-count to allow more",
+                431,
+            )
 
     def _check_sizes(self, head: bytes, line: int, fields: int) -> None:
         if line > self._line_limit:
             raise self.line_too_long(line)
         if fields > self.size_limit:
             raise self.head_too_long(fields)
-        count = head.count(b"\r\n", line + 2) - 1
-        if count > self._count_limit:  # before they are split
-            raise self._too_many(count)
+        self._check_count(head.count(b"\r\n", line + 2) - 1)
 
-    def _retry_with_new_parser(self, fed: bytes) -> None:
-        """Have a new parser read what the last one refused. Raises `RequestError`.
-
-        A field on which llhttp acts and the server does not (``Proxy-Connection: close``) makes a
-        parser refuse the head after it, which can be another client's.
-        """
-        self._renew()
-        try:
-            self._parser.feed_data(fed)
-        except HttpParserUpgrade:
-            self._renew()
-        except HttpParserError as error:
-            self._renew()
-            raise RequestError(f"malformed request: {error}") from None
+    def _check_fields(self, head: bytes, line_end: int) -> None:
+        for field in head[line_end + 2 :].split(b"\r\n"):
+            if len(field) > self._field_limit:
+                raise RequestError(
+                    f"read a header field of {len(field)} bytes, limit is {self._field_limit}; "
+                    "raise --limit-header-field-size to allow more",
+                    431,
+                )
 
     # --------------------------------------------------------- heads that are not whole yet
 

@@ -28,6 +28,10 @@ BLANK_LINES: Final = 4
 _END: Final = b"\r\n\r\n"
 
 
+#: Stands for that of a head before the first.
+_NO_REQUEST: Final = Request("", b"", b"", b"")
+
+
 class ReaderOwner(Protocol):
     """What a `Reader` tells of what it finds."""
 
@@ -54,21 +58,23 @@ class Reader:
     __slots__ = (
         "_body_left",
         "_chunked",
+        "_last_head",
+        "_last_request",
         "_owner",
         "_parser",
         "_scanned",
         "blank_lines",
         "buffer",
-        "cached_head",
     )
 
     def __init__(self, parser: HeadParser, owner: ReaderOwner) -> None:
         self._parser = parser
         #: None when nothing more is to be read.
         self._owner: ReaderOwner | None = owner
-        #: Looks up heads that need no reading: see `HeadParser.cached_heads`. The owner may ask
-        #: here first, if nothing has come of the next head; also no blank line.
-        self.cached_head = parser.cached_head
+        #: The last head, and its request, until `forget_head`: a client that repeats itself is not
+        #: read again.
+        self._last_head: bytes | None = None
+        self._last_request = _NO_REQUEST
         #: What came and was not read yet.
         self.buffer = bytearray()
         #: Blank lines that came where a request line is expected.
@@ -90,11 +96,9 @@ class Reader:
             self.resume()
         elif self._body_left or self._chunked is not None:
             self._read_body(data)
+        elif data == self._last_head or (data.find(_END) + 4 == len(data) > 3 and data[0] > 32):
+            self._read_head(data)
         else:
-            end = data.find(_END) + len(_END)
-            if end == len(data) > 3 and data[0] > 32:
-                self._read_head(data)
-                return
             self.buffer += data
             self.resume()
 
@@ -134,6 +138,10 @@ class Reader:
         """Read nothing more, whatever comes; what was not read yet."""
         self._owner = None
         return self._take_all()
+
+    def forget_head(self) -> None:
+        """Drop what was kept of the last head: its client is idle."""
+        self._last_head, self._last_request = None, _NO_REQUEST
 
     def _take_all(self) -> bytes:
         data = bytes(self.buffer)
@@ -175,11 +183,17 @@ class Reader:
     def _read_head(self, head: bytes) -> None:
         owner = self._owner
         assert owner is not None
-        try:
-            request = self._parser.parse(head)
-        except RequestError as error:
-            self._fault(self._parser.first_error(head) or error, head)
-            return
+        if head == self._last_head:
+            request = self._last_request
+            request.repeated = True
+        else:
+            try:
+                request = self._parser.parse(head)
+            except RequestError as error:
+                self._fault(self._parser.first_error(head) or error, head)
+                return
+            self._last_head = head
+            self._last_request = request
         self.blank_lines = 0
         length = request.length
         if length:

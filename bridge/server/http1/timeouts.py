@@ -117,8 +117,10 @@ def _check_idle(connection: Timed, now: float) -> None:
     idle, output = now - connection.phase_since, connection.output
     if idle > connection.state.config.timeout_keep_alive:
         connection.close(lingering=False)
-    elif output.writer is not None and idle > _FORGET:
-        output.release_writer()
+    elif idle > _FORGET:
+        connection.reader.forget_head()
+        if output.writer is not None:
+            output.release_writer()
 
 
 def _check_head(connection: Timed, now: float) -> None:

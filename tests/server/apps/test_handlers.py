@@ -204,6 +204,19 @@ def test_predicates() -> None:
     assert bodies == [b"nothing", b'["old", "/x", "/x/1"]', b"nothing"]
 
 
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_the_same_head_for_two_apps(kind: str) -> None:
+    """D6, S13: a head that comes again can be another app's; it gets a scope of its own kind."""
+    calls = iter([False, True, True, False, False, True])
+    new = on_asgi("new") if kind == "asgi" else WsgiToAsgi(on_wsgi("new"), runner="inline")
+    mounts = {"/x": [Mount(new, when=lambda _: next(calls)), on_asgi("old")]}
+    with in_loop(Dispatcher(mounts)) as server:
+        responses = parse_responses(server.talk([request("/x/1")] * 6))
+    told = [json.loads(each.body) for each in responses]
+    assert [each[0] for each in told] == ["old", "new", "new", "old", "old", "new"]
+    assert [each[1:] for each in told] == [["/x", "/x/1"]] * 6
+
+
 def test_state_of_a_mounted_app() -> None:
     """D3: a mounted app finds the server's state and its own, and no other's."""
     app = Dispatcher({"/a": on_asgi("a"), "/b": on_asgi("b")})

@@ -17,9 +17,9 @@ from bridge.server.http1.input import (
     InputEnd,
     too_large,
 )
-from bridge.server.request import Request, RequestTarget
+from bridge.server.request import Request
 
-POST = Request(RequestTarget("POST", b"/", True), [])
+POST = Request("POST", b"/", b"/", b"")
 
 
 def config(**settings: Any) -> Config:

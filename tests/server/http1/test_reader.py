@@ -68,6 +68,14 @@ class Owner:
         return self.events
 
 
+def test_a_head_that_comes_again() -> None:
+    """S3: the same head is the same request, until it is forgotten."""
+    owner = Owner()
+    assert owner.talk([GET, GET]) == [("GET", b"/a")] * 2
+    owner.reader.forget_head()
+    assert owner.talk([GET]) == [("GET", b"/a")] * 3
+
+
 def bytewise(data: bytes) -> list[bytes]:
     return [data[i : i + 1] for i in range(len(data))]
 

@@ -21,7 +21,7 @@ from bridge.server.http1.response import (
     keeps_alive,
     send_whole,
 )
-from bridge.server.request import Request, RequestTarget
+from bridge.server.request import Request
 from bridge.server.request_body import PARTIAL, WHOLE, RequestBody
 from bridge.server.state import DRAIN_LIMIT, RETIRING, SERVING
 
@@ -36,7 +36,7 @@ class Defaults:
 
 
 def request(method: str = "GET", *, http11: bool = True) -> Request:
-    found = Request(RequestTarget(method, b"/x", http11), [])
+    found = Request(method, b"/x", b"/x", b"")
     found.http11 = http11
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.server.config.config import Config
-from bridge.server.request import Request, RequestTarget
+from bridge.server.request import Request
 from bridge.server.state import ServerState
 from bridge.server.transport.identity import Identity
 
@@ -138,10 +138,8 @@ def test_environ(loop: asyncio.AbstractEventLoop) -> None:
 def test_the_word_of_a_trusted_proxy(loop: asyncio.AbstractEventLoop) -> None:
     """S32: `resolve` takes client and scheme from what a proxy says."""
     found = Identity(Transport(peername=("127.0.0.1", 1)), state(loop))
-    request = Request(
-        RequestTarget("GET", b"/", True),
-        [(b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https")],
-    )
+    request = Request("GET", b"/", b"/", b"")
+    request.headers = [(b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https")]
     found.resolve(request)
     assert request.resolved is not None
     assert request.resolved.client is not None

@@ -37,8 +37,7 @@ from bridge.types import ASGIApp, Message, Scope
 
 _BODIES: Final = (grammar.BODY, grammar.PATHSEND)
 
-#: The most scopes, and the most places, that a handler keeps templates for.
-_MOST_TEMPLATES: Final = 512
+#: The most places that a handler keeps the beginning of a scope for.
 _MOST_PLACES: Final = 256
 
 
@@ -53,10 +52,6 @@ class AsgiHandler:
         self.lifespan_state = lifespan_state
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
-        #: For requests that may come again: where they came in, and their scope, to be copied.
-        self._templates: BoundedDict[Request, tuple[Place, Scope]] = BoundedDict(_MOST_TEMPLATES)
-        #: Looks one up, or gives None; a method of the table itself, to be called on every request.
-        self.template_of = self._templates.get
         self._bases: BoundedDict[Place, Scope] = BoundedDict(_MOST_PLACES)
         self._base_of = self._bases.get
 
@@ -65,15 +60,18 @@ class AsgiHandler:
         return AsgiExchange(self, connection, request)
 
     def new_scope(self, connection: Connection, request: Request) -> Scope:
-        """Make a scope that is still to be completed; keep it if the request may come again."""
+        """Make a scope that is still to be completed."""
+        known = request.template
+        if known is not None and known[0] is self:
+            return known[1].copy()
         place = connection.identity.place
         base = self._base_of(place)
         if base is None:
             base = base_scope(connection, self.prefix)
             self._bases.store(place, base)
         scope = fill_scope(base, request)
-        if request.cached:
-            self._templates.store(request, (place, scope.copy()))
+        if request.repeated:
+            request.template = (self, scope.copy())
         return scope
 
 
@@ -98,11 +96,7 @@ class AsgiExchange(Exchange):
     def start_app(self) -> None:
         """Call the app, in a task that often ends within this very call."""
         connection, handler, request = self.connection, self.handler, self.request
-        known = handler.template_of(request) if request.cached else None
-        if known is not None and known[0] is connection.identity.place:
-            scope = known[1].copy()
-        else:
-            scope = handler.new_scope(connection, request)
+        scope = handler.new_scope(connection, request)
         complete_scope(scope, connection, request, handler.lifespan_state)
         try:
             task = connection.state.new_task(handler.app(scope, self.receive, self.send))

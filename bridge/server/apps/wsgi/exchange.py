@@ -34,8 +34,7 @@ from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import base_environ, error_stream
 from bridge.wsgi.input import spool_limit
 
-#: The most environs, and the most places, that a handler keeps templates for.
-_MOST_TEMPLATES: Final = 512
+#: The most places that a handler keeps the beginning of an environ for.
 _MOST_PLACES: Final = 256
 
 
@@ -68,10 +67,6 @@ class WsgiHandler:
         self.spool = spool_limit(spool_body, can_wait=runner.can_wait)
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
-        #: For requests that may come again: where they came in, and their environ, to be copied.
-        self._templates: BoundedDict[Request, tuple[Place, Environ]] = BoundedDict(_MOST_TEMPLATES)
-        #: Looks one up, or gives None; a method of the table itself, to be called on every request.
-        self.template_of = self._templates.get
         self._places: BoundedDict[Place, Environ] = BoundedDict(_MOST_PLACES)
         self._place_environ = self._places.get
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
@@ -87,16 +82,19 @@ class WsgiHandler:
         """Make the ASGI scope of a request (W10)."""
         return http_scope(exchange.connection, exchange.request, {}, self.prefix)
 
-    def new_template(self, connection: Connection, request: Request) -> Environ:
-        """Make what follows from the head of `request`; keep it if that may come again."""
+    def template_of(self, connection: Connection, request: Request) -> Environ:
+        """Make what follows from the head of `request`; keep it if that comes again and again."""
+        known = request.template
+        if known is not None and known[0] is self:
+            return known[1]
         place = connection.identity.place
         base = self._place_environ(place)
         if base is None:
             base = place_environ(self._base, connection, self.prefix)
             self._places.store(place, base)
         template = fill_environ(base, connection, request, self.prefix)
-        if request.cached:
-            self._templates.store(request, (place, template))
+        if request.repeated:
+            request.template = (self, template)
         return template
 
 
@@ -190,11 +188,7 @@ def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall:
     """Make the app's call for `exchange`, whose response goes to `sink`."""
     connection, request, handler = exchange.connection, exchange.request, exchange.handler
     identity = connection.identity
-    known = handler.template_of(request) if request.cached else None
-    if known is not None and known[0] is identity.place:
-        template = known[1]
-    else:
-        template = handler.new_template(connection, request)
+    template = handler.template_of(connection, request)
     environ = template | (identity.environ or identity.make_environ(connection))
     environ["asgi.scope"] = lazy_scope(exchange)
     environ["wsgi.early_hints"] = sink.early_hints

@@ -89,7 +89,7 @@ def test_a_line_of_the_log_is_made_in_its_own_context() -> None:
         timed = False
 
         def __call__(self, record: Any) -> None:
-            seen.append((record.request.line.path, request_id.get()))
+            seen.append((record.request.path, request_id.get()))
 
     wrapped = WsgiToAsgi(app, threads=1)
     with served(wrapped) as server:
@@ -233,7 +233,7 @@ def test_the_client_of_a_response_that_waits_leaves() -> None:
         timed = False
 
         def __call__(self, record: Any) -> None:
-            seen.append((record.request.line.path, record.status))
+            seen.append((record.request.path, record.status))
 
     wrapped = WsgiToAsgi(app, threads=1)
     with served(wrapped) as server, server.connect() as second:
