@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import machine, report, rounds, tools
+from bench import debian, machine, report, rounds, tools
 from bench.machine import Cores
 from bench.samples import GIGABYTE, Row, Settings
 from bench.scenarios import GROUPS, SCENARIOS, Scenario
@@ -23,12 +23,17 @@ DOCUMENTS = tools.ROOT / "docs" / "benchmarks"
 #: What may be lost against another checkout (--beside), and the figures that say so.
 MOST_LOST = 1.02
 LOSSES = {"cpu_us", "connection_bytes", "worker_mb", "upload_cpu", "download_cpu"}
+#: A word for --python: Debian's build of CPython, from its packages.
+DEBIAN = "debian"
 #: A scenario of another kind: in process, a program of its own with its own options.
 IN_PROCESS = "asgi-on-wsgi"
 
 
 def main() -> int:
     options, rest = _parser().parse_known_args()
+    if options.python == DEBIAN:
+        options.python = debian.python()
+        options.label = options.label or DEBIAN
     if options.scenario == IN_PROCESS:
         return _in_process(options, rest)
     if rest:
@@ -56,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=5, help="interleaved rounds (5)")
     add("--seconds", type=float, default=4.0, help="load on each server in each round (4)")
     add("--only", default="", help="rows whose name contains one of these, by commas")
-    add("--python", default=sys.executable, help="the CPython to make the environment from")
+    add(
+        "--python",
+        default=sys.executable,
+        help=f"the CPython to use; {DEBIAN}: that of Debian's packages",
+    )
     add("--cores", type=Cores.parse, default=Cores(0, 1), help="SERVER,LOAD (0,1)")
     add("--bytes", type=int, default=GIGABYTE, help="size of a transfer, scenario memory (1 GB)")
     add("--beside", type=Path, help="another checkout: its own rows too, interleaved with ours")
@@ -69,7 +78,8 @@ def _run(name: str, rows: list[Row], options: argparse.Namespace, found: tools.T
     scenario = SCENARIOS[name]
     settings = Settings(found, options.cores, options.seconds, options.bytes)
     about = machine.describe()
-    targets = [*TARGETS.get(name, ())]
+    names = {row.name for row in rows}
+    targets = [target for target in TARGETS.get(name, ()) if target.rows <= names]
     if options.beside:
         rows, more = _with_rows_of(options.beside.resolve(), rows, scenario)
         targets += more
@@ -140,6 +150,7 @@ def _in_process(options: argparse.Namespace, rest: list[str]) -> int:
         f"--rounds={options.rounds}",
         f"--seconds={options.seconds}",
         f"--cores={options.cores.server},{options.cores.load}",
+        f"--label={options.label}",
         *(["--save"] if options.save else []),
         *rest,
     ]

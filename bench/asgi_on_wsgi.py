@@ -108,7 +108,7 @@ def main() -> int:
     options = _parser().parse_args()
     about = machine.describe()
     with tempfile.TemporaryDirectory() as temporary:
-        found = tools.prepare(sys.executable, Path(temporary))
+        found = tools.prepare(sys.executable, Path(temporary), options.label)
         settings = Settings(found, options.cores, options.seconds)
         print(_measure(ADAPTERS, settings, options, about, "asgi-on-wsgi"))
         if not options.in_process:
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=5, help="interleaved rounds (5)")
     add("--seconds", type=float, default=2.0, help="load on each row in each round (2)")
     add("--cores", type=Cores.parse, default=Cores(0, 1), help="SERVER,LOAD for the hosts (0,1)")
+    add("--label", default="", help="tells this Python from the usual one")
     add("--in-process", action="store_true", help="leave the hosts out")
     add("--save", action="store_true", help="also write docs/benchmarks/asgi-on-wsgi*.{json,md}")
     return parser
@@ -135,6 +136,7 @@ def _measure(
     about: dict[str, object],
     name: str,
 ) -> str:
+    name = "-".join(filter(None, (name, options.label)))
     result = rounds.run(scenario, list(scenario.rows), settings, options.rounds)
     full: dict[str, Any] = {
         "scenario": name,

@@ -130,8 +130,18 @@ def _venv(base: str, venv: Path) -> list[str]:
     python = venv / "bin/python"
     if not python.exists():
         print(f"bench: making {venv.relative_to(ROOT)}", file=sys.stderr)
-        subprocess.run([base, "-m", "venv", str(venv)], check=True)
+        wheel = _pip_wheel(base)
+        without_pip = ["--without-pip"] if wheel else []
+        subprocess.run([base, "-m", "venv", *without_pip, str(venv)], check=True)
+        if wheel:
+            install = ["install", "--quiet", "--no-index", str(wheel)]
+            subprocess.run([str(python), str(wheel / "pip"), *install], check=True)
     return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+
+
+def _pip_wheel(base: str) -> Path | None:
+    """The wheel of pip beside Debian's builds: their ``ensurepip`` looks for it in /usr only."""
+    return next(Path(base).parent.parent.glob("share/python-wheels/pip-*.whl"), None)
 
 
 def _once(venv: Path, inputs: list[Path], install: Callable[[], dict[str, str]]) -> dict[str, str]:
