@@ -101,6 +101,8 @@ class Limits:
 USUAL: Final = Limits()
 #: Limits that ordinary heads come near to.
 NARROW: Final = Limits(64, 256, 8, 48)
+#: A limit that they meet in heads that are short.
+FEW: Final = Limits(count=3)
 
 
 class Draw:

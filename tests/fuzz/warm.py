@@ -10,15 +10,19 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from bridge.errors import RequestError
 from bridge.server.http1.parser import HeadParser
 from bridge.server.http1.reader import Reader
 from bridge.server.request import Request
-from tests.fuzz.kinds import GREETINGS, NARROW, USUAL, Draw, Limits
+from tests.fuzz.kinds import FEW, GREETINGS, NARROW, USUAL, Draw, Limits
 from tests.fuzz.streams import make, pieces
 
 Event = tuple[object, ...]
+
+#: Each as often as it stands here.
+LIMITS: Final = (USUAL, USUAL, USUAL, USUAL, NARROW, FEW)
 
 
 class Owner:
@@ -88,7 +92,7 @@ class Comparison:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.draw = Draw()
-        self.warm = {limits: new_parser(limits) for limits in (USUAL, NARROW)}
+        self.warm = {limits: new_parser(limits) for limits in set(LIMITS)}
 
     def stream(self, number: int) -> bytes:
         """The bytes of stream `number`; also begins its choices."""
@@ -98,7 +102,7 @@ class Comparison:
     def read(self, number: int) -> list[Event]:
         """Have a warm parser read stream `number`; what it tells."""
         data = self.stream(number)
-        limits = NARROW if self.draw.chance() < 0.2 else USUAL
+        limits = self.draw.one(LIMITS)
         return Owner(self.warm[limits]).talk([data] if data else [])
 
     def check(self, number: int, *, in_pieces: bool = False) -> None:
@@ -107,7 +111,7 @@ class Comparison:
         `in_pieces`: cut at random places, and byte by byte, too.
         """
         data, draw = self.stream(number), self.draw
-        limits = NARROW if draw.chance() < 0.2 else USUAL
+        limits = draw.one(LIMITS)
         takes = draw.chance() < 0.5
         #: Some come behind other requests on their connection.
         greeting = draw.one(GREETINGS) if draw.chance() < 0.3 else b""

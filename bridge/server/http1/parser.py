@@ -140,7 +140,9 @@ class HeadParser:
             self._renew()
             self._check_count(head.count(b"\r\n") - 2)
             raise RequestError(f"malformed request: {error}") from None
-        self._check_count(len(headers))
+        if len(headers) > self._count_limit:
+            self._renew()  # its fields can have it expect a body
+            self._check_count(len(headers))
         if self._effects or self._host_count != 1 or not request.fast:
             self._apply_effects(request)
         else:

@@ -179,6 +179,19 @@ def test_a_long_field() -> None:
         assert e.value.status == 431
 
 
+@pytest.mark.parametrize(
+    "field",
+    ["Content-Length: 1", "Transfer-Encoding: chunked", "Connection: close", "Upgrade: x"],
+)
+def test_too_many_fields_have_no_effect_on_the_next_head(field: str) -> None:
+    """S2, S3: a head that is refused for their number does not begin a body, or end anything."""
+    heads = HeadParser(8192, 65536, 3)
+    for _ in range(2):
+        with pytest.raises(RequestError, match="read 4 header fields, limit is 3"):
+            heads.parse(request("/", "Connection: Upgrade", "X: y", field))
+        assert heads.parse(request("/next", "X: y")).target == b"/next"
+
+
 @pytest.mark.parametrize("more", [0, 20000])
 def test_fields_are_counted_first(more: int) -> None:
     """S2: too many fields are refused before one of them is looked at."""
