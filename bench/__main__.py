@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import debian, machine, report, rounds, tools
+from bench import debian, machine, page, report, rounds, tools
 from bench.machine import Cores
 from bench.samples import GIGABYTE, Row, Settings
 from bench.scenarios import GROUPS, SCENARIOS, Scenario
@@ -69,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--cores", type=Cores.parse, default=Cores(0, 1), help="SERVER,LOAD (0,1)")
     add("--bytes", type=int, default=GIGABYTE, help="size of a transfer, scenario memory (1 GB)")
     add("--beside", type=Path, help="another checkout: its own rows too, interleaved with ours")
-    add("--save", action="store_true", help="also write docs/benchmarks/SCENARIO.{json,md,png}")
+    add(
+        "--save",
+        action="store_true",
+        help="also write docs/benchmarks/SCENARIO.*, and the page",
+    )
     add("--label", default="", help="tells this Python from the usual one: SCENARIO-LABEL.md, ...")
     return parser
 
@@ -107,6 +111,7 @@ def _run(name: str, rows: list[Row], options: argparse.Namespace, found: tools.T
         saved = report.save(full, DOCUMENTS, name)
         chart = [found.python, "-m", "bench.chart", str(saved), str(saved.with_suffix(".png"))]
         subprocess.run(chart, check=True, cwd=tools.ROOT)
+        page.write()
     print(report.markdown(full), flush=True)
 
 

@@ -20,13 +20,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import machine, report, rounds, samples, tools
+from bench import machine, page, report, rounds, samples, tools
 from bench.machine import Cores, pinned
 from bench.processes import Failed
 from bench.requests import Request
 from bench.samples import Row, Sample, Settings
 from bench.scenarios import Column, Scenario
-from bench.verdicts import Faster, Figures, known
+from bench.targets import TARGETS
+from bench.verdicts import Figures, known
 
 PLAIN, HUNDRED = "bench.apps.plain:asgi", "bench.apps.hundred:asgi"
 OURS, THEIRS = "bench.apps.wrapped:bridge_wsgi", "bench.apps.wrapped:a2wsgi_wsgi"
@@ -40,7 +41,7 @@ WORK = {
     "100 pieces": (HUNDRED, 1, 1),
     "100 pieces, 8 threads": (HUNDRED, 8, 1),
 }
-TARGETS = tuple(Faster(f"{work}: AsgiToWsgi", 5, (f"{work}: a2wsgi",)) for work in WORK)
+NAME = "asgi-on-wsgi"
 COLUMNS = (
     Column("cpu_us", "CPU us/request", 1),
     Column("rate", "requests/s"),
@@ -110,10 +111,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         found = tools.prepare(sys.executable, Path(temporary), options.label)
         settings = Settings(found, options.cores, options.seconds)
-        print(_measure(ADAPTERS, settings, options, about, "asgi-on-wsgi"))
+        print(_measure(ADAPTERS, settings, options, about, NAME))
         if not options.in_process:
             machine.prepare(options.cores)
-            print(_measure(UNDER_HOSTS, settings, options, about, "asgi-on-wsgi-hosts"))
+            print(_measure(UNDER_HOSTS, settings, options, about, f"{NAME}-hosts"))
     return 0
 
 
@@ -149,7 +150,7 @@ def _measure(
         **dataclasses.asdict(result),
         "verdicts": [
             dataclasses.asdict(verdict)
-            for target in TARGETS
+            for target in TARGETS[NAME]
             if target.rows <= result.figures.keys()
             for verdict in target.verdicts(result.figures)
         ],
@@ -158,6 +159,7 @@ def _measure(
     report.save(full, tools.HERE / "results", f"{name}-{moment}")
     if options.save:
         report.save(full, tools.ROOT / "docs" / "benchmarks", name)
+        page.write()
     return "\n".join([report.markdown(full), *shares(result.figures)])
 
 

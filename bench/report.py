@@ -11,7 +11,7 @@ from bench.scenarios import Column
 from bench.verdicts import Figures, Verdict, known
 
 Table = list[list[str]]
-_REACHED = {True: "yes", False: "NO", None: "-"}
+REACHED = {True: "yes", False: "NO", None: "-"}
 #: The shares of a core above which it counts as full, and as disturbed.
 _FULL = 0.9
 _ROUGH = 0.1
@@ -71,7 +71,7 @@ def _figures(figures: Figures, columns: list[Column]) -> str:
             for place, column in enumerate(columns)
         ]
         table.append([name, *cells])
-    return _table(table)
+    return table(table)
 
 
 def _cell(values: list[float | None], column: Column, with_range: bool) -> str:
@@ -86,8 +86,8 @@ def _cell(values: list[float | None], column: Column, with_range: bool) -> str:
 
 
 def _verdicts(verdicts: list[Verdict]) -> str:
-    rows = [[verdict.claim, verdict.measured, _REACHED[verdict.reached]] for verdict in verdicts]
-    return _table([["target", "measured", "reached"], *rows])
+    rows = [[verdict.claim, verdict.measured, REACHED[verdict.reached]] for verdict in verdicts]
+    return table([["target", "measured", "reached"], *rows])
 
 
 def _limits(figures: Figures) -> list[str]:
@@ -112,7 +112,7 @@ def _notes(title: str, notes: dict[str, list[str]]) -> list[str]:
     return ["\n".join([f"{title}:", "", *lines])] if lines else []
 
 
-def _table(rows: Table) -> str:
+def table(rows: Table) -> str:
     """A Markdown table whose columns line up on a terminal as well."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
 

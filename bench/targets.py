@@ -78,6 +78,10 @@ def _transfer(row: str, without: str) -> tuple[Target, ...]:
     )
 
 
+def _in_process(work: str) -> Target:
+    return Faster(f"{work}: AsgiToWsgi", 5, (f"{work}: a2wsgi",))
+
+
 TARGETS: dict[str, tuple[Target, ...]] = {
     "browser-asgi": _ASGI_BROWSER,
     "browser-wsgi": _WSGI_BROWSER,
@@ -118,5 +122,12 @@ TARGETS: dict[str, tuple[Target, ...]] = {
         *_transfer("uvicorn + WsgiToAsgi", "uvicorn"),
         *_transfer("bridge thread + AsgiToWsgi", "bridge thread"),
         *_transfer("gunicorn + AsgiToWsgi", "gunicorn"),
+    ),
+    "asgi-on-wsgi": (
+        _in_process("plain"),
+        _in_process("plain, 2 cores"),
+        _in_process("plain, 8 threads"),
+        _in_process("100 pieces"),
+        _in_process("100 pieces, 8 threads"),
     ),
 }
