@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ IN_PROCESS = "asgi-on-wsgi"
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped
     options, rest = _parser().parse_known_args()
     if options.python == DEBIAN:
         options.python = debian.python()

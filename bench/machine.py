@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import resource
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +47,15 @@ def prepare(cores: Cores) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other bench of this user measures on this machine, and keep others waiting."""
+    lock = Path(tempfile.gettempdir()) / f"asgi-bridge-bench-{os.getuid()}.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def pinned(core: int) -> list[str]:

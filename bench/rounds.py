@@ -11,6 +11,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass, field
 
+from bench import machine
 from bench.processes import Failed
 from bench.samples import Row, Sample, Settings
 from bench.scenarios import Scenario
@@ -48,7 +49,8 @@ def _sample(scenario: Scenario, row: Row, settings: Settings, result: Result) ->
     if row.path is not None:
         request = dataclasses.replace(request, path=row.path)
     try:
-        sample = scenario.measure(row, request, settings)
+        with machine.alone():
+            sample = scenario.measure(row, request, settings)
     except Absent as absent:
         result.absent[row.name] = without_places(str(absent))
     except (Failed, OSError) as error:
