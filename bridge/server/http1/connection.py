@@ -158,7 +158,11 @@ class Http1Connection(asyncio.Protocol):
             self.notify_on_end = self.input.end is not None
             found = self.reader.resume()
             self._note_phase()
-            if not found and self.input.end is not None and IDLE <= self.phase <= HEAD:
+            end = self.input.end
+            if end is not None and (
+                (not found and IDLE <= self.phase <= HEAD)
+                or (end.received and self.phase == DISCARDING)
+            ):
                 self.close(lingering=False)  # all that came whole before FIN has been answered
 
     def _resume_soon(self) -> None:
@@ -315,7 +319,7 @@ class Http1Connection(asyncio.Protocol):
             self.phase = DISCARDING
             self.input.expect_body(exchange.request, DRAIN_LIMIT)
             self.input.resume()
-            if more_waits:
+            if more_waits or self.notify_on_end:
                 self._resume_soon()
         else:  # a pipelined request is answered, even if the server stops meanwhile
             self._become_idle()

@@ -661,6 +661,17 @@ def test_fin_behind_requests(app: App, client: Client) -> None:
     assert [answer.body for answer in client.answers()] == [b"hold", b"a"]
 
 
+@pytest.mark.parametrize("came", [b"", b"x"])
+def test_fin_in_a_body_that_nobody_reads(app: App, client: Client, came: bytes) -> None:
+    """S12, W26: no rest is waited for of a body that FIN has cut off before its head was read."""
+    cut = request("/a", "Content-Length: 5", method="POST") + came
+    client.send(request("/hold"), request("/b") + cut)
+    client.fin()
+    app.go.set()
+    client.until(lambda: client.talk.ended)
+    assert [answer.body for answer in client.answers()] == [b"hold", b"b", b"a"]
+
+
 def test_fin_behind_a_thread() -> None:
     """S12: the same if a thread answers, without a look at the connection."""
     with threaded() as server:
