@@ -137,10 +137,11 @@ class Reader:
     def stop(self) -> bytes:
         """Read nothing more, whatever comes; what was not read yet."""
         self._owner = None
+        self.forget_head()
         return self._take_all()
 
     def forget_head(self) -> None:
-        """Drop what was kept of the last head: its client is idle."""
+        """Drop what was kept of the last head: its client is idle, or sends no other."""
         self._last_head, self._last_request = None, _NO_REQUEST
 
     def _take_all(self) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from bridge.errors import RequestError
@@ -105,6 +107,16 @@ def test_a_head_that_is_forgotten() -> None:
     first, second = owner.requests
     assert first is not second
     assert not second.repeated
+
+
+def test_a_reader_that_has_stopped_keeps_no_head() -> None:
+    """S2: of what was a request before a WebSocket, or before the end, nothing is kept."""
+    owner = Owner()
+    owner.reader.feed(request("/", "Cookie: secret"))
+    kept = weakref.ref(owner.requests.pop())
+    assert kept() is not None
+    owner.reader.stop()
+    assert kept() is None
 
 
 def test_no_connection_knows_the_head_of_another() -> None:
