@@ -10,17 +10,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from bench import debian, machine, page, report, rounds, tools
-from bench.machine import Cores
-from bench.samples import GIGABYTE, Row, Settings
-from bench.scenarios import GROUPS, SCENARIOS, Scenario
-from bench.targets import TARGETS
-from bench.verdicts import Within
+from bench.machine import cores
+from bench.machine.cores import Cores
+from bench.measure import rounds
+from bench.measure.samples import GIGABYTE, Row, Settings
+from bench.measure.scenarios import GROUPS, SCENARIOS, Scenario
+from bench.peers import debian, environments
+from bench.peers.environments import Tools
+from bench.report import document, page
+from bench.report.targets import TARGETS
+from bench.report.verdicts import Within
 
-RESULTS = tools.HERE / "results"
-DOCUMENTS = tools.ROOT / "docs" / "benchmarks"
+RESULTS, DOCUMENTS = environments.RESULTS, environments.DOCUMENTS
 #: What may be lost against another checkout (--beside), and the figures that say so.
 MOST_LOST = 1.02
 LOSSES = {"cpu_us", "connection_bytes", "worker_mb", "upload_cpu", "download_cpu"}
@@ -40,9 +42,9 @@ def main() -> int:
         return _in_process(options, rest)
     if rest:
         _parser().error(f"unknown options: {' '.join(rest)}")
-    machine.prepare(options.cores)
+    cores.prepare(options.cores)
     with tempfile.TemporaryDirectory() as temporary:
-        found = tools.prepare(options.python, Path(temporary), options.label)
+        found = environments.prepare(options.python, Path(temporary), options.label)
         for name, rows in _chosen(options.scenario, options.only).items():
             _run(name, rows, options, found)
     return 0
@@ -80,41 +82,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(name: str, rows: list[Row], options: argparse.Namespace, found: tools.Tools) -> None:
+def _run(name: str, rows: list[Row], options: argparse.Namespace, found: Tools) -> None:
     scenario = SCENARIOS[name]
     settings = Settings(found, options.cores, options.seconds, options.bytes)
-    about = machine.describe()
+    about = cores.describe()
     names = {row.name for row in rows}
     targets = [target for target in TARGETS.get(name, ()) if target.rows <= names]
     if options.beside:
         rows, more = _with_rows_of(options.beside.resolve(), rows, scenario)
         targets += more
     result = rounds.run(scenario, rows, settings, options.rounds)
-    verdicts = [
-        dataclasses.asdict(verdict)
-        for target in targets
-        for verdict in target.verdicts(result.figures)
-    ]
-    name = "-".join(filter(None, (name, options.label)))
-    full: dict[str, Any] = {
-        "scenario": name,
-        "about": scenario.about,
-        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "machine": about,
-        "versions": found.versions,
-        "settings": {"rounds": options.rounds, "seconds": options.seconds},
-        "columns": [dataclasses.asdict(column) for column in scenario.columns],
-        **dataclasses.asdict(result),
-        "verdicts": verdicts,
-    }
+    title = "-".join(filter(None, (name, options.label)))
+    full = document.full(title, scenario, options.rounds, settings, about, result, targets)
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    report.save(full, RESULTS, f"{name}-{moment}")
+    document.save(full, RESULTS, f"{title}-{moment}")
     if options.save:
-        saved = report.save(full, DOCUMENTS, name)
-        chart = [found.python, "-m", "bench.chart", str(saved), str(saved.with_suffix(".png"))]
-        subprocess.run(chart, check=True, cwd=tools.ROOT)
+        saved = document.save(full, DOCUMENTS, title)
+        picture = saved.with_suffix(".png")
+        chart = [found.python, "-m", "bench.report.chart", str(saved), str(picture)]
+        subprocess.run(chart, check=True, cwd=environments.ROOT)
         page.write()
-    print(report.markdown(full), flush=True)
+    print(document.markdown(full), flush=True)
 
 
 def _chosen(asked: str, only: str) -> dict[str, list[Row]]:
@@ -152,7 +140,7 @@ def _with_rows_of(
 
 def _in_process(options: argparse.Namespace, rest: list[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
-        found = tools.prepare(options.python, Path(temporary), options.label)
+        found = environments.prepare(options.python, Path(temporary), options.label)
     arguments = [
         f"--rounds={options.rounds}",
         f"--seconds={options.seconds}",
@@ -161,8 +149,8 @@ def _in_process(options: argparse.Namespace, rest: list[str]) -> int:
         *(["--save"] if options.save else []),
         *rest,
     ]
-    command = [found.python, "-m", "bench.asgi_on_wsgi", *arguments]
-    return subprocess.run(command, cwd=tools.ROOT).returncode
+    command = [found.python, "-m", "bench.in_process.asgi_on_wsgi", *arguments]
+    return subprocess.run(command, cwd=environments.ROOT).returncode
 
 
 if __name__ == "__main__":

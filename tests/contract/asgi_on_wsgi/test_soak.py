@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.soak_asgi_on_wsgi import MOST_THREADS, soak
+from bench.in_process.soak import MOST_THREADS, soak
 
 
 def test_soak() -> None:

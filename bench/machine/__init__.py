@@ -1,0 +1,1 @@
+"""The machine: its cores, and the CPU time and memory of processes."""

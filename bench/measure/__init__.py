@@ -1,0 +1,1 @@
+"""What is measured: scenarios, and how each of their figures is taken."""

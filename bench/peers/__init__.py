@@ -1,0 +1,1 @@
+"""The servers that are measured: what they need, how each is started, and those of our own."""

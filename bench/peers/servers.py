@@ -1,0 +1,98 @@
+"""The table of servers: how each is started, with one worker and without an access log.
+
+A word in braces is filled in: ``{python}`` and ``{bin}`` of the peers' environment, ``{root}`` of
+the repository, ``{app}`` as "module:attr", ``{port}``, and the other places of `tools`.
+Everything else is each server's default, but for what a user who wants speed would choose.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.peers.environments import ROOT, Tools
+
+
+@dataclass(frozen=True)
+class Server:
+    command: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def arguments(self, tools: Tools, app: str, port: int) -> list[str]:
+        """The words of the command. Raises ``Absent`` when something it needs is not there."""
+        names = {name for _, name, _, _ in string.Formatter().parse(self.command) if name}
+        for name in names & tools.absent.keys():
+            raise Absent(tools.absent[name])
+        places = {**tools.places, "root": str(ROOT), "app": app, "port": str(port)}
+        words = [word.format_map(places) for word in self.command.split()]
+        if not Path(words[0]).exists():
+            program = Path(words[0]).name
+            raise Absent(tools.absent.get(program, f"{program} is not installed"))
+        return words
+
+
+class Absent(Exception):
+    """A server cannot be had here; the text is the reason."""
+
+
+#: granian serves no more connections at a time than its backlog is long, by default 1,024.
+CONNECTIONS = 4_096
+
+_BRIDGE = "{python} -m bridge serve {app} --host 127.0.0.1 --port {port}"
+_BRIDGE_ASGI = f"{_BRIDGE} --interface asgi3"
+_BRIDGE_THREAD = f"{_BRIDGE} --interface wsgi --runner thread --threads 8"
+_UVICORN = (
+    "{bin}/uvicorn {app} --host 127.0.0.1 --port {port} --loop uvloop --http httptools"
+    " --no-access-log --log-level warning"
+)
+_GRANIAN = (
+    "{bin}/granian {app} --host 127.0.0.1 --port {port} --workers 1 --http 1 --loop uvloop"
+    f" --backlog {CONNECTIONS} --no-access-log --log-level warning"
+)
+_GUNICORN = "{bin}/gunicorn {app} --bind 127.0.0.1:{port} --workers 1 --log-level warning"
+_PEREGRINE = "{bin}/peregrine {app} --host 127.0.0.1 --port {port} --log-level warning"
+_WEFT = "{bin}/weft {app} --host 127.0.0.1 --port {port} --log-level warning"
+#: It has no threads for WSGI, and finds out itself which kind of app it serves.
+_FASTPYSGI = "{bin}/fastpysgi {app} --host 127.0.0.1 --port {port}"
+_ONE_CORE = {"GOMAXPROCS": "1"}
+
+SERVERS = {
+    "bridge": Server(f"{_BRIDGE_ASGI} --no-access-log"),
+    "bridge pathsend": Server(f"{_BRIDGE_ASGI} --no-access-log --pathsend"),
+    "bridge worker": Server(f"{_GUNICORN} -k bridge.server.gunicorn.BridgeWorker --threads 8"),
+    "bridge, log": Server(f"{_BRIDGE_ASGI} --access-log"),
+    "bridge thread": Server(f"{_BRIDGE_THREAD} --no-access-log"),
+    "bridge thread, log": Server(f"{_BRIDGE_THREAD} --access-log"),
+    "bridge greenlet": Server(f"{_BRIDGE} --interface wsgi --runner greenlet --no-access-log"),
+    "bridge inline": Server(f"{_BRIDGE} --interface wsgi --runner inline --no-access-log"),
+    "floor": Server("{python} -m bench.peers.floor {port}"),
+    "go": Server("{go} {port}", _ONE_CORE),
+    "node": Server("{node} {root}/bench/peers/node/server.js {port}"),
+    "uvicorn": Server(_UVICORN),
+    "uvicorn wsgi": Server(f"{_UVICORN} --interface wsgi"),
+    "uvicorn, log": Server(_UVICORN.replace(" --no-access-log --log-level warning", "")),
+    "uvicorn websockets": Server(f"{_UVICORN} --ws websockets"),
+    "uvicorn websockets-sansio": Server(f"{_UVICORN} --ws websockets-sansio"),
+    "uvicorn wsproto": Server(f"{_UVICORN} --ws wsproto"),
+    "granian": Server(f"{_GRANIAN} --interface asgi"),
+    "granian, log": Server(
+        _GRANIAN.replace("--no-access-log --log-level warning", "--access-log")
+        + " --interface asgi"
+    ),
+    "granian wsgi 1": Server(f"{_GRANIAN} --interface wsgi --blocking-threads 1"),
+    "granian wsgi 8": Server(f"{_GRANIAN} --interface wsgi --blocking-threads 8"),
+    "hypercorn": Server("{bin}/hypercorn {app} --bind 127.0.0.1:{port} -k uvloop --workers 1"),
+    "gunicorn asgi": Server(f"{_GUNICORN} -k asgi --asgi-loop uvloop"),
+    "gunicorn gthread": Server(f"{_GUNICORN} -k gthread --threads 8"),
+    "waitress": Server("{bin}/waitress-serve --listen=127.0.0.1:{port} --threads=8 {app}"),
+    "peregrine": Server(f"{_PEREGRINE} --protocol asgi"),
+    "peregrine wsgi 1": Server(f"{_PEREGRINE} --protocol wsgi --wsgi-threads 1"),
+    "peregrine wsgi 8": Server(f"{_PEREGRINE} --protocol wsgi --wsgi-threads 8"),
+    "weft": Server(f"{_WEFT} --protocol asgi"),
+    "weft wsgi inline": Server(f"{_WEFT} --protocol wsgi --wsgi-threads 0"),
+    "weft wsgi 8": Server(f"{_WEFT} --protocol wsgi --wsgi-threads 8"),
+    "fastpysgi": Server(_FASTPYSGI),
+    "fastpysgi wsgi": Server(_FASTPYSGI),
+    "meinheld": Server("{meinheld_python} -m bench.peers.meinheld_main {app} {port}"),
+}

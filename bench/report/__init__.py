@@ -1,0 +1,1 @@
+"""What the figures say: targets and verdicts, documents, charts and the page of the figures."""

@@ -1,0 +1,225 @@
+"""The figures of docs/explanation/performance.md, from the saved results.
+
+``python -m bench.report.page --write`` fills what stands between the markers of the page. Without
+``--write``, this exits with 1 if the page does not show what docs/benchmarks has. Verdicts are
+computed anew, so that they are those of today's targets. A result that is not saved is a column of
+dashes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+
+from bench.measure.figures import Figures, known
+from bench.measure.scenarios import SCENARIOS
+from bench.peers.environments import DOCUMENTS, ROOT
+from bench.report.document import REACHED, aligned
+from bench.report.targets import TARGETS
+from bench.report.verdicts import Verdict
+
+PAGE = ROOT / "docs" / "explanation" / "performance.md"
+MARKED = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+#: The builds of Python: how the result of a scenario is named, and the column.
+BUILDS = {"{}": "plain build", "{}-debian": "Debian's build"}
+DIFFER, SAME = "heads that differ", "the same head"
+
+#: What a row is called on the page, if its own name says too little.
+LABELS = {
+    "bridge": "**asgi-bridge**",
+    "bridge thread": "**asgi-bridge, thread runner**",
+    "bridge greenlet": "**asgi-bridge, greenlet runner**",
+    "bridge inline": "**asgi-bridge, inline runner**",
+    "floor": "floor: uvloop, fixed bytes, no parsing",
+    "go": "Go net/http",
+    "node": "Node",
+    "uvicorn": "uvicorn, httptools and uvloop",
+    "uvicorn wsgi": "uvicorn, its own WSGI",
+    "granian": "granian (Rust)",
+    "granian wsgi 1": "granian (Rust), 1 thread",
+    "granian wsgi 8": "granian (Rust), 8 threads",
+    "peregrine": "peregrine (Swift)",
+    "peregrine wsgi 1": "peregrine (Swift), 1 thread",
+    "peregrine wsgi 8": "peregrine (Swift), 8 threads",
+    "weft": "weft (Rust)",
+    "weft wsgi inline": "weft (Rust), inline",
+    "weft wsgi 8": "weft (Rust), 8 threads",
+    "fastpysgi": "FastPySGI (C)",
+    "fastpysgi wsgi": "FastPySGI (C), inline",
+    "gunicorn asgi": "gunicorn, ASGI worker",
+    "meinheld": "meinheld (C), on CPython 3.9",
+    "uvicorn + WsgiToAsgi": "uvicorn + `WsgiToAsgi`",
+}
+
+
+def main() -> int:
+    """Check the page, or write it. Returns the exit code."""
+    if "--write" in sys.argv[1:]:
+        write()
+    elif filled(text := PAGE.read_text(encoding="utf-8")) != text:
+        print(f"{PAGE.relative_to(ROOT)} does not show docs/benchmarks: scripts/fix writes it")
+        return 1
+    return 0
+
+
+def write() -> None:
+    """Fill the page with the results that are saved now."""
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """`text` with today's figures between each pair of markers. Raises ``KeyError``: no such."""
+    return MARKED.sub(lambda found: f"{found[1]}{_part(found[2])}\n{found[3]}", text)
+
+
+def _part(name: str) -> str:
+    return "\n\n".join(PARTS[name]())
+
+
+# ------------------------------------------------------------- results
+
+
+@cache
+def _result(name: str) -> Figures:
+    """The figures of a saved result, of rows that its scenario still has; none if not saved."""
+    path = DOCUMENTS / f"{name}.json"
+    if not path.exists():
+        return {}
+    figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    scenario = SCENARIOS.get(name.removesuffix("-debian"))
+    rows = {row.name for row in scenario.rows} if scenario else figures.keys()
+    return {row: values for row, values in figures.items() if row in rows}
+
+
+def _median(name: str, row: str, figure: str = "cpu_us") -> float | None:
+    values = known(_result(name).get(row, {}).get(figure, []))
+    return statistics.median(values) if values else None
+
+
+def _show(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 50 else f"{value:,.0f}"
+
+
+# ------------------------------------------------------------- tables of servers
+
+
+def _servers(what: str, columns: dict[str, str]) -> Iterator[str]:
+    """A table with a column of CPU time for each result, and a chart of the first one saved."""
+    if not any(map(_result, columns.values())):
+        yield "No result is saved yet."
+        return
+    names = {row: None for name in columns.values() for row in _result(name)}
+    values = {row: [_median(name, row) for name in columns.values()] for row in names}
+    rows = sorted(values, key=lambda row: next(value for value in values[row] if value is not None))
+    head = [f"{what}, CPU us/request", *columns]
+    yield aligned([head, *([_label(row), *map(_show, values[row])] for row in rows)])
+    for name in columns.values():
+        if name.startswith("browser") and (DOCUMENTS / f"{name}.png").exists():
+            yield f"![CPU time per request: {name}](../benchmarks/{name}.png)"
+
+
+def _label(row: str) -> str:
+    """`row` as people call it; what it is a row of may stand before a colon."""
+    before, colon, server = row.rpartition(": ")
+    label = LABELS.get(server, server)
+    if "mounted" in row:
+        label = f"**{label}**"
+    return f"{before}{colon}{label}"
+
+
+def _both_loads(what: str, differ: str, same: str) -> Callable[[], Iterator[str]]:
+    columns = {
+        f"{load}, {build}": pattern.format(scenario)
+        for load, scenario in ((DIFFER, differ), (SAME, same))
+        for pattern, build in BUILDS.items()
+    }
+    return lambda: _servers(what, columns)
+
+
+def _one_load(what: str, scenario: str) -> Callable[[], Iterator[str]]:
+    return lambda: _servers(what, {BUILDS[each]: each.format(scenario) for each in BUILDS})
+
+
+# ------------------------------------------------------------- bodies
+
+_ASGI = (("bridge",), ("uvicorn",), ("granian",), ("go",), ("floor",))
+_WSGI = (
+    ("bridge thread",),
+    ("uvicorn + a2wsgi",),
+    ("granian wsgi 1", "granian wsgi 8"),
+    (),
+    (),
+)
+_WEBSOCKET = (
+    ("bridge",),
+    ("uvicorn websockets", "uvicorn websockets-sansio", "uvicorn wsproto"),
+    ("granian",),
+    (),
+    (),
+)
+_BODIES = (
+    ("POST of 10 kB, echoed", "echo", _ASGI),
+    ("the same by threads (WSGI)", "echo", _WSGI),
+    ("50 kB in one piece", "large", _ASGI),
+    ("the same by threads (WSGI)", "large", _WSGI),
+    ("1 MB in sixteen pieces", "stream", _ASGI),
+    ("the same by threads (WSGI)", "stream", _WSGI),
+    ("WebSocket echo, a message", "websocket", _WEBSOCKET),
+)
+
+
+def _bodies() -> Iterator[str]:
+    """Each kind of work with the best row of each server, by CPU time and by rate."""
+    names = ["asgi-bridge", "uvicorn, or a2wsgi on it", "granian", "Go", "floor"]
+    for figure, unit, best in (("cpu_us", "CPU us", min), ("rate", "a second", max)):
+        rows = [[f"bodies and WebSockets, {unit}", *names]]
+        for label, scenario, servers in _BODIES:
+            cells = [
+                [value for row in each if (value := _median(scenario, row, figure)) is not None]
+                for each in servers
+            ]
+            rows.append([label, *(_show(best(cell, default=None)) for cell in cells)])
+        yield aligned(rows)
+
+
+# ------------------------------------------------------------- targets
+
+
+def _missed() -> Iterator[str]:
+    """Each target that a saved result does not reach, with what both builds gave."""
+    rows = []
+    for scenario, each in TARGETS.items():
+        results = [_result(pattern.format(scenario)) for pattern in BUILDS]
+        for target in each:
+            for verdicts in zip(*map(target.verdicts, results), strict=True):
+                if any(verdict.reached is False for verdict in verdicts):
+                    rows.append([f"{scenario}: {verdicts[0].claim}", *map(_said, verdicts)])
+    if rows:
+        yield aligned([["target", *BUILDS.values()], *rows])
+    else:
+        yield "None: all targets are reached on both builds."
+
+
+def _said(verdict: Verdict) -> str:
+    if verdict.reached is None:
+        return "-"
+    return f"{verdict.measured}: {REACHED[verdict.reached]}"
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "asgi": _both_loads("ASGI", "browser-asgi", "asgi"),
+    "wsgi": _both_loads("WSGI", "browser-wsgi", "wsgi"),
+    "frameworks": _one_load(f"frameworks, {DIFFER}", "browser-frameworks"),
+    "mounts": _both_loads("mounts", "browser-mounts", "mounts"),
+    "bodies": _bodies,
+    "missed": _missed,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The targets of the project, all of them, by scenario."""
+
+from __future__ import annotations
+
+from bench.report.verdicts import AtMost, Faster, Target, Within
+
+GRANIAN_WSGI = ("granian wsgi 1", "granian wsgi 8")
+PEREGRINE_WSGI = ("peregrine wsgi 1", "peregrine wsgi 8")
+
+# The same head again and again.
+_ASGI_SAME = (
+    Faster("bridge", 1.1, ("go",)),
+    Faster("bridge", 2.2, ("uvicorn",)),
+    Faster("bridge", 1.0, ("peregrine",)),
+)
+_WSGI_SAME = (Faster("uvicorn + WsgiToAsgi", 5, ("uvicorn + a2wsgi",)),)
+# Heads that differ.
+_ASGI_BROWSER = (
+    Faster("bridge", 1.0, ("go",)),
+    Faster("bridge", 1.7, ("uvicorn",)),
+    Faster("bridge", 1.4, ("granian",)),
+    Faster("bridge", 0.9, ("weft",)),
+    Faster("bridge", 1.0, ("weft",), stretch=True),
+    Faster("bridge", 1.0, ("peregrine",), stretch=True),
+)
+_WSGI_BROWSER = (
+    Faster("bridge thread", 1.0, GRANIAN_WSGI),
+    Faster("bridge thread", 7, ("gunicorn gthread",)),
+    Faster("bridge thread", 10, ("uvicorn + a2wsgi",)),
+    Faster("bridge greenlet", 1.05, GRANIAN_WSGI),
+    Faster("bridge greenlet", 0.95, ("meinheld",)),
+    Faster("bridge inline", 1.05, GRANIAN_WSGI),
+    Faster("bridge inline", 0.95, ("meinheld",)),
+    Faster("bridge greenlet", 0.9, ("fastpysgi wsgi",), stretch=True),
+    Faster("bridge inline", 0.9, ("fastpysgi wsgi",), stretch=True),
+    *_WSGI_SAME,
+)
+_BODIES = (
+    Faster("bridge", 1.5, ("uvicorn",)),
+    Faster("bridge", 1.0, ("granian",)),
+    Faster("bridge thread", 1.5, ("uvicorn + a2wsgi",)),
+    Faster("bridge thread", 1.0, GRANIAN_WSGI),
+)
+_STREAM = (
+    Faster("bridge", 1.0, ("granian",)),
+    Faster("bridge", 1.0, ("uvicorn",)),
+    Faster("bridge thread", 1.0, GRANIAN_WSGI),
+    Faster("bridge thread", 1.0, ("uvicorn + a2wsgi",)),
+)
+_MOUNTS = (
+    Within("asgi mounted", "cpu_us", 1.05, "asgi"),
+    Within("wsgi mounted", "cpu_us", 1.05, "wsgi"),
+)
+
+
+def _framework(name: str) -> tuple[Target, ...]:
+    """A WSGI framework by threads."""
+    ours = f"{name}: bridge thread"
+    return (
+        Faster(ours, 1.0, tuple(f"{name}: {peer}" for peer in GRANIAN_WSGI)),
+        Faster(ours, 1.0, tuple(f"{name}: {peer}" for peer in PEREGRINE_WSGI)),
+        Faster(ours, 2.5, (f"{name}: gunicorn gthread",)),
+    )
+
+
+UPLOAD_OR_DOWNLOAD = ("upload", "download")
+
+
+def _transfer(row: str, without: str) -> tuple[Target, ...]:
+    """Memory flat, and the time near that of the same host without the adapter."""
+    return tuple(
+        target
+        for way in UPLOAD_OR_DOWNLOAD
+        for target in (
+            AtMost(row, f"{way}_growth_mb", 20),
+            Within(row, f"{way}_seconds", 1.5, without),
+        )
+    )
+
+
+def _in_process(work: str) -> Target:
+    return Faster(f"{work}: AsgiToWsgi", 5, (f"{work}: a2wsgi",))
+
+
+TARGETS: dict[str, tuple[Target, ...]] = {
+    "browser-asgi": _ASGI_BROWSER,
+    "browser-wsgi": _WSGI_BROWSER,
+    "browser-frameworks": _framework("flask") + _framework("django"),
+    "browser-mounts": _MOUNTS,
+    "plaintext": _ASGI_SAME + _WSGI_SAME,
+    "asgi": _ASGI_SAME,
+    "wsgi": _WSGI_SAME,
+    "echo": _BODIES,
+    "large": _BODIES,
+    "stream": _STREAM,
+    "files": (
+        Faster("bridge thread", 1.0, ("gunicorn gthread",)),
+        Faster("bridge worker", 1.0, ("gunicorn gthread",)),
+        Faster("bridge", 1.0, ("uvicorn",)),
+        Faster("bridge pathsend", 1.0, ("uvicorn",)),
+    ),
+    "websocket": (
+        Faster(
+            "bridge",
+            1.5,
+            ("uvicorn websockets", "uvicorn websockets-sansio", "uvicorn wsproto"),
+        ),
+    ),
+    "mounts": _MOUNTS,
+    "access-log": (
+        Faster("bridge, log", 0.85, ("bridge",)),
+        Faster("bridge thread, log", 0.85, ("bridge thread",)),
+    ),
+    "idle": (
+        AtMost("bridge", "worker_mb", 30),
+        AtMost("bridge thread", "worker_mb", 30),
+        AtMost("bridge", "connection_bytes", 6000),
+        AtMost("bridge thread", "connection_bytes", 6000),
+    ),
+    "memory": (
+        *_transfer("bridge + WsgiToAsgi", "bridge"),
+        *_transfer("uvicorn + WsgiToAsgi", "uvicorn"),
+        *_transfer("bridge thread + AsgiToWsgi", "bridge thread"),
+        *_transfer("gunicorn + AsgiToWsgi", "gunicorn"),
+    ),
+    "asgi-on-wsgi": (
+        _in_process("plain"),
+        _in_process("plain, 2 cores"),
+        _in_process("plain, 8 threads"),
+        _in_process("100 pieces"),
+        _in_process("100 pieces, 8 threads"),
+    ),
+}
