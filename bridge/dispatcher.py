@@ -194,6 +194,8 @@ class Dispatcher:
         self._table = table = MountTable(self.routes)
         #: Whether `match` looks at the host, and at the request.
         self.uses_host, self.uses_request = table.uses_host, table.uses_request
+        #: If it looks at neither: how many characters of a path it looks at.
+        self.deciding = table.deciding
 
     def match(
         self, path: str, host: str = "", environ: Callable[[], Environ] | None = None
@@ -203,15 +205,12 @@ class Dispatcher:
         `host` is the Host field, needed if `uses_host`; `environ` makes the request's environ, and
         is called if a route has a predicate (`uses_request`).
         """
-        table = self._table
-        if table.path_only:
-            return table.by_path[path]
         request = None
-        if table.uses_request and environ is not None:
+        if self.uses_request and environ is not None:
             from webob import Request
 
             request = functools.cache(lambda: Request(environ()))
-        return table.find(path, host, request)
+        return self._table.find(path, host, request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the connection on to the app that is mounted at its path."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
-from bridge.caches import Memo, key_up_to
 from bridge.errors import ConfigError
 from bridge.http.paths import mount_point
 
@@ -86,14 +85,13 @@ class MountTable(Generic[M]):
         for mount in mounts:
             self._by_host.setdefault(mount.host, _PrefixTable()).add(mount)
             self.uses_request = self.uses_request or mount.when is not None
+        #: Characters of a path that tell its mount, if only the path decides: those of the longest
+        #: prefix, and the slash behind it.
+        self.deciding = self._everywhere.longest + 1
         #: Some mount is for some hosts only.
         self.uses_host = len(self._by_host) > 1
-        #: Only the path decides, so `by_path` may be used.
-        self.path_only = not self.uses_host and not self.uses_request
-        #: Path -> its mount, as `find` returns it; look up by subscript.
-        self.by_path: Memo[str, M | None] = Memo(self._everywhere.find, key_up_to(64))
 
-    def find(self, path: str, host: str, request: RequestFactory | None) -> M | None:
+    def find(self, path: str, host: str = "", request: RequestFactory | None = None) -> M | None:
         """Return the mount that takes `path`; None if there is none.
 
         `path` is what is left below the dispatcher's own mount point, `host` the Host field.
@@ -114,7 +112,8 @@ class _PrefixTable(Generic[M]):
 
     def __init__(self) -> None:
         self._by_prefix: dict[str, list[M]] = {}
-        self._longest = 0
+        #: Characters of the longest prefix.
+        self.longest = 0
 
     def add(self, mount: M) -> None:
         there = self._by_prefix.setdefault(mount.prefix, [])
@@ -123,13 +122,13 @@ class _PrefixTable(Generic[M]):
                 f"{mount.name} would never be asked: {there[-1].app!r} takes everything there"
             )
         there.append(mount)
-        self._longest = max(self._longest, len(mount.prefix))
+        self.longest = max(self.longest, len(mount.prefix))
 
     def find(self, path: str, request: RequestFactory | None = None) -> M | None:
         """Return the mount with the longest prefix; the cost does not grow with the path."""
         prefix = path
-        if len(path) > self._longest:
-            cut = path.rfind("/", 0, self._longest + 1)
+        if len(path) > self.longest:
+            cut = path.rfind("/", 0, self.longest + 1)
             prefix = path[:cut] if cut > 0 else ""
         while True:
             for mount in self._by_prefix.get(prefix, ()):

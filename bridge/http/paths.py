@@ -92,6 +92,8 @@ def split_native_path(path: str, root_path: str, prefix: str) -> tuple[str, str]
 
     If the proxy in front has removed `root_path` from the path, it is put back.
     """
+    if path.isascii() and path != "*" and not root_path:
+        return strip_prefix(path, native_str(prefix))
     raw = path.encode("latin-1").decode("utf-8", "surrogateescape")
     if path != "*":
         raw = "".join(strip_prefix(raw, root_path))

@@ -32,11 +32,6 @@ def _is_coding(text: bytes) -> bool:
     return is_token(name) and name != b"chunked"
 
 
-def decoded_path(raw_path: bytes) -> bytes:
-    """Decode the escapes of a path."""
-    return raw_path if raw_path.find(b"%") < 0 else unquote_to_bytes(raw_path)
-
-
 class Request:
     """A request line and its fields, checked.
 
@@ -51,6 +46,8 @@ class Request:
     target: bytes
     raw_path: bytes
     query: bytes
+    #: The path decoded, as UTF-8.
+    path: str
     #: Fast path: HTTP/1.1, not HEAD, a target in origin form, and no field has an effect.
     fast: bool
     #: Fast path of the response: HTTP/1.1, not HEAD, and the connection goes on.
@@ -85,6 +82,10 @@ class Request:
         self.target = target
         self.raw_path = raw_path
         self.query = query
+        if raw_path.find(b"%") < 0:
+            self.path = raw_path.decode()
+        else:
+            self.path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
         self.headers: list[tuple[bytes, bytes]] = []
         self.fast = self.keep_alive_fast = True
         self.length = 0
@@ -92,9 +93,10 @@ class Request:
         self.template = None
 
     @property
-    def path(self) -> str:
-        """The path decoded, as UTF-8."""
-        return decoded_path(self.raw_path).decode("utf-8", "replace")
+    def native_path(self) -> str:
+        """The path decoded, one character for each byte (PEP 3333)."""
+        path = self.path
+        return path if path.isascii() else unquote_to_bytes(self.raw_path).decode("latin-1")
 
     @property
     def client(self) -> Address | None:

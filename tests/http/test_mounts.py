@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.errors import ConfigError
 from bridge.http.mounts import MountTable, host_name, parse_mount_key
@@ -114,10 +116,7 @@ def test_the_longest_prefix_wins_at_segment_boundaries(path: str, key: str) -> N
     """D1: ``/api`` does not swallow ``/apix``."""
     mounts = table("/", "/api", "/api/v2/")
     assert found(mounts, path) == key
-    assert mounts.path_only
-    known = mounts.by_path[path]
-    assert known is not None
-    assert known.key == key
+    assert (mounts.uses_host, mounts.uses_request) == (False, False)
 
 
 def test_a_path_that_nothing_is_mounted_at() -> None:
@@ -126,7 +125,17 @@ def test_a_path_that_nothing_is_mounted_at() -> None:
     for _ in range(2):
         assert found(mounts, "/") is None
         assert found(mounts, "/apix") is None
-        assert mounts.by_path["/other/path"] is None
+        assert found(mounts, "/other/path") is None
+
+
+KEYS = ["/", "/a", "/a/b", "/ab", "/a//b", "/a/b/cc"]
+
+
+@given(st.sets(st.sampled_from(KEYS), min_size=1), st.text("/abc", max_size=12))
+def test_the_start_of_a_path_decides(keys: set[str], path: str) -> None:
+    """D1: as much of a path as the longest prefix, and the slash behind it, tell its mount."""
+    mounts = table(*keys)
+    assert found(mounts, path[: mounts.deciding]) == found(mounts, path)
 
 
 def test_a_mount_that_would_never_be_asked() -> None:
@@ -158,7 +167,6 @@ def test_a_name_goes_before_a_wildcard_before_every_host(host: str, path: str, k
     mounts = table("/", "/x", "api.example.com/", "*.example.com/", "*.b.example.com/x")
     assert found(mounts, path, host) == key
     assert mounts.uses_host
-    assert not mounts.path_only
 
 
 def test_a_host_that_nothing_is_mounted_for() -> None:
@@ -177,7 +185,6 @@ def test_predicates_are_asked_in_order() -> None:
         "/",
     )
     assert mounts.uses_request
-    assert not mounts.path_only
     taken = [mounts.find("/x/y", "", lambda said=said: said) for said in ("first", "second", "no")]
     assert [(mount.key, mount.app) for mount in taken if mount] == [
         ("/x", "an app"),

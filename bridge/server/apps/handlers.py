@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any
 
-from bridge.caches import BoundedDict
+from bridge.caches import Memo, always
 from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
@@ -29,8 +29,6 @@ from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
 #: The most paths that a dispatcher remembers, and the length that none of them has.
-_MOST_PATHS = 1024
-_LONGEST_PATH = 128
 
 
 def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handler:
@@ -78,7 +76,7 @@ class DispatchHandler:
     def __init__(self, dispatcher: Dispatcher, state: dict[str, Any], prefix: str = "") -> None:
         self.dispatcher = dispatcher
         self.prefix = prefix
-        self._handlers: dict[Route, Handler] = {
+        self._handlers: dict[Route | None, Handler] = {
             route: make_handler(
                 route.served,
                 {**state, **route.state},
@@ -87,26 +85,27 @@ class DispatchHandler:
             for route in dispatcher.routes
         }
         #: Answers 404 if nothing is mounted at a path, as the dispatcher does.
-        self._not_found = AsgiHandler(dispatcher, state, prefix)
-        #: Only the path tells which route a request takes.
+        self._handlers[None] = AsgiHandler(dispatcher, state, prefix)
+        #: Only the path tells which route a request takes, and only its start.
         self._path_only = not dispatcher.uses_host and not dispatcher.uses_request
-        #: If that is so, the handlers of paths that were asked for; bounded.
-        self._by_path: BoundedDict[str, Handler] = BoundedDict(_MOST_PATHS)
+        self._deciding = dispatcher.deciding
+        self._by_start: Memo[str, Handler] = Memo(
+            lambda start: self._handlers[dispatcher.match(start)], always
+        )
 
     def open(self, connection: Connection, request: Request) -> Exchange:
         """Make an exchange of the child's handler."""
-        path = request.path
-        handler = self._by_path.get(path)
-        if handler is None:
+        if self._path_only and not (self.prefix or connection.identity.root_path):
+            handler = self._by_start[request.path[: self._deciding]]
+        else:
             handler = self.handler_for(connection, request)
-            if self._path_only and len(path) < _LONGEST_PATH:
-                self._by_path.store(path, handler)
         return handler.open(connection, request)
 
     def handler_for(self, connection: Connection, request: Request) -> Handler:
         """Return the child's handler, or the one that answers 404."""
-        path = strip_prefix(request.path, connection.identity.root_path)[1]
-        path = strip_prefix(path, self.prefix)[1]
+        path, root_path = request.path, connection.identity.root_path
+        if root_path or self.prefix:
+            path = strip_prefix(strip_prefix(path, root_path)[1], self.prefix)[1]
         if self._path_only:
             route = self.dispatcher.match(path)
         else:
@@ -118,7 +117,7 @@ class DispatchHandler:
                 host.decode("latin-1"),
                 lambda: environ_from_scope(http_scope(connection, request, {}, self.prefix)),
             )
-        return self._not_found if route is None else self._handlers[route]
+        return self._handlers[route]
 
 
 async def stop_runners(app: ASGIApp, timeout: float | None) -> None:

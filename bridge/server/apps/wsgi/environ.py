@@ -10,7 +10,7 @@ from __future__ import annotations
 from bridge.http.paths import split_native_path, split_path
 from bridge.server.exchange import Connection
 from bridge.server.proxy.forwarded import Resolved
-from bridge.server.request import Request, decoded_path
+from bridge.server.request import Request
 from bridge.types import Environ
 from bridge.wsgi.environ import (
     add_client,
@@ -43,7 +43,7 @@ def fill_environ(base: Environ, connection: Connection, request: Request, prefix
     environ["REQUEST_METHOD"] = request.method
     environ["RAW_URI"] = environ["REQUEST_URI"] = request.target.decode("latin-1")
     environ["QUERY_STRING"] = request.query.decode("latin-1")
-    environ["PATH_INFO"] = path = decoded_path(request.raw_path).decode("latin-1")
+    environ["PATH_INFO"] = path = request.native_path
     if connection.identity.root_path or prefix or path == "*":
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = split_native_path(
             path, connection.identity.root_path, prefix
