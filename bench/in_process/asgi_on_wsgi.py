@@ -24,7 +24,7 @@ from bench.machine.cores import Cores, pinned
 from bench.measure import rounds, samples
 from bench.measure.figures import Column, Figures, known
 from bench.measure.samples import Row, Sample, Settings
-from bench.measure.scenarios import Scenario
+from bench.measure.scenarios import BROWSER, DIFFERENT, Scenario
 from bench.peers import environments
 from bench.peers.processes import Failed
 from bench.report import document, page
@@ -84,7 +84,7 @@ def _once(row: Row, settings: Settings) -> Sample:
 
 
 ADAPTERS = Scenario(
-    "an ASGI app called as a WSGI app, in process",
+    f"an ASGI app called as a WSGI app, in process, {DIFFERENT}",
     tuple(
         Row(f"{work}: {name}", f"{threads} {cores}", adapter, app)
         for work, (app, threads, cores) in WORK.items()
@@ -94,7 +94,7 @@ ADAPTERS = Scenario(
     columns=COLUMNS,
 )
 UNDER_HOSTS = Scenario(
-    "Hello, world! under WSGI hosts: a WSGI app, and an ASGI app behind the adapters",
+    f"Hello, world! under WSGI hosts, behind the adapters and without, {DIFFERENT}",
     tuple(
         row
         for host in HOSTS
@@ -104,6 +104,7 @@ UNDER_HOSTS = Scenario(
             Row(f"{host}: a2wsgi", host, THEIRS, PLAIN),
         )
     ),
+    request=BROWSER,
     measure=samples.http_load,
 )
 

@@ -1,4 +1,4 @@
-"""Call a WSGI app in this process, over and over.
+"""Call a WSGI app in this process, over and over, each time with an environ of its own.
 
 ``python -m bench.in_process.calls APP SECONDS THREADS``
 
@@ -16,33 +16,60 @@ import os
 import sys
 import threading
 import time
+from itertools import count
 
 from bench.machine import cpu
 
+#: What all environs have in common, in the order of a host.
+COMMON = {
+    "REQUEST_METHOD": "GET",
+    "SCRIPT_NAME": "",
+    "PATH_INFO": "",
+    "QUERY_STRING": "",
+    "REQUEST_URI": "",
+    "SERVER_NAME": "127.0.0.1",
+    "SERVER_PORT": "8000",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "REMOTE_ADDR": "127.0.0.1",
+    "REMOTE_PORT": "40000",
+    "HTTP_HOST": "127.0.0.1:8000",
+    "HTTP_CONNECTION": "keep-alive",
+    "HTTP_UPGRADE_INSECURE_REQUESTS": "1",
+    "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/128.0.0.0 Safari/537.36",
+    "HTTP_ACCEPT": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
+    "image/apng,*/*;q=0.8",
+    "HTTP_SEC_FETCH_SITE": "same-origin",
+    "HTTP_SEC_FETCH_MODE": "navigate",
+    "HTTP_REFERER": "",
+    "HTTP_ACCEPT_ENCODING": "gzip, deflate, br, zstd",
+    "HTTP_ACCEPT_LANGUAGE": "en-GB,en;q=0.9",
+    "HTTP_COOKIE": "",
+    "HTTP_X_REQUEST_ID": "",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.input": None,
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+NUMBERS = count(6_420_000_000)
+
 
 def environ():
-    return {
-        "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/",
-        "QUERY_STRING": "",
-        "REQUEST_URI": "/",
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "8000",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "REMOTE_PORT": "40000",
-        "HTTP_HOST": "127.0.0.1:8000",
-        "HTTP_USER_AGENT": "bench",
-        "HTTP_ACCEPT": "*/*",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
+    """As of a browser's request: path, query, Referer, cookie and id come once."""
+    number = next(NUMBERS)
+    path, query = f"/items/{number}", f"q={number}&page=1"
+    new = COMMON.copy()
+    new["PATH_INFO"] = path
+    new["QUERY_STRING"] = query
+    new["REQUEST_URI"] = f"{path}?{query}"
+    new["HTTP_REFERER"] = f"http://127.0.0.1:8000/items/{number - 1}"
+    new["HTTP_COOKIE"] = f"theme=dark; _ga=GA1.1.1804289383.{number}; session=6b07ce2a{number}"
+    new["HTTP_X_REQUEST_ID"] = f"4f18500017ea96d0{number}"
+    new["wsgi.input"] = io.BytesIO()
+    return new
 
 
 def call(app):
@@ -64,13 +91,13 @@ def load(app, seconds, threads):
     counts = []
 
     def caller():
-        count = 0
+        done = 0
         while time.perf_counter() < end:
             for _ in range(20):
                 if call(app) != size:
                     raise SystemExit("answered with a body of another size")
-            count += 20
-        counts.append(count)
+            done += 20
+        counts.append(done)
 
     callers = [threading.Thread(target=caller) for _ in range(threads)]
     busy, used, began = machine_busy(), time.process_time(), time.perf_counter()

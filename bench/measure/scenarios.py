@@ -238,9 +238,10 @@ SCENARIOS = {
     ),
     "mounts": Scenario(f"apps mounted in a Dispatcher, and alone, {SAME}", _mounts()),
     "access-log": Scenario(
-        "Hello, world! with the access log on, written to a file",
+        f"Hello, world! with the access log on, written to a file, {DIFFERENT}",
         _python(_LOGS, "bench.apps.plain:asgi")
         + _python(("bridge thread", "bridge thread, log"), "bench.apps.plain:wsgi"),
+        BROWSER,
     ),
     "idle": Scenario(
         "memory of a hello worker, and of each idle keep-alive connection",
