@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OPEN_FILES = 16_384
+#: The bench that measures has locked this file.
+LOCK = Path(tempfile.gettempdir()) / f"asgi-bridge-bench-{os.getuid()}.lock"
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,8 @@ def prepare(cores: Cores) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def alone(lock: Path = LOCK) -> Iterator[None]:
     """Wait until no other bench of this user measures on this machine, and keep others waiting."""
-    lock = Path(tempfile.gettempdir()) / f"asgi-bridge-bench-{os.getuid()}.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
