@@ -21,6 +21,8 @@ from tests.fuzz.streams import make, pieces
 
 Event = tuple[object, ...]
 
+#: What is told of a request; other events have fewer parts.
+PARTS: Final = 11
 #: Each as often as it stands here.
 LIMITS: Final = (USUAL, USUAL, USUAL, USUAL, NARROW, FEW)
 
@@ -28,18 +30,23 @@ LIMITS: Final = (USUAL, USUAL, USUAL, USUAL, NARROW, FEW)
 class Owner:
     """A connection on which each request is answered at once; notes all that its reader tells it.
 
-    It goes on after a request that asks to close or to upgrade, so that more is read.
+    It goes on after a request that asks to close or to upgrade, so that more is read. `takes`: it
+    asks for whole bodies first, as a connection does. `forgets`: each head is read, also if it is
+    the same as the one before it.
     """
 
-    def __init__(self, parser: HeadParser, *, takes: bool = True) -> None:
+    def __init__(self, parser: HeadParser, *, takes: bool = True, forgets: bool = False) -> None:
         self.reader = Reader(parser, self)
         self.takes = takes
+        self.forgets = forgets
         self.events: list[Event] = []
         self.body = b""
         self.ready = True
 
     def on_request(self, request: Request, head: bytes) -> None:
         self.events.append(parts(request))
+        if self.forgets:
+            self.reader.forget_head()
         self.ready = not request.length
         if request.length:
             self.body = b""
@@ -73,11 +80,11 @@ class Owner:
 
 
 def parts(request: Request) -> Event:
-    """All that is public of a request."""
+    """All that is public of a request; `PARTS` says how many they are."""
     return (
         *(request.method, request.target, tuple(request.headers), request.length),
         *(request.http11, request.close, request.expects_continue, request.upgrade),
-        *(request.websocket, request.forwarded),
+        *(request.websocket, request.forwarded, request.fast),
     )
 
 
@@ -116,7 +123,7 @@ class Comparison:
         #: Some come behind other requests on their connection.
         greeting = draw.one(GREETINGS) if draw.chance() < 0.3 else b""
         for cut in self._cuts(data, in_pieces=in_pieces):
-            cold = Owner(new_parser(limits), takes=takes).talk(cut)
+            cold = Owner(new_parser(limits), takes=takes, forgets=True).talk(cut)
             warm = Owner(self.warm[limits], takes=takes)
             if greeting:
                 warm.reader.feed(greeting)

@@ -12,15 +12,14 @@ import pytest
 
 from bridge.caches import BoundedDict
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from tests.fuzz.warm import Comparison, Event
+from tests.fuzz.warm import PARTS, Comparison, Event
 from tests.support.apps import spoiling
 from tests.support.in_loop import InLoop, in_loop
 from tests.support.remembered import tables
 
 SEED = 10
-#: Streams in each part, and how many parts there are.
-PART = 12_500
-PARTS = 8
+#: Streams for each test.
+SHARE = 12_500
 #: One of so many also comes cut at random places, and byte by byte.
 CUT = 20
 
@@ -35,21 +34,21 @@ def comparison() -> Comparison:
     return comparison
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", range(8))
 def test_warm_and_new(comparison: Comparison, part: int) -> None:
     """S3: 100,000 streams, good and bad, have the same events, errors included, warm and new."""
-    for number in range(part * PART, (part + 1) * PART):
+    for number in range(part * SHARE, (part + 1) * SHARE):
         comparison.check(number, in_pieces=number % CUT == 0)
 
 
 def test_the_streams_are_worth_it(comparison: Comparison) -> None:
     """S3: they reach every kind of request, and every reason to refuse one."""
     events = [event for number in range(6000) for event in comparison.read(number)]
-    requests = [event for event in events if len(event) == 10]
+    requests = [event for event in events if len(event) == PARTS]
     faults = [str(event[2]) for event in events if event[0] == "fault"]
     assert len(requests) > 2000
     assert len(faults) > 2000
-    for place in range(4, 10):  # the flags
+    for place in range(4, PARTS):  # the flags
         assert {event[place] for event in requests} == {True, False}
     assert len({event[0] for event in requests}) > 20
     assert len({event[3] for event in requests}) > 10
