@@ -27,9 +27,17 @@ class Server:
         places = {**tools.places, "root": str(ROOT), "app": app, "port": str(port)}
         words = [word.format_map(places) for word in self.command.split()]
         if not Path(words[0]).exists():
-            program = Path(words[0]).name
-            raise Absent(tools.absent.get(program, f"{program} is not installed"))
+            raise Absent(_why_not(Path(words[0]).name, tools))
         return words
+
+
+def _why_not(program: str, tools: Tools) -> str:
+    """Why `program` is not there: what was said of its package, which has almost its name."""
+    first, _, _ = program.partition("-")
+    for name, reason in tools.absent.items():
+        if name.lower().partition("-")[0] == first:
+            return reason
+    return f"{program} is not installed"
 
 
 class Absent(Exception):
