@@ -122,12 +122,14 @@ class Reader:
 
     def take_body(self) -> bytes | None:
         """The body of the request that was just told of, if all of it is here."""
-        size = self._body_left
-        if self._chunked is not None or len(self.buffer) < size:
+        size, buffer = self._body_left, self.buffer
+        if self._chunked is not None or len(buffer) < size:
             return None
-        body = bytes(self.buffer[:size])
-        del self.buffer[:size]
         self._body_left = 0
+        if len(buffer) == size:  # as a rule: then it is copied once
+            return self._take_all()
+        body = bytes(buffer[:size])
+        del buffer[:size]
         return body
 
     def holds_enough(self, most_requests: int, most_bytes: int) -> bool:

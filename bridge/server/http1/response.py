@@ -22,6 +22,7 @@ from bridge.server.exchange import Connection, Exchange
 from bridge.server.request import Request
 from bridge.server.request_body import WHOLE
 from bridge.server.state import DRAIN_LIMIT
+from bridge.server.transport.output import gathered
 from bridge.types import RawHeaders
 
 # How the end of a body is told (RFC 9112 §6.3).
@@ -311,7 +312,7 @@ def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, b
         exchange.end(head.status_code, size, data)
     else:
         response = exchange.start_response(head, size=size)
-        connection.write(b"".join((*response.write(body), response.finish())))
+        connection.output.write_parts(gathered((*response.write(body), response.finish())))
         exchange.end()
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from bridge.errors import ClientDisconnected
-from bridge.limits import HIGH_WATER
+from bridge.limits import HIGH_WATER, MIN_UNCOPIED
 from bridge.log import logger
 from bridge.loops.wait_queue import WaitQueue
 from bridge.server.state import ServerState
@@ -33,6 +33,13 @@ _TLS_CLOSE_POLL = 0.05
 _QUIET_LOOKS = 3
 #: For SO_LINGER: on, zero seconds. The socket is reset when it is closed.
 _RESET = struct.pack("ii", 1, 0)
+
+
+def gathered(parts: Sequence[bytes]) -> Sequence[bytes]:
+    """Return these parts as they are to be written: small ones as one, large ones not copied."""
+    if sum(map(len, parts)) < MIN_UNCOPIED or len(parts) < 2:
+        return (b"".join(parts),)
+    return parts
 
 
 class Output:
@@ -112,13 +119,15 @@ class Output:
         """Give the descriptor back; the next that wants a writer gets a new one."""
         self.writer = None
 
-    def write_through(self, data: bytes) -> None:
+    def write_through(self, parts: Sequence[bytes]) -> None:
         """Write at once, not at the end of the loop's step, if nothing waits before it (W39)."""
         writer = self.writer or self.direct_writer()
-        if writer is not None and not self.transport.get_write_buffer_size():
-            data = data[writer.send(data) :]
-        if data:
-            self.transport.write(data)
+        if writer is None or self.transport.get_write_buffer_size():
+            self.write_parts(parts)
+            return
+        sent = writer.send(*parts)
+        if sent != sum(map(len, parts)):
+            self.transport.write(b"".join(parts)[sent:])
 
     def write_parts(self, parts: Sequence[bytes]) -> None:
         """Write these behind one another, without a copy if the loop can do that.

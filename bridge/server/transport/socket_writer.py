@@ -31,10 +31,15 @@ class SocketWriter:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def send(self, data: bytes) -> int:
-        """Write what fits now; the number of bytes taken. Raises `ClientDisconnected`."""
+    def send(self, *parts: bytes) -> int:
+        """Write what fits now of these, which are not copied; return the number of bytes taken.
+
+        Raises `ClientDisconnected`.
+        """
         try:
-            return os.write(self._fd, data)
+            if len(parts) == 1:
+                return os.write(self._fd, parts[0])
+            return os.writev(self._fd, parts)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:
@@ -75,8 +80,8 @@ class NullWriter:
 
     __slots__ = ()
 
-    def send(self, data: bytes) -> int:
-        """Take none of it."""
+    def send(self, *parts: bytes) -> int:
+        """Take none of them."""
         return 0
 
 

@@ -15,7 +15,7 @@ from bridge.errors import ClientDisconnected
 from bridge.limits import HIGH_WATER
 from bridge.server.config.config import Config
 from bridge.server.state import ServerState
-from bridge.server.transport.output import LINGER, Output
+from bridge.server.transport.output import LINGER, Output, gathered
 from bridge.types import Receive, Scope, Send
 from tests.support.in_loop import InLoop, Talk, in_loop, tcp_pair
 
@@ -61,16 +61,24 @@ def ended(server: InLoop, talk: Talk) -> bytes:
 def test_the_socket_and_the_transport(server: InLoop, talk: Talk) -> None:
     """W39: bytes go straight to the socket if nothing waits before them; the order holds."""
     output = talk.protocol.output
-    output.write_through(b"a")
-    output.write_through(MUCH)
+    output.write_through([b"a"])
+    output.write_through([b"<", MUCH, b">"])
     assert output.paused
-    output.write_through(b"b")
+    output.write_through([b"b"])
     output.write_late(b"c")
     output.write_parts([b"d", b"e"])
     output.close(lingering=False)
-    assert ended(server, talk) == b"a" + MUCH + b"bcde"
+    assert ended(server, talk) == b"a<" + MUCH + b">bcde"
     output.write_late(b"to nobody")
     assert output.direct_writer() is None
+
+
+def test_what_is_copied() -> None:
+    """S10: small parts become one, large ones stay as they are."""
+    assert gathered([]) == (b"",)
+    assert gathered([b"a", b"", b"b"]) == (b"ab",)
+    assert gathered([MUCH]) == (MUCH,)
+    assert gathered([b"a", MUCH]) == [b"a", MUCH]
 
 
 def test_parts_on_a_loop_that_takes_one() -> None:
@@ -109,7 +117,7 @@ def test_no_descriptors_left(server: InLoop, talk: Talk) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
-        output.write_through(b"all the same")
+        output.write_through([b"all ", b"the same"])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     output.close(lingering=False)
@@ -269,7 +277,7 @@ def test_the_ends_of_an_encrypted_connection(server: InLoop, way: str) -> None:
         )
         assert output.tls
         assert output.direct_writer() is None
-        output.write_through(b"x" * size)
+        output.write_through([b"x" * size])
         if way == "close":
             output.close(lingering=False)
         elif way == "transport":

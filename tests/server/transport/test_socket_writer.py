@@ -29,10 +29,12 @@ def test_it_writes_what_fits(pair: tuple[socket.socket, socket.socket]) -> None:
     assert writer.fileno() not in (-1, ours.fileno())
     assert writer.send(b"hello") == 5
     assert theirs.recv(100) == b"hello"
+    assert writer.send(b"a", b"", b"b") == 2
+    assert theirs.recv(100) == b"ab"
     data = b"x" * 100_000_000
-    sent = writer.send(data)
-    assert 0 < sent < len(data)
-    assert writer.send(data) == 0
+    sent = writer.send(b"<", data, b">")
+    assert 1 < sent < len(data)
+    assert writer.send(data) == writer.send(b"<", data) == 0
     left = sent
     while left:
         left -= len(theirs.recv(left))
@@ -76,7 +78,7 @@ def test_it_outlives_the_descriptor(pair: tuple[socket.socket, socket.socket]) -
 
 def test_where_only_the_loop_may_write() -> None:
     """W39: under TLS a thread writes nothing itself."""
-    assert NULL_WRITER.send(b"x") == 0
+    assert NULL_WRITER.send(b"x", b"y") == 0
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")

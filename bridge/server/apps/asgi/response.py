@@ -15,8 +15,8 @@ from typing import Final
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import DisconnectNotice
 from bridge.http.response_sink import ResponseEncoder
-from bridge.limits import MIN_UNCOPIED
 from bridge.server.exchange import Connection
+from bridge.server.transport.output import gathered
 from bridge.server.transport.sendfile import send_file
 
 # The phases of an ASGI exchange, as small numbers: compared on every message. While the head is
@@ -93,12 +93,11 @@ class AsgiStream:
 
     def _send(self, parts: list[bytes]) -> None:
         """Write these behind one another, large ones without a copy."""
-        if len(parts) == 1:
-            self._connection.write(parts[0])
-        elif sum(map(len, parts)) >= MIN_UNCOPIED:
-            self._connection.output.write_parts(parts)
-        elif parts:
-            self._connection.write(b"".join(parts))
+        gathered_parts = gathered(parts)
+        if len(gathered_parts) > 1:
+            self._connection.output.write_parts(gathered_parts)
+        elif gathered_parts[0]:
+            self._connection.write(gathered_parts[0])
 
     # --------------------------------------------------------- the loop's turn
 

@@ -13,6 +13,7 @@ Whichever comes second sees the other, so no end is missed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -29,6 +30,7 @@ from bridge.server.apps.wsgi.exchange import (
 from bridge.server.apps.wsgi.on_loop import send_duplicate
 from bridge.server.exchange import ABORTED, DONE, FINISHING
 from bridge.server.request_body import WHOLE
+from bridge.server.transport.output import gathered
 from bridge.server.transport.sendfile import send_file_blocking
 from bridge.server.transport.socket_writer import NULL_WRITER, NullWriter, SocketWriter
 from bridge.types import TextHeaders
@@ -142,12 +144,12 @@ class ThreadSink:
         size = len(body)
         encoded = connection.responder.fast_head(connection, exchange, head, size)
         if encoded is not None:
-            self._put(encoded + body)
+            self._put(*gathered((encoded, body)))
             self._writer = None
             exchange.end_in_thread(head.status_code, size, encoded, pending=self._transport_busy)
         else:
             self._response = response = exchange.start_response(head, size=size)
-            self._end(b"".join((*response.write(body), response.finish())))
+            self._end(*response.write(body), response.finish())
 
     def start(self, head: ResponseHead) -> ThreadSink:
         """Take the head of a response whose body comes in pieces (`ResponseSink`)."""
@@ -156,7 +158,7 @@ class ThreadSink:
 
     def write(self, chunk: bytes) -> bool:
         """Send one piece (`ResponseStream`). Waits while the client is slow."""
-        self._put(b"".join(self._response.write(chunk)))
+        self._put(*gathered(self._response.write(chunk)))
         return True
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
@@ -207,14 +209,14 @@ class ThreadSink:
 
     # --------------------------------------------------------- writing
 
-    def _end(self, data: bytes) -> None:
+    def _end(self, *parts: bytes) -> None:
         """Write the last of the response."""
-        if data:
-            self._put(data)
+        if any(parts):
+            self._put(*gathered(parts))
         self._writer = None
         self.exchange.end_in_thread(pending=self._transport_busy)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, *parts: bytes) -> None:
         """Write, if nothing waits before it; else have the loop write, and wait for that."""
         connection, writer = self.exchange.connection, self._writer
         output = connection.output
@@ -224,22 +226,22 @@ class ThreadSink:
             self._transport_checked = True
             self._transport_busy = output.transport.get_write_buffer_size() > 0
         if not self._transport_busy:
-            sent = writer.send(data)
-            if sent != len(data):
+            sent = writer.send(*parts)
+            if sent != sum(map(len, parts)):
                 self._transport_busy = True
-                connection.state.call_on_loop(output.write_late, data[sent:])
+                connection.state.call_on_loop(output.write_late, b"".join(parts)[sent:])
         else:
             try:
                 wait = self.exchange.handler.runner.wait
-                self._transport_busy = wait(self._write_behind(data))
+                self._transport_busy = wait(self._write_behind(parts))
             except WaitNotPossible:  # on the loop: the runner has refused the call
-                output.write_late(data)
+                output.write_late(b"".join(parts))
 
-    async def _write_behind(self, data: bytes) -> bool:
+    async def _write_behind(self, parts: Sequence[bytes]) -> bool:
         """On the loop: write behind what waits there; return whether something still waits."""
         output = self.exchange.connection.output
         await output.drained()
-        output.transport.write(data)
+        output.write_parts(parts)
         await output.drained()
         return output.transport.get_write_buffer_size() > 0
 

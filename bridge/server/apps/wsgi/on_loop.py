@@ -20,7 +20,7 @@ from bridge.server.apps.wsgi.exchange import (
     note_refused,
 )
 from bridge.server.exchange import DONE
-from bridge.server.transport.output import Output
+from bridge.server.transport.output import Output, gathered
 from bridge.server.transport.sendfile import send_file
 from bridge.types import TextHeaders
 
@@ -103,10 +103,10 @@ class LoopStream:
 
     def write(self, chunk: bytes) -> bool:
         """Send one piece (`ResponseStream`). Wait while the client is slow, or ask for a pause."""
-        output, data = self._output, b"".join(self._response.write(chunk))
+        output, parts = self._output, gathered(self._response.write(chunk))
         if output.closed:
             raise ClientDisconnected("the client is gone")
-        output.write_through(data)
+        output.write_through(parts)
         if output.paused:
             if not self._runner.can_wait:
                 return False
