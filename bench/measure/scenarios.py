@@ -197,6 +197,13 @@ SCENARIOS = {
         + _python(_FRAMEWORK_ASGI, "bench.apps.starlette_app:asgi", "starlette: "),
         BROWSER,
     ),
+    "browser-responses": Scenario(
+        f"Hello, world! with an entity tag and a cookie that are new each time, {DIFFERENT}",
+        _python(_ASGI_SERVERS, "bench.apps.fresh:asgi")
+        + _python(_WSGI_SERVERS, "bench.apps.fresh:wsgi")
+        + _through_uvicorn("bench.apps.fresh:wsgi"),
+        BROWSER,
+    ),
     "browser-mounts": Scenario(
         f"apps mounted in a Dispatcher, and alone, {DIFFERENT}", _mounts(BROWSER.path), BROWSER
     ),

@@ -215,6 +215,7 @@ def _said(verdict: Verdict) -> str:
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "asgi": _both_loads("ASGI", "browser-asgi", "asgi"),
     "wsgi": _both_loads("WSGI", "browser-wsgi", "wsgi"),
+    "responses": _one_load(f"responses that differ, {DIFFER}", "browser-responses"),
     "frameworks": _one_load(f"frameworks, {DIFFER}", "browser-frameworks"),
     "mounts": _both_loads("mounts", "browser-mounts", "mounts"),
     "bodies": _bodies,
