@@ -13,10 +13,10 @@ from bench.report.verdicts import Within
 
 def test_only_some_rows() -> None:
     """Words choose rows by a part of their name; a scenario of a group without any is left out."""
-    chosen = _chosen("browser", "meinheld, node")
+    chosen = _chosen("browser", "node, mounted")
     assert {name: [row.name for row in rows] for name, rows in chosen.items()} == {
         "browser-asgi": ["node"],
-        "browser-wsgi": ["meinheld"],
+        "browser-mounts": ["asgi mounted", "wsgi mounted"],
     }
     assert [*_chosen("asgi", "")["asgi"]] == [*SCENARIOS["asgi"].rows]
 
