@@ -1,3 +1,7 @@
-from setuptools import setup
+from setuptools import Extension, setup
 
-setup()
+# Optional: if it cannot be compiled, the package is installed without it, and works.
+speedups = Extension(
+    "bridge.accelerator.speedups", ["bridge/accelerator/speedups.c"], optional=True
+)
+setup(ext_modules=[speedups])

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import settings
 
-from tests.support import hosts
+from bridge import accelerator
+from tests.support import compiled, hosts
 from tests.support.hosts import Command, Host
 
 # How long one example takes says more about the machine than about the code.
@@ -59,6 +60,16 @@ def frameworks_of_other_tests() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bridge.wsgi.input.needs_length", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module", params=["Python", "C"])
+def with_and_without_accelerator(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a file twice: all in Python, and with the accelerator, compiled from its source."""
+    module = compiled.speedups() if request.param == "C" else None
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("read_head", "add_headers"):
+            patch.setattr(accelerator, name, getattr(module, name, None))
         yield
 
 

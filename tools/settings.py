@@ -51,6 +51,13 @@ port from a higher source replaces a `bind` from a lower one.
 Sizes are in bytes, and may end in `K`, `M` or `G`. Times are in seconds. Paths are relative to the
 working directory. Permissions are octal: `660` as text, `0o660` as a number.
 
+`BRIDGE_SPEEDUPS` is read when the package is imported, by the server and by the adapters. If a C
+compiler and the headers of Python were there when asgi-bridge was installed, it has an
+*accelerator*: a small compiled module, which reads plain request heads, and fills environs from
+them, in half the time or less. Python does the same if it is not there, and reads all other heads
+in any case. `no` has Python do everything; `yes` makes the import fail if there is no compiled
+module; without the variable it is used if it is there. `asgi-bridge --version` says whether it is.
+
 Exit codes:
 
 - 0: the server was told to stop, and has stopped

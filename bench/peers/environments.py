@@ -21,6 +21,8 @@ ROOT = HERE.parent.parent
 RESULTS = ROOT / "bench" / "results"
 DOCUMENTS = ROOT / "docs" / "benchmarks"
 VENVS = ROOT / ".venv-bench"
+#: What our own package is installed from; if one of them changes, it is installed again.
+BUILT_FROM = ("pyproject.toml", "setup.py", "bridge/accelerator/speedups.c")
 #: CPythons on which meinheld's last release builds, the best first.
 MEINHELD_PYTHONS = ("3.9", "3.8", "3.7")
 
@@ -56,10 +58,13 @@ def _main_venv(tools: Tools, base: str, label: str) -> None:
     venv = VENVS / "-".join(filter(None, (version, label)))
     wanted = HERE / "peers.txt"
     pip = _venv(base, venv)
-    absent = _once(venv, [wanted, ROOT / "pyproject.toml"], lambda: _install(pip, wanted))
+    inputs = [wanted, *(ROOT / name for name in BUILT_FROM)]
+    absent = _once(venv, inputs, lambda: _install(pip, wanted))
     tools.absent.update(absent)
     tools.places |= {"python": str(venv / "bin/python"), "bin": str(venv / "bin")}
     tools.versions |= {"python": _output(tools.python, "-V").split()[1], **_pinned(wanted, pip)}
+    about = _output(tools.python, "-m", "bridge", "--version")
+    tools.versions["asgi-bridge"] = about.partition(" version ")[2].replace(",", "")
 
 
 def _install(pip: list[str], wanted: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import click
 
+from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed
 from bridge.server.config.config import SETTINGS, Config
@@ -41,6 +42,8 @@ _NOT_APP_FILES = (
     os.path.join(os.path.dirname(importlib.__file__), ""),
     "<frozen ",
 )
+
+_WITH = "without" if accelerator.read_head is None else "with"
 
 
 class _Group(click.Group):
@@ -100,7 +103,13 @@ def _missing_serve(ctx: click.Context, seen: str, given: list[str]) -> click.Usa
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(None, "-V", "--version", package_name="asgi-bridge", prog_name="asgi-bridge")
+@click.version_option(
+    None,
+    *("-V", "--version"),
+    package_name="asgi-bridge",
+    prog_name="asgi-bridge",
+    message=f"%(prog)s, version %(version)s, {_WITH} the accelerator",
+)
 def main() -> None:
     """Serve any Python web app: ASGI 3, 2 and 1, WSGI, and mixtures of them."""
 

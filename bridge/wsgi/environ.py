@@ -16,6 +16,7 @@ from io import TextIOBase
 from typing import Any, TextIO
 from urllib.parse import quote
 
+from bridge import accelerator
 from bridge.caches import Memo, always, key_up_to
 from bridge.http.headers import content_length
 from bridge.http.paths import PATH_CHARACTERS, split_path
@@ -172,6 +173,11 @@ def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> Non
     Raises `RequestError` (400) if repeated Content-Length fields differ.
     """
     keys = ENVIRON_KEYS
+    if accelerator.add_headers is not None and type(headers) is list:
+        added = accelerator.add_headers(environ, headers, keys)
+        if added == len(headers):
+            return
+        headers = headers[added:]
     repeated: dict[str, list[str]] | None = None
     for name, value in headers:
         key = keys[name]

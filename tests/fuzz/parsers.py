@@ -1,7 +1,8 @@
 """Coverage-guided fuzzing of what reads bytes from strangers (S3): run by ``scripts/fuzz``.
 
 Each run of bytes is read twice, whole and in pieces that it chooses itself; the two must agree,
-and nothing but `RequestError` may come out. libFuzzer keeps what reaches new code.
+and nothing but `RequestError` may come out. A whole head is read by the accelerator if it can be,
+pieces by Python alone. libFuzzer keeps what reaches new code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ with atheris.instrument_imports(include=["bridge"]):
 
 from tests.support.corpus import cases
 
-HEADS = HeadParser(256, 1024, 10)
+#: Python alone, and with the accelerator, if it is compiled.
+HEADS, ACCELERATED = HeadParser(256, 1024, 10), HeadParser(256, 1024, 10)
+HEADS.read_plain = None
 FORWARDED = Forwarded("127.0.0.1,::1")
 #: Where libFuzzer leaves the bytes of a finding.
 KEEP = "-artifact_prefix=.venv-fuzz/"
@@ -30,17 +33,18 @@ KEEP = "-artifact_prefix=.venv-fuzz/"
 def read_head(pieces: list[bytes]) -> object:
     """What a connection's first head comes to, looked at as the protocol object does."""
     buffer, looked = b"", 0
+    heads = ACCELERATED if len(pieces) == 1 else HEADS
     for piece in pieces:
         buffer += piece
         end = buffer.find(b"\r\n\r\n", looked)
         try:
             if end < 0:
-                HEADS.check_partial(buffer, looked)
+                heads.check_partial(buffer, looked)
                 looked = max(len(buffer) - 3, 0)
                 continue
-            head = HEADS.parse(buffer[: end + 4])
+            head = heads.parse(buffer[: end + 4])
         except RequestError as error:
-            first = HEADS.first_error(buffer[: end + 4]) if end >= 0 else None
+            first = heads.first_error(buffer[: end + 4]) if end >= 0 else None
             return (first or error).status
         resolve(head.headers)
         return head.method, head.target, tuple(head.headers), head.length, head.close

@@ -89,8 +89,10 @@ def parts(request: Request) -> Event:
 
 
 def new_parser(limits: Limits) -> HeadParser:
-    """A parser that has read nothing."""
-    return HeadParser(limits.line, limits.size, limits.count, limits.field)
+    """A parser that has read nothing, and that reads by llhttp alone, without the accelerator."""
+    parser = HeadParser(limits.line, limits.size, limits.count, limits.field)
+    parser.read_plain = None
+    return parser
 
 
 class Comparison:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import bridge
+from bridge import accelerator
 from bridge.server.cli import main
 from bridge.server.config.config import SETTINGS
 from tests.conftest import StartHost
@@ -69,10 +70,10 @@ def test_help_says_what_is_refused() -> None:
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-V"]])
 def test_version(arguments: list[str]) -> None:
-    """The version is that of the package."""
-    assert (
-        CliRunner().invoke(main, arguments).output == f"asgi-bridge, version {bridge.__version__}\n"
-    )
+    """The version is that of the package, and it says whether the accelerator is used."""
+    output = CliRunner().invoke(main, arguments).output
+    used = "without" if accelerator.read_head is None else "with"
+    assert output == f"asgi-bridge, version {bridge.__version__}, {used} the accelerator\n"
 
 
 def test_module_and_command_are_one() -> None:

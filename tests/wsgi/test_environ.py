@@ -29,6 +29,8 @@ from bridge.wsgi.environ import (
 from bridge.wsgi.file_wrapper import FileWrapper
 from tests.support.remembered import is_remembered
 
+pytestmark = pytest.mark.usefixtures("with_and_without_accelerator")
+
 
 def a_scope(**changes: object) -> Scope:
     scope: Scope = {

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.config.config import SETTINGS, Config
@@ -16,7 +17,7 @@ from bridge.server.config.equivalents import equivalent
 Layer: TypeAlias = dict[str, tuple[object, str]]
 
 #: Variables of ours that are not settings.
-_NOT_SETTINGS = {"BRIDGE_CONFIG"}
+_NOT_SETTINGS = {"BRIDGE_CONFIG", accelerator.VARIABLE}
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from bridge import accelerator
 from bridge.caches import Memo, key_up_to
 from bridge.errors import RequestError
 from bridge.server.http1.request_line import malformed, read_request_line
@@ -92,6 +93,8 @@ class HeadParser:
         self._field_limit = field_limit or size_limit
         #: A head of at most so many bytes exceeds none of the limits of bytes.
         self._small = min(line_limit, size_limit, self._field_limit)
+        #: Reads heads that are plain, in C; it returns None for others.
+        self.read_plain = accelerator.read_head
         #: Names as they are sent -> in lower case, and what the field does.
         self._names: Memo[bytes, tuple[bytes, int]] = Memo(_read_name, key_up_to(64))
         #: Hosts that are well formed.
@@ -123,8 +126,17 @@ class HeadParser:
 
     def parse(self, head: bytes) -> Request:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4)."""
-        line_end = head.find(b"\r\n")
         is_small = len(head) <= self._small
+        if is_small and self.read_plain is not None:
+            plain = self.read_plain(head, self._count_limit)
+            if plain is not None:
+                method, target, path, query, headers, acts = plain
+                request = Request(method, target, path, query)
+                request.headers = headers
+                if acts:
+                    request.apply_control_fields()
+                return request
+        line_end = head.find(b"\r\n")
         if not is_small:
             self._check_sizes(head, line_end, len(head) - line_end - 4)
         request = read_request_line(head[:line_end])

@@ -275,7 +275,8 @@ def test_both_in_one_source_still_contradict() -> None:
 
 def test_unknown_variables_are_noticed() -> None:
     """A typing error in the environment is worth a warning; others' variables are not ours."""
-    environ = ["BRIDGE_THREDS", "BRIDGE_CONFIG", "BRIDGE_PORT", "PATH", "PORT"]
+    known = ["BRIDGE_CONFIG", "BRIDGE_PORT", "BRIDGE_SPEEDUPS"]
+    environ = ["BRIDGE_THREDS", *known, "PATH", "PORT"]
     assert unknown_variables(environ) == [
         "BRIDGE_THREDS is not a setting and is ignored; did you mean BRIDGE_THREADS?"
     ]

@@ -15,6 +15,8 @@ from tests.support.raw import request
 
 HEADS = sorted({case.data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" for case in cases()})
 
+pytestmark = pytest.mark.usefixtures("with_and_without_accelerator")
+
 
 def parser() -> HeadParser:
     return HeadParser(8192, 65536, 100)

@@ -17,6 +17,8 @@ from tests.support.raw import chunked, request
 
 Event = tuple[object, ...]
 
+pytestmark = pytest.mark.usefixtures("with_and_without_accelerator")
+
 
 class Owner:
     """Takes requests one after the other, as a connection does, and notes what it is told.

@@ -1,0 +1,45 @@
+"""Plain heads and fields read in C, if that is compiled: `speedups.c`; else None.
+
+The Python code that calls these functions does all that they do, and what they do not.
+``BRIDGE_SPEEDUPS`` chooses: ``no`` leaves all to Python, ``yes`` is an error if there is no
+compiled module, and by default it is used if it is there. Nothing else depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from bridge.errors import ConfigError
+
+VARIABLE = "BRIDGE_SPEEDUPS"
+
+#: Method, target, raw path, query, fields; and whether `Request.apply_control_fields` must be
+#: called for them.
+PlainHead: TypeAlias = tuple[str, bytes, bytes, bytes, list[tuple[bytes, bytes]], bool]
+
+#: Read a whole head with at most so many fields; None if it is not plain.
+read_head: Callable[[bytes, int], PlainHead | None] | None = None
+#: Add fields to an environ, by the environ keys of names; the index of the first field that is not
+#: plain, or their number.
+add_headers: Callable[[dict[str, Any], list[tuple[bytes, bytes]], dict[bytes, str]], int] | None = (
+    None
+)
+
+match os.environ.get(VARIABLE, ""):
+    case "no":
+        pass
+    case "" | "yes" as chosen:
+        try:
+            from bridge.accelerator import speedups
+        except ImportError as error:
+            if chosen:
+                raise ConfigError(
+                    f"{VARIABLE} is yes, and the compiled module is not there ({error}); install "
+                    "asgi-bridge again where there is a C compiler, or take the variable away"
+                ) from error
+        else:
+            read_head, add_headers = speedups.read_head, speedups.add_headers
+    case other:
+        raise ConfigError(f"{VARIABLE} is {other!r}; it must be yes, no, or not set")

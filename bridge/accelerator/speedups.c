@@ -1,0 +1,556 @@
+/* The optional accelerator: plain heads and plain fields, read as the Python code reads them.
+
+   The Python code is the truth: `HeadParser.parse` and `wsgi.environ.add_headers`. Both functions
+   here do the common part of its work, and leave to it whatever is unusual or wrong. So they raise
+   no error of their own, and there is one rule to keep: what they return is what Python returns.
+
+   Nothing is kept from one call to the next but names of fields, in a table of fixed size. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <string.h>
+
+typedef unsigned char byte;
+
+/* A head with more fields is Python's. */
+#define MOST_FIELDS 128
+/* Names of fields that are kept, and the longest of them. */
+#define KNOWN_NAMES 512
+#define KNOWN_SIZE 48
+
+/* Classes of bytes. */
+enum { TOKEN = 1, PATH = 2, QUERY = 4, HOST_NAME = 8 };
+
+/* What a field does. */
+typedef enum { NOTHING, HOST, CONNECTION, LENGTH, CODING, CONTROL } Effect;
+
+/* A name as it was sent, in lower case, and what such a field does. */
+typedef struct {
+    PyObject *name; /* NULL: none yet */
+    uint32_t size;
+    Effect effect;
+    byte sent[KNOWN_SIZE];
+} KnownName;
+
+/* Those that llhttp knows, without CONNECT and those of other protocols. */
+static const char *const METHODS[] = {
+    "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE",
+    "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH",
+    "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE", "SUBSCRIBE", "UNSUBSCRIBE",
+    "PURGE", "LINK", "UNLINK",
+};
+#define METHOD_COUNT (sizeof METHODS / sizeof *METHODS)
+#define HEAD_METHOD 2 /* its place in the table: Python acts on it */
+
+static const struct {
+    const char *name;
+    Effect effect;
+} EFFECTS[] = {
+    {"host", HOST},
+    {"connection", CONNECTION},
+    {"content-length", LENGTH},
+    {"transfer-encoding", CODING},
+    {"upgrade", CONTROL},
+    {"proxy-connection", CONTROL},
+    {"expect", CONTROL},
+    {"forwarded", CONTROL},
+    {"x-forwarded-for", CONTROL},
+    {"x-forwarded-port", CONTROL},
+    {"x-forwarded-proto", CONTROL},
+    {"x-forwarded-ssl", CONTROL},
+};
+#define EFFECT_COUNT (sizeof EFFECTS / sizeof *EFFECTS)
+
+typedef struct {
+    byte classes[256];
+    PyObject *methods[METHOD_COUNT];
+    KnownName names[KNOWN_NAMES];
+} State;
+
+/* ------------------------------------------------------------- a head, as slices of its bytes */
+
+typedef struct {
+    const byte *start;
+    Py_ssize_t size;
+} Slice;
+
+typedef struct {
+    Slice name, value;
+    uint32_t hash;
+} Field;
+
+typedef struct {
+    size_t method;
+    Slice target, path, query;
+    Py_ssize_t count;
+    Field fields[MOST_FIELDS];
+} Head;
+
+static int
+equals(Slice slice, const char *text)
+{
+    size_t size = strlen(text);
+    return (size_t)slice.size == size && memcmp(slice.start, text, size) == 0;
+}
+
+static byte
+lower(byte c)
+{
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+static int
+is_blank(byte c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The end of the bytes of `class` from `at`. A NUL, with which each bytes object ends, has none. */
+static inline const byte *
+skip(const State *state, const byte *at, int class)
+{
+    while (state->classes[*at] & class)
+        at++;
+    return at;
+}
+
+/* The first byte from `at` that a value may not have, or `end`: controls, except tabs. */
+static const byte *
+skip_value(const byte *at, const byte *end)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    for (;;) {
+        while (end - at >= 8) {
+            uint64_t word, deletes;
+            memcpy(&word, at, 8);
+            deletes = word ^ (ones * 0x7f);
+            if ((((word - ones * 0x20) & ~word) | ((deletes - ones) & ~deletes)) & (ones * 0x80))
+                break; /* a byte under 0x20, or a 0x7f */
+            at += 8;
+        }
+        while (at < end && *at >= 0x20 && *at != 0x7f)
+            at++;
+        if (at == end || *at != '\t')
+            return at;
+        at++;
+    }
+}
+
+/* Read ``GET /path?query HTTP/1.1``. Returns where the fields begin; NULL if it is not so plain. */
+static const byte *
+read_line(const State *state, const byte *at, const byte *end, Head *head)
+{
+    static const char version[] = " HTTP/1.1\r\n";
+    const Py_ssize_t version_size = sizeof version - 1;
+    Slice method = {at, 0};
+    at = skip(state, at, TOKEN);
+    method.size = at - method.start;
+    for (head->method = 0; !equals(method, METHODS[head->method]);)
+        if (++head->method == METHOD_COUNT)
+            return NULL;
+    if (at[0] != ' ' || at[1] != '/')
+        return NULL;
+    head->target.start = head->path.start = ++at;
+    at = skip(state, at, PATH);
+    head->path.size = at - head->path.start;
+    head->query.start = at;
+    if (*at == '?') {
+        head->query.start = ++at;
+        at = skip(state, at, QUERY);
+    }
+    head->query.size = at - head->query.start;
+    head->target.size = at - head->target.start;
+    if (end - at < version_size || memcmp(at, version, version_size) != 0)
+        return NULL;
+    return at + version_size;
+}
+
+/* Read the fields, at most `limit`, and the blank line behind them, which must be at `end`.
+   Returns whether all of it is plain. */
+static int
+read_fields(const State *state, const byte *at, const byte *end, Head *head, Py_ssize_t limit)
+{
+    head->count = 0;
+    while (*at != '\r') {
+        Field *field = &head->fields[head->count];
+        const byte *value_end;
+        uint32_t hash = 0;
+        if (head->count >= limit)
+            return 0;
+        head->count++;
+        field->name.start = at;
+        for (; state->classes[*at] & TOKEN; at++)
+            hash = hash * 31 + *at;
+        field->hash = hash;
+        field->name.size = at - field->name.start;
+        if (field->name.size == 0 || *at++ != ':')
+            return 0;
+        while (is_blank(*at))
+            at++;
+        field->value.start = at;
+        value_end = at = skip_value(at, end);
+        if (end - at < 2 || at[0] != '\r' || at[1] != '\n')
+            return 0;
+        while (value_end > field->value.start && is_blank(value_end[-1]))
+            value_end--;
+        field->value.size = value_end - field->value.start;
+        at += 2;
+    }
+    return end - at == 2 && at[1] == '\n';
+}
+
+/* ------------------------------------------------------------- what fields do */
+
+static int
+is_plain_host(const State *state, Slice value)
+{
+    const byte *end = value.start + value.size;
+    const byte *at = skip(state, value.start, HOST_NAME), *port;
+    if (at == value.start || at == end)
+        return at == end && value.size > 0;
+    if (*at++ != ':')
+        return 0;
+    for (port = at; at < end && *at >= '0' && *at <= '9';)
+        at++;
+    return at == end && at - port <= 5;
+}
+
+/* Whether no blanks follow; llhttp takes them amiss, behind a coding. */
+static int
+ends_line(Slice value)
+{
+    return value.start[value.size] == '\r';
+}
+
+static int
+is_length(Slice value)
+{
+    Py_ssize_t i;
+    for (i = 0; i < value.size; i++)
+        if (value.start[i] < '0' || value.start[i] > '9')
+            return 0;
+    return value.size >= 1 && value.size <= 18;
+}
+
+static int
+is_keep_alive(Slice value)
+{
+    static const char expected[] = "keep-alive";
+    Py_ssize_t i;
+    if (value.size != sizeof expected - 1)
+        return 0;
+    for (i = 0; i < value.size; i++)
+        if (lower(value.start[i]) != expected[i])
+            return 0;
+    return 1;
+}
+
+/* The fields of a head that may come once only. */
+typedef struct {
+    int hosts, framings;
+} Seen;
+
+/* Note a field that has an effect. Returns whether it is plain; sets `acts` if Python must act. */
+static int
+note_effect(const State *state, Effect effect, Slice value, Seen *seen, int *acts)
+{
+    switch (effect) {
+    case HOST:
+        return ++seen->hosts == 1 && is_plain_host(state, value);
+    case CONNECTION:
+        *acts |= !is_keep_alive(value);
+        return 1;
+    case LENGTH:
+        *acts = 1;
+        return ++seen->framings == 1 && is_length(value) && ends_line(value);
+    case CODING:
+        *acts = 1;
+        return ++seen->framings == 1 && equals(value, "chunked") && ends_line(value);
+    default:
+        *acts = 1;
+        return 1;
+    }
+}
+
+/* ------------------------------------------------------------- Python objects */
+
+static PyObject *
+to_bytes(Slice slice)
+{
+    return PyBytes_FromStringAndSize((const char *)slice.start, slice.size);
+}
+
+/* The lower-case name of `field`, a new reference, and its effect; NULL: no memory. */
+static PyObject *
+find_name(State *state, const Field *field, Effect *effect)
+{
+    KnownName *known = &state->names[(field->hash ^ field->hash >> 9) % KNOWN_NAMES];
+    PyObject *name, *before = known->name;
+    Py_ssize_t size = field->name.size, i;
+    size_t number;
+    char *text;
+    if (before && known->size == size && memcmp(known->sent, field->name.start, size) == 0) {
+        *effect = known->effect;
+        Py_INCREF(before);
+        return before;
+    }
+    name = PyBytes_FromStringAndSize(NULL, size);
+    if (name == NULL)
+        return NULL;
+    text = PyBytes_AS_STRING(name);
+    for (i = 0; i < size; i++)
+        text[i] = (char)lower(field->name.start[i]);
+    *effect = NOTHING;
+    for (number = 0; number < EFFECT_COUNT; number++)
+        if (equals((Slice){(const byte *)text, size}, EFFECTS[number].name))
+            *effect = EFFECTS[number].effect;
+    if (size <= KNOWN_SIZE) {
+        memcpy(known->sent, field->name.start, size);
+        known->size = (uint32_t)size;
+        known->effect = *effect;
+        Py_INCREF(name);
+        known->name = name;
+        Py_XDECREF(before);
+    }
+    return name;
+}
+
+/* Make the list of fields. NULL with an error set: no memory; without: they are not plain. */
+static PyObject *
+make_headers(State *state, const Head *head, int *acts)
+{
+    Seen seen = {0, 0};
+    Py_ssize_t i;
+    PyObject *headers = PyList_New(head->count);
+    if (headers == NULL)
+        return NULL;
+    for (i = 0; i < head->count; i++) {
+        const Field *field = &head->fields[i];
+        Effect effect;
+        PyObject *pair = PyTuple_New(2), *name, *value;
+        if (pair == NULL)
+            goto failed;
+        PyList_SET_ITEM(headers, i, pair);
+        name = find_name(state, field, &effect);
+        if (name == NULL)
+            goto failed;
+        PyTuple_SET_ITEM(pair, 0, name);
+        if (effect != NOTHING && !note_effect(state, effect, field->value, &seen, acts))
+            goto failed;
+        value = to_bytes(field->value);
+        if (value == NULL)
+            goto failed;
+        PyTuple_SET_ITEM(pair, 1, value);
+    }
+    if (seen.hosts == 1)
+        return headers;
+failed:
+    Py_DECREF(headers);
+    return NULL;
+}
+
+static PyObject *
+make_result(State *state, const Head *head)
+{
+    int acts = head->method == HEAD_METHOD;
+    PyObject *result, *headers = make_headers(state, head, &acts);
+    if (headers == NULL) {
+        if (PyErr_Occurred())
+            return NULL;
+        Py_RETURN_NONE;
+    }
+    result = PyTuple_New(6);
+    if (result == NULL) {
+        Py_DECREF(headers);
+        return NULL;
+    }
+    Py_INCREF(state->methods[head->method]);
+    PyTuple_SET_ITEM(result, 0, state->methods[head->method]);
+    PyTuple_SET_ITEM(result, 1, to_bytes(head->target));
+    PyTuple_SET_ITEM(result, 2, to_bytes(head->path));
+    PyTuple_SET_ITEM(result, 3, to_bytes(head->query));
+    PyTuple_SET_ITEM(result, 4, headers);
+    PyTuple_SET_ITEM(result, 5, PyBool_FromLong(acts));
+    if (PyErr_Occurred()) {
+        Py_DECREF(result);
+        return NULL;
+    }
+    return result;
+}
+
+PyDoc_STRVAR(read_head_doc,
+"read_head(head, count_limit, /)\n--\n\n"
+"Read a whole head that is plain; None if it is not, or has more fields than `count_limit`.");
+
+static PyObject *
+read_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    State *state = PyModule_GetState(module);
+    const byte *start, *end, *fields;
+    long limit;
+    int overflow;
+    Head head;
+    if (count != 2 || !PyBytes_CheckExact(arguments[0])) {
+        PyErr_SetString(PyExc_TypeError, "read_head() takes bytes and an int");
+        return NULL;
+    }
+    limit = PyLong_AsLongAndOverflow(arguments[1], &overflow);
+    if (limit == -1 && PyErr_Occurred())
+        return NULL;
+    if (overflow > 0 || limit > MOST_FIELDS)
+        limit = MOST_FIELDS;
+    start = (const byte *)PyBytes_AS_STRING(arguments[0]);
+    end = start + PyBytes_GET_SIZE(arguments[0]);
+    fields = read_line(state, start, end, &head);
+    if (fields == NULL || !read_fields(state, fields, end, &head, limit))
+        Py_RETURN_NONE;
+    return make_result(state, &head);
+}
+
+/* ------------------------------------------------------------- environs */
+
+/* The environ key of the field `name`: a new reference, or NULL with an error set. */
+static PyObject *
+find_key(PyObject *keys, PyObject *name)
+{
+    PyObject *key = PyDict_GetItemWithError(keys, name);
+    if (key != NULL)
+        return Py_NewRef(key);
+    return PyErr_Occurred() ? NULL : PyObject_GetItem(keys, name);
+}
+
+/* Add one field. Returns 1; 0 if it is not plain; -1 with an error set. */
+static int
+add_header(PyObject *environ, PyObject *pair, PyObject *keys)
+{
+    PyObject *key, *text;
+    Py_ssize_t before;
+    int result;
+    if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
+        !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
+        !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 1)))
+        return 0;
+    key = find_key(keys, PyTuple_GET_ITEM(pair, 0));
+    if (key == NULL)
+        return -1;
+    if (!PyUnicode_CheckExact(key) || PyUnicode_GET_LENGTH(key) == 0) {
+        result = PyUnicode_CheckExact(key);
+        Py_DECREF(key);
+        return result;
+    }
+    before = PyDict_Size(environ);
+    text = PyUnicode_DecodeLatin1(PyBytes_AS_STRING(PyTuple_GET_ITEM(pair, 1)),
+                                  PyBytes_GET_SIZE(PyTuple_GET_ITEM(pair, 1)), NULL);
+    result = -1;
+    if (text != NULL && PyDict_SetDefault(environ, key, text) != NULL)
+        result = PyDict_Size(environ) > before; /* else the key is there: the field is repeated */
+    Py_DECREF(key);
+    Py_XDECREF(text);
+    return result;
+}
+
+PyDoc_STRVAR(add_headers_doc,
+"add_headers(environ, headers, keys, /)\n--\n\n"
+"Add fields to `environ`, up to the first that is not plain, which is repeated for example.\n"
+"Returns its index; if all were added, their number.");
+
+static PyObject *
+add_headers(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    Py_ssize_t index;
+    if (count != 3 || !PyDict_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+        !PyDict_Check(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "add_headers() takes a dict, a list and a dict");
+        return NULL;
+    }
+    for (index = 0; index < PyList_GET_SIZE(arguments[1]); index++) {
+        /* Python code can run for a key that is new, and change the list. */
+        PyObject *pair = Py_NewRef(PyList_GET_ITEM(arguments[1], index));
+        int added = add_header(arguments[0], pair, arguments[2]);
+        Py_DECREF(pair);
+        if (added < 0)
+            return NULL;
+        if (added == 0)
+            break;
+    }
+    return PyLong_FromSsize_t(index);
+}
+
+/* ------------------------------------------------------------- the module */
+
+static void
+set_class(State *state, int class, const char *bytes)
+{
+    for (; *bytes; bytes++)
+        state->classes[(byte)*bytes] |= (byte)class;
+}
+
+static int
+set_up(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    const char *letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    size_t i;
+    set_class(state, TOKEN | PATH | QUERY | HOST_NAME, letters);
+    set_class(state, TOKEN, "!#$%&'*+-.^_`|~");
+    set_class(state, PATH | QUERY, "-._~:/@!$&'()*+,;=%[]|");
+    set_class(state, QUERY, "?{}^\\`\"");
+    set_class(state, HOST_NAME, "-._~");
+    for (i = 0; i < METHOD_COUNT; i++) {
+        state->methods[i] = PyUnicode_InternFromString(METHODS[i]);
+        if (state->methods[i] == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static int
+clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    size_t i;
+    for (i = 0; i < METHOD_COUNT; i++)
+        Py_CLEAR(state->methods[i]);
+    for (i = 0; i < KNOWN_NAMES; i++)
+        Py_CLEAR(state->names[i].name);
+    return 0;
+}
+
+static void
+release(void *module)
+{
+    clear(module);
+}
+
+static PyMethodDef functions[] = {
+    {"read_head", (PyCFunction)(void (*)(void))read_head, METH_FASTCALL, read_head_doc},
+    {"add_headers", (PyCFunction)(void (*)(void))add_headers, METH_FASTCALL, add_headers_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, set_up},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "bridge.accelerator.speedups",
+    .m_doc = "The optional accelerator of `bridge.accelerator`, in C.",
+    .m_size = sizeof(State),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC
+PyInit_speedups(void)
+{
+    return PyModuleDef_Init(&definition);
+}
