@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias
 
+from bridge import accelerator
 from bridge.errors import RequestError
 from bridge.server.http1.parser import HeadParser
 from bridge.server.http1.reader import Reader
@@ -20,6 +21,7 @@ from tests.fuzz.kinds import FEW, GREETINGS, NARROW, USUAL, Draw, Limits
 from tests.fuzz.streams import make, pieces
 
 Event = tuple[object, ...]
+ReadPlain: TypeAlias = Callable[[bytes, int], accelerator.PlainHead | None]
 
 #: What is told of a request; other events have fewer parts.
 PARTS: Final = 11
@@ -96,12 +98,18 @@ def new_parser(limits: Limits) -> HeadParser:
 
 
 class Comparison:
-    """Two readings of each stream: by parsers that are kept, and by new ones."""
+    """Two readings of each stream: by parsers that are kept, and by new ones.
 
-    def __init__(self, seed: int) -> None:
+    `read_plain`: the accelerator's function, if there is one, for every other of those that are
+    kept; the new ones are Python's.
+    """
+
+    def __init__(self, seed: int, read_plain: ReadPlain | None = None) -> None:
         self.seed = seed
         self.draw = Draw()
-        self.warm = {limits: new_parser(limits) for limits in set(LIMITS)}
+        self.warm = [{limits: new_parser(limits) for limits in set(LIMITS)} for _ in range(2)]
+        for parser in self.warm[1].values():
+            parser.read_plain = read_plain
 
     def stream(self, number: int) -> bytes:
         """The bytes of stream `number`; also begins its choices."""
@@ -112,7 +120,7 @@ class Comparison:
         """Have a warm parser read stream `number`; what it tells."""
         data = self.stream(number)
         limits = self.draw.one(LIMITS)
-        return Owner(self.warm[limits]).talk([data] if data else [])
+        return Owner(self.draw.one(self.warm)[limits]).talk([data] if data else [])
 
     def check(self, number: int, *, in_pieces: bool = False) -> None:
         """Raise `AssertionError` if the readings of stream `number` differ.
@@ -120,13 +128,13 @@ class Comparison:
         `in_pieces`: cut at random places, and byte by byte, too.
         """
         data, draw = self.stream(number), self.draw
-        limits = draw.one(LIMITS)
+        limits, kept = draw.one(LIMITS), draw.one(self.warm)
         takes = draw.chance() < 0.5
         #: Some come behind other requests on their connection.
         greeting = draw.one(GREETINGS) if draw.chance() < 0.3 else b""
         for cut in self._cuts(data, in_pieces=in_pieces):
             cold = Owner(new_parser(limits), takes=takes, forgets=True).talk(cut)
-            warm = Owner(self.warm[limits], takes=takes)
+            warm = Owner(kept[limits], takes=takes)
             if greeting:
                 warm.reader.feed(greeting)
                 while warm.ready and warm.reader.resume():
@@ -153,7 +161,8 @@ def main(arguments: list[str]) -> int:
     seconds = float(arguments[0]) if arguments else 60.0
     seed = int(arguments[1]) if len(arguments) > 1 else secrets.randbelow(1 << 31)
     print(f"streams of seed {seed}, for {seconds:g} seconds", flush=True)
-    comparison, end, number = Comparison(seed), time.monotonic() + seconds, 0
+    comparison = Comparison(seed, accelerator.read_head)
+    end, number = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         for _ in range(100):
             comparison.check(number, in_pieces=number % 10 == 0)

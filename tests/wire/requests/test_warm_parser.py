@@ -13,6 +13,7 @@ import pytest
 from bridge.caches import BoundedDict
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.fuzz.warm import PARTS, Comparison, Event
+from tests.support import compiled
 from tests.support.apps import spoiling
 from tests.support.in_loop import InLoop, in_loop
 from tests.support.remembered import tables
@@ -27,7 +28,8 @@ CUT = 20
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     """Its parsers have read a few thousand other streams when the first test begins."""
-    comparison = Comparison(SEED + 1)
+    read_head = compiled.speedups().read_head if compiled.can_compile() else None
+    comparison = Comparison(SEED + 1, read_head)
     for number in range(3000):
         comparison.read(number)
     comparison.seed = SEED
