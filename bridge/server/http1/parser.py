@@ -9,6 +9,7 @@ means. What llhttp accepts although two servers could read it differently (S3) i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -79,9 +80,9 @@ class HeadParser:
     `line_limit`, `size_limit` and `field_limit` (0: any) are bytes, `count_limit` is a number of
     fields (S2).
 
-    llhttp reads each head once, and calls `on_header` for each field. It is kept from one head to
-    the next, and made anew after one that has it expect anything but another head: a body, the end
-    of the connection, another protocol; and after an error.
+    llhttp reads each head once, and calls `on_header` for each field. The parser is kept for the
+    next head only if that is what it expects: not after a head that announces a body, the end of
+    the connection or another protocol, and not after an error.
     """
 
     def __init__(
@@ -104,11 +105,8 @@ class HeadParser:
         self._effects = _NO_EFFECT
         self._host = b""
         self._host_count = 0
-        self._renew()
-
-    def _renew(self) -> None:
-        """Make a new parser, which expects a head."""
-        self._feed = HttpRequestParser(self).feed_data
+        #: Has the kept parser read; None if there is none, and while it reads.
+        self._feed: Callable[[bytes], object] | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools: llhttp has read a field; blanks may follow its value."""
@@ -127,15 +125,20 @@ class HeadParser:
     def parse(self, head: bytes) -> Request:
         """Read a head that ends with its blank line. Raises `RequestError` (S2, S3, S4)."""
         is_small = len(head) <= self._small
-        if is_small and self.read_plain is not None:
-            plain = self.read_plain(head, self._count_limit)
-            if plain is not None:
-                method, target, path, query, headers, acts = plain
-                request = Request(method, target, path, query)
-                request.headers = headers
-                if acts:
-                    request.apply_control_fields()
-                return request
+        if not is_small or self.read_plain is None:
+            return self._read(head, is_small)
+        plain = self.read_plain(head, self._count_limit)
+        if plain is None:
+            return self._read(head, is_small)
+        method, target, path, query, headers, acts = plain
+        request = Request(method, target, path, query)
+        request.headers = headers
+        if acts:
+            request.apply_control_fields()
+        return request
+
+    def _read(self, head: bytes, is_small: bool) -> Request:
+        """Read any head with llhttp, and with the rules that it leaves to the server."""
         line_end = head.find(b"\r\n")
         if not is_small:
             self._check_sizes(head, line_end, len(head) - line_end - 4)
@@ -144,32 +147,26 @@ class HeadParser:
             self._check_fields(head, line_end)
         self._headers = headers = request.headers
         self._effects = self._host_count = 0
+        feed, self._feed = self._feed or HttpRequestParser(self).feed_data, None
         try:
-            self._feed(_with_known_line(head, request) if request.unknown_line else head)
+            feed(_with_known_line(head, request) if request.unknown_line else head)
         except HttpParserUpgrade:
-            pass  # its fields have been told: it is renewed for them
+            pass  # its fields have been told
         except HttpParserError as error:
-            self._renew()
             self._check_count(head.count(b"\r\n") - 2)
             raise RequestError(f"malformed request: {error}") from None
-        if len(headers) > self._count_limit:
-            self._renew()  # its fields can have it expect a body
-            self._check_count(len(headers))
-        if self._effects or self._host_count != 1 or not request.fast:
-            self._apply_effects(request)
+        if request.http11 and not self._effects & _FRAMING:
+            self._feed = feed
+        self._check_count(len(headers))
+        if self._effects or not request.fast:
+            request.apply_control_fields()
+        if self._host_count != 1 or request.authority is not None:
+            self._check_hosts(request)
         else:
             self._hosts[self._host]
         return request
 
-    def _apply_effects(self, request: Request) -> None:
-        """Slow path: act on what has an effect on the server, or on llhttp."""
-        if self._effects & _FRAMING or not request.http11:
-            self._renew()
-        if self._effects or not request.fast:
-            request.apply_control_fields()
-        self._check_host(request)
-
-    def _check_host(self, request: Request) -> None:
+    def _check_hosts(self, request: Request) -> None:
         if self._host_count > 1:
             raise RequestError(f"the request has {self._host_count} Host fields; send one")
         if self._host_count:
