@@ -126,6 +126,9 @@ def _with_rows_of(
     """The rows, each of ours followed by that of the checkout `root`; and that we lost nothing."""
     if not (root / "bridge").is_dir():
         raise SystemExit(f"bench: --beside {root} is no checkout: it has no folder bridge")
+    accelerator = root / "bridge" / "accelerator"
+    if accelerator.is_dir() and not any(accelerator.glob("*.so")):
+        print(f"bench: the accelerator of {root} is not compiled: it is left out", file=sys.stderr)
     both: list[Row] = []
     kept: list[Within] = []
     figures = {column.figure for column in scenario.columns} & LOSSES

@@ -113,9 +113,12 @@ def _through_uvicorn(app: str) -> tuple[Row, ...]:
     )
 
 
-_PLAIN_ASGI = _python(_ASGI_SERVERS, "bench.apps.plain:asgi") + _others("floor", "go", "node")
+_PLAIN_ASGI = (
+    *_python((*_ASGI_SERVERS, "bridge, no C"), "bench.apps.plain:asgi"),
+    *_others("floor", "go", "node"),
+)
 _PLAIN_WSGI = (
-    *_python(_WSGI_SERVERS, "bench.apps.plain:wsgi"),
+    *_python((*_WSGI_SERVERS, "bridge thread, no C"), "bench.apps.plain:wsgi"),
     *_through_uvicorn("bench.apps.plain:wsgi"),
 )
 _FLASK = _python(_FRAMEWORK_WSGI, "bench.apps.flask_app:wsgi", "flask: ")

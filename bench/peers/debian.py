@@ -23,9 +23,9 @@ from bench.peers.environments import VENVS
 
 FOLDER = VENVS / "debian"
 #: The release that has CPython 3.13, and what is wanted of it; apt adds what they depend on.
-#: Some peers need libstdc++; virtual environments need a pip.
+#: Our accelerator needs the headers, some peers libstdc++, virtual environments a pip.
 SUITE = "trixie"
-PACKAGES = ("python3.13", "libstdc++6", "patchelf", "python3-pip-whl")
+PACKAGES = ("python3.13", "libpython3.13-dev", "libstdc++6", "patchelf", "python3-pip-whl")
 #: Another mirror than this system's, or Debian's own.
 MIRROR = "BENCH_DEBIAN_MIRROR"
 USUAL_MIRROR = "http://deb.debian.org/debian"
@@ -40,15 +40,15 @@ def python(mirror: str = "", folder: Path = FOLDER) -> str:
     Raises ``SystemExit``, which says what to do, if it cannot be had here.
     """
     found = folder / "root/usr/bin/python3.13"
-    whole = folder / "whole"
-    if not whole.exists():
+    whole, wanted = folder / "whole", " ".join(PACKAGES)
+    if not whole.exists() or whole.read_text() != wanted:
         print("bench: fetching Debian's CPython 3.13", file=sys.stderr)
         _check()
         shutil.rmtree(folder, ignore_errors=True)
         _unpack(_fetch(mirror or os.environ.get(MIRROR) or _mirror(), folder), folder / "root")
         _at_home(found, folder / "root/usr")
         _run(str(found), "-c", WHOLE)
-        whole.touch()
+        whole.write_text(wanted)
     return str(found)
 
 
@@ -100,13 +100,16 @@ def _unpack(packages: Iterator[Path], root: Path) -> None:
 def _at_home(python: Path, usr: Path) -> None:
     """Let the interpreter run with the libraries beside it, not with those of this system.
 
-    In two steps: both at once break it, as it is not position-independent (patchelf 0.18).
+    In two steps: both at once break it, as it is not position-independent (patchelf 0.18). And let
+    what is compiled for it find its configuration, which a header includes from /usr/include.
     """
     loader = next(usr.glob("lib/*/ld-linux-*.so.*"))
     libraries = str(loader.parent)
     patchelf = [str(loader), "--library-path", libraries, str(usr / "bin/patchelf")]
     _run(*patchelf, "--force-rpath", "--set-rpath", libraries, str(python))
     _run(*patchelf, "--set-interpreter", str(loader), str(python))
+    configuration = next(usr.glob("include/*/python3.13/pyconfig.h"))
+    shutil.copy(configuration, usr / "include/python3.13/pyconfig.h")
 
 
 def _run(*command: str) -> None:

@@ -64,13 +64,17 @@ _WEFT = "{bin}/weft {app} --host 127.0.0.1 --port {port} --log-level warning"
 #: It has no threads for WSGI, and finds out itself which kind of app it serves.
 _FASTPYSGI = "{bin}/fastpysgi {app} --host 127.0.0.1 --port {port}"
 _ONE_CORE = {"GOMAXPROCS": "1"}
+#: Ours without the accelerator, as it is where that cannot be compiled.
+_NO_C = {"BRIDGE_SPEEDUPS": "no"}
 
 SERVERS = {
     "bridge": Server(f"{_BRIDGE_ASGI} --no-access-log"),
     "bridge pathsend": Server(f"{_BRIDGE_ASGI} --no-access-log --pathsend"),
     "bridge worker": Server(f"{_GUNICORN} -k bridge.server.gunicorn.BridgeWorker --threads 8"),
     "bridge, log": Server(f"{_BRIDGE_ASGI} --access-log"),
+    "bridge, no C": Server(f"{_BRIDGE_ASGI} --no-access-log", _NO_C),
     "bridge thread": Server(f"{_BRIDGE_THREAD} --no-access-log"),
+    "bridge thread, no C": Server(f"{_BRIDGE_THREAD} --no-access-log", _NO_C),
     "bridge thread, log": Server(f"{_BRIDGE_THREAD} --access-log"),
     "bridge greenlet": Server(f"{_BRIDGE} --interface wsgi --runner greenlet --no-access-log"),
     "bridge inline": Server(f"{_BRIDGE} --interface wsgi --runner inline --no-access-log"),

@@ -31,6 +31,8 @@ DIFFER, SAME = "heads that differ", "the same head"
 #: What a row is called on the page, if its own name says too little.
 LABELS = {
     "bridge": "**asgi-bridge**",
+    "bridge, no C": "**asgi-bridge**, without the accelerator",
+    "bridge thread, no C": "**asgi-bridge, thread runner**, without the accelerator",
     "bridge thread": "**asgi-bridge, thread runner**",
     "bridge greenlet": "**asgi-bridge, greenlet runner**",
     "bridge inline": "**asgi-bridge, inline runner**",

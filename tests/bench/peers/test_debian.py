@@ -34,5 +34,5 @@ def test_mirror_that_has_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interpreter that is whole is used again, without a look at the mirror."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    (tmp_path / "whole").touch()
+    (tmp_path / "whole").write_text(" ".join(debian.PACKAGES))
     assert debian.python(folder=tmp_path) == str(tmp_path / "root/usr/bin/python3.13")
