@@ -85,7 +85,8 @@ def test_without_a_compiler(source: Path, tmp_path: Path) -> None:
     assert run(USED, tmp_path).stdout.split() == ["None", "None"]
     wanted = run(USED, tmp_path, BRIDGE_SPEEDUPS="yes")
     assert wanted.returncode == 1
-    assert "BRIDGE_SPEEDUPS is yes, and the compiled module is not there" in wanted.stderr
+    assert "ConfigError: BRIDGE_SPEEDUPS is yes, and the compiled module cannot" in wanted.stderr
+    assert "No module named 'bridge.accelerator.speedups'; install" in wanted.stderr
 
 
 @pytest.mark.skipif(not compiled.can_compile(), reason="nothing can be compiled here")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeAlias
 
 from bridge.errors import ConfigError
@@ -32,12 +33,12 @@ match os.environ.get(VARIABLE, ""):
         pass
     case "" | "yes" as chosen:
         try:
-            from bridge.accelerator import speedups
+            speedups = import_module(f"{__name__}.speedups")
         except ImportError as error:
             if chosen:
                 raise ConfigError(
-                    f"{VARIABLE} is yes, and the compiled module is not there ({error}); install "
-                    "asgi-bridge again where there is a C compiler, or take the variable away"
+                    f"{VARIABLE} is yes, and the compiled module cannot be loaded: {error}; "
+                    "install it again where there is a C compiler, or take the variable away"
                 ) from error
         else:
             read_head, add_headers = speedups.read_head, speedups.add_headers
