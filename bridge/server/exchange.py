@@ -23,7 +23,7 @@ from bridge.http.response_sink import ResponseEncoder
 from bridge.limits import HIGH_WATER
 from bridge.loops.wait_queue import WaitQueue
 from bridge.server.request import Request
-from bridge.server.request_body import EMPTY_BODY, PARTIAL, WHOLE, RequestBody
+from bridge.server.request_body import EMPTY_BODY, PARTIAL, WHOLE, RequestBody, WholeBody
 from bridge.server.state import FINISHING as FINISHING
 from bridge.server.state import ServerState
 from bridge.server.transport.identity import Identity
@@ -171,8 +171,7 @@ class Exchange:
             self.keep_alive_fast = False
             self.body = RequestBody(PARTIAL, limit, awaits_continue=self.request.expects_continue)
         else:
-            self.body = RequestBody(WHOLE, limit)
-            self.body.feed(data)
+            self.body = WholeBody(data, limit)
 
     def feed(self, data: bytes) -> bool:
         """Take a piece of body; False asks the connection to pause reading."""

@@ -63,5 +63,17 @@ class RequestBody:
         self.error = error
 
 
+class WholeBody(RequestBody):
+    """A body that came whole with its head."""
+
+    __slots__ = ()
+
+    def __init__(self, data: bytes, limit: int) -> None:
+        # Most bodies are made here: so no call of another method.
+        self.state, self.limit, self.awaits_continue, self.error = WHOLE, limit, False, None
+        self.size = self.waiting = len(data)
+        self._chunks = [data]
+
+
 #: What all requests without a body have.
 EMPTY_BODY: Final = RequestBody(NO_BODY)

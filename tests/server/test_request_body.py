@@ -6,7 +6,15 @@ import pytest
 
 from bridge.errors import RequestError
 from bridge.limits import HIGH_WATER
-from bridge.server.request_body import EMPTY_BODY, FAILED, NO_BODY, PARTIAL, WHOLE, RequestBody
+from bridge.server.request_body import (
+    EMPTY_BODY,
+    FAILED,
+    NO_BODY,
+    PARTIAL,
+    WHOLE,
+    RequestBody,
+    WholeBody,
+)
 
 
 def test_a_body_is_taken_as_it_came() -> None:
@@ -19,6 +27,15 @@ def test_a_body_is_taken_as_it_came() -> None:
     assert (body.size, body.waiting, body.take()) == (6, 0, b"")
     body.feed(b"g")
     assert body.take() == b"g"
+
+
+def test_a_body_that_came_whole() -> None:
+    """W23: it is the same as one that came in pieces, and has ended."""
+    body = WholeBody(b"abc", 10)
+    assert (body.state, body.limit, body.error, body.awaits_continue) == (WHOLE, 10, None, False)
+    assert (body.size, body.waiting) == (3, 3)
+    assert body.take() == b"abc"
+    assert (body.size, body.waiting, body.take()) == (3, 0, b"")
 
 
 def test_a_full_queue_asks_for_a_pause() -> None:

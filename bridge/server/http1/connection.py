@@ -224,12 +224,11 @@ class Http1Connection(asyncio.Protocol):
     def _expect_body(self, exchange: Exchange, request: Request) -> None:
         """Give the exchange what has come of its body, and have it answer."""
         limit = max_body_size(exchange)
-        if not limit or request.length <= limit:
-            body = self.reader.take_body()
-            if body is not None:
-                exchange.expect_body(limit, body)
-                exchange.start_app()
-                return
+        body = self.reader.take_body(limit)
+        if body is not None:
+            exchange.expect_body(limit, body)
+            exchange.start_app()
+            return
         exchange.expect_body(limit)
         self.phase = BODY
         self.input.expect_body(request, limit)

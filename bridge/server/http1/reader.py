@@ -63,6 +63,7 @@ class Reader:
         "_owner",
         "_parser",
         "_scanned",
+        "_whole_body",
         "blank_lines",
         "buffer",
     )
@@ -84,6 +85,9 @@ class Reader:
         #: The body that is coming in: its chunks, or how many bytes of it are missing.
         self._chunked: ChunkedBody | None = None
         self._body_left = 0
+        #: A body that came with its head, and nothing behind it, until the owner asks for it: it is
+        #: copied once, not by way of the buffer.
+        self._whole_body = b""
 
     # --------------------------------------------------------- what the owner calls
 
@@ -99,8 +103,12 @@ class Reader:
         elif data == self._last_head or (data.find(_END) + 4 == len(data) > 3 and data[0] > 32):
             self._read_head(data)
         else:
-            self.buffer += data
-            self.resume()
+            end = data.find(_END) + 4
+            if end > 3 and data[0] > 32:
+                self._read_head(data[:end], data[end:])
+            else:
+                self.buffer += data
+                self.resume()
 
     def keep(self, data: bytes) -> None:
         """Take bytes that come before their time."""
@@ -109,6 +117,9 @@ class Reader:
 
     def resume(self) -> bool:
         """Read on in what was kept, up to the end of one request; False if that found nothing."""
+        if self._whole_body:
+            self.buffer += self._whole_body
+            self._whole_body = b""
         if self._owner is None or not self.buffer:
             return False
         if self._body_left or self._chunked is not None:
@@ -120,16 +131,24 @@ class Reader:
             self._read_head(head)
         return True
 
-    def take_body(self) -> bytes | None:
-        """The body of the request that was just told of, if all of it is here."""
-        size, buffer = self._body_left, self.buffer
-        if self._chunked is not None or len(buffer) < size:
+    def take_body(self, limit: int = 0) -> bytes | None:
+        """The body of the request that was just told of, if all of it is here.
+
+        One of more than `limit` bytes stays here; 0: any is given.
+        """
+        size, body, buffer = self._body_left, self._whole_body, self.buffer
+        if body:
+            self._whole_body = b""
+            if limit and size > limit:
+                buffer += body
+                return None
+            self._body_left = 0
+            return body
+        if self._chunked is not None or len(buffer) < size or (limit and size > limit):
             return None
-        self._body_left = 0
-        if len(buffer) == size:  # as a rule: then it is copied once
-            return self._take_all()
         body = bytes(buffer[:size])
         del buffer[:size]
+        self._body_left = 0
         return body
 
     def holds_enough(self, most_requests: int, most_bytes: int) -> bool:
@@ -139,6 +158,7 @@ class Reader:
     def stop(self) -> bytes:
         """Read nothing more, whatever comes; what was not read yet."""
         self._owner = None
+        self._whole_body = b""
         self.forget_head()
         return self._take_all()
 
@@ -183,7 +203,8 @@ class Reader:
                 return False
         return len(buffer) > 0 and buffer != b"\r"
 
-    def _read_head(self, head: bytes) -> None:
+    def _read_head(self, head: bytes, rest: bytes = b"") -> None:
+        """Tell the owner of a request; `rest` came behind its head, and the buffer is empty."""
         owner = self._owner
         assert owner is not None
         if head == self._last_head:
@@ -204,6 +225,11 @@ class Reader:
                 self._chunked = ChunkedBody(self._parser.size_limit)
             else:
                 self._body_left = length
+        if rest:
+            if len(rest) == length:
+                self._whole_body = rest
+            else:
+                self.buffer += rest
         owner.on_request(request, head)
 
     # --------------------------------------------------------- bodies

@@ -213,6 +213,25 @@ def test_a_body_that_is_not_whole_cannot_be_taken() -> None:
         assert owner.reader.take_body() is None
 
 
+@pytest.mark.parametrize("behind", [b"", GET])
+def test_a_body_that_is_too_long_stays(behind: bytes) -> None:
+    """W22: its owner refuses it by its length, and reads it on; the rest is in its place."""
+    owner = Slow()
+    owner.reader.feed(POST + behind)
+    assert owner.reader.take_body(4) is None
+    assert bytes(owner.reader.buffer) == b"hello" + behind
+    assert owner.reader.take_body(5) == b"hello"
+    assert bytes(owner.reader.buffer) == behind
+
+
+def test_a_body_that_nobody_asked_for_is_dropped_at_a_stop() -> None:
+    """S3: an owner can refuse a request by its head alone; nothing of it is kept."""
+    owner = Slow()
+    owner.reader.feed(POST)
+    assert owner.reader.stop() == b""
+    assert owner.reader.take_body() is None
+
+
 def test_stop() -> None:
     """S3: after `stop` nothing is read or kept, and what was kept is the caller's."""
     owner = Slow()

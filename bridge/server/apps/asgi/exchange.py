@@ -149,6 +149,9 @@ class AsgiExchange(Exchange):
                 self._body_given = True
                 return {"type": "http.request", "body": b"", "more_body": False}
             body = self.body
+            if body.state == WHOLE and body.waiting:  # as a rule; the others wait in `next_body`
+                self._body_given = True
+                return {"type": "http.request", "body": body.take(), "more_body": False}
             try:
                 data = await next_body(self)
             except (ClientDisconnected, RequestError):
