@@ -63,42 +63,6 @@ class Memo(BoundedDict[Key, Value]):
         return value
 
 
-class SecondHitMemo(Memo[Key, Value]):
-    """A `Memo` that stores a value only when its key comes a second time.
-
-    For keys that are large and often unique: for a key that came once, only the hash is stored.
-    """
-
-    __slots__ = ("_seen", "last", "max_seen")
-
-    def __init__(
-        self,
-        compute: Callable[[Key], Value],
-        cacheable: Callable[[Key, Value], bool],
-        first: Key,
-        size: int = 512,
-        max_seen: int = 4096,
-    ) -> None:
-        super().__init__(compute, cacheable, size)
-        self._seen: set[int] = set()
-        #: The most hashes that are stored.
-        self.max_seen = max_seen
-        #: The last cacheable value that was looked up; at first that of the key `first`. Callers
-        #: set it, and compare with it before they look up.
-        self.last: Value = compute(first)
-
-    def __missing__(self, key: Key) -> Value:
-        value = self._compute(key)
-        if self._cacheable(key, value):
-            seen, number = self._seen, hash(key)
-            if number in seen:
-                self.store(key, value)
-            elif len(seen) >= self.max_seen:
-                seen.clear()
-            seen.add(number)
-        return value
-
-
 def key_up_to(length: int) -> Callable[[Any, object], bool]:
     """Return a `cacheable` for keys of at most `length`; longer ones rarely come again."""
     return lambda key, _: len(key) <= length

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.caches import BoundedDict, Memo, SecondHitMemo, always, key_up_to
+from bridge.caches import BoundedDict, Memo, always, key_up_to
 from tests.support.remembered import is_remembered, tables
 
 
@@ -78,43 +78,6 @@ class TestMemo:
         for number in range(35):
             assert memo[f"k{number}"] == f"K{number}"
             assert 0 < len(memo) <= 10
-
-
-class TestSecondHitMemo:
-    def test_the_second_time(self) -> None:
-        """A value is kept when its key comes again, whatever came in between."""
-        calls: list[str] = []
-        memo = SecondHitMemo(counting(calls), always, "first")
-        assert [memo[key] for key in ("a", "b", "a", "a", "b", "b")] == [
-            "A",
-            "B",
-            "A",
-            "A",
-            "B",
-            "B",
-        ]
-        assert calls == ["first", "a", "b", "a", "b"]
-        assert memo.last == "FIRST"
-
-    def test_what_is_not_worth_keeping(self) -> None:
-        """What `cacheable` refuses leaves no trace."""
-        memo = SecondHitMemo(counting([]), never, "")
-        assert [memo["a"] for _ in range(3)] == ["A"] * 3
-        assert not memo
-
-    def test_bounds(self) -> None:
-        """However many keys come twice, so many are kept; those that came once are forgotten."""
-        calls: list[str] = []
-        memo = SecondHitMemo(counting(calls), always, "", size=4, max_seen=8)
-        for number in range(20):
-            for _ in range(2):
-                assert memo[f"k{number}"] == f"K{number}"
-            assert 0 < len(memo) <= 4
-        memo.clear()
-        once = [f"once{number}" for number in range(9)]
-        for key in [*once, once[0]]:
-            assert memo[key] == key.upper()
-        assert once[0] not in memo
 
 
 def test_long_keys() -> None:

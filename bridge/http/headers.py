@@ -28,7 +28,6 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 #: Optional whitespace around a field value, which is not part of it (RFC 9110 §5.6.3).
 BLANKS: Final = b" \t"
-_DIGITS = re.compile(rb"[0-9]{1,19}")
 
 
 def is_token(name: bytes) -> bool:
@@ -36,14 +35,19 @@ def is_token(name: bytes) -> bool:
     return _TOKEN.fullmatch(name) is not None
 
 
+def count_controls(value: bytes) -> int:
+    """Return the number of control characters in `value` other than tabs."""
+    return len(value) - len(value.translate(None, _CONTROLS))
+
+
 def has_controls(value: bytes) -> bool:
     """Whether `value` has control characters other than tabs."""
-    return len(value.translate(None, _CONTROLS)) != len(value)
+    return count_controls(value) > 0
 
 
-def is_length(value: bytes) -> bool:
+def is_length(value: bytes | str) -> bool:
     """Whether `value` is a valid Content-Length: at most 19 digits (RFC 9110 §8.6)."""
-    return _DIGITS.fullmatch(value) is not None
+    return value.isdigit() and value.isascii() and len(value) <= 19
 
 
 def list_members(value: bytes) -> list[bytes]:

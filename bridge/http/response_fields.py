@@ -35,12 +35,12 @@ FIELD_ROLES: Final[Mapping[bytes, int]] = {
     # It announces trailers, which an ASGI app can send.
     b"trailer": NO_ROLE,
 }
-_WSGI_FIELD_ROLES: Final = {**FIELD_ROLES, b"trailer": DROPPED}
+WSGI_FIELD_ROLES: Final = {**FIELD_ROLES, b"trailer": DROPPED}
 
 # ------------------------------------------------------------- what is worth keeping
 
 #: Fields whose values are secret, or rarely come twice.
-_NEVER_CACHED: Final = frozenset(
+NEVER_CACHED: Final = frozenset(
     {b"set-cookie", b"etag", b"location", b"last-modified", b"x-request-id"}
 )
 _LONGEST_VALUE: Final = 200
@@ -49,7 +49,7 @@ _MOST_FIELDS: Final = 16
 
 def is_cacheable(field: tuple[bytes, bytes]) -> bool:
     """Whether a response field (its name in lower case) may come again, and is not secret."""
-    return len(field[1]) <= _LONGEST_VALUE and field[0] not in _NEVER_CACHED
+    return len(field[1]) <= _LONGEST_VALUE and field[0] not in NEVER_CACHED
 
 
 def all_cacheable(fields: RawHeaders) -> bool:
@@ -81,14 +81,14 @@ def _lower_token(name: bytes) -> bytes:
 
 
 #: Name -> the same in lower case; empty if it is not a valid name.
-_LOWER_NAMES: Memo[bytes, bytes] = Memo(_lower_token, key_up_to(64))
+LOWER_NAMES: Memo[bytes, bytes] = Memo(_lower_token, key_up_to(64))
 
 
 def make_field(
     name: bytes, value: bytes, error: type[AppError], roles: Mapping[bytes, int] = FIELD_ROLES
 ) -> Field:
     """Check a field and make it. Raises `error`, which says what is wrong (RFC 9110 §5, §8.6)."""
-    lower = _LOWER_NAMES[name]
+    lower = LOWER_NAMES[name]
     if not lower:
         raise error(f"header name {name.decode('latin-1')!r} is not a token (RFC 9110 §5.1)")
     check_controls(f"value of header {name.decode('ascii')!r}", value, error)
@@ -205,7 +205,7 @@ def _text_field(pair: tuple[str, str]) -> Field:
         encode_text("header name", name),
         encode_text(f"value of header {name!r}", value),
         IllegalResponse,
-        _WSGI_FIELD_ROLES,
+        WSGI_FIELD_ROLES,
     )
 
 

@@ -1,9 +1,9 @@
-"""Response heads: status and fields, checked once, and kept in the forms in which they are needed.
+"""Response heads: status and fields, checked, and in the forms in which they are needed.
 
-Apps send the same few statuses and fields again and again. So results are cached: single fields
-(`Field`), and whole heads that come a second time (`ResponseHead`), by what the app gave. To check
-and encode such a head again takes one dictionary look-up; if it equals the last head, which is the
-usual case, one comparison.
+Real responses differ: a length, a tag, a cookie is new. So a head of plain fields is checked and
+encoded in one go (`plain_fields.py`), which costs little more than to look it up would; whatever is
+unusual or wrong goes field by field (`Field`), which says exactly what is wrong. Only the last head
+is kept: if the next one equals it, as with a health check, one comparison is enough.
 
 ASGI apps give numbers and bytes, WSGI apps text; there is one section for each below.
 """
@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bridge.caches import Memo, SecondHitMemo, key_up_to
+from bridge.caches import Memo, always, key_up_to
 from bridge.errors import AppError, IllegalMessage, IllegalResponse
 from bridge.http.leniency import LENIENT, Leniency
+from bridge.http.plain_fields import RAW_ROLES, TEXT_ROLES, is_plain, plain_lines
 from bridge.http.response_fields import (
     CONNECTION,
-    CONTENT_LENGTH,
     DATE,
     DROPPED,
-    NO_ROLE,
     RAW_FIELDS,
     SERVER,
     TEXT_FIELDS,
@@ -40,11 +39,13 @@ from bridge.types import RawHeaders, TextHeaders
 class ResponseHead:
     """Status line and fields, ready to send, and what they mean to the server.
 
-    One object is shared by all equal heads, and never changed.
+    One object is shared by equal heads that follow each other, and never changed.
     """
 
     __slots__ = (
+        "_raw_headers",
         "_text",
+        "_with_length",
         "cacheable",
         "close",
         "dropped",
@@ -54,52 +55,79 @@ class ResponseHead:
         "has_date",
         "has_no_body",
         "has_server",
-        "key",
         "length",
-        "raw_headers",
         "status",
         "status_code",
     )
 
     def __init__(
-        self, key: tuple[Any, ...], status_code: int, reason: bytes, fields: Iterable[Field]
+        self,
+        status: Any,
+        fields: list[Any],
+        status_code: int,
+        encoded: bytes,
+        length: int | None,
+        cacheable: bool,
     ) -> None:
-        #: The status and the fields as the app gave them; below, each of the two.
-        self.key = key
-        self.status, *self.fields = key
+        #: The status and the fields as the app gave them, in a list of our own.
+        self.status = status
+        self.fields = fields
         #: The status as a number.
         self.status_code = status_code
+        #: Status line and fields as HTTP/1.1, without the blank line that ends a head.
+        self.encoded = encoded
+        #: The Content-Length, if there is one.
+        self.length = length
+        #: Whether it may come again, and has no secrets.
+        self.cacheable = cacheable
         #: Whether a response with this status never has a body.
         self.has_no_body = has_no_body(status_code)
-        lines = [b"HTTP/1.1 %d %b\r\n" % (status_code, reason)]
-        #: The fields in ASGI's form, without hop-by-hop fields.
-        self.raw_headers = RawHeaders()
-        #: The Content-Length, if there is one.
-        self.length: int | None = None
-        #: The names of hop-by-hop fields that were left out.
-        self.dropped: list[bytes] = []
-        roles = set()
-        for field in fields:
-            roles.add(field.role)
-            if field.role == DROPPED:
-                self.dropped.append(field.raw[0])
-                continue
-            lines.append(field.line)
-            self.raw_headers.append(field.raw)
-            if field.length >= 0:
-                self.length = field.length
-        #: Status line and fields as HTTP/1.1, without the blank line that ends a head.
-        self.encoded = b"".join(lines)
-        #: Whether the app sets these fields itself.
-        self.has_date, self.has_server = DATE in roles, SERVER in roles
-        #: Whether the app wants the connection closed.
-        self.close = CONNECTION in roles
         #: Whether the fast path may send it: no Date, Server or Connection of the app's, and a
         #: status that may have a body.
-        self.fast = roles <= {NO_ROLE, CONTENT_LENGTH, DROPPED} and not self.has_no_body
-        #: Whether it may come again, and has no secrets.
-        self.cacheable = all_cacheable(self.raw_headers)
+        self.fast = not self.has_no_body
+        #: Whether the app wants the connection closed.
+        self.close = False
+        #: Whether the app sets these fields itself.
+        self.has_date = self.has_server = False
+        #: The names of hop-by-hop fields that were left out.
+        self.dropped: list[bytes] = []
+        self._raw_headers: RawHeaders | None = None
         self._text: tuple[str, TextHeaders] | None = None
+        #: The head that `with_length` made last.
+        self._with_length: ResponseHead | None = None
+
+    def note_fields(self, fields: list[Field]) -> None:
+        """Note what its fields mean, if they are not plain; called once, by what makes it."""
+        roles = {field.role for field in fields}
+        self.has_date, self.has_server = DATE in roles, SERVER in roles
+        self.close = CONNECTION in roles
+        self.fast = self.fast and not roles & {DATE, SERVER, CONNECTION}
+        self.dropped = [field.raw[0] for field in fields if field.role == DROPPED]
+        self._raw_headers = [field.raw for field in fields if field.role != DROPPED]
+
+    @property
+    def raw_headers(self) -> RawHeaders:
+        """The fields in ASGI's form, without hop-by-hop fields."""
+        if self._raw_headers is None:
+            fields = encoded_fields(self.encoded)
+            self._raw_headers = [(name.lower(), value) for name, value in fields]
+        return self._raw_headers
+
+    def with_length(self, size: int) -> ResponseHead:
+        """Return the same head of a WSGI app with a Content-Length."""
+        known = self._with_length
+        if known is None or known.length != size:
+            fields = [*self.fields, ("Content-Length", str(size))]
+            encoded = self.encoded + b"Content-Length: %d\r\n" % size
+            known = ResponseHead(
+                self.status, fields, self.status_code, encoded, size, self.cacheable
+            )
+            known.fast, known.close, known.dropped = self.fast, self.close, self.dropped
+            known.has_date, known.has_server = self.has_date, self.has_server
+            if self._raw_headers is not None:
+                known._raw_headers = [*self._raw_headers, (b"content-length", b"%d" % size)]
+            self._with_length = known
+        return known
 
     def encode_last(self, default_fields: bytes, more: RawHeaders) -> bytes:
         """Encode the whole head; the connection closes after the response (RFC 9112 §9.6).
@@ -119,6 +147,18 @@ class ResponseHead:
             line, _, lines = self.encoded.partition(b"\r\n")
             self._text = line[9:].decode("latin-1"), lines_as_text(lines)
         return self._text
+
+
+def _head_of(
+    status: Any, pairs: list[Any], code: int, line: bytes, fields: list[Field]
+) -> ResponseHead:
+    """Make a head of fields that were checked one by one."""
+    lengths = [field.length for field in fields if field.length >= 0]
+    encoded = b"".join([line, *[field.line for field in fields]])
+    cacheable = all_cacheable([field.raw for field in fields])
+    head = ResponseHead(status, pairs, code, encoded, lengths[0] if lengths else None, cacheable)
+    head.note_fields(fields)
+    return head
 
 
 def _with_one_length(fields: list[Field], error: type[AppError]) -> list[Field]:
@@ -146,21 +186,22 @@ def _as_status(status: object) -> int:
     return int(status)
 
 
-def _compute_raw_head(key: tuple[Any, ...]) -> ResponseHead:
-    status, *pairs = key
-    status = _as_status(status)
-    fields = _with_one_length([RAW_FIELDS[pair] for pair in pairs], IllegalMessage)
-    return ResponseHead(key, status, reason_phrase(status).encode("ascii"), fields)
-
-
-def _is_cacheable(_: object, head: ResponseHead) -> bool:
-    return head.cacheable
-
-
-#: (status as int, *fields) -> head of an ASGI response. A subscript raises as `RAW_FIELDS` does.
-RAW_HEADS: SecondHitMemo[tuple[Any, ...], ResponseHead] = SecondHitMemo(
-    _compute_raw_head, _is_cacheable, (200,)
+#: Status -> the status line.
+_LINES: Memo[int, bytes] = Memo(
+    lambda status: b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status).encode("ascii")), always
 )
+
+
+class _Last:
+    """The last head that may come again."""
+
+    __slots__ = ("head",)
+
+    def __init__(self, head: ResponseHead) -> None:
+        self.head = head
+
+
+_LAST_RAW = _Last(ResponseHead(0, [], 0, b"", None, False))
 
 
 def raw_head(status: Any, headers: Any) -> ResponseHead:
@@ -168,22 +209,29 @@ def raw_head(status: Any, headers: Any) -> ResponseHead:
 
     `status` is an int from 200 to 999 (1xx are early hints, never a response), `headers` an
     iterable of pairs of bytes, or None. Raises `IllegalMessage`, which says what is wrong (ASGI,
-    "Response Start"). Most heads equal the last one, and to compare costs a third of a look-up.
+    "Response Start").
     """
-    last = RAW_HEADS.last
+    last = _LAST_RAW.head
     if last.fields == headers and (
         last.status is status or (last.status == status and isinstance(status, int))
     ):
         return last
-    if type(status) is not int:
-        status = _as_status(status)
+    status = _as_status(status)
     pairs = as_fields(headers)
-    try:
-        head = RAW_HEADS[status, *pairs]
-    except TypeError:  # pairs in lists, perhaps
-        head = RAW_HEADS[status, *map(as_pair, pairs)]
+    line = _LINES[status]
+    head = None
+    plain = plain_lines(pairs, RAW_ROLES, bytes, b": ", b"\r\n")
+    if plain is not None:
+        parts, length, cacheable = plain
+        encoded = b"".join((line, *parts))
+        if is_plain(encoded, len(pairs) + 1):
+            head = ResponseHead(status, pairs.copy(), status, encoded, length, cacheable)
+    if head is None:
+        pairs = [as_pair(pair) for pair in pairs]
+        fields = _with_one_length([RAW_FIELDS[pair] for pair in pairs], IllegalMessage)
+        head = _head_of(status, pairs, status, line, fields)
     if head.cacheable:
-        RAW_HEADS.last = head
+        _LAST_RAW.head = head
     return head
 
 
@@ -199,46 +247,62 @@ def _compute_status(status: str) -> tuple[int, bytes]:
             f"status is {status!r}, and must be three digits from 200 up, a space and a reason, "
             "like '200 OK' (PEP 3333, The start_response() Callable)"
         )
-    return int(code), reason if reason.strip() else reason_phrase(int(code)).encode("ascii")
+    if not reason.strip():
+        reason = reason_phrase(int(code)).encode("ascii")
+    return int(code), b"HTTP/1.1 %b %b\r\n" % (code, reason)
 
 
-#: Status as text -> number and reason phrase. A subscript raises `IllegalResponse` (W34).
+#: Status as text -> number and status line. A subscript raises `IllegalResponse` (W34).
 _STATUSES: Memo[str, tuple[int, bytes]] = Memo(_compute_status, key_up_to(64))
 
 
-def _compute_text_head(key: tuple[Any, ...]) -> ResponseHead:
-    status, *pairs = key
-    fields = _with_one_length([TEXT_FIELDS[pair] for pair in pairs], IllegalResponse)
-    return ResponseHead(key, *_STATUSES[status], fields)
-
-
-#: (status, *fields) -> head of a WSGI response. A subscript raises as `TEXT_FIELDS` does.
-TEXT_HEADS: SecondHitMemo[tuple[Any, ...], ResponseHead] = SecondHitMemo(
-    _compute_text_head, _is_cacheable, ("200 OK",)
-)
+_LAST_TEXT = _Last(ResponseHead("", [], 0, b"", None, False))
 
 
 def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -> ResponseHead:
     """Check what an app gave to ``start_response`` (W34, W36).
 
-    Raises `IllegalResponse` for what `leniency` does not tolerate. Most heads equal the last one,
-    as in `raw_head`.
+    Raises `IllegalResponse` for what `leniency` does not tolerate.
     """
-    last = TEXT_HEADS.last
+    last = _LAST_TEXT.head
     if last.fields == headers and last.status == status:
         return last
     if type(headers) is not list:
         headers = _as_list(headers, leniency)
-    try:
-        head = TEXT_HEADS[status, *headers]
-    except TypeError:
-        encode_text("status", status)
-        head = TEXT_HEADS[status, *_as_tuples(headers, leniency)]
+    head = _plain_text_head(status, headers) or _text_head(status, headers, leniency)
     if head.dropped or head.close:
         _check_hop_by_hop(head, leniency)
     elif head.cacheable:
-        TEXT_HEADS.last = head
+        _LAST_TEXT.head = head
     return head
+
+
+def _plain_text_head(status: str, headers: TextHeaders) -> ResponseHead | None:
+    plain = plain_lines(headers, TEXT_ROLES, str, ": ", "\r\n")
+    if plain is None:
+        return None
+    parts, length, cacheable = plain
+    try:
+        code, line = _STATUSES[status]
+        encoded = line + "".join(parts).encode("latin-1")
+    except (TypeError, UnicodeEncodeError):
+        return None
+    if not is_plain(encoded, len(headers) + 1):
+        return None
+    return ResponseHead(status, headers.copy(), code, encoded, length, cacheable)
+
+
+def _text_head(status: str, headers: TextHeaders, leniency: Leniency) -> ResponseHead:
+    try:
+        fields = [TEXT_FIELDS[pair] for pair in headers]
+        code, line = _STATUSES[status]
+    except TypeError:
+        encode_text("status", status)
+        headers = _as_tuples(headers, leniency)
+        fields = [TEXT_FIELDS[pair] for pair in headers]
+        code, line = _STATUSES[status]
+    fields = _with_one_length(fields, IllegalResponse)
+    return _head_of(status, headers.copy(), code, line, fields)
 
 
 def _as_list(headers: Any, leniency: Leniency) -> TextHeaders:
@@ -285,15 +349,10 @@ def _check_hop_by_hop(head: ResponseHead, leniency: Leniency) -> None:
         )
 
 
-def with_length(head: ResponseHead, size: int) -> ResponseHead:
-    """Return the head with a Content-Length, which the bridge adds for the app (W35)."""
-    return TEXT_HEADS[(*head.key, ("Content-Length", str(size)))]
-
-
 def without_length(head: ResponseHead) -> ResponseHead:
     """Return the head without its Content-Length."""
-    status, *pairs = head.key
-    return TEXT_HEADS[(status, *[pair for pair in pairs if TEXT_FIELDS[pair].length < 0])]
+    pairs = [pair for pair in head.fields if TEXT_FIELDS[pair].length < 0]
+    return _text_head(head.status, pairs, LENIENT)
 
 
 def encoded_fields(encoded: bytes) -> RawHeaders:

@@ -24,7 +24,6 @@ from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_head import (
     ResponseHead,
     text_head,
-    with_length,
     without_length,
 )
 from bridge.http.response_sink import ResponseSink, ResponseStream
@@ -82,7 +81,7 @@ class WsgiCall:
                     self._respond(head, body)
                     return True
                 if head.length is None:
-                    self._respond(with_length(head, len(body)), body)
+                    self._respond(head.with_length(len(body)), body)
                     return True
         return self._iterate(result)
 
@@ -162,11 +161,11 @@ class WsgiCall:
             if self._no_body:
                 counted = self._single_chunk and self._remaining is None
                 if self._is_head and counted and not head.has_no_body:
-                    head = with_length(head, len(chunk))
+                    head = head.with_length(len(chunk))
                 self._respond_bare(head)
                 return True
             if self._single_chunk and self._remaining is None:
-                self._respond(with_length(head, len(chunk)), chunk)
+                self._respond(head.with_length(len(chunk)), chunk)
                 return True
             if self._remaining is not None and len(chunk) >= self._remaining:
                 self._respond(head, chunk[: self._remaining])
@@ -210,7 +209,7 @@ class WsgiCall:
         elif self._remaining:
             self._fail_short()
         else:
-            self._respond(with_length(head, 0) if self._remaining is None else head, b"")
+            self._respond(head.with_length(0) if self._remaining is None else head, b"")
 
     def _respond_bare(self, head: ResponseHead) -> None:
         """Send a response that has no body."""
@@ -240,7 +239,7 @@ class WsgiCall:
             return False
         if self._phase == PENDING:
             if self._remaining is None and not head.has_no_body:
-                self._head = head = with_length(head, size)
+                self._head = head = head.with_length(size)
                 self._remaining = size
             if self._no_body or self._remaining == 0:
                 self._end()
