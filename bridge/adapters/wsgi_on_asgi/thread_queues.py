@@ -124,9 +124,12 @@ class ThreadOutbox:
         self._queued += len(message.get("body", b""))
 
     def wait_for_room(self) -> None:
-        """Return when at most 64 KiB wait. Raises `ClientDisconnected` if it was closed."""
+        """Wait if more than 64 KiB are here, until at most 32 KiB are.
+
+        So some pieces cost one switch of threads. Raises `ClientDisconnected` if it was closed.
+        """
         if self._queued - self._sent > HIGH_WATER:
-            self._sleep_until(lambda: self._queued - self._sent <= HIGH_WATER)
+            self._sleep_until(lambda: self._queued - self._sent <= LOW_WATER)
 
     def flush(self) -> None:
         """Return when all was sent. Raises `ClientDisconnected` if it was closed."""
@@ -150,7 +153,8 @@ class ThreadOutbox:
         await self._send(message)
         del self._messages[0]
         self._sent += len(message.get("body", b""))
-        self._gate.wake()
+        if self._queued - self._sent <= LOW_WATER:
+            self._gate.wake()
 
     def close(self) -> None:
         """Send no more; the thread is told."""

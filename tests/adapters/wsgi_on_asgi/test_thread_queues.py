@@ -153,6 +153,25 @@ def test_a_thread_waits_for_a_slow_client(wait: Any) -> None:
     asyncio.run(run())
 
 
+def test_a_thread_goes_on_before_all_was_sent() -> None:
+    """W39: when there is room for some pieces, not for one."""
+
+    async def send(message: Message) -> None: ...
+
+    async def run() -> None:
+        outbox = ThreadOutbox(send)
+        for _ in range(4):
+            outbox.put(piece(b"x" * 20000))
+        waiting = asyncio.ensure_future(asyncio.to_thread(outbox.wait_for_room))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            await outbox.send_first()
+        await waiting
+        assert outbox
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("wait", [ThreadOutbox.wait_for_room, ThreadOutbox.flush])
 def test_a_thread_hears_that_its_client_has_left(wait: Any) -> None:
     """W40: it does not wait for a client that is gone."""
