@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from bridge.errors import ClientDisconnected
 
-#: Milliseconds for which a thread waits for room at a time.
+#: Milliseconds for which a thread that sends a file waits for room at a time.
 _PATIENCE = 1000
 
 
@@ -31,7 +31,7 @@ class SocketWriter:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def send(self, *parts: bytes) -> int:
+    def send(self, *parts: bytes | memoryview) -> int:
         """Write what fits now of these, which are not copied; return the number of bytes taken.
 
         Raises `ClientDisconnected`.
@@ -56,14 +56,14 @@ class SocketWriter:
         except (BrokenPipeError, ConnectionError) as error:
             raise ClientDisconnected(f"the client is gone: {error}") from None
 
-    def wait_for_room(self) -> None:
+    def wait_for_room(self, milliseconds: int = _PATIENCE) -> bool:
         """Wait, without the interpreter lock, until more can be sent, or the connection has ended.
 
-        Wakes up once in a while all the same: a thread shall notice what does not come this way.
+        False: neither was so in time. A thread shall also notice what does not come this way.
         """
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
-        poll.poll(_PATIENCE)
+        return bool(poll.poll(milliseconds))
 
     def shutdown(self) -> None:
         """End the connection in both directions, whoever holds its descriptors."""
@@ -80,9 +80,13 @@ class NullWriter:
 
     __slots__ = ()
 
-    def send(self, *parts: bytes) -> int:
+    def send(self, *parts: bytes | memoryview) -> int:
         """Take none of them."""
         return 0
+
+    def wait_for_room(self, milliseconds: int) -> bool:
+        """Tell that there is none."""
+        return False
 
 
 NULL_WRITER = NullWriter()

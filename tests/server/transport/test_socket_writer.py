@@ -35,10 +35,11 @@ def test_it_writes_what_fits(pair: tuple[socket.socket, socket.socket]) -> None:
     sent = writer.send(b"<", data, b">")
     assert 1 < sent < len(data)
     assert writer.send(data) == writer.send(b"<", data) == 0
+    assert not writer.wait_for_room(0)
     left = sent
     while left:
         left -= len(theirs.recv(left))
-    writer.wait_for_room()
+    assert writer.wait_for_room()
     assert writer.send(b"y") == 1
 
 
@@ -79,6 +80,7 @@ def test_it_outlives_the_descriptor(pair: tuple[socket.socket, socket.socket]) -
 def test_where_only_the_loop_may_write() -> None:
     """W39: under TLS a thread writes nothing itself."""
     assert NULL_WRITER.send(b"x", b"y") == 0
+    assert not NULL_WRITER.wait_for_room(1000)
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")

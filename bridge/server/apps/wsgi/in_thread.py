@@ -1,9 +1,10 @@
 """WSGI exchanges whose app runs in a thread of the pool.
 
 A thread writes what is finished itself, through a `SocketWriter`, while nothing waits in the
-transport; what does not fit is left to the loop (W25, W39), and so is a whole response while more
-requests wait for a thread (`runners/completions.py`). It tells the loop that the exchange is over
-by its state, and wakes it only if the connection waits for just that:
+transport. What does not fit is left to the loop (W25, W39), unless it is a piece of a stream and
+the client makes room soon; a whole response also while more requests wait for a thread
+(`runners/completions.py`). A thread tells the loop that the exchange is over by its state, and
+wakes it only if the connection waits for just that:
 
     thread: state = DONE; look at `notify_on_end`; set? wake the loop
     loop:   notify_on_end = True; look at the state; DONE? go on
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Final
 
 from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
 from bridge.http.response_head import ResponseHead
@@ -34,6 +35,9 @@ from bridge.server.transport.output import gathered
 from bridge.server.transport.sendfile import send_file_blocking
 from bridge.server.transport.socket_writer import NULL_WRITER, NullWriter, SocketWriter
 from bridge.types import TextHeaders
+
+#: Milliseconds for which a thread waits for a fast client that has no room for a piece of a stream.
+_PATIENCE: Final = 20
 
 
 class ThreadExchange(WsgiExchange):
@@ -158,7 +162,7 @@ class ThreadSink:
 
     def write(self, chunk: bytes) -> bool:
         """Send one piece (`ResponseStream`). Waits while the client is slow."""
-        self._put(*gathered(self._response.write(chunk)))
+        self._put(*gathered(self._response.write(chunk)), patience=_PATIENCE)
         return True
 
     def send_file(self, file: Any, block_size: int, count: int | None) -> bool:
@@ -216,8 +220,11 @@ class ThreadSink:
         self._writer = None
         self.exchange.end_in_thread(pending=self._transport_busy)
 
-    def _put(self, *parts: bytes) -> None:
-        """Write, if nothing waits before it; else have the loop write, and wait for that."""
+    def _put(self, *parts: bytes, patience: int = 0) -> None:
+        """Write, if nothing waits before it; else have the loop write, and wait for that.
+
+        `patience`: milliseconds to wait for room before what does not fit is left to the loop.
+        """
         connection, writer = self.exchange.connection, self._writer
         output = connection.output
         if output.closed or writer is None:
@@ -228,14 +235,28 @@ class ThreadSink:
         if not self._transport_busy:
             sent = writer.send(*parts)
             if sent != sum(map(len, parts)):
-                self._transport_busy = True
-                connection.state.call_on_loop(output.write_late, b"".join(parts)[sent:])
+                self._put_rest(writer, b"".join(parts), sent, patience)
         else:
             try:
                 wait = self.exchange.handler.runner.wait
                 self._transport_busy = wait(self._write_behind(parts))
             except WaitNotPossible:  # on the loop: the runner has refused the call
                 output.write_late(b"".join(parts))
+
+    def _put_rest(
+        self, writer: SocketWriter | NullWriter, data: bytes, sent: int, patience: int
+    ) -> None:
+        """Write the rest of `data` while the client makes room soon; leave it to the loop if not.
+
+        To wait here costs less than to wait for the loop, which writes when there is room.
+        """
+        view = memoryview(data)
+        while sent < len(data) and patience and writer.wait_for_room(patience):
+            sent += writer.send(view[sent:])
+        if sent < len(data):
+            self._transport_busy = True
+            connection = self.exchange.connection
+            connection.state.call_on_loop(connection.output.write_late, data[sent:])
 
     async def _write_behind(self, parts: Sequence[bytes]) -> bool:
         """On the loop: write behind what waits there; return whether something still waits."""

@@ -12,8 +12,10 @@ import pytest
 
 from bridge.errors import ClientDisconnected
 from bridge.runners.thread import ThreadRunner
+from bridge.server.apps.wsgi import in_thread
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.state import ServerState
+from bridge.server.transport.output import Output
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.server.apps.wsgi import responses
 from tests.server.apps.wsgi.responses import LARGE
@@ -120,6 +122,40 @@ def test_whole_and_in_pieces() -> None:
 def test_a_slow_client() -> None:
     """W25, W39: what does not fit is left to the loop; the rest comes behind it, in order."""
     responses.come_in_order_to_a_slow_client("thread")
+
+
+def test_a_fast_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W39: a thread waits itself for a client that makes room soon; the loop writes nothing."""
+    left_to_the_loop: list[bytes] = []
+    write_late = Output.write_late
+
+    def noted(self: Output, data: bytes) -> None:
+        left_to_the_loop.append(data)
+        write_late(self, data)
+
+    monkeypatch.setattr(Output, "write_late", noted)
+    monkeypatch.setattr(in_thread, "_PATIENCE", 20_000)  # however slow the machine is
+    with served(responses.pieces) as server, server.connect() as client:
+        assert len(client.get().body) == responses.LARGE
+    assert left_to_the_loop == []
+
+
+def test_a_fast_client_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W40: a thread that waits for room hears that there is nobody to make any."""
+    ended = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        try:
+            yield from responses.pieces(environ, start_response)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(in_thread, "_PATIENCE", 600_000)
+    with served(app) as server, server.connect() as client:
+        client.send(request("/"))
+        client.exactly(1000)
+        client.reset()
+        assert ended.wait(20)
 
 
 def test_responses_behind_a_large_one() -> None:
@@ -356,8 +392,15 @@ def test_early_hints() -> None:
 
 @pytest.mark.parametrize("first", [b"", b"before ", b"before " * 2_000_000])
 @pytest.mark.parametrize("length", [True, False])
-def test_files(first: bytes, length: bool, tmp_path: Path) -> None:
-    """W41: a file goes from its position on, by the system or in chunks, behind what was sent."""
+@pytest.mark.parametrize("patience", [0, 20_000])
+def test_files(
+    first: bytes, length: bool, patience: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W41: a file goes from its position on, by the system or in chunks, behind what was sent.
+
+    A client that makes no room in time for what comes before it is left to the loop.
+    """
+    monkeypatch.setattr(in_thread, "_PATIENCE", patience)
     responses.come_from_files("thread", tmp_path, first, length=length)
 
 
