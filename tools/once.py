@@ -18,6 +18,7 @@ MOUNT_RULE = {"bridge/http/paths.py"}
 SMALL_ANSWER = {"bridge/http/error_response.py"}
 RESPONSE_STATUS = {"bridge/http/status.py"}
 HTTP1_BYTES = {
+    "bridge/http/plain_fields.py": "the head of a response",
     "bridge/http/response_fields.py": "the head of a response",
     "bridge/http/response_head.py": "the head of a response",
     "bridge/server/http1/response.py": "the rest of a response",

@@ -20,11 +20,20 @@ VARIABLE = "BRIDGE_SPEEDUPS"
 #: called for them.
 PlainHead: TypeAlias = tuple[str, bytes, bytes, bytes, list[tuple[bytes, bytes]], bool]
 
+#: A status line and fields, encoded; their Content-Length; whether such a head may come again.
+PlainFields: TypeAlias = tuple[bytes, int | None, bool]
+
 #: Read a whole head with at most so many fields; None if it is not plain.
 read_head: Callable[[bytes, int], PlainHead | None] | None = None
 #: Add fields to an environ, by the environ keys of names; the index of the first field that is not
 #: plain, or their number.
 add_headers: Callable[[dict[str, Any], list[tuple[bytes, bytes]], dict[bytes, str]], int] | None = (
+    None
+)
+
+#: Encode a status line and fields, pairs of bytes or of text, by the roles of their names; None if
+#: one is not plain.
+join_fields: Callable[[bytes, list[Any], dict[Any, int], type[Any]], PlainFields | None] | None = (
     None
 )
 
@@ -42,5 +51,6 @@ match os.environ.get(VARIABLE, ""):
                 ) from error
         else:
             read_head, add_headers = speedups.read_head, speedups.add_headers
+            join_fields = speedups.join_fields
     case other:
         raise ConfigError(f"{VARIABLE} is {other!r}; it must be yes, no, or not set")

@@ -1,6 +1,7 @@
 /* The optional accelerator: plain heads and plain fields, read as the Python code reads them.
 
-   The Python code is the truth: `HeadParser.parse` and `wsgi.environ.add_headers`. Both functions
+   The Python code is the truth: `HeadParser.parse`, `wsgi.environ.add_headers` and
+   `http.plain_fields.encode_plain`. The functions
    here do the common part of its work, and leave to it whatever is unusual or wrong. So they raise
    no error of their own, and there is one rule to keep: what they return is what Python returns.
 
@@ -478,6 +479,178 @@ add_headers(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t 
     return PyLong_FromSsize_t(index);
 }
 
+/* ------------------------------------------------------------- heads of responses */
+
+/* What the name of a field says (`http/plain_fields.py`); every other number: it is not plain. */
+enum { NO_ROLE = 0, CONTENT_LENGTH = 1, UNIQUE = 6 };
+
+/* Digits of a Content-Length, and so no more than an unsigned long long holds. */
+#define MOST_DIGITS 19
+
+/* The bytes of `text`, which is exactly of `kind`: bytes, or a str of latin-1. Returns success. */
+static int
+as_slice(PyObject *text, PyTypeObject *kind, Slice *slice)
+{
+    if (Py_TYPE(text) != kind)
+        return 0;
+    if (kind == &PyBytes_Type) {
+        slice->start = (const byte *)PyBytes_AS_STRING(text);
+        slice->size = PyBytes_GET_SIZE(text);
+        return 1;
+    }
+#if PY_VERSION_HEX < 0x030C0000
+    if (PyUnicode_READY(text) < 0) {
+        PyErr_Clear();
+        return 0;
+    }
+#endif
+    if (PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND)
+        return 0;
+    slice->start = PyUnicode_1BYTE_DATA(text);
+    slice->size = PyUnicode_GET_LENGTH(text);
+    return 1;
+}
+
+/* Both parts of a field. Returns whether it is a pair of such, and its value is plain. */
+static int
+read_pair(PyObject *pair, PyTypeObject *kind, Slice *name, Slice *value)
+{
+    const byte *end;
+    if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
+        !as_slice(PyTuple_GET_ITEM(pair, 0), kind, name) ||
+        !as_slice(PyTuple_GET_ITEM(pair, 1), kind, value) || value->size == 0)
+        return 0;
+    end = value->start + value->size;
+    return skip_value(value->start, end) == end && !is_blank(*value->start) && !is_blank(end[-1]);
+}
+
+/* The role of the field `name`; -1 with an error set. */
+static long
+find_role(PyObject *roles, PyObject *name)
+{
+    PyObject *role = find_key(roles, name);
+    long number = role == NULL ? -1 : PyLong_AsLong(role);
+    Py_XDECREF(role);
+    return number;
+}
+
+/* Read a Content-Length, a new reference; None if it is none. */
+static PyObject *
+read_length(Slice value)
+{
+    unsigned long long number = 0;
+    Py_ssize_t i;
+    if (value.size > MOST_DIGITS)
+        Py_RETURN_NONE;
+    for (i = 0; i < value.size; i++) {
+        if (value.start[i] < '0' || value.start[i] > '9')
+            Py_RETURN_NONE;
+        number = number * 10 + (value.start[i] - '0');
+    }
+    return PyLong_FromUnsignedLongLong(number);
+}
+
+/* Check the fields, and add up the size of their lines. Returns 1; 0 if one is not plain; -1 with
+   an error set. `length` is a new reference if there is a Content-Length. */
+static int
+check_pairs(PyObject *pairs, PyObject *roles, PyTypeObject *kind, Py_ssize_t *size,
+            PyObject **length, int *unique)
+{
+    Py_ssize_t i;
+    for (i = 0; i < PyTuple_GET_SIZE(pairs); i++) {
+        PyObject *pair = PyTuple_GET_ITEM(pairs, i);
+        Slice name, value;
+        long role;
+        if (!read_pair(pair, kind, &name, &value))
+            return 0;
+        role = find_role(roles, PyTuple_GET_ITEM(pair, 0));
+        if (role == -1 && PyErr_Occurred())
+            return -1;
+        if (role == CONTENT_LENGTH && *length == NULL) {
+            *length = read_length(value);
+            if (*length == NULL)
+                return -1;
+            if (*length == Py_None)
+                return 0;
+        }
+        else if (role == UNIQUE)
+            *unique = 1;
+        else if (role != NO_ROLE)
+            return 0;
+        if (name.size + value.size > PY_SSIZE_T_MAX - *size - 4)
+            return 0;
+        *size += name.size + value.size + 4;
+    }
+    return 1;
+}
+
+static byte *
+copy_bytes(byte *to, const void *start, Py_ssize_t size)
+{
+    memcpy(to, start, size);
+    return to + size;
+}
+
+/* `line`, and the lines of the fields, which were checked; `size`: of all that. */
+static PyObject *
+join_lines(PyObject *line, PyObject *pairs, PyTypeObject *kind, Py_ssize_t size)
+{
+    PyObject *joined = PyBytes_FromStringAndSize(NULL, size);
+    byte *to;
+    Py_ssize_t i;
+    if (joined == NULL)
+        return NULL;
+    to = (byte *)PyBytes_AS_STRING(joined);
+    to = copy_bytes(to, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line));
+    for (i = 0; i < PyTuple_GET_SIZE(pairs); i++) {
+        Slice name = {NULL, 0}, value = {NULL, 0};
+        read_pair(PyTuple_GET_ITEM(pairs, i), kind, &name, &value);
+        to = copy_bytes(to, name.start, name.size);
+        to = copy_bytes(to, ": ", 2);
+        to = copy_bytes(to, value.start, value.size);
+        to = copy_bytes(to, "\r\n", 2);
+    }
+    return joined;
+}
+
+PyDoc_STRVAR(join_fields_doc,
+"join_fields(line, fields, roles, kind, /)\n--\n\n"
+"Encode a status line and fields, pairs of `kind`, by the roles of their names.\n"
+"Returns the bytes, the Content-Length or None, and whether the head may come again;\n"
+"None if a field is not plain.");
+
+static PyObject *
+join_fields(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    PyObject *pairs, *joined = NULL, *length = NULL, *result = NULL;
+    PyTypeObject *kind;
+    Py_ssize_t size;
+    int unique = 0, found;
+    if (count != 4 || !PyBytes_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+        !PyDict_Check(arguments[2]) ||
+        (arguments[3] != (PyObject *)&PyBytes_Type && arguments[3] != (PyObject *)&PyUnicode_Type)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "join_fields() takes bytes, a list, a dict, and bytes or str");
+        return NULL;
+    }
+    kind = (PyTypeObject *)arguments[3];
+    size = PyBytes_GET_SIZE(arguments[0]);
+    pairs = PyList_AsTuple(arguments[1]); /* Python code can run for a name that is new */
+    if (pairs == NULL)
+        return NULL;
+    found = check_pairs(pairs, arguments[2], kind, &size, &length, &unique);
+    if (found > 0)
+        joined = join_lines(arguments[0], pairs, kind, size);
+    if (joined != NULL)
+        result = PyTuple_Pack(3, joined, length ? length : Py_None, unique ? Py_False : Py_True);
+    else if (found == 0)
+        result = Py_NewRef(Py_None);
+    Py_DECREF(pairs);
+    Py_XDECREF(joined);
+    Py_XDECREF(length);
+    return result;
+}
+
 /* ------------------------------------------------------------- the module */
 
 static void
@@ -527,6 +700,7 @@ release(void *module)
 static PyMethodDef functions[] = {
     {"read_head", (PyCFunction)(void (*)(void))read_head, METH_FASTCALL, read_head_doc},
     {"add_headers", (PyCFunction)(void (*)(void))add_headers, METH_FASTCALL, add_headers_doc},
+    {"join_fields", (PyCFunction)(void (*)(void))join_fields, METH_FASTCALL, join_fields_doc},
     {NULL, NULL, 0, NULL},
 };
 

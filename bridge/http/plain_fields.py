@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
+from bridge import accelerator
+from bridge.accelerator import PlainFields
 from bridge.caches import Memo, key_up_to
 from bridge.http.headers import count_controls, is_length
 from bridge.http.response_fields import (
@@ -46,12 +48,34 @@ TEXT_ROLES: Memo[str, int] = Memo(_text_role, key_up_to(64))
 T = TypeVar("T", bytes, str)
 
 
-def plain_lines(
-    pairs: list[tuple[T, T]], roles: Memo[T, int], kind: type[T], colon: T, end: T
-) -> tuple[list[T], int | None, bool] | None:
-    """Return the lines of plain fields, their Content-Length, and whether they may come again.
+def encode_plain_raw(line: bytes, pairs: list[tuple[bytes, bytes]]) -> PlainFields | None:
+    """Encode a status line, and the fields of an ASGI app; None if they are not plain."""
+    if accelerator.join_fields is not None:
+        return accelerator.join_fields(line, pairs, RAW_ROLES, bytes)
+    lines = _join(pairs, RAW_ROLES, bytes, b": ", b"\r\n")
+    return None if lines is None else _checked(line + lines[0], len(pairs), *lines[1:])
 
-    None if they are unusual or wrong, as far as one field tells it; then `is_plain` decides.
+
+def encode_plain_text(line: bytes, pairs: list[tuple[str, str]]) -> PlainFields | None:
+    """Encode a status line, and the fields of a WSGI app; None if they are not plain."""
+    if accelerator.join_fields is not None:
+        return accelerator.join_fields(line, pairs, TEXT_ROLES, str)
+    lines = _join(pairs, TEXT_ROLES, str, ": ", "\r\n")
+    if lines is None:
+        return None
+    try:
+        encoded = lines[0].encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+    return _checked(line + encoded, len(pairs), *lines[1:])
+
+
+def _join(
+    pairs: list[tuple[T, T]], roles: Memo[T, int], kind: type[T], colon: T, end: T
+) -> tuple[T, int | None, bool] | None:
+    """Return the lines of the fields, their Content-Length, and whether they may come again.
+
+    None if they are unusual or wrong, as far as one field tells it; the rest is for `_checked`.
     """
     parts: list[T] = []
     length, cacheable = None, True
@@ -71,19 +95,21 @@ def plain_lines(
             parts += (name, colon, value, end)
     except (TypeError, ValueError):
         return None
-    return parts, length, cacheable
+    return kind().join(parts), length, cacheable
 
 
-def is_plain(encoded: bytes, count: int) -> bool:
-    """Whether the lines have no controls but their ends, and no value begins or ends with blanks.
+def _checked(encoded: bytes, count: int, length: int | None, cacheable: bool) -> PlainFields | None:
+    """Return what was given, unless a value has controls, or blanks at its ends.
 
-    `count`: the number of lines.
+    `count`: the number of fields. The status line has no controls, and ends like a field.
     """
     find = encoded.find
-    return (
-        count_controls(encoded) == 2 * count
-        and find(b":  ") < 0
-        and find(b": \t") < 0
-        and find(b" \r") < 0
-        and find(b"\t\r") < 0
-    )
+    if (
+        count_controls(encoded) != 2 * (count + 1)
+        or find(b":  ") >= 0
+        or find(b": \t") >= 0
+        or find(b" \r") >= 0
+        or find(b"\t\r") >= 0
+    ):
+        return None
+    return encoded, length, cacheable

@@ -16,7 +16,7 @@ from typing import Any
 from bridge.caches import Memo, always, key_up_to
 from bridge.errors import AppError, IllegalMessage, IllegalResponse
 from bridge.http.leniency import LENIENT, Leniency
-from bridge.http.plain_fields import RAW_ROLES, TEXT_ROLES, is_plain, plain_lines
+from bridge.http.plain_fields import encode_plain_raw, encode_plain_text
 from bridge.http.response_fields import (
     CONNECTION,
     DATE,
@@ -219,14 +219,10 @@ def raw_head(status: Any, headers: Any) -> ResponseHead:
     status = _as_status(status)
     pairs = as_fields(headers)
     line = _LINES[status]
-    head = None
-    plain = plain_lines(pairs, RAW_ROLES, bytes, b": ", b"\r\n")
+    plain = encode_plain_raw(line, pairs)
     if plain is not None:
-        parts, length, cacheable = plain
-        encoded = b"".join((line, *parts))
-        if is_plain(encoded, len(pairs) + 1):
-            head = ResponseHead(status, pairs.copy(), status, encoded, length, cacheable)
-    if head is None:
+        head = ResponseHead(status, pairs.copy(), status, *plain)
+    else:
         pairs = [as_pair(pair) for pair in pairs]
         fields = _with_one_length([RAW_FIELDS[pair] for pair in pairs], IllegalMessage)
         head = _head_of(status, pairs, status, line, fields)
@@ -278,18 +274,12 @@ def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -
 
 
 def _plain_text_head(status: str, headers: TextHeaders) -> ResponseHead | None:
-    plain = plain_lines(headers, TEXT_ROLES, str, ": ", "\r\n")
-    if plain is None:
-        return None
-    parts, length, cacheable = plain
     try:
         code, line = _STATUSES[status]
-        encoded = line + "".join(parts).encode("latin-1")
-    except (TypeError, UnicodeEncodeError):
+    except TypeError:  # it cannot be hashed
         return None
-    if not is_plain(encoded, len(headers) + 1):
-        return None
-    return ResponseHead(status, headers.copy(), code, encoded, length, cacheable)
+    plain = encode_plain_text(line, headers)
+    return None if plain is None else ResponseHead(status, headers.copy(), code, *plain)
 
 
 def _text_head(status: str, headers: TextHeaders, leniency: Leniency) -> ResponseHead:

@@ -314,8 +314,8 @@ def test_an_index_says_how_many_fields_are_added() -> None:
 def test_an_error_of_a_table_is_passed_on() -> None:
     """An exception of Python code that C calls is what the caller gets."""
 
-    class Broken(dict[bytes, str]):
-        def __missing__(self, key: bytes) -> str:
+    class Broken(dict[bytes, Any]):
+        def __missing__(self, key: bytes) -> Any:
             raise ZeroDivisionError
 
     add: Any = compiled.speedups().add_headers
@@ -324,6 +324,14 @@ def test_an_error_of_a_table_is_passed_on() -> None:
     assert add({}, [(b"a", b"1")], {b"a": 5}) == 0
     with pytest.raises(KeyError):
         add({}, [(b"a", b"1")], {})
+    join: Any = compiled.speedups().join_fields
+    length = (b"content-length", b"5")
+    with pytest.raises(ZeroDivisionError):
+        join(b"", [length, (b"a", b"1")], Broken({length[0]: 1}), bytes)
+    with pytest.raises(KeyError):
+        join(b"", [(b"a", b"1")], {}, bytes)
+    with pytest.raises(TypeError):
+        join(b"", [(b"a", b"1")], {b"a": "1"}, bytes)
 
 
 @pytest.mark.parametrize(
@@ -338,6 +346,11 @@ def test_an_error_of_a_table_is_passed_on() -> None:
         ("add_headers", ({}, ((b"a", b"1"),), {})),
         ("add_headers", ([], [], {})),
         ("add_headers", ({}, [], [])),
+        ("join_fields", ()),
+        ("join_fields", ("", [], {}, bytes)),
+        ("join_fields", (b"", (), {}, bytes)),
+        ("join_fields", (b"", [], [], bytes)),
+        ("join_fields", (b"", [], {}, bytearray)),
     ],
 )
 def test_wrong_arguments(name: str, arguments: tuple[object, ...]) -> None:
@@ -352,6 +365,7 @@ def test_wrong_arguments(name: str, arguments: tuple[object, ...]) -> None:
 def test_nothing_is_leaked() -> None:
     """S2: 100,000 heads, with names that never come again, leave nothing behind."""
     read, add = compiled.speedups().read_head, compiled.speedups().add_headers
+    join = compiled.speedups().join_fields
     name = read(BROWSER % (1, 2, 3), 100)[4][1][0]
 
     def work(number: int) -> None:
@@ -360,6 +374,11 @@ def test_nothing_is_leaked() -> None:
             add({}, headers, {name: "K" for name, _ in headers})
         for data in (head(b"X-%d: 1" % number, b"Host: y"), head(b"Z: 1\0"), b"GET /%d" % number):
             assert read(data, 100) is None
+        pairs: list[Any] = [("X", f"{number}"), ("Content-Length", f"{number}")]
+        roles = {"X": 6, "Content-Length": 1}
+        assert join(b"", pairs, roles, str)[1:] == (number, False)
+        for wrong in (pairs * 2, [*pairs, ("X", "\n")], [("Content-Length", "a")], [5], [("X",)]):
+            assert join(b"", wrong, roles, str) is None
 
     tracemalloc.start()
     try:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import accelerator
+from bridge.accelerator import PlainFields
 from bridge.errors import IllegalMessage, IllegalResponse
-from bridge.http.plain_fields import RAW_ROLES, TEXT_ROLES, is_plain, plain_lines
+from bridge.http.plain_fields import encode_plain_raw, encode_plain_text
 from bridge.http.response_fields import RAW_FIELDS, TEXT_FIELDS
+from tests.support import compiled
 
 PLAIN = [("Content-Type", "text/html"), ("X-Empty-Not", "a: b"), ("content-length", "12")]
 
@@ -19,22 +22,31 @@ def as_raw(pairs: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
+LINE = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture(autouse=True, params=["Python", "C"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encode by Python alone, and by the accelerator."""
+    join = compiled.speedups().join_fields if request.param == "C" else None
+    monkeypatch.setattr(accelerator, "join_fields", join)
+
+
 def text_lines(pairs: Any) -> tuple[bytes, int | None, bool] | None:
     """Encode fields of a WSGI app, if they are plain."""
-    found = plain_lines(pairs, TEXT_ROLES, str, ": ", "\r\n")
-    if found is None:
-        return None
-    encoded = "".join(found[0]).encode("latin-1")
-    return (encoded, *found[1:]) if is_plain(encoded, len(pairs)) else None
+    return without_line(encode_plain_text(LINE, pairs))
 
 
 def raw_lines(pairs: Any) -> tuple[bytes, int | None, bool] | None:
     """Encode fields of an ASGI app, if they are plain."""
-    found = plain_lines(pairs, RAW_ROLES, bytes, b": ", b"\r\n")
+    return without_line(encode_plain_raw(LINE, pairs))
+
+
+def without_line(found: PlainFields | None) -> PlainFields | None:
     if found is None:
         return None
-    encoded = b"".join(found[0])
-    return (encoded, *found[1:]) if is_plain(encoded, len(pairs)) else None
+    assert found[0].startswith(LINE)
+    return found[0][len(LINE) :], *found[1:]
 
 
 def test_plain_fields() -> None:
@@ -87,6 +99,7 @@ def test_a_length_that_is_none(value: str) -> None:
 def test_what_is_no_field(pairs: Any) -> None:
     """W34: pairs of other things are for the closer look, which says what is wrong."""
     assert text_lines(pairs) is None
+    assert text_lines([("X", "\u20ac")]) is None
     if pairs != [("X", b"a")]:
         assert raw_lines(pairs) is None
 
