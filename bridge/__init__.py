@@ -19,6 +19,7 @@ _MODULES = {
     "AppError": "bridge.errors",
     "AppLoadError": "bridge.errors",
     "AsgiToWsgi": "bridge.asgi_to_wsgi",
+    "Body": "bridge.asgi.body",
     "BridgeError": "bridge.errors",
     "ClientDisconnected": "bridge.errors",
     "ConfigError": "bridge.errors",
@@ -46,6 +47,7 @@ __all__ = [
     "AppError",
     "AppLoadError",
     "AsgiToWsgi",
+    "Body",
     "BridgeError",
     "ClientDisconnected",
     "ConfigError",
@@ -73,6 +75,7 @@ __all__ = [
 # A type checker reads the imports, the interpreter the table; tests/test_package.py holds the
 # two together.
 if TYPE_CHECKING:
+    from bridge.asgi.body import Body
     from bridge.asgi.versions import from_asgi1, from_asgi2
     from bridge.asgi_to_wsgi import AsgiToWsgi
     from bridge.detect import as_asgi, as_wsgi
