@@ -77,6 +77,24 @@ class Overloaded(BridgeError):
     fields = ((b"retry-after", b"1"),)
 
 
+class ChannelFull(BridgeError):
+    """A channel has as many messages as its capacity allows: nothing was sent, try again later."""
+
+    status = 503
+    fields = ((b"retry-after", b"1"),)
+
+
+class MessageTooLarge(BridgeError):
+    """A message is larger than its channel layer takes: nothing was sent."""
+
+
+class LayerUnavailable(BridgeError):
+    """A channel layer cannot be reached now; the text says whether something may be lost."""
+
+    status = 503
+    fields = ((b"retry-after", b"1"),)
+
+
 class SelfRequest(BridgeError):
     """An app waits for itself: every thread that could answer its request is waiting too.
 

@@ -1,0 +1,1 @@
+"""Channels over Redis: the connections to it, the layer, and what the gateway builds on."""

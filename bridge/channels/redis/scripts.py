@@ -1,0 +1,125 @@
+"""What Redis does in one step, in Lua (rule L8). Times are in milliseconds, by Redis' clock."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.channels.redis.link import Script
+
+#: Functions that the scripts share.
+_SHARED: Final = """
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+-- Make room in a list whose first elements may have expired; returns how many have.
+local function drop_expired(key, ms)
+  local dropped = 0
+  while true do
+    local head = redis.call('LINDEX', key, 0)
+    if not head or #head < 8 or struct.unpack('>d', head) > ms then return dropped end
+    redis.call('LPOP', key)
+    dropped = dropped + 1
+  end
+end
+"""
+
+#: KEYS: the list. ARGV: capacity, expiry, the element after its time. Returns 1; 0: it is full.
+SEND: Final = Script(
+    _SHARED
+    + """
+local ms = now()
+if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then
+  drop_expired(KEYS[1], ms)
+  if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+end
+redis.call('RPUSH', KEYS[1], struct.pack('>d', ms + ARGV[2]) .. ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+
+#: KEYS: lists. Returns the place of the first that has a message, and the message; or false.
+RECEIVE: Final = Script(
+    _SHARED
+    + """
+local ms = now()
+for place, key in ipairs(KEYS) do
+  drop_expired(key, ms)
+  local element = redis.call('LPOP', key)
+  if element then return {place, element} end
+end
+return false
+"""
+)
+
+#: KEYS: the group. ARGV: how long a membership lasts, expiry, capacity, capacity of the queues of
+#: processes, start of the keys of channels, version, the message, then pairs: a queue with a
+#: capacity of its own, and that. Returns the queues that were full, with their numbers of members.
+#: A queue whose messages nobody has read loses its memberships here, as ASGI 1 allows.
+SEND_GROUP: Final = Script(
+    _SHARED
+    + """
+local ms = now()
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms - ARGV[1])
+local queues, order, capacities = {}, {}, {}
+for i = 8, #ARGV, 2 do capacities[ARGV[i]] = tonumber(ARGV[i + 1]) end
+for _, channel in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local queue = string.match(channel, '^[^!]*!') or channel
+  if not queues[queue] then
+    queues[queue] = {}
+    order[#order + 1] = queue
+  end
+  table.insert(queues[queue], channel)
+end
+local full = {}
+for _, queue in ipairs(order) do
+  local key, names = ARGV[5] .. queue, queues[queue]
+  local usual = string.sub(queue, 1, 7) == 'bridge.' and ARGV[4] or ARGV[3]
+  local capacity = capacities[queue] or tonumber(usual)
+  local unread = 0
+  if redis.call('LLEN', key) >= capacity then unread = drop_expired(key, ms) end
+  if unread > 0 then
+    for _, name in ipairs(names) do redis.call('ZREM', KEYS[1], name) end
+  elseif redis.call('LLEN', key) >= capacity then
+    full[#full + 1] = {queue, #names}
+  else
+    local start = struct.pack('>d', ms + ARGV[2]) .. ARGV[6] .. cmsgpack.pack(names)
+    redis.call('RPUSH', key, start .. ARGV[7])
+    redis.call('PEXPIRE', key, ARGV[2])
+  end
+end
+return full
+"""
+)
+
+#: KEYS: the group. ARGV: how long a membership lasts, the channel.
+GROUP_ADD: Final = Script(
+    _SHARED
+    + """
+redis.call('ZADD', KEYS[1], now(), ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+"""
+)
+
+#: KEYS: the group. ARGV: how long a membership lasts. Returns the channels.
+GROUP_CHANNELS: Final = Script(
+    _SHARED
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now() - ARGV[1])
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+"""
+)
+
+#: KEYS: a list. Returns how many messages wait in it, and for how long the oldest may still do so.
+PENDING: Final = Script(
+    _SHARED
+    + """
+local ms = now()
+drop_expired(KEYS[1], ms)
+local head = redis.call('LINDEX', KEYS[1], 0)
+if not head then return {0, 0} end
+return {redis.call('LLEN', KEYS[1]), math.floor(struct.unpack('>d', head) - ms)}
+"""
+)

@@ -1,0 +1,1 @@
+"""Sockets and apps apart: a gateway holds the clients, workers run the apps, Redis lies between."""
