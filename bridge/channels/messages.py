@@ -20,7 +20,8 @@ _OVERHEAD: Final = 8
 #: The most dicts and lists, one inside another.
 _DEEPEST: Final = 32
 
-_INTS = range(-(2**63), 2**64)
+#: What fits in 64 bits, with or without a sign.
+_LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 def copy_message(message: object, limit: int = MAX_MESSAGE_SIZE) -> Message:
@@ -70,7 +71,7 @@ class _Copier:
     def _copy_other(self, value: Any, place: str, depth: int) -> Any:
         """Copy containers, and subclasses, which become what they derive from."""
         if isinstance(value, int):
-            if value not in _INTS:
+            if not _LEAST <= value <= _MOST:
                 raise TypeError(f"{place} is {value!r:.60}, which does not fit in 64 bits")
             self._count(0)
             return int(value)

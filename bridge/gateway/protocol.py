@@ -120,7 +120,7 @@ def decode_packet(data: bytes) -> Packet:
 
 def _unpack(data: bytes, length: int) -> list[Any]:
     try:
-        found = msgpack.unpackb(data, max_buffer_size=len(data))
+        found = msgpack.unpackb(data)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise UnreadablePacket(f"it is no msgpack: {error!r}") from error
     if not isinstance(found, list) or not found:
