@@ -7,7 +7,8 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from bridge.channels.base import ChannelLayer, Deliver, Received, names_to_read
@@ -99,8 +100,7 @@ class MemoryLayer(ChannelLayer):
                 return self._take(names)
         flag = waiter()
         deadline = time.monotonic() + self.block_timeout
-        self._watch(names, flag.wake)
-        try:
+        with self._watched(names, flag.wake):
             while True:
                 with self._lock:
                     found = self._take(names)
@@ -108,8 +108,6 @@ class MemoryLayer(ChannelLayer):
                 if found[0] is not None or left <= 0:
                     return found
                 flag.wait(left)
-        finally:
-            self._unwatch(names, flag.wake)
 
     async def receive_async(self, channels: Sequence[str]) -> Received:
         """Wait for a message of one of `channels` (see `ChannelLayer.receive_async`)."""
@@ -123,8 +121,7 @@ class MemoryLayer(ChannelLayer):
                 pass  # the loop was closed while its task waited
 
         deadline = loop.time() + self.block_timeout
-        self._watch(names, wake)
-        try:
+        with self._watched(names, wake):
             while True:
                 news.clear()
                 with self._lock:
@@ -136,8 +133,6 @@ class MemoryLayer(ChannelLayer):
                         await news.wait()
                 except TimeoutError:
                     return None, None
-        finally:
-            self._unwatch(names, wake)
 
     def _take(self, names: list[str]) -> Received:
         """Take the message that has waited longest out of the queues, so that none starves."""
@@ -177,17 +172,20 @@ class MemoryLayer(ChannelLayer):
             self.expiry,
         )
 
-    def _watch(self, names: list[str], wake: Wake) -> None:
+    @contextmanager
+    def _watched(self, names: list[str], wake: Wake) -> Iterator[None]:
+        """Have `wake` called when there is news of one of the queues `names`, meanwhile."""
         with self._lock:
             for name in names:
                 self._wakes.setdefault(name, []).append(wake)
-
-    def _unwatch(self, names: list[str], wake: Wake) -> None:
-        with self._lock:
-            for name in names:
-                self._wakes[name].remove(wake)
-                if not self._wakes[name]:
-                    del self._wakes[name]
+        try:
+            yield
+        finally:
+            with self._lock:
+                for name in names:
+                    self._wakes[name].remove(wake)
+                    if not self._wakes[name]:
+                        del self._wakes[name]
 
     def new_channel(self, pattern: str) -> str:
         """Return the name of a channel that does not exist yet."""

@@ -36,7 +36,7 @@ def test_receive_gives_up() -> None:
 
 
 def test_clients_of_this_process() -> None:
-    """L3: a message to an attached channel is passed on; after its client has gone, dropped."""
+    """L6: a message to an attached channel is passed on; after its client has gone, dropped."""
     layer, seen = MemoryLayer(), []
     channel = layer.new_reply_channel()
     layer.attach(channel, seen.append)
