@@ -186,7 +186,7 @@ class Receiver:
 
     def _hand_out(self, key: bytes, element: bytes, found: Element) -> None:
         """Give a message to the first that waits for its queue; put it back if nobody does."""
-        queue = key.decode().removeprefix(self._key_start)
+        queue = queue_of(found.channels[0])
         for future in self._wanted.get(queue, ()):
             if not future.done():
                 first, *others = found.channels
