@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
 
-from bridge.channels.base import ChannelLayer, Deliver, Received, names_to_read
-from bridge.channels.messages import copy_message
-from bridge.channels.names import check_channel, check_group, check_pattern, queue_of
-from bridge.channels.statistics import LayerCounters
+from bridge.channels.base import ChannelLayer, Deliver, Received
+from bridge.channels.groups import Groups
+from bridge.channels.messages import check_message, copy_again, copy_message
+from bridge.channels.names import check_channel, check_group, check_queue, queue_of
+from bridge.channels.queues import Queues, Waiting
+from bridge.channels.statistics import DropLog, LayerCounters
+from bridge.channels.waiting import Line, Reader, wait_in_thread, wait_on_loop
 from bridge.errors import ChannelFull
 from bridge.log import logger
-from bridge.loops.waiters import waiter
+from bridge.loops.by_process import ByProcess
+from bridge.loops.waiters import unpatched
 from bridge.types import Message
-
-#: Called, with the lock held, when a queue that is waited for has a message.
-Wake = Callable[[], None]
-
-
-class _Waiting(NamedTuple):
-    """A message in a queue."""
-
-    expires: float  #: by the monotonic clock
-    sent: float
-    channel: str
-    message: Message
 
 
 class MemoryLayer(ChannelLayer):
@@ -38,244 +26,247 @@ class MemoryLayer(ChannelLayer):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._lock = threading.Lock()
-        self._queues: dict[str, deque[_Waiting]] = {}
-        #: group -> channel -> when its membership ends.
-        self._groups: dict[str, dict[str, float]] = {}
-        self._attached: dict[str, Deliver] = {}
-        #: queue -> who waits for a message in it.
-        self._wakes: dict[str, list[Wake]] = {}
-        self._counters = LayerCounters()
+        self._contents = ByProcess(self._empty)
+
+    def _empty(self) -> _Contents:
+        reply_queue = self.local.get().reply_queue
+        return _Contents(reply_queue, self.expiry, self.group_expiry)
 
     # --------------------------------------------------------- messages
 
     def send(self, channel: str, message: Message) -> None:
         """Send `message` to `channel` (see `ChannelLayer.send`)."""
-        deliver = self._attached.get(channel)
-        if deliver is None:
-            check_channel(channel)
-            self._put(channel, copy_message(message, self.max_message_size))
+        contents = self._contents.get()
+        deliver = contents.attached.get(channel)
+        if deliver is not None:
+            contents.deliver(deliver, check_message(message))
         else:
-            self._deliver(deliver, message)
+            queue = queue_of(check_channel(channel))
+            copied = copy_message(message, self.max_message_size)
+            contents.put(queue, self.capacities.of(queue), channel, copied, shared=False)
 
-    def _deliver(self, deliver: Deliver, message: Message) -> None:
-        """Pass `message` to a client of this process."""
-        try:
-            deliver(message)
-        except ChannelFull:
-            with self._lock:
-                self._counters.count_full(self.reply_queue)
-            raise
-        with self._lock:
-            self._counters.count_message(self.reply_queue)
+    def _receive(self, names: list[str], block: bool) -> Received:
+        contents = self._contents.get()
+        found = contents.look(names)
+        if found is None and block:
+            look, leave = partial(contents.look, names), partial(contents.leave, names)
+            found = wait_in_thread(look, leave, self.block_timeout)
+        return _received(found)
 
-    def _put(self, channel: str, message: Message) -> None:
-        """Queue a `message` that is ours alone."""
-        queue_name, now = queue_of(channel), time.monotonic()
-        if queue_name == self.reply_queue:
-            return  # its client has gone
-        with self._lock:
-            queue = self._queues.get(queue_name)
-            if queue is None:
-                queue = self._queues[queue_name] = deque()
-            elif queue[0].expires <= now:
-                self._drop_expired(queue_name, queue, now)
-                self._queues[queue_name] = queue
-            if len(queue) >= self.capacity_of(channel):
-                self._counters.count_full(queue_name)
-                raise ChannelFull(
-                    f"the channel {channel!r} is full: {len(queue)} messages wait in it, the most "
-                    "that its capacity allows"
-                )
-            queue.append(_Waiting(now + self.expiry, now, channel, message))
-            self._counters.count_message(queue_name)
-            for wake in self._wakes.get(queue_name, ()):
-                wake()
-
-    def receive(self, channels: Sequence[str], block: bool = False) -> Received:
-        """Return a message of one of `channels` (see `ChannelLayer.receive`)."""
-        names = names_to_read(channels)
-        if not block:
-            with self._lock:
-                return self._take(names)
-        flag = waiter()
-        deadline = time.monotonic() + self.block_timeout
-        with self._watched(names, flag.wake):
-            while True:
-                with self._lock:
-                    found = self._take(names)
-                left = deadline - time.monotonic()
-                if found[0] is not None or left <= 0:
-                    return found
-                flag.wait(left)
-
-    async def receive_async(self, channels: Sequence[str]) -> Received:
-        """Wait for a message of one of `channels` (see `ChannelLayer.receive_async`)."""
-        names = names_to_read(channels)
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            try:
-                loop.call_soon_threadsafe(news.set)
-            except RuntimeError:
-                pass  # the loop was closed while its task waited
-
-        deadline = loop.time() + self.block_timeout
-        with self._watched(names, wake):
-            while True:
-                news.clear()
-                with self._lock:
-                    found = self._take(names)
-                if found[0] is not None:
-                    return found
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        await news.wait()
-                except TimeoutError:
-                    return None, None
-
-    def _take(self, names: list[str]) -> Received:
-        """Take the message that has waited longest out of the queues, so that none starves."""
-        now = time.monotonic()
-        oldest: deque[_Waiting] | None = None
-        name_of_oldest = ""
-        for name in names:
-            queue = self._queues.get(name)
-            if queue is None:
-                continue
-            if queue[0].expires <= now:
-                self._drop_expired(name, queue, now)
-            if queue and (oldest is None or queue[0].sent < oldest[0].sent):
-                oldest, name_of_oldest = queue, name
-        if oldest is None:
-            return None, None
-        taken = oldest.popleft()
-        if not oldest:
-            del self._queues[name_of_oldest]
-        return taken.channel, taken.message
-
-    def _drop_expired(self, name: str, queue: deque[_Waiting], now: float) -> None:
-        """Drop what nobody has read in time, and its channels' memberships: nobody reads them."""
-        unread = set()
-        while queue and queue[0].expires <= now:
-            unread.add(queue.popleft().channel)
-        if not queue:
-            del self._queues[name]
-        for group, members in list(self._groups.items()):
-            for channel in unread & members.keys():
-                del members[channel]
-            if not members:
-                del self._groups[group]
-        logger.warning(
-            "messages to %s were dropped: nothing read them within %s s",
-            ", ".join(sorted(unread)[:5]),
-            self.expiry,
-        )
-
-    @contextmanager
-    def _watched(self, names: list[str], wake: Wake) -> Iterator[None]:
-        """Have `wake` called when there is news of one of the queues `names`, meanwhile."""
-        with self._lock:
-            for name in names:
-                self._wakes.setdefault(name, []).append(wake)
-        try:
-            yield
-        finally:
-            with self._lock:
-                for name in names:
-                    self._wakes[name].remove(wake)
-                    if not self._wakes[name]:
-                        del self._wakes[name]
-
-    def new_channel(self, pattern: str) -> str:
-        """Return the name of a channel that does not exist yet."""
-        return check_pattern(pattern) + secrets.token_hex(8)
+    async def _receive_async(self, names: list[str]) -> Received:
+        contents = self._contents.get()
+        found = contents.look(names)
+        if found is None:
+            look, leave = partial(contents.look, names), partial(contents.leave, names)
+            found = await wait_on_loop(look, leave, self.block_timeout)
+        return _received(found)
 
     # --------------------------------------------------------- groups
 
     def group_add(self, group: str, channel: str) -> None:
-        """Add `channel` to `group`."""
+        """Add `channel` to `group`; nothing happens if it is that of a client that has gone."""
+        contents = self._contents.get()
         check_group(group)
-        check_channel(channel)
-        with self._lock:
-            members = self._groups.setdefault(group, {})
-            members[channel] = time.monotonic() + self.group_expiry
+        if contents.is_gone(check_channel(channel)):
+            return
+        with contents.lock:
+            contents.groups.add(group, channel, time.monotonic())
 
     def group_discard(self, group: str, channel: str) -> None:
         """Take `channel` out of `group`."""
+        contents = self._contents.get()
         check_group(group)
         check_channel(channel)
-        with self._lock:
-            members = self._groups.get(group, {})
-            members.pop(channel, None)
-            if not members:
-                self._groups.pop(group, None)
+        with contents.lock:
+            contents.groups.discard(group, channel)
 
     def group_channels(self, group: str) -> Iterable[str]:
         """Return the channels that are in `group` now."""
+        contents = self._contents.get()
         check_group(group)
-        with self._lock:
-            members, now = self._groups.get(group, {}), time.monotonic()
-            for channel in [name for name, ends in members.items() if ends <= now]:
-                del members[channel]
-            if not members:
-                self._groups.pop(group, None)
-            return list(members)
+        with contents.lock:
+            return contents.groups.members(group, time.monotonic())
 
     def send_group(self, group: str, message: Message) -> None:
         """Send `message` to all channels of `group` (see `ChannelLayer.send_group`)."""
-        full = []
+        contents = self._contents.get()
+        members = self.group_channels(group)
         copied = copy_message(message, self.max_message_size)
-        for channel in self.group_channels(group):
+        full = []
+        for channel in members:
             try:
-                self.send(channel, copied)
+                self._send_shared(contents, channel, copied)
             except ChannelFull:
                 full.append(channel)
+            except Exception:
+                logger.exception("a message to the group %s failed at %s", group, channel)
         if full:
-            logger.warning(
-                "a message to the group %s did not reach %d of its channels, which are full: %s",
-                group,
-                len(full),
-                ", ".join(full[:5]),
-            )
+            contents.drops.full(group, full)
+
+    def _send_shared(self, contents: _Contents, channel: str, message: Message) -> None:
+        """Send what others get too: it is copied when it is read."""
+        deliver = contents.attached.get(channel)
+        if deliver is not None:
+            contents.deliver(deliver, message)
+        else:
+            queue = queue_of(channel)
+            contents.put(queue, self.capacities.of(queue), channel, message, shared=True)
 
     # --------------------------------------------------------- the rest of the interface
 
     def flush(self) -> None:
         """Forget all messages and groups."""
-        with self._lock:
-            self._queues.clear()
-            self._groups.clear()
+        contents = self._contents.get()
+        with contents.lock:
+            contents.queues.clear()
+            contents.groups.clear()
 
     def global_statistics(self) -> dict[str, Any]:
         """Return the figures of all channels together."""
-        with self._lock:
-            return {**self._counters.all.report(), **_pending(self._queues.values())}
+        return self._contents.get().statistics(None)
 
     def channel_statistics(self, channel: str) -> dict[str, Any]:
-        """Return the figures of one channel; those of a process share theirs."""
-        name = queue_of(channel)
-        with self._lock:
-            queue = self._queues.get(name)
-            waiting = _pending([] if queue is None else [queue])
-            return {**self._counters.of(name).report(), **waiting}
+        """Return the figures of one channel (see `ChannelLayer.channel_statistics`)."""
+        return self._contents.get().statistics(check_queue(channel))
 
-    # --------------------------------------------------------- clients of this process
+    # --------------------------------------------------------- channels of this process
 
     def attach(self, channel: str, deliver: Deliver) -> None:
         """Have each message to `channel` passed to `deliver`."""
-        self._attached[channel] = deliver
+        self._contents.get().attached[channel] = deliver
 
     def detach(self, channel: str) -> None:
-        """Drop the messages to `channel` from now on."""
-        self._attached.pop(channel, None)
+        """Drop the messages to `channel` from now on, and its memberships of groups."""
+        contents = self._contents.get()
+        if contents.attached.pop(channel, None) is not None:
+            with contents.lock:
+                contents.groups.forget([channel])
 
 
-def _pending(queues: Iterable[deque[_Waiting]]) -> dict[str, float]:
-    """Return how many messages wait, and for how many seconds the oldest of them has."""
-    waiting = list(queues)
-    oldest = min((queue[0].sent for queue in waiting), default=None)
-    return {
-        "messages_pending": sum(map(len, waiting)),
-        "messages_max_age": 0.0 if oldest is None else time.monotonic() - oldest,
-    }
+class _Contents:
+    """What a layer has in one process. The lock is held for moments, and nothing is logged then."""
+
+    def __init__(self, reply_queue: str, expiry: float, group_expiry: float) -> None:
+        self._expiry = expiry
+        self._reply_queue = reply_queue
+        self.lock = unpatched("allocate_lock")()
+        self.queues = Queues(expiry)
+        self.groups = Groups(group_expiry)
+        self.attached: dict[str, Deliver] = {}
+        #: queue -> who waits for a message in it.
+        self._lines: dict[str, Line] = {}
+        self._counters = LayerCounters()
+        self.drops = DropLog()
+
+    def is_gone(self, channel: str) -> bool:
+        """Whether `channel` is that of a client of this process that is not here."""
+        return queue_of(channel) == self._reply_queue and channel not in self.attached
+
+    def deliver(self, deliver: Deliver, message: Message) -> None:
+        """Pass `message` to a client of this process."""
+        try:
+            deliver(message)
+        except ChannelFull:
+            with self.lock:
+                self._counters.count_full(self._reply_queue)
+            raise
+        with self.lock:
+            self._counters.count_message(self._reply_queue)
+
+    def put(
+        self, queue: str, capacity: int, channel: str, message: Message, *, shared: bool
+    ) -> None:
+        """Queue `message`, which is ours, and wake a reader. Raises `ChannelFull`."""
+        if queue == self._reply_queue:
+            return  # its client has gone
+        with self.lock:
+            waiting = Waiting(time.monotonic(), channel, message, shared)
+            done = self.queues.put(queue, waiting, capacity)
+            if done:
+                self._counters.count_message(queue)
+            else:
+                self._counters.count_full(queue)
+            unread = self._take_unread()
+            reader = self._first_reader(queue) if done else None
+        self._wake(queue, reader)
+        self._tell_unread(unread)
+        if not done:
+            raise ChannelFull(
+                f"the channel {channel!r} is full: {capacity} messages wait in it, the most that "
+                "its capacity allows"
+            )
+
+    def look(self, names: Sequence[str], reader: Reader | None = None) -> Waiting | None:
+        """Take a message out of one of these queues; if there is none, have `reader` stand in line.
+
+        See `bridge.channels.waiting`.
+        """
+        with self.lock:
+            found = self.queues.take(names, time.monotonic())
+            if found is None and reader is not None:
+                for name in names:
+                    self._lines.setdefault(name, Line()).stand(reader)
+            unread = self._take_unread()
+        self._tell_unread(unread)
+        return found
+
+    def leave(self, names: Sequence[str], reader: Reader) -> None:
+        """Take `reader` out of the lines, and wake the next if there is something left."""
+        news = []
+        with self.lock:
+            for name in names:
+                line = self._lines.get(name)
+                if line is None:
+                    continue
+                line.leave(reader)
+                if not line:
+                    del self._lines[name]
+                elif name in self.queues:
+                    news.append((name, self._first_reader(name)))
+        for name, following in news:
+            self._wake(name, following)
+
+    def _first_reader(self, queue: str) -> Reader | None:
+        """Return who is to be woken for a message in `queue`; with the lock held."""
+        line = self._lines.get(queue)
+        if line is None:
+            return None
+        reader = line.first()
+        if not line:
+            del self._lines[queue]
+        return reader
+
+    def _wake(self, queue: str, reader: Reader | None) -> None:
+        while reader is not None and not reader.wake():
+            with self.lock:
+                reader = self._first_reader(queue)
+
+    def _take_unread(self) -> set[str]:
+        """Return the channels whose messages have expired, which ends their memberships too."""
+        unread = self.queues.take_unread()
+        if unread:
+            self.groups.forget(unread)
+        return unread
+
+    def _tell_unread(self, unread: set[str]) -> None:
+        if unread:
+            self.drops.unread(unread, self._expiry)
+
+    def statistics(self, queue: str | None) -> dict[str, Any]:
+        """Return the figures of `queue`; None: of all."""
+        now = time.monotonic()
+        with self.lock:
+            self.queues.drop_expired(now)
+            unread = self._take_unread()
+            counters = self._counters.all if queue is None else self._counters.of(queue)
+            count, oldest = self.queues.pending(None if queue is None else [queue])
+            figures: dict[str, Any] = counters.report()
+        self._tell_unread(unread)
+        age = 0.0 if oldest is None else now - oldest
+        return {**figures, "messages_pending": count, "messages_max_age": age}
+
+
+def _received(found: Waiting | None) -> Received:
+    if found is None:
+        return None, None
+    return found.channel, copy_again(found.message) if found.shared else found.message

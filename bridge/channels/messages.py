@@ -19,9 +19,10 @@ MAX_MESSAGE_SIZE: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 8
 #: The most dicts and lists, one inside another.
 _DEEPEST: Final = 32
-
-#: What fits in 64 bits, with or without a sign.
-_LEAST, _MOST = -(2**63), 2**64 - 1
+_KEYS: Final = "the keys of a message are str"
+_VALUES: Final = "a message has None, bool, int, float, str, bytes, and lists and dicts of these"
+_LEAST_INT: Final = -(2**63)
+_MOST_INT: Final = 2**64 - 1
 
 
 def copy_message(message: object, limit: int = MAX_MESSAGE_SIZE) -> Message:
@@ -30,67 +31,113 @@ def copy_message(message: object, limit: int = MAX_MESSAGE_SIZE) -> Message:
     Raises AssertionError for what is no dict, as asgiref's layers do; TypeError that names the
     place of a value that no layer can carry; `MessageTooLarge` if it has more than `limit` bytes.
     """
-    assert isinstance(message, dict), f"a message is a dict, not {message!r:.120}"
-    copier = _Copier(limit)
-    copied: Message = copier.dict(message, "the message", 0)
-    return copied
+    return _Copier(limit).copy_dict(check_message(message))
+
+
+def check_message(message: object) -> Message:
+    """Return `message` if it is a dict; else AssertionError."""
+    if not isinstance(message, dict):
+        raise AssertionError(f"a message is a dict, not {message!r:.120}")
+    return message
+
+
+def copy_again(message: Message) -> Message:
+    """Return a deep copy of what `copy_message` has returned."""
+    return {key: _copy_known(value) for key, value in message.items()}
+
+
+def _copy_known(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return copy_again(value)
+    return [_copy_known(each) for each in value] if kind is list else value
 
 
 class _Copier:
     """Copies one message, and adds up its size."""
 
-    __slots__ = ("_left", "_limit")
+    __slots__ = ("_left", "_limit", "_path")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._left = limit
+        #: The keys and indexes of the value that is copied now.
+        self._path: list[str | int] = []
 
-    def dict(self, value: dict[Any, Any], place: str, depth: int) -> dict[str, Any]:
-        copied = {}
+    def copy_dict(self, value: dict[Any, Any]) -> dict[str, Any]:
+        """Copy a dict. Raises as `copy_message` does."""
+        self._charge(_OVERHEAD * len(value))
+        copied: dict[str, Any] = {}
+        path = self._path
         for key, each in value.items():
-            if type(key) is not str:
-                if not isinstance(key, str):
-                    raise TypeError(f"{place} has the key {key!r:.120}; keys are str")
-                key = str(key)
-            self._count(len(key))
-            copied[key] = self._copy(each, f"{place}[{key!r}]", depth + 1)
+            path.append(key)
+            name = key if type(key) is str else self._own_text(key, _KEYS)
+            self._charge(self._size_of_text(name))
+            copied[name] = self._copy(each)
+            path.pop()
         return copied
 
-    def _copy(self, value: Any, place: str, depth: int) -> Any:
+    def _copy_list(self, value: list[Any] | tuple[Any, ...]) -> list[Any]:
+        self._charge(_OVERHEAD * len(value))
+        copied = []
+        path = self._path
+        for index, each in enumerate(value):
+            path.append(index)
+            copied.append(self._copy(each))
+            path.pop()
+        return copied
+
+    def _copy(self, value: Any) -> Any:
         kind = type(value)
-        if kind is str or kind is bytes:
-            self._count(len(value))
-            return value
-        if value is None or kind is bool or kind is float:
-            self._count(0)
-            return value
-        if depth > _DEEPEST:
-            raise TypeError(f"{place} is nested deeper than {_DEEPEST} dicts and lists")
-        return self._copy_other(value, place, depth)
+        if kind is bytes:
+            self._charge(len(value))
+        elif kind is str:
+            self._charge(self._size_of_text(value))
+        elif value is not None and kind is not bool and kind is not float:
+            return self._copy_other(value)
+        return value
 
-    def _copy_other(self, value: Any, place: str, depth: int) -> Any:
-        """Copy containers, and subclasses, which become what they derive from."""
+    def _copy_other(self, value: Any) -> Any:
+        """Copy ints and containers; and subclasses, which become what they derive from."""
         if isinstance(value, int):
-            if not _LEAST <= value <= _MOST:
-                raise TypeError(f"{place} is {value!r:.60}, which does not fit in 64 bits")
-            self._count(0)
+            if not _LEAST_INT <= value <= _MOST_INT:
+                raise TypeError(f"{self._place()} is {value!r:.60}, which does not fit in 64 bits")
             return int(value)
-        if isinstance(value, dict):
-            return self.dict(value, place, depth)
-        if isinstance(value, (list, tuple)):
-            self._count(0)
-            return [self._copy(each, f"{place}[{n}]", depth + 1) for n, each in enumerate(value)]
-        if isinstance(value, (str, float)):
-            return self._copy(str(value) if isinstance(value, str) else float(value), place, depth)
+        if isinstance(value, (dict, list, tuple)):
+            if len(self._path) > _DEEPEST:
+                raise TypeError(
+                    f"the message is nested deeper than {_DEEPEST} dicts and lists: "
+                    f"{self._place():.120}"
+                )
+            return self.copy_dict(value) if isinstance(value, dict) else self._copy_list(value)
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._copy(bytes(value), place, depth)
-        raise TypeError(
-            f"{place} is {value!r:.120}; a message has None, bool, int, float, str, bytes, and "
-            "lists and dicts of these"
-        )
+            return self._copy(bytes(value))
+        if isinstance(value, float):
+            return float(value)
+        return self._copy(self._own_text(value, _VALUES))
 
-    def _count(self, size: int) -> None:
-        self._left -= size + _OVERHEAD
+    def _own_text(self, value: object, allowed: str) -> str:
+        """Return a subclass's text as a plain str; raises TypeError if it is no text."""
+        if isinstance(value, str):
+            return str.__str__(value)
+        raise TypeError(f"{self._place()} cannot be sent: {value!r:.120}; {allowed}")
+
+    def _size_of_text(self, text: str) -> int:
+        """Return the bytes that `text` has in UTF-8."""
+        if text.isascii():
+            return len(text)
+        try:
+            return len(text.encode())
+        except UnicodeEncodeError as error:
+            raise TypeError(
+                f"{self._place()} is text that is not Unicode, {text!r:.120}; send it as bytes"
+            ) from error
+
+    def _place(self) -> str:
+        return "the message" + "".join(f"[{each!r:.60}]" for each in self._path)
+
+    def _charge(self, size: int) -> None:
+        self._left -= size
         if self._left < 0:
             raise MessageTooLarge(
                 f"the message has more than {self._limit} bytes, the most that this channel layer "

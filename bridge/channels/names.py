@@ -20,6 +20,8 @@ from typing import Final
 
 #: A name is shorter than this.
 MAX_LENGTH: Final = 100
+#: How many characters `ChannelLayer.new_channel` adds to a pattern.
+RANDOM_LENGTH: Final = 16
 
 _CHANNEL = re.compile(r"[a-zA-Z0-9\-_.]+([?!][a-zA-Z0-9\-_.]*)?", re.ASCII)
 _GROUP = re.compile(r"[a-zA-Z0-9\-_.]+", re.ASCII)
@@ -60,17 +62,42 @@ def check_group(name: object) -> str:
 def check_pattern(pattern: object) -> str:
     """Return `pattern` if `new_channel` can make a name of it: one that ends with ``?``.
 
-    Channels of a process are the business of its server: `ChannelLayer.new_reply_channel`.
+    Else TypeError. Channels of a process are made by `ChannelLayer.new_reply_channel`.
     """
     if isinstance(pattern, str) and pattern.endswith("?"):
-        _check(pattern, _CHANNEL, "channel pattern", _ALLOWED)
-        return pattern
+        text = _check(pattern, _CHANNEL, "channel pattern", _ALLOWED)
+        if len(text) + RANDOM_LENGTH >= MAX_LENGTH:
+            raise TypeError(
+                f"the channel pattern {text!r} has {len(text)} characters, and may have "
+                f"{MAX_LENGTH - 1 - RANDOM_LENGTH}: a name of it gets {RANDOM_LENGTH} more"
+            )
+        return text
     raise TypeError(f"the channel pattern is {pattern!r:.120}, and must be a name that ends with ?")
+
+
+def check_body_channel(name: object) -> str:
+    """Return `name` if it is a single-reader channel's, as those of bodies; else TypeError."""
+    text = check_channel(name)
+    if "?" not in text:
+        raise TypeError(f"the channel {text!r} must be a single-reader one, with a ? in its name")
+    return text
+
+
+def check_queue(name: object) -> str:
+    """Return the queue of a channel that can be sent to or read; else TypeError."""
+    text = _check(name, _CHANNEL, "channel", f"{_ALLOWED}, with one ! or ? between them")
+    return queue_of(text)
 
 
 def queue_of(channel: str) -> str:
     """Return the name of the queue of `channel`: ``a!`` for ``a!b``, else the name itself."""
     start, mark, _ = channel.partition("!")
+    return start + mark
+
+
+def kind_of(queue: str) -> str:
+    """Return what `queue` is counted as: ``a?`` for ``a?b``, else its own name."""
+    start, mark, _ = queue.partition("?")
     return start + mark
 
 

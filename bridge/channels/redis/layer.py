@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from bridge.channels.base import ChannelLayer, Deliver, Received
@@ -72,19 +72,17 @@ class RedisLayer(ChannelLayer):
         """Send `message` to `channel`."""
         self._call(lambda store: store.send(channel, message))
 
-    def receive(self, channels: Sequence[str], block: bool = False) -> Received:
-        """Return a message of one of `channels`."""
+    def _receive(self, names: list[str], block: bool) -> Received:
         if block:
-            return self._call(lambda store: store.receive_waiting(channels))
-        return self._call(lambda store: store.receive(channels))
+            return self._call(lambda store: store.receive_waiting(names))
+        return self._call(lambda store: store.receive(names))
 
-    async def receive_async(self, channels: Sequence[str]) -> Received:
-        """Wait for a message of one of `channels`."""
+    async def _receive_async(self, names: list[str]) -> Received:
         opened = self._open()
 
         async def run() -> Received:
             await opened.ready()
-            return await opened.store.receive_waiting(channels)
+            return await opened.store.receive_waiting(names)
 
         return await asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(run(), opened.thread.loop)
