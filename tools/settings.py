@@ -26,8 +26,10 @@ HEAD = """\
 
 <!-- Made from bridge/server/config/ by scripts/fix. -->
 
-Every setting of the server, listed by the option of `asgi-bridge serve`. There are four ways to set
-it. If it is set in several ways, the first in this list wins:
+Every setting of the server, listed by the option of `asgi-bridge serve`. Those of the last section
+belong to `asgi-bridge gateway` and `asgi-bridge worker`, which have many of the others, too: what
+`--help` lists. There are four ways to set them. If one is set in several ways, the first in this
+list wins:
 
 1. on the command line: `--limit-body-size 20M`
 2. in the environment: `BRIDGE_LIMIT_BODY_SIZE=20M` (an empty variable counts as not set; the items

@@ -10,9 +10,18 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.limits import HIGH_WATER
+from bridge.types import Message
 
 #: Bytes that may be under way in one direction, at first.
 WINDOW: Final = HIGH_WATER
+#: What a message counts beside its data, so that many small ones cannot pile up either.
+_EACH: Final = 64
+
+
+def weight(message: Message) -> int:
+    """Return what a message costs: both sides must count the same."""
+    data = message.get("body") or message.get("bytes") or message.get("text") or b""
+    return len(data) + _EACH if isinstance(data, (bytes, str)) else _EACH
 
 
 class Sending:

@@ -1,15 +1,17 @@
 """What gateways and workers write to each other, as bytes (rules L9, L13).
 
 A *session* is one request or one WebSocket of a gateway, by a number of its own. A request goes to
-the queue of all workers. After it was taken, both sides write *packets* to each other's queue; all
-frames of one turn of the loop for one process leave as one packet:
+the queue of all workers (`keys.py` says how it is taken). After it was taken, both sides write
+*packets* to each other's queue; all frames of one turn of the loop for one process leave as one
+packet:
 
     request   msgpack [version, gateway, session, scope, events]
     packet    msgpack [version, sender, [frame, ...]]
     frame     [gateway, session, number, kind, payload]
 
 `number` counts the frames of a session in one direction, from 0: a gap means that Redis has lost
-something, and ends the session. Events are ASGI 3 messages as they are.
+something, and ends the session. `TAKEN` is the first frame of a worker, and the gateway writes
+none before it. Events are ASGI 3 messages as they are.
 
 =========  ================  ===================================================================
 kind       direction         payload
@@ -18,7 +20,8 @@ kind       direction         payload
 `CREDIT`   both              an int: so many bytes more may be sent to the writer of this
 `TAKEN`    worker, gateway   `SESSION` or `CONSUMER`: what the worker runs
 `END`      worker, gateway   None, or the text of the error with which the app ended
-`CANCEL`   gateway, worker   None: the client has gone, and nothing more will come
+`CANCEL`   both              None: the session is over. The client has gone; or the process that
+                             writes it has lost the session. Its number is not looked at
 =========  ================  ===================================================================
 """
 

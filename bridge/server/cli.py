@@ -1,47 +1,24 @@
-"""`asgi-bridge serve module:attr`: the command line, made from the settings.
-
-Exit codes: 0, told to stop and stopped; 1, something outside (an address in use), or the app failed
-at its shutdown; 2, wrong usage; 3, the app could not be loaded or started. A supervisor should not
-start it again after 2 and 3. A process that does not end in time is ended: 130 after a second
-SIGINT, 143 after SIGTERM.
-"""
+"""`asgi-bridge serve module:attr`, and the other commands: made from the settings."""
 
 from __future__ import annotations
 
-import errno
-import importlib
 import os
 import shlex
-import sys
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from itertools import groupby, pairwise
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from bridge import accelerator
 from bridge.arguments.checks import close_names
-from bridge.errors import AppLoadError, ConfigError, LifespanFailed
+from bridge.errors import ConfigError
+from bridge.server.commands.running import run
+from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
 from bridge.server.config.setting import Setting
 from bridge.server.config.sources import Layer, ignored_variables, make_config
-from bridge.server.lifecycle.guard import end_within
-from bridge.server.lifecycle.orders import STARTING_LIMIT
-from bridge.server.lifecycle.stopping import CUT_GRACE
-from bridge.server.logs.loggers import open_standard_descriptors
-from bridge.server.server import Server
-
-FAILED, NOT_STARTED = 1, 3
-
-#: The beginnings of the names of files that are no app's: their lines do not help its author.
-_NOT_APP_FILES = (
-    os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),
-    os.path.join(os.path.dirname(importlib.__file__), ""),
-    "<frozen ",
-)
 
 _WITH = "without" if accelerator.read_head is None else "with"
 
@@ -127,8 +104,9 @@ class _SettingsCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_name = {option.name: option for option in self.get_params(ctx)}
-        for title, settings in groupby(SETTINGS, key=lambda setting: setting.section):
-            names = [setting.name for setting in settings if setting.name in by_name]
+        known = [setting for setting in SETTINGS if setting.name in by_name]
+        for title, settings in groupby(known, key=lambda setting: setting.section):
+            names = [setting.name for setting in settings]
             _write_section(ctx, formatter, title, [by_name.pop(name) for name in names])
         _write_section(ctx, formatter, "Other", list(by_name.values()))
 
@@ -144,9 +122,11 @@ def _write_section(
         formatter.write_dl(records)
 
 
-def _options() -> Iterator[click.Parameter]:
-    """Yield an option for each setting; values stay text: `Setting.read` checks them."""
+def _options(names: Set[str]) -> Iterator[click.Parameter]:
+    """Yield an option for each of these settings; their values are texts: `Setting.read` checks."""
     for setting in SETTINGS:
+        if setting.name not in names:
+            continue
         if setting.name == "app":
             yield click.Argument(["app"], required=False, metavar="[MODULE:ATTR]")
         else:
@@ -177,8 +157,8 @@ def _shown_default(setting: Setting) -> str:
     return f"  [{setting.shown_default}]" if setting.shown_default else ""
 
 
-@click.pass_context
-def _serve(ctx: click.Context, /, **options: Any) -> None:
+def _read(ctx: click.Context, options: dict[str, Any]) -> Config:
+    """Return the settings of all sources. Raises `UsageError`."""
     file = options.pop("config")
     given: Layer = {
         name: (value, _label(name)) for name, value in options.items() if value not in (None, ())
@@ -186,61 +166,60 @@ def _serve(ctx: click.Context, /, **options: Any) -> None:
     for line in ignored_variables(os.environ, given):
         click.echo(f"Warning: {line}", err=True)
     try:
-        config = make_config(given, os.environ, file)
+        return make_config(given, os.environ, file)
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from error
-    run(config)
+
+
+@click.pass_context
+def _serve(ctx: click.Context, /, **options: Any) -> None:
+    run(_read(ctx, options))
+
+
+@click.pass_context
+def _gateway(ctx: click.Context, /, **options: Any) -> None:
+    config = _read(ctx, options)
+    from bridge.server.commands.gateway import GatewayProcess  # other commands need no Redis
+
+    run(config, GatewayProcess)
 
 
 def _label(name: str) -> str:
     return next(setting.flag for setting in SETTINGS if setting.name == name)
 
 
-main.add_command(
-    _SettingsCommand(
-        "serve",
-        callback=_serve,
-        params=list(_options()),
-        short_help="Serve an app.",
-        help="Serve the app MODULE:ATTR, or several with --mount.\n\n"
-        "Every option is also BRIDGE_OPTION in the environment, and a key of the file. The "
-        "command line beats the environment, which beats the file.",
-    )
+_SOURCES = (
+    "Every option is also BRIDGE_OPTION in the environment, and a key of the file. The command "
+    "line beats the environment, which beats the file."
 )
 
 
-def run(config: Config) -> None:
-    """Serve until told to stop; if that fails, exit with the code that says why."""
-    open_standard_descriptors()
-    server = Server(config)
-    try:
-        server.run(last=True)
-    except ConfigError as error:
-        if getattr(error.__cause__, "errno", None) == errno.EADDRINUSE:
-            _exit_with_error(error, FAILED)
-        raise click.UsageError(str(error)) from error
-    except (AppLoadError, LifespanFailed) as error:
-        stopping = isinstance(error, LifespanFailed) and error.phase == "shutdown"
-        _exit_with_error(error, FAILED if stopping else NOT_STARTED)
-    end_within(max(server.orders.time_left(), CUT_GRACE), 0)
+def _add_command(
+    name: str, callback: Callable[..., None], settings: Set[str], short_help: str, help: str
+) -> None:
+    main.add_command(
+        _SettingsCommand(
+            name,
+            callback=callback,
+            params=list(_options(settings)),
+            short_help=short_help,
+            help=f"{help}\n\n{_SOURCES}",
+        )
+    )
 
 
-def _exit_with_error(error: Exception, code: int) -> NoReturn:
-    """Print what is wrong, below the traceback of the app's own code if that raised."""
-    cause = error.__cause__
-    if isinstance(error, (AppLoadError, LifespanFailed)) and cause is not None:
-        of_app = _app_frames(cause.__traceback__)
-        if of_app is not None or isinstance(cause, SyntaxError):
-            traceback.print_exception(cause.with_traceback(of_app))
-        elif isinstance(error, LifespanFailed):
-            traceback.print_exception(cause)
-    click.echo(f"Error: {error}", err=True)
-    end_within(STARTING_LIMIT, code)
-    sys.exit(code)
-
-
-def _app_frames(frames: TracebackType | None) -> TracebackType | None:
-    """Cut our calls and imports off a traceback; None if no code of the app is in it."""
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_NOT_APP_FILES):
-        frames = frames.tb_next
-    return frames
+_add_command(
+    "serve",
+    _serve,
+    commands.SERVE,
+    "Serve an app.",
+    "Serve the app MODULE:ATTR, or several with --mount.",
+)
+_add_command(
+    "gateway",
+    _gateway,
+    commands.GATEWAY,
+    "Hold the sockets of apps that workers run.",
+    "Take requests and WebSockets, and have them answered by the workers that use the same Redis, "
+    "which --channels names.",
+)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bridge.errors import ConfigError
-from bridge.server.cli import run
+from bridge.server.commands.running import run
 from bridge.server.config.sources import from_ini
 
 

@@ -129,6 +129,10 @@ class Link:
         if self.up:
             self.post("CLIENT", "UNBLOCK", self.client_ids[1])
 
+    def lose(self, text: str) -> None:
+        """Give both connections up, and make new ones: Redis, `text` says, is not to be used."""
+        self._break(LayerUnavailable(f"Redis at {self.shown} {text}"))
+
     def _sender_or_raise(self) -> Connection:
         if not self.up:
             raise LayerUnavailable(str(self._error))

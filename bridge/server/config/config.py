@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bridge.arguments.values import LogConfig, Path
+from bridge.arguments.values import LogConfig, Path, Seconds
 from bridge.errors import ConfigError
 from bridge.server.config.app_settings import AppSettings
 from bridge.server.config.limit_settings import LimitSettings
@@ -21,6 +21,8 @@ _TLS = "TLS"
 _PROXY = "Behind a proxy"
 _LOGS = "Logs"
 _PROCESS = "Processes"
+#: The section of settings that no server has that runs its app itself.
+BEHIND_GATEWAYS = "Gateways and workers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,29 @@ class Config(LimitSettings, AppSettings):
         minimum=1,
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
+
+    channels: str | None = setting(
+        None,
+        "The Redis between gateways and workers: `redis://[user:password@]host:port/number`, "
+        "`rediss://` with TLS, or `unix:///path`.",
+        BEHIND_GATEWAYS,
+        secret=True,
+    )
+    channels_prefix: str = setting(
+        "bridge",
+        "The start of all keys in that Redis; gateways and workers with the same one belong "
+        "together.",
+        BEHIND_GATEWAYS,
+    )
+    limit_queue: int = setting(
+        1000,
+        "The most requests, of all gateways, that wait for a worker; one more gets 503.",
+        BEHIND_GATEWAYS,
+        minimum=1,
+    )
+    timeout_queue: Seconds = setting(
+        30.0, "For a worker to take a request; then 503.", BEHIND_GATEWAYS, minimum=0.1
+    )
 
     #: Setting that was given -> its source: `--port`, `PORT`, `port in bridge.toml`.
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)

@@ -35,7 +35,7 @@ def wsgi(environ: Any, start_response: Any) -> list[bytes]:
 def test_a_worker_loads_what_it_uses(kind: str) -> None:
     """PERFORMANCE, memory: what few apps need is not loaded before it is needed."""
     code = (
-        "import asyncio, sys; from bridge.server.cli import Config, Server;"
+        "import asyncio, sys, bridge.server.cli; from bridge.server.server import Config, Server;"
         f"server = Server(Config(app='tests.support.apps.hello:{kind}', port=0));"
         "server.request_stop(); asyncio.run(server.serve());"
         f"print(*(module for module in {HEAVY} if module in sys.modules))"

@@ -1,0 +1,171 @@
+"""One request or WebSocket of a client, answered by a worker (rules L9, L10).
+
+What the host's `receive` gives goes to the worker, what the worker sends goes to the host's `send`,
+and each way only as fast as its reader takes it. What HTTP and WebSocket have in common is here;
+`http.py` and `websocket.py` know what the messages mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from bridge.errors import AppError, BridgeError, LayerUnavailable
+from bridge.gateway import protocol
+from bridge.gateway.front.waiting import WaitingRequests
+from bridge.gateway.session import Over, Session, SessionOver
+from bridge.log import logger
+from bridge.types import Message, Receive, Scope, Send
+
+#: Extensions that need the app and the socket on one machine.
+_LOCAL_EXTENSIONS: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+
+
+class AppFailed(AppError):
+    """The app, on its worker, has raised, or returned too early."""
+
+
+class Exchange:
+    """One request or WebSocket. `run` answers it."""
+
+    #: The session with a worker, once it was asked for.
+    session: Session
+    #: The task that takes what the client sends, if something is to come.
+    _upload: asyncio.Task[None] | None = None
+    #: Whether the host has said that the client has left.
+    client_left = False
+    #: Whether more data of the client is to come.
+    more_to_come = False
+
+    def __init__(
+        self, requests: WaitingRequests, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._requests = requests
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+
+    async def run(self, unwatched: set[Exchange]) -> None:
+        """Answer it; raises if the answer has begun and cannot be ended, so that the host cuts.
+
+        It is in `unwatched` until somebody has to call `look`.
+        """
+        events = await self._first_events()
+        if self.client_left:
+            return
+        try:
+            session = self.session = self._requests.ask(self._sent_scope(), events, self.taken)
+        except LayerUnavailable as error:
+            await self._refuse(error)
+            return
+        unwatched.add(self)
+        try:
+            await self._answer(session)
+        except BaseException:
+            session.write(protocol.CANCEL, None)
+            raise
+        finally:
+            unwatched.discard(self)
+            self._requests.forget(session)
+            if self._upload is not None:
+                self._upload.cancel()
+
+    async def _answer(self, session: Session) -> None:
+        """Hand on what the worker sends."""
+        while (event := await session.read()) is not None:
+            try:
+                await self.pass_on(event)
+            except OSError:
+                if not self.client_left:
+                    self.left()
+                return
+        assert session.over is not None
+        if not self.client_left:
+            await self._end(session.over)
+
+    async def _end(self, over: Over) -> None:
+        """End the answer as the session has ended."""
+        error = over.error
+        if error is None and over.text is not None:
+            error = AppFailed(over.text)
+        elif error is None and self.unfinished:
+            error = AppFailed(f"the app returned {self.unfinished}")
+        if error is None:
+            return
+        worker = f" on {self.session.peer}" if self.session.peer else ""
+        if error.status != 503:
+            logger.error("%s%s: %s", self.shown, worker, error)
+        await self._refuse(error)
+
+    async def _refuse(self, error: BridgeError) -> None:
+        try:
+            await self.refuse(error)
+        except OSError:
+            self.client_left = True
+
+    # --------------------------------------------------------- the client's side
+
+    async def _first_events(self) -> list[Message]:
+        """Return the events that go with the request."""
+        event = await self._receive()
+        if event["type"] in ("http.disconnect", "websocket.disconnect"):
+            self.client_left = True
+        return [event]
+
+    def taken(self) -> None:
+        """Take note that a worker has taken it."""
+
+    def look(self) -> None:
+        """Look from now on whether the client leaves: the answer takes its time."""
+        self.watch()
+
+    def watch(self) -> None:
+        """Take what the client sends, or does, from now on."""
+        if self._upload is None and self.session.over is None:
+            self._upload = asyncio.create_task(self._take_from_client())
+
+    async def _take_from_client(self) -> None:
+        try:
+            while not self.client_left:
+                if self.more_to_come:
+                    await self.session.wait_for_room()
+                await self.take_event(await self._receive())
+        except SessionOver:
+            pass
+
+    async def take_event(self, event: Message) -> None:
+        """Take an event of the host for the worker."""
+        await self.session.send(event)
+
+    def left(self) -> None:
+        """Take note that the client has left: the worker is told."""
+        self.client_left = True
+        self.session.write(protocol.CANCEL, None)
+
+    # --------------------------------------------------------- what HTTP and WebSocket know
+
+    @property
+    def shown(self) -> str:
+        """Return the request, for the log."""
+        return f"{self._scope.get('method', 'WebSocket')} {self._scope.get('path', '')}"
+
+    @property
+    def unfinished(self) -> str:
+        """Return what is missing of the answer; empty if it is whole."""
+        raise NotImplementedError
+
+    async def pass_on(self, event: Message) -> None:
+        """Give an event of the worker to the host. Raises OSError if the client has left."""
+        raise NotImplementedError
+
+    async def refuse(self, error: BridgeError) -> None:
+        """Answer for a worker that cannot; raises `error` if the answer has begun."""
+        raise NotImplementedError
+
+    def _sent_scope(self) -> Scope:
+        """Return the scope for the worker: what it can do."""
+        extensions: dict[str, Any] = self._scope.get("extensions") or {}
+        if _LOCAL_EXTENSIONS.isdisjoint(extensions):
+            return self._scope
+        kept = {name: each for name, each in extensions.items() if name not in _LOCAL_EXTENSIONS}
+        return {**self._scope, "extensions": kept}

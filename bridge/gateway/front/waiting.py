@@ -1,0 +1,212 @@
+"""The requests of one gateway that no worker has taken yet (rule L10).
+
+A request is put into the queue of all workers, and ends there in one of these ways, each of them
+once: a worker takes it; its time is up, or its client leaves, and it is withdrawn; or the worker
+that has read it dies. `keys.py` says how Redis decides between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from bridge.channels.redis.connection import Refused
+from bridge.errors import BridgeError, LayerUnavailable, Overloaded, pluralize
+from bridge.gateway import protocol, scripts
+from bridge.gateway.bus import Bus
+from bridge.gateway.keys import GROUP
+from bridge.gateway.protocol import Request
+from bridge.gateway.session import Session, SessionLost
+from bridge.log import logger
+from bridge.types import Message, Scope
+
+#: Seconds between two looks at all that waits.
+TICK: Final = 0.25
+#: Seconds that a request whose worker is not known may be neither in the queue nor taken.
+LOST_AFTER: Final = 2.0
+#: The most requests that a worker can have read, and not taken.
+_MOST_PENDING: Final = 10_000
+
+
+class Unanswered(Overloaded):
+    """No worker has taken a request in time."""
+
+
+class QueueFull(Overloaded):
+    """As many requests wait for a worker as may."""
+
+
+class _Waiting:
+    """A request in the queue."""
+
+    def __init__(self, session: Session, now: float, limit: float) -> None:
+        self.session = session
+        self.since = now
+        #: When its time is up.
+        self.deadline = now + limit
+        #: Its number in the stream, once Redis has told.
+        self.entry: bytes | None = None
+        #: It was to be withdrawn, and could not be: a worker has it.
+        self.claimed = False
+
+
+class WaitingRequests:
+    """The requests of `bus`, a gateway's, that wait: at most `limit` of all, each for `timeout`."""
+
+    def __init__(self, bus: Bus, limit: int, timeout: float) -> None:
+        self._bus = bus
+        self._limit = limit
+        self._timeout = timeout
+        self._waiting: dict[int, _Waiting] = {}
+        #: The workers that have read requests and not taken them.
+        self._readers: set[str] = set()
+        #: Refused since the last tick, for the log.
+        self._refused: dict[str, int] = {}
+        bus.on_lost.append(self._waiting.clear)
+        bus.on_back.append(self._withdraw_all)
+        bus.on_dead.append(self._on_dead)
+        bus.also_watched = self._readers.__iter__
+
+    def ask(self, scope: Scope, events: list[Message], on_taken: Callable[[], None]) -> Session:
+        """Put a request into the queue; the session is over if that fails, or nobody takes it.
+
+        `on_taken` is called when a worker has taken it. Raises `LayerUnavailable` if Redis is gone,
+        TypeError for a scope that cannot be written.
+        """
+        bus = self._bus
+        session = bus.ask(events)
+        try:
+            request = protocol.encode_request(Request(bus.name, session.number, scope, events))
+            keys = [bus.keys.requests]
+            asked = bus.link.run(scripts.ASK, keys, [self._limit, bus.name, request])
+        except BaseException:
+            session.leave()
+            raise
+        now = asyncio.get_running_loop().time()
+        self._waiting[session.number] = waiting = _Waiting(session, now, self._timeout)
+        session.on_taken = partial(self._on_taken, session, on_taken)
+        asked.add_done_callback(partial(self._on_asked, waiting))
+        return session
+
+    def _on_taken(self, session: Session, on_taken: Callable[[], None]) -> None:
+        self._waiting.pop(session.number, None)
+        on_taken()
+
+    def _on_asked(self, waiting: _Waiting, asked: asyncio.Future[Any]) -> None:
+        error = asked.exception()
+        waiting.entry = None if error is not None else asked.result()
+        if waiting.entry is not None:
+            if waiting.session.over is not None and not waiting.session.peer:
+                self._withdraw(waiting)  # it was over before Redis had answered
+            return
+        if isinstance(error, Refused):
+            logger.error("Redis refuses a request: %s", error)
+            error = LayerUnavailable(f"Redis refuses a request: {error}")
+        if not isinstance(error, BridgeError):
+            error = QueueFull(
+                f"{self._limit} requests wait for a worker, the most that --queue-limit allows"
+            )
+            self._note_refused(str(error))
+        self._give_up(waiting, error)
+
+    def _note_refused(self, why: str) -> None:
+        self._refused[why] = self._refused.get(why, 0) + 1
+
+    def _give_up(self, waiting: _Waiting, error: BridgeError) -> None:
+        if waiting.session.peer:
+            return  # it was taken meanwhile
+        self._waiting.pop(waiting.session.number, None)
+        waiting.session.lose(error)
+
+    # --------------------------------------------------------- withdrawing
+
+    def forget(self, session: Session) -> None:
+        """Withdraw a request whose client has left, if no worker has taken it."""
+        waiting = self._waiting.pop(session.number, None)
+        if waiting is not None and waiting.entry is not None:
+            self._withdraw(waiting)
+
+    def _withdraw(self, waiting: _Waiting) -> None:
+        if self._bus.up:
+            self._bus.link.post("XDEL", self._bus.keys.requests, waiting.entry)
+
+    def _withdraw_all(self) -> None:
+        """Withdraw what a Redis that is back still has: all of it was answered long ago."""
+        if self._bus.up:
+            keys = [self._bus.keys.requests]
+            withdrawn = self._bus.link.run(scripts.WITHDRAW, keys, [self._bus.name])
+            withdrawn.add_done_callback(asyncio.Future.exception)  # if it is lost: the next time
+
+    # --------------------------------------------------------- while they wait
+
+    async def tick(self) -> None:
+        """Look at all that waits: whose time is up, and who may have read it."""
+        for why, count in self._refused.items():
+            logger.warning("%s got 503: %s", pluralize(count, "request"), why)
+        self._refused.clear()
+        now = asyncio.get_running_loop().time()
+        waiting = list(self._waiting.values())
+        for each in waiting:
+            if each.deadline <= now and each.entry is not None:
+                await self._time_up(each, now)
+        if any(each.since + TICK <= now for each in waiting):
+            await self._find_readers()
+        else:
+            self._readers.clear()
+
+    async def _time_up(self, waiting: _Waiting, now: float) -> None:
+        """Withdraw a request, or find out who has it."""
+        bus, requests = self._bus, self._bus.keys.requests
+        if not waiting.claimed:
+            withdrawn = await bus.link.call("XDEL", requests, waiting.entry)
+            if withdrawn:
+                error = Unanswered(
+                    f"no worker has taken it within {self._timeout:g} s (--timeout-queue)"
+                )
+                self._note_refused(str(error))
+                self._give_up(waiting, error)
+                return
+            waiting.claimed = True
+        try:
+            pending = await bus.link.call("XPENDING", requests, GROUP, *[waiting.entry] * 2, 1)
+        except Refused:
+            pending = []  # there is no group: Redis was emptied
+        if pending:
+            waiting.deadline = now  # its worker lives, or `_on_dead` is called
+        elif waiting.deadline + LOST_AFTER <= now:
+            lost = SessionLost("a worker has taken it, and has not said so; or Redis was emptied")
+            self._give_up(waiting, lost)
+
+    async def _find_readers(self) -> None:
+        """Find the workers that have read requests and not taken them: they are watched."""
+        try:
+            count, _, _, readers = await self._bus.link.call(
+                "XPENDING", self._bus.keys.requests, GROUP
+            )
+        except Refused:
+            count, readers = 0, []  # no worker has ever been here
+        self._readers.clear()
+        if count:
+            self._readers.update(name.decode() for name, _ in readers)
+
+    def _on_dead(self, worker: str) -> None:
+        """Give up what a worker has read and not taken: it is dead."""
+        if worker not in self._readers:
+            return
+        pending = self._bus.link.call(
+            "XPENDING", self._bus.keys.requests, GROUP, "-", "+", _MOST_PENDING, worker
+        )
+        pending.add_done_callback(partial(self._on_pending, worker))
+
+    def _on_pending(self, worker: str, pending: asyncio.Future[Any]) -> None:
+        if pending.exception() is not None:
+            return
+        entries = {entry[0] for entry in pending.result()}
+        for waiting in list(self._waiting.values()):
+            if waiting.entry in entries:
+                # In this order: it is in the queue of no live worker at any time.
+                self._withdraw(waiting)
+                self._bus.link.post("XACK", self._bus.keys.requests, GROUP, waiting.entry)
+                self._give_up(waiting, SessionLost(f"{worker}, which was to run it, is gone"))

@@ -1,0 +1,69 @@
+"""One WebSocket that a worker has (rules L9, L10)."""
+
+from __future__ import annotations
+
+from websockets.frames import CloseCode
+
+from bridge.asgi import messages as grammar
+from bridge.errors import BridgeError
+from bridge.gateway.front.exchange import AppFailed, Exchange
+from bridge.gateway.front.http import send_error
+from bridge.types import Message
+
+#: What a host offers that can refuse a WebSocket by a response.
+_DENIAL = "websocket.http.response"
+
+
+class SocketExchange(Exchange):
+    """A WebSocket."""
+
+    _phase = grammar.WAITING
+    more_to_come = True
+
+    def taken(self) -> None:
+        """Take the messages of the client."""
+        self.watch()
+
+    async def take_event(self, event: Message) -> None:
+        """Take a message, or the end, which ends the exchange when the worker has been told."""
+        if not self.session.peer:
+            self.left()  # nothing else can come before the handshake has an answer
+            return
+        await super().take_event(event)
+        if event["type"] == "websocket.disconnect":
+            self.client_left = True
+            self.session.leave()
+
+    @property
+    def unfinished(self) -> str:
+        """Return what is missing of the answer to the handshake."""
+        if self._phase == grammar.WAITING:
+            return "without a response"
+        return "with its response unfinished" if self._phase == grammar.DENYING else ""
+
+    async def pass_on(self, event: Message) -> None:
+        """Send what the app sends."""
+        kind = event["type"]
+        if kind == grammar.ACCEPT:
+            self._phase = grammar.OPEN
+        elif kind == grammar.CLOSE:
+            self._phase = grammar.OVER
+        elif kind == grammar.DENIAL_START:
+            self._phase = grammar.DENYING
+        elif kind == grammar.DENIAL_BODY and not event.get("more_body"):
+            self._phase = grammar.OVER
+        await self._send(event)
+
+    async def refuse(self, error: BridgeError) -> None:
+        """Close, or refuse the handshake: 1012 if the client may come back at once."""
+        if self._phase == grammar.OPEN:
+            failed = isinstance(error, AppFailed)
+            code = CloseCode.INTERNAL_ERROR if failed else CloseCode.SERVICE_RESTART
+            await self._send({"type": grammar.CLOSE, "code": int(code), "reason": ""})
+        elif self._phase == grammar.DENYING:
+            raise error
+        elif self._phase == grammar.WAITING:
+            if _DENIAL in (self._scope.get("extensions") or {}):
+                await send_error(error, self._send, start=grammar.DENIAL_START)
+            else:
+                await self._send({"type": grammar.CLOSE})

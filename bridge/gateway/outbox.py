@@ -1,0 +1,72 @@
+"""What one process writes to others, gathered for one turn of the loop (rule L9)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from bridge.channels.redis.link import Link
+from bridge.errors import LayerUnavailable
+from bridge.gateway import protocol
+from bridge.gateway.keys import Keys
+from bridge.gateway.protocol import Frame
+from bridge.log import logger
+
+
+class Outbox:
+    """Frames to other processes: all of one turn of the loop for one process are one packet."""
+
+    def __init__(self, link: Link, keys: Keys, sender: str) -> None:
+        self._link = link
+        self._keys = keys
+        self._sender = sender
+        self._frames: dict[str, list[Frame]] = {}
+        self._commands: list[tuple[Any, ...]] = []
+        #: Whether this turn's frames are to leave.
+        self._due = False
+
+    def post(self, peer: str, frame: Frame) -> None:
+        """Write `frame` to the inbox of `peer`.
+
+        Raises `LayerUnavailable` if there is no connection. A frame whose payload cannot be
+        written is logged when the packet leaves, and left out; its reader notices the gap.
+        """
+        self._set_due()
+        self._frames.setdefault(peer, []).append(frame)
+
+    def after(self, *command: Any) -> None:
+        """Send a command to Redis right after this turn's packets. Raises as `post` does."""
+        self._set_due()
+        self._commands.append(command)
+
+    def _set_due(self) -> None:
+        if not self._link.up:
+            raise LayerUnavailable("the connection to Redis is lost")
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write now what there is."""
+        self._due = False
+        frames, self._frames = self._frames, {}
+        commands, self._commands = self._commands, []
+        if not self._link.up:
+            return  # it was lost in this turn: `Bus` tells the sessions
+        for peer, each in frames.items():
+            self._write(peer, each)
+        for command in commands:
+            self._link.post(*command)
+
+    def _write(self, peer: str, frames: list[Frame]) -> None:
+        """Write a packet; without those frames that cannot be written."""
+        try:
+            packet = protocol.encode_packet(self._sender, frames)
+        except (TypeError, ValueError, OverflowError) as error:
+            if len(frames) == 1:
+                logger.error("a message to %s was left out: it cannot be written: %s", peer, error)
+                return
+            for frame in frames:
+                self._write(peer, [frame])
+        else:
+            self._link.post("RPUSH", self._keys.inbox(peer), packet)

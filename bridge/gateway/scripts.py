@@ -1,0 +1,73 @@
+"""What Redis does in one step for gateways and workers, in Lua (rules L9, L10)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.channels.redis.link import Script
+from bridge.gateway.keys import GROUP
+
+#: Seconds after the last heartbeat of a process until all that it left in Redis is cleared away.
+FORGET_AFTER: Final = 120
+
+_SHARED: Final = f"""
+local GROUP = '{GROUP}'
+-- Withdraw all requests of a gateway that nobody has claimed.
+local function withdraw(requests, gateway)
+  local count = 0
+  for _, entry in ipairs(redis.call('XRANGE', requests, '-', '+')) do
+    if entry[2][1] == 'g' and entry[2][2] == gateway then
+      count = count + redis.call('XDEL', requests, entry[1])
+    end
+  end
+  return count
+end
+-- Clear away what a process has left: it is on the lists no more.
+local function clear(prefix, name)
+  local requests = prefix .. ':requests'
+  redis.call('ZREM', prefix .. ':seen', name)
+  redis.call('HDEL', prefix .. ':peers', name)
+  redis.call('DEL', prefix .. ':in:' .. name)
+  if string.sub(name, 1, 1) == 'g' then
+    withdraw(requests, name)
+    return
+  end
+  local pending = redis.pcall('XPENDING', requests, GROUP, '-', '+', 10000, name)
+  if pending.err then return end
+  for _, entry in ipairs(pending) do
+    redis.call('XACK', requests, GROUP, entry[1])
+    redis.call('XDEL', requests, entry[1])
+  end
+  redis.call('XGROUP', 'DELCONSUMER', requests, GROUP, name)
+end
+"""
+
+#: KEYS: those of requests. ARGV: the most requests that may wait, the gateway, the request. Returns
+#: the number of the entry; false: that many wait.
+ASK: Final = Script(
+    """
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
+return redis.call('XADD', KEYS[1], '*', 'g', ARGV[2], 'r', ARGV[3])
+"""
+)
+
+#: KEYS: those of requests. ARGV: the gateway. Returns how many requests of it were withdrawn.
+WITHDRAW: Final = Script(_SHARED + "return withdraw(KEYS[1], ARGV[1])")
+
+#: KEYS: when processes were seen, who they are. ARGV: prefix, name, who it is. Returns how many
+#: processes have been gone for so long that they were cleared away.
+BEAT: Final = Script(
+    _SHARED
+    + f"""
+local time = redis.call('TIME')
+local ms = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], ms, ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ms - {FORGET_AFTER * 1000})
+for _, name in ipairs(gone) do clear(ARGV[1], name) end
+return #gone
+"""
+)
+
+#: ARGV: prefix, name. Takes a process off all lists.
+LEAVE: Final = Script(_SHARED + "clear(ARGV[1], ARGV[2])\nreturn 1")

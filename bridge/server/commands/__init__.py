@@ -1,0 +1,1 @@
+"""What the commands run: a server, a gateway or a worker, each a process with an exit code."""

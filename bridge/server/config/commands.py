@@ -1,0 +1,22 @@
+"""Which settings each command has: those that mean something to it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.server.config.config import BEHIND_GATEWAYS, SETTINGS
+
+#: `asgi-bridge serve`: all but those of gateways and workers.
+SERVE: Final = frozenset(each.name for each in SETTINGS if each.section != BEHIND_GATEWAYS)
+
+_APP: Final = frozenset(
+    {
+        *("app", "mount", "interface", "factory", "app_dir", "lifespan"),
+        *("runner", "threads", "queue_limit", "queue_timeout", "websocket", "strict"),
+    }
+)
+
+#: `asgi-bridge gateway`: it has sockets, and no app of its own.
+GATEWAY: Final = (
+    frozenset(each.name for each in SETTINGS) - _APP - {"pathsend", "workers", "reload"}
+)

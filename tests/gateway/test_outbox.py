@@ -1,0 +1,88 @@
+"""What one process writes to others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.channels.redis.link import Link
+from bridge.errors import LayerUnavailable
+from bridge.gateway import protocol
+from bridge.gateway.keys import Keys
+from bridge.gateway.outbox import Outbox
+from bridge.gateway.protocol import Frame
+from tests.support.gateways import new_prefix
+from tests.support.hosts import Host
+from tests.support.redis import needs_redis, redis_url
+
+pytestmark = needs_redis
+
+
+def _frame(number: int, payload: object = None) -> Frame:
+    return Frame("g.1", 1, number, protocol.END if payload is None else protocol.EVENTS, payload)
+
+
+def test_one_packet_for_each_process_and_turn(redis_server: Host) -> None:
+    """L9: frames of one turn leave together, and what is to follow them follows."""
+
+    async def main() -> None:
+        link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
+        await link.open()
+        outbox = Outbox(link, keys, "w.1")
+        outbox.post("g.1", _frame(0))
+        outbox.post("g.2", _frame(1))
+        outbox.post("g.1", _frame(2))
+        outbox.after("RPUSH", keys.inbox("g.1"), "after")
+        await asyncio.sleep(0)
+        outbox.post("g.1", _frame(3))
+        outbox.flush()
+        found = await link.call("LRANGE", keys.inbox("g.1"), 0, -1)
+        assert protocol.decode_packet(found[0]) == ("w.1", [_frame(0), _frame(2)])
+        assert found[1] == b"after"
+        assert protocol.decode_packet(found[2]) == ("w.1", [_frame(3)])
+        found = await link.call("LRANGE", keys.inbox("g.2"), 0, -1)
+        assert [protocol.decode_packet(each) for each in found] == [("w.1", [_frame(1)])]
+        await link.close()
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_written(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L13: a message that cannot be encoded is told of, and the others leave."""
+
+    async def main() -> None:
+        link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
+        await link.open()
+        outbox = Outbox(link, keys, "w.1")
+        outbox.post("g.1", _frame(0))
+        outbox.post("g.1", _frame(1, [{"type": "x", "of": object()}]))
+        outbox.post("g.1", _frame(2))
+        await asyncio.sleep(0)
+        found = await link.call("LRANGE", keys.inbox("g.1"), 0, -1)
+        numbers = [protocol.decode_packet(each).frames[0].number for each in found]
+        assert numbers == [0, 2]
+        await link.close()
+
+    asyncio.run(main())
+    assert "a message to g.1 was left out: it cannot be written" in caplog.text
+
+
+def test_without_a_connection(redis_server: Host) -> None:
+    """L10: a frame that cannot leave is refused at once."""
+
+    async def main() -> None:
+        link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
+        outbox = Outbox(link, keys, "w.1")
+        with pytest.raises(LayerUnavailable):
+            outbox.post("g.1", _frame(0))
+        outbox.flush()
+        await link.open()
+        outbox.post("g.1", _frame(1))
+        outbox.flush()
+        assert await link.call("LLEN", keys.inbox("g.1")) == 1
+        await link.close()
+        with pytest.raises(LayerUnavailable):
+            outbox.after("PING")
+
+    asyncio.run(main())
