@@ -225,8 +225,9 @@ class ChannelLayer(abc.ABC):
 
         Call it on the event loop that `take`, a coroutine function, shall run on; it returns the
         next message. Whoever in this process reads the channel, by whatever method, has it called:
-        once at a time, and never ahead. Close the source that is returned when nothing will come
-        any more. Raises `ConfigError` if the channel has one already.
+        once at a time, and never ahead. Hold the source that is returned as long as it shall be
+        read, and close it when nothing will come any more. Raises `ConfigError` if the channel has
+        one already.
         """
         return self.local.get().attach(channel, take)
 

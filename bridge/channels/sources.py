@@ -14,6 +14,7 @@ import secrets
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import WeakValueDictionary
 
 from bridge.caches import BoundedDict
 from bridge.channels.messages import copy_again
@@ -193,7 +194,8 @@ class LocalChannels:
         #: The queue of all its reply channels.
         self.reply_queue = f"bridge.{secrets.token_hex(8)}!"
         self._reply_numbers = itertools.count()
-        self._sources: dict[str, Source] = {}
+        #: Gone with whoever holds them, if they are not closed: a request leaves nothing behind.
+        self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
         self._closed: BoundedDict[str, Source] = BoundedDict(_MOST_CLOSED)
 
     def new_reply_channel(self) -> str:

@@ -221,13 +221,14 @@ class TestSources:
                 return {"content": b"one"}
 
             name = layer.new_channel("body?")
-            layer.attach_source(name, take)
+            source = layer.attach_source(name, take)
             error = await run_under("inline", lambda: layer.receive([name], block=True))
             assert isinstance(error, WaitNotPossible)
             assert "run the consumer in a thread" in str(error)
             while (got := layer.receive([name]))[0] is None:
                 await asyncio.sleep(0)
             assert got == (name, {"content": b"one"})
+            source.close()
 
         asyncio.run(main())
 

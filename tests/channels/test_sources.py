@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -353,6 +354,19 @@ class TestLocalChannels:
                 source.close({"closed": True} if number % 3 else None)
             assert not channels._sources
             assert len(channels._closed) <= 1024
+
+        asyncio.run(main())
+
+    def test_a_source_that_nobody_holds(self) -> None:
+        """L6: what a request has not closed goes with it, and its channel is an empty one."""
+
+        async def main() -> None:
+            channels, body = LocalChannels(), Body()
+            source = channels.attach(NAME, body.take)
+            assert channels.find([NAME]) is source
+            del source
+            gc.collect()
+            assert channels.find([NAME]) is None
 
         asyncio.run(main())
 
