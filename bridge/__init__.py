@@ -41,7 +41,7 @@ _MODULES = {
     "as_asgi": "bridge.detect",
     "as_wsgi": "bridge.detect",
     "await_": "bridge.runners.base",
-    "from_asgi1": "bridge.asgi.versions",
+    "from_asgi1": "bridge.asgi1.app",
     "from_asgi2": "bridge.asgi.versions",
     "serve": "bridge.server.server",
 }
@@ -82,7 +82,8 @@ __all__ = [
 # two together.
 if TYPE_CHECKING:
     from bridge.asgi.body import Body
-    from bridge.asgi.versions import from_asgi1, from_asgi2
+    from bridge.asgi.versions import from_asgi2
+    from bridge.asgi1.app import from_asgi1
     from bridge.asgi_to_wsgi import AsgiToWsgi
     from bridge.detect import as_asgi, as_wsgi
     from bridge.dispatcher import Dispatcher, Mount

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from bridge.adapters.wsgi_on_asgi.settings import read_settings
 from bridge.arguments.kinds import Kind, check_kind, detect
-from bridge.asgi.versions import from_asgi1, from_asgi2
+from bridge.asgi.versions import from_asgi2
 from bridge.types import ASGIApp, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
@@ -17,7 +17,8 @@ def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:
     """Make an ASGI 3 app of `app`, whatever its kind.
 
     An explicit `kind` (``asgi3``, ``asgi2``, ``asgi1``, ``wsgi``) wins over detection. A WSGI app
-    is wrapped in `WsgiToAsgi` with `settings`; an app that `AsgiToWsgi` wraps is taken out again.
+    is wrapped in `WsgiToAsgi` with `settings`, an ASGI 1 consumer by `from_asgi1` with those of
+    them that it has; an app that `AsgiToWsgi` wraps is taken out again.
     Raises `ConfigError` if the kind cannot be told or does not exist, and for a wrong setting.
     """
     # Looked up, not imported: `AsgiToWsgi` is for WSGI hosts, and an ASGI server need not load it.
@@ -28,10 +29,17 @@ def as_asgi(app: Any, kind: str | None = None, **settings: Any) -> ASGIApp:
     return wrap(app, read_settings(settings, "as_asgi"))
 
 
+def _from_asgi1(app: Any, settings: dict[str, Any]) -> ASGIApp:
+    from bridge.asgi1.app import SETTINGS, from_asgi1  # few servers need it
+
+    own = {name: value for name, value in settings.items() if name in SETTINGS}
+    return from_asgi1(app, **own)
+
+
 _AS_ASGI: dict[Kind, Callable[[Any, dict[str, Any]], ASGIApp]] = {
     "asgi3": lambda app, settings: cast("ASGIApp", app),
     "asgi2": lambda app, settings: from_asgi2(app),
-    "asgi1": lambda app, settings: from_asgi1(app),
+    "asgi1": _from_asgi1,
     "wsgi": lambda app, settings: WsgiToAsgi(app, kind="wsgi", **settings),
 }
 

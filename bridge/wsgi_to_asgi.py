@@ -12,19 +12,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from bridge.adapters.runner_app import RunnerApp, cannot_start
 from bridge.adapters.wsgi_on_asgi.handler import WsgiHandler
 from bridge.adapters.wsgi_on_asgi.settings import OF_THREADS, read_settings
 from bridge.arguments.app_kind import check_app
 from bridge.arguments.checks import WSGI_DEFAULTS, WSGI_SETTINGS
-from bridge.errors import (
-    AppLoadError,
-    BridgeError,
-    NotOnAsyncio,
-    UnsupportedScope,
-)
+from bridge.errors import AppLoadError, NotOnAsyncio, UnsupportedScope
 from bridge.http.leniency import Leniency
 from bridge.log import logger
-from bridge.runners import Runner, Stats, make_runner
+from bridge.runners import Runner, make_runner
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Receive, Scope, Send, WSGIApp
 from bridge.wsgi.environ import (
@@ -37,7 +33,7 @@ from bridge.wsgi.environ import (
 __all__ = ["WsgiToAsgi"]
 
 
-class WsgiToAsgi:
+class WsgiToAsgi(RunnerApp):
     """A WSGI app as an ASGI 3 app: ``asgi_app = WsgiToAsgi(wsgi_app)``.
 
     An app that plainly is of another kind is refused, with the name of what serves it; `kind`
@@ -93,7 +89,7 @@ class WsgiToAsgi:
         **of_threads: Any,
     ) -> None:
         check_app(app, kind, "wsgi")
-        self.app = app
+        self.app: WSGIApp = app
         given = {
             "runner": runner,
             "threads": threads,
@@ -110,7 +106,7 @@ class WsgiToAsgi:
         self._explicit = explicit = read_settings({**given, **of_threads})
         self.max_body_size: int | None = explicit.get("max_body_size")
         self.spool_body: int | None = explicit.get("spool_body")
-        self._completions: CompletionQueue | None = None  # of the loop that is served
+        self._completions: CompletionQueue | None = None
         self._run_as(WSGI_DEFAULTS)
 
     def _run_as(self, values: Mapping[str, Any]) -> None:
@@ -161,29 +157,25 @@ class WsgiToAsgi:
     def __repr__(self) -> str:
         return f"<WsgiToAsgi {self.app!r}>"
 
-    def stats(self) -> Stats:
-        """Return the pool's figures at this moment (W52)."""
-        return self.runner.stats()
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         kind = scope["type"]
         try:
             completions, loop = self._completions, asyncio.get_running_loop()
         except RuntimeError:
-            await _cannot_start(NotOnAsyncio("WsgiToAsgi"), kind, receive, send)
+            await cannot_start(NotOnAsyncio("WsgiToAsgi"), kind, receive, send)
             return
         if completions is None or completions.loop is not loop:
             try:
                 self.runner.start(loop)
             except AppLoadError as error:
-                await _cannot_start(error, kind, receive, send)
+                await cannot_start(error, kind, receive, send)
                 return
             completions = self._completions = CompletionQueue(loop)
         if kind == "http":
             await self._handler.handle(completions, scope, receive, send)
         elif kind == "lifespan":
-            await self._lifespan(receive, send)
+            await self.answer_lifespan(receive, send)
         elif kind == "websocket":
             await self._websocket(scope, receive, send)
         else:
@@ -212,29 +204,3 @@ class WsgiToAsgi:
         # Loaded when it is used: plain HTTP apps do without the library.
         module = import_module("bridge.adapters.wsgi_on_asgi.websocket")
         await module.SocketRelay(scope, receive, send).run(self.app, environ)
-
-    # --------------------------------------------------------- lifespan
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        """Answer the lifespan: the pool starts and stops with it (W54)."""
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            elif message["type"] == "lifespan.shutdown":
-                self._completions = None
-                try:
-                    await self.runner.stop(timeout=10)
-                except BridgeError as error:
-                    await send({"type": "lifespan.shutdown.failed", "message": str(error)})
-                else:
-                    await send({"type": "lifespan.shutdown.complete"})
-                return
-
-
-async def _cannot_start(error: BridgeError, kind: str, receive: Receive, send: Send) -> None:
-    """Say so at the start, which ends with it; raise `error` for what comes without a start."""
-    if kind != "lifespan":
-        raise error from None
-    await receive()
-    await send({"type": "lifespan.startup.failed", "message": str(error)})

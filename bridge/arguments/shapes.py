@@ -20,7 +20,7 @@ APP_ENDINGS = ("app", "application", "api", "asgi", "wsgi")
 
 @dataclass(frozen=True)
 class Shape:
-    """The arguments that a callable takes, and whether it is async."""
+    """The arguments that a callable takes, and whether it is async: coroutine or generator."""
 
     is_async: bool
     names: tuple[str, ...]
@@ -81,7 +81,9 @@ def shape_of(app: object) -> Shape | None:
             seen = inspect.signature(asked, follow_wrapped=False)
         except Exception:  # it has no signature, or the app raises when it is inspected
             continue
-        is_async = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
+        is_async = any(map(inspect.iscoroutinefunction, (app, call))) or any(
+            map(inspect.isasyncgenfunction, (app, call))
+        )
         return _signature_shape(seen, is_async)
     return None
 

@@ -1,15 +1,15 @@
-"""The versions of ASGI: the version in a scope, and wrappers for ASGI 2 and 1 apps (rules L).
+"""The versions of ASGI: the version in a scope, and the wrapper for ASGI 2 apps (L1).
 
 ASGI 3 is one call, ``await app(scope, receive, send)``. ASGI 2 was two, ``app(scope)`` and then
-``await instance(receive, send)``; ASGI 1 was consumers that got one message each.
+``await instance(receive, send)``. ASGI 1 was consumers that got one message each: `bridge.asgi1`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from bridge.errors import ConfigError, IllegalMessage
+from bridge.errors import IllegalMessage
 from bridge.types import ASGIApp, Receive, Scope, Send
 
 #: ``scope["asgi"]`` of a request, copied into every scope. From 2.4 on Starlette and FastAPI do not
@@ -21,8 +21,6 @@ LIFESPAN_VERSION: Final = {"version": "3.0", "spec_version": "2.0"}
 
 ASGI2Instance: TypeAlias = Callable[[Receive, Send], Awaitable[None]]
 ASGI2App: TypeAlias = Callable[[Scope], ASGI2Instance]
-#: An ASGI 1 consumer, in any of its historic forms (L2).
-Consumer: TypeAlias = Callable[..., Any]
 
 
 class Asgi2AsAsgi3:
@@ -52,14 +50,3 @@ def from_asgi2(app: ASGI2App) -> ASGIApp:
     The app sees ``scope["asgi"]["version"] == "2.0"``; the rest of its scope is that of ASGI 3.
     """
     return Asgi2AsAsgi3(app)
-
-
-def from_asgi1(consumer: Consumer, *, response_timeout: float = 120.0) -> ASGIApp:
-    """Wrap an ASGI 1 consumer as ASGI 3; after `response_timeout` seconds, 503 (L2-L4).
-
-    Not supported yet: raises `ConfigError`.
-    """
-    raise ConfigError(
-        f"{consumer!r} is an ASGI 1 consumer (response timeout {response_timeout} s); "
-        "this version serves ASGI 3, ASGI 2 and WSGI apps only"
-    )

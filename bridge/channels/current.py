@@ -52,12 +52,6 @@ def open_layer(url: object, **settings: Any) -> ChannelLayer:
             f"the address of a channel layer has the scheme {scheme!r}, and must be memory: or "
             f"begin with {' or '.join(f'{each}://' for each in _REDIS)}"
         )
-    try:
-        module = import_module("bridge.channels.redis.layer")
-    except ImportError as error:
-        raise ConfigError(
-            f"a channel layer over Redis needs a library that is not installed ({error}); "
-            "pip install 'asgi-bridge[redis]'"
-        ) from error
+    module = import_module("bridge.channels.redis.layer")
     layer: ChannelLayer = module.RedisLayer(url, **settings)
     return layer

@@ -34,7 +34,7 @@ from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed, pluralize
 from bridge.log import logger
-from bridge.server.apps.handlers import wsgi_apps
+from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
 from bridge.server.lifecycle.host import Host
@@ -162,8 +162,8 @@ class GunicornHost(Host):
 
     def app_loaded(self, app: ASGIApp) -> None:
         """Tell WSGI apps whether other processes serve them, too (``wsgi.multiprocess``)."""
-        for _, wsgi in wsgi_apps(app):
-            wsgi.adopt_processes(several=self._worker.cfg.workers > 1)
+        for _, found in runner_apps(app):
+            found.adopt_processes(several=self._worker.cfg.workers > 1)
 
 
 # ------------------------------------------------------------- logs

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.asgi.versions import ASGI2Instance, from_asgi1, from_asgi2
-from bridge.errors import ConfigError, IllegalMessage
+from bridge.asgi.versions import ASGI2Instance, from_asgi2
+from bridge.errors import IllegalMessage
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -52,9 +52,3 @@ def test_an_app_that_is_no_asgi2_app_says_so() -> None:
     with pytest.raises(IllegalMessage, match=r"returned None.*\(receive, send\)"):
         run(from_asgi2(lambda scope: None), {"type": "http"})  # type: ignore[arg-type,return-value]
     assert "ClassApp" in repr(from_asgi2(ClassApp))
-
-
-def test_asgi1_consumers_are_refused_until_they_are_served() -> None:
-    """Until ASGI 1 is served, the refusal says what is."""
-    with pytest.raises(ConfigError, match="ASGI 1"):
-        from_asgi1(lambda message: None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -56,14 +55,11 @@ def test_an_address_of_no_layer(url: str) -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_redis_is_not_installed() -> None:
+def test_redis_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """L13: the error says what to install."""
-    code = (
-        "import sys; sys.modules['redis'] = None; sys.modules['msgpack'] = None\n"
-        "from bridge.channels import open_layer\n"
-        "from bridge.errors import ConfigError\n"
-        "try: open_layer('redis://127.0.0.1')\n"
-        "except ConfigError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'asgi-bridge[redis]'" in done.stdout
+    for name in [each for each in sys.modules if each.startswith("bridge.channels.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "msgpack", None)
+    with pytest.raises(ConfigError, match=r"pip install 'asgi-bridge\[redis\]'"):
+        open_layer("redis://127.0.0.1")

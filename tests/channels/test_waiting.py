@@ -153,7 +153,7 @@ class TestLoops:
             thread.start()
         eventually(lambda: box.waiting() == 3)
         for number in range(3):
-            assert box.put(number)
+            box.put(number)
         for thread in threads:
             thread.join(60)
         assert sorted(got) == [0, 1, 2]

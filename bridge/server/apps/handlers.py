@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any
 
+from bridge.adapters.runner_app import RunnerApp
 from bridge.caches import Memo, always
 from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
@@ -49,25 +50,28 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
     return AsgiHandler(app, state, prefix)
 
 
-def wsgi_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, WsgiToAsgi]]:
-    """Yield the WSGI apps in `app` that can be seen, each with a name; some may come twice."""
-    if isinstance(app, WsgiToAsgi):
+def runner_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, RunnerApp]]:
+    """Yield the WSGI apps and ASGI 1 consumers in `app` that can be seen, each with a name.
+
+    Some may come twice.
+    """
+    if isinstance(app, RunnerApp):
         yield name, app
     elif isinstance(app, Dispatcher):
         for route in app.routes:
-            yield from wsgi_apps(route.asgi, route.name)
+            yield from runner_apps(route.asgi, route.name)
     elif isinstance(app, Fallback):
         for each in app.apps:
-            yield from wsgi_apps(each, f"a fallback of {name}")
+            yield from runner_apps(each, f"a fallback of {name}")
 
 
 def runners_of(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, Runner]]:
-    """Yield the runners of all WSGI apps in `app`, with the app's name, each runner once."""
+    """Yield the runners of all these apps, with the app's name, each runner once."""
     seen: set[int] = set()
-    for app_name, wsgi in wsgi_apps(app, name):
-        if id(wsgi.runner) not in seen:
-            seen.add(id(wsgi.runner))
-            yield app_name, wsgi.runner
+    for app_name, found in runner_apps(app, name):
+        if id(found.runner) not in seen:
+            seen.add(id(found.runner))
+            yield app_name, found.runner
 
 
 class DispatchHandler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.adapters.runner_app import RunnerApp
 from bridge.asgi.versions import Asgi2AsAsgi3
 from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
@@ -64,6 +65,8 @@ def _kind(app: object) -> str:
     if isinstance(app, WsgiToAsgi):
         sockets = ", WebSockets" if app.websocket else ""
         return f"WSGI, {_runner(app.runner)}{sockets}"
+    if isinstance(app, RunnerApp):
+        return f"ASGI 1, {_runner(app.runner)}"
     if isinstance(app, Dispatcher):
         return "mounts"
     return "ASGI 2" if isinstance(app, Asgi2AsAsgi3) else "ASGI"
@@ -80,7 +83,7 @@ def _runner(runner: Runner) -> str:
 
 def _name(app: Any) -> str:
     """Name an app that has no target: by its function, or its class."""
-    while isinstance(app, WsgiToAsgi | Asgi2AsAsgi3):
+    while isinstance(app, RunnerApp | Asgi2AsAsgi3):
         app = app.app
     named = app if hasattr(app, "__qualname__") else type(app)
     return f"{named.__module__}.{named.__qualname__}"

@@ -1,6 +1,6 @@
-"""The settings of how WSGI apps run, handed to the apps (S60).
+"""The settings of how WSGI apps and ASGI 1 consumers run, handed to the apps (S60).
 
-They hold for every WSGI app that the server finds (the app itself, in a `WsgiToAsgi`, mounted,
+They hold for every such app that the server finds (the app itself, in a `WsgiToAsgi`, mounted,
 nested or a fallback) and that says nothing itself. What an app says itself stays, and one inside a
 middleware that is not ours is out of reach: the log says both at the start, in a line each.
 """
@@ -11,13 +11,13 @@ from typing import Any
 
 from bridge.log import logger
 from bridge.runners import Runner
-from bridge.server.apps.handlers import wsgi_apps
+from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.types import ASGIApp
 
 
 def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
-    """Run all WSGI apps in `app` as `config` says, and log what cannot be."""
+    """Run all these apps in `app` as `config` says, and log what cannot be."""
     values = {
         "runner": config.runner,
         "threads": config.threads,
@@ -29,9 +29,9 @@ def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
     given = {name: source for name in values if (source := config.source(name))}
     found = False
     keeping: dict[tuple[str, ...], list[str]] = {}
-    for name, wsgi in wsgi_apps(app):
+    for name, each in runner_apps(app):
         found = True
-        own = wsgi.adopt(values)
+        own = each.adopt(values)
         if kept := [name for name in given if name in own]:
             said = " and ".join(f"{name}={_shown(own[name])}" for name in kept)
             keeping.setdefault((said, *kept), []).append(name)

@@ -17,9 +17,9 @@ from bridge.server.apps.asgi.exchange import AsgiHandler
 from bridge.server.apps.handlers import (
     DispatchHandler,
     make_handler,
+    runner_apps,
     runners_of,
     stop_runners,
-    wsgi_apps,
 )
 from bridge.server.apps.wsgi.exchange import WsgiHandler
 from bridge.server.apps.wsgi.in_thread import ThreadExchange
@@ -238,13 +238,13 @@ def test_wsgi_apps_that_can_be_seen() -> None:
     """W52: WSGI apps are found in dispatchers and fallbacks, with names that say where."""
     one, two = WsgiToAsgi(on_wsgi("1")), WsgiToAsgi(on_wsgi("2"))
     app = Dispatcher({"/a": one, "/b": on_asgi("b"), "/c": Fallback([on_asgi("c"), two, one])})
-    assert [*wsgi_apps(app)] == [
+    assert [*runner_apps(app)] == [
         ("app mounted at /a", one),
         ("a fallback of app mounted at /c", two),
         ("a fallback of app mounted at /c", one),
     ]
-    assert [*wsgi_apps(one)] == [("the app", one)]
-    assert [*wsgi_apps(on_asgi("b"), "it")] == []
+    assert [*runner_apps(one)] == [("the app", one)]
+    assert [*runner_apps(on_asgi("b"), "it")] == []
     assert [*runners_of(app)] == [
         ("app mounted at /a", one.runner),
         ("a fallback of app mounted at /c", two.runner),

@@ -1,0 +1,148 @@
+"""`from_asgi1`: an ASGI 1 consumer as an ASGI 3 app (L2 to L4).
+
+A request goes through `http`, a WebSocket through `websocket`. How the consumer is called is in
+`call`, what it is handed in `message`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.adapters.runner_app import RunnerApp, cannot_start
+from bridge.adapters.wsgi_on_asgi.settings import SETTINGS as OF_WSGI_APPS
+from bridge.arguments.checks import WSGI_DEFAULTS, Check, read_all
+from bridge.arguments.values import VALUE_TYPES
+from bridge.asgi1.call import Caller
+from bridge.asgi1.http import HttpExchange
+from bridge.asgi1.signature import Consumer, takes_channels
+from bridge.channels.base import ChannelLayer
+from bridge.channels.current import get_channel_layer
+from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedScope
+from bridge.runners import Runner, make_runner
+from bridge.runners.completions import CompletionQueue
+from bridge.types import ASGIApp, Receive, Scope, Send
+
+#: What a server may say of how a consumer runs, if it was not said in Python.
+_ADOPTED = ("runner", "threads", "queue_limit", "queue_timeout")
+
+#: The settings of a consumer.
+SETTINGS: dict[str, Check] = {
+    **{name: OF_WSGI_APPS[name] for name in (*_ADOPTED, "idle_timeout")},
+    "response_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),
+}
+
+
+class ConsumerApp(RunnerApp):
+    """An ASGI 1 consumer as an ASGI 3 app; `app` is the consumer itself. See `from_asgi1`."""
+
+    def __init__(
+        self, consumer: Consumer, layer: ChannelLayer | None, given: dict[str, Any]
+    ) -> None:
+        takes_channels(consumer)  # raises if it is no consumer
+        if layer is not None and not isinstance(layer, ChannelLayer):
+            raise ConfigError(
+                f"layer is {layer!r}, and must be a channel layer, as of bridge.channels, or None"
+            )
+        self.app = consumer
+        self._layer = layer
+        runner = given.pop("runner", None)
+        self._explicit = read_all(SETTINGS, given, "from_asgi1")
+        if runner is not None:
+            is_made = isinstance(runner, Runner)
+            self._explicit["runner"] = (
+                runner if is_made else SETTINGS["runner"].read(runner, "runner")
+            )
+        self._response_timeout: float = self._explicit.get("response_timeout", 120.0)
+        self._completions: CompletionQueue | None = None
+        self._how: dict[str, Any] | None = None
+        self._run_as(WSGI_DEFAULTS)
+
+    def _run_as(self, values: Mapping[str, Any]) -> None:
+        how = {name: self._explicit.get(name, values[name]) for name in _ADOPTED}
+        if how == self._how:  # a second server of this process serves it, too
+            return
+        self._how = how.copy()
+        if "idle_timeout" in self._explicit:
+            how["idle_timeout"] = self._explicit["idle_timeout"]
+        self.runner = make_runner(how.pop("runner"), **how)
+        self._caller = Caller(self.app, self.runner)
+
+    def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Run as `values` say, but for what was given here (see `RunnerApp.adopt`)."""
+        self._run_as(values)
+        own = {name: self._explicit[name] for name in _ADOPTED if name in self._explicit}
+        return {name: value for name, value in own.items() if value != values[name]}
+
+    @property
+    def layer(self) -> ChannelLayer:
+        """The channel layer that the consumer is handed."""
+        return get_channel_layer() if self._layer is None else self._layer
+
+    def __repr__(self) -> str:
+        return f"from_asgi1({self.app!r})"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        kind = scope["type"]
+        try:
+            completions, loop = self._completions, asyncio.get_running_loop()
+        except RuntimeError:
+            await cannot_start(NotOnAsyncio("from_asgi1"), kind, receive, send)
+            return
+        if completions is None or completions.loop is not loop:
+            try:
+                self.runner.start(loop)
+            except AppLoadError as error:
+                await cannot_start(error, kind, receive, send)
+                return
+            self._completions = CompletionQueue(loop)
+            self._caller.open(self._completions)
+        if kind == "http":
+            exchange = HttpExchange(
+                self._caller, self.layer, self._response_timeout, scope, receive, send
+            )
+            await exchange.run()
+        elif kind == "lifespan":
+            await self.answer_lifespan(receive, send)
+        else:
+            raise UnsupportedScope(
+                f"an ASGI 1 consumer cannot take the ASGI scope type {kind!r}; it takes 'http', "
+                "'websocket' and 'lifespan'"
+            )
+
+
+def from_asgi1(
+    consumer: Consumer,
+    *,
+    layer: ChannelLayer | None = None,
+    runner: str | Runner | None = None,
+    threads: int | None = None,
+    queue_limit: int | None = None,
+    queue_timeout: float | None = None,
+    idle_timeout: float | None = None,
+    response_timeout: float | None = None,
+) -> ASGIApp:
+    """Wrap an ASGI 1 consumer as ASGI 3.
+
+    It takes ``(message)`` or ``(message, channels)``, and may be a plain function, a coroutine
+    function, a generator or async generator of replies, or an object that is called like one.
+
+    `layer`: its channel layer; None: `bridge.channels.get_channel_layer()`.
+    `runner`, `threads`, `queue_limit`, `queue_timeout`, `idle_timeout`: how a consumer runs that is
+    no coroutine, as in `WsgiToAsgi`.
+    `response_timeout`: seconds that a request waits for its first reply before it is answered with
+    503; 0: any time; None: 120.
+
+    Raises `ConfigError` for a value that is not allowed, and for what is no consumer.
+    """
+    given = {
+        "runner": runner,
+        "threads": threads,
+        "queue_limit": queue_limit,
+        "queue_timeout": queue_timeout,
+        "idle_timeout": idle_timeout,
+        "response_timeout": response_timeout,
+    }
+    return ConsumerApp(consumer, layer, given)

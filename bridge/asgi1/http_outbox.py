@@ -1,0 +1,161 @@
+"""What waits to be sent to the client of an HTTP request (L3, L4).
+
+Replies come from threads, tasks and callbacks, and become ASGI 3 messages in `HttpOutbox.reply`,
+where the sender gets the errors. The request's own task sends them, and sleeps when there are none:
+
+    sender: leave the messages; asleep? asleep = False, and have the loop set the future
+    task:   asleep = True; no news? await the future
+
+Of the two sides that change `_asleep` the later one sees the other's news: no wake-up is lost. Of
+two senders at once both may set the future, which does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from bridge.asgi1.http_replies import HttpReplies
+from bridge.errors import ChannelFull
+from bridge.limits import HIGH_WATER, LOW_WATER
+from bridge.loops.wait_queue import WaitQueue
+from bridge.loops.waiters import unpatched
+from bridge.runners.completions import CompletionQueue
+from bridge.types import Message, Send
+
+#: If more bytes than this wait for a client, a reply is refused with `ChannelFull`.
+MAX_WAITING: Final = 1024 * 1024
+
+
+class HttpOutbox:
+    """The replies to one request that wait; the `message.Client` of its reply channel.
+
+    Made on the loop's thread. `limit`: the most bytes of content in one reply.
+    """
+
+    __slots__ = (
+        *("_asleep", "_completions", "_future", "_lock", "_messages", "_replies", "_room"),
+        *("_get_ident", "_size", "_sent", "_thread", "complete", "is_gone"),
+    )
+
+    def __init__(self, completions: CompletionQueue, limit: int) -> None:
+        self._completions = completions
+        self._get_ident: Callable[[], int] = unpatched("get_ident")
+        self._thread = self._get_ident()
+        self._future: asyncio.Future[None]
+        #: The task sleeps.
+        self._asleep = False
+        #: Held while a reply is taken: their order decides.
+        self._lock = unpatched("allocate_lock")()
+        self._replies = HttpReplies(limit)
+        self._messages: deque[Message] = deque()
+        #: Bytes of body that were put here, and that the host has taken.
+        self._size = self._sent = 0
+        #: What senders sleep on while the client is slow; made for the first.
+        self._room: WaitQueue | None = None
+        #: No message comes any more.
+        self.complete = False
+        #: Nobody takes replies any more: what comes is dropped.
+        self.is_gone = False
+
+    # --------------------------------------------------------- in any thread
+
+    def reply(self, content: Message) -> None:
+        """Take a reply. Raises `IllegalMessage`, `ChannelFull` and `MessageTooLarge`."""
+        if self.is_gone:
+            return
+        with self._lock:
+            if self._size - self._sent > MAX_WAITING:
+                raise ChannelFull(
+                    f"{self._size - self._sent} bytes wait for the client, which is slow; send "
+                    "less at a time, or await what send() returns"
+                )
+            messages = self._replies.take(content)
+            self._messages.extend(messages)
+            last = messages[-1]
+            self._size += len(last["body"])
+            if not last["more_body"]:
+                self.complete = True
+        self.wake()
+
+    def deliver(self, content: Message) -> None:
+        """Take a message from the channel layer; one that comes after the end is dropped."""
+        if not self.complete:
+            self.reply(content)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a reply has come."""
+        return self._replies.has_begun
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether so much waits for the client that a sender had better pause."""
+        return self._size - self._sent > HIGH_WATER and not self.is_gone
+
+    def wake(self) -> None:
+        """Have the task look again, if it sleeps."""
+        if self._asleep:
+            self._asleep = False
+            if self._get_ident() == self._thread:
+                self.on_completed()
+            else:
+                self._completions.put(self)
+
+    # --------------------------------------------------------- on the loop
+
+    def __bool__(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._messages)
+
+    async def send_all(self, send: Send) -> None:
+        """Send what waits. Raises what the host's `send` raises."""
+        messages = self._messages
+        while messages:
+            message = messages.popleft()
+            await send(message)
+            self._sent += len(message.get("body", b""))
+            if self._room is not None and self._size - self._sent <= LOW_WATER:
+                self._room.wake()
+
+    async def caught_up(self) -> None:
+        """Wait until the client is not slow any more, or gone."""
+        if self._room is None:
+            self._room = WaitQueue()
+        while self._size - self._sent > LOW_WATER and not self.is_gone:
+            await self._room.wait()
+
+    def answer(self, messages: Iterable[Message]) -> bool:
+        """Answer with messages of the host's own; False if a reply has come before."""
+        with self._lock:
+            if self._replies.has_begun:
+                return False
+            self.is_gone = True
+            self._messages.extend(messages)
+            self.complete = True
+        self.wake()
+        return True
+
+    def close(self) -> None:
+        """Drop what waits and what comes: the client has gone, or its request has failed."""
+        self.is_gone = True
+        self._messages.clear()
+        if self._room is not None:
+            self._room.wake()
+        self.wake()
+
+    async def sleep_unless(self, news: Callable[[], object]) -> None:
+        """Sleep until the next `wake`; return at once if there is news already."""
+        self._future = self._completions.loop.create_future()
+        self._asleep = True
+        if news():
+            self._asleep = False
+        else:
+            await self._future
+
+    def on_completed(self) -> None:
+        """Wake the task."""
+        if not self._future.done():
+            self._future.set_result(None)
