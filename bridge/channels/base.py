@@ -4,6 +4,9 @@ A layer carries messages between the parts of a program: from a server to consum
 the clients of the server, from anywhere to groups of clients. Everything may be called from any
 thread, loop or greenlet; nothing but `receive` with ``block=True`` and the coroutines waits for a
 message. A child that is forked has a layer of its own in it, without messages, groups or clients.
+
+Only what interrupts a thread at any moment, a signal handler or a ``__del__``, must not call a
+layer: it would wait for the call that it has interrupted.
 """
 
 from __future__ import annotations
