@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bridge.asgi1.app import ConsumerApp
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from bridge.detect import as_asgi, as_wsgi
 from bridge.errors import ConfigError
@@ -15,6 +16,7 @@ from bridge.wsgi_to_asgi import WsgiToAsgi
 async def asgi(scope: Any, receive: Any, send: Any) -> None: ...
 def asgi2(scope: Any) -> Any: ...
 def wsgi(environ: Any, start_response: Any) -> Any: ...
+def consumer(message: Any) -> None: ...
 def anything(*args: Any) -> None: ...
 
 
@@ -26,6 +28,10 @@ def test_as_asgi_wraps_what_needs_it() -> None:
     assert isinstance(wrapped, WsgiToAsgi)
     assert wrapped.app is wsgi
     assert "from_asgi2" in repr(as_asgi(asgi2))
+    ready = as_asgi(consumer, threads=3, strict=True)  # of which it has one
+    assert isinstance(ready, ConsumerApp)
+    assert (ready.app, ready.runner.stats().idle) == (consumer, 0)
+    assert as_asgi(ready) is ready
 
 
 def test_as_wsgi_wraps_what_needs_it() -> None:
@@ -36,6 +42,7 @@ def test_as_wsgi_wraps_what_needs_it() -> None:
     assert isinstance(wrapped, AsgiToWsgi)
     assert wrapped.app is asgi
     assert isinstance(as_wsgi(asgi2), AsgiToWsgi)
+    assert isinstance(as_wsgi(consumer), AsgiToWsgi)
 
 
 def test_an_explicit_kind_wins() -> None:

@@ -37,13 +37,13 @@ _NOTHING: Any = object()
 
 
 class CallOwner(Protocol):
-    """Whoever had a consumer called. Both are called on the loop."""
+    """Whoever had a consumer called."""
 
     def call_ended(self, call: ConsumerCall) -> None:
-        """Go on: the call is over; ``call.error`` is what the consumer raised, or None."""
+        """Go on: the call is over; ``call.error`` is what the consumer raised, or None.
 
-    def call_waits(self, call: ConsumerCall) -> None:
-        """Find out whether the client is still there: the call has waited for a thread for long."""
+        Called on the loop.
+        """
 
 
 class Caller:
@@ -233,8 +233,7 @@ class ConsumerCall:
         return None if client is None else tuple(client)
 
     def on_long_wait(self) -> None:
-        """Have the owner look for the client. On the loop."""
-        self._owner.call_waits(self)
+        """Do nothing: the owner listens for the client anyway."""
 
     def refuse(self, error: BridgeError) -> None:
         """End without a call: the runner has no place for it. On the loop."""

@@ -28,7 +28,7 @@ from bridge.asgi1.http_outbox import HttpOutbox
 from bridge.asgi1.message import Message, ReplyChannel
 from bridge.channels.base import ChannelLayer
 from bridge.channels.sources import Source
-from bridge.errors import AppError, BridgeError
+from bridge.errors import AppError, BridgeError, Overloaded
 from bridge.http.error_response import error_response
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
@@ -155,10 +155,6 @@ class HttpExchange:
         self._calls.append(call)
         call.start()
 
-    def call_waits(self, call: ConsumerCall) -> None:
-        """`CallOwner`: listen for the client, while its request waits for a thread."""
-        self._listen()
-
     def call_ended(self, call: ConsumerCall) -> None:
         """`CallOwner`: note that a call is over, and what it raised."""
         self._calls.remove(call)
@@ -170,9 +166,15 @@ class HttpExchange:
         """Answer for the consumer, which has raised `error`, or keep it for the host."""
         if self._client_left and is_disconnect(error):
             return
-        status = error.status if isinstance(error, BridgeError) else 500
-        if status not in (499, 500) and self._answer(status, error):
-            return
+        if (
+            not isinstance(error, BridgeError)
+            or error.status in (499, 500)
+            or not self._answer(error)
+        ):
+            self._keep(error)
+
+    def _keep(self, error: BaseException) -> None:
+        """Keep what the consumer raised for the host, which is told of one error."""
         if not isinstance(error, Exception):  # it would end the host, or look like its own
             raised = AppError(f"the consumer raised {error!r}")
             raised.__cause__ = error
@@ -215,15 +217,14 @@ class HttpExchange:
         outbox = self._outbox
         return bool(outbox) or outbox.complete or self._client_left or self._error is not None
 
-    def _answer(self, status: int, error: BaseException | None = None) -> bool:
+    def _answer(self, error: BridgeError) -> bool:
         """Answer for the consumer, with what `error` says; False if it has begun to."""
         is_head = self._scope["method"] == "HEAD"
-        head, body = error_response(error or status, is_head=is_head)
+        head, body = error_response(error, is_head=is_head)
         if not self._outbox.answer(response_messages(head, body)):
             return False
-        if error is not None:
-            level = logging.INFO if status < 500 else logging.WARNING
-            logger.log(level, "refused %s: %s", self._name, error)
+        level = logging.INFO if error.status < 500 else logging.WARNING
+        logger.log(level, "refused %s: %s", self._name, error)
         return True
 
     @property
@@ -247,12 +248,9 @@ class HttpExchange:
             loop = self._caller.completions.loop
             if loop.time() < self._deadline:
                 self._timer = loop.call_at(self._deadline, self._look_up)
-            elif self._answer(503):
-                logger.warning(
-                    "no reply to %s within %g s: answered 503, and drops what comes later",
-                    self._name,
-                    self._timeout,
-                )
+            else:
+                late = f"no reply within {self._timeout:g} s; what comes later is dropped"
+                self._answer(Overloaded(late))
 
     def _listen(self) -> None:
         """Listen for the end of the connection, from the first call on."""
@@ -263,8 +261,9 @@ class HttpExchange:
         try:
             if self._body is not None:
                 await self._body.ended()
-            while (await self._receive())["type"] == "http.request":
-                pass
+            event = await self._receive()
+            while event["type"] == "http.request":
+                event = await self._receive()
         except Exception as error:
             logger.debug("the host's receive() failed: %r", error)
         self._client_has_left()

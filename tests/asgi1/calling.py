@@ -51,15 +51,11 @@ class Owner:
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
-        self.waited = asyncio.Event()
         self.ends = 0
 
     def call_ended(self, call: ConsumerCall) -> None:
         self.ends += 1
         self.ended.set()
-
-    def call_waits(self, call: ConsumerCall) -> None:
-        self.waited.set()
 
 
 class Calling:

@@ -135,6 +135,17 @@ def test_a_loop_that_is_not_asyncio() -> None:
     call = app_of()({"type": "http"}, None, None)  # type: ignore[arg-type]
     with pytest.raises(NotOnAsyncio, match="from_asgi1 runs on asyncio"):
         call.send(None)
+    sent: list[Any] = []
+
+    async def receive() -> Any: ...
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    starting = app_of()({"type": "lifespan"}, receive, send)
+    with pytest.raises(StopIteration):
+        starting.send(None)
+    assert sent == ["lifespan.startup.failed"]
 
 
 def test_a_runner_that_cannot_start() -> None:
@@ -146,6 +157,8 @@ def test_a_runner_that_cannot_start() -> None:
 
     with pytest.raises(AppLoadError, match="no threads here"):
         http(app_of(runner=Stuck()), "/")
+    (failed,) = http(app_of(runner=Stuck()), "/", type="lifespan").messages
+    assert failed == {"type": "lifespan.startup.failed", "message": "no threads here"}
 
 
 def test_how_it_shows() -> None:

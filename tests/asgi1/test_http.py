@@ -460,6 +460,37 @@ def test_a_coroutine_is_told_while_it_runs() -> None:
     assert not client.is_whole
 
 
+def test_a_host_that_tells_of_the_end_while_it_takes_the_last_piece() -> None:
+    """L4: then the response is whole, and it has not left before the end."""
+    calls = []
+    go_on = threading.Event()
+
+    def consumer(message: Message) -> None:
+        calls.append(message["path"])
+        assert go_on.wait(20)
+        hello(message)
+
+    async def main(asking: Asking) -> None:
+        client = Client()
+
+        async def send(message: Any) -> None:
+            client.sent.append(message)
+            if message["type"] == "http.response.body":
+                client.leaves.set()
+                for _ in range(5):
+                    await asyncio.sleep(0)
+
+        client.send = send  # type: ignore[method-assign]
+        task = asking.start(client)
+        await until(lambda: client.received == 2)  # it listens
+        go_on.set()
+        await task
+        assert client.is_whole
+
+    run(main, consumer)
+    assert calls == ["/"]
+
+
 def test_a_client_that_leaves_before_a_thread_is_free() -> None:
     """L4: the consumer never hears of it."""
     release = threading.Event()
@@ -714,7 +745,7 @@ def test_no_reply_in_time(timeout: float, caplog: pytest.LogCaptureFixture) -> N
     seen: list[Message] = []
     client = ask(seen.append, timeout=timeout)
     assert client.status == 503
-    assert f"no reply to GET '/' within {timeout:g} s: answered 503" in caplog.text
+    assert f"refused GET '/': no reply within {timeout:g} s" in caplog.text
     seen[0].reply_channel.send(OK)
 
 

@@ -182,6 +182,21 @@ def test_waking_twice_does_no_harm() -> None:
     run(main)
 
 
+def test_a_thread_wakes_the_task() -> None:
+    """L3: whatever thread it is."""
+
+    async def main(outbox: HttpOutbox) -> None:
+        def wake_from_a_thread() -> None:
+            thread = threading.Thread(target=outbox.wake)
+            thread.start()
+            thread.join()
+
+        asyncio.get_running_loop().call_soon(wake_from_a_thread)
+        await outbox.sleep_unless(lambda: False)
+
+    run(main)
+
+
 def test_many_threads_at_once() -> None:
     """L3: one response, whoever makes it."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi2
+from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi1, from_asgi2
 from bridge.runners import InlineRunner
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
@@ -21,6 +21,7 @@ HELLO = "tests.support.apps.hello"
 
 
 def asgi2(scope: Any) -> Any: ...
+def consumer(message: Any) -> None: ...
 
 
 class Site:
@@ -43,6 +44,7 @@ def said(app: Any, /, **settings: Any) -> list[str]:
         (asgi, {}, f"serving {HELLO}.asgi (ASGI)"),
         (asgi, {"app": "new:app"}, "serving new:app (ASGI)"),
         (from_asgi2(asgi2), {}, f"serving {__name__}.asgi2 (ASGI 2)"),
+        (from_asgi1(consumer), {}, f"serving {__name__}.consumer (ASGI 1, 8 threads)"),
         (WsgiToAsgi(wsgi), {}, f"serving {HELLO}.wsgi (WSGI, 8 threads)"),
         (WsgiToAsgi(wsgi), {"threads": 1}, f"serving {HELLO}.wsgi (WSGI, 1 thread)"),
         (WsgiToAsgi(Site()), {"runner": "inline"}, f"serving {__name__}.Site (WSGI, inline)"),
