@@ -184,6 +184,14 @@ def _gateway(ctx: click.Context, /, **options: Any) -> None:
     run(config, GatewayProcess)
 
 
+@click.pass_context
+def _worker(ctx: click.Context, /, **options: Any) -> None:
+    config = _read(ctx, options)
+    from bridge.server.commands.worker import WorkerProcess
+
+    run(config, WorkerProcess)
+
+
 def _label(name: str) -> str:
     return next(setting.flag for setting in SETTINGS if setting.name == name)
 
@@ -222,4 +230,12 @@ _add_command(
     "Hold the sockets of apps that workers run.",
     "Take requests and WebSockets, and have them answered by the workers that use the same Redis, "
     "which --channels names.",
+)
+_add_command(
+    "worker",
+    _worker,
+    commands.WORKER,
+    "Run an app for gateways.",
+    "Run the app MODULE:ATTR, or several with --mount, for the gateways that use the same Redis, "
+    "which --channels names. A worker has no port.",
 )

@@ -20,3 +20,10 @@ _APP: Final = frozenset(
 GATEWAY: Final = (
     frozenset(each.name for each in SETTINGS) - _APP - {"pathsend", "workers", "reload"}
 )
+
+#: `asgi-bridge worker`: it has an app, and no sockets.
+WORKER: Final = _APP | {
+    *("channels", "channels_prefix", "limit_requests"),
+    *("timeout_startup", "timeout_shutdown", "timeout_graceful_shutdown"),
+    *("log_level", "log_config"),
+}

@@ -64,11 +64,12 @@ class LimitSettings:
     )
     limit_requests: int = setting(
         0,
-        "The most requests at a time; beyond it 503. Idle connections do not count.",
+        "The most requests at a time; beyond it 503, or another worker. Idle connections do not "
+        "count.",
         _LIMITS,
         aliases=("--limit-concurrency",),
         minimum=0,
-        zero_means="any",
+        zero_means="any; for a worker 100",
     )
     limit_pipeline: int = setting(
         16, "The most pipelined requests that wait on one connection.", _LIMITS, minimum=1

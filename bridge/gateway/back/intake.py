@@ -1,0 +1,203 @@
+"""How a worker takes requests from the queue of all workers: each once, whoever dies (rule L10).
+
+`keys.py` says in which steps. A worker reads as many requests as it has places, and not more than
+`BATCH` at a time, so that other workers get some of a burst.
+
+The wait for requests has a connection of its own. Redis can wait for a stream or for a list, not
+for both, and the queue of this process, a list, is waited for by the `Bus`; to have one wait cut
+short for news of the other would cost a command for each packet. A connection that only waits
+costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from bridge.channels.redis.connection import Refused
+from bridge.channels.redis.link import Link
+from bridge.errors import LayerUnavailable
+from bridge.gateway.bus import Bus
+from bridge.gateway.keys import GROUP
+from bridge.gateway.protocol import Request, UnreadablePacket, decode_request
+from bridge.log import logger
+
+#: The most requests that are read at once.
+BATCH: Final = 8
+#: Seconds that one wait for requests lasts, and after which Redis must have answered at the latest.
+_WAIT: Final = 5
+_ANSWER_LIMIT: Final = 10.0
+#: Seconds until the next attempt if Redis was lost, and if it refuses.
+_PAUSE: Final = 0.1
+_REFUSED_PAUSE: Final = 2.0
+#: Seconds between attempts to end a wait.
+_UNBLOCK_AGAIN: Final = 0.02
+
+
+class Intake:
+    """What takes requests for one worker, while `free` says that it has places.
+
+    `waiter` is a connection of its own; the requests that are this worker's are given to `start`.
+    """
+
+    def __init__(
+        self, bus: Bus, waiter: Link, free: Callable[[], int], start: Callable[[Request], None]
+    ) -> None:
+        self._bus = bus
+        self._waiter = waiter
+        self._free = free
+        self._start = start
+        #: Requests that were read, and whose claim Redis has not answered yet.
+        self._claims = 0
+        #: Requests may have been read by a wait that broke: they are read again first.
+        self._look_back = False
+        #: Whether the group of all workers was there when Redis was last asked.
+        self._has_group = False
+        self._stopping = False
+        #: A place is free, Redis is back, a claim was answered, or the end is near.
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect, and take requests from now on. Raises `LayerUnavailable`."""
+        await self._waiter.open()
+        self._waiter.on_back.append(self._on_back)
+        self._bus.on_back.append(self._on_back)
+        self._bus.on_lost.append(self._lose)
+        try:
+            await self._create_group()
+        except Refused as error:
+            raise LayerUnavailable(f"Redis refuses to give us requests: {error}") from error
+        self._has_group = True
+        self._task = asyncio.create_task(self._run())
+
+    def _on_back(self) -> None:
+        self._look_back = True
+        self._news.set()
+
+    def note_place(self) -> None:
+        """Take note that there is a place again."""
+        self._news.set()
+
+    async def stop(self) -> None:
+        """Take no more; returns when all that was read was given to `start`, or is not ours."""
+        self._stopping = True
+        self._news.set()
+        if self._task is None:
+            return
+        while not self._task.done():
+            self._waiter.unblock()
+            await asyncio.wait([self._task], timeout=_UNBLOCK_AGAIN)
+        await self._answered()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._waiter.close()
+
+    # --------------------------------------------------------- reading
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._news.clear()
+            count = min(self._free() - self._claims, BATCH)
+            if count <= 0 or not (self._bus.up and self._waiter.up):
+                await self._news.wait()
+                continue
+            try:
+                await self._read(count)
+            except LayerUnavailable:
+                self._look_back = True
+                await asyncio.sleep(_PAUSE)  # the link has logged it
+            except Refused as error:
+                if self._has_group:
+                    self._has_group = False  # it may be gone, as after a FLUSHALL
+                    continue
+                logger.error("Redis refuses to give requests to %s: %s", self._bus.name, error)
+                await asyncio.sleep(_REFUSED_PAUSE)
+
+    async def _read(self, count: int) -> None:
+        """Read requests, those that were read before first, and claim them."""
+        if not self._has_group:
+            await self._create_group()
+        start = "0" if self._look_back else ">"
+        silent = asyncio.get_running_loop().call_later(_WAIT + _ANSWER_LIMIT, self._lose)
+        try:
+            answer = await self._waiter.wait(
+                *("XREADGROUP", "GROUP", GROUP, self._bus.name, "COUNT", count),
+                *("BLOCK", _WAIT * 1000, "STREAMS", self._bus.keys.requests, start),
+            )
+        finally:
+            silent.cancel()
+        self._has_group = True
+        entries = answer[0][1] if answer else []
+        if not entries and answer is not None:
+            self._look_back = False
+        for number, fields in entries:
+            self._claim(number, fields)
+        if self._look_back and entries:
+            await self._answered()  # else they would be read again
+
+    def _lose(self) -> None:
+        """Connect again: nothing has come by this connection for too long."""
+        self._waiter.lose("has not answered a wait for requests")
+
+    async def _answered(self) -> None:
+        """Wait until all claims were answered."""
+        while self._claims:
+            self._news.clear()
+            await self._news.wait()
+
+    async def _create_group(self) -> None:
+        """Make the group of all workers, if there is none: it begins with what waits already."""
+        try:
+            requests = self._bus.keys.requests
+            await self._bus.link.call("XGROUP", "CREATE", requests, GROUP, "0", "MKSTREAM")
+        except Refused as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+    # --------------------------------------------------------- claiming
+
+    def _claim(self, number: bytes, fields: list[bytes] | None) -> None:
+        """Have Redis say whether a request that was read is this worker's."""
+        bus = self._bus
+        try:
+            request = _decode(fields)
+        except UnreadablePacket as error:
+            logger.error(
+                "a request in Redis (%s, %s) was left to its gateway: %s",
+                *(bus.keys.requests, number.decode(), error),
+            )
+            request = None
+        if request is None:
+            bus.link.post("XACK", bus.keys.requests, GROUP, number)
+            return
+        claim = bus.link.call("XDEL", bus.keys.requests, number)
+        self._claims += 1
+        claim.add_done_callback(partial(self._on_claimed, number, request))
+
+    def _on_claimed(self, number: bytes, request: Request, claim: asyncio.Future[Any]) -> None:
+        """Run a request if it is ours. Only what Redis has confirmed is: none runs twice."""
+        self._claims -= 1
+        self._news.set()
+        if claim.exception() is not None or not self._bus.up:
+            self._look_back = True
+            return
+        if claim.result():
+            self._start(request)
+        self._bus.outbox.after("XACK", self._bus.keys.requests, GROUP, number)
+
+
+def _decode(fields: list[bytes] | None) -> Request | None:
+    """Return the request of an entry; None if it was withdrawn. Raises `UnreadablePacket`."""
+    if fields is None:
+        return None
+    named = dict(zip(fields[::2], fields[1::2], strict=False))
+    if b"r" not in named:
+        raise UnreadablePacket(f"it has the fields {sorted(named)!r:.200}, and none is r")
+    return decode_request(named[b"r"])

@@ -1,0 +1,221 @@
+"""Sockets and apps apart, every part a real process: apps of all kinds, streams, WebSockets."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.support.apart import gateway, worker
+from tests.support.hosts import Host, start
+from tests.support.redis import needs_redis, redis, redis_url
+from tests.support.waiting import eventually
+
+pytestmark = needs_redis
+
+APPS = "tests.support.apps.apart:app"
+MiB = 1024 * 1024
+
+
+class Parts:
+    """A Redis, a gateway and a worker."""
+
+    def __init__(self, redis: Host, gateway: Host, worker: Host) -> None:
+        self.redis = redis
+        self.gateway = gateway
+        self.worker = worker
+        self.url = redis_url(redis)
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    """All of them, shared by the tests of this module."""
+    with start(redis()) as store:
+        url = redis_url(store)
+        with start(gateway(url)) as front, worker(url, APPS) as back:
+            yield Parts(store, front, back)
+
+
+def memory_of(host: Host) -> int:
+    """The resident memory of its process, in bytes."""
+    with open(f"/proc/{host.process.pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+
+
+# ------------------------------------------------------------- apps of every kind
+
+
+def test_apps_of_every_kind(parts: Parts) -> None:
+    """L9: Flask, Starlette and ASGI 2 side by side in a Dispatcher, on one worker."""
+    host = parts.gateway
+    with httpx.Client(base_url=host.url("")) as client:
+        name, said, pid = client.get("/flask/hello").text.split()
+        assert (name, int(pid)) == ("flask", parts.worker.process.pid)
+        assert said == f"{host.address}:{host.port}"
+        assert client.get("/star/hello").text == "starlette 127.0.0.1"
+        assert client.get("/two/a%20b").text == "two /two/a%20b"
+        assert client.get("/nothing").status_code == 404
+        assert client.head("/flask/hello").status_code == 200
+
+
+def test_a_view_that_raises(parts: Parts) -> None:
+    """L13: 500 for the client, and the traceback in the log of the worker."""
+    before = parts.worker.log_size()
+    assert httpx.get(parts.gateway.url("/flask/raise")).status_code == 500
+    eventually(lambda: "this view is broken" in parts.worker.log(before))
+    assert "this view is broken" not in parts.gateway.log()
+
+
+# ------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize("path", ["/flask/stream/640", "/star/give/640"])
+def test_a_long_download(parts: Parts, path: str) -> None:
+    """L9: 10 MiB in pieces arrive whole."""
+    assert len(httpx.get(parts.gateway.url(path), timeout=60).content) == 10 * MiB
+
+
+def test_a_long_upload(parts: Parts) -> None:
+    """L9: 10 MiB, with a length and in chunks, arrive whole."""
+    data = b"".join(b"%015d\n" % number for number in range(10 * MiB // 16))
+    wanted = hashlib.sha256(data).hexdigest()
+    url = parts.gateway.url("/flask/digest")
+    assert httpx.post(url, content=data, timeout=60).text == wanted
+    chunks = (data[at : at + 50_000] for at in range(0, len(data), 50_000))
+    assert httpx.post(url, content=chunks, timeout=60).text == wanted
+
+
+def moved(parts: Parts) -> tuple[int, int]:
+    """Bytes that the app has given, and taken."""
+    given, taken, _ = httpx.get(parts.gateway.url("/star/moved")).text.split()
+    return int(given), int(taken)
+
+
+def test_a_slow_reader_slows_the_app(parts: Parts) -> None:
+    """L9: of 256 MiB no more than windows and socket buffers is under way, in any process."""
+    memory = [memory_of(each) for each in (parts.gateway, parts.worker, parts.redis)]
+    before, _ = moved(parts)
+    with parts.gateway.connect(timeout=30) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        client.sendall(b"GET /star/give/16384 HTTP/1.1\r\nHost: x\r\n\r\n")
+        got, ahead = 0, 0
+        while got < 8 * MiB:
+            got += len(client.recv(256 * 1024))
+            ahead = max(ahead, moved(parts)[0] - before - got)
+        grown = [
+            memory_of(each) - old
+            for each, old in zip((parts.gateway, parts.worker, parts.redis), memory, strict=True)
+        ]
+    print(f"\na slow reader: the app was {ahead / MiB:.1f} MiB ahead at most; memory grew by "
+          f"{[round(each / MiB, 1) for each in grown]} MiB (gateway, worker, Redis)")  # fmt: skip
+    assert ahead < 16 * MiB
+    assert all(each < 32 * MiB for each in grown)
+    last = moved(parts)[0]
+    eventually(lambda: moved(parts)[0] == last, pause=0.2)  # it has heard that its client left
+
+
+def test_a_slow_app_slows_the_upload(parts: Parts) -> None:
+    """L9: a client can send no more ahead of the app than windows and socket buffers hold."""
+    memory = [memory_of(each) for each in (parts.gateway, parts.worker, parts.redis)]
+    _, before = moved(parts)
+    size = 64 * MiB
+    with parts.gateway.connect(timeout=30) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        head = f"POST /star/take HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+        client.sendall(head.encode())
+        sent, ahead = 0, 0
+        while sent < 16 * MiB:
+            client.sendall(b"y" * 256 * 1024)
+            sent += 256 * 1024
+            ahead = max(ahead, sent - (moved(parts)[1] - before))
+        grown = [
+            memory_of(each) - old
+            for each, old in zip((parts.gateway, parts.worker, parts.redis), memory, strict=True)
+        ]
+    print(f"\na slow app: the client was {ahead / MiB:.1f} MiB ahead at most; memory grew by "
+          f"{[round(each / MiB, 1) for each in grown]} MiB (gateway, worker, Redis)")  # fmt: skip
+    assert ahead < 12 * MiB
+    assert all(each < 32 * MiB for each in grown)
+
+
+# ------------------------------------------------------------- WebSockets
+
+
+def test_websockets(parts: Parts) -> None:
+    """L9: messages both ways on the worker that has accepted; a mount that has none refuses."""
+    pid = parts.worker.process.pid
+    with connect(parts.gateway.url("/star/echo", "ws"), proxy=None) as client:
+        for number in range(200):
+            client.send(f"message {number}")
+            assert client.recv(timeout=20) == f"message {number} {pid}"
+        client.send("y" * 200_000)
+        assert client.recv(timeout=20) == "y" * 200_000 + f" {pid}"
+    answer = httpx.get(
+        parts.gateway.url("/flask/hello"),
+        headers={
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AQIDBAUGBwgJCgsMDQ4PEA==",
+        },
+    )
+    assert answer.status_code == 403
+
+
+# ------------------------------------------------------------- many, and the end
+
+
+@pytest.mark.slow
+def test_a_thousand_at_a_time(tmp_path: object) -> None:
+    """L9: 1,000 requests are under way together, over four workers; each is answered by one."""
+    with start(redis()) as store:
+        url = redis_url(store)
+        options = (APPS, "--limit-concurrency", "300")
+        log = {"APART_LOG": f"{tmp_path}/notes"}
+        with start(gateway(url)) as front, worker(url, *options, **log), \
+                worker(url, *options, **log), worker(url, *options, **log), \
+                worker(url, *options, **log):  # fmt: skip
+            pids = asyncio.run(_all_at_once(front, 1000))
+    shares = sorted(pids.count(pid) for pid in set(pids))
+    print(f"\n1,000 at a time: the four workers had {shares}")
+    assert len(pids) == 1000
+    assert len(shares) == 4
+    with open(f"{tmp_path}/notes") as notes:
+        assert len({line.split()[1] for line in notes}) == 1000
+
+
+async def _all_at_once(front: Host, number: int) -> list[str]:
+    async def ask(at: int) -> str:
+        reader, writer = await asyncio.open_connection(front.address, front.port)
+        writer.write(
+            b"GET /star/note/%d?pause=3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % at
+        )
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        return body.decode()
+
+    async with asyncio.timeout(60):
+        return list(await asyncio.gather(*(ask(at) for at in range(number))))
+
+
+def test_the_commands_signals(parts: Parts) -> None:
+    """L9 P2: SIGTERM ends what is under way, closes WebSockets with 1012, and exits with 0."""
+    with worker(parts.url, APPS, BRIDGE_CHANNELS_PREFIX="signals") as back:
+        with start(gateway(parts.url, "--channels-prefix", "signals")) as front:
+            with connect(front.url("/star/echo", "ws"), proxy=None) as client:
+                client.send("one")
+                assert client.recv(timeout=20) == f"one {back.process.pid}"
+                back.process.send_signal(signal.SIGTERM)
+                with pytest.raises(ConnectionClosed):
+                    client.recv(timeout=20)
+                assert client.close_code == 1012
+            assert back.process.wait(20) == 0
+            assert back.log().rstrip().endswith("stopped")

@@ -1,0 +1,143 @@
+"""Apps for workers, of every kind, and mounted side by side in `app`.
+
+``APART_LOG`` names a file; each request to ``/note/N`` adds a line to it before anything else: the
+process, and N. So a test sees what has run, and where, also after that process was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from bridge.dispatcher import Dispatcher
+from bridge.types import Receive, Scope, Send
+
+PIECE = b"x" * 16384
+
+
+def note(line: str) -> None:
+    """Add a line to the file, in one write."""
+    file = os.open(os.environ["APART_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(file, f"{os.getpid()} {line}\n".encode())
+    finally:
+        os.close(file)
+
+
+# ------------------------------------------------------------- Flask (WSGI)
+
+views = flask.Flask(__name__)
+
+
+@views.get("/hello")
+def hello() -> str:
+    return f"flask {flask.request.host} {os.getpid()}"
+
+
+@views.post("/digest")
+def digest() -> str:
+    sha = hashlib.sha256()
+    while data := flask.request.stream.read(16384):
+        sha.update(data)
+    return sha.hexdigest()
+
+
+@views.get("/stream/<int:pieces>")
+def stream(pieces: int) -> flask.Response:
+    def generate() -> Iterator[bytes]:
+        for _ in range(pieces):
+            yield PIECE
+
+    return flask.Response(generate(), mimetype="application/octet-stream")
+
+
+@views.get("/raise")
+def fail() -> str:
+    raise ValueError("this view is broken")
+
+
+# ------------------------------------------------------------- Starlette (ASGI 3)
+
+#: Bytes that streams have given, and uploads have taken, in this process.
+moved = {"given": 0, "taken": 0}
+
+
+async def greet(request: Request) -> Response:
+    return PlainTextResponse(f"starlette {request.client.host if request.client else ''}")
+
+
+async def give(request: Request) -> Response:
+    async def pieces() -> Any:
+        for _ in range(request.path_params["pieces"]):
+            moved["given"] += len(PIECE)
+            yield PIECE
+
+    return StreamingResponse(pieces())
+
+
+async def take(request: Request) -> Response:
+    """Take a body slowly, and say how long it was."""
+    size = 0
+    async for data in request.stream():
+        size += len(data)
+        moved["taken"] += len(data)
+        await asyncio.sleep(0.005)
+    return PlainTextResponse(str(size))
+
+
+async def show_moved(request: Request) -> Response:
+    """What was moved, and the memory of this process in KiB."""
+    with open("/proc/self/status") as status:
+        resident = next(line.split()[1] for line in status if line.startswith("VmRSS"))
+    return PlainTextResponse(f"{moved['given']} {moved['taken']} {resident}")
+
+
+async def noted(request: Request) -> Response:
+    note(request.path_params["number"])
+    await asyncio.sleep(float(request.query_params.get("pause", "0")))
+    return PlainTextResponse(str(os.getpid()))
+
+
+async def echo(socket: WebSocket) -> None:
+    await socket.accept()
+    async for text in socket.iter_text():
+        await socket.send_text(f"{text} {os.getpid()}")
+
+
+starlette = Starlette(
+    routes=[
+        Route("/hello", greet),
+        Route("/give/{pieces:int}", give),
+        Route("/take", take, methods=["POST"]),
+        Route("/moved", show_moved),
+        Route("/note/{number}", noted),
+        WebSocketRoute("/echo", echo),
+    ]
+)
+
+
+# ------------------------------------------------------------- ASGI 2
+
+
+class Two:
+    """An ASGI 2 app, as a class."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"two " + self.scope["raw_path"]})
+
+
+app = Dispatcher({"/flask": views, "/star": starlette, "/two": Two})
