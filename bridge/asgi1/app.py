@@ -7,7 +7,7 @@ A request goes through `http`, a WebSocket through `websocket`. How the consumer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.adapters.runner_app import RunnerApp, cannot_start
@@ -17,6 +17,7 @@ from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi1.call import Caller
 from bridge.asgi1.http import HttpExchange
 from bridge.asgi1.signature import Consumer, takes_channels
+from bridge.asgi1.websocket import ConsumerSocket, SocketSettings, calls_here
 from bridge.channels.base import ChannelLayer
 from bridge.channels.current import get_channel_layer
 from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedScope
@@ -31,6 +32,8 @@ _ADOPTED = ("runner", "threads", "queue_limit", "queue_timeout")
 SETTINGS: dict[str, Check] = {
     **{name: OF_WSGI_APPS[name] for name in (*_ADOPTED, "idle_timeout")},
     "response_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),
+    "websocket_connect_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),
+    "subprotocols": Check(type=VALUE_TYPES["Texts"]),
 }
 
 
@@ -55,6 +58,10 @@ class ConsumerApp(RunnerApp):
                 runner if is_made else SETTINGS["runner"].read(runner, "runner")
             )
         self._response_timeout: float = self._explicit.get("response_timeout", 120.0)
+        self._socket_settings = SocketSettings(
+            connect_timeout=self._explicit.get("websocket_connect_timeout", 20.0),
+            subprotocols=self._explicit.get("subprotocols", ()),
+        )
         self._completions: CompletionQueue | None = None
         self._how: dict[str, Any] | None = None
         self._run_as(WSGI_DEFAULTS)
@@ -104,6 +111,10 @@ class ConsumerApp(RunnerApp):
                 self._caller, self.layer, self._response_timeout, scope, receive, send
             )
             await exchange.run()
+        elif kind == "websocket":
+            layer = self.layer
+            calls = calls_here(self._caller, layer)
+            await ConsumerSocket(calls, layer, self._socket_settings, scope, receive, send).run()
         elif kind == "lifespan":
             await self.answer_lifespan(receive, send)
         else:
@@ -123,6 +134,8 @@ def from_asgi1(
     queue_timeout: float | None = None,
     idle_timeout: float | None = None,
     response_timeout: float | None = None,
+    websocket_connect_timeout: float | None = None,
+    subprotocols: Sequence[str] | None = None,
 ) -> ASGIApp:
     """Wrap an ASGI 1 consumer as ASGI 3.
 
@@ -134,6 +147,10 @@ def from_asgi1(
     no coroutine, as in `WsgiToAsgi`.
     `response_timeout`: seconds that a request waits for its first reply before it is answered with
     503; 0: any time; None: 120.
+    `websocket_connect_timeout`: seconds that a WebSocket waits to be accepted before it is refused
+    with 403; 0: any time; None: 20.
+    `subprotocols`: those of WebSockets that are accepted; a client gets the first of its own that
+    is among them.
 
     Raises `ConfigError` for a value that is not allowed, and for what is no consumer.
     """
@@ -144,5 +161,7 @@ def from_asgi1(
         "queue_timeout": queue_timeout,
         "idle_timeout": idle_timeout,
         "response_timeout": response_timeout,
+        "websocket_connect_timeout": websocket_connect_timeout,
+        "subprotocols": subprotocols,
     }
     return ConsumerApp(consumer, layer, given)

@@ -133,7 +133,7 @@ class HttpExchange:
             "path": scope["path"],
             "query_string": scope.get("query_string", b""),
             "root_path": scope.get("root_path", ""),
-            "headers": _headers(scope),
+            "headers": headers_of(scope),
             "body": body,
             "client": client and list(client),
             "server": server and list(server),
@@ -283,7 +283,7 @@ class HttpExchange:
             self._listener.cancel()
 
 
-def _headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+def headers_of(scope: Scope) -> list[tuple[bytes, bytes]]:
     """Return the request's fields, without those whose name has an underscore.
 
     Apps read fields by names in which hyphens are underscores: a client could pass one field off

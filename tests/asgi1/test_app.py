@@ -90,6 +90,34 @@ def test_the_response_timeout() -> None:
     assert app_of()._response_timeout == 120
 
 
+def test_the_settings_of_websockets() -> None:
+    """L4: how long a handshake waits for its answer, and the subprotocols that are accepted."""
+
+    def consumer(message: Message) -> None:
+        if message.channel_name == "websocket.connect":
+            message.reply_channel.send({"accept": True, "close": True})
+
+    def first_sent(app: ConsumerApp) -> Any:
+        async def use() -> Any:
+            client = Client()
+            client.scope = {
+                "type": "websocket",
+                "path": "/",
+                "headers": [],
+                "subprotocols": ["other", "chat"],
+            }
+            client.coming = [{"type": "websocket.connect"}]
+            await client.ask(app)  # type: ignore[arg-type]
+            return client.sent[0]
+
+        return asyncio.run(use())
+
+    accepted = first_sent(app_of(consumer, subprotocols=["chat"], runner="inline"))
+    assert accepted == {"type": "websocket.accept", "subprotocol": "chat"}
+    refused = first_sent(app_of(lambda _: None, websocket_connect_timeout=0.01, runner="inline"))
+    assert refused["type"] == "websocket.close"
+
+
 def test_how_it_runs() -> None:
     """S60: as it was told in Python, else as the server is told."""
     app = app_of(runner="thread", threads=3, idle_timeout=5)
@@ -114,6 +142,8 @@ def test_how_it_runs() -> None:
         ({"runner": "fast"}, "runner is 'fast'; allowed is one of thread, greenlet, inline"),
         ({"threads": 0}, "threads is 0"),
         ({"response_timeout": -1}, "response_timeout is -1"),
+        ({"websocket_connect_timeout": -1}, "websocket_connect_timeout is -1"),
+        ({"subprotocols": 5}, "subprotocols is 5; allowed is a list of texts"),
         ({"layer": "redis://"}, "layer is 'redis://', and must be a channel layer"),
         ({"consumer": 3}, "an ASGI 1 consumer is a callable, and 3 is an int"),
     ],

@@ -42,11 +42,23 @@ TIMEOUT = 30.0
 
 
 class Page:
-    """One tab."""
+    """One tab of the browser whose DevTools listen on `port`."""
 
-    def __init__(self, devtools: ClientConnection) -> None:
+    def __init__(self, devtools: ClientConnection, port: str) -> None:
         self._devtools = devtools
+        self._port = port
         self._numbers = itertools.count(1)
+
+    @contextmanager
+    def another(self) -> Iterator[Page]:
+        """Another tab of the same browser, for as long as the block lasts."""
+        tab = httpx.put(f"http://127.0.0.1:{self._port}/json/new", trust_env=False).json()
+        with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as devtools:
+            page = Page(devtools, self._port)
+            try:
+                yield page
+            finally:
+                page._call("Page.close")
 
     def open(self, url: str) -> None:
         """Load `url`; returns when all of it is there."""
@@ -121,7 +133,7 @@ def browse() -> Iterator[Page]:
             tabs = httpx.get(f"http://127.0.0.1:{port}/json/list", trust_env=False).json()
             (address,) = [tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"]
             with connect(address, max_size=None, proxy=None) as devtools:
-                yield Page(devtools)
+                yield Page(devtools, port)
         finally:
             process.terminate()
             process.wait(TIMEOUT)

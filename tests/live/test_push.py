@@ -1,0 +1,194 @@
+"""A real browser uses the examples that push: the chat, and the stream of events."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import StartHost
+from tests.support import hosts
+from tests.support.browser import CHROMIUM, Page, browse
+from tests.support.hosts import Command, Host
+from tests.support.serving import served
+from tests.support.waiting import eventually
+
+with_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
+
+#: How each example is served: our server, the Gunicorn worker, and another's server.
+CHAT = {
+    "bridge": hosts.bridge("--app-dir=examples", "asgi1_chat:consumer"),
+    "gunicorn": hosts.gunicorn(
+        "asgi1_chat:consumer", "--chdir=examples", worker=hosts.BRIDGE_WORKER
+    ),
+    "uvicorn": hosts.uvicorn("asgi1_chat:app", "--app-dir=examples"),
+}
+EVENTS = {
+    "bridge": hosts.bridge("--app-dir=examples", "event_stream:app"),
+    "gunicorn": hosts.gunicorn("event_stream:app", "--chdir=examples", worker=hosts.BRIDGE_WORKER),
+    "uvicorn": hosts.uvicorn("event_stream:app", "--app-dir=examples"),
+}
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A browser for the tests of this module."""
+    with browse() as page:
+        yield page
+
+
+@pytest.fixture(params=CHAT)
+def chat(request: pytest.FixtureRequest, shared_host: StartHost) -> Host:
+    """The chat on each kind of server."""
+    command: Command = CHAT[request.param]
+    return shared_host(command)
+
+
+@pytest.fixture(params=EVENTS)
+def events(request: pytest.FixtureRequest, shared_host: StartHost) -> Host:
+    """The stream of events on each kind of server."""
+    command: Command = EVENTS[request.param]
+    return shared_host(command)
+
+
+# ------------------------------------------------------------- the chat
+
+
+def open_chat(page: Page, chat: Host) -> None:
+    page.open(chat.url("/"))
+    page.wait_for("state.textContent === 'connected'")
+    page.wait_for("heard.textContent.includes('Somebody has come in.')")
+
+
+def say(page: Page, name: str, text: str) -> None:
+    page.evaluate(f"say.name.value = {json.dumps(name)}; say.text.value = {json.dumps(text)}; 1")
+    page.evaluate("say.querySelector('button').click()")
+
+
+def hear(page: Page, text: str) -> None:
+    page.wait_for(f"[...heard.children].some(line => line.textContent === {json.dumps(text)})")
+
+
+@with_browser
+def test_two_pages_talk_to_each_other(page: Page, chat: Host) -> None:
+    """L4 L6: what one says both hear; one that comes, reloads or leaves is told of."""
+    open_chat(page, chat)
+    with page.another() as other:
+        open_chat(other, chat)
+        say(page, "Ann", "Grüße, <b>Bob</b>")
+        say(other, "Bob", "hello")
+        for each in (page, other):
+            hear(each, "Ann: Grüße, <b>Bob</b>")
+            hear(each, "Bob: hello")
+        open_chat(other, chat)  # it loads its page anew
+        hear(page, "Somebody has left.")
+        say(page, "Ann", "again")
+        hear(other, "Ann: again")
+        assert page.evaluate("heard.textContent.match(/has left/g).length") == 1
+    page.wait_for("heard.textContent.match(/has left/g).length === 2")
+
+
+@with_browser
+def test_a_page_connects_again_when_the_server_is_back(page: Page) -> None:
+    """L4: the server closes with 1012; the page tries until a server is there."""
+    with served("asgi1_chat:consumer", app_dir="examples") as chat:
+        page.open(chat.url("/", "http"))
+        page.wait_for("state.textContent === 'connected'")
+        page.evaluate("socket.addEventListener('close', event => window.code = event.code)")
+    assert page.wait_for("window.code") == 1012
+    page.wait_for("state.textContent === 'connecting again'")
+    with served("asgi1_chat:consumer", app_dir="examples", port=chat.port):
+        page.wait_for("state.textContent === 'connected'")
+        page.open("about:blank#away")
+
+
+@with_browser
+def test_a_page_of_another_site_is_refused(page: Page, chat: Host) -> None:
+    """L4: the consumer looks at the field Origin, which the browser sets."""
+    page.open(f"http://localhost:{chat.port}/")
+    url = json.dumps(chat.url("/talk", "ws"))
+    result = f"""new Promise(told => {{
+        const socket = new WebSocket({url});
+        socket.onopen = () => told('open');
+        socket.onclose = event => told(event.code);
+    }})"""
+    assert page.evaluate(result) == 1006
+
+
+# ------------------------------------------------------------- the stream of events
+
+
+def test_events_over_a_socket(events: Host) -> None:
+    """L3 L4 L6: each stream gets what a plain view publishes; the view waits for none."""
+    with (
+        httpx.Client(base_url=events.url(""), trust_env=False, timeout=20) as client,
+        client.stream("GET", "/events") as first,
+        client.stream("GET", "/events") as second,
+    ):
+        streams = [first.iter_lines(), second.iter_lines()]
+        for stream in streams:
+            assert next(stream) == "retry: 1000"
+            assert next(stream) == ""
+        for text in ("one", "Grüße\n\ndata: no"):
+            assert httpx.post(events.url("/publish"), data={"text": text}).status_code == 204
+            for stream in streams:
+                name, _, data = next(stream).partition(": ")
+                assert (name, json.loads(data)["text"], next(stream)) == ("data", text, "")
+        assert first.headers["content-type"] == "text/event-stream"
+
+
+@with_browser
+def test_a_browser_gets_what_a_view_publishes(page: Page, events: Host) -> None:
+    """L3 L4 L6: an EventSource hears at once, and again after it was cut off."""
+    page.open(events.url("/"))
+    page.wait_for("state.textContent === 'listening'")
+    with page.another() as other:
+        other.open(events.url("/"))
+        other.wait_for("state.textContent === 'listening'")
+        page.evaluate("publish.text.value = 'from a page'")
+        page.evaluate("publish.querySelector('button').click()")
+        for each in (page, other):
+            each.wait_for("news.textContent.includes('from a page')")
+    httpx.post(events.url("/publish"), data={"text": "from elsewhere"})
+    page.wait_for("news.textContent.includes('from elsewhere')")
+
+
+@with_browser
+def test_an_event_source_comes_back(page: Page) -> None:
+    """L3 L4: the server stops, though a stream is open, and the browser asks the next one."""
+    settings = {"app_dir": "examples", "timeout_graceful_shutdown": 0.5}
+    with served("event_stream:app", **settings) as events:
+        page.open(events.url("/", "http"))
+        page.wait_for("state.textContent === 'listening'")
+    page.wait_for("state.textContent === 'connecting again'")
+    with served("event_stream:app", port=events.port, **settings):
+        page.wait_for("state.textContent === 'listening'")
+        httpx.post(events.url("/publish", "http"), data={"text": "back"})
+        page.wait_for("news.textContent.includes('back')")
+        page.open("about:blank#away")
+
+
+# ------------------------------------------------------------- the upload
+
+
+@with_browser
+def test_a_browser_uploads_in_pieces(page: Page, shared_host: StartHost, tmp_path: Path) -> None:
+    """L5: 30 MB are hashed while they come, and the page shows how far they are."""
+    host = shared_host(hosts.bridge("--app-dir=examples", "upload_in_pieces:app"))
+    content = b"0123456789abcdef" * 2_000_000
+    file = tmp_path / "large.bin"
+    file.write_bytes(content)
+    page.open(host.url("/"))
+    page.choose_file("#file", file)
+    told = json.loads(page.wait_for("told.textContent"))
+    assert (told["size"], told["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert told["pieces"] > 100
+    assert page.evaluate("progress.value") == 1
+    cut = host.connect()
+    cut.sendall(b"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+    cut.close()
+    eventually(lambda: "the client left after 4 bytes" in host.log())
