@@ -35,6 +35,10 @@ Received: TypeAlias = tuple[str, Message] | tuple[None, None]
 Deliver: TypeAlias = Callable[[Message], None]
 
 
+#: What the names of a process's own queues, see `LocalChannels`, have before their channels.
+_OF_PROCESS = re.compile(r"\.[0-9a-f]{16}!")
+
+
 class Capacities:
     """How many messages may wait in each channel: a usual number, and others by pattern."""
 
@@ -48,14 +52,14 @@ class Capacities:
     def of(self, channel: str, clients_factor: int = 1) -> int:
         """Return the most messages in the queue of `channel`: the first pattern that matches it.
 
-        The queue of a process's clients has `clients_factor` times the usual number.
+        A queue of a process's own (``NAME.<id>!``) has `clients_factor` times the usual number.
         """
         if self.patterns:
             queue = queue_of(channel)
             for pattern, most in self.patterns:
                 if pattern.match(queue):
                     return most
-        return self.usual * (clients_factor if channel.startswith("bridge.") else 1)
+        return self.usual * (clients_factor if _OF_PROCESS.search(channel) else 1)
 
 
 class ChannelLayer(abc.ABC):

@@ -191,8 +191,10 @@ class LocalChannels:
     """The channels of one process: the names of its clients' reply channels, and its sources."""
 
     def __init__(self) -> None:
+        #: Is in the names of its queues, ``NAME.<id>!``.
+        self.id = secrets.token_hex(8)
         #: The queue of all its reply channels.
-        self.reply_queue = f"bridge.{secrets.token_hex(8)}!"
+        self.reply_queue = f"bridge.{self.id}!"
         self._reply_numbers = itertools.count()
         #: Gone with whoever holds them, if they are not closed: a request leaves nothing behind.
         self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()

@@ -1,9 +1,10 @@
 """The event loop that the ASGI apps of a WSGI process share, in a thread of its own (A30).
 
-There is at most one in a process. An adapter that needs it takes a `lease`, and the thread lives as
-long as there are leases: adapters that come and go leave neither thread nor socket. At the end of
-the process the holders of leases are asked to close (`LoopThread.on_exit`), while threads can still
-be started, and the loop ends with the last of them.
+There is at most one in a process, and one of each other name: channel layers have theirs, so that
+an app that blocks its loop, or waits in it for a layer, does not block the layer. Who needs one
+takes a `lease`, and the thread lives as long as there are leases: adapters that come and go leave
+neither thread nor socket. At the end of the process the holders of leases are asked to close
+(`LoopThread.on_exit`), while threads can still be started, and the loop ends with the last of them.
 
 A fork takes the memory along but not the thread. So everything here is kept by process id: a
 child finds nothing under its own, and starts afresh. What it inherited from its parent it leaves
@@ -32,6 +33,8 @@ from bridge.loops.waiters import NativeThread, unpatched
 CANCEL_GRACE = 1.0
 #: Seconds that the process waits at its exit for the loop to end.
 EXIT_TIMEOUT = 60.0
+#: The name of the thread that apps run in.
+APPS = "bridge-event-loop"
 
 Job = Callable[[], object]
 
@@ -42,8 +45,9 @@ Job = Callable[[], object]
 class LoopThread:
     """An event loop that runs in a daemon thread. Made by `lease`, ended by the last `release`."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = APPS) -> None:
         self.pid = os.getpid()
+        self.name = name
         self.leases = 0
         self.loop: asyncio.AbstractEventLoop
         self._jobs: deque[Job] = deque()
@@ -54,7 +58,7 @@ class LoopThread:
         self._exiting: asyncio.Task[None] | None = None
         self._ready = unpatched("allocate_lock")()
         self._failure: Exception | None = None  # why there is no loop
-        self._thread = NativeThread(self._run, "bridge-event-loop")
+        self._thread = NativeThread(self._run, name)
 
     def submit(self, job: Job) -> None:
         """Have `job` called in the loop, soon; from any thread. Raises RuntimeError after its end.
@@ -200,8 +204,8 @@ async def _end_tasks() -> None:
 
 # ------------------------------------------------------------- one for the process
 
-#: By process id: a parent's entries stay in its children, untouched.
-_threads: dict[int, LoopThread] = {}
+#: By process id and name: a parent's entries stay in its children, untouched.
+_threads: dict[tuple[int, str], LoopThread] = {}
 _locks: dict[int, Any] = {}
 
 
@@ -212,20 +216,20 @@ def _lock() -> Any:
     return _locks.setdefault(pid, unpatched("allocate_lock")()) if lock is None else lock
 
 
-def lease() -> LoopThread:
-    """Return the process's loop, started if there is none; to be returned with `release`.
+def lease(name: str = APPS) -> LoopThread:
+    """Return the process's loop of that name, started if there is none; `release` returns it.
 
     Raises `Overloaded` while the system has no thread, descriptor or memory for it.
     """
     with _lock():
-        thread = _threads.get(os.getpid())
+        thread = _threads.get((os.getpid(), name))
         if thread is None:
             try:
-                thread = LoopThread()
+                thread = LoopThread(name)
                 thread.start()
             except (RuntimeError, MemoryError, OSError) as error:
                 raise Overloaded(f"the event loop cannot be started now: {error!r}") from error
-            _threads[thread.pid] = thread
+            _threads[thread.pid, name] = thread
             _end_at_exit()
         thread.leases += 1
         return thread
@@ -239,13 +243,13 @@ def release(thread: LoopThread) -> None:
         thread.leases -= 1
         if thread.leases:
             return
-        del _threads[thread.pid]
+        del _threads[thread.pid, thread.name]
     thread.stop()
 
 
 def current() -> LoopThread | None:
-    """Return the loop of this process, if there is one."""
-    return _threads.get(os.getpid())
+    """Return the loop of this process's apps, if there is one."""
+    return _threads.get((os.getpid(), APPS))
 
 
 def _end_at_exit() -> None:
@@ -266,6 +270,9 @@ _registered = False
 
 
 def _exit() -> None:
-    thread = current()
-    if thread is not None:
-        thread.exit()
+    """End the loops of this process, that of the apps first: it may need the others."""
+    pid = os.getpid()
+    for owner, name in sorted(_threads, key=lambda key: key[1] != APPS):
+        thread = _threads.get((owner, name))
+        if owner == pid and thread is not None:
+            thread.exit()

@@ -57,9 +57,10 @@ class TestCapacities:
 
     def test_clients(self) -> None:
         """L6: the clients of a process share a queue, which may have more."""
-        assert Capacities(10).of("bridge.abc!7", clients_factor=100) == 1000
+        client = "bridge.0123456789abcdef!7"
+        assert Capacities(10).of(client, clients_factor=100) == 1000
         assert Capacities(10).of("other!7", clients_factor=100) == 10
-        assert Capacities(10, {"bridge.*": 3}).of("bridge.abc!7", clients_factor=100) == 3
+        assert Capacities(10, {"bridge.*": 3}).of(client, clients_factor=100) == 3
 
 
 @pytest.mark.parametrize("channels", ["a", b"a", None, 7])

@@ -2,8 +2,8 @@
 
     8 bytes   when it expires: milliseconds since 1970 by Redis' clock, a double, big-endian
     1 byte    the version of this format
-    msgpack   the channels that it is for: a list of names, all of the queue that the list is
-    msgpack   the message
+    msgpack   a list of two: the channels that it is for, all of the queue that the list is; and
+              the message
 
 Nothing but plain data can come out, whoever has written it: no class is named, no code is run.
 """
@@ -11,17 +11,24 @@ Nothing but plain data can come out, whoever has written it: no class is named, 
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from bridge.channels.messages import copy_message
-from bridge.channels.names import check_channel
+from bridge.channels.names import check_channel, queue_of
 from bridge.errors import MessageTooLarge
 from bridge.types import Message
 
 VERSION: Final = b"\x01"
+#: What stands between the time and the channels: the version, and "a list of two".
+START: Final = VERSION + b"\x92"
 _START: Final = 9
+
+#: Values of which a message can have any, and that hold no others.
+_PLAIN: Final = frozenset({str, bytes, int, bool, float, type(None)})
+#: The most dicts and lists, one inside another, that are looked through here.
+_DEEPEST: Final = 30
 
 
 class Unreadable(ValueError):
@@ -46,7 +53,9 @@ def encode_message(message: object, limit: int) -> bytes:
     """Encode a message. Raises as `copy_message` does."""
     assert isinstance(message, dict), f"a message is a dict, not {message!r:.120}"
     try:
-        packed: bytes = msgpack.packb(message)
+        if not _has_text_keys(message, _DEEPEST):
+            message = copy_message(message, limit)  # mostly raises, and says at what
+        packed: bytes = msgpack.packb(message, unicode_errors="surrogatepass")
     except (TypeError, ValueError, OverflowError):
         copy_message(message, limit)  # says which value cannot be sent
         raise
@@ -58,22 +67,61 @@ def encode_message(message: object, limit: int) -> bytes:
     return packed
 
 
-def decode(element: bytes, limit: int) -> Element:
-    """Decode an element. Raises `Unreadable` that says what is wrong with it."""
+def _has_text_keys(value: Any, levels: int) -> bool:
+    """Whether all keys of a dict, and of those in it, are str; msgpack would take others, too."""
+    if isinstance(value, dict):
+        for key in value:
+            if type(key) is not str:
+                return False
+        value = value.values()
+    for each in value:
+        if (
+            type(each) not in _PLAIN
+            and isinstance(each, dict | list | tuple)
+            and not (levels and _has_text_keys(each, levels - 1))
+        ):
+            return False
+    return True
+
+
+def decode_message(packed: bytes) -> Message:
+    """Decode what `encode_message` has returned."""
+    message: Message = msgpack.unpackb(packed, unicode_errors="surrogatepass")
+    return message
+
+
+def decode(element: bytes, queue: str) -> Element:
+    """Decode an element of the list of `queue`. Raises `Unreadable` that says what is wrong."""
     if element[8:_START] != VERSION:
         raise Unreadable(
             f"it has version {element[8:_START]!r}, and this release reads {VERSION!r}: is another "
             "release of asgi-bridge, or another program, writing under the same prefix?"
         )
-    unpacker = msgpack.Unpacker(max_buffer_size=len(element), max_bin_len=limit, max_str_len=limit)
-    unpacker.feed(memoryview(element)[_START:])
     try:
-        channels, message = unpacker.unpack(), unpacker.unpack()
-        if not isinstance(channels, list) or not isinstance(message, dict):
+        channels, message = msgpack.unpackb(
+            memoryview(element)[_START:],
+            unicode_errors="surrogatepass",
+            ext_hook=_refuse,
+            max_ext_len=0,
+        )
+        if not isinstance(channels, list) or not channels or not isinstance(message, dict):
             raise Unreadable("it is not a list of names with a dict")
         for name in channels:
-            check_channel(name)
+            if queue_of(check_channel(name)) != queue:
+                raise Unreadable(f"it is for {name!r}, which is another channel")
+    except Unreadable:
+        raise
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise Unreadable(f"it cannot be read: {error!r}") from error
     (expires,) = struct.unpack_from(">d", element)
     return Element(expires / 1000, channels, message)
+
+
+def element_for(channels: list[str], element: bytes, message: Message) -> bytes:
+    """Return the element of `message` with other channels; it expires as `element` does."""
+    packed: bytes = msgpack.packb(message, unicode_errors="surrogatepass")
+    return element[:8] + START + encode_names(channels) + packed
+
+
+def _refuse(code: int, _: bytes) -> None:
+    raise ValueError(f"it has a value of the type {code}")

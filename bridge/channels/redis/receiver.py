@@ -1,208 +1,383 @@
 """Waits for messages from Redis, for all who want some in this process (rule L8).
 
-One task waits for all queues that are wanted, by one command. A message goes to the first that
-waits for its queue; one of a client of this process to that client. Nothing is taken out of Redis
-that nobody here waits for, but for the queue of this process's own clients.
+One task waits for all queues that are wanted, by one command, and does nothing while none comes. A
+message goes to the first that waits for its queue; one of a client of this process to that client.
+
+Nothing is taken out of Redis that nobody here waits for, but for the queues of this process. If it
+happens all the same, because a reader was cancelled while Redis sent it a message, the message goes
+to the next reader, or back to where it was.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
-from bridge.channels.names import queue_of
-from bridge.channels.redis.encoding import Element, Unreadable, decode
+from bridge.channels.redis import scripts
+from bridge.channels.redis.connection import Refused
+from bridge.channels.redis.encoding import Element, Unreadable, decode, element_for
 from bridge.channels.redis.link import Link
-from bridge.errors import LayerUnavailable
+from bridge.errors import LayerUnavailable, pluralize
 from bridge.log import logger
 from bridge.types import Message
 
-#: The most messages of the process's own clients that are fetched at once.
+#: The most messages of this process's clients that are fetched at once.
 BATCH: Final = 128
-#: Seconds between attempts to have a wait begin anew.
-_UNBLOCK_AGAIN: Final = 0.005
+#: The bytes that such a batch should have at most. It becomes smaller if it has more.
+BATCH_SIZE: Final = 1024 * 1024
+#: Seconds after which Redis is told that a queue is not wanted any more. Mostly it is again before.
+_LINGER: Final = 0.05
+#: Seconds that the last wait may take to end.
+_LAST_WAIT: Final = 1.0
+#: Seconds before Redis is asked again after it has refused.
+_REFUSED_PAUSE: Final = 1.0
+#: Seconds after which Redis' clock is looked at again.
+_CLOCK_EVERY: Final = 60.0
 
-#: Takes the messages of the process's own clients: the channel, and the message.
-DeliverLocal = Callable[[str, Message], None]
+#: Takes the messages of this process's clients: the channel, and the message.
+DeliverLocal = Callable[[str, Message], object]
+
+
+class Taken(NamedTuple):
+    """A message that was taken out of a queue, and what it was there, to be put back."""
+
+    channel: str
+    message: Message
+    queue: str
+    element: bytes
 
 
 class Receiver:
-    """The task that waits. `own_queue` is that of this process's clients."""
+    """The task that waits. `key_start` is what the keys of queues begin with."""
 
-    def __init__(
-        self, link: Link, key_start: str, own_queue: str, deliver: DeliverLocal, limit: int
-    ) -> None:
+    def __init__(self, link: Link, key_start: str, expiry: int, deliver: DeliverLocal) -> None:
         self._link = link
         self._key_start = key_start
-        self._own_queue = own_queue
+        self._expiry = expiry
         self._deliver = deliver
-        self._limit = limit
-        #: Whether this process has clients that are waited for.
-        self._own = False
+        #: The queues of this process.
+        self._own: set[str] = set()
         #: queue -> the futures that wait for its next message.
-        self._wanted: dict[str, deque[asyncio.Future[tuple[str, Message]]]] = {}
-        #: Messages for several channels of a process, of which some were not read yet.
-        self._kept: dict[str, deque[tuple[float, str, Message]]] = {}
+        self._wanted: dict[str, deque[asyncio.Future[Taken | None]]] = {}
+        #: The queues that Redis waits for now; empty if for none.
+        self._waited_for: frozenset[str] = frozenset()
         self._news = asyncio.Event()
-        #: The queues that Redis waits for now; None: for none.
-        self._waited_for: list[str] | None = None
-        #: Seconds that Redis' clock is ahead of ours.
-        self._ahead = 0.0
+        self._lingering: asyncio.TimerHandle | None = None
+        #: How many messages of this process's clients are fetched at once.
+        self._batch = BATCH
+        self._waits = 0
+        self._clock = _Clock(link)
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._link.on_back.append(self._news.set)
+        link.on_back.append(self._news.set)
+
+    @property
+    def own(self) -> set[str]:
+        """Return the queues of this process that are received."""
+        return self._own
+
+    # --------------------------------------------------------- begin and end
 
     def start(self) -> None:
         """Begin to wait."""
-        self._task = asyncio.create_task(self._run())
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        self._news.set()
 
     async def stop(self) -> None:
-        """End. The link should be closed after it."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        """End; what the last wait brings is not lost. The link should be closed after it."""
+        self._stopping = True
+        for future in {each for waiting in self._wanted.values() for each in waiting}:
+            if not future.done():
+                future.set_exception(LayerUnavailable("the channel layer was closed"))
+        self._wanted.clear()
+        if self._task is None:
+            return
+        self._news.set()
+        self._link.unblock()
+        await asyncio.wait([self._task], timeout=_LAST_WAIT)
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
-    def receive_own(self) -> None:
-        """Receive the messages of this process's clients from now on."""
-        if not self._own:
-            self._own = True
-            self._look_again(self._own_queue)
+    def receive_own(self, queue: str) -> None:
+        """Receive the messages of `queue`, one of this process, from now on."""
+        if queue not in self._own:
+            self._own.add(queue)
+            self._look_again(queue)
 
-    async def receive(self, queues: list[str], timeout: float) -> tuple[str, Message] | None:
-        """Return the next message of one of `queues` with its channel; None after `timeout` s."""
-        kept = self.take_kept(queues)
-        if kept is not None:
-            return kept
-        future: asyncio.Future[tuple[str, Message]] = asyncio.get_running_loop().create_future()
+    # --------------------------------------------------------- readers
+
+    async def take(self, queues: Sequence[str]) -> Taken | None:
+        """Return a message that is there, and does not expire before; None if there is none."""
+        keys = [self._key_start + each for each in queues]
+
+        def put_back(answer: tuple[int, bytes] | None) -> None:
+            if answer is not None:
+                self._put_back(queues[answer[0] - 1], [answer[1]])
+
+        while True:
+            future = self._link.run(scripts.RECEIVE, keys, [], put_back)
+            try:
+                answer = await future
+            except asyncio.CancelledError:
+                if not future.cancelled() and future.exception() is None:
+                    put_back(future.result())  # cancelled in the moment in which it came
+                raise
+            if answer is None:
+                return None
+            queue, element = queues[answer[0] - 1], answer[1]
+            found = self._decode(queue, element)
+            if found is not None:
+                taken, others = _for_first(queue, element, found)
+                if others is not None:
+                    self._put_back(queue, [others])
+                return taken
+
+    async def receive(self, queues: Sequence[str], timeout: float) -> Taken | None:
+        """Return the next message of one of `queues`; None after `timeout` seconds."""
+        self._link.check()
+        if self._stopping:
+            raise LayerUnavailable("the channel layer was closed")
+        if self._waited_for and not self._waited_for.issuperset(queues):
+            taken = await self.take(queues)  # cheaper than to have Redis wait for others
+            if taken is not None:
+                return taken
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Taken | None] = loop.create_future()
+        timer = loop.call_later(timeout, _give_up, future)
         for queue in queues:
             self._wanted.setdefault(queue, deque()).append(future)
             self._look_again(queue)
         try:
-            async with asyncio.timeout(timeout):
-                return await future
-        except TimeoutError:
-            return None
+            return await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and future.exception() is None:
+                taken = future.result()  # cancelled in the moment in which it came
+                if taken is not None:
+                    self.give_back(taken)
+            raise
         finally:
-            for queue in queues:
-                self._wanted[queue].remove(future)
-                if not self._wanted[queue]:
-                    del self._wanted[queue]
-            if future.done() and not future.cancelled() and _interrupted():
-                self.keep(*future.result())
+            timer.cancel()
+            self._leave(future, queues)
 
-    def take_kept(self, queues: list[str]) -> tuple[str, Message] | None:
-        """Return a message that is here already; None if there is none."""
-        now = self._redis_time()
+    def _leave(self, future: asyncio.Future[Taken | None], queues: Sequence[str]) -> None:
         for queue in queues:
-            kept = self._kept.get(queue)
-            while kept:
-                expires, channel, message = kept.popleft()
-                if not kept:
-                    del self._kept[queue]
-                if expires > now:
-                    return channel, message
-        return None
+            waiting = self._wanted.get(queue)
+            if waiting is not None:
+                if future in waiting:
+                    waiting.remove(future)
+                if not waiting:
+                    del self._wanted[queue]
+        if self._lingering is None and not self._all_wanted():
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(_LINGER, self._end_lingering)
 
-    def forget(self) -> None:
-        """Drop what is kept here."""
-        self._kept.clear()
+    def _end_lingering(self) -> None:
+        """Have Redis wait no more for queues that nobody wants."""
+        self._lingering = None
+        if not self._all_wanted():
+            self._link.unblock()
+
+    def give_back(self, taken: Taken) -> None:
+        """Give a message that its reader cannot take to the next, or put it back."""
+        if not self._hand(taken):
+            self._put_back(taken.queue, [taken.element])
+
+    def _hand(self, taken: Taken) -> bool:
+        """Give a message to the first that waits for its queue; False if nobody does."""
+        for future in self._wanted.get(taken.queue, ()):
+            if not future.done():
+                future.set_result(taken)
+                return True
+        return False
+
+    def _put_back(self, queue: str, elements: list[bytes]) -> None:
+        try:
+            self._link.post(
+                *("EVAL", scripts.PUT_BACK.text, 1, self._key_start + queue),
+                *(self._expiry, *elements),
+            )
+        except LayerUnavailable as error:
+            number = pluralize(len(elements), "message")
+            logger.error(
+                "%s to %s could not be put back, and may be lost: %s", number, queue, error
+            )
 
     # --------------------------------------------------------- the task
+
+    def _queues(self) -> list[str]:
+        waiting = self._wanted.items()
+        return [*self._own, *(queue for queue, futures in waiting if _count(futures, 1))]
+
+    def _all_wanted(self) -> bool:
+        """Whether somebody wants each queue that Redis waits for."""
+        return all(each in self._own or each in self._wanted for each in self._waited_for)
 
     def _look_again(self, queue: str) -> None:
         """Have Redis wait for `queue`, too."""
         self._news.set()
-        if self._waited_for is not None and queue not in self._waited_for:
-            self._waited_for = None
-            self._unblock()
-
-    def _unblock(self) -> None:
-        """End the wait; again, if Redis has not begun it yet."""
-        if self._waited_for is None and self._link.up:
+        if self._waited_for and queue not in self._waited_for:
             self._link.unblock()
-            asyncio.get_running_loop().call_later(_UNBLOCK_AGAIN, self._unblock_again)
-
-    def _unblock_again(self) -> None:
-        if self._blocked:
-            self._unblock()
-
-    _blocked = False
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             self._news.clear()
-            queues = [self._own_queue, *self._wanted] if self._own else list(self._wanted)
+            queues = self._queues()
             if not queues or not self._link.up:
                 await self._news.wait()
                 continue
             try:
-                await self._measure_clock()
                 await self._wait(queues)
+            except Refused as error:
+                await self._refused(error, queues)
             except LayerUnavailable:
                 continue  # the link has logged it, and tells us when it is back
 
-    _measured = 0.0
-
-    async def _measure_clock(self) -> None:
-        """Ask Redis for its time, once a minute."""
-        if time.monotonic() - self._measured > 60:
-            seconds, micros = await self._link.call("TIME")
-            self._ahead = int(seconds) + int(micros) / 1e6 - time.time()
-            self._measured = time.monotonic()
-
-    def _redis_time(self) -> float:
-        return time.time() + self._ahead
-
     async def _wait(self, queues: list[str]) -> None:
-        self._waited_for = queues
-        self._blocked = True
-        count = BATCH if queues == [self._own_queue] else 1
+        """Wait for a message of one of `queues`, and hand out what comes."""
+        self._waits += 1
+        first = self._waits % len(queues)  # so that none starves: Redis looks in this order
+        queues = queues[first:] + queues[:first]
+        count, batch = min(self._most(queue) for queue in queues), self._batch
         keys = [self._key_start + queue for queue in queues]
+        self._waited_for = frozenset(queues)
         try:
             answer = await self._link.wait("BLMPOP", 0, len(keys), *keys, "LEFT", "COUNT", count)
+            if answer is not None:
+                queue = queues[keys.index(answer[0].decode())]
+                if queue not in self._own:
+                    await self._hand_out(queue, answer[1])
+                    return
+                await self._hand_to_clients(queue, answer[1])
+                if count < batch:  # others were waited for, too
+                    more = await self._link.wait("LPOP", answer[0], batch)
+                    await self._hand_to_clients(queue, more or [])
+        except LayerUnavailable:
+            logger.error(
+                "if Redis was just sending to this process, up to %s may be lost, to %s",
+                pluralize(count, "message"),
+                ", ".join(sorted(queues)[:5]),
+            )
+            raise
         finally:
-            self._blocked = False
-            self._waited_for = None
-        if answer is not None:
-            key, elements = answer
-            for element in elements:
-                self._take(key, element)
+            self._waited_for = frozenset()
 
-    def _take(self, key: bytes, element: bytes) -> None:
-        try:
-            found = decode(element, self._limit)
-        except Unreadable as error:
-            logger.error("a message in Redis, at %s, was dropped: %s", key.decode(), error)
-            return
-        if found.expires <= self._redis_time():
-            logger.warning("a message to %s came too late, and was dropped", found.channels[:5])
-        elif queue_of(found.channels[0]) == self._own_queue:
-            for channel in found.channels:
-                self._deliver(channel, found.message)
-        else:
-            self._hand_out(key, element, found)
+    def _most(self, queue: str) -> int:
+        """Return how many messages of `queue` can be taken now."""
+        return self._batch if queue in self._own else _count(self._wanted[queue], BATCH)
 
-    def _hand_out(self, key: bytes, element: bytes, found: Element) -> None:
-        """Give a message to the first that waits for its queue; put it back if nobody does."""
-        queue = queue_of(found.channels[0])
-        for future in self._wanted.get(queue, ()):
-            if not future.done():
-                first, *others = found.channels
-                future.set_result((first, found.message))
-                for channel in others:
-                    self.keep(channel, found.message, found.expires)
+    async def _hand_to_clients(self, queue: str, elements: list[bytes]) -> None:
+        size = sum(map(len, elements))
+        if size > BATCH_SIZE:
+            self._batch = max(1, len(elements) * BATCH_SIZE // size)
+        elif self._batch < BATCH:
+            self._batch = min(2 * self._batch, BATCH)
+        for element in elements:
+            found = self._decode(queue, element)
+            if found is not None and not await self._is_late(found):
+                for channel in found.channels:
+                    self._deliver(channel, found.message)
+
+    async def _hand_out(self, queue: str, elements: list[bytes]) -> None:
+        left = deque(elements)
+        while left:
+            element = left.popleft()
+            found = self._decode(queue, element)
+            if found is None or await self._is_late(found):
+                continue
+            taken, others = _for_first(queue, element, found)
+            if not self._hand(taken):
+                self._put_back(queue, [element, *left])
                 return
-        self._link.post("LPUSH", key, element)
+            if others is not None:
+                left.appendleft(others)
 
-    def keep(self, channel: str, message: Message, expires: float = float("inf")) -> None:
-        """Keep a message for the next that asks for its queue."""
-        queue = queue_of(channel)
-        self._kept.setdefault(queue, deque()).append((expires, channel, message))
+    async def _is_late(self, found: Element) -> bool:
+        late = self._clock.may_be_past(found.expires) and await self._clock.is_past(found.expires)
+        if late:
+            logger.warning(
+                "a message to %s was dropped: nothing read it in time",
+                ", ".join(found.channels[:5]),
+            )
+        return late
+
+    def _decode(self, queue: str, element: bytes) -> Element | None:
+        try:
+            return decode(element, queue)
+        except Unreadable as error:
+            key = self._key_start + queue
+            logger.error("a message in Redis, in the list %s, was dropped: %s", key, error)
+            return None
+
+    async def _refused(self, error: Refused, queues: list[str]) -> None:
+        """Tell those who wait that Redis refuses, or find the queue that it refuses."""
+        if self._stopping:
+            return
+        wrong = queues
+        if error.code == "WRONGTYPE":
+            kinds = [await self._link.call("TYPE", self._key_start + each) for each in queues]
+            wrong = [q for q, kind in zip(queues, kinds, strict=True) if kind not in _FITTING]
+        for queue in wrong:
+            key = self._key_start + queue
+            text = f"Redis at {self._link.shown} refuses to give messages of {key}: {error}"
+            for future in self._wanted.pop(queue, ()):
+                if not future.done():
+                    future.set_exception(LayerUnavailable(text))
+            if queue in self._own:
+                logger.error("%s", text)
+                if error.code == "WRONGTYPE":
+                    self._link.post("UNLINK", key)  # nobody else's name begins with it
+        if error.code != "WRONGTYPE":
+            await asyncio.sleep(_REFUSED_PAUSE)
 
 
-def _interrupted() -> bool:
-    """Whether the current task is being cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+#: The types of a key that is, or may become, a queue.
+_FITTING: Final = (b"list", b"none")
+
+
+class _Clock:
+    """Redis' clock, as far as it is known here."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        #: Seconds that it is ahead of our monotonic clock.
+        self._ahead = 0.0
+        self._looked = float("-inf")
+
+    def may_be_past(self, expires: float) -> bool:
+        """Whether `is_past` has to be asked."""
+        now = time.monotonic()
+        return now - self._looked > _CLOCK_EVERY or expires <= now + self._ahead
+
+    async def is_past(self, expires: float) -> bool:
+        """Whether a time is past, by the clock as it is now: it, or ours, may have been set."""
+        try:
+            seconds, micros = await self._link.call("TIME")
+        except (LayerUnavailable, Refused):
+            return False
+        self._looked = time.monotonic()
+        self._ahead = int(seconds) + int(micros) / 1e6 - self._looked
+        return expires <= self._looked + self._ahead
+
+
+def _for_first(queue: str, element: bytes, found: Element) -> tuple[Taken, bytes | None]:
+    """Return the message for the first of its channels, and the element for the others."""
+    first, *others = found.channels
+    if not others:
+        return Taken(first, found.message, queue, element), None
+    alone, rest = (element_for(channels, element, found.message) for channels in ([first], others))
+    return Taken(first, found.message, queue, alone), rest
+
+
+def _count(futures: Iterable[asyncio.Future[Taken | None]], most: int) -> int:
+    """Return how many of `futures` are not done, up to `most`."""
+    return sum(1 for _ in itertools.islice((each for each in futures if not each.done()), most))
+
+
+def _give_up(future: asyncio.Future[Taken | None]) -> None:
+    if not future.done():
+        future.set_result(None)

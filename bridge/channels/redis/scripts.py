@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.channels.redis.link import Script
+from bridge.channels.redis.pipeline import Script
 
 #: Functions that the scripts share.
 _SHARED: Final = """
@@ -53,33 +53,51 @@ return false
 """
 )
 
+#: KEYS: the list. ARGV: for how long it is kept, and elements, the first to be read first.
+PUT_BACK: Final = Script(
+    """
+for i = #ARGV, 2, -1 do redis.call('LPUSH', KEYS[1], ARGV[i]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+"""
+)
+
 #: KEYS: the group. ARGV: how long a membership lasts, expiry, capacity, capacity of the queues of
-#: processes, start of the keys of channels, version, the message, then pairs: a queue with a
-#: capacity of its own, and that. Returns the queues that were full, with their numbers of members.
-#: A queue whose messages nobody has read loses its memberships here, as ASGI 1 allows.
+#: processes' clients, start of the keys of channels, start of an element after its time, the
+#: message, end of the names of the sender's own queues, then pairs: a queue with a capacity of its
+#: own, and that. Returns three lists: queues that got the message, with their numbers of members;
+#: those that were full, likewise; and the members in the sender's own queues, which it serves
+#: itself. A queue whose messages nobody has read loses its memberships here, as ASGI 1 allows.
 SEND_GROUP: Final = Script(
     _SHARED
     + """
 local ms = now()
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms - ARGV[1])
-local queues, order, capacities = {}, {}, {}
-for i = 8, #ARGV, 2 do capacities[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local queues, order, capacities, own = {}, {}, {}, {}
+local own_end, key_start = ARGV[8], ARGV[5]
+for i = 9, #ARGV, 2 do capacities[ARGV[i]] = tonumber(ARGV[i + 1]) end
 for _, channel in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local queue = string.match(channel, '^[^!]*!') or channel
-  if not queues[queue] then
-    queues[queue] = {}
-    order[#order + 1] = queue
+  local mark = string.find(channel, '!', 1, true)
+  local queue = mark and string.sub(channel, 1, mark) or channel
+  if mark and string.sub(queue, -#own_end) == own_end then
+    own[#own + 1] = channel
+  else
+    if not queues[queue] then
+      queues[queue] = {}
+      order[#order + 1] = queue
+    end
+    table.insert(queues[queue], channel)
   end
-  table.insert(queues[queue], channel)
 end
-local full = {}
+local reached, full = {}, {}
 for _, queue in ipairs(order) do
-  local key, names = ARGV[5] .. queue, queues[queue]
-  local usual = string.sub(queue, 1, 7) == 'bridge.' and ARGV[4] or ARGV[3]
-  local capacity = capacities[queue] or tonumber(usual)
-  local unread = 0
-  if redis.call('LLEN', key) >= capacity then unread = drop_expired(key, ms) end
-  if unread > 0 then
+  local key, names = key_start .. queue, queues[queue]
+  local of_clients = string.find(queue, '%.%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x!$')
+  local capacity = capacities[queue] or tonumber(of_clients and ARGV[4] or ARGV[3])
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'list' and kind ~= 'none' then
+    full[#full + 1] = {queue, #names}
+  elseif drop_expired(key, ms) > 0 then
     for _, name in ipairs(names) do redis.call('ZREM', KEYS[1], name) end
   elseif redis.call('LLEN', key) >= capacity then
     full[#full + 1] = {queue, #names}
@@ -87,9 +105,10 @@ for _, queue in ipairs(order) do
     local start = struct.pack('>d', ms + ARGV[2]) .. ARGV[6] .. cmsgpack.pack(names)
     redis.call('RPUSH', key, start .. ARGV[7])
     redis.call('PEXPIRE', key, ARGV[2])
+    reached[#reached + 1] = {queue, #names}
   end
 end
-return full
+return {reached, full, own}
 """
 )
 
@@ -116,10 +135,11 @@ return redis.call('ZRANGE', KEYS[1], 0, -1)
 PENDING: Final = Script(
     _SHARED
     + """
+if redis.call('TYPE', KEYS[1]).ok ~= 'list' then return {0, 0} end
 local ms = now()
 drop_expired(KEYS[1], ms)
 local head = redis.call('LINDEX', KEYS[1], 0)
-if not head then return {0, 0} end
+if not head or #head < 8 then return {redis.call('LLEN', KEYS[1]), 0} end
 return {redis.call('LLEN', KEYS[1]), math.floor(struct.unpack('>d', head) - ms)}
 """
 )
