@@ -17,6 +17,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 import msgpack
@@ -74,11 +75,13 @@ class Bus:
         self.link.on_back.append(self._found)
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
+        #: Registers again, after the connection was lost.
+        self._returning: asyncio.Task[None] | None = None
 
     @property
     def up(self) -> bool:
-        """Whether something can be written to others now."""
-        return self.link.up
+        """Whether this process is registered, and sessions can begin."""
+        return self._back.is_set()
 
     @property
     def sessions(self) -> int:
@@ -92,16 +95,13 @@ class Bus:
         await self.link.open()
         try:
             await self._beat()
-        except Refused as error:
+        except (Refused, LayerUnavailable) as error:
             await self.link.close()
             raise LayerUnavailable(
-                f"Redis at {self.link.shown} refuses what gateways and workers need: {error}; "
+                f"Redis at {self.link.shown} does not do what gateways and workers need: {error}; "
                 "its user must be allowed the commands of scripts, streams, lists and hashes, for "
                 f"the keys {self.keys.prefix}:*"
             ) from error
-        except BaseException:
-            await self.link.close()
-            raise
         self._closing = False
         self._back.set()
         for work in (
@@ -117,6 +117,7 @@ class Bus:
         Sessions that are not over are lost.
         """
         self._closing = True
+        self._stop_returning()
         self._lose_all(SessionLost("this process ends"))
         reader, *others = self._tasks
         for task in others:
@@ -143,7 +144,10 @@ class Bus:
         """Begin a session of this gateway; whoever takes it is its peer.
 
         `events` go with the request. Without any, nothing may be read before the app asks for it.
+        Raises `LayerUnavailable` if Redis is gone.
         """
+        if not self.up:
+            raise LayerUnavailable("the connection to Redis is lost, and is being made anew")
         session = Session(self, self.name, next(self._numbers))
         session.pay_first(events)
         self._sessions[session.gateway, session.number] = session
@@ -216,8 +220,9 @@ class Bus:
 
     def _refuse(self, sender: str, frame: Frame) -> None:
         """Have `sender` end what it does for a session that is not here, or is not its own."""
-        if frame.kind in (protocol.EVENTS, protocol.TAKEN) and self.up:
-            self.post(sender, Frame(frame.gateway, frame.session, 0, protocol.CANCEL, None))
+        if frame.kind in (protocol.EVENTS, protocol.TAKEN):
+            with suppress(LayerUnavailable):
+                self.post(sender, Frame(frame.gateway, frame.session, 0, protocol.CANCEL, None))
 
     # --------------------------------------------------------- who is alive
 
@@ -254,8 +259,8 @@ class Bus:
     async def _always(self, work: Callable[[], Awaitable[None]], interval: float) -> None:
         while True:
             await asyncio.sleep(interval)
-            if self.link.up:
-                await self._try(work)
+            await self._back.wait()
+            await self._try(work)
 
     async def _try(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do something with Redis, again and again: a failure is logged if nobody else has."""
@@ -272,6 +277,7 @@ class Bus:
 
     def _lost(self) -> None:
         self._back.clear()
+        self._stop_returning()
         self._untold += self._sessions.values()
         self._lose_all(LayerUnavailable("the connection to Redis was lost"))
         for callback in self.on_lost:
@@ -282,22 +288,26 @@ class Bus:
             session.lose(error)
 
     def _found(self) -> None:
-        task = asyncio.create_task(self._go_on())
-        self._tasks.append(task)
+        self._returning = asyncio.create_task(self._go_on())
+
+    def _stop_returning(self) -> None:
+        if self._returning is not None:
+            self._returning.cancel()
+            self._returning = None
 
     async def _go_on(self) -> None:
         """Register again, and tell others what this process does not have any more."""
-        while not await self._try(self._beat):
-            if not self.link.up:
-                return
+        while True:
+            if await self._try(self._beat):
+                break
             await asyncio.sleep(BEAT_INTERVAL)
         self._back.set()
-        for callback in self.on_back:
-            callback()
         await self._try(self._tell_others)
 
     async def _tell_others(self) -> None:
-        """Tell others which sessions were lost here: all workers, if nobody knows who has one."""
+        """Tell whom it concerns; if nobody knows which worker has a session, all of them."""
+        for callback in self.on_back:
+            callback()
         listed = await self.link.call("HKEYS", self.keys.peers)
         workers = [name.decode() for name in listed if name.startswith(b"w.")]
         untold, self._untold = self._untold, []

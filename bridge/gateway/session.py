@@ -64,7 +64,7 @@ class Session:
         #: How it has ended; None while it has not.
         self.over: Over | None = None
         #: Called when a worker has taken it.
-        self.on_taken: Callable[[], None] | None = None
+        self.on_taken: Callable[[], None] = _nothing
         #: Woken when `take` may have something, and when it is over.
         self.news = WaitQueue()
         self._events: deque[Message] = deque()
@@ -184,8 +184,7 @@ class Session:
             self._end(Over(kind, frame.payload))
         else:
             self.runs = frame.payload
-            if self.on_taken is not None:
-                self.on_taken()
+            self.on_taken()
 
     # --------------------------------------------------------- the end
 
@@ -212,6 +211,10 @@ class Session:
         self._post.forget(self)
         self.news.wake()
         self._room.wake()
+
+
+def _nothing() -> None:
+    return
 
 
 def _pieces(event: Message) -> Iterator[Message]:

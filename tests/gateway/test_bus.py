@@ -245,7 +245,7 @@ def test_redis_refuses(redis_server: Host, caplog: pytest.LogCaptureFixture) -> 
         await link.open()
         await link.call("ACL", "SETUSER", "weak", "on", ">secret", "~*", "+@all", "-@scripting")
         bus = Bus(url.replace("redis://", "redis://weak:secret@"), "worker")
-        with pytest.raises(LayerUnavailable, match="refuses what gateways and workers need"):
+        with pytest.raises(LayerUnavailable, match="does not do what gateways and workers need"):
             await bus.open()
         with pytest.raises(LayerUnavailable):
             await Bus("redis://127.0.0.1:1", "worker").open()
@@ -273,6 +273,32 @@ def test_the_lists_are_spoilt(redis_server: Host, caplog: pytest.LogCaptureFixtu
         asked, taken = await _talk(gateway, worker)
         assert asked.peer == worker.name
         taken.leave()
+        await link.call("SET", gateway.keys.seen, "spoilt")
+        await gateway.close()
+        assert f"Redis refuses to take {gateway.name} off its lists" in caplog.text
+        await link.call("DEL", gateway.keys.seen)
+        await worker.close()
+
+    asyncio.run(main())
+
+
+def test_redis_is_back_and_refuses(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L10: a process goes on when it could register; until then no session begins."""
+
+    async def main() -> None:
+        gateway, worker = await _pair(redis_url(redis_server))
+        back = asyncio.Event()
+        gateway.on_back.append(back.set)
+        await worker.link.call("SET", gateway.keys.seen, "spoilt")
+        await worker.link.call("CLIENT", "KILL", "ID", gateway.link.client_ids[0])
+        await until(lambda: not gateway.up)
+        await until(lambda: f"Redis refuses {gateway.name}" in caplog.text)
+        with pytest.raises(LayerUnavailable):
+            gateway.ask([_EVENT])
+        assert not back.is_set()
+        await worker.link.call("DEL", gateway.keys.seen)
+        await within(back.wait())
+        await _talk(gateway, worker)
         await gateway.close()
         await worker.close()
 

@@ -135,7 +135,7 @@ class Client:
     """One request to a gateway; `says` are the first events of its host."""
 
     def __init__(self, gateway: Gateway, scope: Scope, *says: Message) -> None:
-        self._to_gateway: asyncio.Queue[Message] = asyncio.Queue()
+        self._to_gateway: asyncio.Queue[Message | Exception] = asyncio.Queue()
         self._from_gateway: asyncio.Queue[Message] = asyncio.Queue()
         #: How often the gateway has asked for an event, got one, and sent one.
         self.asked = self.took = self.sent = 0
@@ -152,6 +152,8 @@ class Client:
         self.asked += 1
         event = await self._to_gateway.get()
         self.took += 1
+        if isinstance(event, Exception):
+            raise event
         return event
 
     async def _send(self, message: Message) -> None:
@@ -164,6 +166,10 @@ class Client:
     def say(self, event: Message) -> None:
         """Have the host give an event."""
         self._to_gateway.put_nowait(event)
+
+    def fail(self, error: Exception) -> None:
+        """Have the host's `receive` raise."""
+        self._to_gateway.put_nowait(error)
 
     async def hears(self) -> Message:
         """The next message that the gateway sends."""

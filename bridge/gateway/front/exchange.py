@@ -76,8 +76,7 @@ class Exchange:
             try:
                 await self.pass_on(event)
             except OSError:
-                if not self.client_left:
-                    self.left()
+                self.left()
                 return
         assert session.over is not None
         if not self.client_left:
@@ -132,6 +131,8 @@ class Exchange:
                 await self.take_event(await self._receive())
         except SessionOver:
             pass
+        except OSError:
+            self.left()
 
     async def take_event(self, event: Message) -> None:
         """Take an event of the host for the worker."""

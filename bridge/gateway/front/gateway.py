@@ -104,8 +104,7 @@ class Gateway:
             # Most are answered by now: only the others get a task that sees their clients leave.
             while self._unwatched:
                 self._unwatched.pop().look()
-            if self.bus.up:
-                try:
-                    await self.requests.tick()
-                except LayerUnavailable:
-                    pass  # the link has logged it; it is looked at again when it is back
+            try:
+                await self.requests.tick()
+            except LayerUnavailable:
+                pass  # the link has logged it

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -129,15 +130,14 @@ class WaitingRequests:
             self._withdraw(waiting)
 
     def _withdraw(self, waiting: _Waiting) -> None:
-        if self._bus.up:
+        with suppress(LayerUnavailable):  # else `_withdraw_all` does it
             self._bus.link.post("XDEL", self._bus.keys.requests, waiting.entry)
 
     def _withdraw_all(self) -> None:
         """Withdraw what a Redis that is back still has: all of it was answered long ago."""
-        if self._bus.up:
-            keys = [self._bus.keys.requests]
-            withdrawn = self._bus.link.run(scripts.WITHDRAW, keys, [self._bus.name])
-            withdrawn.add_done_callback(asyncio.Future.exception)  # if it is lost: the next time
+        keys = [self._bus.keys.requests]
+        withdrawn = self._bus.link.run(scripts.WITHDRAW, keys, [self._bus.name])
+        withdrawn.add_done_callback(asyncio.Future.exception)  # if it is lost: the next time
 
     # --------------------------------------------------------- while they wait
 
@@ -193,8 +193,6 @@ class WaitingRequests:
 
     def _on_dead(self, worker: str) -> None:
         """Give up what a worker has read and not taken: it is dead."""
-        if worker not in self._readers:
-            return
         pending = self._bus.link.call(
             "XPENDING", self._bus.keys.requests, GROUP, "-", "+", _MOST_PENDING, worker
         )
@@ -208,5 +206,6 @@ class WaitingRequests:
             if waiting.entry in entries:
                 # In this order: it is in the queue of no live worker at any time.
                 self._withdraw(waiting)
-                self._bus.link.post("XACK", self._bus.keys.requests, GROUP, waiting.entry)
+                with suppress(LayerUnavailable):
+                    self._bus.link.post("XACK", self._bus.keys.requests, GROUP, waiting.entry)
                 self._give_up(waiting, SessionLost(f"{worker}, which was to run it, is gone"))

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
+from bridge.types import Message, Scope
 from tests.support.gateways import (
     Client,
     both,
@@ -110,5 +111,90 @@ def test_the_log_names_what_was_asked(redis_server: Host, caplog: pytest.LogCapt
             assert (await client.response())[0] == 500
             await within(client.ends())
             assert f"WebSocket / on {worker.bus.name}: it raised" in caplog.text
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("scope", "end"),
+    [
+        (http_scope(), {"type": "http.disconnect"}),
+        (socket_scope(), {"type": "websocket.disconnect", "code": 1006}),
+    ],
+)
+def test_a_client_that_leaves_at_once(redis_server: Host, scope: Scope, end: Message) -> None:
+    """L10: nobody is asked for it."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            await Client(gateway, scope, end).ends()
+            about = await worker.bus.link.call("XINFO", "STREAM", worker.bus.keys.requests)
+            assert dict(zip(about[::2], about[1::2], strict=True))[b"entries-added"] == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("leave", ["says", "raises", "sends"])
+def test_a_client_that_leaves_while_it_is_answered(redis_server: Host, leave: str) -> None:
+    """L10: the worker is told, whether `receive` says it, or raises, or `send` does."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            _, session = await worker.take()
+            await session.send(start())
+            await client.hears()
+            if leave == "says":
+                client.say({"type": "http.disconnect"})
+            elif leave == "raises":
+                client.fail(ConnectionResetError("gone"))
+            else:
+                client.gone = True
+                part = {"type": "http.response.body", "body": b"x", "more_body": True}
+                await session.send(part)
+            await until(lambda: session.over)
+            assert session.over is not None
+            assert session.over.how == protocol.CANCEL
+            await client.ends()
+
+    asyncio.run(main())
+
+
+def test_a_client_that_has_left_its_error(redis_server: Host) -> None:
+    """L10: a refusal that cannot be sent is no error of the gateway."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            client.gone = True
+            _, session = await worker.take()
+            session.write(protocol.END, None)
+            await client.ends()
+
+    asyncio.run(main())
+
+
+def test_an_app_that_ends_as_it_should(redis_server: Host) -> None:
+    """L9: an open WebSocket whose app returns is left to the host; a whole response is no error."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            socket = Client(gateway, socket_scope(), {"type": "websocket.connect"})
+            _, session = await worker.take()
+            await session.send({"type": "websocket.accept"})
+            socket.say({"type": "websocket.receive", "text": "a"})
+            await within(session.read())
+            assert await within(session.read()) == {"type": "websocket.receive", "text": "a"}
+            session.write(protocol.END, None)
+            await socket.ends()
+            upload = Client(gateway, http_scope("POST"), piece(b"a"))
+            _, session = await worker.take()
+            upload.say(piece(b"b", more=False))
+            assert [await within(session.read()) for _ in range(2)] == [
+                piece(b"a"),
+                piece(b"b", more=False),
+            ]
+            await worker.answer(session)
+            assert (await upload.response())[0] == 200
 
     asyncio.run(main())

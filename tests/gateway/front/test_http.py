@@ -11,7 +11,17 @@ from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.front.exchange import AppFailed
 from bridge.gateway.session import SessionLost
-from tests.support.gateways import Client, both, get, http_scope, piece, start, until, within
+from tests.support.gateways import (
+    Client,
+    both,
+    get,
+    http_scope,
+    piece,
+    queued,
+    start,
+    until,
+    within,
+)
 from tests.support.hosts import Host
 from tests.support.redis import needs_redis, redis_url
 
@@ -276,5 +286,23 @@ def test_the_client_leaves_while_it_is_refused(redis_server: Host) -> None:
             _, session = await worker.take()
             session.write(protocol.END, "it raised")
             await client.ends()
+
+    asyncio.run(main())
+
+
+def test_an_upload_in_the_queue(redis_server: Host) -> None:
+    """L9: while a request waits for a worker no more of its body is read."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = Client(gateway, http_scope("POST"), piece(b"a"), piece(b"b", more=False))
+            await queued(gateway)
+            await until(lambda: not gateway._unwatched)
+            assert client.asked == 1
+            _, session = await worker.take()
+            got = [await within(session.read()) for _ in range(2)]
+            assert got == [piece(b"a"), piece(b"b", more=False)]
+            await worker.answer(session)
+            assert (await client.response())[0] == 200
 
     asyncio.run(main())

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.gateway import protocol
 from bridge.gateway.keys import GROUP
+from bridge.gateway.protocol import Frame
 from tests.support.gateways import (
     Client,
     both,
@@ -117,11 +118,12 @@ def test_a_worker_dies_with_what_it_has_read(redis_server: Host) -> None:
             await worker.read()
             entry, _ = await worker.read()
             assert await worker.claim(entry)
+            waiting = get(gateway)
+            await queued(gateway)
             await worker.die()
             for client in clients:
                 assert (await client.response())[0] == 502
             async with worker_of(redis_url(redis_server), gateway.bus.keys.prefix) as other:
-                waiting = get(gateway)
                 request, session = await other.take()
                 assert request.scope["path"] == "/"
                 await other.answer(session)
@@ -222,3 +224,45 @@ def test_redis_is_gone_while_they_wait() -> None:
 
     with start(redis()) as host:
         asyncio.run(main(host))
+
+
+def test_a_worker_dies_and_redis_was_emptied(redis_server: Host) -> None:
+    """L10: what a dead worker had read cannot be looked for any more; its clients get a 502."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server), timeout_queue=3) as (gateway, worker):
+            taken, read = get(gateway), get(gateway)
+            await worker.take()
+            await worker.read()
+            await worker.die()
+            await gateway.bus.link.call("XGROUP", "DESTROY", gateway.bus.keys.requests, GROUP)
+            assert (await taken.response())[0] == 502
+            assert (await read.response())[0] == 503  # it is in the queue again
+
+    asyncio.run(main())
+
+
+def test_it_is_taken_while_one_looks_for_it(redis_server: Host) -> None:
+    """L10: a request that a worker takes just before it would be given up runs."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            await queued(gateway)
+            (waiting,) = gateway.requests._waiting.values()
+            entry, request = await worker.read()
+            assert await worker.claim(entry)
+            await worker.bus.link.call("XACK", worker.bus.keys.requests, GROUP, entry)
+            waiting.claimed, waiting.deadline = True, 0.0
+            looking = asyncio.create_task(gateway.requests.tick())
+            await asyncio.sleep(0)
+            waiting.session.peer = worker.bus.name
+            waiting.session.deliver(
+                Frame(gateway.bus.name, request.session, 0, protocol.TAKEN, protocol.SESSION)
+            )
+            await looking
+            assert waiting.session.over is None
+            client.task.cancel()
+            await asyncio.wait([client.task])
+
+    asyncio.run(main())

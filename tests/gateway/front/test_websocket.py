@@ -12,7 +12,7 @@ from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.session import Session
-from tests.support.gateways import Client, ScriptedWorker, both, socket_scope, until, within
+from tests.support.gateways import Client, ScriptedWorker, both, queued, socket_scope, until, within
 from tests.support.hosts import Host
 from tests.support.redis import needs_redis, redis_url
 
@@ -183,5 +183,21 @@ def test_a_client_that_leaves_before_the_answer(redis_server: Host) -> None:
             client.say(end)
             assert await within(session.read()) == end
             await until(lambda: client.task.done())
+
+    asyncio.run(main())
+
+
+def test_a_client_that_leaves_the_queue(redis_server: Host) -> None:
+    """L10: its request is withdrawn."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            await queued(gateway)
+            client.say({"type": "websocket.disconnect", "code": 1006})
+            await client.ends()
+            link, requests = worker.bus.link, worker.bus.keys.requests
+            while await link.call("XLEN", requests):
+                await asyncio.sleep(0.01)  # the pace of asking, nothing depends on it
 
     asyncio.run(main())
