@@ -15,17 +15,15 @@ from typing import Any
 import pytest
 import redis as redis_library
 from asgiref.sync import async_to_sync
+from channels import exceptions
 
 from bridge import errors
+from bridge.channels.django import RedisChannelLayer
 from bridge.channels.redis.layer import RedisLayer
 from bridge.loops.thread import lease, release
 from tests.support.hosts import ROOT, Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
 from tests.support.waiting import eventually
-
-exceptions = pytest.importorskip("channels.exceptions")
-
-from bridge.channels.django import RedisChannelLayer  # noqa: E402
 
 pytestmark = needs_redis
 
