@@ -15,6 +15,7 @@ import pytest
 from bridge.channels import ChannelLayer, MemoryLayer, RedisLayer
 from bridge.errors import ChannelFull, MessageTooLarge, WaitNotPossible
 from bridge.types import Message
+from tests.support import conformance
 from tests.support.hosts import Host, start
 from tests.support.redis import needs_redis, redis, redis_url
 from tests.support.waiting import eventually
@@ -51,6 +52,19 @@ def drain(layer: ChannelLayer, *channels: str) -> list[Any]:
     while (received := layer.receive(channels))[0] is not None:
         found.append(received)
     return found
+
+
+def test_conformance_in_memory() -> None:
+    """L6: asgiref 1.1.2's own suite passes, with none of its tests left out."""
+    outcome = conformance.run("bridge.channels:MemoryLayer")
+    assert outcome == (conformance.TESTS, [], [])
+
+
+@needs_redis
+def test_conformance_over_redis(server: Host) -> None:
+    """L8: it passes over Redis too, with none of its tests left out."""
+    outcome = conformance.run("bridge.channels:RedisLayer", redis_url(server), prefix="suite")
+    assert outcome == (conformance.TESTS, [], [])
 
 
 # ------------------------------------------------------------- messages
