@@ -171,6 +171,27 @@ class TestWaiting:
 
         asyncio.run(main())
 
+    def test_a_busy_reader_does_not_stop_the_loop(self) -> None:
+        """L6: where messages come as fast as a task reads them, other tasks have their turns."""
+
+        async def main() -> None:
+            layer, turns = MemoryLayer(), 0
+
+            async def other() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            task = asyncio.create_task(other())
+            for number in range(1000):
+                layer.send("a", {"n": number})
+                assert await layer.receive_async(["a"]) == ("a", {"n": number})
+            assert turns >= 10
+            task.cancel()
+
+        asyncio.run(main())
+
     def test_another_was_quicker(self) -> None:
         """L6: who is woken and finds nothing waits on."""
 
