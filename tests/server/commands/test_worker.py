@@ -82,7 +82,7 @@ def test_what_does_not_start(url: str, options: tuple[str, ...], code: int, said
     ("url", "code", "said"),
     [
         ("redis://127.0.0.1:1", 3, "Redis at 127.0.0.1:1, database 0 does not answer"),
-        ("http://127.0.0.1", 2, "the address of Redis is"),
+        ("http://127.0.0.1", 2, "the address of Redis, 'http://127.0.0.1', is wrong"),
     ],
 )
 def test_a_redis_that_is_none(url: str, code: int, said: str) -> None:
