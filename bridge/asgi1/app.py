@@ -16,7 +16,6 @@ from bridge.arguments.checks import WSGI_DEFAULTS, Check, read_all
 from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi1.call import Caller
 from bridge.asgi1.http import HttpExchange
-from bridge.asgi1.http_body import RequestBody
 from bridge.asgi1.signature import Consumer, takes_channels
 from bridge.asgi1.websocket import ConsumerSocket, SocketSettings, calls_here
 from bridge.channels.base import ChannelLayer
@@ -25,7 +24,6 @@ from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedSc
 from bridge.runners import Runner, make_runner
 from bridge.runners.completions import CompletionQueue
 from bridge.types import ASGIApp, Receive, Scope, Send
-from bridge.types import Message as Content
 
 #: What a server may say of how a consumer runs, if it was not said in Python.
 _ADOPTED = ("runner", "threads", "queue_limit", "queue_timeout")
@@ -84,33 +82,6 @@ class ConsumerApp(RunnerApp):
         own = {name: self._explicit[name] for name in _ADOPTED if name in self._explicit}
         return {name: value for name, value in own.items() if value != values[name]}
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Call the consumer for `loop` from now on. Raises `AppLoadError`."""
-        self.runner.start(loop)
-        self._completions = CompletionQueue(loop)
-        self._caller.open(self._completions)
-
-    async def call(self, channel: str, content: Content, body: RequestBody | None = None) -> None:
-        """Call the consumer with a message of a client that another process has.
-
-        Replies go by the channel layer. Raises what the consumer raises, and `AppLoadError`.
-        """
-        loop = asyncio.get_running_loop()
-        if self._completions is None or self._completions.loop is not loop:
-            self._open(loop)
-        await calls_here(self._caller, self.layer)(channel, content, body)
-
-    def told(self) -> dict[str, Any]:
-        """Return what a process must know that has the clients, as plain data."""
-        sockets = self._socket_settings
-        return {
-            "takes_channels": self._caller.takes_channels,
-            "response_timeout": self._response_timeout,
-            "connect_timeout": sockets.connect_timeout,
-            "stall_timeout": sockets.stall_timeout,
-            "subprotocols": list(sockets.subprotocols),
-        }
-
     @property
     def layer(self) -> ChannelLayer:
         """The channel layer that the consumer is handed."""
@@ -119,25 +90,35 @@ class ConsumerApp(RunnerApp):
     def __repr__(self) -> str:
         return f"from_asgi1({self.app!r})"
 
+    def serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve `loop` from now on; harmless if it does so already. Raises `AppLoadError`."""
+        if self._completions is None or self._completions.loop is not loop:
+            self.runner.start(loop)
+            self._completions = CompletionQueue(loop)
+            self._caller.open(self._completions)
+
+    def exchange(self, scope: Scope, receive: Receive, send: Send) -> HttpExchange:
+        """Make the exchange of one request; `serve` was called."""
+        layer = self._layer
+        if layer is None:
+            layer = get_channel_layer()
+        return HttpExchange(self._caller, layer, self._response_timeout, scope, receive, send)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         kind = scope["type"]
         try:
-            completions, loop = self._completions, asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             await cannot_start(NotOnAsyncio("from_asgi1"), kind, receive, send)
             return
-        if completions is None or completions.loop is not loop:
-            try:
-                self._open(loop)
-            except AppLoadError as error:
-                await cannot_start(error, kind, receive, send)
-                return
+        try:
+            self.serve(loop)
+        except AppLoadError as error:
+            await cannot_start(error, kind, receive, send)
+            return
         if kind == "http":
-            exchange = HttpExchange(
-                self._caller, self.layer, self._response_timeout, scope, receive, send
-            )
-            await exchange.run()
+            await self.exchange(scope, receive, send).run()
         elif kind == "websocket":
             layer = self.layer
             calls = calls_here(self._caller, layer)

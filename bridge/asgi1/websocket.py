@@ -16,7 +16,6 @@ from typing import Final, NamedTuple, TypeAlias
 
 from bridge.asgi1.call import Caller, ConsumerCall
 from bridge.asgi1.http import headers_of
-from bridge.asgi1.http_body import RequestBody
 from bridge.asgi1.message import Message, ReplyChannel
 from bridge.asgi1.socket_outbox import SocketOutbox
 from bridge.asgi1.socket_replies import CONNECTING
@@ -285,13 +284,12 @@ def choose_subprotocol(scope: Scope, supported: Sequence[str]) -> str | None:
 # ------------------------------------------------------------- calls in this process
 
 
-def calls_here(caller: Caller, layer: ChannelLayer) -> Callable[..., Awaitable[None]]:
-    """Return what calls a consumer of this process; `CallConsumer`, also with a request's body."""
+def calls_here(caller: Caller, layer: ChannelLayer) -> CallConsumer:
+    """Return what calls a consumer of this process."""
 
-    async def call(channel: str, content: Content, body: RequestBody | None = None) -> None:
+    async def call(channel: str, content: Content) -> None:
         ending = _Ending()
-        receive = None if body is None else body.receive
-        running = ConsumerCall(caller, Message(content, channel, layer, receive), ending, body)
+        running = ConsumerCall(caller, Message(content, channel, layer), ending)
         running.start()
         await ending.wait(running)
 
