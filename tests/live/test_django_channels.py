@@ -98,7 +98,13 @@ def test_the_project_answers_alike_everywhere(
 ) -> None:
     """L15: rooms, a refusal, an event stream, a view that publishes, and a worker."""
     host = serve(command)
-    assert "<title>Chat</title>" in httpx.get(host.url("/")).text
+    with worker(redis_server, command.env.get("CHANNEL_LAYER")):
+        talk(host)
+
+
+def talk(host: Host) -> None:
+    """Use all that the project has; its worker runs."""
+    assert "<title>Chat</title>" in httpx.get(host.url("/"), timeout=30).text
     with pytest.raises(InvalidStatus, match="403"), chat(host, "/chat/closed"):
         pass
     with (
@@ -122,9 +128,8 @@ def test_the_project_answers_alike_everywhere(
         assert [json.loads(line[6:])["said"] for line in streamed[::2]] == ["Grüße", "from a view"]
 
         ann.close()
-        with worker(redis_server, command.env.get("CHANNEL_LAYER")):
-            bob.send(json.dumps({"text": "/count three words here"}))
-            assert heard(bob) == {"words": 3}
+        bob.send(json.dumps({"text": "/count three words here"}))
+        assert heard(bob) == {"words": 3}
         eve.send(json.dumps({"text": "alone"}))
         assert heard(eve) == {"said": "alone"}
     with chat(host, "/announcements") as one, chat(host, "/announcements") as two:
@@ -146,6 +151,20 @@ def test_two_processes_are_one_chat(serve: StartHost) -> None:
             assert heard(ann) == heard(bob) == {"said": f"line {turn}"}
         httpx.post(there.url("/announce"), data={"text": "to both", "room": "lobby"})
         assert heard(ann) == heard(bob) == {"said": "to both"}
+
+
+def test_behind_a_gateway(start_host: StartHost, redis_server: Host) -> None:
+    """L15 L9: a gateway holds the sockets, and two processes without a port run the project."""
+    url = redis_url(redis_server)
+    gateway = hosts.python("gateway", "-m", "bridge", "gateway", "--channels", url, "--port={port}")
+    env = {**os.environ, "REDIS_URL": url, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "bridge", "worker", APP, "--channels", url, "--app-dir", PROJECT]
+    host = start_host(gateway)
+    with ExitStack() as running, worker(redis_server, None):
+        for _ in range(2):
+            process = running.enter_context(subprocess.Popen(argv, cwd=ROOT, env=env))
+            running.callback(process.terminate)
+        talk(host)
 
 
 def test_many_clients_of_a_room(serve: StartHost) -> None:
