@@ -63,7 +63,7 @@ class Session:
         self.runs: str | None = None
         #: How it has ended; None while it has not.
         self.over: Over | None = None
-        #: Called when a worker has taken it.
+        #: Called when a worker has taken it; not kept longer than that.
         self.on_taken: Callable[[], None] = _nothing
         #: Woken when `take` may have something, and when it is over.
         self.news = WaitQueue()
@@ -184,7 +184,8 @@ class Session:
             self._end(Over(kind, frame.payload))
         else:
             self.runs = frame.payload
-            self.on_taken()
+            taken, self.on_taken = self.on_taken, _nothing
+            taken()
 
     # --------------------------------------------------------- the end
 
@@ -208,6 +209,7 @@ class Session:
 
     def _end(self, over: Over) -> None:
         self.over = over
+        self.on_taken = _nothing  # it may hold the session: no cycle is left to the collector
         self._post.forget(self)
         self.news.wake()
         self._room.wake()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -246,5 +249,26 @@ def test_whatever_is_sent_arrives(payloads: list[bytes | str]) -> None:
                     got.append(event[key])
                 credits.deliver(worker)
             assert type(data)().join(got) == data  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", [protocol.TAKEN, protocol.CANCEL])
+def test_a_session_goes_when_its_last_user_has_gone(kind: int) -> None:
+    """What is called when it is taken may hold the session, and is not kept after that."""
+
+    async def main() -> None:
+        gateway, ending, worker, written = ends()
+        gateway.on_taken = partial(gateway.write, protocol.CREDIT, 1)
+        worker.write(kind, protocol.SESSION if kind == protocol.TAKEN else None)
+        gc.disable()
+        try:
+            written.deliver(gateway)
+            kept = weakref.ref(gateway)
+            del gateway
+            ending.ended.clear()
+            assert kept() is None
+        finally:
+            gc.enable()
 
     asyncio.run(main())
