@@ -76,7 +76,7 @@ class ConsumerCall:
 
     # No class attribute has the name of one of these: instances read and write them fast so.
     __slots__ = (
-        *("_awaitable", "_context", "_owner", "_task", "_unsent", "_values", "caller"),
+        *("_awaitable", "_context", "_ended", "_owner", "_task", "_unsent", "_values", "caller"),
         *("channels", "error", "message", "queued_at", "refused"),
     )
 
@@ -93,8 +93,7 @@ class ConsumerCall:
             self.channels = {"reply": message.reply_channel}
             if body is not None:
                 self.channels["body"] = body
-        #: None when it was told of the end.
-        self._owner: CallOwner | None = owner
+        self._owner = owner
         #: What the consumer raised, or why it could not be called; None if neither.
         self.error: BaseException | None = None
         #: Whether it was not called, since the runner has no place for it.
@@ -108,6 +107,7 @@ class ConsumerCall:
         #: The request's, in which a job runs that can wait; the inline runner has its own.
         self._context: Context | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._ended = False
 
     # --------------------------------------------------------- on the loop
 
@@ -219,11 +219,10 @@ class ConsumerCall:
             self._context.run(self._start_task, left)
 
     def _end(self, error: BaseException | None) -> None:
-        owner = self._owner
-        if owner is not None:
-            self._owner = None  # which holds this call: a circle would wait for the collector
+        if not self._ended:
+            self._ended = True
             self.error = error
-            owner.call_ended(self)
+            self._owner.call_ended(self)
 
     # --------------------------------------------------------- the job
 

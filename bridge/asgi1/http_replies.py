@@ -22,12 +22,10 @@ _KEYS: Final = frozenset({"status", "headers", "content", "more_content"})
 class HttpReplies:
     """The replies to one request. `limit`: the most bytes of content in one of them."""
 
-    __slots__ = ("_limit", "has_begun", "head", "is_over")
+    __slots__ = ("_limit", "has_begun", "is_over")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        #: Status and fields, checked and encoded.
-        self.head: ResponseHead | None = None
         #: A reply has come.
         self.has_begun = False
         #: The last one has.
@@ -58,10 +56,13 @@ class HttpReplies:
             raise IllegalMessage(
                 f"the first reply to a request has the key 'status'; this one has {_keys(reply)}"
             )
-        head = self.head = _head(reply["status"], reply.get("headers"))
+        head = _head(reply["status"], reply.get("headers"))
         self.has_begun, self.is_over = True, not more
-        fields = [(name.lower(), value) for name, value in head.fields]
-        start = {"type": "http.response.start", "status": head.status_code, "headers": fields}
+        start = {
+            "type": "http.response.start",
+            "status": head.status_code,
+            "headers": head.raw_headers.copy(),
+        }
         return start, body
 
     def _check_later(self, reply: Message) -> None:
@@ -94,8 +95,11 @@ def _as_bytes(content: object) -> bytes:
 
 
 def _head(status: Any, headers: Any) -> ResponseHead:
-    """Check status and fields; text in a field is taken as latin-1, as daphne 1 took it."""
-    fields: list[Any] = as_fields(headers)
+    """Check status and fields; text in a field is taken as latin-1, as daphne 1 took it.
+
+    It took an empty dict for no fields, too.
+    """
+    fields: list[Any] = as_fields(None if headers == {} else headers)
     try:
         return raw_head(status, fields)
     except IllegalMessage:

@@ -147,7 +147,7 @@ class ConsumerSocket:
             event = await self._receive()
             self._receiving = False
             if event["type"] != "websocket.receive":
-                self._code = event.get("code") or NO_CODE
+                self._code = int(event.get("code") or NO_CODE)
                 self.outbox.end()
                 return
             text = event.get("text")

@@ -26,6 +26,7 @@ from bridge.channels.names import RANDOM_LENGTH, check_pattern, check_readable, 
 from bridge.channels.sources import LocalChannels, Source, Take
 from bridge.errors import ChannelFull, ConfigError, MessageTooLarge, WaitNotPossible
 from bridge.loops.by_process import ByProcess
+from bridge.loops.hidden import hidden_loop
 from bridge.runners.base import current_runner
 from bridge.types import Message
 
@@ -88,10 +89,10 @@ class ChannelLayer(abc.ABC):
         channel_capacity: Mapping[str, int] | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
     ) -> None:
-        check_positive({"expiry": expiry, "group_expiry": group_expiry, "capacity": capacity})
-        check_positive({"max_message_size": max_message_size})
+        _check_positive({"expiry": expiry, "group_expiry": group_expiry, "capacity": capacity})
+        _check_positive({"max_message_size": max_message_size})
         own = (channel_capacity or {}).items()
-        check_positive({f"channel_capacity[{pattern!r}]": most for pattern, most in own})
+        _check_positive({f"channel_capacity[{pattern!r}]": most for pattern, most in own})
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.capacity = capacity
@@ -159,11 +160,15 @@ class ChannelLayer(abc.ABC):
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop on which the caller can await `receive_async`: the running one.
+        """Return the event loop for tasks of the caller: the running one, or its server's.
 
-        Raises RuntimeError if none runs in this thread.
+        A consumer that is no coroutine finds the loop of the server here: in a thread for
+        ``asyncio.run_coroutine_threadsafe``, and with ``--runner inline`` or ``greenlet`` for
+        ``loop.create_task``. Raises RuntimeError if there is none.
         """
-        return asyncio.get_running_loop()
+        runner = current_runner()
+        loop = _get_running_loop() or (runner and runner.app_loop()) or hidden_loop()
+        return loop or asyncio.get_running_loop()  # which raises
 
     def new_channel(self, pattern: str) -> str:
         """Return the name of a channel that does not exist yet; `pattern` ends with ``?``."""
@@ -259,8 +264,7 @@ def _check_no_loop(names: list[str]) -> None:
         )
 
 
-def check_positive(values: Mapping[str, object]) -> None:
-    """Raise `ConfigError` if a setting, by its name, is not a number above 0."""
+def _check_positive(values: Mapping[str, object]) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ConfigError(f"{name} is {value!r}, and must be a number above 0")

@@ -17,7 +17,7 @@ from typing import Any
 
 from bridge.errors import WaitNotPossible
 from bridge.log import logger
-from bridge.loops.hidden import call_without_loop
+from bridge.loops.hidden import call_without_loop, remember_loop
 from bridge.loops.tasks import close_unawaited
 from bridge.runners.base import Job, Runner, Stats, T
 
@@ -33,7 +33,8 @@ class InlineRunner(Runner):
         self._served = 0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Do nothing: there is nothing to start."""
+        """Let the app find the loop that is hidden from it (``layer.loop`` of ASGI 1)."""
+        remember_loop(loop)
 
     def submit(self, job: Job) -> None:
         """Run `job` to its end or its next pause."""

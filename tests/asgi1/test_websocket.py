@@ -472,6 +472,15 @@ def test_a_wrong_reply_is_the_consumers_error(wrong: Message) -> None:
         assert str(raised.get(timeout=TIMEOUT))
 
 
+def test_the_code_of_a_close_is_an_int() -> None:
+    """L4: whatever the host has for it: a message holds no subclass, which a layer may refuse."""
+    consumer = Consumer()
+    with served(SocketApp(consumer)) as server:
+        with open_(server) as client:
+            client.close(1001)
+        assert type(consumer.until("disconnect")["code"]) is int
+
+
 @pytest.mark.parametrize("call_runs", [False, True])
 def test_a_handshake_without_an_answer(call_runs: bool, caplog: pytest.LogCaptureFixture) -> None:
     """L4: it is refused with 403 in time, also while the consumer is still called."""

@@ -119,6 +119,16 @@ class TestReceive:
         with pytest.raises(RuntimeError, match="no running event loop"):
             MemoryLayer().loop
 
+    @pytest.mark.parametrize("runner", ["thread", "greenlet", "inline"])
+    def test_consumers_that_are_no_coroutines_find_the_loop(self, runner: str) -> None:
+        """L6: that of the server, from a thread of its pool or from the loop's own."""
+
+        async def main() -> None:
+            found = await run_under(runner, lambda: MemoryLayer().loop)
+            assert found is asyncio.get_running_loop()
+
+        asyncio.run(main())
+
 
 class _Call(Job):
     """A job that calls a function, and keeps its result."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bridge.loops.hidden import call_without_loop
+from bridge.loops.hidden import call_without_loop, hidden_loop, remember_loop
 
 
 def test_the_loop_is_hidden_in_a_call() -> None:
@@ -40,3 +40,18 @@ def test_the_loop_is_back_after_an_error() -> None:
 def test_without_a_loop() -> None:
     """A call outside of every loop is a plain call."""
     assert call_without_loop(divmod, 7, 2) == (3, 1)
+
+
+def test_a_hidden_loop_can_be_found() -> None:
+    """G5, L6: while it runs, code from which it is hidden finds it, in its own thread."""
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        assert call_without_loop(hidden_loop) is loop
+        assert await asyncio.to_thread(hidden_loop) is None
+
+    remember_loop(loop)
+    assert hidden_loop() is None
+    loop.run_until_complete(main())
+    loop.close()
+    assert hidden_loop() is None
