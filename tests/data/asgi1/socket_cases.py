@@ -102,7 +102,10 @@ def heads():
         {},
         [
             ["client", handshake().replace(b"GET", b"POST", 1)],
+            ["message"],
+            reply({"status": 200}),
             ["response"],
+            ["message"],
         ],
     )
 

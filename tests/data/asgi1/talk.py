@@ -21,7 +21,8 @@ tests both use it, so it runs on Python 3.7 and imports nothing but the standard
 
 What the server does is in a step's place if it is something else: ``["response", "nothing"]``,
 ``["response", "the server closes"]``, ``["message", "an answer: 400"]``. The steps from there on
-are not taken, and end with ``"not reached"``. A talk ends with ``["client closes"]``, if not by a
+are not taken, and end with ``"not reached"``; but replies are given and messages awaited all the
+same if it is not a message that is missing. A talk ends with ``["client closes"]``, if not by a
 step of its own. ``["afterwards", channel, message]`` are messages that nobody waited for.
 """
 
@@ -43,6 +44,10 @@ OF_THE_SERVER = frozenset(
 )
 
 NOT_REACHED = "not reached"
+#: The kinds of steps that need the connection.
+ON_SOCKET = (
+    "client", "client frame", "client ends", "response", "interim", "server frame", "server closes"
+)  # fmt: skip
 
 
 # ------------------------------------------------------------- JSON
@@ -245,24 +250,23 @@ class Talk:
 
     def run(self, steps):
         """Take the steps, and close the connection; the steps, and what has come of each."""
-        told, stopped = [], False
+        told, skipped = [], ()
         for step in steps:
-            if not stopped or step == ["client closes"]:
-                try:
-                    told.append([step[0], *self._take(step)])
-                    continue
-                except queue.Empty as reason:
-                    instead = str(reason) or "nothing"
-                except socket.timeout:  # noqa: UP041, on Python 3.7 it is no TimeoutError
-                    instead = "nothing"
-                except (Ended, ConnectionError) as end:
-                    instead = "the server closes"
-                    if getattr(end, "rest", b""):
-                        told.append(["cut off", end.rest])
-                told.append([step[0], instead])
-                stopped = True
-            else:
+            if step[0] in skipped:
                 told.append([*step, NOT_REACHED])
+                continue
+            try:
+                told.append([step[0], *self._take(step)])
+                continue
+            except queue.Empty as reason:
+                instead, skipped = str(reason) or "nothing", (*ON_SOCKET, "message", "reply")
+            except socket.timeout:  # noqa: UP041, on Python 3.7 it is no TimeoutError
+                instead, skipped = "nothing", ON_SOCKET
+            except (Ended, ConnectionError) as end:
+                instead, skipped = "the server closes", ON_SOCKET
+                if getattr(end, "rest", b""):
+                    told.append(["cut off", end.rest])
+            told.append([step[0], instead])
         if self._sock.fileno() >= 0:
             self._sock.close()
             told.append(["client closes"])

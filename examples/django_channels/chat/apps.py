@@ -1,7 +1,0 @@
-"""The app's name."""
-
-from django.apps import AppConfig
-
-
-class ChatConfig(AppConfig):
-    name = "chat"

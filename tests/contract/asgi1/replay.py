@@ -1,0 +1,217 @@
+"""The recorded talks of the historic stack, said again to our server.
+
+``tests/data/asgi1/oracle.json`` has them; `replay` says one of them to a consumer that keeps its
+messages and gives the same replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge import from_asgi1
+from bridge.errors import BridgeError
+from tests.data.asgi1.talk import NOT_REACHED, Talk, from_json, to_json
+from tests.support.serving import served
+
+Step = list[Any]
+
+ORACLE = json.loads(Path(__file__).parents[2].joinpath("data/asgi1/oracle.json").read_text())
+#: Name -> the settings, the steps and what Channels 1.1 made of the request.
+TALKS: dict[str, dict[str, Any]] = {name: from_json(talk) for name, talk in ORACLE["talks"].items()}
+
+#: How long to wait for what does not come, and for a message after an answer, in seconds.
+PATIENCE = 20
+GRACE = 10
+
+# ------------------------------------------------------------- the consumers' side
+
+
+class Consumers:
+    """Keeps the messages of a talk, and gives its replies.
+
+    ``at_once``: the replies that follow a message in the talk are given while the consumer is
+    called with it, if there are any; else each is given in its turn, by the thread of the test.
+    """
+
+    def __init__(self, steps: list[Step], at_once: bool) -> None:
+        self._messages: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
+        self._send: dict[str, Callable[[Any], Any]] = {}
+        #: (channel, how many messages have come by it) -> replies to give at once.
+        self._planned = plan(steps) if at_once else {}
+        self._given = 0
+        self._counts: dict[str, int] = {}
+
+    # --------------------------------------------------------- for a Talk
+
+    def next(self, timeout: float) -> tuple[str, dict[str, Any]]:
+        """The next message."""
+        return self._messages.get(timeout=timeout)
+
+    def reply(self, name: str, message: dict[str, Any]) -> None:
+        """Give a reply, unless it was given at once. One that is refused changes nothing (L13)."""
+        if self._given:
+            self._given -= 1
+        else:
+            with suppress(BridgeError):
+                self._send[name](message)
+
+    def rest(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The messages that nobody has waited for."""
+        while not self._messages.empty():
+            yield self._messages.get()
+
+    # --------------------------------------------------------- for consumers
+
+    def take(
+        self, channel: str, content: dict[str, Any], send: Callable[[Any], Any]
+    ) -> list[dict[str, Any]]:
+        """Keep a message; the replies to give at once."""
+        name = str(content["reply_channel"])
+        self._send[name] = send
+        self._counts[channel] = self._counts.get(channel, 0) + 1
+        replies = self._planned.get((channel, self._counts[channel]), [])
+        self._given += len(replies)
+        self._messages.put((channel, {**content, "reply_channel": name}))
+        return replies
+
+
+def plan(steps: list[Step]) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """The replies to a message that directly follow it: (channel, its number there) -> replies."""
+    planned: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    counts: dict[str, int] = {}
+    #: The messages just before a step: reply channel -> the replies to it.
+    latest: dict[str, list[dict[str, Any]]] = {}
+    for kind, *told in steps:
+        if kind == "message" and len(told) == 2:
+            channel, message = told
+            counts[channel] = counts.get(channel, 0) + 1
+            latest[message["reply_channel"]] = planned[channel, counts[channel]] = []
+        elif kind == "reply" and f"reply channel {told[0]}" in latest:
+            latest[f"reply channel {told[0]}"].append(told[1])
+        else:
+            latest = {}
+    return planned
+
+
+def plain(consumers: Consumers) -> Any:
+    """A consumer of the shapes a and b, a plain function."""
+
+    def consumer(message: Any) -> None:
+        content = {**message.content, **whole_body(message)}
+        channel = message.reply_channel
+        for reply in consumers.take(message.channel.name, content, channel.send):
+            channel.send(reply)
+
+    return consumer
+
+
+def whole_body(message: Any) -> dict[str, Any]:
+    """The request's body, all of it, in place of its beginning and the channel of the rest."""
+    name = message.get("body_channel")
+    if name is None:
+        return {}
+    body = message["body"]
+    more = True
+    while more:
+        _, chunk = message.channel_layer.receive([name], block=True)
+        if chunk is not None:
+            body += chunk["content"]
+            more = chunk["more_content"]
+    return {"body": body, "body_channel": None}
+
+
+def coroutine(consumers: Consumers) -> Any:
+    """A consumer of the shape c, a coroutine function."""
+
+    async def consumer(message: Any, channels: Any) -> None:
+        loop = asyncio.get_running_loop()
+        reply = channels["reply"]
+        content = {**message, "reply_channel": reply.name}
+        channel = content.pop("channel")
+        more = "body" in channels
+        while more:
+            chunk = await channels["body"].receive()
+            content["body"] += chunk["content"]
+            more = chunk["more_content"]
+
+        async def send(message: Any) -> None:
+            await reply.send(message)
+
+        def from_outside(message: Any) -> None:
+            asyncio.run_coroutine_threadsafe(send(message), loop).result(PATIENCE)
+
+        for planned in consumers.take(channel, content, from_outside):
+            await reply.send(planned)
+
+    return consumer
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a consumer is written and called."""
+
+    consumer: Callable[[Consumers], Any]
+    #: Whether it replies while it is called.
+    at_once: bool
+    #: Whether it is told of the end of each response, as Channels' workers were. A consumer of the
+    #: shape c, which came with uvicorn, is told only if its client has left.
+    told_of_ends: bool = True
+
+
+MODES = {
+    "a plain consumer": Mode(plain, at_once=True),
+    "a coroutine": Mode(coroutine, at_once=True, told_of_ends=False),
+    "replies from another thread": Mode(plain, at_once=False),
+}
+
+# ------------------------------------------------------------- a talk with our server
+
+#: A setting of a recorded talk -> what it is here: arguments of from_asgi1, settings of the server.
+_ARGUMENTS = {"timeout": "response_timeout", "connect_timeout": "websocket_connect_timeout"}
+
+
+def steps_of(name: str, mode: str) -> list[Step]:
+    """The recorded steps of a talk, as far as a consumer of this mode is to see them."""
+    steps: list[Step] = TALKS[name]["steps"]
+    if MODES[mode].told_of_ends:
+        return steps
+    kinds = [step[0] for step in steps]
+    return [
+        step
+        for number, step in enumerate(steps)
+        if step[1:2] != ["http.disconnect"] or "response" not in kinds[:number]
+    ]
+
+
+def replay(name: str, mode: str, grace: float = GRACE) -> list[Step]:
+    """Say a talk to our server: its steps, and what has come of each here."""
+    talk, steps = TALKS[name], steps_of(name, mode)
+    consumers = Consumers(steps, MODES[mode].at_once)
+    arguments: dict[str, Any] = {}
+    settings: dict[str, Any] = {"proxy_headers": "forwarded" in talk["settings"]}
+    for name, value in talk["settings"].items():
+        if name == "root_path":
+            settings[name] = value
+        elif name != "forwarded":
+            arguments[_ARGUMENTS.get(name, name)] = value
+    consumer = MODES[mode].consumer(consumers)
+    with served(from_asgi1(consumer, **arguments), **settings) as server:
+        talked = Talk(server.port, consumers, PATIENCE, grace)
+        told = talked.run(_script(steps))
+    for channel, content in consumers.rest():
+        told.append(["afterwards", *talked.told(channel, content)])
+    plainly: list[Step] = from_json(to_json(told))
+    return plainly
+
+
+def _script(steps: list[Step]) -> list[Step]:
+    """The steps to take: those of the recorder, also where it did not come to them."""
+    taken = (step for step in steps if step[0] not in ("cut off", "afterwards"))
+    return [step[:-1] if step[-1] == NOT_REACHED else step for step in taken]

@@ -1,0 +1,76 @@
+"""Our server makes of requests and WebSockets what daphne 1.4 and Channels 1.1 made of them (L7).
+
+The recording is ``tests/data/asgi1/oracle.json``; how it is made stands in ``record.py`` beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from tests.contract.asgi1.comparison import RULES, Step, differences
+from tests.contract.asgi1.known import KNOWN, RAISING
+from tests.contract.asgi1.replay import GRACE, MODES, ORACLE, TALKS, replay, steps_of
+
+
+@functools.cache
+def here(name: str, mode: str) -> list[Step]:
+    """The talk as our server has it, said once in a run."""
+    refuses = any(str(ours).startswith("an answer") for ours in expected(name).values())
+    return replay(name, mode, 0.2 if refuses else GRACE)
+
+
+def expected(name: str) -> dict[str, Any]:
+    """Place -> what the table says that is there, here."""
+    return {place: ours for place, (ours, _) in KNOWN.get(name, {}).items()}
+
+
+def modes(name: str) -> list[str]:
+    """The modes in which a talk is said: what a reply raises answers only where a call is."""
+    return [mode for mode in MODES if MODES[mode].at_once or name not in RAISING]
+
+
+def test_the_recording_is_large_and_of_the_historic_stack() -> None:
+    """L7: more than 60 talks, of requests and of WebSockets, and the versions that made them."""
+    assert len(TALKS) > 150
+    kinds = {step[1] for talk in TALKS.values() for step in talk["steps"] if step[0] == "message"}
+    assert {
+        "http.request", "http.disconnect",
+        "websocket.connect", "websocket.receive", "websocket.disconnect",
+    } <= kinds  # fmt: skip
+    versions = {"daphne": "1.4.2", "channels": "1.1.8", "asgiref": "1.1.2"}
+    assert versions.items() <= ORACLE["versions"].items()
+
+
+@pytest.mark.parametrize(("name", "mode"), [(name, mode) for name in TALKS for mode in modes(name)])
+def test_same_messages_and_answers(name: str, mode: str) -> None:
+    """L7: the same bytes and replies make the same messages and answers, but for what is known."""
+    found = differences(steps_of(name, mode), here(name, mode))
+    told = {place: ours for place, (_, ours) in found.items()}
+    assert told == {
+        place: ours for place, ours in expected(name).items() if seen(name, place, mode)
+    }, found
+
+
+def seen(name: str, place: str, mode: str) -> bool:
+    """Whether a consumer of this mode is told of what is at a place."""
+    step = TALKS[name]["steps"][int(place.split(" ")[0]) - 1]
+    return step in steps_of(name, mode)
+
+
+def test_table_has_no_row_without_a_talk() -> None:
+    """L7: each row of the table is of a recorded talk, and has its reason."""
+    assert set(KNOWN) <= set(TALKS)
+    assert all(len(why) > 20 for rows in KNOWN.values() for _, why in rows.values())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_is_needed(rule: str) -> None:
+    """L7: nothing is left out of the comparison that does not differ in some talk."""
+    others = [name for name in RULES if name != rule]
+    assert any(
+        {*differences(talk["steps"], here(name, "a plain consumer"), others)} - {*expected(name)}
+        for name, talk in TALKS.items()
+    )
