@@ -90,27 +90,35 @@ class ConsumerApp(RunnerApp):
     def __repr__(self) -> str:
         return f"from_asgi1({self.app!r})"
 
+    def serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve `loop` from now on; harmless if it does so already. Raises `AppLoadError`."""
+        if self._completions is None or self._completions.loop is not loop:
+            self.runner.start(loop)
+            self._completions = CompletionQueue(loop)
+            self._caller.open(self._completions)
+
+    def exchange(self, scope: Scope, receive: Receive, send: Send) -> HttpExchange:
+        """Make the exchange of one request; `serve` was called."""
+        layer = self._layer
+        if layer is None:
+            layer = get_channel_layer()
+        return HttpExchange(self._caller, layer, self._response_timeout, scope, receive, send)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         kind = scope["type"]
         try:
-            completions, loop = self._completions, asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             await cannot_start(NotOnAsyncio("from_asgi1"), kind, receive, send)
             return
-        if completions is None or completions.loop is not loop:
-            try:
-                self.runner.start(loop)
-            except AppLoadError as error:
-                await cannot_start(error, kind, receive, send)
-                return
-            self._completions = CompletionQueue(loop)
-            self._caller.open(self._completions)
+        try:
+            self.serve(loop)
+        except AppLoadError as error:
+            await cannot_start(error, kind, receive, send)
+            return
         if kind == "http":
-            exchange = HttpExchange(
-                self._caller, self.layer, self._response_timeout, scope, receive, send
-            )
-            await exchange.run()
+            await self.exchange(scope, receive, send).run()
         elif kind == "websocket":
             layer = self.layer
             calls = calls_here(self._caller, layer)

@@ -76,7 +76,7 @@ class ConsumerCall:
 
     # No class attribute has the name of one of these: instances read and write them fast so.
     __slots__ = (
-        *("_awaitable", "_context", "_ended", "_owner", "_task", "_unsent", "_values", "caller"),
+        *("_awaitable", "_context", "_owner", "_task", "_unsent", "_values", "caller"),
         *("channels", "error", "message", "queued_at", "refused"),
     )
 
@@ -93,7 +93,8 @@ class ConsumerCall:
             self.channels = {"reply": message.reply_channel}
             if body is not None:
                 self.channels["body"] = body
-        self._owner = owner
+        #: None when it was told of the end.
+        self._owner: CallOwner | None = owner
         #: What the consumer raised, or why it could not be called; None if neither.
         self.error: BaseException | None = None
         #: Whether it was not called, since the runner has no place for it.
@@ -107,7 +108,6 @@ class ConsumerCall:
         #: The request's, in which a job runs that can wait; the inline runner has its own.
         self._context: Context | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._ended = False
 
     # --------------------------------------------------------- on the loop
 
@@ -219,10 +219,11 @@ class ConsumerCall:
             self._context.run(self._start_task, left)
 
     def _end(self, error: BaseException | None) -> None:
-        if not self._ended:
-            self._ended = True
+        owner = self._owner
+        if owner is not None:
+            self._owner = None  # which holds this call: a circle would wait for the collector
             self.error = error
-            self._owner.call_ended(self)
+            owner.call_ended(self)
 
     # --------------------------------------------------------- the job
 

@@ -23,13 +23,14 @@ from typing import Final
 from bridge.adapters.wsgi_on_asgi.exchange import response_messages
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi1.call import Caller, ConsumerCall
-from bridge.asgi1.http_body import RequestBody, expected_body
+from bridge.asgi1.http_body import RequestBody, body_length, may_have_body
 from bridge.asgi1.http_outbox import HttpOutbox
 from bridge.asgi1.message import Message, ReplyChannel
 from bridge.channels.base import ChannelLayer
 from bridge.channels.sources import Source
 from bridge.errors import AppError, BridgeError, Overloaded
 from bridge.http.error_response import error_response
+from bridge.http.response_head import ResponseHead
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
 from bridge.types import Message as Content
@@ -47,7 +48,7 @@ class HttpExchange:
 
     __slots__ = (
         *("_body", "_calls", "_caller", "_channel", "_client_left", "_deadline"),
-        *("_error", "_layer", "_listener", "_outbox", "_receive", "_request"),
+        *("_error", "_fields", "_layer", "_listener", "_outbox", "_receive", "_request"),
         *("_scope", "_send", "_source", "_timeout", "_timer"),
     )
 
@@ -64,6 +65,8 @@ class HttpExchange:
         self._layer = layer
         self._timeout = timeout
         self._scope = scope
+        #: The request's fields, by name; of a repeated one the last.
+        self._fields: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._send = send
         self._outbox = outbox = HttpOutbox(caller.completions, layer.max_message_size)
@@ -84,59 +87,93 @@ class HttpExchange:
         self._deadline = 0.0
 
     async def run(self) -> None:
-        """Serve the request to its end. Raises what the consumer raised, for the host to log."""
-        content = await self._content()
-        if self._client_left:
-            return
-        name = self._channel.name
-        self._layer.attach(name, self._outbox.deliver)
+        """Serve the request to its end. Raises what the consumer raised, for the host to log.
+
+        A host that can send a whole response in one go calls `begin`, `whole` and `finish` instead.
+        """
+        if not self.begin():
+            body = await self._take_body(body_length(self._fields))
+            if self._client_left:
+                return
+            self._begin(body)
+        await self.finish()
+
+    def begin(self) -> bool:
+        """Call the consumer; False if the request's body has to be awaited before: nothing is done.
+
+        Then, either `whole` returns the response, or `finish` must be awaited.
+        """
+        if may_have_body(self._scope, self._fields):
+            return False
+        self._begin(b"")
+        return True
+
+    def _begin(self, body: bytes) -> None:
+        self._layer.attach(self._channel.name, self._outbox.deliver)
+        self._call("http.request", self._content(body), self._body)
+
+    def whole(self) -> tuple[ResponseHead, bytes] | None:
+        """Return the response if nothing else is left to be done, and end the exchange; or None."""
+        if self._calls or self._error is not None or self._request.message.asked_for_channel:
+            return None
+        whole = self._outbox.take_whole()
+        if whole is not None:
+            self._layer.detach(self._channel.name)
+        return whole
+
+    async def finish(self) -> None:
+        """Send the replies, and see the request to its end. Raises as `run` does."""
+        outbox = self._outbox
         try:
-            self._call("http.request", content, self._body)
             await self._respond()
-            self._layer.detach(name)
             self._stop_waiting()
             self._disconnect()
             while self._calls:
-                await self._outbox.sleep_unless(lambda: not self._calls)
+                await outbox.sleep_unless(lambda: not self._calls)
         except BaseException:  # the host cancels us, or has refused what we sent
             for call in self._calls.copy():
                 call.give_up()
             raise
         finally:
-            self._layer.detach(name)
+            self._layer.detach(self._channel.name)
             self._stop_waiting()
             if self._source is not None and self._body is not None:
                 self._source.close(self._body.end())
-            if not self._outbox.complete:
-                self._outbox.close()
+            if not outbox.complete:
+                outbox.close()
         if self._error is not None:
             raise self._error
 
     # --------------------------------------------------------- the request
 
-    async def _content(self) -> Content:
-        """Make the content of ``http.request``, with as much of the body as belongs there."""
-        scope, body = self._scope, b""
-        coming = expected_body(scope, self._receive, self._client_has_left)
-        if coming is not None:
-            length, streams = coming.length, self._caller.takes_channels
-            if not streams if length is None else length <= HIGH_WATER:
-                body = await coming.take_small()
-            if not coming.is_whole:
-                self._body = coming
-        client, server = scope.get("client"), scope.get("server")
+    async def _take_body(self, length: int | None) -> bytes:
+        """Return as much of the body as belongs in the message; `_body` is the rest, if any."""
+        body, taken = RequestBody(self._receive, self._client_has_left), b""
+        streams = self._caller.takes_channels
+        if not streams if length is None else length <= HIGH_WATER:
+            taken = await body.take_small()
+        if not body.is_whole:
+            self._body = body
+        return taken
+
+    def _content(self, body: bytes) -> Content:
+        """Make the content of ``http.request``."""
+        scope = self._scope
+        get = scope.get
+        client, server = get("client"), get("server")
+        headers = scope["headers"]
         content: Content = {
             "reply_channel": self._channel,
             "http_version": scope["http_version"],
             "method": scope["method"],
-            "scheme": scope.get("scheme", "http"),
+            "scheme": get("scheme", "http"),
             "path": scope["path"],
-            "query_string": scope.get("query_string", b""),
-            "root_path": scope.get("root_path", ""),
-            "headers": headers_of(scope),
+            "query_string": get("query_string", b""),
+            "root_path": get("root_path", ""),
+            "headers": headers_of(scope) if b"_" in b"".join(self._fields) else [*headers],
             "body": body,
-            "client": client and list(client),
-            "server": server and list(server),
+            "client": client and [*client],
+            "server": server and [*server],
         }
         if self._body is not None and not self._caller.takes_channels:
             channel = content["body_channel"] = self._layer.new_channel("http.request.body?")
@@ -289,7 +326,4 @@ def headers_of(scope: Scope) -> list[tuple[bytes, bytes]]:
     Apps read fields by names in which hyphens are underscores: a client could pass one field off
     for another. daphne 1 left them out, too.
     """
-    fields: list[tuple[bytes, bytes]] = scope["headers"]
-    if any(b"_" in name for name, _ in fields):
-        return [field for field in fields if b"_" not in field[0]]
-    return list(fields)
+    return [field for field in scope["headers"] if b"_" not in field[0]]

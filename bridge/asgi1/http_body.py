@@ -11,7 +11,7 @@ can be read in one of three ways, each of which slows the client down to the rea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from bridge.limits import HIGH_WATER
@@ -23,17 +23,10 @@ _ANNOUNCED_IN: Final = frozenset({"1.0", "1.1"})
 
 
 class RequestBody:
-    """What comes of one request's body.
+    """What comes of one request's body; `on_disconnect` is called if it is cut short."""
 
-    `length` is its Content-Length; None: not known. `on_disconnect` is called if the client leaves
-    before the end.
-    """
-
-    def __init__(
-        self, receive: Receive, length: int | None, on_disconnect: Callable[[], None]
-    ) -> None:
+    def __init__(self, receive: Receive, on_disconnect: Callable[[], None]) -> None:
         self._receive = receive
-        self.length = length
         self._on_disconnect = on_disconnect
         self._ended = WaitQueue()
         #: The end has come.
@@ -79,15 +72,16 @@ class RequestBody:
             await self._ended.wait()
 
 
-def expected_body(
-    scope: Scope, receive: Receive, on_disconnect: Callable[[], None]
-) -> RequestBody | None:
-    """Return the body that comes with a request; None if it has none."""
-    fields = dict(scope["headers"])
-    length = fields.get(b"content-length")
-    if length is not None and b"transfer-encoding" not in fields:
-        size = int(length) if length.isdigit() else None
-        return RequestBody(receive, size, on_disconnect) if size != 0 else None
-    if b"transfer-encoding" in fields or scope.get("http_version") not in _ANNOUNCED_IN:
-        return RequestBody(receive, None, on_disconnect)
-    return None
+def may_have_body(scope: Scope, fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a request with these `fields` may have a body."""
+    return (
+        b"content-length" in fields
+        or b"transfer-encoding" in fields
+        or scope["http_version"] not in _ANNOUNCED_IN
+    )
+
+
+def body_length(fields: Mapping[bytes, bytes]) -> int | None:
+    """Return the length that a request with these `fields` announces; None: it is not known."""
+    length = fields.get(b"content-length", b"")
+    return int(length) if length.isdigit() and b"transfer-encoding" not in fields else None

@@ -19,11 +19,15 @@ from typing import Final
 
 from bridge.asgi1.http_replies import HttpReplies
 from bridge.errors import ChannelFull
+from bridge.http.response_head import ResponseHead
 from bridge.limits import HIGH_WATER, LOW_WATER
 from bridge.loops.wait_queue import WaitQueue
 from bridge.loops.waiters import unpatched
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Message, Send
+
+_new_lock: Final = unpatched("allocate_lock")
+_get_ident: Final = unpatched("get_ident")
 
 #: If more bytes than this wait for a client, a reply is refused with `ChannelFull`.
 MAX_WAITING: Final = 1024 * 1024
@@ -37,18 +41,17 @@ class HttpOutbox:
 
     __slots__ = (
         *("_asleep", "_completions", "_future", "_lock", "_messages", "_replies", "_room"),
-        *("_get_ident", "_size", "_sent", "_thread", "complete", "is_gone"),
+        *("_size", "_sent", "_thread", "complete", "is_gone"),
     )
 
     def __init__(self, completions: CompletionQueue, limit: int) -> None:
         self._completions = completions
-        self._get_ident: Callable[[], int] = unpatched("get_ident")
-        self._thread = self._get_ident()
+        self._thread = _get_ident()
         self._future: asyncio.Future[None]
         #: The task sleeps.
         self._asleep = False
         #: Held while a reply is taken: their order decides.
-        self._lock = unpatched("allocate_lock")()
+        self._lock = _new_lock()
         self._replies = HttpReplies(limit)
         self._messages: deque[Message] = deque()
         #: Bytes of body that were put here, and that the host has taken.
@@ -99,7 +102,7 @@ class HttpOutbox:
         """Have the task look again, if it sleeps."""
         if self._asleep:
             self._asleep = False
-            if self._get_ident() == self._thread:
+            if _get_ident() == self._thread:
                 self.on_completed()
             else:
                 self._completions.put(self)
@@ -109,6 +112,16 @@ class HttpOutbox:
     def __bool__(self) -> bool:
         """Whether something waits to be sent."""
         return bool(self._messages)
+
+    def take_whole(self) -> tuple[ResponseHead, bytes] | None:
+        """Take a response that came in one reply, for a host that needs no messages; else None."""
+        head, messages = self._replies.head, self._messages
+        if not self.complete or head is None or len(messages) != 2:
+            return None
+        body: bytes = messages[1]["body"]
+        messages.clear()
+        self._sent = self._size
+        return head, body
 
     async def send_all(self, send: Send) -> None:
         """Send what waits. Raises what the host's `send` raises."""

@@ -22,10 +22,12 @@ _KEYS: Final = frozenset({"status", "headers", "content", "more_content"})
 class HttpReplies:
     """The replies to one request. `limit`: the most bytes of content in one of them."""
 
-    __slots__ = ("_limit", "has_begun", "is_over")
+    __slots__ = ("_limit", "has_begun", "head", "is_over")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        #: Status and fields, checked and encoded.
+        self.head: ResponseHead | None = None
         #: A reply has come.
         self.has_begun = False
         #: The last one has.
@@ -56,13 +58,10 @@ class HttpReplies:
             raise IllegalMessage(
                 f"the first reply to a request has the key 'status'; this one has {_keys(reply)}"
             )
-        head = _head(reply["status"], reply.get("headers"))
+        head = self.head = _head(reply["status"], reply.get("headers"))
         self.has_begun, self.is_over = True, not more
-        start = {
-            "type": "http.response.start",
-            "status": head.status_code,
-            "headers": head.raw_headers.copy(),
-        }
+        fields = [(name.lower(), value) for name, value in head.fields]
+        start = {"type": "http.response.start", "status": head.status_code, "headers": fields}
         return start, body
 
     def _check_later(self, reply: Message) -> None:

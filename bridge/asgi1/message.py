@@ -78,7 +78,7 @@ class ReplyChannel(str):
 
     def __new__(cls, name: str, layer: ChannelLayer, client: Client | None = None) -> ReplyChannel:
         """Make the channel called `name`."""
-        made = super().__new__(cls, name)
+        made = str.__new__(cls, name)
         made.channel_layer = layer
         made.client = client
         return made

@@ -89,10 +89,10 @@ class ChannelLayer(abc.ABC):
         channel_capacity: Mapping[str, int] | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
     ) -> None:
-        _check_positive({"expiry": expiry, "group_expiry": group_expiry, "capacity": capacity})
-        _check_positive({"max_message_size": max_message_size})
+        check_positive({"expiry": expiry, "group_expiry": group_expiry, "capacity": capacity})
+        check_positive({"max_message_size": max_message_size})
         own = (channel_capacity or {}).items()
-        _check_positive({f"channel_capacity[{pattern!r}]": most for pattern, most in own})
+        check_positive({f"channel_capacity[{pattern!r}]": most for pattern, most in own})
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.capacity = capacity
@@ -264,7 +264,8 @@ def _check_no_loop(names: list[str]) -> None:
         )
 
 
-def _check_positive(values: Mapping[str, object]) -> None:
+def check_positive(values: Mapping[str, object]) -> None:
+    """Raise `ConfigError` if a setting, by its name, is not a number above 0."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ConfigError(f"{name} is {value!r}, and must be a number above 0")

@@ -388,6 +388,47 @@ def test_a_consumer_that_goes_on_after_its_response() -> None:
     run(main, consumer)
 
 
+def test_a_host_that_sends_whole_responses() -> None:
+    """L4: it calls the consumer, has the response if that is all, and else goes on as any."""
+
+    def consumer(message: Message) -> None:
+        if message["path"] == "/apart":
+            assert message.channel.name
+        if message["path"] == "/raises":
+            raise LookupError("broken")
+        if message["path"] != "/silent":
+            hello(message)
+
+    async def main(asking: Asking) -> None:
+        def begin(**scope: Any) -> tuple[HttpExchange, bool, Client]:
+            client = Client(**scope)
+            exchange = HttpExchange(
+                asking.caller, asking.layer, 0.01, client.scope, client.receive, client.send
+            )
+            return exchange, exchange.begin(), client
+
+        exchange, begun, client = begin()
+        whole = exchange.whole()
+        assert begun
+        assert whole is not None
+        assert (whole[0].status_code, whole[1], client.sent) == (200, b"hello", [])
+        for path, status in (("/apart", 200), ("/silent", 503)):
+            exchange, begun, client = begin(path=path)
+            assert exchange.whole() is None
+            await exchange.finish()
+            assert client.status == status
+        exchange, begun, client = begin(path="/raises")
+        assert exchange.whole() is None
+        with pytest.raises(LookupError):
+            await exchange.finish()
+        exchange, begun, client = begin(body=[b"abc"], headers=CHUNKED, method="POST")
+        assert not begun
+        await exchange.run()
+        assert client.body == b"hello"
+
+    run(main, consumer, "inline")
+
+
 # ------------------------------------------------------------- http.disconnect
 
 
@@ -456,6 +497,21 @@ def test_a_client_that_leaves_while_it_waits(runner: str) -> None:
         assert client.sent == []
 
     run(main, consumer, runner)
+
+
+def test_a_client_that_leaves_after_its_body() -> None:
+    """L4: it is listened for when the body has been read, and not before."""
+    left = asyncio.Event()
+
+    async def consumer(message: Message) -> None:
+        if message.channel.name == "http.disconnect":
+            left.set()
+            return
+        assert len(await message.body.read(-1)) == 80_001
+        await left.wait()
+
+    client = ask(consumer, LARGE, leaves=True, method="POST", headers=LARGE_FIELDS)
+    assert client.sent == []
 
 
 def test_a_coroutine_is_told_while_it_runs() -> None:

@@ -64,6 +64,35 @@ def test_replies_leave_in_order() -> None:
     run(main)
 
 
+def test_a_whole_response_is_taken_at_once() -> None:
+    """L4: by a host that needs no messages; else they are left where they are."""
+
+    async def main(outbox: HttpOutbox) -> None:
+        assert outbox.take_whole() is None
+        outbox.reply({"status": 201, "headers": [(b"X", b"y")], "content": b"body"})
+        whole = outbox.take_whole()
+        assert whole is not None
+        head, body = whole
+        assert (head.status_code, head.raw_headers, body) == (201, [(b"x", b"y")], b"body")
+        assert not outbox
+        assert outbox.take_whole() is None
+
+    async def in_pieces(outbox: HttpOutbox) -> None:
+        outbox.reply({"status": 200, "more_content": True})
+        assert outbox.take_whole() is None
+        outbox.reply({})
+        assert outbox.take_whole() is None
+        assert outbox
+
+    async def of_the_host(outbox: HttpOutbox) -> None:
+        outbox.answer([{"type": "http.response.start"}, {"type": "http.response.body"}])
+        assert outbox.take_whole() is None
+
+    run(main)
+    run(in_pieces)
+    run(of_the_host)
+
+
 def test_a_slow_client_fills_it() -> None:
     """L4: more than 64 KiB: senders had better wait; more than 1 MiB: `ChannelFull`."""
 

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from bridge.channels import get_channel_layer
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.browser import CHROMIUM, Page, browse
@@ -170,6 +172,35 @@ def test_an_event_source_comes_back(page: Page) -> None:
         httpx.post(events.url("/publish", "http"), data={"text": "back"})
         page.wait_for("news.textContent.includes('back')")
         page.open("about:blank#away")
+
+
+# ------------------------------------------------------------- what the documentation shows
+
+
+def shown(page: str) -> Any:
+    """The app that the first Python on a page of the documentation makes."""
+    text = (hosts.ROOT / "docs" / "howto" / page).read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {"__name__": "shown"}
+    exec(code, names)
+    return names["app"]
+
+
+def test_the_stream_of_the_documentation() -> None:
+    """L3 L4 L6: the code on the page works as it stands."""
+    with served(shown("push-to-browsers.md")) as server:
+        with httpx.stream("GET", server.url("/events", "http"), timeout=20) as stream:
+            eventually(lambda: [*get_channel_layer().group_channels("news")])
+            httpx.post(server.url("/publish", "http"), data={"text": "new"}).raise_for_status()
+            assert next(stream.iter_lines()) == "data: new"
+        eventually(lambda: not [*get_channel_layer().group_channels("news")])
+
+
+def test_the_body_of_the_documentation() -> None:
+    """L5: and so does that on this page."""
+    with served(shown("read-a-body-in-pieces.md")) as server:
+        answer = httpx.post(server.url("/", "http"), content=b"x" * 1_000_000)
+        assert answer.text == hashlib.sha256(b"x" * 1_000_000).hexdigest()
 
 
 # ------------------------------------------------------------- the upload

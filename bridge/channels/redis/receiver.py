@@ -71,6 +71,8 @@ class Receiver:
         self._batch = BATCH
         self._waits = 0
         self._clock = _Clock(link)
+        #: The last answer of Redis to something that was put back.
+        self._putting_back: asyncio.Future[int] | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         link.on_back.append(self._news.set)
@@ -196,16 +198,23 @@ class Receiver:
         return False
 
     def _put_back(self, queue: str, elements: list[bytes]) -> None:
+        def look(answer: asyncio.Future[int]) -> None:
+            error = None if answer.cancelled() else answer.exception()
+            if error is not None:
+                self._tell_lost(queue, elements, error)
+
+        args = [self._expiry, *elements]
         try:
-            self._link.post(
-                *("EVAL", scripts.PUT_BACK.text, 1, self._key_start + queue),
-                *(self._expiry, *elements),
-            )
+            answer = self._link.run(scripts.PUT_BACK, [self._key_start + queue], args)
         except LayerUnavailable as error:
-            number = pluralize(len(elements), "message")
-            logger.error(
-                "%s to %s could not be put back, and may be lost: %s", number, queue, error
-            )
+            self._tell_lost(queue, elements, error)
+        else:
+            self._putting_back = answer
+            answer.add_done_callback(look)
+
+    def _tell_lost(self, queue: str, elements: list[bytes], error: BaseException) -> None:
+        number = pluralize(len(elements), "message")
+        logger.error("%s to %s could not be put back, and may be lost: %s", number, queue, error)
 
     # --------------------------------------------------------- the task
 
@@ -229,6 +238,11 @@ class Receiver:
             queues = self._queues()
             if not queues or not self._link.up:
                 await self._news.wait()
+                continue
+            if self._putting_back is not None:
+                # Else what stood behind it might be taken before it is back.
+                await asyncio.wait([self._putting_back])
+                self._putting_back = None
                 continue
             try:
                 await self._wait(queues)

@@ -114,6 +114,10 @@ class ThreadedStore:
         self.submit(lambda: self._start(self._close()).add_done_callback(outcome.end))
         outcome.wait(self._check_alive)
 
+    def close_soon(self) -> None:
+        """Close as `close` does, without waiting; from any thread and loop."""
+        self._submit_if_alive(lambda: self._start(self._close()))
+
     def _submit_if_alive(self, job: Callable[[], object]) -> None:
         try:
             self.submit(job)

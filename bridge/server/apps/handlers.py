@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextvars import copy_context
+from importlib import import_module
 from typing import Any
 
 from bridge.adapters.runner_app import RunnerApp
@@ -47,6 +48,10 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
         )
     if isinstance(app, Dispatcher):
         return DispatchHandler(app, state, prefix)
+    if isinstance(app, RunnerApp):
+        module = import_module("bridge.server.apps.asgi.consumer")  # few servers need it
+        handler: Handler = module.ConsumerHandler(app, state, prefix)
+        return handler
     return AsgiHandler(app, state, prefix)
 
 

@@ -166,3 +166,18 @@ def test_closed(threaded: ThreadedStore) -> None:
     assert ended == ["the channel layer was closed"]
     with pytest.raises(LayerUnavailable, match="closed"):
         threaded.call(lambda store: store.receive(["w"]))
+
+
+def test_closed_soon(threaded: ThreadedStore) -> None:
+    """L8: it can be closed without waiting, from any loop, and more than once."""
+
+    async def main() -> None:
+        await threaded.call_async(lambda store: store.send("a", {"n": 1}))
+        threaded.close_soon()
+        while threaded.store.link.up:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    threaded.close_soon()
+    with pytest.raises(LayerUnavailable, match="closed"):
+        threaded.call(lambda store: store.flush())

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from bridge.asgi1.app import from_asgi1
 from bridge.dispatcher import Dispatcher, Mount
 from bridge.fallback import Fallback
+from bridge.server.apps.asgi.consumer import ConsumerHandler
 from bridge.server.apps.asgi.exchange import AsgiHandler
 from bridge.server.apps.handlers import (
     DispatchHandler,
@@ -77,6 +79,9 @@ def test_kinds_of_handlers() -> None:
     asgi = make_handler(on_asgi("a"), state, "/below")
     assert isinstance(asgi, AsgiHandler)
     assert (asgi.prefix, asgi.lifespan_state) == ("/below", state)
+    consumer = make_handler(from_asgi1(lambda message: None), state, "/below")
+    assert isinstance(consumer, ConsumerHandler)
+    assert (consumer.prefix, consumer.lifespan_state) == ("/below", state)
 
 
 @pytest.mark.parametrize(

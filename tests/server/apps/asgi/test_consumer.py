@@ -1,0 +1,151 @@
+"""ASGI 1 consumers on our own server: the short way of whole responses, and all others."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.asgi1.app import from_asgi1
+from bridge.asgi1.message import Message
+from bridge.channels.memory import MemoryLayer
+from bridge.dispatcher import Dispatcher
+from bridge.errors import LayerUnavailable
+from tests.support.serving import served
+from tests.support.waiting import eventually
+
+OK = {"status": 200, "headers": [(b"X-Name", b"value")], "content": b"hello"}
+LIST: ContextVar[str] = ContextVar("LIST", default="unset")
+
+
+def hello(message: Message) -> None:
+    message.reply_channel.send({**OK, "content": message["path"].encode()})
+
+
+async def coroutine(message: Message) -> None:
+    message.reply_channel.send(OK)
+
+
+async def with_channels(message: Any, channels: Any) -> None:
+    await channels["reply"].send({**OK, "content": message["body"]})
+
+
+async def later(message: Message) -> None:
+    await asyncio.sleep(0)
+    message.reply_channel.send(OK)
+
+
+def generator(message: Message) -> Iterator[Any]:
+    yield {**OK, "more_content": True}
+    yield {"content": b"!"}
+
+
+@pytest.mark.parametrize("runner", ["inline", "thread", "greenlet"])
+def test_ways_to_answer(runner: str) -> None:
+    """L2 L4: at once, from a thread, later, in pieces; the next request finds a clean slate."""
+    consumers = {"/coroutine": coroutine, "/later": later, "/generator": generator, "/": hello}
+    app = Dispatcher({**consumers, "/body": with_channels})
+    with served(app, runner=runner) as server, httpx.Client(base_url=server.url("", "http")) as ask:
+        for _ in range(2):
+            response = ask.get("/x")
+            assert (response.status_code, response.text) == (200, "/x")
+            assert response.headers["x-name"] == "value"
+            assert ask.get("/coroutine").text == ask.get("/later").text == "hello"
+            assert ask.get("/generator").text == "hello!"
+            assert ask.post("/body", content=b"body").text == "body"
+            head = ask.head("/x")
+            assert (head.headers["content-length"], head.content) == ("2", b"")
+
+
+def test_a_consumer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """L3: before its response a 500, in the middle a cut, after it nothing; logged once."""
+
+    def fails(message: Message) -> None:
+        if message["path"] == "/after":
+            hello(message)
+        if message["path"] == "/middle":
+            message.reply_channel.send({**OK, "more_content": True})
+        raise LookupError(f"broken {message['path']}")
+
+    with served(fails, runner="inline") as server:
+        url = server.url("", "http")
+        assert httpx.get(url + "/before").status_code == 500
+        assert httpx.get(url + "/after").text == "/after"
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(url + "/middle")
+    for path in ("before", "after", "middle"):
+        assert caplog.text.count(f"LookupError: broken /{path}") == 1
+
+
+def test_a_layer_that_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    """L4: the request is answered with 500, and the log says why."""
+
+    class Gone(MemoryLayer):
+        def attach(self, channel: str, deliver: Any) -> None:
+            raise LayerUnavailable("no Redis")
+
+    with served(from_asgi1(hello, layer=Gone()), runner="inline") as server:
+        assert httpx.get(server.url("/", "http")).status_code == 500
+    assert "no Redis" in caplog.text
+
+
+def test_a_consumer_hears_of_the_end() -> None:
+    """L4: by `http.disconnect`, if it tells messages apart."""
+    seen = []
+    told = threading.Event()
+
+    def consumer(message: Message) -> None:
+        seen.append(message.channel.name)
+        if message.channel.name == "http.request":
+            hello(message)
+        else:
+            told.set()
+
+    with served(consumer, runner="inline") as server:
+        assert httpx.get(server.url("/x", "http")).text == "/x"
+        assert told.wait(20)
+    assert seen == ["http.request", "http.disconnect"]
+
+
+def test_requests_have_contexts_of_their_own() -> None:
+    """L2: what a consumer sets for one is not seen by the next on the same connection."""
+    seen = []
+
+    def consumer(message: Message) -> None:
+        seen.append(LIST.get())
+        LIST.set("changed")
+        hello(message)
+
+    async def awaits(message: Message) -> None:
+        consumer(message)
+
+    app = Dispatcher({"/plain": consumer, "/coroutine": awaits})
+    with served(app, runner="inline") as server, httpx.Client() as ask:
+        for path in ("/plain", "/coroutine"):
+            for _ in range(2):
+                ask.get(server.url(path, "http"))
+    assert seen == ["unset"] * 4
+
+
+def test_a_client_that_leaves_before_the_answer() -> None:
+    """L4: it goes nowhere, and the consumer is told."""
+    seen = []
+    left = threading.Event()
+
+    async def consumer(message: Message) -> None:
+        seen.append(message.channel.name)
+        if message.channel.name == "http.disconnect":
+            left.set()
+
+    with served(consumer) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            eventually(lambda: seen)
+        assert left.wait(20)
+    assert seen == ["http.request", "http.disconnect"]
