@@ -5,19 +5,24 @@
     uvicorn --app-dir examples asgi1_chat:app --lifespan off
 
 The consumer is called with one message at a time: a request, a WebSocket that opens, what it says,
-and its end. What it knows of who is there is in the group, and so in the channel layer: with a
-layer over Redis many processes serve one chat.
+and its end. What it knows of who is there is in the group, and so in the channel layer. With
+CHANNELS=redis://127.0.0.1:6379 in their environment, several processes serve one chat.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
 import bridge
+from bridge.channels import open_layer, set_channel_layer
 
 GROUP = "chat"
+
+if "CHANNELS" in os.environ:
+    set_channel_layer(open_layer(os.environ["CHANNELS"]))
 
 PAGE = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Chat</title>

@@ -6,20 +6,25 @@
 The Flask app knows nothing of streams: a view sends to a group of the channel layer, and returns.
 `/events` is an ASGI 1 consumer. It opens a stream (`text/event-stream`), puts its reply channel
 into the group, and returns too: an open stream has no thread. Thousands can be open in a process.
+With CHANNELS=redis://127.0.0.1:6379 in their environment, several processes share the news.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 
 from flask import Flask, Response, request
 
 import bridge
-from bridge.channels import get_channel_layer
+from bridge.channels import get_channel_layer, open_layer, set_channel_layer
 
 GROUP = "news"
+
+if "CHANNELS" in os.environ:
+    set_channel_layer(open_layer(os.environ["CHANNELS"]))
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>News</title>
@@ -77,10 +82,10 @@ def events(message: Any) -> None:
     reply, layer = message.reply_channel, message.channel_layer
     if message.channel.name == "http.request":
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-        # A browser that loses the stream asks again after a second.
-        start = {"status": 200, "headers": headers, "content": b"retry: 1000\n\n"}
-        reply.send({**start, "more_content": True})
+        reply.send({"status": 200, "headers": headers, "content": b"", "more_content": True})
         layer.group_add(GROUP, reply)
+        # Now it misses nothing. A browser that loses the stream asks again after a second.
+        reply.send({"content": b"retry: 1000\n\n", "more_content": True})
     elif message.channel.name == "http.disconnect":
         layer.group_discard(GROUP, reply)
 

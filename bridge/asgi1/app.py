@@ -16,6 +16,7 @@ from bridge.arguments.checks import WSGI_DEFAULTS, Check, read_all
 from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi1.call import Caller
 from bridge.asgi1.http import HttpExchange
+from bridge.asgi1.http_body import RequestBody
 from bridge.asgi1.signature import Consumer, takes_channels
 from bridge.asgi1.websocket import ConsumerSocket, SocketSettings, calls_here
 from bridge.channels.base import ChannelLayer
@@ -24,6 +25,7 @@ from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedSc
 from bridge.runners import Runner, make_runner
 from bridge.runners.completions import CompletionQueue
 from bridge.types import ASGIApp, Receive, Scope, Send
+from bridge.types import Message as Content
 
 #: What a server may say of how a consumer runs, if it was not said in Python.
 _ADOPTED = ("runner", "threads", "queue_limit", "queue_timeout")
@@ -81,6 +83,25 @@ class ConsumerApp(RunnerApp):
         self._run_as(values)
         own = {name: self._explicit[name] for name in _ADOPTED if name in self._explicit}
         return {name: value for name, value in own.items() if value != values[name]}
+
+    async def call(self, channel: str, content: Content, body: RequestBody | None = None) -> None:
+        """Call the consumer with a message of a client that another process has.
+
+        Replies go by the channel layer. Raises what the consumer raises, and `AppLoadError`.
+        """
+        self.serve(asyncio.get_running_loop())
+        await calls_here(self._caller, self.layer)(channel, content, body)
+
+    def told(self) -> dict[str, Any]:
+        """Return what a process must know that has the clients, as plain data."""
+        sockets = self._socket_settings
+        return {
+            "takes_channels": self._caller.takes_channels,
+            "response_timeout": self._response_timeout,
+            "connect_timeout": sockets.connect_timeout,
+            "stall_timeout": sockets.stall_timeout,
+            "subprotocols": list(sockets.subprotocols),
+        }
 
     @property
     def layer(self) -> ChannelLayer:

@@ -23,7 +23,7 @@ from typing import Final
 from bridge.adapters.wsgi_on_asgi.exchange import response_messages
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi1.call import Caller, ConsumerCall
-from bridge.asgi1.http_body import RequestBody, body_length, may_have_body
+from bridge.asgi1.http_body import RequestBody, expected_body, may_have_body
 from bridge.asgi1.http_outbox import HttpOutbox
 from bridge.asgi1.message import Message, ReplyChannel
 from bridge.channels.base import ChannelLayer
@@ -92,7 +92,7 @@ class HttpExchange:
         A host that can send a whole response in one go calls `begin`, `whole` and `finish` instead.
         """
         if not self.begin():
-            body = await self._take_body(body_length(self._fields))
+            body = await self._take_body()
             if self._client_left:
                 return
             self._begin(body)
@@ -146,10 +146,12 @@ class HttpExchange:
 
     # --------------------------------------------------------- the request
 
-    async def _take_body(self, length: int | None) -> bytes:
+    async def _take_body(self) -> bytes:
         """Return as much of the body as belongs in the message; `_body` is the rest, if any."""
-        body, taken = RequestBody(self._receive, self._client_has_left), b""
-        streams = self._caller.takes_channels
+        body = expected_body(self._scope, self._receive, self._client_has_left)
+        if body is None:
+            return b""
+        length, streams, taken = body.length, self._caller.takes_channels, b""
         if not streams if length is None else length <= HIGH_WATER:
             taken = await body.take_small()
         if not body.is_whole:

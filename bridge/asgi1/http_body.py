@@ -23,10 +23,17 @@ _ANNOUNCED_IN: Final = frozenset({"1.0", "1.1"})
 
 
 class RequestBody:
-    """What comes of one request's body; `on_disconnect` is called if it is cut short."""
+    """What comes of one request's body.
 
-    def __init__(self, receive: Receive, on_disconnect: Callable[[], None]) -> None:
+    `length` is its Content-Length; None: not known. `on_disconnect` is called if the client leaves
+    before the end.
+    """
+
+    def __init__(
+        self, receive: Receive, length: int | None, on_disconnect: Callable[[], None]
+    ) -> None:
         self._receive = receive
+        self.length = length
         self._on_disconnect = on_disconnect
         self._ended = WaitQueue()
         #: The end has come.
@@ -81,7 +88,13 @@ def may_have_body(scope: Scope, fields: Mapping[bytes, bytes]) -> bool:
     )
 
 
-def body_length(fields: Mapping[bytes, bytes]) -> int | None:
-    """Return the length that a request with these `fields` announces; None: it is not known."""
-    length = fields.get(b"content-length", b"")
-    return int(length) if length.isdigit() and b"transfer-encoding" not in fields else None
+def expected_body(
+    scope: Scope, receive: Receive, on_disconnect: Callable[[], None]
+) -> RequestBody | None:
+    """Return the body that comes with a request; None if it has none."""
+    fields = dict(scope["headers"])
+    if not may_have_body(scope, fields):
+        return None
+    text = fields.get(b"content-length", b"")
+    length = int(text) if text.isdigit() and b"transfer-encoding" not in fields else None
+    return None if length == 0 else RequestBody(receive, length, on_disconnect)

@@ -8,7 +8,6 @@ because the client is slow, the sender gets `ChannelFull`.
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -39,6 +38,8 @@ class SocketOutbox:
         self, send: Send, subprotocol: str | None, limit: int, on_full: Callable[[], None]
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._get_ident: Callable[[], int] = unpatched("get_ident")
+        self._thread = self._get_ident()
         self._send = send
         self._limit = limit
         self._on_full = on_full
@@ -112,8 +113,8 @@ class SocketOutbox:
             self._in_loop(self._news.wake)
 
     def _in_loop(self, function: Callable[[], object]) -> None:
-        """Call `function` in the loop: now, if the caller is there."""
-        if events._get_running_loop() is self._loop:
+        """Call `function` in the loop's thread: now, if the caller is there."""
+        if self._get_ident() == self._thread:
             function()
         else:
             try:

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from bridge.asgi1.call import Caller, ConsumerCall
 from bridge.asgi1.http import headers_of
+from bridge.asgi1.http_body import RequestBody
 from bridge.asgi1.message import Message, ReplyChannel
 from bridge.asgi1.socket_outbox import SocketOutbox
 from bridge.asgi1.socket_replies import CONNECTING
@@ -284,12 +285,13 @@ def choose_subprotocol(scope: Scope, supported: Sequence[str]) -> str | None:
 # ------------------------------------------------------------- calls in this process
 
 
-def calls_here(caller: Caller, layer: ChannelLayer) -> CallConsumer:
-    """Return what calls a consumer of this process."""
+def calls_here(caller: Caller, layer: ChannelLayer) -> Callable[..., Awaitable[None]]:
+    """Return what calls a consumer of this process; `CallConsumer`, also with a request's body."""
 
-    async def call(channel: str, content: Content) -> None:
+    async def call(channel: str, content: Content, body: RequestBody | None = None) -> None:
         ending = _Ending()
-        running = ConsumerCall(caller, Message(content, channel, layer), ending)
+        receive = None if body is None else body.receive
+        running = ConsumerCall(caller, Message(content, channel, layer, receive), ending, body)
         running.start()
         await ending.wait(running)
 

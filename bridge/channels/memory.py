@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from bridge.channels.base import ChannelLayer, Deliver, Received
 from bridge.channels.groups import Groups
@@ -19,6 +20,10 @@ from bridge.log import logger
 from bridge.loops.by_process import ByProcess
 from bridge.loops.waiters import unpatched
 from bridge.types import Message
+
+#: How many messages tasks read at most before the loop does something else: if they come as fast as
+#: they are read, reading waits for nothing.
+_READS_IN_TURN: Final = 64
 
 
 class MemoryLayer(ChannelLayer):
@@ -55,6 +60,8 @@ class MemoryLayer(ChannelLayer):
 
     async def _receive_async(self, names: list[str]) -> Received:
         contents = self._contents.get()
+        if contents.is_turn_over():
+            await asyncio.sleep(0)
         found = contents.look(names)
         if found is None:
             look, leave = partial(contents.look, names), partial(contents.leave, names)
@@ -157,6 +164,13 @@ class _Contents:
         self._lines: dict[str, Line] = {}
         self._counters = LayerCounters()
         self.drops = DropLog()
+        #: How often tasks have read; a thread may overwrite another's count.
+        self._reads = 0
+
+    def is_turn_over(self) -> bool:
+        """Whether tasks have read so much that those who read nothing must have their turn."""
+        self._reads += 1
+        return self._reads % _READS_IN_TURN == 0
 
     def is_gone(self, channel: str) -> bool:
         """Whether `channel` is that of a client of this process that is not here."""

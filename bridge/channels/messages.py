@@ -72,7 +72,7 @@ class _Copier:
         for key, each in value.items():
             path.append(key)
             name = key if type(key) is str else self._own_text(key, _KEYS)
-            self._charge(self._size_of_text(name))
+            self._charge(_size_of_text(name))
             copied[name] = self._copy(each)
             path.pop()
         return copied
@@ -92,7 +92,7 @@ class _Copier:
         if kind is bytes:
             self._charge(len(value))
         elif kind is str:
-            self._charge(self._size_of_text(value))
+            self._charge(_size_of_text(value))
         elif value is not None and kind is not bool and kind is not float:
             return self._copy_other(value)
         return value
@@ -122,17 +122,6 @@ class _Copier:
             return str.__str__(value)
         raise TypeError(f"{self._place()} cannot be sent: {value!r:.120}; {allowed}")
 
-    def _size_of_text(self, text: str) -> int:
-        """Return the bytes that `text` has in UTF-8."""
-        if text.isascii():
-            return len(text)
-        try:
-            return len(text.encode())
-        except UnicodeEncodeError as error:
-            raise TypeError(
-                f"{self._place()} is text that is not Unicode, {text!r:.120}; send it as bytes"
-            ) from error
-
     def _place(self) -> str:
         return "the message" + "".join(f"[{each!r:.60}]" for each in self._path)
 
@@ -143,3 +132,8 @@ class _Copier:
                 f"the message has more than {self._limit} bytes, the most that this channel layer "
                 "takes; send large data in pieces, or a reference to it"
             )
+
+
+def _size_of_text(text: str) -> int:
+    """Return the bytes that `text` has in UTF-8, half surrogates included."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -133,6 +133,10 @@ class DropLog:
             f"read them within {expiry:g} s: {_some(channels)}",
         )
 
+    def refused(self, channel: str, error: Exception) -> None:
+        """Say that a message was dropped, because its reader in this process had no room for it."""
+        self._tell("refused", 1, f"a message to {channel} was dropped: {error}")
+
     def _tell(self, kind: str, dropped: int, text: str) -> None:
         now = time.monotonic()
         if now < self._due.get(kind, 0):

@@ -13,6 +13,17 @@ packet:
 something, and ends the session. `TAKEN` is the first frame of a worker, and the gateway writes
 none before it. Events are ASGI 3 messages as they are.
 
+Consumers of ASGI 1 get one message each, on whichever worker is there. A gateway that can make
+these messages says so in the scope, by the extension `CONSUMERS`. A worker whose app is a consumer
+then hands the request back: `TAKEN` with `CONSUMER`, one event of the type `CONSUMERS` with what
+the gateway must know (`ConsumerApp.told`), `END`. Each message is a request of its own then:
+
+    scope     {"type": "consumer", "channel": "websocket.receive", "content": {...}}, and
+              "more_body": true if the rest of a request's body follows, as events `http.request`
+
+`content["reply_channel"]` is a channel of the gateway; replies go there by the channel layer, from
+whichever process. `END` comes when the call is over.
+
 =========  ================  ===================================================================
 kind       direction         payload
 =========  ================  ===================================================================
@@ -46,6 +57,8 @@ _KINDS: Final = range(5)
 #: What runs on the worker: an app that keeps the session, or consumers that get one message each.
 SESSION: Final = "session"
 CONSUMER: Final = "consumer"
+#: The extension of gateways that make the messages of consumers; and the type of an event.
+CONSUMERS: Final = "bridge.consumers"
 
 #: Keys of a scope that stay in the gateway: they are of its process, or cannot be written.
 _OWN_KEYS: Final = frozenset({"state", "app", "router", "endpoint"})

@@ -10,7 +10,7 @@ import pytest
 import bridge
 from bridge.arguments.checks import WSGI_DEFAULTS
 from bridge.asgi1.app import ConsumerApp
-from bridge.asgi1.message import Message
+from bridge.asgi1.message import Message, ReplyChannel
 from bridge.channels import get_channel_layer
 from bridge.channels.memory import MemoryLayer
 from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedScope
@@ -40,6 +40,26 @@ def test_loops_one_after_the_other(runner: str) -> None:
             client = Client()
             await client.ask(app)  # type: ignore[arg-type]
             assert client.body == b"hello"
+        assert await app.runner.stop(10)
+
+    asyncio.run(use())
+    asyncio.run(use())
+
+
+def test_calls_for_another_process() -> None:
+    """L9: a worker calls a consumer for clients that a gateway has, loop after loop."""
+    app = app_of(subprotocols=["chat"], response_timeout=7)
+    assert app.told()["subprotocols"] == ["chat"]
+    assert app.told()["response_timeout"] == 7
+
+    async def use() -> None:
+        replies: list[Any] = []
+        layer = app.layer
+        name = layer.new_reply_channel()
+        layer.attach(name, replies.append)
+        for _ in range(2):
+            await app.call("http.request", {"reply_channel": ReplyChannel(name, layer)})
+        assert replies == [{"status": 200, "content": b"hello"}] * 2
         assert await app.runner.stop(10)
 
     asyncio.run(use())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.asgi1.http_body import RequestBody, body_length, may_have_body
+from bridge.asgi1.http_body import RequestBody, expected_body
 from bridge.limits import HIGH_WATER
 from bridge.types import Message
 
@@ -35,8 +35,8 @@ class Coming:
         self.left += 1
 
 
-def body_of(coming: Coming) -> RequestBody:
-    return RequestBody(coming.receive, coming.leave)
+def body_of(coming: Coming, length: int | None = None) -> RequestBody:
+    return RequestBody(coming.receive, length, coming.leave)
 
 
 def test_a_small_body_is_taken_whole() -> None:
@@ -84,7 +84,7 @@ def test_a_client_that_leaves_in_the_middle() -> None:
     ("headers", "version", "expected"),
     [
         ([], "1.1", "none"),
-        ([(b"content-length", b"0")], "1.1", 0),
+        ([(b"content-length", b"0")], "1.1", "none"),
         ([(b"content-length", b"5")], "1.1", 5),
         ([(b"content-length", b"many")], "1.1", None),
         ([(b"transfer-encoding", b"chunked")], "1.1", None),
@@ -94,6 +94,7 @@ def test_a_client_that_leaves_in_the_middle() -> None:
 )
 def test_which_requests_have_a_body(headers: Any, version: str, expected: Any) -> None:
     """L4: those that announce one (RFC 9112 §6.3), and those of HTTP/2, which need not."""
-    scope, fields = {"http_version": version}, dict(headers)
-    found = body_length(fields) if may_have_body(scope, fields) else "none"
-    assert found == expected
+    scope = {"headers": headers, "http_version": version}
+    coming = Coming(b"")
+    body = expected_body(scope, coming.receive, coming.leave)
+    assert ("none" if body is None else body.length) == expected

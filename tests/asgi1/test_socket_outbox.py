@@ -265,9 +265,13 @@ def test_others_have_their_turn() -> None:
 def test_a_reply_when_the_loop_has_ended() -> None:
     """L3: a thread that is late gets no error: the client has gone."""
     kept: list[SocketOutbox] = []
+    done: list[None] = []
 
     async def test() -> None:
         kept.append(Peer().outbox)
 
     run(test)
-    kept[0].reply({"text": "x"})
+    late = threading.Thread(target=lambda: done.append(kept[0].reply({"text": "x"})))
+    late.start()
+    late.join()
+    assert done == [None]

@@ -779,7 +779,15 @@ def test_a_host_that_says_by_an_error_that_the_client_has_gone() -> None:
     host = FakeHost(receive("a"), receive("b"), gone, raises=OSError("gone"))
     host.run(SocketApp(consumer, "inline"))
     assert kinds(consumer) == ["connect", "receive", "receive", "disconnect"]
-    assert len(host.sent) == 2
+    assert len(host.sent) == 2  # the accept, and the one that failed
+
+
+@pytest.mark.parametrize("runner", ["inline", "greenlet"])
+def test_what_came_just_before_the_end_is_answered(runner: str) -> None:
+    """L4 S20: its answer leaves before the consumer is told of the end, if the host takes it."""
+    host = FakeHost(receive("a"), receive("b"), {"type": "websocket.disconnect", "code": 1000})
+    host.run(SocketApp(Consumer(receive=echo), runner))
+    assert [message.get("text") for message in host.sent] == [None, "a", "b"]
 
 
 def test_a_host_that_fails() -> None:

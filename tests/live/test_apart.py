@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.support.apart import gateway, worker
-from tests.support.hosts import Host, start
+from tests.support.hosts import ROOT, Host, migrate, start
 from tests.support.redis import needs_redis, redis, redis_url
 from tests.support.waiting import eventually
 
@@ -63,6 +65,25 @@ def test_apps_of_every_kind(parts: Parts) -> None:
         assert client.get("/two/a%20b").text == "two /two/a%20b"
         assert client.get("/nothing").status_code == 404
         assert client.head("/flask/hello").status_code == 200
+
+
+@pytest.mark.parametrize("target", ["mysite.wsgi:application", "mysite.asgi:application"])
+def test_django(parts: Parts, tmp_path: Path, target: str) -> None:
+    """L9: a project of Django as it is, WSGI and ASGI: the database, a form, a long answer."""
+    database = tmp_path / "db.sqlite3"
+    migrate(database)
+    own = ("--channels-prefix", target.replace(":", "."))
+    project = str(ROOT / "examples" / "django_on_bridge")
+    options = (target, "--app-dir", project, *own)
+    with start(gateway(parts.url, *own)) as front, \
+            worker(parts.url, *options, EXAMPLE_DATABASE=str(database)), \
+            httpx.Client(base_url=front.url(""), timeout=30) as client:  # fmt: skip
+        token = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', client.get("/").text)[0]
+        form = {"text": "from a test", "csrfmiddlewaretoken": token}
+        assert client.post("/add", data=form).status_code == 302
+        assert "from a test" in client.get("/notes.json").json()["notes"]
+        assert client.post("/add", data={"text": "no token"}).status_code == 403
+        assert len(client.get("/download?size=1000000").content) == 1_000_000
 
 
 def test_a_view_that_raises(parts: Parts) -> None:

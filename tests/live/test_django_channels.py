@@ -151,6 +151,9 @@ def test_two_processes_are_one_chat(serve: StartHost) -> None:
             assert heard(ann) == heard(bob) == {"said": f"line {turn}"}
         httpx.post(there.url("/announce"), data={"text": "to both", "room": "lobby"})
         assert heard(ann) == heard(bob) == {"said": "to both"}
+        there.kill()
+        ann.send(json.dumps({"text": "alone now"}))
+        assert heard(ann) == {"said": "alone now"}
 
 
 def test_behind_a_gateway(start_host: StartHost, redis_server: Host) -> None:

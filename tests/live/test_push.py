@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.browser import CHROMIUM, Page, browse
 from tests.support.hosts import Command, Host
+from tests.support.redis import needs_redis, redis, redis_url
 from tests.support.serving import served
 from tests.support.waiting import eventually
 
@@ -119,6 +121,54 @@ def test_a_page_of_another_site_is_refused(page: Page, chat: Host) -> None:
         socket.onclose = event => told(event.code);
     }})"""
     assert page.evaluate(result) == 1006
+
+
+# ------------------------------------------------------------- two processes, over Redis
+
+
+@pytest.fixture(scope="module")
+def channels() -> Iterator[str]:
+    """The address of a Redis for this module."""
+    with hosts.start(redis()) as server:
+        yield redis_url(server)
+
+
+@with_browser
+@needs_redis
+def test_pages_of_two_processes_talk_to_each_other(
+    page: Page, shared_host: StartHost, channels: str
+) -> None:
+    """L4 L8: the group is in Redis; each process holds its own sockets."""
+    first, second = (
+        shared_host(replace(CHAT[name].with_env(CHANNELS=channels), name=f"{name} over Redis"))
+        for name in ("bridge", "gunicorn")
+    )
+    open_chat(page, first)
+    with page.another() as other:
+        open_chat(other, second)
+        say(page, "Ann", "hello")
+        say(other, "Bob", "Grüße")
+        for each in (page, other):
+            hear(each, "Ann: hello")
+            hear(each, "Bob: Grüße")
+    hear(page, "Somebody has left.")
+
+
+@needs_redis
+def test_news_of_another_process(shared_host: StartHost, channels: str) -> None:
+    """L3 L4 L8: a view in one process publishes to the streams of another, in order."""
+    holds, publishes = (
+        shared_host(replace(EVENTS[name].with_env(CHANNELS=channels), name=f"{name} over Redis"))
+        for name in ("bridge", "uvicorn")
+    )
+    with httpx.stream("GET", holds.url("/events"), trust_env=False, timeout=20) as stream:
+        lines = stream.iter_lines()
+        assert [next(lines), next(lines)] == ["retry: 1000", ""]
+        for number in range(20):
+            httpx.post(publishes.url("/publish"), data={"text": str(number)}).raise_for_status()
+        for number in range(20):
+            assert json.loads(next(lines).removeprefix("data: "))["text"] == str(number)
+            assert next(lines) == ""
 
 
 # ------------------------------------------------------------- the stream of events

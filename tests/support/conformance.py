@@ -1,4 +1,4 @@
-"""asgiref 1.1.2's own tests of channel layers, run on one of ours (rules L6, L8).
+"""asgiref 1.1.2's own tests of channel layers, run on one of ours.
 
 The tests' environment has today's asgiref, whose name is the same. So the old one is installed by
 itself, once, below ``build/``, and its tests run in a process that finds it first.

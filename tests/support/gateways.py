@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bridge.channels.redis.connection import Refused
+from bridge.channels.redis.store import Store
 from bridge.gateway import protocol
 from bridge.gateway.bus import Bus
 from bridge.gateway.front.gateway import Gateway
@@ -17,6 +18,15 @@ from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import Request
 from bridge.gateway.session import Session
 from bridge.types import Message, Scope
+
+#: What a worker tells of its consumer, if a test says nothing else.
+TOLD = {
+    "takes_channels": False,
+    "response_timeout": 0,
+    "connect_timeout": 0,
+    "stall_timeout": 0,
+    "subprotocols": ["chat"],
+}
 
 #: The longest that a test waits for what must happen.
 PATIENCE = 15
@@ -44,10 +54,13 @@ class ScriptedWorker:
 
     def __init__(self, url: str, prefix: str) -> None:
         self.bus = Bus(url, "worker", prefix=prefix)
+        #: Its channel layer.
+        self.layer = Store(url, prefix=prefix)
 
     async def open(self) -> None:
         """Join the group of workers."""
         await self.bus.open()
+        await self.layer.open()
         with contextlib.suppress(Refused):  # it is there already
             key = self.bus.keys.requests
             await self.bus.link.call("XGROUP", "CREATE", key, GROUP, "0", "MKSTREAM")
@@ -86,11 +99,35 @@ class ScriptedWorker:
         await session.send({"type": "http.response.body", "body": body})
         session.write(protocol.END, None)
 
+    async def take_consumers(self, **told: Any) -> tuple[Request, Session]:
+        """Take a request, hand it back as one of a consumer, and take the first message."""
+        request, session = await self.read_and_claim()
+        assert protocol.CONSUMERS in request.scope["extensions"]
+        session.write(protocol.TAKEN, protocol.CONSUMER)
+        session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS, **TOLD, **told}])
+        session.write(protocol.END, None)
+        return await self.take_message()
+
+    async def take_message(self) -> tuple[Request, Session]:
+        """Take a message to a consumer: its content is in the scope."""
+        request, session = await self.read_and_claim()
+        assert request.scope["type"] == "consumer"
+        session.write(protocol.TAKEN, protocol.CONSUMER)
+        return request, session
+
+    async def read_and_claim(self) -> tuple[Request, Session]:
+        """Take a request, and say nothing yet."""
+        entry, request = await self.read()
+        assert await self.claim(entry)
+        self.bus.outbox.after("XACK", self.bus.keys.requests, GROUP, entry)
+        return request, self.bus.accept(request)
+
     async def die(self) -> None:
         """Be gone, as a process that is killed: Redis loses its connections, nothing is told."""
         for task in self.bus._tasks:
             task.cancel()
         await self.bus.link.close()
+        await self.layer.close()
 
 
 def start(status: int = 200, *headers: tuple[bytes, bytes], **more: Any) -> Message:
@@ -222,8 +259,9 @@ async def worker_of(url: str, prefix: str) -> AsyncIterator[ScriptedWorker]:
     try:
         yield worker
     finally:
-        if worker.bus.up:
+        if worker.bus.link.up:
             await worker.bus.close()
+            await worker.layer.close()
 
 
 @asynccontextmanager

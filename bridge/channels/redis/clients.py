@@ -15,7 +15,7 @@ from typing import TypeAlias
 from bridge.channels.base import Deliver
 from bridge.channels.messages import check_message, copy_message
 from bridge.channels.names import queue_of
-from bridge.channels.statistics import LayerCounters
+from bridge.channels.statistics import DropLog, LayerCounters
 from bridge.errors import ChannelFull
 from bridge.log import logger
 from bridge.loops.waiters import unpatched
@@ -50,6 +50,7 @@ class Clients:
         self._attached: dict[str, Deliver] = {}
         self._queues: dict[str, DeliverAny] = {}
         self._turns: deque[Turn] = deque()
+        self._drops = DropLog()
 
     def owns(self, queue: str) -> bool:
         """Whether `queue` is one of this process."""
@@ -138,7 +139,7 @@ class Clients:
         except ChannelFull as error:
             if not tell:
                 return error
-            logger.warning("a message to %s was dropped: %s", channel, error)
+            self._drops.refused(channel, error)
         except Exception as error:
             if not tell:
                 return error

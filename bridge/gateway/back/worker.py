@@ -13,14 +13,16 @@ import asyncio
 from typing import Any, Final
 
 from bridge.asgi.lifespan import Lifespan, Mode
+from bridge.asgi1.app import ConsumerApp
 from bridge.channels.redis.link import Link
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, pluralize
 from bridge.gateway.back.app_session import AppSession, HttpSession
+from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
 from bridge.gateway.back.intake import Intake
 from bridge.gateway.back.socket_session import SocketSession
 from bridge.gateway.bus import Bus
-from bridge.gateway.protocol import END, SESSION, TAKEN, Request
+from bridge.gateway.protocol import CONSUMERS, END, SESSION, TAKEN, Request
 from bridge.log import logger
 from bridge.loops.tasks import task_starter
 from bridge.types import ASGIApp
@@ -31,7 +33,11 @@ PLACES: Final = 100
 CANCEL_GRACE: Final = 1.0
 CUT_GRACE: Final = 0.2
 
-_SESSIONS: Final[dict[str, type[AppSession]]] = {"http": HttpSession, "websocket": SocketSession}
+_SESSIONS: Final[dict[str, type[AppSession]]] = {
+    "http": HttpSession,
+    "websocket": SocketSession,
+    "consumer": ConsumerSession,
+}
 
 
 class Worker:
@@ -176,15 +182,18 @@ class Worker:
 
     def _run(self, request: Request) -> None:
         """Run the app for a request that is ours."""
-        kind = _SESSIONS.get(request.scope.get("type", ""))
-        session = self.bus.accept(request)
+        session, scope, app = self.bus.accept(request), request.scope, self.app
+        self.taken += 1
+        kind = _SESSIONS.get(scope.get("type", ""))
         if kind is None:
             session.write(TAKEN, SESSION)
-            session.write(END, f"a worker runs no {request.scope.get('type')!r:.60}")
+            session.write(END, f"a worker runs no {scope.get('type')!r:.60}")
             return
-        running = kind(session, request.scope)
+        if isinstance(app, ConsumerApp) and CONSUMERS in (scope.get("extensions") or ()):
+            hand_back(session, app)
+            return
+        running = kind(session, scope)
         task = self._new_task(running.run(self.app, self._lifespan.state))
-        self.taken += 1
         if not task.done():
             self._running[running] = task
             self._idle.clear()

@@ -8,12 +8,14 @@ and each way only as fast as its reader takes it. What HTTP and WebSocket have i
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Final
 
-from bridge.errors import AppError, BridgeError, LayerUnavailable
+from bridge.errors import BridgeError, LayerUnavailable
 from bridge.gateway import protocol
+from bridge.gateway.front.consumers import AppFailed, Consumers, Told, read_told
 from bridge.gateway.front.waiting import WaitingRequests
-from bridge.gateway.session import Over, Session, SessionOver
+from bridge.gateway.session import Over, Session, SessionLost, SessionOver
 from bridge.log import logger
 from bridge.types import Message, Receive, Scope, Send
 
@@ -21,15 +23,13 @@ from bridge.types import Message, Receive, Scope, Send
 _LOCAL_EXTENSIONS: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 
-class AppFailed(AppError):
-    """The app, on its worker, has raised, or returned too early."""
-
-
 class Exchange:
     """One request or WebSocket. `run` answers it."""
 
     #: The session with a worker, once it was asked for.
     session: Session
+    #: The events that went with the request.
+    _first: list[Message]
     #: The task that takes what the client sends, if something is to come.
     _upload: asyncio.Task[None] | None = None
     #: Whether the host has said that the client has left.
@@ -38,9 +38,15 @@ class Exchange:
     more_to_come = False
 
     def __init__(
-        self, requests: WaitingRequests, scope: Scope, receive: Receive, send: Send
+        self,
+        requests: WaitingRequests,
+        consumers: Consumers,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._requests = requests
+        self._consumers = consumers
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -50,7 +56,7 @@ class Exchange:
 
         It is in `unwatched` until somebody has to call `look`.
         """
-        events = await self._first_events()
+        events = self._first = await self._first_events()
         if self.client_left:
             return
         try:
@@ -73,6 +79,9 @@ class Exchange:
     async def _answer(self, session: Session) -> None:
         """Hand on what the worker sends."""
         while (event := await session.read()) is not None:
+            if event["type"] == protocol.CONSUMERS:
+                await self._hand_over(event)
+                return
             try:
                 await self.pass_on(event)
             except OSError:
@@ -81,6 +90,27 @@ class Exchange:
         assert session.over is not None
         if not self.client_left:
             await self._end(session.over)
+
+    async def _hand_over(self, event: Message) -> None:
+        """Have consumers called, as a worker has said: it has handed the request back."""
+        if self._upload is not None:
+            self._upload.cancel()
+            await asyncio.wait([self._upload])
+        self.session.leave()
+        if self.client_left:
+            return
+        events = deque(self._first)
+
+        async def receive() -> Message:
+            return events.popleft() if events else await self._receive()
+
+        try:
+            told = read_told(event)
+            await self._consumers.open()
+        except (SessionLost, LayerUnavailable) as error:
+            await self._refuse(error)
+        else:
+            await self.converse(told, receive)
 
     async def _end(self, over: Over) -> None:
         """End the answer as the session has ended."""
@@ -120,7 +150,7 @@ class Exchange:
 
     def watch(self) -> None:
         """Take what the client sends, or does, from now on."""
-        if self._upload is None and self.session.over is None:
+        if self._upload is None and self.session.runs != protocol.CONSUMER:
             self._upload = asyncio.create_task(self._take_from_client())
 
     async def _take_from_client(self) -> None:
@@ -159,14 +189,18 @@ class Exchange:
         """Give an event of the worker to the host. Raises OSError if the client has left."""
         raise NotImplementedError
 
+    async def converse(self, told: Told, receive: Receive) -> None:
+        """Have consumers answer; `receive` gives all events from the first one on."""
+        raise NotImplementedError
+
     async def refuse(self, error: BridgeError) -> None:
         """Answer for a worker that cannot; raises `error` if the answer has begun."""
         raise NotImplementedError
 
     def _sent_scope(self) -> Scope:
         """Return the scope for the worker: what it can do."""
-        extensions: dict[str, Any] = self._scope.get("extensions") or {}
-        if _LOCAL_EXTENSIONS.isdisjoint(extensions):
-            return self._scope
-        kept = {name: each for name, each in extensions.items() if name not in _LOCAL_EXTENSIONS}
-        return {**self._scope, "extensions": kept}
+        extensions: dict[str, Any] = {protocol.CONSUMERS: {}}
+        for name, each in (self._scope.get("extensions") or {}).items():
+            if name not in _LOCAL_EXTENSIONS:
+                extensions[name] = each
+        return {**self._scope, "extensions": extensions}

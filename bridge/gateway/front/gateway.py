@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 
+from bridge.channels.redis.store import Store
 from bridge.errors import ConfigError, LayerUnavailable, UnsupportedScope
 from bridge.gateway.bus import Bus
+from bridge.gateway.front.consumers import Consumers
 from bridge.gateway.front.exchange import Exchange
 from bridge.gateway.front.http import HttpExchange
 from bridge.gateway.front.waiting import TICK, WaitingRequests
@@ -41,6 +43,7 @@ class Gateway:
             )
         self.bus = Bus(url, "gateway", prefix=prefix)
         self.requests = WaitingRequests(self.bus, queue_limit, timeout_queue)
+        self._consumers = Consumers(self.requests, Store(url, prefix=prefix))
         #: Exchanges of which nobody sees yet whether their clients leave.
         self._unwatched: set[Exchange] = set()
         self._opening: asyncio.Task[None] | None = None
@@ -50,9 +53,9 @@ class Gateway:
         """Answer a request, have a WebSocket, or do the lifespan (ASGI 3)."""
         kind = scope["type"]
         if kind == "http":
-            exchange: Exchange = HttpExchange(self.requests, scope, receive, send)
+            exchange: Exchange = HttpExchange(self.requests, self._consumers, scope, receive, send)
         elif kind == "websocket":
-            exchange = SocketExchange(self.requests, scope, receive, send)
+            exchange = SocketExchange(self.requests, self._consumers, scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
             return
@@ -95,6 +98,7 @@ class Gateway:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
             self._ticking = self._opening = None
+            await self._consumers.close()
             await self.bus.close()
 
     async def _tick(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bridge.asgi import messages as grammar
 from bridge.errors import BridgeError
+from bridge.gateway.front.consumer_http import ConsumerRequest
+from bridge.gateway.front.consumers import Told
 from bridge.gateway.front.exchange import Exchange
 from bridge.http.error_response import error_response
-from bridge.types import Message, Scope, Send
+from bridge.types import Message, Receive, Scope, Send
 
 
 class HttpExchange(Exchange):
@@ -67,6 +69,10 @@ class HttpExchange(Exchange):
         await self._send(event)
         if self._whole:
             self.session.leave()
+
+    async def converse(self, told: Told, receive: Receive) -> None:
+        """Have a consumer of a worker answer."""
+        await ConsumerRequest(self._consumers, told, self._scope, receive, self._send).run()
 
     async def refuse(self, error: BridgeError) -> None:
         """Send the response for `error`; raises it if another has started."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from websockets.frames import CloseCode
 
 from bridge.asgi import messages as grammar
+from bridge.asgi1.websocket import ConsumerSocket, SocketSettings
 from bridge.errors import BridgeError
-from bridge.gateway.front.exchange import AppFailed, Exchange
+from bridge.gateway.front.consumers import AppFailed, Told
+from bridge.gateway.front.exchange import Exchange
 from bridge.gateway.front.http import send_error
-from bridge.types import Message
+from bridge.log import logger
+from bridge.types import Message, Receive
 
 #: What a host offers that can refuse a WebSocket by a response.
 _DENIAL = "websocket.http.response"
@@ -53,6 +59,33 @@ class SocketExchange(Exchange):
         elif kind == grammar.DENIAL_BODY and not event.get("more_body"):
             self._phase = grammar.OVER
         await self._send(event)
+
+    async def converse(self, told: Told, receive: Receive) -> None:
+        """Have consumers of workers called for each message."""
+        consumers = self._consumers
+        settings = SocketSettings(*told[2:])
+        layer: Any = consumers
+        socket = ConsumerSocket(consumers.call, layer, settings, self._scope, receive, self.pass_on)
+        talk = asyncio.create_task(socket.run())
+        lost: list[BridgeError] = []
+
+        def lose(error: BridgeError) -> None:
+            lost.append(error)
+            talk.cancel()
+
+        end_telling = consumers.tell_of_loss(lose)
+        try:
+            await asyncio.wait([talk])
+        finally:
+            talk.cancel()
+            end_telling()
+        error = None if talk.cancelled() else talk.exception()
+        if lost:
+            await self._refuse(lost[0])
+        elif isinstance(error, BridgeError):
+            logger.error("%s: %s", self.shown, error)
+        elif error is not None:
+            raise error
 
     async def refuse(self, error: BridgeError) -> None:
         """Close, or refuse the handshake: 1012 if the client may come back at once."""

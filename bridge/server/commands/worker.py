@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from bridge.channels.current import get_channel_layer, set_channel_layer
+from bridge.channels.redis.layer import RedisLayer
 from bridge.errors import ConfigError, pluralize
 from bridge.gateway.back.worker import PLACES, Worker
 from bridge.log import logger
@@ -33,6 +35,15 @@ class WorkerProcess(Server):
             )
         self._channels: str = config.channels
         self._worker: Worker | None = None
+        #: The layer of ASGI 1 consumers, and of whatever else in the app asks for one.
+        self._layer: RedisLayer | None = None
+
+    def load(self) -> None:
+        """Import the app; its channel layer is the one over this Redis, unless it says another."""
+        if self._layer is None:
+            self._layer = RedisLayer(self._channels, prefix=self.config.channels_prefix)
+            set_channel_layer(self._layer)
+        super().load()
 
     @property
     def worker(self) -> Worker:
@@ -79,6 +90,12 @@ class WorkerProcess(Server):
         for name, runner in runners_of(self.app):
             logger.info("%s: %s", name, runner.stats())
 
+    def _close_layer(self) -> None:
+        assert self._layer is not None, "the app is not loaded yet"
+        if get_channel_layer() is self._layer:
+            set_channel_layer(None)
+        self._layer.close()
+
     async def stop(self, grace: float | None = None) -> None:
         """Take no more requests, finish those that are under way, shut the app down, leave.
 
@@ -97,5 +114,6 @@ class WorkerProcess(Server):
             await asyncio.wait([ending])
             raise
         finally:
+            await asyncio.to_thread(self._close_layer)
             self.orders.stopped()
         logger.info("stopped")

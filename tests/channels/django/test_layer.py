@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import re
 import subprocess
 import sys
 import threading
@@ -15,17 +16,16 @@ from typing import Any
 import pytest
 import redis as redis_library
 from asgiref.sync import async_to_sync
+from channels import exceptions
+from channels.layers import BaseChannelLayer
 
 from bridge import errors
+from bridge.channels.django import RedisChannelLayer
 from bridge.channels.redis.layer import RedisLayer
 from bridge.loops.thread import lease, release
 from tests.support.hosts import ROOT, Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
 from tests.support.waiting import eventually
-
-exceptions = pytest.importorskip("channels.exceptions")
-
-from bridge.channels.django import RedisChannelLayer  # noqa: E402
 
 pytestmark = needs_redis
 
@@ -81,7 +81,31 @@ async def nothing(layer: RedisChannelLayer, channel: str) -> bool:
     return await layer.receive(channel) == {"type": "end"}
 
 
+async def as_soon_as_possible(operation: Callable[[], Awaitable[None]]) -> None:
+    """Try until Redis is there, and has room."""
+    while True:
+        try:
+            return await operation()
+        except (errors.LayerUnavailable, errors.ChannelFull):
+            await asyncio.sleep(0.02)  # the pace of asking, nothing depends on it
+
+
 # ------------------------------------------------------------- messages
+
+
+def test_the_interface(redis_server: Host) -> None:
+    """L14: code that looks at a layer finds what Channels' own layers have."""
+    patterns = {"http.*": 7, re.compile(r"specific\..*!a"): 8}
+    layer = RedisChannelLayer(redis_url(redis_server), channel_capacity=patterns, expiry=5)
+    assert isinstance(layer, BaseChannelLayer)
+    assert layer.extensions == ["groups", "flush"]
+    assert (layer.expiry, layer.group_expiry, layer.capacity, layer.prefix) == (
+        *(5, 86400, 100),
+        "bridge",
+    )
+    names = ("http.request", "specific.x!a", "specific.x!b")
+    assert [layer.get_capacity(name) for name in names] == [7, 8, 100]
+    assert layer.require_valid_channel_name("a!b")
 
 
 def test_channels_of_both_kinds(redis_server: Host) -> None:
@@ -126,17 +150,20 @@ def test_many_consumers_wait_at_once(redis_server: Host, client: redis_library.R
 
 
 @pytest.mark.parametrize("kind", ["own", "shared"])
-def test_cancelled_receives_lose_nothing(redis_server: Host, kind: str) -> None:
+@pytest.mark.parametrize("sent", ["here", "elsewhere"])
+def test_cancelled_receives_lose_nothing(redis_server: Host, kind: str, sent: str) -> None:
     """L14: a consumer cancels its receive all the time, and gets every message, once."""
 
     async def main() -> None:
-        async with layer_at(redis_server, capacity=1000) as layer:
+        settings = {"capacity": 1000}
+        async with layer_at(redis_server, **settings) as layer, layer_at(redis_server) as other:
             name = await layer.new_channel() if kind == "own" else "work"
+            sending = layer if sent == "here" else other
             found: list[int] = []
 
             async def send() -> None:
                 for number in range(200):
-                    await layer.send(name, {"n": number})
+                    await as_soon_as_possible(functools.partial(sending.send, name, {"n": number}))
 
             sender = asyncio.create_task(send())
             turn = 0
@@ -153,6 +180,8 @@ def test_cancelled_receives_lose_nothing(redis_server: Host, kind: str) -> None:
                     found.append(receiving.result()["n"])
             await sender
             assert sorted(found) == [*range(200)]
+            if kind == "own":
+                assert found == sorted(found)
             assert await nothing(layer, name)
 
     run(main)
@@ -399,6 +428,27 @@ def test_new_loops_and_threads(redis_server: Host, client: redis_library.Redis) 
     eventually(lambda: connections(client) == 0)
 
 
+def test_readers_in_many_threads(redis_server: Host) -> None:
+    """L14: readers of one channel, each on a loop of its own, get each message once."""
+    layer = RedisChannelLayer(redis_url(redis_server), capacity=1000)
+    async_to_sync(layer.flush)()
+    found: list[int] = []
+
+    def read() -> None:
+        while (message := async_to_sync(layer.receive)("work"))["n"] >= 0:
+            found.append(message["n"])
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in [*range(100), *(-1 for _ in threads)]:
+        async_to_sync(layer.send)("work", {"n": number})
+    for thread in threads:
+        thread.join(LONG)
+    assert sorted(found) == [*range(100)]
+    async_to_sync(layer.close_pools)()
+
+
 def test_on_the_loop_thread_itself(redis_server: Host) -> None:
     """L14: an app that `AsgiToWsgi` runs shares its loop with the layer."""
 
@@ -520,15 +570,6 @@ def test_after_a_fork(redis_server: Host) -> None:
 
 
 # ------------------------------------------------------------- Redis that is not there
-
-
-async def as_soon_as_possible(operation: Callable[[], Awaitable[None]]) -> None:
-    """Try until Redis is there."""
-    while True:
-        try:
-            return await operation()
-        except errors.LayerUnavailable:
-            await asyncio.sleep(0.02)  # the pace of asking, nothing depends on it
 
 
 async def send_until_it_fails(layer: RedisChannelLayer) -> None:

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from bridge import from_asgi1
+from bridge.channels import RedisLayer
 from bridge.errors import ConfigError, LayerUnavailable, LifespanFailed
 from bridge.gateway.back.worker import Worker
 from bridge.gateway.bus import Bus
 from bridge.gateway.front.gateway import Gateway
-from bridge.gateway.protocol import Request, encode_request
+from bridge.gateway.protocol import CONSUMER, CONSUMERS, Request, encode_request
+from bridge.gateway.session import Session
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.hosts import Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
@@ -202,6 +205,45 @@ def test_many_at_a_time(redis_server: Host) -> None:
     run(test)
 
 
+def consumer(message: Any) -> None:
+    message.reply_channel.send({"status": 200, "content": b"1 " + message["path"].encode()})
+
+
+def test_a_consumer(redis_server: Host) -> None:
+    """L9: for a gateway that makes messages each call is a request; for another it is an app."""
+
+    async def test() -> None:
+        layer = RedisLayer(redis_url(redis_server), prefix=next(prefixes))
+        app = from_asgi1(consumer, layer=layer)
+        async with both(redis_url(redis_server), app) as parts:
+            session = await ask(parts, scope_of("/a", extensions={CONSUMERS: {}}))
+            told = await session.read()
+            assert told is not None
+            assert told["type"] == CONSUMERS
+            assert await session.read() is None
+            assert session.runs == CONSUMER
+
+            replies: asyncio.Queue[Message] = asyncio.Queue()
+            loop, name = asyncio.get_running_loop(), layer.new_reply_channel()
+            layer.attach(name, lambda reply: loop.call_soon_threadsafe(replies.put_nowait, reply))
+            content = {"path": "/a", "reply_channel": name, "headers": []}
+            call = {"type": "consumer", "channel": "http.request", "content": content}
+            assert await (await ask(parts, call)).read() is None
+            assert await replies.get() == {"status": 200, "content": b"1 /a"}
+        layer.close()
+
+    run(test)
+
+
+async def ask(parts: Both, scope: Scope) -> Session:
+    """Put a request into the queue as a gateway does."""
+    bus = parts.gateway.bus
+    session = bus.ask([])
+    packed = encode_request(Request(bus.name, session.number, scope, []))
+    await bus.link.call("XADD", bus.keys.requests, "*", "g", bus.name, "r", packed)
+    return session
+
+
 # ------------------------------------------------------------- what goes wrong
 
 
@@ -276,10 +318,7 @@ def test_a_scope_that_no_app_has(redis_server: Host) -> None:
 
     async def test() -> None:
         async with both(redis_url(redis_server), asgi3) as parts:
-            bus = parts.gateway.bus
-            session = bus.ask([])
-            packed = encode_request(Request(bus.name, session.number, {"type": "mail"}, []))
-            await bus.link.call("XADD", bus.keys.requests, "*", "g", bus.name, "r", packed)
+            session = await ask(parts, {"type": "mail"})
             assert await session.read() is None
             assert session.over is not None
             assert session.over.text == "a worker runs no 'mail'"

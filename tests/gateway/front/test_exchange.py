@@ -37,12 +37,12 @@ def test_only_what_a_worker_can_do_is_offered(redis_server: Host) -> None:
                     {"tls": {"tls_version": 772}},
                 ),
                 ({"http.response.early_hint": {}}, {"http.response.early_hint": {}}),
-                (None, None),
+                (None, {}),
             ):
                 scope = {**http_scope(), "extensions": offered}
                 client = Client(gateway, scope, piece(b"", more=False))
                 request, session = await worker.take()
-                assert request.scope["extensions"] == found
+                assert request.scope["extensions"] == {protocol.CONSUMERS: {}, **found}
                 await worker.answer(session)
                 await client.response()
 

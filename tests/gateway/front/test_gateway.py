@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from tests.support.gateways import (
     ScriptedWorker,
     get,
     new_prefix,
+    within,
     worker_of,
 )
 from tests.support.hosts import Host, start
@@ -223,3 +225,27 @@ def test_redis_is_killed_and_started_again() -> None:
             assert (response.status_code, response.headers["retry-after"]) == (503, "1")
             with started_again(first), working(redis_url(first), prefix, _answer_all):
                 eventually(lambda: httpx.get(url, timeout=60).status_code == 200)
+
+
+def test_redis_hangs() -> None:
+    """L10: a Redis that answers nothing is as good as gone; when it runs again, all goes on."""
+
+    async def main() -> None:
+        with start(redis()) as host:
+            url, prefix = redis_url(host), new_prefix()
+            gateway = Gateway(url, prefix=prefix)
+            await gateway.open()
+            back = asyncio.Event()
+            gateway.bus.on_back.append(back.set)
+            host.process.send_signal(signal.SIGSTOP)
+            assert (await get(gateway).response())[0] == 503
+            host.process.send_signal(signal.SIGCONT)
+            await within(back.wait())
+            async with worker_of(url, prefix) as worker:
+                client = get(gateway)
+                _, session = await worker.take()
+                await worker.answer(session)
+                assert (await client.response())[0] == 200
+            await gateway.close()
+
+    asyncio.run(main())

@@ -9,7 +9,7 @@ import pytest
 from bridge.errors import BridgeError
 from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
-from bridge.gateway.front.exchange import AppFailed
+from bridge.gateway.front.consumers import AppFailed
 from bridge.gateway.session import SessionLost
 from tests.support.gateways import (
     Client,
@@ -37,6 +37,7 @@ def test_hello(redis_server: Host) -> None:
             request, session = await worker.take()
             scope = http_scope("GET", "/hello")
             del scope["state"], scope["extensions"]["http.response.pathsend"]
+            scope["extensions"][protocol.CONSUMERS] = {}
             assert request.scope == scope
             assert await within(session.read()) == piece(b"", more=False)
             await session.send(start(201, (b"x-a", b"1")))

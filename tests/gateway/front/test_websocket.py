@@ -12,7 +12,16 @@ from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.session import Session
-from tests.support.gateways import Client, ScriptedWorker, both, queued, socket_scope, until, within
+from tests.support.gateways import (
+    Client,
+    ScriptedWorker,
+    both,
+    queued,
+    socket_scope,
+    until,
+    within,
+    worker_of,
+)
 from tests.support.hosts import Host
 from tests.support.redis import needs_redis, redis_url
 
@@ -199,5 +208,104 @@ def test_a_client_that_leaves_the_queue(redis_server: Host) -> None:
             link, requests = worker.bus.link, worker.bus.keys.requests
             while await link.call("XLEN", requests):
                 await asyncio.sleep(0.01)  # the pace of asking, nothing depends on it
+
+    asyncio.run(main())
+
+
+# ------------------------------------------------------------- consumers of ASGI 1
+
+
+async def _open_consumers(worker: ScriptedWorker, client: Client) -> str:
+    """Have a consumer accept; return its reply channel."""
+    request, session = await worker.take_consumers()
+    content = request.scope["content"]
+    assert (request.scope["channel"], content["order"]) == ("websocket.connect", 0)
+    channel: str = content["reply_channel"]
+    await worker.layer.send(channel, {"accept": True})
+    session.write(protocol.END, None)
+    accept = await client.hears()
+    assert (accept["type"], accept["subprotocol"]) == ("websocket.accept", "chat")
+    return channel
+
+
+def test_messages_of_consumers(redis_server: Host) -> None:
+    """L9: one call for each message, one after the other, on whichever worker is there."""
+
+    async def main() -> None:
+        url = redis_url(redis_server)
+        async with both(url) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            channel = await _open_consumers(worker, client)
+            for text in ("a", "b"):
+                client.say({"type": "websocket.receive", "text": text})
+            request, session = await worker.take_message()
+            assert request.scope["content"]["text"] == "a"
+            assert await worker.bus.link.call("XLEN", worker.bus.keys.requests) == 0
+            session.write(protocol.END, None)
+            async with worker_of(url, gateway.bus.keys.prefix) as other:
+                request, session = await other.take_message()
+                content = request.scope["content"]
+                assert (content["text"], content["order"]) == ("b", 2)
+                await other.layer.send(channel, {"text": "B"})
+                session.write(protocol.END, None)
+                assert (await client.hears())["text"] == "B"
+                client.say({"type": "websocket.disconnect", "code": 1001})
+                request, session = await other.take_message()
+                assert request.scope["channel"] == "websocket.disconnect"
+                assert request.scope["content"]["code"] == 1001
+                session.write(protocol.END, None)
+                await client.ends()
+
+    asyncio.run(main())
+
+
+def test_a_consumer_that_fails(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L10: its WebSocket is closed with 1011, and the reason is logged."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            await _open_consumers(worker, client)
+            client.say({"type": "websocket.receive", "text": "a"})
+            _, session = await worker.take_message()
+            session.write(protocol.END, "it raised")
+            assert (await client.hears())["code"] == 1011
+            request, session = await worker.take_message()
+            assert request.scope["channel"] == "websocket.disconnect"
+            session.write(protocol.END, None)
+            await client.ends()
+
+    asyncio.run(main())
+    assert "WebSocket /: it raised" in caplog.text
+
+
+def test_redis_is_lost_for_consumers(redis_server: Host) -> None:
+    """L10: replies may be lost, so the client is to come back: 1012."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            await _open_consumers(worker, client)
+            gateway.bus.link.lose("is gone, this test says")
+            gateway._consumers._store.link.lose("is gone, this test says")
+            assert (await client.hears())["code"] == 1012
+            await client.ends()
+
+    asyncio.run(main())
+
+
+def test_a_host_that_fails(redis_server: Host) -> None:
+    """L10: what the host raises is the host's to tell."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            await _open_consumers(worker, client)
+            client.fail(ValueError("of the host"))
+            request, session = await worker.take_message()
+            assert request.scope["channel"] == "websocket.disconnect"
+            session.write(protocol.END, None)
+            with pytest.raises(ValueError, match="of the host"):
+                await client.ends()
 
     asyncio.run(main())

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bridge.channels import MemoryLayer, RedisLayer, get_channel_layer, set_channel_layer
 from bridge.errors import ConfigError
 from bridge.server.commands.worker import WorkerProcess
 from bridge.server.config.config import Config
@@ -81,7 +82,7 @@ def test_what_does_not_start(url: str, options: tuple[str, ...], code: int, said
     ("url", "code", "said"),
     [
         ("redis://127.0.0.1:1", 3, "Redis at 127.0.0.1:1, database 0 does not answer"),
-        ("http://127.0.0.1", 2, "the address of Redis is 'http://127.0.0.1'"),
+        ("http://127.0.0.1", 2, "the address of Redis, 'http://127.0.0.1', is wrong"),
     ],
 )
 def test_a_redis_that_is_none(url: str, code: int, said: str) -> None:
@@ -211,9 +212,11 @@ def test_a_worker_in_a_program(url: str) -> None:
         async with asyncio.timeout(30):
             while not process.orders.serving:
                 await asyncio.sleep(0.01)  # the pace of asking
+            assert isinstance(get_channel_layer(), RedisLayer)
             process.request_stop()
             await serving
         assert not process.worker.bus.up
+        assert not isinstance(get_channel_layer(), RedisLayer)
 
     asyncio.run(main())
 
@@ -224,6 +227,8 @@ def test_a_stop_that_is_cancelled(url: str) -> None:
     async def main() -> None:
         process = WorkerProcess(Config(app=HELLO, channels=url, channels_prefix="cancelled"))
         await process.start()
+        own = MemoryLayer()
+        set_channel_layer(own)  # the app's own choice stays
         stopping = asyncio.create_task(process.stop(5))
         await asyncio.sleep(0)
         stopping.cancel()
@@ -231,5 +236,7 @@ def test_a_stop_that_is_cancelled(url: str) -> None:
             await stopping
         assert not process.worker.bus.up
         assert process.orders.cut.is_set()
+        assert get_channel_layer() is own
+        set_channel_layer(None)
 
     asyncio.run(main())

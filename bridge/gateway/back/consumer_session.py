@@ -1,0 +1,78 @@
+"""One call of an ASGI 1 consumer on a worker (rule L9).
+
+Its gateway has the client and makes the messages (`protocol.py`); here the consumer is called with
+one of them. Replies do not come by here: they go by the channel layer to the gateway, from whoever
+sends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from bridge.asgi import messages as grammar
+from bridge.asgi1.app import ConsumerApp
+from bridge.asgi1.http_body import RequestBody
+from bridge.asgi1.message import ReplyChannel
+from bridge.channels.names import check_channel
+from bridge.errors import UnsupportedScope
+from bridge.gateway.back.app_session import AppSession
+from bridge.gateway.protocol import CONSUMER, CONSUMERS, END, EVENTS, TAKEN
+from bridge.gateway.session import Session
+from bridge.types import ASGIApp, Message, Scope
+
+
+class ConsumerSession(AppSession):
+    """One message to a consumer."""
+
+    def __init__(self, session: Session, scope: Scope) -> None:
+        super().__init__(session, scope)
+        self._phase = grammar.OVER  # no response is due here
+        self._channel = scope.get("channel")
+        self._content = scope.get("content")
+        path = self._content.get("path", "") if isinstance(self._content, dict) else ""
+        self.shown = f"{self._channel} {path}"
+
+    async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
+        """Call the consumer, and tell the gateway how that has ended."""
+        self.session.write(TAKEN, CONSUMER)
+        error: BaseException | None = None
+        try:
+            if not isinstance(app, ConsumerApp):
+                raise UnsupportedScope("this worker runs no ASGI 1 consumer")
+            await self._call(app)
+        except (Exception, asyncio.CancelledError, SystemExit) as caught:
+            error = caught
+        self.session.write(END, self._end(error))
+
+    async def _call(self, app: ConsumerApp) -> None:
+        channel, content, layer = self._channel, self._content, app.layer
+        if not isinstance(channel, str) or not isinstance(content, dict):
+            raise TypeError(f"a message has channel {channel!r:.60} and content {content!r:.60}")
+        name = check_channel(content.get("reply_channel"))
+        content["reply_channel"] = ReplyChannel(name, layer)
+        content["headers"] = [(field, value) for field, value in content.get("headers", ())]
+        if not self.scope.get("more_body"):
+            await app.call(channel, content)
+            return
+        body = RequestBody(self.receive, None, lambda: None)
+        content["body_channel"] = layer.new_channel("http.request.body?")
+        source = layer.attach_source(content["body_channel"], body.receive)
+        try:
+            await app.call(channel, content, body)
+        finally:
+            source.close(body.end())
+
+    async def receive(self) -> Message:
+        """Return the next piece of the request's body, or the disconnect."""
+        session = self.session
+        while (event := session.take()) is None and session.over is None:
+            await session.news.wait()
+        return {"type": "http.disconnect"} if event is None else event
+
+
+def hand_back(session: Session, app: ConsumerApp) -> None:
+    """Have the gateway make messages of a request: the app is a consumer."""
+    session.write(TAKEN, CONSUMER)
+    session.write(EVENTS, [{"type": CONSUMERS, **app.told()}])
+    session.write(END, None)

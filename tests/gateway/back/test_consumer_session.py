@@ -1,0 +1,246 @@
+"""One call of an ASGI 1 consumer on a worker, for a client that a gateway has (L9, L13)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bridge import from_asgi1
+from bridge.asgi1.app import ConsumerApp
+from bridge.channels import MemoryLayer
+from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
+from bridge.gateway.protocol import CANCEL, CONSUMER, CONSUMERS, END, EVENTS, TAKEN
+from bridge.types import Message, Receive, Scope, Send
+from tests.support.sessions import Ends
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await asyncio.wait_for(test(), 30)
+
+    asyncio.run(main())
+
+
+class Run:
+    """One call of `consumer`; `replies` are those that its client gets."""
+
+    def __init__(self, consumer: Any, more: list[Message] | None = None, **scope: Any) -> None:
+        self.layer = MemoryLayer()
+        self.app = from_asgi1(consumer, layer=self.layer)
+        self.replies: list[Message] = []
+        name = self.layer.new_reply_channel()
+        self.layer.attach(name, self.replies.append)
+        content = {
+            "reply_channel": name,
+            "path": "/a",
+            "headers": [(b"x", b"1")],
+            "body": b"",
+            "client": ["192.0.2.1", 7],
+        }
+        about: Scope = {
+            "type": "consumer",
+            "channel": "http.request",
+            "content": content,
+            "more_body": more is not None,
+            **scope,
+        }
+        self.ends = Ends(about, [])
+        self.more = more or []
+        self.session = ConsumerSession(self.ends.worker, self.ends.scope)
+
+    async def end(self, app: Any = None) -> Any:
+        """What the gateway is told of the end of the call."""
+        task = asyncio.create_task(self.session.run(app or self.app, {}))
+        for event in self.more:
+            await self.ends.gateway.send(event)
+        assert await self.ends.answer() == []
+        await task
+        assert self.ends.written[0] == (TAKEN, CONSUMER)
+        await self.close()
+        return self.ends.ended_with
+
+    async def close(self) -> None:
+        assert isinstance(self.app, ConsumerApp)
+        await self.app.runner.stop(5)
+
+
+def test_a_plain_consumer() -> None:
+    """L9: it gets the message as it would beside the sockets, and its replies go by the layer."""
+    seen: list[Any] = []
+
+    def consumer(message: Any) -> None:
+        seen.append((message.channel.name, message["path"], message["headers"], message["client"]))
+        message.reply_channel.send({"status": 200, "content": b"hello"})
+
+    async def test() -> None:
+        ran = Run(consumer)
+        assert await ran.end() is None
+        assert ran.replies == [{"status": 200, "content": b"hello"}]
+        assert seen == [("http.request", "/a", [(b"x", b"1")], ["192.0.2.1", 7])]
+
+    run(test)
+
+
+def test_a_generator_of_replies() -> None:
+    """L9: each value is a reply."""
+
+    async def consumer(message: Any) -> Any:
+        yield {"status": 200, "content": b"a", "more_content": True}
+        yield {"content": b"b"}
+
+    async def test() -> None:
+        ran = Run(consumer)
+        assert await ran.end() is None
+        assert [each["content"] for each in ran.replies] == [b"a", b"b"]
+
+    run(test)
+
+
+PIECES = [b"%d" % number * 20_000 for number in range(10)]
+SHA = hashlib.sha256(b"".join(PIECES)).hexdigest().encode()
+
+
+def upload() -> list[Message]:
+    last = len(PIECES) - 1
+    return [
+        {"type": "http.request", "body": piece, "more_body": number < last}
+        for number, piece in enumerate(PIECES)
+    ]
+
+
+async def by_channels(message: Any, channels: Any) -> None:
+    sha = hashlib.sha256()
+    while True:
+        chunk = await channels["body"].receive()
+        sha.update(chunk["content"])
+        if not chunk["more_content"]:
+            break
+    channels["reply"].send({"status": 200, "content": sha.hexdigest().encode()})
+
+
+async def by_body(message: Any) -> None:
+    sha = hashlib.sha256()
+    async for chunk in message.body:
+        sha.update(chunk)
+    message.reply_channel.send({"status": 200, "content": sha.hexdigest().encode()})
+
+
+def by_layer(message: Any) -> None:
+    sha = hashlib.sha256(message["body"])
+    more = True
+    while more:
+        _, chunk = message.channel_layer.receive([message["body_channel"]], block=True)
+        sha.update(chunk["content"])
+        more = chunk["more_content"]
+    message.reply_channel.send({"status": 200, "content": sha.hexdigest().encode()})
+
+
+@pytest.mark.parametrize("consumer", [by_channels, by_body, by_layer])
+def test_a_body_that_comes_in_pieces(consumer: Any) -> None:
+    """L9 L5: in each of the three ways, at the pace of the reader."""
+
+    async def test() -> None:
+        ran = Run(consumer, upload())
+        assert await ran.end() is None
+        assert ran.replies == [{"status": 200, "content": SHA}]
+
+    run(test)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body() -> None:
+    """L9 L10: the reader is told, and the call ends as it likes."""
+    chunks: list[Message] = []
+
+    async def consumer(message: Any, channels: Any) -> None:
+        for _ in range(2):
+            chunks.append(await channels["body"].receive())
+
+    async def test() -> None:
+        ran = Run(consumer, [])
+        task = asyncio.create_task(ran.session.run(ran.app, {}))
+        await ran.ends.gateway.send({"type": "http.request", "body": b"x", "more_body": True})
+        while not chunks:
+            await asyncio.sleep(0)
+        ran.ends.gateway.write(CANCEL, None)
+        await task
+        assert chunks[1] == {"content": b"", "more_content": False, "closed": True}
+        await ran.close()
+
+    run(test)
+
+
+def test_a_consumer_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """L13: logged here with its traceback, and told to the gateway."""
+
+    def consumer(message: Any) -> None:
+        raise ValueError("no")
+
+    async def test() -> None:
+        assert await Run(consumer).end() == "the app raised ValueError: no"
+
+    run(test)
+    (record,) = caplog.records
+    assert record.getMessage() == "the app raised in http.request /a"
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ({"channel": 7}, "a message has channel 7"),
+        ({"content": [1]}, "a message has channel 'http.request' and content [1]"),
+        ({"content": {"path": "/"}}, "TypeError"),
+        ({"content": {"reply_channel": "no name"}}, "no name"),
+    ],
+)
+def test_a_message_that_is_none(scope: dict[str, Any], said: str) -> None:
+    """L13: a stranger's message ends as an error, and the consumer is not called."""
+    called = False
+
+    def consumer(message: Any) -> None:
+        nonlocal called
+        called = True
+
+    async def test() -> None:
+        assert said in await Run(consumer, **scope).end()
+
+    run(test)
+    assert not called
+
+
+def test_a_worker_whose_app_is_no_consumer() -> None:
+    """L13: as in the middle of a deploy from one kind to another."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError
+
+    async def test() -> None:
+        ran = Run(lambda message: None)
+        assert "this worker runs no ASGI 1 consumer" in await ran.end(app)
+
+    run(test)
+
+
+def test_a_request_is_handed_back() -> None:
+    """L9: with what the gateway must know to make messages of it."""
+
+    async def test() -> None:
+        ran = Run(by_channels)
+        assert isinstance(ran.app, ConsumerApp)
+        hand_back(ran.ends.worker, ran.app)
+        (told,) = await ran.ends.answer()
+        assert told == {
+            "type": CONSUMERS,
+            "takes_channels": True,
+            "response_timeout": 120.0,
+            "connect_timeout": 20.0,
+            "stall_timeout": 60.0,
+            "subprotocols": [],
+        }
+        assert [kind for kind, _ in ran.ends.written] == [TAKEN, EVENTS, END]
+
+    run(test)
