@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,65 @@ def test_news_of_another_process(shared_host: StartHost, channels: str) -> None:
         for number in range(20):
             assert json.loads(next(lines).removeprefix("data: "))["text"] == str(number)
             assert next(lines) == ""
+
+
+# ------------------------------------------------------------- a gateway and workers
+
+
+@contextmanager
+def worker(target: str, channels: str, log: Path) -> Iterator[None]:
+    """A worker that takes requests, for as long as the block lasts; it writes to `log`."""
+    argv = [sys.executable, "-m", "bridge", "worker", target, "--app-dir=examples"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*argv, f"--channels={channels}"], cwd=hosts.ROOT, stdout=output, stderr=output
+        )
+        try:
+            eventually(lambda: "taking requests" in log.read_text())
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0, log.read_text()
+
+
+@with_browser
+@needs_redis
+def test_the_chat_over_a_gateway_and_workers(
+    page: Page, start_host: StartHost, tmp_path: Path
+) -> None:
+    """L4 L9: two pages talk by whichever worker is there; the workers are replaced meanwhile."""
+    channels = redis_url(start_host(redis()))
+    gateway = start_host(
+        hosts.python(
+            *("bridge", "-m", "bridge", "gateway", f"--channels={channels}"),
+            *(f"--host={hosts.ADDRESS}", "--port={port}"),
+            "--timeout-queue=5",  # so long its end waits, if no worker is left to be told of it
+        )
+    )
+    first, *others = (
+        worker("asgi1_chat:consumer", channels, tmp_path / f"worker-{number}.log")
+        for number in range(3)
+    )
+    with ExitStack() as running, first, page.another() as other:
+        for each in others:
+            running.enter_context(each)
+        open_chat(page, gateway)
+        open_chat(other, gateway)
+        for number in range(10):
+            say(page, "Ann", f"one {number}")
+            say(other, "Bob", f"two {number}")
+        for tab in (page, other):
+            for number in range(10):
+                hear(tab, f"Ann: one {number}")
+                hear(tab, f"Bob: two {number}")
+            tab.evaluate("window.before = socket; 1")
+        running.close()  # two of the three workers go
+        say(page, "Ann", "still there?")
+        hear(other, "Ann: still there?")
+        assert all(tab.evaluate("socket === window.before") for tab in (page, other))
+        heard = page.evaluate("[...heard.children].map(line => line.textContent)")
+        ours = [line for line in heard if line.startswith("Ann: one")]
+        assert ours == [f"Ann: one {number}" for number in range(10)]
 
 
 # ------------------------------------------------------------- the stream of events
