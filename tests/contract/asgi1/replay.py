@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge import from_asgi1
+from bridge import Dispatcher, from_asgi1
 from bridge.errors import BridgeError
 from tests.data.asgi1.talk import NOT_REACHED, Talk, from_json, to_json
 from tests.support.serving import served
@@ -163,10 +163,15 @@ class Mode:
     #: Whether it is told of the end of each response, as Channels' workers were. A consumer of the
     #: shape c, which came with uvicorn, is told only if its client has left.
     told_of_ends: bool = True
+    runner: str = "thread"
+    #: Whether a Dispatcher is between the server and the consumer.
+    mounted: bool = False
 
 
 MODES = {
     "a plain consumer": Mode(plain, at_once=True),
+    "called on the loop": Mode(plain, at_once=True, runner="inline"),
+    "mounted, in a greenlet": Mode(plain, at_once=True, runner="greenlet", mounted=True),
     "a coroutine": Mode(coroutine, at_once=True, told_of_ends=False),
     "replies from another thread": Mode(plain, at_once=False),
 }
@@ -194,15 +199,17 @@ def replay(name: str, mode: str, grace: float = GRACE) -> list[Step]:
     """Say a talk to our server: its steps, and what has come of each here."""
     talk, steps = TALKS[name], steps_of(name, mode)
     consumers = Consumers(steps, MODES[mode].at_once)
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {"runner": MODES[mode].runner}
     settings: dict[str, Any] = {"proxy_headers": "forwarded" in talk["settings"]}
     for name, value in talk["settings"].items():
         if name == "root_path":
             settings[name] = value
         elif name != "forwarded":
             arguments[_ARGUMENTS.get(name, name)] = value
-    consumer = MODES[mode].consumer(consumers)
-    with served(from_asgi1(consumer, **arguments), **settings) as server:
+    app: Any = from_asgi1(MODES[mode].consumer(consumers), **arguments)
+    if MODES[mode].mounted:
+        app = Dispatcher({"/": app})
+    with served(app, **settings) as server:
         talked = Talk(server.port, consumers, PATIENCE, grace)
         told = talked.run(_script(steps))
     for channel, content in consumers.rest():
