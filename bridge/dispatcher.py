@@ -217,7 +217,7 @@ class Dispatcher:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        route = self._route(scope)
+        route = self.route_of(scope)
         if route is None:
             await _refuse(scope, send)
         elif scope["type"] == "websocket":
@@ -225,7 +225,8 @@ class Dispatcher:
         else:
             await route.served(route.child_scope(scope), receive, send)
 
-    def _route(self, scope: Scope) -> Route | None:
+    def route_of(self, scope: Scope) -> Route | None:
+        """Return the route that takes a request or WebSocket; None if nothing is mounted there."""
         if scope["type"] not in ("http", "websocket"):
             raise UnsupportedScope(
                 f"a Dispatcher takes http, websocket and lifespan scopes, not {scope['type']!r}"

@@ -16,10 +16,11 @@ none before it. Events are ASGI 3 messages as they are.
 Consumers of ASGI 1 get one message each, on whichever worker is there. A gateway that can make
 these messages says so in the scope, by the extension `CONSUMERS`. A worker whose app is a consumer
 then hands the request back: `TAKEN` with `CONSUMER`, one event of the type `CONSUMERS` with what
-the gateway must know (`ConsumerApp.told`), `END`. Each message is a request of its own then:
+the gateway must know (`Found.told`), `END`. Each message is a request of its own then:
 
     scope     {"type": "consumer", "channel": "websocket.receive", "content": {...}}, and
-              "more_body": true if the rest of a request's body follows, as events `http.request`
+              "more_body": true if the rest of a request's body follows, as events `http.request`,
+              "mount": where the consumer is, as the worker has said it
 
 `content["reply_channel"]` is a channel of the gateway; replies go there by the channel layer, from
 whichever process. `END` comes when the call is over.

@@ -26,6 +26,9 @@ TOLD = {
     "connect_timeout": 0,
     "stall_timeout": 0,
     "subprotocols": ["chat"],
+    "path": "/",
+    "root_path": "",
+    "mount": "",
 }
 
 #: The longest that a test waits for what must happen.
@@ -104,7 +107,8 @@ class ScriptedWorker:
         request, session = await self.read_and_claim()
         assert protocol.CONSUMERS in request.scope["extensions"]
         session.write(protocol.TAKEN, protocol.CONSUMER)
-        session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS, **TOLD, **told}])
+        place = {"path": request.scope["path"], "root_path": request.scope["root_path"]}
+        session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS, **TOLD, **place, **told}])
         session.write(protocol.END, None)
         return await self.take_message()
 

@@ -15,8 +15,8 @@ from bridge.asgi1.app import ConsumerApp
 from bridge.asgi1.http_body import RequestBody
 from bridge.asgi1.message import ReplyChannel
 from bridge.channels.names import check_channel
-from bridge.errors import UnsupportedScope
 from bridge.gateway.back.app_session import AppSession
+from bridge.gateway.back.mounted_consumers import Found, consumer_at
 from bridge.gateway.protocol import CONSUMER, CONSUMERS, END, EVENTS, TAKEN
 from bridge.gateway.session import Session
 from bridge.types import ASGIApp, Message, Scope
@@ -38,9 +38,7 @@ class ConsumerSession(AppSession):
         self.session.write(TAKEN, CONSUMER)
         error: BaseException | None = None
         try:
-            if not isinstance(app, ConsumerApp):
-                raise UnsupportedScope("this worker runs no ASGI 1 consumer")
-            await self._call(app)
+            await self._call(consumer_at(app, str(self.scope.get("mount", ""))))
         except (Exception, asyncio.CancelledError, SystemExit) as caught:
             error = caught
         self.session.write(END, self._end(error))
@@ -71,8 +69,8 @@ class ConsumerSession(AppSession):
         return {"type": "http.disconnect"} if event is None else event
 
 
-def hand_back(session: Session, app: ConsumerApp) -> None:
-    """Have the gateway make messages of a request: the app is a consumer."""
+def hand_back(session: Session, found: Found) -> None:
+    """Have the gateway make messages of a request: it is for a consumer."""
     session.write(TAKEN, CONSUMER)
-    session.write(EVENTS, [{"type": CONSUMERS, **app.told()}])
+    session.write(EVENTS, [{"type": CONSUMERS, **found.told()}])
     session.write(END, None)

@@ -13,13 +13,13 @@ import asyncio
 from typing import Any, Final
 
 from bridge.asgi.lifespan import Lifespan, Mode
-from bridge.asgi1.app import ConsumerApp
 from bridge.channels.redis.link import Link
 from bridge.detect import as_asgi
 from bridge.errors import ConfigError, pluralize
 from bridge.gateway.back.app_session import AppSession, HttpSession
 from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
 from bridge.gateway.back.intake import Intake
+from bridge.gateway.back.mounted_consumers import find
 from bridge.gateway.back.socket_session import SocketSession
 from bridge.gateway.bus import Bus
 from bridge.gateway.protocol import CONSUMERS, END, SESSION, TAKEN, Request
@@ -182,16 +182,18 @@ class Worker:
 
     def _run(self, request: Request) -> None:
         """Run the app for a request that is ours."""
-        session, scope, app = self.bus.accept(request), request.scope, self.app
+        session, scope = self.bus.accept(request), request.scope
         self.taken += 1
         kind = _SESSIONS.get(scope.get("type", ""))
         if kind is None:
             session.write(TAKEN, SESSION)
             session.write(END, f"a worker runs no {scope.get('type')!r:.60}")
             return
-        if isinstance(app, ConsumerApp) and CONSUMERS in (scope.get("extensions") or ()):
-            hand_back(session, app)
-            return
+        if kind is not ConsumerSession and CONSUMERS in (scope.get("extensions") or ()):
+            found = find(self.app, scope)
+            if found is not None:
+                hand_back(session, found)
+                return
         running = kind(session, scope)
         task = self._new_task(running.run(self.app, self._lifespan.state))
         if not task.done():

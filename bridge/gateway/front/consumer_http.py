@@ -51,7 +51,9 @@ class ConsumerRequest:
             return
         consumers.attach(self._channel, self._outbox.deliver)
         end_telling = consumers.tell_of_loss(self._fail)
-        consumers.start("http.request", content, self._body).add_done_callback(self._call_ended)
+        mount = self._told.mount
+        call = consumers.start("http.request", content, self._body, mount)
+        call.add_done_callback(self._call_ended)
         listening = self._loop.create_task(self._listen())
         timer = None
         if self._told.response_timeout:
@@ -67,7 +69,8 @@ class ConsumerRequest:
             self._outbox.close()
             if self._left.is_set():
                 end = {"reply_channel": self._channel, "path": self._scope["path"]}
-                consumers.start("http.disconnect", end).add_done_callback(_note_end)
+                call = consumers.start("http.disconnect", end, mount=mount)
+                call.add_done_callback(_note_end)
 
     async def _content(self) -> Message:
         """Make the content of ``http.request``, with as much of the body as belongs there."""

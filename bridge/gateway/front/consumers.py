@@ -27,13 +27,17 @@ class AppFailed(AppError):
 
 
 class Told(NamedTuple):
-    """What a worker tells of its consumer (`ConsumerApp.told`)."""
+    """What a worker tells of its consumer (`back/mounted_consumers.py`)."""
 
     takes_channels: bool
     response_timeout: float
     connect_timeout: float
     stall_timeout: float
     subprotocols: Sequence[str]
+    #: The request's, as the consumer sees them where it is mounted.
+    path: str
+    root_path: str
+    mount: str
 
 
 def read_told(event: Message) -> Told:
@@ -45,6 +49,7 @@ def read_told(event: Message) -> Told:
             float(event["connect_timeout"]),
             float(event["stall_timeout"]),
             [str(name) for name in event["subprotocols"]],
+            *(str(event[name]) for name in ("path", "root_path", "mount")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SessionLost(f"what a worker tells of its consumer is malformed: {error!r}") from None
@@ -105,20 +110,27 @@ class Consumers:
     # --------------------------------------------------------- calls
 
     def start(
-        self, channel: str, content: Message, body: RequestBody | None = None
+        self, channel: str, content: Message, body: RequestBody | None = None, mount: str = ""
     ) -> asyncio.Task[None]:
         """Begin a call that goes on whatever becomes of its client."""
-        call = asyncio.create_task(self.call(channel, content, body))
+        call = asyncio.create_task(self.call(channel, content, body, mount))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         return call
 
-    async def call(self, channel: str, content: Message, body: RequestBody | None = None) -> None:
-        """Call a consumer with a message; returns when the call is over.
+    async def call(
+        self, channel: str, content: Message, body: RequestBody | None = None, mount: str = ""
+    ) -> None:
+        """Call the consumer at `mount` with a message; returns when the call is over.
 
         Raises what has become of it: `AppFailed`, `SessionLost`, `LayerUnavailable`, `Overloaded`.
         """
-        scope: Scope = {"type": "consumer", "channel": channel, "content": content}
+        scope: Scope = {
+            "type": "consumer",
+            "channel": channel,
+            "content": content,
+            "mount": mount,
+        }
         if body is not None:
             scope["more_body"] = True
         taken = asyncio.Event()

@@ -106,6 +106,7 @@ class Exchange:
 
         try:
             told = read_told(event)
+            self._scope = {**self._scope, "path": told.path, "root_path": told.root_path}
             await self._consumers.open()
         except (SessionLost, LayerUnavailable) as error:
             await self._refuse(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from websockets.frames import CloseCode
@@ -63,9 +64,10 @@ class SocketExchange(Exchange):
     async def converse(self, told: Told, receive: Receive) -> None:
         """Have consumers of workers called for each message."""
         consumers = self._consumers
-        settings = SocketSettings(*told[2:])
+        settings = SocketSettings(*told[2:5])
         layer: Any = consumers
-        socket = ConsumerSocket(consumers.call, layer, settings, self._scope, receive, self.pass_on)
+        call = partial(consumers.call, mount=told.mount)
+        socket = ConsumerSocket(call, layer, settings, self._scope, receive, self.pass_on)
         talk = asyncio.create_task(socket.run())
         lost: list[BridgeError] = []
 

@@ -12,7 +12,9 @@ import pytest
 from bridge import from_asgi1
 from bridge.asgi1.app import ConsumerApp
 from bridge.channels import MemoryLayer
+from bridge.dispatcher import Dispatcher
 from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
+from bridge.gateway.back.mounted_consumers import Found
 from bridge.gateway.protocol import CANCEL, CONSUMER, CONSUMERS, END, EVENTS, TAKEN
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.sessions import Ends
@@ -212,6 +214,19 @@ def test_a_message_that_is_none(scope: dict[str, Any], said: str) -> None:
     assert not called
 
 
+def test_a_consumer_in_a_mount() -> None:
+    """L9: the message says where it is."""
+    seen: list[str] = []
+
+    async def test() -> None:
+        ran = Run(lambda message: seen.append(message["path"]), mount="/one")
+        app = Dispatcher({"/one": ran.app, "/": by_layer})
+        assert await ran.end(app) is None
+        assert seen == ["/a"]
+
+    run(test)
+
+
 def test_a_worker_whose_app_is_no_consumer() -> None:
     """L13: as in the middle of a deploy from one kind to another."""
 
@@ -231,7 +246,7 @@ def test_a_request_is_handed_back() -> None:
     async def test() -> None:
         ran = Run(by_channels)
         assert isinstance(ran.app, ConsumerApp)
-        hand_back(ran.ends.worker, ran.app)
+        hand_back(ran.ends.worker, Found(ran.app, "/a", {"path": "/a/b", "root_path": "/a"}))
         (told,) = await ran.ends.answer()
         assert told == {
             "type": CONSUMERS,
@@ -240,6 +255,9 @@ def test_a_request_is_handed_back() -> None:
             "connect_timeout": 20.0,
             "stall_timeout": 60.0,
             "subprotocols": [],
+            "path": "/a/b",
+            "root_path": "/a",
+            "mount": "/a",
         }
         assert [kind for kind, _ in ran.ends.written] == [TAKEN, EVENTS, END]
 

@@ -19,6 +19,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from bridge import from_asgi1
+from bridge.channels import get_channel_layer
 from bridge.dispatcher import Dispatcher
 from bridge.types import Receive, Scope, Send
 
@@ -140,4 +142,43 @@ class Two:
         await send({"type": "http.response.body", "body": b"two " + self.scope["raw_path"]})
 
 
-app = Dispatcher({"/flask": views, "/star": starlette, "/two": Two})
+# ------------------------------------------------------------- ASGI 1
+
+STREAMS, SOCKETS = "streams", "sockets"
+
+
+def news(message: Any) -> None:
+    """Streams of events, and WebSockets that also echo; both hear what is published."""
+    reply, layer = message.reply_channel, message.channel_layer
+    kind = message.channel.name
+    if kind == "http.request":
+        fields = [(b"content-type", b"text/event-stream")]
+        reply.send({"status": 200, "headers": fields, "content": b":\n\n", "more_content": True})
+        layer.group_add(STREAMS, reply)
+    elif kind == "http.disconnect":
+        layer.group_discard(STREAMS, reply)
+    elif kind == "websocket.connect":
+        reply.send({"accept": True})
+        layer.group_add(SOCKETS, reply)
+    elif kind == "websocket.receive":
+        reply.send({"text": f"echo {message['text']} {os.getpid()}"})
+    else:
+        layer.group_discard(SOCKETS, reply)
+
+
+@views.get("/publish/<text>")
+def publish(text: str) -> str:
+    layer = get_channel_layer()
+    content = f"data: {text}\n\n".encode()
+    layer.send_group(STREAMS, {"content": content, "more_content": True})
+    layer.send_group(SOCKETS, {"text": f"news {text}"})
+    return str(os.getpid())
+
+
+@views.get("/members")
+def members() -> str:
+    layer = get_channel_layer()
+    return " ".join(str(len([*layer.group_channels(each)])) for each in (STREAMS, SOCKETS))
+
+
+app = Dispatcher({"/flask": views, "/star": starlette, "/two": Two, "/news": from_asgi1(news)})
