@@ -23,6 +23,16 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.body", "body": BODY})
 
 
+def asgi1(message):
+    message["reply_channel"].send(
+        {
+            "status": 200,
+            "headers": [(b"content-type", b"text/plain"), (b"content-length", ASGI_LENGTH)],
+            "content": BODY,
+        }
+    )
+
+
 def wsgi(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", LENGTH)])
     return [BODY]

@@ -33,6 +33,8 @@ class Load:
     errors: tuple[str, ...]
     p50: int | None = None
     p99: int | None = None
+    mean: float | None = None
+    deviation: float | None = None
 
 
 Generator = Callable[[int, Request, float, int, Tools, bool], Load]
@@ -81,7 +83,8 @@ def _generate(command: list[str], seconds: float, core: int) -> Load:
     errors = [f"{said[kind]} {_ERRORS[kind]}" for kind in _ERRORS if said.get(kind)]
     busy = (_children_cpu() - before) / wall
     counted = said["requests"], said["microseconds"] / 1e6
-    return Load(*counted, busy, tuple(errors), said.get("p50"), said.get("p99"))
+    latencies = (said.get(name) for name in ("p50", "p99", "mean", "deviation"))
+    return Load(*counted, busy, tuple(errors), *latencies)
 
 
 #: What a generator counts besides requests -> what it is called.

@@ -70,8 +70,9 @@ function done(summary, latency, requests)
     wrong = wrong + thread:get("wrong")
   end
   io.write(string.format(
-    '\n{"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "connect": %d, '
+    '\n{"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "mean": %.1f, "deviation": %.1f, "connect": %d, '
       .. '"read": %d, "write": %d, "timeout": %d, "status": %d, "wrong": %d}\n',
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    latency.mean, latency.stdev,
     errors.connect, errors.read, errors.write, errors.timeout, errors.status, wrong))
 end

@@ -123,6 +123,8 @@ def _load_once(server: Running, load: Callable[[], Load], cores: Cores) -> Sampl
         "cpu_us": used / done.requests * 1e6,
         "rate": done.requests / done.seconds,
         "p99_us": done.p99,
+        "mean_us": done.mean,
+        "deviation_us": done.deviation,
         "server_busy": used / done.seconds,
         "load_busy": done.busy,
         "others_busy": max(others, others_beside_load, 0.0) / wall,

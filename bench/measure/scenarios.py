@@ -190,6 +190,21 @@ _WEBSOCKETS = (
 )
 _LOGS = ("bridge", "bridge, log", "uvicorn", "uvicorn, log", "granian", "granian, log")
 
+_MAIL = (
+    *_python(("bridge asgi 3",), "bench.apps.plain:asgi"),
+    *_python(("bridge asgi 1 inline", "bridge asgi 1 thread"), "bench.apps.plain:asgi1"),
+    *_python(("bridge wsgi inline", "bridge wsgi thread", "meinheld"), "bench.apps.plain:wsgi"),
+    *_others("go", "node, equal fields"),
+)
+#: As the table of 2017 had them: rate, then latency with its deviation.
+MAIL_COLUMNS = (
+    Column("cpu_us", "CPU us/request", 1),
+    Column("rate", "requests/s"),
+    Column("mean_us", "latency ms", 2, 1e-3),
+    Column("deviation_us", "deviation ms", 2, 1e-3),
+    *LOAD_COLUMNS[2:],
+)
+
 SCENARIOS = {
     "browser-asgi": Scenario(f"Hello, world! as an ASGI app, {DIFFERENT}", _PLAIN_ASGI, BROWSER),
     "browser-wsgi": Scenario(f"Hello, world! as a WSGI app, {DIFFERENT}", _PLAIN_WSGI, BROWSER),
@@ -253,6 +268,17 @@ SCENARIOS = {
         + _python(("bridge thread", "bridge thread, log"), "bench.apps.plain:wsgi"),
         BROWSER,
     ),
+    "mail-equal": Scenario(
+        f"the table of 2017: Hello, world! with equal fields in all responses, {SAME}",
+        _MAIL,
+        columns=MAIL_COLUMNS,
+    ),
+    "mail-differ": Scenario(
+        f"the table of 2017: Hello, world! with equal fields in all responses, {DIFFERENT}",
+        _MAIL,
+        BROWSER,
+        columns=MAIL_COLUMNS,
+    ),
     "idle": Scenario(
         "memory of a hello worker, and of each idle keep-alive connection",
         _python(("bridge", "uvicorn", "granian", "hypercorn"), "bench.apps.plain:asgi")
@@ -270,4 +296,7 @@ SCENARIOS = {
 }
 
 #: Names under which several scenarios run, one after the other.
-GROUPS = {"browser": tuple(name for name in SCENARIOS if name.startswith("browser-"))}
+GROUPS = {
+    group: tuple(name for name in SCENARIOS if name.startswith(f"{group}-"))
+    for group in ("browser", "mail")
+}

@@ -49,6 +49,8 @@ CONNECTIONS = 4_096
 
 _BRIDGE = "{python} -m bridge serve {app} --host 127.0.0.1 --port {port}"
 _BRIDGE_ASGI = f"{_BRIDGE} --interface asgi3"
+_BRIDGE_ASGI1 = f"{_BRIDGE} --interface asgi1"
+_EQUAL = "--no-access-log --no-server-header"
 _BRIDGE_THREAD = f"{_BRIDGE} --interface wsgi --runner thread --threads 8"
 _UVICORN = (
     "{bin}/uvicorn {app} --host 127.0.0.1 --port {port} --loop uvloop --http httptools"
@@ -63,6 +65,7 @@ _PEREGRINE = "{bin}/peregrine {app} --host 127.0.0.1 --port {port} --log-level w
 _WEFT = "{bin}/weft {app} --host 127.0.0.1 --port {port} --log-level warning"
 #: It has no threads for WSGI, and finds out itself which kind of app it serves.
 _FASTPYSGI = "{bin}/fastpysgi {app} --host 127.0.0.1 --port {port}"
+_NODE = "{node} {root}/bench/peers/node/server.js {port}"
 _ONE_CORE = {"GOMAXPROCS": "1"}
 #: Ours without the accelerator, as it is where that cannot be compiled.
 _NO_C = {"BRIDGE_SPEEDUPS": "no"}
@@ -78,9 +81,16 @@ SERVERS = {
     "bridge thread, log": Server(f"{_BRIDGE_THREAD} --access-log"),
     "bridge greenlet": Server(f"{_BRIDGE} --interface wsgi --runner greenlet --no-access-log"),
     "bridge inline": Server(f"{_BRIDGE} --interface wsgi --runner inline --no-access-log"),
+    # The rows of 2017: all with the same fields in their responses, which for ours means no Server.
+    "bridge asgi 3": Server(f"{_BRIDGE_ASGI} {_EQUAL}"),
+    "bridge asgi 1 inline": Server(f"{_BRIDGE_ASGI1} --runner inline {_EQUAL}"),
+    "bridge asgi 1 thread": Server(f"{_BRIDGE_ASGI1} --runner thread {_EQUAL}"),
+    "bridge wsgi thread": Server(f"{_BRIDGE_THREAD} {_EQUAL}"),
+    "bridge wsgi inline": Server(f"{_BRIDGE} --interface wsgi --runner inline {_EQUAL}"),
+    "node, equal fields": Server(_NODE, {"EQUAL_FIELDS": "yes"}),
     "floor": Server("{python} -m bench.peers.floor {port}"),
     "go": Server("{go} {port}", _ONE_CORE),
-    "node": Server("{node} {root}/bench/peers/node/server.js {port}"),
+    "node": Server(_NODE),
     "uvicorn": Server(_UVICORN),
     "uvicorn wsgi": Server(f"{_UVICORN} --interface wsgi"),
     "uvicorn, log": Server(_UVICORN.replace(" --no-access-log --log-level warning", "")),

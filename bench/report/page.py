@@ -1,7 +1,7 @@
-"""The figures of docs/explanation/performance.md, from the saved results.
+"""The figures in the pages of docs/explanation, from the saved results.
 
-``python -m bench.report.page --write`` fills what stands between the markers of the page. Without
-``--write``, this exits with 1 if the page does not show what docs/benchmarks has. Verdicts are
+``python -m bench.report.page --write`` fills what stands between the markers of the pages. Without
+``--write``, this exits with 1 if a page does not show what docs/benchmarks has. Verdicts are
 computed anew, so that they are those of today's targets. A result that is not saved is a column of
 dashes.
 """
@@ -22,7 +22,9 @@ from bench.report.document import REACHED, aligned
 from bench.report.targets import TARGETS
 from bench.report.verdicts import Verdict
 
-PAGE = ROOT / "docs" / "explanation" / "performance.md"
+PAGES = tuple(
+    ROOT / "docs" / "explanation" / name for name in ("performance.md", "where-it-came-from.md")
+)
 MARKED = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 #: The builds of Python: how the result of a scenario is named, and the column.
 BUILDS = {"{}": "plain build", "{}-debian": "Debian's build"}
@@ -54,23 +56,31 @@ LABELS = {
     "fastpysgi wsgi": "FastPySGI (C), inline",
     "gunicorn asgi": "gunicorn, ASGI worker",
     "meinheld": "meinheld (C), on CPython 3.9",
+    "bridge asgi 3": "**asgi-bridge**, ASGI 3",
+    "bridge asgi 1 inline": "**asgi-bridge**, ASGI 1, called on the loop",
+    "bridge asgi 1 thread": "**asgi-bridge**, ASGI 1, in threads",
+    "bridge wsgi inline": "**asgi-bridge**, WSGI, called on the loop",
+    "bridge wsgi thread": "**asgi-bridge**, WSGI, in threads",
+    "node, equal fields": "Node",
     "uvicorn + WsgiToAsgi": "uvicorn + `WsgiToAsgi`",
 }
 
 
 def main() -> int:
-    """Check the page, or write it. Returns the exit code."""
+    """Check the pages, or write them. Returns the exit code."""
     if "--write" in sys.argv[1:]:
         write()
-    elif filled(text := PAGE.read_text(encoding="utf-8")) != text:
-        print(f"{PAGE.relative_to(ROOT)} does not show docs/benchmarks: scripts/fix writes it")
-        return 1
-    return 0
+        return 0
+    stale = [page for page in PAGES if filled(text := page.read_text(encoding="utf-8")) != text]
+    for page in stale:
+        print(f"{page.relative_to(ROOT)} does not show docs/benchmarks: scripts/fix writes it")
+    return 1 if stale else 0
 
 
 def write() -> None:
-    """Fill the page with the results that are saved now."""
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Fill the pages with the results that are saved now."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def filled(text: str) -> str:
@@ -190,6 +200,32 @@ def _bodies() -> Iterator[str]:
         yield aligned(rows)
 
 
+# ------------------------------------------------------------- the table of 2017
+
+
+def _mail() -> Iterator[str]:
+    """Rate, latency with its deviation and CPU time, for each load and build that is saved."""
+    for scenario, load in (("mail-differ", DIFFER), ("mail-equal", SAME)):
+        for pattern, build in BUILDS.items():
+            name = pattern.format(scenario)
+            rows = sorted(_result(name), key=lambda row: -(_median(name, row, "rate") or 0))
+            if not rows:
+                continue
+            head = [f"{load}, {build}", "requests/s", "latency ms", "CPU us/request", "of Go"]
+            go = _median(name, "go", "rate")
+            yield aligned([head, *(_mail_row(name, row, go) for row in rows)])
+            if (DOCUMENTS / f"{name}.png").exists():
+                yield f"![CPU time per request: {name}](../benchmarks/{name}.png)"
+
+
+def _mail_row(name: str, row: str, go: float | None) -> list[str]:
+    rate = _median(name, row, "rate")
+    mean, deviation = (_median(name, row, each) for each in ("mean_us", "deviation_us"))
+    latency = "-" if mean is None or deviation is None else f"{mean / 1e3:.2f} ± {deviation / 1e3:.2f}"
+    share = "-" if rate is None or not go else f"{rate / go:.2f}"
+    return [_label(row), _show(rate), latency, _show(_median(name, row)), share]
+
+
 # ------------------------------------------------------------- targets
 
 
@@ -221,6 +257,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "frameworks": _one_load(f"frameworks, {DIFFER}", "browser-frameworks"),
     "mounts": _both_loads("mounts", "browser-mounts", "mounts"),
     "bodies": _bodies,
+    "mail": _mail,
     "missed": _missed,
 }
 

@@ -82,7 +82,14 @@ def _in_process(work: str) -> Target:
     return Faster(f"{work}: AsgiToWsgi", 5, (f"{work}: a2wsgi",))
 
 
+_MAIL = tuple(
+    Faster(f"bridge {way}", 1.0, ("go",))
+    for way in ("asgi 3", "asgi 1 inline", "asgi 1 thread", "wsgi inline", "wsgi thread")
+)
+
 TARGETS: dict[str, tuple[Target, ...]] = {
+    "mail-equal": _MAIL,
+    "mail-differ": _MAIL,
     "browser-asgi": _ASGI_BROWSER,
     "browser-wsgi": _WSGI_BROWSER,
     "browser-frameworks": _framework("flask") + _framework("django"),

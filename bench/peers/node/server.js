@@ -7,7 +7,11 @@ const hello = Buffer.from("Hello, world!");
 const large = Buffer.from("0123456789".repeat(5000));
 const piece = Buffer.alloc(62500, "x");
 
+// Node adds Connection and Keep-Alive, which nothing asks for; with this it leaves them out.
+const equalFields = process.env.EQUAL_FIELDS === "yes";
+
 function whole(response, type, body) {
+  if (equalFields) response.removeHeader("Connection");
   response.writeHead(200, { "Content-Type": type, "Content-Length": body.length });
   response.end(body);
 }
