@@ -196,6 +196,20 @@ _MAIL = (
     *_python(("bridge wsgi inline", "bridge wsgi thread", "meinheld"), "bench.apps.plain:wsgi"),
     *_others("go", "node, equal fields"),
 )
+_CHANNELS = tuple(
+    Row(f"{kind}: {name}", server, app)
+    for kind, direct, app in (
+        ("ASGI 3", "bridge", "bench.apps.plain:asgi"),
+        ("ASGI 1", "bridge asgi 1 thread", "bench.apps.plain:asgi1"),
+        ("WSGI", "bridge thread", "bench.apps.plain:wsgi"),
+    )
+    for name, server in (
+        ("direct", direct),
+        ("gateway, 1 worker", "channels 1"),
+        ("gateway, 2 workers", "channels 2"),
+        ("gateway, 4 workers", "channels 4"),
+    )
+)
 #: As the table of 2017 had them: rate, then latency with its deviation.
 MAIL_COLUMNS = (
     Column("cpu_us", "CPU us/request", 1),
@@ -278,6 +292,11 @@ SCENARIOS = {
         _MAIL,
         BROWSER,
         columns=MAIL_COLUMNS,
+    ),
+    "channels": Scenario(
+        "Hello, world! through a gateway, Redis and workers, and directly: CPU of all processes, "
+        f"{SAME}",
+        _CHANNELS,
     ),
     "idle": Scenario(
         "memory of a hello worker, and of each idle keep-alive connection",

@@ -70,7 +70,7 @@ def _main_venv(tools: Tools, base: str, label: str) -> None:
 def _install(pip: list[str], wanted: Path) -> dict[str, str]:
     """Install the project and the peers; the peers one by one when all at once fails."""
     absent = {}
-    if reason := _fails([*pip, "-e", str(ROOT)]):
+    if reason := _fails([*pip, "-e", f"{ROOT}[redis]"]):
         absent["bridge"] = reason
     if _fails([*pip, "-r", str(wanted)]):
         for line in wanted.read_text().splitlines():

@@ -87,6 +87,13 @@ SERVERS = {
     "bridge asgi 1 thread": Server(f"{_BRIDGE_ASGI1} --runner thread {_EQUAL}"),
     "bridge wsgi thread": Server(f"{_BRIDGE_THREAD} {_EQUAL}"),
     "bridge wsgi inline": Server(f"{_BRIDGE} --interface wsgi --runner inline {_EQUAL}"),
+    # A gateway, Redis and workers; their CPU time is that of all processes together.
+    **{
+        f"channels {count}": Server(
+            f"{{python}} -m bench.peers.channels_main {{app}} {{port}} {count}"
+        )
+        for count in (1, 2, 4)
+    },
     "node, equal fields": Server(_NODE, {"EQUAL_FIELDS": "yes"}),
     "floor": Server("{python} -m bench.peers.floor {port}"),
     "go": Server("{go} {port}", _ONE_CORE),

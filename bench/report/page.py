@@ -221,7 +221,9 @@ def _mail() -> Iterator[str]:
 def _mail_row(name: str, row: str, go: float | None) -> list[str]:
     rate = _median(name, row, "rate")
     mean, deviation = (_median(name, row, each) for each in ("mean_us", "deviation_us"))
-    latency = "-" if mean is None or deviation is None else f"{mean / 1e3:.2f} ± {deviation / 1e3:.2f}"
+    latency = (
+        "-" if mean is None or deviation is None else f"{mean / 1e3:.2f} ± {deviation / 1e3:.2f}"
+    )
     share = "-" if rate is None or not go else f"{rate / go:.2f}"
     return [_label(row), _show(rate), latency, _show(_median(name, row)), share]
 

@@ -88,6 +88,10 @@ _MAIL = tuple(
 )
 
 TARGETS: dict[str, tuple[Target, ...]] = {
+    "channels": tuple(
+        Within(f"{kind}: gateway, 1 worker", "cpu_us", 4, f"{kind}: direct")
+        for kind in ("ASGI 3", "ASGI 1", "WSGI")
+    ),
     "mail-equal": _MAIL,
     "mail-differ": _MAIL,
     "browser-asgi": _ASGI_BROWSER,
