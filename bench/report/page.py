@@ -259,8 +259,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "frameworks": _one_load(f"frameworks, {DIFFER}", "browser-frameworks"),
     "mounts": _both_loads("mounts", "browser-mounts", "mounts"),
     "bodies": _bodies,
-    "mail": _mail,
     "missed": _missed,
+    "mail": _mail,
 }
 
 if __name__ == "__main__":

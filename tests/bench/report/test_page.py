@@ -1,4 +1,4 @@
-"""The page about performance shows the results that are saved, or says what is not there."""
+"""The pages with figures show the results that are saved, or say what is not there."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def test_figures_come_from_the_results() -> None:
     assert page.filled(new) == new
 
 
-def test_the_page_has_a_place_for_each_part() -> None:
-    """No part is made that the page does not show."""
-    text = page.PAGE.read_text(encoding="utf-8")
-    assert [name for _, name, _ in page.MARKED.findall(text)] == [*page.PARTS]
+def test_the_pages_have_a_place_for_each_part() -> None:
+    """No part is made that no page shows."""
+    texts = [each.read_text(encoding="utf-8") for each in page.PAGES]
+    names = [name for text in texts for _, name, _ in page.MARKED.findall(text)]
+    assert names == [*page.PARTS]
 
 
 def test_part_that_there_is_not() -> None:
