@@ -303,3 +303,20 @@ def test_redis_is_back_and_refuses(redis_server: Host, caplog: pytest.LogCapture
         await worker.close()
 
     asyncio.run(main())
+
+
+def test_redis_goes_while_something_is_asked(redis_server: Host) -> None:
+    """L10: what a process does again and again goes on, and is not told of twice."""
+
+    async def main() -> None:
+        gateway, worker = await _pair(redis_url(redis_server))
+        beat = asyncio.create_task(gateway._try(gateway._beat))
+        await asyncio.sleep(0)
+        gateway.link.lose("is gone, this test says")
+        assert await beat is False
+        await until(lambda: gateway.up)
+        assert await gateway._try(gateway._beat)
+        await gateway.close()
+        await worker.close()
+
+    asyncio.run(main())

@@ -68,6 +68,7 @@ def test_events_come_as_they_were_sent() -> None:
         gateway, _, worker, written = ends([{"type": "http.request", "body": b"x"}])
         assert await worker.read() == {"type": "http.request", "body": b"x"}
         taken: list[int] = []
+        gateway.on_taken()  # nothing, by default
         gateway.on_taken = lambda: taken.append(1)
         worker.write(protocol.TAKEN, protocol.SESSION)
         await worker.send(_body(b"hello"))

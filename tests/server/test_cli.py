@@ -108,6 +108,7 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--bind", "nowhere"], "nowhere"),
         (["serve"], "no app is named; say module:attr"),
         (["gateway"], "no channels are named"),
+        (["worker", HELLO], "no channels are named"),
         (["server"], "No such command"),
         (["old:app"], "No such command 'old:app'; say: asgi-bridge serve old:app\n"),
         (["old.wsgi", "--port=1"], "; say: asgi-bridge serve old.wsgi --port=1\n"),

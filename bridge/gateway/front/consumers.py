@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from bridge.asgi1.http_body import RequestBody
-from bridge.channels.base import Deliver
 from bridge.channels.messages import MAX_MESSAGE_SIZE
 from bridge.channels.redis.store import Store
 from bridge.errors import AppError, BridgeError, LayerUnavailable
@@ -67,6 +67,7 @@ class Consumers:
         self._requests = requests
         self._store = store
         self.new_reply_channel = store.new_reply_channel
+        self.attach, self.detach = store.attach, store.detach
         self._opening: asyncio.Task[None] | None = None
         #: Calls that are under way.
         self._calls: set[asyncio.Task[None]] = set()
@@ -91,16 +92,6 @@ class Consumers:
     def _lost(self) -> None:
         for tell in tuple(self._told_of_loss):
             tell(LayerUnavailable("the connection to Redis was lost, and replies may be, too"))
-
-    # --------------------------------------------------------- replies
-
-    def attach(self, channel: str, deliver: Deliver) -> None:
-        """Have the replies to `channel` passed to `deliver`."""
-        self._store.attach(channel, deliver)
-
-    def detach(self, channel: str) -> None:
-        """Drop the replies to `channel` from now on."""
-        self._store.detach(channel)
 
     def tell_of_loss(self, tell: Callable[[BridgeError], None]) -> Callable[[], None]:
         """Have `tell` called when Redis is lost; return what ends that."""
@@ -158,8 +149,8 @@ class Consumers:
 async def _send_body(session: Session, taken: asyncio.Event, body: RequestBody) -> None:
     """Send the body of a request as its consumer wants it."""
     await taken.wait()
-    try:
-        more = True
+    more = True
+    with suppress(SessionOver):
         while more:
             await session.wait_for_room()
             chunk = await body.receive()
@@ -169,5 +160,3 @@ async def _send_body(session: Session, taken: asyncio.Event, body: RequestBody) 
             else:
                 piece = {"type": "http.request", "body": chunk["content"], "more_body": more}
                 await session.send(piece)
-    except SessionOver:
-        pass

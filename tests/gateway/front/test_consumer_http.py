@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -110,9 +111,9 @@ def test_a_large_body(redis_server: Host, takes_channels: bool) -> None:
     asyncio.run(main())
 
 
-async def _open_stream(worker: ScriptedWorker, client: Client) -> None:
+async def _open_stream(worker: ScriptedWorker, client: Client, **told: Any) -> None:
     """Have the response begin."""
-    request, session = await worker.take_consumers()
+    request, session = await worker.take_consumers(**told)
     channel = request.scope["content"]["reply_channel"]
     first = {"status": 200, "content": b"1", "more_content": True}
     await worker.layer.send(channel, first)
@@ -230,7 +231,8 @@ def test_redis_is_lost(redis_server: Host) -> None:
     async def main() -> None:
         async with both(redis_url(redis_server)) as (gateway, worker):
             client = get(gateway)
-            await _open_stream(worker, client)
+            await _open_stream(worker, client, response_timeout=2)
+            await asyncio.sleep(2.1)  # its first reply has come; no other need come in time
             gateway._consumers._store.link.lose("is gone, this test says")
             with pytest.raises(LayerUnavailable):
                 await client.ends()

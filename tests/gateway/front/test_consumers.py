@@ -43,6 +43,7 @@ def test_a_call(redis_server: Host) -> None:
                 request, session = await worker.take_message()
                 assert request.scope["channel"] == "websocket.receive"
                 assert request.scope["content"] == content
+                await session.send({"type": "of another release"})
                 session.write(*end)
                 if raised is None:
                     await within(call)

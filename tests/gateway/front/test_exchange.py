@@ -8,13 +8,16 @@ import pytest
 
 from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
+from bridge.gateway.protocol import Frame
 from bridge.types import Message, Scope
 from tests.support.gateways import (
+    TOLD,
     Client,
     both,
     get,
     http_scope,
     piece,
+    queued,
     socket_scope,
     start,
     until,
@@ -196,5 +199,85 @@ def test_an_app_that_ends_as_it_should(redis_server: Host) -> None:
             ]
             await worker.answer(session)
             assert (await upload.response())[0] == 200
+
+    asyncio.run(main())
+
+
+def test_a_request_of_a_consumer(redis_server: Host) -> None:
+    """L9: a request that its worker hands back is one of a consumer, on whichever worker."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            await queued(gateway)
+            await until(lambda: client.asked == 2)  # the client is listened to
+            request, session = await worker.take_consumers()
+            channel = request.scope["content"]["reply_channel"]
+            await worker.layer.send(channel, {"status": 200, "content": b"a"})
+            session.write(protocol.END, None)
+            assert (await client.response())[2] == b"a"
+            # At once, before anybody listens.
+            client = get(gateway)
+            request, session = await worker.take_consumers()
+            await until(lambda: client.asked == 2)
+            channel = request.scope["content"]["reply_channel"]
+            await worker.layer.send(channel, {"status": 200, "content": b"b"})
+            assert (await client.response())[2] == b"b"
+
+    asyncio.run(main())
+
+
+def test_a_consumer_of_which_nonsense_is_told(redis_server: Host) -> None:
+    """L13: it is the worker's fault: 502."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            _, session = await worker.read_and_claim()
+            session.write(protocol.TAKEN, protocol.CONSUMER)
+            session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS}])
+            assert (await client.response())[0] == 502
+
+    asyncio.run(main())
+
+
+def test_a_client_that_leaves_as_it_is_handed_back(redis_server: Host) -> None:
+    """L10: no consumer is called for it."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            await queued(gateway)
+            await until(lambda: client.asked == 2)
+            (waiting,) = gateway.requests._waiting.values()
+            session, name = waiting.session, gateway.bus.name
+            client.say({"type": "http.disconnect"})
+            session.peer = worker.bus.name
+            events = [{"type": protocol.CONSUMERS, **TOLD}]
+            for number, (kind, payload) in enumerate(
+                [(protocol.TAKEN, protocol.CONSUMER), (protocol.EVENTS, events)]
+            ):
+                session.deliver(Frame(name, session.number, number, kind, payload))
+            await client.ends()
+            assert gateway.bus.sessions == 0
+
+    asyncio.run(main())
+
+
+def test_nobody_listens_to_the_client_of_a_consumer_twice(redis_server: Host) -> None:
+    """L9: what the client sends next is for the one that has taken over."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            socket = Client(gateway, socket_scope(), {"type": "websocket.connect"})
+            request, session = await worker.take_consumers()
+            await until(lambda: not gateway._unwatched)
+            channel = request.scope["content"]["reply_channel"]
+            await worker.layer.send(channel, {"accept": True})
+            assert (await socket.hears())["type"] == "websocket.accept"
+            session.write(protocol.END, None)
+            await until(lambda: socket.asked == 2)
+            await worker.layer.send(channel, {"close": True})
+            assert (await socket.hears())["type"] == "websocket.close"
 
     asyncio.run(main())
