@@ -164,6 +164,11 @@ class Bus:
         """Take note that `session` is over."""
         self._sessions.pop((session.gateway, session.number), None)
 
+    @property
+    def turn(self) -> int:
+        """Return a number that changes when what was posted has left."""
+        return self.outbox.turn
+
     def post(self, peer: str, frame: Frame) -> None:
         """Write `frame` to the inbox of `peer`, with all others of this turn of the loop.
 

@@ -24,6 +24,8 @@ class Outbox:
         self._commands: list[tuple[Any, ...]] = []
         #: Whether this turn's frames are to leave.
         self._due = False
+        #: How often something has left.
+        self.turn = 0
 
     def post(self, peer: str, frame: Frame) -> None:
         """Write `frame` to the inbox of `peer`.
@@ -49,6 +51,7 @@ class Outbox:
     def flush(self) -> None:
         """Write now what there is."""
         self._due = False
+        self.turn += 1
         frames, self._frames = self._frames, {}
         commands, self._commands = self._commands, []
         if not self._link.up:

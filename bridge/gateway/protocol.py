@@ -153,19 +153,21 @@ def _unpack(data: bytes, length: int) -> list[Any]:
 
 
 def _frame(found: Any) -> Frame:
-    if not isinstance(found, list) or len(found) != 5:
+    if type(found) is not list or len(found) != 5:
         raise UnreadablePacket(f"a frame is {found!r:.60}")
     gateway, session, number, kind, payload = found
-    if kind not in _KINDS:
-        raise UnreadablePacket(f"a frame is of the unknown kind {kind!r:.20}")
     if kind == EVENTS:
-        if not isinstance(payload, list):
+        if type(payload) is not list:
             raise UnreadablePacket("a frame has no list of events")
-        payload = [_message(each) for each in payload]
+        for each in payload:
+            _message(each)
     elif kind == CREDIT:
-        payload = _number(payload)
-    elif kind == TAKEN and payload not in (SESSION, CONSUMER):
-        raise UnreadablePacket(f"a frame says that {payload!r:.20} runs on the worker")
+        _number(payload)
+    elif kind == TAKEN:
+        if payload not in (SESSION, CONSUMER):
+            raise UnreadablePacket(f"a frame says that {payload!r:.20} runs on the worker")
+    elif kind not in _KINDS:
+        raise UnreadablePacket(f"a frame is of the unknown kind {kind!r:.20}")
     return Frame(_name(gateway), _number(session), _number(number), kind, payload)
 
 

@@ -44,6 +44,10 @@ class Over(NamedTuple):
 class Post(Protocol):
     """Takes frames to other processes (`Bus`)."""
 
+    @property
+    def turn(self) -> int:
+        """A number that changes when what was posted has left."""
+
     def post(self, peer: str, frame: Frame) -> None:
         """Write `frame` to the inbox of `peer`. Raises `LayerUnavailable`."""
 
@@ -72,6 +76,9 @@ class Session:
         self._in_hand = 0
         self._frames_read = 0
         self._frames_written = 0
+        #: The events of the frame that was written last, and when it was; more may join them.
+        self._batch: list[Message] | None = None
+        self._batch_turn = 0
         self._sending = Sending()
         self._receiving = Receiving()
         self._room = WaitQueue()
@@ -99,7 +106,12 @@ class Session:
         for piece in _pieces(event):
             await self.wait_for_room()
             self._sending.pay(weight(piece))
-            self._write(protocol.EVENTS, [piece])
+            if self._batch is not None and self._batch_turn == self._post.turn:
+                self._batch.append(piece)
+            else:
+                batch = [piece]
+                self._write(protocol.EVENTS, batch)
+                self._batch, self._batch_turn = batch, self._post.turn
 
     async def wait_for_room(self) -> None:
         """Wait until the other side has room for an event. Raises `SessionOver`."""
@@ -111,6 +123,7 @@ class Session:
     def _write(self, kind: int, payload: Any) -> None:
         number = self._frames_written
         self._frames_written = number + 1
+        self._batch = None
         self._post.post(self.peer, Frame(self.gateway, self.number, number, kind, payload))
 
     # --------------------------------------------------------- the first events

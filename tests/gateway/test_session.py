@@ -28,6 +28,7 @@ class Wire:
         self.frames: list[Frame] = []
         self.ended: list[Session] = []
         self.broken = False
+        self.turn = 0
 
     def post(self, peer: str, frame: Frame) -> None:
         """Take a frame."""
@@ -41,6 +42,7 @@ class Wire:
 
     def deliver(self, to: Session) -> None:
         """Deliver all that was written."""
+        self.turn += 1
         frames, self.frames = self.frames, []
         for frame in frames:
             to.deliver(frame)
@@ -88,6 +90,27 @@ def test_events_come_as_they_were_sent() -> None:
     asyncio.run(main())
 
 
+def test_events_of_one_turn_are_one_frame() -> None:
+    """L9: what leaves together is one frame, in order; nothing joins a frame that has left."""
+
+    async def main() -> None:
+        gateway, _, worker, written = ends()
+        await worker.send(_body(b"1", more=True))
+        await worker.send(_body(b"2", more=True))
+        worker.write(protocol.CREDIT, 1)
+        await worker.send(_body(b"3", more=True))
+        sizes = [len(each.payload) for each in written.frames if each.kind == protocol.EVENTS]
+        assert sizes == [2, 1]
+        written.deliver(gateway)
+        await worker.send(_body(b"4"))
+        assert len(written.frames) == 1
+        written.deliver(gateway)
+        got = [(await gateway.read() or {})["body"] for _ in range(4)]
+        assert got == [b"1", b"2", b"3", b"4"]
+
+    asyncio.run(main())
+
+
 def test_a_reader_is_woken() -> None:
     """L9: who waits for an event gets it, and hears of the end."""
 
@@ -118,7 +141,8 @@ def test_a_writer_waits_for_credit() -> None:
         got, most = b"", 0
         while not sending.done() or written.frames:
             await asyncio.sleep(0)
-            most = max(most, sum(len(frame.payload[0]["body"]) for frame in written.frames))
+            sizes = [len(each["body"]) for frame in written.frames for each in frame.payload]
+            most = max(most, sum(sizes))
             written.deliver(gateway)
             while (event := gateway.take()) is not None:
                 got += event["body"]
@@ -177,6 +201,7 @@ def test_a_gap_ends_it() -> None:
     async def main() -> None:
         gateway, told, worker, written = ends()
         await worker.send(_body(b"1", more=True))
+        written.turn += 1
         await worker.send(_body(b"2", more=True))
         del written.frames[0]
         written.deliver(gateway)

@@ -23,8 +23,15 @@ class Ends:
         self.scope = asked.scope
         self.worker = Session(self, GATEWAY, 0, GATEWAY)
         self.worker.take_first(asked.events)
+        self._turn = 0
         #: The frames that the worker has written, as kind and payload.
         self.written: list[tuple[int, Any]] = []
+
+    @property
+    def turn(self) -> int:
+        """Another number each time: what is posted leaves at once."""
+        self._turn += 1
+        return self._turn
 
     def post(self, peer: str, frame: Frame) -> None:
         """Deliver a frame to the other end, as it looks after Redis."""

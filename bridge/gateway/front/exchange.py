@@ -78,16 +78,25 @@ class Exchange:
 
     async def _answer(self, session: Session) -> None:
         """Hand on what the worker sends."""
-        while (event := await session.read()) is not None:
+        while True:
+            event = session.take()
+            if event is None:
+                if session.over is not None:
+                    break
+                await session.news.wait()
+                continue
             if event["type"] == protocol.CONSUMERS:
                 await self._hand_over(event)
                 return
+            is_last = self.note(event)
             try:
-                await self.pass_on(event)
+                await self._send(event)
             except OSError:
                 self.left()
                 return
-        assert session.over is not None
+            if is_last:
+                session.leave()
+                return
         if not self.client_left:
             await self._end(session.over)
 
@@ -186,8 +195,8 @@ class Exchange:
         """Return what is missing of the answer; empty if it is whole."""
         raise NotImplementedError
 
-    async def pass_on(self, event: Message) -> None:
-        """Give an event of the worker to the host. Raises OSError if the client has left."""
+    def note(self, event: Message) -> bool:
+        """Note how far the answer is with this event; True: it is the last."""
         raise NotImplementedError
 
     async def converse(self, told: Told, receive: Receive) -> None:

@@ -56,8 +56,8 @@ class HttpExchange(Exchange):
             return ""
         return "with its response unfinished" if self._started else "without a response"
 
-    async def pass_on(self, event: Message) -> None:
-        """Send a part of the response; after the last one the worker is on its own."""
+    def note(self, event: Message) -> bool:
+        """Note a part of the response; after the last one the worker is on its own."""
         kind = event["type"]
         if kind == grammar.BODY:
             self._whole = not (event.get("more_body") or self._trailers)
@@ -66,9 +66,7 @@ class HttpExchange(Exchange):
             self._trailers = bool(event.get("trailers"))
         elif kind == grammar.TRAILERS:
             self._whole = not event.get("more_trailers")
-        await self._send(event)
-        if self._whole:
-            self.session.leave()
+        return self._whole
 
     async def converse(self, told: Told, receive: Receive) -> None:
         """Have a consumer of a worker answer."""

@@ -48,8 +48,8 @@ class SocketExchange(Exchange):
             return "without a response"
         return "with its response unfinished" if self._phase == grammar.DENYING else ""
 
-    async def pass_on(self, event: Message) -> None:
-        """Send what the app sends."""
+    def note(self, event: Message) -> bool:
+        """Note what the app sends; the last is what the client does."""
         kind = event["type"]
         if kind == grammar.ACCEPT:
             self._phase = grammar.OPEN
@@ -59,6 +59,10 @@ class SocketExchange(Exchange):
             self._phase = grammar.DENYING
         elif kind == grammar.DENIAL_BODY and not event.get("more_body"):
             self._phase = grammar.OVER
+        return False
+
+    async def _pass_on(self, event: Message) -> None:
+        self.note(event)
         await self._send(event)
 
     async def converse(self, told: Told, receive: Receive) -> None:
@@ -67,7 +71,7 @@ class SocketExchange(Exchange):
         settings = SocketSettings(*told[2:5])
         layer: Any = consumers
         call = partial(consumers.call, mount=told.mount)
-        socket = ConsumerSocket(call, layer, settings, self._scope, receive, self.pass_on)
+        socket = ConsumerSocket(call, layer, settings, self._scope, receive, self._pass_on)
         talk = asyncio.create_task(socket.run())
         lost: list[BridgeError] = []
 
