@@ -70,8 +70,10 @@ def fail() -> str:
 
 # ------------------------------------------------------------- Starlette (ASGI 3)
 
-#: Bytes that streams have given, and uploads have taken, in this process.
-moved = {"given": 0, "taken": 0}
+#: Bytes that streams have given in this process.
+moved = {"given": 0}
+#: Whether uploads are taken.
+go = asyncio.Event()
 
 
 async def greet(request: Request) -> Response:
@@ -88,20 +90,21 @@ async def give(request: Request) -> Response:
 
 
 async def take(request: Request) -> Response:
-    """Take a body slowly, and say how long it was."""
+    """Take a body as soon as ``/go`` says so, and say how long it was."""
+    await go.wait()
     size = 0
     async for data in request.stream():
         size += len(data)
-        moved["taken"] += len(data)
-        await asyncio.sleep(0.005)
     return PlainTextResponse(str(size))
 
 
+async def let_go(request: Request) -> Response:
+    go.set()
+    return PlainTextResponse("")
+
+
 async def show_moved(request: Request) -> Response:
-    """What was moved, and the memory of this process in KiB."""
-    with open("/proc/self/status") as status:
-        resident = next(line.split()[1] for line in status if line.startswith("VmRSS"))
-    return PlainTextResponse(f"{moved['given']} {moved['taken']} {resident}")
+    return PlainTextResponse(str(moved["given"]))
 
 
 async def noted(request: Request) -> Response:
@@ -122,6 +125,7 @@ starlette = Starlette(
         Route("/give/{pieces:int}", give),
         Route("/take", take, methods=["POST"]),
         Route("/moved", show_moved),
+        Route("/go", let_go),
         Route("/note/{number}", noted),
         WebSocketRoute("/echo", echo),
     ]
