@@ -49,7 +49,8 @@ class ConsumerSession(AppSession):
             raise TypeError(f"a message has channel {channel!r:.60} and content {content!r:.60}")
         name = check_channel(content.get("reply_channel"))
         content["reply_channel"] = ReplyChannel(name, layer)
-        content["headers"] = [(field, value) for field, value in content.get("headers", ())]
+        if "headers" in content:
+            content["headers"] = [(field, value) for field, value in content["headers"]]
         if not self.scope.get("more_body"):
             await app.call(channel, content)
             return

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.contract.asgi1.comparison import MISSING
+from tests.contract.asgi1.comparison import MISSING, Step
+from tests.contract.asgi1.replay import TALKS
 
 #: Talks in which a reply raises in the consumer that gives it, and so makes the response.
 RAISING = frozenset(
@@ -237,3 +238,10 @@ KNOWN_ENVIRONS: dict[str, dict[str, tuple[Any, str]]] = {
         "PATH_INFO": ("/rooted", "W3: a fault of Channels, which cut the path within a segment"),
     },
 }
+
+
+def seen_here(name: str, steps: list[Step]) -> dict[str, Any]:
+    """Place -> what the table says that is there, if the step is one of `steps`."""
+    talk: list[Step] = TALKS[name]["steps"]
+    rows = KNOWN.get(name, {}).items()
+    return {place: ours for place, (ours, _) in rows if talk[int(place.split()[0]) - 1] in steps}

@@ -164,14 +164,16 @@ class Mode:
     #: shape c, which came with uvicorn, is told only if its client has left.
     told_of_ends: bool = True
     runner: str = "thread"
-    #: Whether a Dispatcher is between the server and the consumer.
-    mounted: bool = False
+    #: Makes the app that is served of what `from_asgi1` makes of the consumer.
+    host: Callable[[Any], Any] = lambda app: app
 
 
 MODES = {
     "a plain consumer": Mode(plain, at_once=True),
     "called on the loop": Mode(plain, at_once=True, runner="inline"),
-    "mounted, in a greenlet": Mode(plain, at_once=True, runner="greenlet", mounted=True),
+    "mounted, in a greenlet": Mode(
+        plain, at_once=True, runner="greenlet", host=lambda app: Dispatcher({"/": app})
+    ),
     "a coroutine": Mode(coroutine, at_once=True, told_of_ends=False),
     "replies from another thread": Mode(plain, at_once=False),
 }
@@ -182,10 +184,10 @@ MODES = {
 _ARGUMENTS = {"timeout": "response_timeout", "connect_timeout": "websocket_connect_timeout"}
 
 
-def steps_of(name: str, mode: str) -> list[Step]:
+def steps_of(name: str, mode: Mode) -> list[Step]:
     """The recorded steps of a talk, as far as a consumer of this mode is to see them."""
     steps: list[Step] = TALKS[name]["steps"]
-    if MODES[mode].told_of_ends:
+    if mode.told_of_ends:
         return steps
     kinds = [step[0] for step in steps]
     return [
@@ -195,21 +197,19 @@ def steps_of(name: str, mode: str) -> list[Step]:
     ]
 
 
-def replay(name: str, mode: str, grace: float = GRACE) -> list[Step]:
-    """Say a talk to our server: its steps, and what has come of each here."""
-    talk, steps = TALKS[name], steps_of(name, mode)
-    consumers = Consumers(steps, MODES[mode].at_once)
-    arguments: dict[str, Any] = {"runner": MODES[mode].runner}
-    settings: dict[str, Any] = {"proxy_headers": "forwarded" in talk["settings"]}
-    for name, value in talk["settings"].items():
-        if name == "root_path":
-            settings[name] = value
-        elif name != "forwarded":
-            arguments[_ARGUMENTS.get(name, name)] = value
-    app: Any = from_asgi1(MODES[mode].consumer(consumers), **arguments)
-    if MODES[mode].mounted:
-        app = Dispatcher({"/": app})
-    with served(app, **settings) as server:
+def replay(name: str, mode: Mode, grace: float = GRACE, **arguments: Any) -> list[Step]:
+    """Say a talk to our server: its steps, and what has come of each here.
+
+    `arguments` are more of `from_asgi1`.
+    """
+    given, steps = TALKS[name]["settings"], steps_of(name, mode)
+    consumers = Consumers(steps, mode.at_once)
+    settings = {key: value for key, value in given.items() if key == "root_path"}
+    for key in given.keys() - {"root_path", "forwarded"}:
+        arguments[_ARGUMENTS.get(key, key)] = given[key]
+    app = from_asgi1(mode.consumer(consumers), runner=mode.runner, **arguments)
+    proxied = "forwarded" in given
+    with served(mode.host(app), lifespan="auto", proxy_headers=proxied, **settings) as server:
         talked = Talk(server.port, consumers, PATIENCE, grace)
         told = talked.run(_script(steps))
     for channel, content in consumers.rest():

@@ -6,25 +6,18 @@ The recording is ``tests/data/asgi1/oracle.json``; how it is made stands in ``re
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import pytest
 
 from tests.contract.asgi1.comparison import RULES, Step, differences
-from tests.contract.asgi1.known import KNOWN, RAISING
+from tests.contract.asgi1.known import KNOWN, RAISING, REFUSED, seen_here
 from tests.contract.asgi1.replay import GRACE, MODES, ORACLE, TALKS, replay, steps_of
 
 
 @functools.cache
 def here(name: str, mode: str) -> list[Step]:
     """The talk as our server has it, said once in a run."""
-    refuses = any(str(ours).startswith("an answer") for ours in expected(name).values())
-    return replay(name, mode, 0.2 if refuses else GRACE)
-
-
-def expected(name: str) -> dict[str, Any]:
-    """Place -> what the table says that is there, here."""
-    return {place: ours for place, (ours, _) in KNOWN.get(name, {}).items()}
+    return replay(name, MODES[mode], 0.2 if name in REFUSED else GRACE)
 
 
 def modes(name: str) -> list[str]:
@@ -52,17 +45,9 @@ def test_the_recording_is_large_and_of_the_historic_stack() -> None:
 @pytest.mark.parametrize(("name", "mode"), [(name, mode) for name in TALKS for mode in modes(name)])
 def test_same_messages_and_answers(name: str, mode: str) -> None:
     """L7: the same bytes and replies make the same messages and answers, but for what is known."""
-    found = differences(steps_of(name, mode), here(name, mode))
-    told = {place: ours for place, (_, ours) in found.items()}
-    assert told == {
-        place: ours for place, ours in expected(name).items() if seen(name, place, mode)
-    }, found
-
-
-def seen(name: str, place: str, mode: str) -> bool:
-    """Whether a consumer of this mode is told of what is at a place."""
-    step = TALKS[name]["steps"][int(place.split(" ")[0]) - 1]
-    return step in steps_of(name, mode)
+    steps = steps_of(name, MODES[mode])
+    found = differences(steps, here(name, mode))
+    assert {place: ours for place, (_, ours) in found.items()} == seen_here(name, steps), found
 
 
 def test_table_has_no_row_without_a_talk() -> None:
@@ -76,6 +61,7 @@ def test_each_rule_is_needed(rule: str) -> None:
     """L7: nothing is left out of the comparison that does not differ in some talk."""
     others = [name for name in RULES if name != rule]
     assert any(
-        {*differences(talk["steps"], here(name, "a plain consumer"), others)} - {*expected(name)}
+        {*differences(talk["steps"], here(name, "a plain consumer"), others)}
+        - {*KNOWN.get(name, {})}
         for name, talk in TALKS.items()
     )
