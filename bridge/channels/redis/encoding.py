@@ -54,11 +54,11 @@ def encode_message(message: object, limit: int) -> bytes:
     assert isinstance(message, dict), f"a message is a dict, not {message!r:.120}"
     try:
         if not _has_text_keys(message, _DEEPEST):
-            message = copy_message(message, limit)  # mostly raises, and says at what
+            raise TypeError("it has keys that are no text")
         packed: bytes = msgpack.packb(message, unicode_errors="surrogatepass")
     except (TypeError, ValueError, OverflowError):
-        copy_message(message, limit)  # says which value cannot be sent
-        raise
+        # Mostly this raises, and says which value cannot be sent.
+        packed = msgpack.packb(copy_message(message, limit), unicode_errors="surrogatepass")
     if len(packed) > limit:
         raise MessageTooLarge(
             f"the message has {len(packed)} bytes, and this channel layer takes {limit}; send "

@@ -55,8 +55,8 @@ class RedisLayer(ChannelLayer):
         here = self._stores.get(os.getpid())
         if here is not None:
             here.check_can_wait()
-            if self._stores.pop(os.getpid(), None) is not None:
-                here.close()
+            self._stores.pop(os.getpid(), None)
+            here.close()
 
     # --------------------------------------------------------- messages
 
@@ -129,6 +129,5 @@ def _received(taken: Taken | None) -> Received:
 
 
 def _give_back(store: Store, taken: Taken | None) -> None:
-    """Give a message back whose reader has gone."""
-    if taken is not None:
-        store.give_back(taken)
+    """Give back what was taken for a reader who has gone."""
+    store.give_back(taken)

@@ -84,7 +84,7 @@ class Pipeline:
         #: The texts of the scripts that Redis knows, by their hashes.
         self._known: dict[str, str] = {}
         #: Calls of scripts that Redis did not know after all, and what was to be sent after them.
-        self._refused: list[_Call] = []
+        self._refused: list[tuple[Script, _Call]] = []
         self._held: list[tuple[bytes, _Call]] = []
         #: How often something has come, and in how many pieces of the time nothing has.
         self._heard = 0
@@ -153,7 +153,8 @@ class Pipeline:
         if type(answer) is not Refused:
             call.answer(answer)
         elif answer.code == "NOSCRIPT" and call.script is not None:
-            self._refused.append(call)
+            self._refused.append((call.script, call))
+            call.script = None
         else:
             call.refuse(answer)
         if self._refused and not self._calls:
@@ -168,10 +169,8 @@ class Pipeline:
         held, self._held = self._held, []
         for text in self._known.values():
             self.post("SCRIPT", "LOAD", text)
-        for call in refused:
-            script, call.script = call.script, None
-            if script is not None:
-                self._send(pack("EVAL", script.text, *call.again), call)
+        for script, call in refused:
+            self._send(pack("EVAL", script.text, *call.again), call)
         for packed, call in held:
             self._send(packed, call)
 
@@ -180,7 +179,7 @@ class Pipeline:
         self._write = _nowhere
         if self._timer is not None:
             self._timer.cancel()
-        calls = [*self._calls, *self._refused, *(call for _, call in self._held)]
+        calls = [*self._calls, *(call for _, call in [*self._refused, *self._held])]
         self._calls = deque()
         for call in calls:
             call.fail(text)

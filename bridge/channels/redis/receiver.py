@@ -59,10 +59,10 @@ class Receiver:
         self._key_start = key_start
         self._expiry = expiry
         self._deliver = deliver
-        #: The queues of this process.
-        self._own: set[str] = set()
-        #: queue -> the futures that wait for its next message.
-        self._wanted: dict[str, deque[asyncio.Future[Taken | None]]] = {}
+        #: The queues of this process that are received.
+        self.own: set[str] = set()
+        #: queue -> the futures that wait for its next message, as keys, in their order.
+        self._wanted: dict[str, dict[asyncio.Future[Taken | None], None]] = {}
         #: The queues that Redis waits for now; empty if for none.
         self._waited_for: frozenset[str] = frozenset()
         self._news = asyncio.Event()
@@ -77,26 +77,21 @@ class Receiver:
         self._task: asyncio.Task[None] | None = None
         link.on_back.append(self._news.set)
 
-    @property
-    def own(self) -> set[str]:
-        """Return the queues of this process that are received."""
-        return self._own
-
     # --------------------------------------------------------- begin and end
 
     def start(self) -> None:
         """Begin to wait."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._run())
+
+    def look(self) -> None:
+        """Look whether there is something to wait for, and a connection."""
         self._news.set()
 
     async def stop(self) -> None:
         """End; what the last wait brings is not lost. The link should be closed after it."""
         self._stopping = True
-        for future in {each for waiting in self._wanted.values() for each in waiting}:
-            if not future.done():
-                future.set_exception(LayerUnavailable("the channel layer was closed"))
-        self._wanted.clear()
+        for queue in list(self._wanted):
+            self._fail_readers(queue, "the channel layer was closed")
         if self._task is None:
             return
         self._news.set()
@@ -107,8 +102,8 @@ class Receiver:
 
     def receive_own(self, queue: str) -> None:
         """Receive the messages of `queue`, one of this process, from now on."""
-        if queue not in self._own:
-            self._own.add(queue)
+        if queue not in self.own:
+            self.own.add(queue)
             self._look_again(queue)
 
     # --------------------------------------------------------- readers
@@ -152,15 +147,13 @@ class Receiver:
         future: asyncio.Future[Taken | None] = loop.create_future()
         timer = loop.call_later(timeout, _give_up, future)
         for queue in queues:
-            self._wanted.setdefault(queue, deque()).append(future)
+            self._wanted.setdefault(queue, {})[future] = None
             self._look_again(queue)
         try:
             return await future
         except asyncio.CancelledError:
             if not future.cancelled() and future.exception() is None:
-                taken = future.result()  # cancelled in the moment in which it came
-                if taken is not None:
-                    self.give_back(taken)
+                self.give_back(future.result())  # cancelled in the moment in which it came
             raise
         finally:
             timer.cancel()
@@ -170,8 +163,7 @@ class Receiver:
         for queue in queues:
             waiting = self._wanted.get(queue)
             if waiting is not None:
-                if future in waiting:
-                    waiting.remove(future)
+                waiting.pop(future, None)
                 if not waiting:
                     del self._wanted[queue]
         if self._lingering is None and not self._all_wanted():
@@ -184,9 +176,9 @@ class Receiver:
         if not self._all_wanted():
             self._link.unblock()
 
-    def give_back(self, taken: Taken) -> None:
+    def give_back(self, taken: Taken | None) -> None:
         """Give a message that its reader cannot take to the next, or put it back."""
-        if not self._hand(taken):
+        if taken is not None and not self._hand(taken):
             self._put_back(taken.queue, [taken.element])
 
     def _hand(self, taken: Taken) -> bool:
@@ -201,30 +193,26 @@ class Receiver:
         def look(answer: asyncio.Future[int]) -> None:
             error = None if answer.cancelled() else answer.exception()
             if error is not None:
-                self._tell_lost(queue, elements, error)
+                _tell_lost(queue, elements, error)
 
         args = [self._expiry, *elements]
         try:
             answer = self._link.run(scripts.PUT_BACK, [self._key_start + queue], args)
         except LayerUnavailable as error:
-            self._tell_lost(queue, elements, error)
+            _tell_lost(queue, elements, error)
         else:
             self._putting_back = answer
             answer.add_done_callback(look)
-
-    def _tell_lost(self, queue: str, elements: list[bytes], error: BaseException) -> None:
-        number = pluralize(len(elements), "message")
-        logger.error("%s to %s could not be put back, and may be lost: %s", number, queue, error)
 
     # --------------------------------------------------------- the task
 
     def _queues(self) -> list[str]:
         waiting = self._wanted.items()
-        return [*self._own, *(queue for queue, futures in waiting if _count(futures, 1))]
+        return [*self.own, *(queue for queue, futures in waiting if _count(futures, 1))]
 
     def _all_wanted(self) -> bool:
         """Whether somebody wants each queue that Redis waits for."""
-        return all(each in self._own or each in self._wanted for each in self._waited_for)
+        return all(each in self.own or each in self._wanted for each in self._waited_for)
 
     def _look_again(self, queue: str) -> None:
         """Have Redis wait for `queue`, too."""
@@ -245,11 +233,15 @@ class Receiver:
                 self._putting_back = None
                 continue
             try:
-                await self._wait(queues)
-            except Refused as error:
-                await self._refused(error, queues)
+                await self._try_to_wait(queues)
             except LayerUnavailable:
                 continue  # the link has logged it, and tells us when it is back
+
+    async def _try_to_wait(self, queues: list[str]) -> None:
+        try:
+            await self._wait(queues)
+        except Refused as error:
+            await self._refused(error, queues)
 
     async def _wait(self, queues: list[str]) -> None:
         """Wait for a message of one of `queues`, and hand out what comes."""
@@ -263,7 +255,7 @@ class Receiver:
             answer = await self._link.wait("BLMPOP", 0, len(keys), *keys, "LEFT", "COUNT", count)
             if answer is not None:
                 queue = queues[keys.index(answer[0].decode())]
-                if queue not in self._own:
+                if queue not in self.own:
                     await self._hand_out(queue, answer[1])
                     return
                 await self._hand_to_clients(queue, answer[1])
@@ -282,7 +274,7 @@ class Receiver:
 
     def _most(self, queue: str) -> int:
         """Return how many messages of `queue` can be taken now."""
-        return self._batch if queue in self._own else _count(self._wanted[queue], BATCH)
+        return self._batch if queue in self.own else _count(self._wanted[queue], BATCH)
 
     async def _hand_to_clients(self, queue: str, elements: list[bytes]) -> None:
         size = sum(map(len, elements))
@@ -327,30 +319,27 @@ class Receiver:
             logger.error("a message in Redis, in the list %s, was dropped: %s", key, error)
             return None
 
+    def _fail_readers(self, queue: str, text: str) -> None:
+        for future in [each for each in self._wanted.pop(queue, ()) if not each.done()]:
+            future.set_exception(LayerUnavailable(text))
+
     async def _refused(self, error: Refused, queues: list[str]) -> None:
         """Tell those who wait that Redis refuses, or find the queue that it refuses."""
-        if self._stopping:
-            return
         wrong = queues
         if error.code == "WRONGTYPE":
-            kinds = [await self._link.call("TYPE", self._key_start + each) for each in queues]
-            wrong = [q for q, kind in zip(queues, kinds, strict=True) if kind not in _FITTING]
+            keys = [self._key_start + each for each in queues]
+            fits = await self._link.run(scripts.MAY_BE_LISTS, keys, [])
+            wrong = [queue for queue, may_be in zip(queues, fits, strict=True) if not may_be]
         for queue in wrong:
             key = self._key_start + queue
             text = f"Redis at {self._link.shown} refuses to give messages of {key}: {error}"
-            for future in self._wanted.pop(queue, ()):
-                if not future.done():
-                    future.set_exception(LayerUnavailable(text))
-            if queue in self._own:
+            self._fail_readers(queue, text)
+            if queue in self.own:
                 logger.error("%s", text)
                 if error.code == "WRONGTYPE":
                     self._link.post("UNLINK", key)  # nobody else's name begins with it
         if error.code != "WRONGTYPE":
             await asyncio.sleep(_REFUSED_PAUSE)
-
-
-#: The types of a key that is, or may become, a queue.
-_FITTING: Final = (b"list", b"none")
 
 
 class _Clock:
@@ -390,6 +379,11 @@ def _for_first(queue: str, element: bytes, found: Element) -> tuple[Taken, bytes
 def _count(futures: Iterable[asyncio.Future[Taken | None]], most: int) -> int:
     """Return how many of `futures` are not done, up to `most`."""
     return sum(1 for _ in itertools.islice((each for each in futures if not each.done()), most))
+
+
+def _tell_lost(queue: str, elements: list[bytes], error: BaseException) -> None:
+    number = pluralize(len(elements), "message")
+    logger.error("%s to %s could not be put back, and may be lost: %s", number, queue, error)
 
 
 def _give_up(future: asyncio.Future[Taken | None]) -> None:

@@ -62,6 +62,18 @@ return 1
 """
 )
 
+#: KEYS: keys. Returns 1 for each that is a list, or nothing yet; 0 for one of another type.
+MAY_BE_LISTS: Final = Script(
+    """
+local found = {}
+for place, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  found[place] = (kind == 'list' or kind == 'none') and 1 or 0
+end
+return found
+"""
+)
+
 #: KEYS: the group. ARGV: how long a membership lasts, expiry, capacity, capacity of the queues of
 #: processes' clients, start of the keys of channels, start of an element after its time, the
 #: message, end of the names of the sender's own queues, then pairs: a queue with a capacity of its

@@ -73,10 +73,9 @@ class Store:
 
     async def open(self, *, insist: bool = False) -> None:
         """Connect. Raises `LayerUnavailable` if Redis does not answer; see `Link.open`."""
-        try:
-            await self.link.open(insist=insist)
-        finally:
-            self._receiver.start()
+        self._receiver.start()
+        await self.link.open(insist=insist)
+        self._receiver.look()
 
     async def close(self) -> None:
         """Give the connections back. Who waits for a message gets `LayerUnavailable`."""
@@ -148,8 +147,8 @@ class Store:
             return None
         return await self._answer(self._receiver.receive(queues, self.block_timeout))
 
-    def give_back(self, taken: Taken) -> None:
-        """Give a message that was taken, and cannot be used, to the next who waits for it."""
+    def give_back(self, taken: Taken | None) -> None:
+        """Give what `take` has returned, and cannot be used, to the next who waits for it."""
         self._receiver.give_back(taken)
 
     # --------------------------------------------------------- groups

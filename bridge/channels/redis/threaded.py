@@ -86,7 +86,7 @@ class ThreadedStore:
         except asyncio.CancelledError:
             if future.cancelled():
                 self._submit_if_alive(lambda: tasks[0].cancel())
-            elif tasks:
+            else:
                 given_back(tasks[0])  # cancelled in the moment in which it came
             raise
 
@@ -94,10 +94,7 @@ class ThreadedStore:
         """Have `job` called on the store's loop. Raises `LayerUnavailable` after the end."""
         if self._closed:
             raise _closed()
-        try:
-            self._thread.submit(job)
-        except RuntimeError as error:
-            raise _closed() from error
+        self._thread.submit(job)
 
     def check_can_wait(self) -> None:
         """Raise `WaitNotPossible` on the store's own loop."""
@@ -110,9 +107,12 @@ class ThreadedStore:
     def close(self) -> None:
         """Close the connections, and give the loop back. Waits for it."""
         self.check_can_wait()
-        outcome: _Outcome[None] = _Outcome(waiter(), _drop)
-        self.submit(lambda: self._start(self._close()).add_done_callback(outcome.end))
-        outcome.wait(self._check_alive)
+        outcome: _Outcome[None] = _Outcome(waiter(), self._given_back(None))
+        try:
+            self.submit(lambda: self._start(self._close()).add_done_callback(outcome.end))
+            outcome.wait(self._check_alive)
+        except LayerUnavailable:
+            pass  # it is closed
 
     def close_soon(self) -> None:
         """Close as `close` does, without waiting; from any thread and loop."""
@@ -211,7 +211,3 @@ def _see(task: asyncio.Task[None]) -> None:
     """Take note of how a task has ended, so that nobody complains."""
     if not task.cancelled():
         task.exception()
-
-
-def _drop(_: object) -> None:
-    return

@@ -34,6 +34,7 @@ def test_who_reads_what() -> None:
     assert not clients.send_now("b!1", {})
     clients.detach(ONE)
     assert clients.deliver(ONE, {"n": 3}) is None
+    assert clients.deliver("b!1", {}) is None
     assert seen == [{"n": 1}, (OTHER, {"n": 2}), (ONE, {"n": 3})]
     with pytest.raises(AssertionError):
         clients.send_now(ONE, [])  # type: ignore[arg-type]

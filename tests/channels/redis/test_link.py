@@ -85,6 +85,44 @@ def test_a_wait_is_ended_before_redis_knows_of_it(redis_server: Host) -> None:
     asyncio.run(main())
 
 
+def test_redis_reads_the_end_of_a_wait_first(redis_server: Host) -> None:
+    """L8: it is said again, until the wait ends; not after it has ended, or with the connection."""
+
+    async def main() -> None:
+        async with opened(redis_server) as link:
+            loop, waiter = asyncio.get_running_loop(), link._connections[1]
+            write = waiter.write
+            waiter.write = lambda data: loop.call_later(0.03, write, data)  # type: ignore[assignment]
+            waiting = asyncio.create_task(link.wait("BLMPOP", 0, 1, "none", "LEFT"))
+            await asyncio.sleep(0)
+            link.unblock()
+            assert await waiting is None
+            waiter.write = lambda _: None  # type: ignore[assignment]
+            waiting = asyncio.create_task(link.wait("PING"))
+            await asyncio.sleep(0)
+            link.unblock()
+            await asyncio.sleep(0.02)
+            link._answered(b"PONG")  # between two attempts
+            assert await waiting == b"PONG"
+            await asyncio.sleep(0.02)
+            events = Events(link)
+            waiting = asyncio.create_task(link.wait("BLMPOP", 0, 1, "none", "LEFT"))
+            await asyncio.sleep(0)
+            link.unblock()
+            link.lose("is cut off")
+            link.lose("is cut off twice")
+            with pytest.raises(LayerUnavailable, match="cut off"):
+                await waiting
+            await events.back.wait()
+            waiting = asyncio.create_task(link.wait("BLMPOP", 0, 1, "none", "LEFT"))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            link._answered(None)  # in the moment in which it is cancelled
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 def test_two_connections_for_all(redis_server: Host) -> None:
     """L8: one connection sends and one waits; a wait beside another is refused."""
 
@@ -242,7 +280,9 @@ def test_redis_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(LayerUnavailable, match="may or may not have been done"):
             await call
         await events.lost.wait()
-        with pytest.raises(LayerUnavailable):
+        while "is it running there" not in link._why:
+            await asyncio.sleep(0.02)
+        with pytest.raises(LayerUnavailable, match="is it running there"):
             link.call("PING")
         with started_again(first):
             await events.back.wait()

@@ -93,6 +93,7 @@ def test_none_starves(redis_server: Host) -> None:
     async def main() -> None:
         async with opened(redis_server, "fair", 2) as (store, other):
             inbox = Inbox(store)
+            Inbox(store)
             for n in range(50):
                 for name in ("a", "b", inbox.channel):
                     await other.send(name, {"n": n})
@@ -202,6 +203,18 @@ def test_nothing_in_time(redis_server: Host) -> None:
     asyncio.run(main())
 
 
+def test_the_time_is_up_in_the_moment_in_which_a_message_comes() -> None:
+    """L8: then the message counts."""
+
+    async def main() -> None:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.set_result("a message")
+        receivers._give_up(future)
+        assert await future == "a message"
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("clients", [False, True])
 def test_readers_that_are_cancelled_lose_nothing(redis_server: Host, clients: bool) -> None:
     """L8: in whatever moment: the message goes to the next reader; none comes twice."""
@@ -251,7 +264,7 @@ def test_one_reader_that_is_cancelled_again_and_again_keeps_the_order(redis_serv
 
     async def main() -> None:
         async with opened(redis_server, "order", 2) as (store, sender):
-            got: list[int] = []
+            got: list[Any] = []
             for n in range(400):
                 await sender.send("a", {"n": n})
                 task = asyncio.create_task(store.receive_waiting(["a"]))
@@ -401,7 +414,11 @@ def test_closing(redis_server: Host) -> None:
                 send = asyncio.create_task(sender.send("a", {"n": n}))
                 for _ in range(n % 5):
                     await asyncio.sleep(0)
-                await store.close()
+                closing = asyncio.create_task(store.close())
+                await asyncio.sleep(0)
+                with pytest.raises(LayerUnavailable, match="closed"):
+                    await store.receive_waiting(["a"])
+                await closing
                 await send
                 (found,) = await asyncio.gather(waiting, return_exceptions=True)
                 if isinstance(found, BaseException):
@@ -462,6 +479,26 @@ def test_redis_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
     with start(redis()) as host:
         asyncio.run(main())
     assert "up to 1 message may be lost" in caplog.text
+
+
+def test_redis_refuses_what_is_put_back(caplog: pytest.LogCaptureFixture) -> None:
+    """L8: that is told of; and a Redis that does not tell its time gives messages all the same."""
+
+    async def main() -> None:
+        async with opened(host, "full", 2) as (store, other):
+            await store.link.call("RPUSH", "full:ch:a", element(["a"], {"n": 1}))
+            await store.link.call("ACL", "SETUSER", "default", "-time")
+            taken = await other.take_waiting(["a"])
+            assert taken is not None
+            assert taken.message == {"n": 1}
+            await store.link.call("CONFIG", "SET", "maxmemory", 1)
+            other.give_back(taken)
+            await other.link.call("PING")
+        await Store(redis_url(host)).close()
+
+    with start(redis()) as host:
+        asyncio.run(main())
+    assert "1 message to a could not be put back, and may be lost: OOM" in caplog.text
 
 
 def test_nothing_can_be_put_back(caplog: pytest.LogCaptureFixture) -> None:

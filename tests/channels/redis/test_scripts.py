@@ -150,3 +150,13 @@ def test_what_waits(with_link: Any) -> None:
         assert await link.run(scripts.PENDING, ["other"], []) == [0, 0]
         with pytest.raises(Refused, match="WRONGTYPE"):
             await link.run(scripts.SEND, ["other"], [9, 60_000, b"new"])
+
+
+def test_what_may_be_a_list(with_link: Any) -> None:
+    """L13: keys of another type are told from lists, and from those that are not there yet."""
+
+    @with_link
+    async def _(link: Link) -> None:
+        await link.call("RPUSH", "list", OLD)
+        await link.call("SET", "other", 1)
+        assert await link.run(scripts.MAY_BE_LISTS, ["list", "other", "none"], []) == [1, 0, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.channels.base import Capacities
+from bridge.channels.redis import store as stores
 from bridge.channels.redis.store import Store
 from bridge.errors import ChannelFull, LayerUnavailable, MessageTooLarge
 from tests.support.hosts import Host, free_port, start
@@ -22,13 +24,13 @@ pytestmark = needs_redis
 async def opened(
     host: Host, prefix: str, number: int = 2, **settings: Any
 ) -> AsyncIterator[list[Store]]:
-    stores = [Store(redis_url(host), prefix=prefix, **settings) for _ in range(number)]
-    for each in stores:
+    made = [Store(redis_url(host), prefix=prefix, **settings) for _ in range(number)]
+    for each in made:
         await each.open()
     try:
-        yield stores
+        yield made
     finally:
-        for each in stores:
+        for each in made:
             await each.close()
 
 
@@ -60,6 +62,9 @@ def test_messages(redis_server: Host) -> None:
             assert await other.receive(["a", "a?b"]) == (None, None)
             assert await other.receive([]) == await other.receive_waiting([]) == (None, None)
             await one.send("a", message)
+            taken = await other.take(["a"])
+            for each in (taken, None):
+                other.give_back(each)
             assert await other.receive(["a"]) == ("a", {"n": [1, 2]})
 
     asyncio.run(main())
@@ -135,6 +140,8 @@ def test_flushing_touches_nothing_of_others(redis_server: Host) -> None:
             opened(redis_server, "a*[b]?") as (one, _),
             opened(redis_server, "abb") as others,
         ):
+            many = "for i = 1, 5000 do redis.call('SET', 'key' .. i, '') end"
+            await one.link.call("EVAL", many, 0)
             for store in (one, others[0]):
                 await store.send("x", {})
                 await store.group_add("g", "x")
@@ -319,7 +326,7 @@ def test_redis_refuses() -> None:
 
 
 def test_closing_leaves_nothing_of_this_process(redis_server: Host) -> None:
-    """L8: what waits for its clients is dropped with them; also if Redis says nothing any more."""
+    """L8: what waits for its clients is dropped with them; one without any leaves nothing."""
 
     async def main() -> None:
         async with opened(redis_server, "closed") as (one, other):
@@ -333,3 +340,20 @@ def test_closing_leaves_nothing_of_this_process(redis_server: Host) -> None:
             await again.close()
 
     asyncio.run(main())
+
+
+def test_closing_while_redis_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L8: it ends after a time."""
+    monkeypatch.setattr(stores, "_LAST_ANSWER", 0.05)
+
+    async def main() -> None:
+        store = Store(redis_url(host))
+        await store.open()
+        host.process.send_signal(signal.SIGSTOP)
+        await store.close()
+        never_opened = Store(redis_url(host))
+        await never_opened.close()
+
+    with start(redis()) as host:
+        asyncio.run(main())
+        host.process.send_signal(signal.SIGCONT)

@@ -181,3 +181,104 @@ def test_closed_soon(threaded: ThreadedStore) -> None:
     threaded.close_soon()
     with pytest.raises(LayerUnavailable, match="closed"):
         threaded.call(lambda store: store.flush())
+
+
+def give_back(store: Store, taken: Any) -> None:
+    store.give_back(taken)
+
+
+def test_the_callers_loop_ends(threaded: ThreadedStore) -> None:
+    """L8: what was taken for a task of a loop that was closed is given back."""
+    loop, waiting = asyncio.new_event_loop(), threading.Event()
+
+    async def take(store: Store) -> Any:
+        waiting.set()
+        return await store.take_waiting(["l"])
+
+    task = loop.create_task(threaded.call_async(take, give_back))
+    loop.run_until_complete(asyncio.sleep(0))
+    assert waiting.wait(10)
+    loop.close()
+    threaded.call(lambda store: store.send("l", {"n": 1}))
+    assert threaded.call(lambda store: store.receive_waiting(["l"])) == ("l", {"n": 1})
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_cancelled_when_the_result_is_there(threaded: ThreadedStore, settled: bool) -> None:
+    """L8: a caller that is cancelled in that moment gives back what was taken for it."""
+
+    async def main() -> None:
+        await threaded.call_async(lambda store: store.send("r", {"n": 1}))
+        ended = threading.Event()
+
+        async def take(store: Store) -> Any:
+            asyncio.get_running_loop().call_later(0.05, ended.set)
+            return await store.take(["r"])
+
+        task = asyncio.create_task(threaded.call_async(take, give_back))
+        await asyncio.sleep(0)
+        assert ended.wait(10)  # this loop stands still, and so the result is not passed on yet
+        if settled:
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await asyncio.sleep(0)
+        else:
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        found = await threaded.call_async(lambda store: store.receive_waiting(["r"]))
+        assert found == ("r", {"n": 1})
+        ended.clear()
+        task = asyncio.create_task(threaded.call_async(take))  # its caller wants nothing back
+        await asyncio.sleep(0)
+        assert ended.wait(10)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_closed_twice_and_soon(redis_server: Host) -> None:
+    """L8: closing what is closed, or never was open, does nothing; nobody has to wait for it."""
+    for open_first in (False, True):
+        threaded = ThreadedStore(Store(redis_url(redis_server), prefix="twice"))
+        if open_first:
+            threaded.call(lambda store: store.receive(["a"]))
+        threads = [threading.Thread(target=threaded.close) for _ in range(2)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        threaded.close()
+        threaded.close_soon()
+    threaded = ThreadedStore(Store(redis_url(redis_server), prefix="soon"))
+    threaded.call(lambda store: store.receive(["a"]))
+    threaded.submit(lambda: (threaded.close_soon(), threaded.close_soon()))
+    assert threaded._thread.join(10)
+
+
+def test_the_loop_ends_with_calls_under_way(
+    redis_server: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L8: who waits for a loop that ends meanwhile is told; whatever became of the call."""
+    monkeypatch.setattr(threads, "_LOOK", 0.01)
+    threaded = ThreadedStore(Store(redis_url(redis_server), prefix="ends"))
+
+    async def is_cancelled(_: Store) -> None:
+        await asyncio.sleep(0.05)
+        raise asyncio.CancelledError
+
+    with pytest.raises(LayerUnavailable, match="closed"):
+        threaded.call(is_cancelled)
+    with pytest.raises(LayerUnavailable, match="closed"):
+        asyncio.run(threaded.call_async(is_cancelled))
+    threaded.close()
+    assert threaded._thread.join(10)
+    task: Any = object()
+    given_back: list[Any] = []
+    both = threads._Outcome[None](waiter(), given_back.append)
+    both._give_back(task)
+    both._give_back(task)  # by the thread that was interrupted, and by the loop
+    assert given_back == [task]
+    never = threads._Outcome[None](waiter(), print)
+    with pytest.raises(LayerUnavailable, match="closed"):
+        never.wait(threaded._check_alive)
