@@ -46,6 +46,9 @@ events.onmessage = event => {
   item.textContent = JSON.parse(event.data).text;
   news.prepend(item);
 };
+// Browsers keep a page that is left for the Back button, with its stream.
+addEventListener("pagehide", () => events.close());
+addEventListener("pageshow", event => event.persisted && location.reload());
 publish.onsubmit = event => {
   event.preventDefault();
   fetch("/publish", { method: "POST", body: new FormData(publish) });
