@@ -42,12 +42,26 @@ local function clear(prefix, name)
 end
 """
 
-#: KEYS: those of requests. ARGV: the most requests that may wait, the gateway, the request. Returns
-#: the number of the entry; false: that many wait.
+#: KEYS: those of requests. ARGV: the most requests that may wait, the gateway, requests. Returns
+#: the numbers of the entries; fewer than there are requests: as many wait as may.
 ASK: Final = Script(
     """
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-return redis.call('XADD', KEYS[1], '*', 'g', ARGV[2], 'r', ARGV[3])
+local room = tonumber(ARGV[1]) - redis.call('XLEN', KEYS[1])
+local entries = {}
+for at = 1, math.min(#ARGV - 2, room) do
+  entries[at] = redis.call('XADD', KEYS[1], '*', 'g', ARGV[2], 'r', ARGV[at + 2])
+end
+return entries
+"""
+)
+
+#: KEYS: those of requests. ARGV: the numbers of entries that were read. Returns for each 1 if it
+#: is claimed by this, 0 if it was withdrawn.
+CLAIM: Final = Script(
+    """
+local claimed = {}
+for at, number in ipairs(ARGV) do claimed[at] = redis.call('XDEL', KEYS[1], number) end
+return claimed
 """
 )
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from bridge.channels.redis.connection import Refused
 from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
+from bridge.gateway import scripts
 from bridge.gateway.bus import Bus
 from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import Request, UnreadablePacket, decode_request
@@ -137,8 +138,7 @@ class Intake:
         entries = answer[0][1] if answer else []
         if not entries and answer is not None:
             self._look_back = False
-        for number, fields in entries:
-            self._claim(number, fields)
+        self._claim(entries)
         if self._look_back and entries:
             await self._answered()  # else they would be read again
 
@@ -163,34 +163,42 @@ class Intake:
 
     # --------------------------------------------------------- claiming
 
-    def _claim(self, number: bytes, fields: list[bytes] | None) -> None:
-        """Have Redis say whether a request that was read is this worker's."""
+    def _claim(self, entries: list[tuple[bytes, list[bytes] | None]]) -> None:
+        """Have Redis say which of the requests that were read are this worker's."""
         bus = self._bus
-        try:
-            request = _decode(fields)
-        except UnreadablePacket as error:
-            logger.error(
-                "a request in Redis (%s, %s) was left to its gateway: %s",
-                *(bus.keys.requests, number.decode(), error),
-            )
-            request = None
-        if request is None:
-            bus.link.post("XACK", bus.keys.requests, GROUP, number)
-            return
-        claim = bus.link.call("XDEL", bus.keys.requests, number)
-        self._claims += 1
-        claim.add_done_callback(partial(self._on_claimed, number, request))
+        read: dict[bytes, Request] = {}
+        left: list[bytes] = []
+        for number, fields in entries:
+            try:
+                request = _decode(fields)
+            except UnreadablePacket as error:
+                logger.error(
+                    "a request in Redis (%s, %s) was left to its gateway: %s",
+                    *(bus.keys.requests, number.decode(), error),
+                )
+                request = None
+            if request is None:
+                left.append(number)
+            else:
+                read[number] = request
+        if left:
+            bus.link.post("XACK", bus.keys.requests, GROUP, *left)
+        if read:
+            claim = bus.link.run(scripts.CLAIM, [bus.keys.requests], list(read))
+            self._claims += len(read)
+            claim.add_done_callback(partial(self._on_claimed, read))
 
-    def _on_claimed(self, number: bytes, request: Request, claim: asyncio.Future[Any]) -> None:
-        """Run a request if it is ours. Only what Redis has confirmed is: none runs twice."""
-        self._claims -= 1
+    def _on_claimed(self, read: dict[bytes, Request], claim: asyncio.Future[Any]) -> None:
+        """Run the requests that are ours. Only what Redis has confirmed is: none runs twice."""
+        self._claims -= len(read)
         self._news.set()
         if claim.exception() is not None or not self._bus.up:
             self._look_back = True
             return
-        if claim.result():
-            self._start(request)
-        self._bus.outbox.after("XACK", self._bus.keys.requests, GROUP, number)
+        for request, ours in zip(read.values(), claim.result(), strict=True):
+            if ours:
+                self._start(request)
+        self._bus.outbox.after("XACK", self._bus.keys.requests, GROUP, *read)
 
 
 def _decode(fields: list[bytes] | None) -> Request | None:

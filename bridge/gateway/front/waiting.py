@@ -27,6 +27,8 @@ from bridge.types import Message, Scope
 TICK: Final = 0.25
 #: Seconds that a request whose worker is not known may be neither in the queue nor taken.
 LOST_AFTER: Final = 2.0
+#: The most requests that are put into the queue in one step of Redis.
+MOST_ASKED: Final = 100
 #: The most requests that a worker can have read, and not taken.
 _MOST_PENDING: Final = 10_000
 
@@ -61,6 +63,8 @@ class WaitingRequests:
         self._limit = limit
         self._timeout = timeout
         self._waiting: dict[int, _Waiting] = {}
+        #: Those of this turn of the loop, with what is put into the queue for them.
+        self._asking: list[tuple[_Waiting, bytes]] = []
         #: The workers that have read requests and not taken them.
         self._readers: set[str] = set()
         #: Refused since the last tick, for the log.
@@ -80,27 +84,47 @@ class WaitingRequests:
         session = bus.ask(events)
         try:
             request = protocol.encode_request(Request(bus.name, session.number, scope, events))
-            keys = [bus.keys.requests]
-            asked = bus.link.run(scripts.ASK, keys, [self._limit, bus.name, request])
         except BaseException:
             session.leave()
             raise
-        now = asyncio.get_running_loop().time()
-        self._waiting[session.number] = waiting = _Waiting(session, now, self._timeout)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(session, loop.time(), self._timeout)
+        self._waiting[session.number] = waiting
         session.on_taken = partial(self._on_taken, session, on_taken)
-        asked.add_done_callback(partial(self._on_asked, waiting))
+        if not self._asking:
+            loop.call_soon(self._ask_all)
+        self._asking.append((waiting, request))
         return session
+
+    def _ask_all(self) -> None:
+        """Put the requests of one turn of the loop into the queue, in as few steps as possible."""
+        asking, self._asking = self._asking, []
+        bus = self._bus
+        for start in range(0, len(asking), MOST_ASKED):
+            some = asking[start : start + MOST_ASKED]
+            waiting = [each for each, _ in some]
+            arguments = [self._limit, bus.name, *(request for _, request in some)]
+            try:
+                asked = bus.link.run(scripts.ASK, [bus.keys.requests], arguments)
+            except LayerUnavailable as error:
+                for each in waiting:
+                    self._give_up(each, error)
+            else:
+                asked.add_done_callback(partial(self._on_asked, waiting))
 
     def _on_taken(self, session: Session, on_taken: Callable[[], None]) -> None:
         self._waiting.pop(session.number, None)
         on_taken()
 
-    def _on_asked(self, waiting: _Waiting, asked: asyncio.Future[Any]) -> None:
+    def _on_asked(self, waiting: list[_Waiting], asked: asyncio.Future[Any]) -> None:
         error = asked.exception()
-        waiting.entry = None if error is not None else asked.result()
-        if waiting.entry is not None:
-            if waiting.session.over is not None and not waiting.session.peer:
-                self._withdraw(waiting)  # it was over before Redis had answered
+        entries = asked.result() if error is None else []
+        for each, entry in zip(waiting, entries, strict=False):
+            each.entry = entry
+            if each.session.over is not None and not each.session.peer:
+                self._withdraw(each)  # it was over before Redis had answered
+        refused = waiting[len(entries) :]
+        if not refused:
             return
         if isinstance(error, Refused):
             logger.error("Redis refuses a request: %s", error)
@@ -109,11 +133,12 @@ class WaitingRequests:
             error = QueueFull(
                 f"{self._limit} requests wait for a worker, the most that --queue-limit allows"
             )
-            self._note_refused(str(error))
-        self._give_up(waiting, error)
+            self._note_refused(str(error), len(refused))
+        for each in refused:
+            self._give_up(each, error)
 
-    def _note_refused(self, why: str) -> None:
-        self._refused[why] = self._refused.get(why, 0) + 1
+    def _note_refused(self, why: str, count: int = 1) -> None:
+        self._refused[why] = self._refused.get(why, 0) + count
 
     def _give_up(self, waiting: _Waiting, error: BridgeError) -> None:
         if waiting.session.peer:

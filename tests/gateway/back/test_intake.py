@@ -166,7 +166,7 @@ def test_two_claims_for_one_request(redis_server: Host) -> None:
             )
             (first, fields), (second, _) = answer[0][1]
             await bus.link.call("XDEL", bus.keys.requests, first)
-            worker.intake._claim(first, fields)
+            worker.intake._claim([(first, fields)])
             worker.places = 10
             worker.waiter.lose("is made anew by a test")
             await worker.until(lambda: worker.taken)
@@ -190,7 +190,7 @@ def test_a_claim_whose_answer_is_lost(redis_server: Host) -> None:
                 *("XREADGROUP", "GROUP", GROUP, bus.name, "STREAMS", bus.keys.requests, ">")
             )
             (first, fields), _ = answer[0][1]
-            worker.intake._claim(first, fields)
+            worker.intake._claim([(first, fields)])
             bus.link.lose("is lost by a test")
             await back.wait()
             worker.places = 10

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from bridge.gateway import protocol
+from bridge.gateway.front.waiting import MOST_ASKED
 from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import Frame
 from tests.support.gateways import (
@@ -264,5 +265,40 @@ def test_it_is_taken_while_one_looks_for_it(redis_server: Host) -> None:
             assert waiting.session.over is None
             client.task.cancel()
             await asyncio.wait([client.task])
+
+    asyncio.run(main())
+
+
+def test_many_requests_of_one_turn(redis_server: Host) -> None:
+    """L10: they go into the queue together; those for which it has no room are told."""
+
+    async def main() -> None:
+        limit = MOST_ASKED + 20
+        async with both(redis_url(redis_server), queue_limit=limit) as (gateway, worker):
+            clients = [get(gateway, f"/{number}") for number in range(limit + 5)]
+            for client in clients[limit:]:
+                assert (await client.response())[0] == 503
+            for number, client in enumerate(clients[:limit]):
+                request, session = await worker.take()
+                assert request.scope["path"] == f"/{number}"
+                await worker.answer(session)
+                assert (await client.response())[0] == 200
+
+    asyncio.run(main())
+
+
+def test_redis_is_lost_in_the_turn_of_a_request(redis_server: Host) -> None:
+    """L10: what had not left is a 503 as well, and is in no queue."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            await asyncio.sleep(0)
+            gateway.bus.link.lose("is lost by a test")
+            assert (await client.response())[0] == 503
+            await until(lambda: gateway.bus.up and worker.bus.up)
+            link, requests = worker.bus.link, worker.bus.keys.requests
+            while await link.call("XLEN", requests):
+                await asyncio.sleep(0.01)  # the pace of asking, nothing depends on it
 
     asyncio.run(main())
