@@ -62,7 +62,7 @@ CONSUMER: Final = "consumer"
 CONSUMERS: Final = "bridge.consumers"
 
 #: Keys of a scope that stay in the gateway: they are of its process, or cannot be written.
-_OWN_KEYS: Final = frozenset({"state", "app", "router", "endpoint"})
+_OWN_KEYS: Final = ("state", "app", "router", "endpoint")
 
 
 class UnreadablePacket(ValueError):
@@ -89,6 +89,10 @@ class Frame(NamedTuple):
     payload: Any
 
 
+#: Makes a frame of a list of its parts.
+_new_frame: Final = Frame._make
+
+
 class Packet(NamedTuple):
     """Frames from one process to another."""
 
@@ -98,7 +102,9 @@ class Packet(NamedTuple):
 
 def encode_request(request: Request) -> bytes:
     """Encode a request. Raises TypeError if its scope has something that cannot be written."""
-    scope = {key: value for key, value in request.scope.items() if key not in _OWN_KEYS}
+    scope = request.scope.copy()
+    for key in _OWN_KEYS:
+        scope.pop(key, None)
     packed: bytes = msgpack.packb(
         [VERSION, request.gateway, request.session, scope, request.events]
     )
@@ -168,7 +174,10 @@ def _frame(found: Any) -> Frame:
             raise UnreadablePacket(f"a frame says that {payload!r:.20} runs on the worker")
     elif kind not in _KINDS:
         raise UnreadablePacket(f"a frame is of the unknown kind {kind!r:.20}")
-    return Frame(_name(gateway), _number(session), _number(number), kind, payload)
+    _name(gateway)
+    _number(session)
+    _number(number)
+    return _new_frame(found)
 
 
 def _name(found: Any) -> str:

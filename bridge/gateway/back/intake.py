@@ -1,7 +1,9 @@
 """How a worker takes requests from the queue of all workers: each once, whoever dies (rule L10).
 
 `keys.py` says in which steps. A worker reads as many requests as it has places, and not more than
-`BATCH` at a time, so that other workers get some of a burst.
+`BATCH` at a time, so that other workers get some of a burst. If its app answers all of them without
+waiting for anything, it reads more at a time: then there is nothing to share, and a step of Redis
+for many requests costs little more than one for a few.
 
 The wait for requests has a connection of its own. Redis can wait for a stream or for a list, not
 for both, and the queue of this process, a list, is waited for by the `Bus`; to have one wait cut
@@ -25,8 +27,11 @@ from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import Request, UnreadablePacket, decode_request
 from bridge.log import logger
 
-#: The most requests that are read at once.
+#: The most requests that are read at once; and from an app that has answered all at once.
 BATCH: Final = 8
+LARGEST_BATCH: Final = 64
+#: Seconds in which an app must have answered all of a batch, or the next is not larger.
+_QUICK: Final = 0.002
 #: Seconds that one wait for requests lasts, and after which Redis must have answered at the latest.
 _WAIT: Final = 5
 _ANSWER_LIMIT: Final = 10.0
@@ -52,6 +57,8 @@ class Intake:
         self._start = start
         #: Requests that were read, and whose claim Redis has not answered yet.
         self._claims = 0
+        #: The most that are read at once now.
+        self._batch = BATCH
         #: Requests may have been read by a wait that broke: they are read again first.
         self._look_back = False
         #: Whether the group of all workers was there when Redis was last asked.
@@ -105,7 +112,7 @@ class Intake:
     async def _run(self) -> None:
         while not self._stopping:
             self._news.clear()
-            count = min(self._free() - self._claims, BATCH)
+            count = min(self._free() - self._claims, self._batch)
             if count <= 0 or not (self._bus.up and self._waiter.up):
                 await self._news.wait()
                 continue
@@ -195,10 +202,16 @@ class Intake:
         if claim.exception() is not None or not self._bus.up:
             self._look_back = True
             return
+        now = asyncio.get_running_loop().time
+        free, began = self._free(), now()
         for request, ours in zip(read.values(), claim.result(), strict=True):
             if ours:
                 self._start(request)
         self._bus.outbox.after("XACK", self._bus.keys.requests, GROUP, *read)
+        if self._free() < free or now() - began > _QUICK:
+            self._batch = BATCH
+        elif len(read) == self._batch:
+            self._batch = min(2 * self._batch, LARGEST_BATCH)
 
 
 def _decode(fields: list[bytes] | None) -> Request | None:

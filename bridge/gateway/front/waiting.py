@@ -123,7 +123,7 @@ class WaitingRequests:
             each.entry = entry
             if each.session.over is not None and not each.session.peer:
                 self._withdraw(each)  # it was over before Redis had answered
-        refused = waiting[len(entries) :]
+        refused = [each for each in waiting if each.entry is None]
         if not refused:
             return
         if isinstance(error, Refused):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
+from typing import Any
 
 import pytest
 
 from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
-from bridge.gateway.back.intake import BATCH, Intake
+from bridge.gateway.back.intake import BATCH, LARGEST_BATCH, Intake
 from bridge.gateway.bus import Bus
 from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import Request, encode_request
@@ -24,23 +27,40 @@ pytestmark = needs_redis
 prefixes = (f"intake{number}" for number in count())
 
 
+class Reader(Link):
+    """Notes how many requests are read at once, at most."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.most: list[int] = []
+
+    async def wait(self, *command: Any) -> Any:
+        self.most.append(command[command.index("COUNT") + 1])
+        return await super().wait(*command)
+
+
 class Taker:
     """A worker that notes which requests are its own; `places` may be changed at any time."""
 
     def __init__(self, url: str, prefix: str, places: int) -> None:
         self.url = url
         self.bus = Bus(url, "worker", prefix=prefix)
-        self.waiter = Link(url)
+        self.waiter = Reader(url)
         self.places = places
+        #: What is done with a request; whether it has its place for good.
+        self.app: Callable[[], object] = int
+        self.stays = True
         self.taken: list[int] = []
         self.news = asyncio.Event()
-        self.intake = Intake(
-            self.bus, self.waiter, lambda: self.places - len(self.taken), self._start
-        )
+        self.intake = Intake(self.bus, self.waiter, self._free, self._start)
+
+    def _free(self) -> int:
+        return self.places - len(self.taken) if self.stays else self.places
 
     def _start(self, request: Request) -> None:
         self.taken.append(request.session)
         self.news.set()
+        self.app()
 
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(30):
@@ -241,6 +261,32 @@ def test_a_burst_is_shared(redis_server: Host) -> None:
             await one.until(lambda: len(one.taken) == BATCH)
             async with taker(url, prefix=prefix) as other:
                 await other.until(lambda: len(other.taken) == 2 * BATCH)
+
+    run(test)
+
+
+def test_quick_apps_get_more_at_once(redis_server: Host) -> None:
+    """L9: as long as they answer at once; others leave a burst to other workers."""
+
+    async def test() -> None:
+        async with taker(redis_url(redis_server), places=1000) as worker:
+            read = worker.waiter.most
+            await worker.ask(*range(10 * BATCH))
+            await worker.until(lambda: len(worker.taken) == 10 * BATCH)
+            assert max(read) == BATCH
+            worker.stays = False
+            while read[-1] < LARGEST_BATCH:
+                worker.taken.clear()
+                worker.places = 0
+                await worker.ask(*range(2 * LARGEST_BATCH))
+                worker.places = 1000
+                worker.intake.note_place()
+                await worker.until(lambda: len(worker.taken) == 2 * LARGEST_BATCH)
+            assert max(read) == LARGEST_BATCH
+            worker.app = partial(time.sleep, 0.003)
+            while read[-1] > BATCH:
+                await worker.ask(1)
+                await asyncio.sleep(0)
 
     run(test)
 
