@@ -7,8 +7,10 @@ import pytest
 from bridge import errors
 from bridge.errors import (
     BridgeError,
+    ChannelFull,
     ClientDisconnected,
     IllegalResponse,
+    LayerUnavailable,
     LifespanFailed,
     NotOnAsyncio,
     Overloaded,
@@ -35,6 +37,8 @@ def test_statuses() -> None:
         ClientDisconnected: 499,
         RequestCancelled: 499,
         Overloaded: 503,
+        ChannelFull: 503,
+        LayerUnavailable: 503,
         SelfRequest: 503,
     }
     assert RequestError("too large", 413).status == 413
