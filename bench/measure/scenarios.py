@@ -196,19 +196,22 @@ _MAIL = (
     *_python(("bridge wsgi inline", "bridge wsgi thread", "meinheld"), "bench.apps.plain:wsgi"),
     *_others("go", "node, equal fields"),
 )
-_CHANNELS = tuple(
-    Row(f"{kind}: {name}", server, app)
-    for kind, direct, app in (
-        ("ASGI 3", "bridge", "bench.apps.plain:asgi"),
-        ("ASGI 1", "bridge asgi 1 thread", "bench.apps.plain:asgi1"),
-        ("WSGI", "bridge thread", "bench.apps.plain:wsgi"),
-    )
-    for name, server in (
-        ("direct", direct),
-        ("gateway, 1 worker", "channels 1"),
-        ("gateway, 2 workers", "channels 2"),
-        ("gateway, 4 workers", "channels 4"),
-    )
+_CHANNELS = (
+    *(
+        Row(f"{kind}: {name}", server, app)
+        for kind, direct, app in (
+            ("ASGI 3", "bridge", "bench.apps.plain:asgi"),
+            ("ASGI 1", "bridge asgi 1 thread", "bench.apps.plain:asgi1"),
+            ("WSGI", "bridge thread", "bench.apps.plain:wsgi"),
+        )
+        for name, server in (
+            ("direct", direct),
+            ("gateway, 1 worker", "channels 1"),
+            ("gateway, 2 workers", "channels 2"),
+            ("gateway, 4 workers", "channels 4"),
+        )
+    ),
+    Row("ASGI 1: daphne, 1 worker", "daphne 1 with asgi_redis", "bench.apps.plain:asgi1"),
 )
 #: As the table of 2017 had them: rate, then latency with its deviation.
 MAIL_COLUMNS = (

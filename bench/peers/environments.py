@@ -25,6 +25,8 @@ VENVS = ROOT / ".venv-bench"
 BUILT_FROM = ("pyproject.toml", "setup.py", "bridge/accelerator/speedups.c")
 #: CPythons on which meinheld's last release builds, the best first.
 MEINHELD_PYTHONS = ("3.9", "3.8", "3.7")
+#: CPythons that the stack of 2017 runs on.
+DAPHNE_PYTHONS = ("3.7", "3.6")
 
 
 @dataclass
@@ -47,7 +49,8 @@ def prepare(python: str, temporary: Path, label: str = "") -> Tools:
     """
     tools = Tools()
     _main_venv(tools, python, label)
-    _meinheld(tools)
+    _old(tools, "meinheld", MEINHELD_PYTHONS)
+    _old(tools, "daphne", DAPHNE_PYTHONS)
     _go(tools, temporary)
     _node(tools)
     return tools
@@ -79,27 +82,29 @@ def _install(pip: list[str], wanted: Path) -> dict[str, str]:
     return absent
 
 
-def _meinheld(tools: Tools) -> None:
-    tools.absent["meinheld_python"] = f"needs one of CPython {', '.join(MEINHELD_PYTHONS)}"
-    for version in MEINHELD_PYTHONS:
+def _old(tools: Tools, name: str, versions: tuple[str, ...]) -> None:
+    """Have a peer that needs an old CPython, one of `versions`; its Python is ``NAME_python``."""
+    place = f"{name}_python"
+    tools.absent[place] = f"needs one of CPython {', '.join(versions)}"
+    for version in versions:
         if base := _interpreter(version):
             break
     else:
         return
-    venv, wanted = VENVS / "meinheld", HERE / "peers-meinheld.txt"
+    venv, wanted = VENVS / name, HERE / f"peers-{name}.txt"
     pip = _venv(base, venv)
 
     def install() -> dict[str, str]:
         _fails([*pip, "setuptools", "wheel"])
         reason = _fails([*pip, "-r", str(wanted)])
-        return {"meinheld_python": reason} if reason else {}
+        return {place: reason} if reason else {}
 
     absent = _once(venv, [wanted], install)
     tools.absent |= absent
     if not absent:
-        del tools.absent["meinheld_python"]
-        tools.places["meinheld_python"] = str(venv / "bin/python")
-        tools.versions["meinheld"] = f"{_pinned(wanted, pip)['meinheld']} on CPython {version}"
+        del tools.absent[place]
+        tools.places[place] = str(venv / "bin/python")
+        tools.versions[name] = f"{_pinned(wanted, pip)[name]} on CPython {version}"
 
 
 def _interpreter(version: str) -> str | None:

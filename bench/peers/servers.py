@@ -94,6 +94,7 @@ SERVERS = {
         )
         for count in (1, 2, 4)
     },
+    "daphne 1 with asgi_redis": Server("{daphne_python} -m bench.peers.daphne_main {port}"),
     "node, equal fields": Server(_NODE, {"EQUAL_FIELDS": "yes"}),
     "floor": Server("{python} -m bench.peers.floor {port}"),
     "go": Server("{go} {port}", _ONE_CORE),

@@ -23,7 +23,8 @@ from bench.report.targets import TARGETS
 from bench.report.verdicts import Verdict
 
 PAGES = tuple(
-    ROOT / "docs" / "explanation" / name for name in ("performance.md", "where-it-came-from.md")
+    ROOT / "docs" / "explanation" / name
+    for name in ("performance.md", "where-it-came-from.md", "one-machine-and-more.md")
 )
 MARKED = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 #: The builds of Python: how the result of a scenario is named, and the column.
@@ -228,6 +229,26 @@ def _mail_row(name: str, row: str, go: float | None) -> list[str]:
     return [_label(row), _show(rate), latency, _show(_median(name, row)), share]
 
 
+# ------------------------------------------------------------- gateway, Redis and workers
+
+
+def _channels() -> Iterator[str]:
+    """CPU time of all processes, of what the direct way takes, and rate, for each build saved."""
+    names = [name for each in BUILDS if _result(name := each.format("channels"))]
+    if not names:
+        yield "No result is saved yet."
+    for name in names:
+        build = BUILDS["{}-debian" if name.endswith("-debian") else "{}"]
+        head = [f"Hello, world!, {build}", "CPU us/request, all", "of direct", "requests/s"]
+        yield aligned([head, *(_channels_row(name, row) for row in _result(name))])
+
+
+def _channels_row(name: str, row: str) -> list[str]:
+    cpu, direct = _median(name, row), _median(name, f"{row.partition(': ')[0]}: direct")
+    times = "-" if cpu is None or not direct else f"{cpu / direct:.1f}"
+    return [_label(row), _show(cpu), times, _show(_median(name, row, "rate"))]
+
+
 # ------------------------------------------------------------- targets
 
 
@@ -261,6 +282,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "bodies": _bodies,
     "missed": _missed,
     "mail": _mail,
+    "channels": _channels,
 }
 
 if __name__ == "__main__":
