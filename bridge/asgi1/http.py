@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from bridge.adapters.wsgi_on_asgi.exchange import response_messages
@@ -120,6 +121,19 @@ class HttpExchange:
         if whole is not None:
             self._layer.detach(self._channel.name)
         return whole
+
+    def call_when_news(self, function: Callable[[], object]) -> bool:
+        """Call `function` when there is a reply, or a call has ended; False if there is one now.
+
+        For calls in threads, before `finish`, on the loop.
+        """
+        self._outbox.call_when_news(function)
+        return not self._has_news()
+
+    @property
+    def waits_for_call(self) -> bool:
+        """Whether the last reply has come, and a call of the consumer has not ended yet."""
+        return bool(self._calls) and self._outbox.complete
 
     async def finish(self) -> None:
         """Send the replies, and see the request to its end. Raises as `run` does."""

@@ -40,16 +40,17 @@ class HttpOutbox:
     """
 
     __slots__ = (
-        *("_asleep", "_completions", "_future", "_lock", "_messages", "_replies", "_room"),
-        *("_size", "_sent", "_thread", "complete", "is_gone"),
+        *("_asleep", "_completions", "_future", "_lock", "_messages", "_on_news", "_replies"),
+        *("_room", "_size", "_sent", "_thread", "complete", "is_gone"),
     )
 
     def __init__(self, completions: CompletionQueue, limit: int) -> None:
         self._completions = completions
         self._thread = _get_ident()
-        self._future: asyncio.Future[None]
-        #: The task sleeps.
+        self._future: asyncio.Future[None] | None = None
+        #: The task sleeps, or there is none yet, and `_on_news` waits to be called.
         self._asleep = False
+        self._on_news: Callable[[], object] | None = None
         #: Held while a reply is taken: their order decides.
         self._lock = _new_lock()
         self._replies = HttpReplies(limit)
@@ -161,14 +162,23 @@ class HttpOutbox:
 
     async def sleep_unless(self, news: Callable[[], object]) -> None:
         """Sleep until the next `wake`; return at once if there is news already."""
-        self._future = self._completions.loop.create_future()
+        self._on_news = None
+        future = self._future = self._completions.loop.create_future()
         self._asleep = True
         if news():
             self._asleep = False
         else:
-            await self._future
+            await future
+
+    def call_when_news(self, function: Callable[[], object]) -> None:
+        """Call `function` at the next `wake`, for a host that has no task yet."""
+        self._on_news = function
+        self._asleep = True
 
     def on_completed(self) -> None:
-        """Wake the task."""
-        if not self._future.done():
+        """Wake the task, or call what waits for news."""
+        function, self._on_news = self._on_news, None
+        if function is not None:
+            function()
+        elif self._future is not None and not self._future.done():
             self._future.set_result(None)

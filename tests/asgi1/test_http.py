@@ -215,6 +215,12 @@ def test_shape_c_is_called_before_a_body_without_length_has_come() -> None:
     run(main, consumer)
 
 
+def test_a_body_of_no_bytes() -> None:
+    """L4: nothing is awaited for it."""
+    client = ask(hello, method="POST", headers=[(b"content-length", b"0")])
+    assert (client.body, client.received) == (b"hello", 0)
+
+
 def test_a_small_body_is_no_channel() -> None:
     """L4: it is in the message, for every shape."""
 
@@ -421,6 +427,13 @@ def test_a_host_that_sends_whole_responses() -> None:
         assert exchange.whole() is None
         with pytest.raises(LookupError):
             await exchange.finish()
+        exchange, begun, client = begin()
+        assert not exchange.call_when_news(lambda: None)  # its reply is here
+        assert not exchange.waits_for_call
+        await exchange.finish()
+        exchange, begun, client = begin(path="/silent")
+        assert exchange.call_when_news(lambda: None)
+        await exchange.finish()
         exchange, begun, client = begin(body=[b"abc"], headers=CHUNKED, method="POST")
         assert not begun
         await exchange.run()

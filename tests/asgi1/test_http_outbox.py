@@ -211,6 +211,24 @@ def test_waking_twice_does_no_harm() -> None:
     run(main)
 
 
+def test_a_host_without_a_task_is_called() -> None:
+    """L3: once, at the first news; what wakes it after that does no harm."""
+
+    async def main(outbox: HttpOutbox) -> None:
+        called: list[bool] = []
+        outbox.call_when_news(lambda: called.append(bool(outbox)))
+        outbox.reply({"status": 200, "more_content": True})
+        outbox.on_completed()
+        outbox.reply({"content": b"x", "more_content": True})
+        assert called == [True]
+        outbox.call_when_news(lambda: called.append(False))
+        await outbox.sleep_unless(lambda: True)  # a task has taken over
+        outbox.wake()
+        assert called == [True]
+
+    run(main)
+
+
 def test_a_thread_wakes_the_task() -> None:
     """L3: whatever thread it is."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
@@ -81,6 +83,81 @@ def test_a_consumer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
             httpx.get(url + "/middle")
     for path in ("before", "after", "middle"):
         assert caplog.text.count(f"LookupError: broken /{path}") == 1
+
+
+def test_a_thread_that_goes_on_after_its_response() -> None:
+    """L3: the client has the response at once, and the thread its time."""
+    go_on, ended = threading.Event(), threading.Event()
+
+    def consumer(message: Message) -> None:
+        hello(message)
+        if message["path"] == "/long":
+            assert go_on.wait(20)
+            ended.set()
+
+    with served(consumer, threads=2) as server, httpx.Client() as ask:
+        for path in ("/long", "/short"):
+            assert ask.get(server.url(path, "http")).text == path
+        assert not ended.is_set()
+        go_on.set()
+        assert ended.wait(20)
+
+
+def test_a_thread_that_ends_while_its_response_is_sent() -> None:
+    """L3: to a slow client."""
+    go_on, ended = threading.Event(), threading.Event()
+    size = 4 * 1024 * 1024
+
+    def consumer(message: Message) -> None:
+        message.reply_channel.send({"status": 200, "content": b"x" * size})
+        assert go_on.wait(20)
+        ended.set()
+
+    with served(consumer) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            eventually(lambda: server.server.state.tasks)
+            go_on.set()
+            assert ended.wait(20)
+            server.call(lambda: None)
+            received = 0
+            while piece := client.recv(65536):
+                received += len(piece)
+        assert received > size
+
+
+def test_a_thread_that_takes_its_time() -> None:
+    """L3: a task waits for it then; nobody else does."""
+
+    def consumer(message: Message) -> None:
+        if message["path"] == "/slow":
+            time.sleep(0.1)  # longer than it is waited for without a task
+        hello(message)
+
+    with served(consumer) as server:
+        assert httpx.get(server.url("/slow", "http")).text == "/slow"
+
+
+def test_a_pool_that_is_full() -> None:
+    """W52: what has no place is answered at once."""
+    release, started = threading.Event(), threading.Event()
+
+    def consumer(message: Message) -> None:
+        started.set()
+        assert release.wait(20)
+        hello(message)
+
+    with served(consumer, threads=1, queue_limit=1) as server:
+        url = server.url("/", "http")
+        with ThreadPoolExecutor(2) as clients:
+            first = clients.submit(httpx.get, url, timeout=30)
+            assert started.wait(20)
+            second = clients.submit(httpx.get, url, timeout=30)
+            runner = server.server.app.runner  # type: ignore[attr-defined]
+            eventually(lambda: runner.stats().queued == 1)
+            assert httpx.get(url).status_code == 503
+            release.set()
+            assert first.result().status_code == second.result().status_code == 200
 
 
 def test_a_layer_that_is_gone(caplog: pytest.LogCaptureFixture) -> None:
