@@ -51,9 +51,7 @@ class HttpExchange(Exchange):
 
     @property
     def unfinished(self) -> str:
-        """Return what is missing of the response."""
-        if self._whole:
-            return ""
+        """Return what is missing of the response; it is asked only if that is not whole."""
         return "with its response unfinished" if self._started else "without a response"
 
     def note(self, event: Message) -> bool:

@@ -307,3 +307,18 @@ def test_an_upload_in_the_queue(redis_server: Host) -> None:
             assert (await client.response())[0] == 200
 
     asyncio.run(main())
+
+
+def test_a_request_of_a_consumer(redis_server: Host) -> None:
+    """L9: if its worker runs a consumer, the request becomes a message, and a reply the answer."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            request, session = await worker.take_consumers()
+            channel = request.scope["content"]["reply_channel"]
+            await worker.layer.send(channel, {"status": 200, "content": b"a"})
+            session.write(protocol.END, None)
+            assert (await client.response())[2] == b"a"
+
+    asyncio.run(main())
