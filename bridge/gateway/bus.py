@@ -215,7 +215,7 @@ class Bus:
                 self._refuse(sender, frame)
             elif session.peer == sender:
                 session.deliver(frame)
-            elif not session.peer and frame.kind == protocol.TAKEN:
+            elif not session.peer and frame.kind in (protocol.TAKEN, protocol.ANSWER):
                 session.peer = sender
                 session.deliver(frame)
             else:

@@ -11,7 +11,8 @@ packet:
 
 `number` counts the frames of a session in one direction, from 0: a gap means that Redis has lost
 something, and ends the session. `TAKEN` is the first frame of a worker, and the gateway writes
-none before it. Events are ASGI 3 messages as they are.
+none before it. Events are ASGI 3 messages as they are. A whole response that is there at once is
+one frame, `ANSWER`: it stands for `TAKEN`, the events of the response and `END`.
 
 Consumers of ASGI 1 get one message each, on whichever worker is there. A gateway that can make
 these messages says so in the scope, by the extension `CONSUMERS`. A worker whose app is a consumer
@@ -34,6 +35,8 @@ kind       direction         payload
 `END`      worker, gateway   None, or the text of the error with which the app ended
 `CANCEL`   both              None: the session is over. The client has gone; or the process that
                              writes it has lost the session. Its number is not looked at
+`ANSWER`   worker, gateway   [status, headers, body], of a request for HTTP: the only frame of its
+                             session
 =========  ================  ===================================================================
 """
 
@@ -53,7 +56,8 @@ CREDIT: Final = 1
 TAKEN: Final = 2
 END: Final = 3
 CANCEL: Final = 4
-_KINDS: Final = range(5)
+ANSWER: Final = 5
+_KINDS: Final = range(6)
 
 #: What runs on the worker: an app that keeps the session, or consumers that get one message each.
 SESSION: Final = "session"
@@ -172,6 +176,9 @@ def _frame(found: Any) -> Frame:
     elif kind == TAKEN:
         if payload not in (SESSION, CONSUMER):
             raise UnreadablePacket(f"a frame says that {payload!r:.20} runs on the worker")
+    elif kind == ANSWER:
+        if type(payload) is not list or len(payload) != 3 or type(payload[2]) is not bytes:
+            raise UnreadablePacket(f"a response is {payload!r:.60}")
     elif kind not in _KINDS:
         raise UnreadablePacket(f"a frame is of the unknown kind {kind!r:.20}")
     _name(gateway)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
+from bridge.asgi import messages as grammar
 from bridge.errors import BridgeError, LayerUnavailable
 from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW, Receiving, Sending, weight
@@ -90,13 +91,15 @@ class Session:
     def write(self, kind: int, payload: Any) -> None:
         """Write a frame that costs no credit; does nothing once the session is over.
 
-        `protocol.END` and `protocol.CANCEL` also end it on this side.
+        `protocol.END`, `protocol.CANCEL` and `protocol.ANSWER` also end it on this side.
         """
         if self.over is None:
             if self.peer:
                 self._write(kind, payload)
             if kind in (protocol.END, protocol.CANCEL):
                 self._end(Over(kind, payload))
+            elif kind == protocol.ANSWER:
+                self._end(Over(protocol.END))
 
     async def send(self, event: Message) -> None:
         """Write an event, as soon as the other side has room for it; large bodies in pieces.
@@ -195,10 +198,25 @@ class Session:
             self._room.wake()
         elif kind == protocol.END:
             self._end(Over(kind, frame.payload))
+        elif kind == protocol.ANSWER:
+            self._take_answer(*frame.payload)
         else:
-            self.runs = frame.payload
-            taken, self.on_taken = self.on_taken, _nothing
-            taken()
+            self._note_taken(frame.payload)
+
+    def _note_taken(self, runs: str) -> None:
+        self.runs = runs
+        taken, self.on_taken = self.on_taken, _nothing
+        taken()
+
+    def _take_answer(self, status: Any, headers: Any, body: bytes) -> None:
+        """Take a whole response: the worker is done with it."""
+        if self.peer == self.gateway:
+            self.lose(SessionLost(f"{self.peer}, a gateway, has sent a response"))
+            return
+        self._note_taken(protocol.SESSION)
+        self._events.append({"type": grammar.START, "status": status, "headers": headers})
+        self._events.append({"type": grammar.BODY, "body": body})
+        self._end(Over(protocol.END))
 
     # --------------------------------------------------------- the end
 

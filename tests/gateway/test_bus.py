@@ -75,6 +75,36 @@ def test_a_session(redis_server: Host) -> None:
     asyncio.run(main())
 
 
+def test_an_answer(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L9: a whole response is taken from whichever worker is the first to say anything."""
+
+    async def main() -> None:
+        gateway, worker = await _pair(redis_url(redis_server))
+        asked = gateway.ask([_EVENT])
+        taken = worker.accept(Request(gateway.name, asked.number, {}, [_EVENT]))
+        taken.write(protocol.ANSWER, [200, [], b"hello"])
+        event = await within(asked.read())
+        assert event == {"type": "http.response.start", "status": 200, "headers": []}
+        assert (asked.peer, gateway.sessions, worker.sessions) == (worker.name, 0, 0)
+        # It is not for the next one, and for nobody who is gone.
+        other, _ = await _talk(gateway, worker)
+        answer = [200, [], b"not yours"]
+        for number in (asked.number, 10**6):
+            frame = Frame(gateway.name, number, 0, protocol.ANSWER, answer)
+            worker.post(gateway.name, frame)
+        worker.accept(Request(gateway.name, other.number, {}, [])).write(protocol.ANSWER, answer)
+        await until(lambda: other.over)
+        assert (other.take(), asked.take(), asked.take()) == (
+            None,
+            {"type": "http.response.body", "body": b"hello"},
+            None,
+        )
+        await gateway.close()
+        await worker.close()
+
+    asyncio.run(main())
+
+
 def test_packets_that_are_none(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
     """L13: what is no packet is told of and dropped, and the next ones are read."""
 

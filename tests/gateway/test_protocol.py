@@ -40,6 +40,7 @@ def test_requests() -> None:
         Frame("g", 1, 2, protocol.TAKEN, protocol.SESSION),
         Frame("g", 1, 3, protocol.END, None),
         Frame("g", 1, 4, protocol.CANCEL, None),
+        Frame("g", 1, 0, protocol.ANSWER, [200, [[b"a", b"b"]], b"hello"]),
     ],
 )
 def test_frames(frame: Frame) -> None:
@@ -69,6 +70,8 @@ def _packet(*frames: Any) -> bytes:
         (_packet(["g", 1, 0, protocol.EVENTS, [{"a": 1}]]), "an event is"),
         (_packet(["g", 1, 0, protocol.CREDIT, -1]), "a number is -1"),
         (_packet(["g", 1, 0, protocol.TAKEN, "x"]), "'x' runs on the worker"),
+        (_packet(["g", 1, 0, protocol.ANSWER, 3]), "a response is 3"),
+        (_packet(["g", 1, 0, protocol.ANSWER, [200, [], "text"]]), "a response is"),
         (_packet(["g", True, 0, protocol.END, None]), "a number is True"),
     ],
 )

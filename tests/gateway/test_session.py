@@ -258,6 +258,30 @@ def test_losing_and_leaving() -> None:
     assert written.frames == []
 
 
+def test_a_whole_response() -> None:
+    """L9: one frame is taken as an answer from its start to its end."""
+    gateway, _, worker, written = ends()
+    taken: list[int] = []
+    gateway.on_taken = lambda: taken.append(1)
+    worker.write(protocol.ANSWER, [200, [(b"a", b"b")], b"hello"])
+    assert worker.over == (protocol.END, None, None)
+    written.deliver(gateway)
+    assert (taken, gateway.runs) == ([1], protocol.SESSION)
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}
+    assert gateway.take() == start
+    assert gateway.take() == {"type": "http.response.body", "body": b"hello"}
+    assert (gateway.take(), gateway.over) == (None, (protocol.END, None, None))
+
+
+def test_a_gateway_that_answers() -> None:
+    """L13: only workers do."""
+    gateway, written, worker, _ = ends()
+    gateway.write(protocol.ANSWER, [200, [], b""])
+    written.deliver(worker)
+    assert worker.over is not None
+    assert "has sent a response" in str(worker.over.error)
+
+
 @given(st.lists(st.binary(max_size=3 * WINDOW) | st.text(max_size=2000), max_size=6))
 def test_whatever_is_sent_arrives(payloads: list[bytes | str]) -> None:
     """L9: data of any size comes out whole and in order, and no credit is lost on the way."""

@@ -51,6 +51,22 @@ def test_hello(redis_server: Host) -> None:
     asyncio.run(main())
 
 
+def test_an_answer_in_one_frame(redis_server: Host) -> None:
+    """L9: it is as good as one in pieces, also if something of the body was still to come."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            for more in (False, True):
+                client = Client(gateway, http_scope("POST"), piece(b"a", more=more))
+                _, session = await worker.read_and_claim()
+                session.write(protocol.ANSWER, [201, [(b"x-a", b"1")], b"hello"])
+                assert await client.response() == (201, {b"x-a": b"1"}, b"hello")
+                await client.ends()
+                assert gateway.bus.sessions == 0
+
+    asyncio.run(main())
+
+
 def test_a_body_comes_as_the_app_takes_it(redis_server: Host) -> None:
     """L9: an upload is read from the client no faster than the app reads; 64 KiB are under way."""
 
