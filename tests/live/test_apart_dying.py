@@ -1,4 +1,4 @@
-"""Workers that die, and workers that are replaced, under load: what their clients see (L10)."""
+"""Workers and gateways that are killed under load: what their clients see (L10)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.apart import end_worker, gateway, start_worker, worker
+from tests.support.apart import gateway, worker
 from tests.support.hosts import Host, start
-from tests.support.load import Load, short_pauses
 from tests.support.redis import needs_redis, redis, redis_url
 
 pytestmark = [needs_redis, pytest.mark.slow]
@@ -114,41 +113,6 @@ async def _kill_one_of(load: Numbered, workers: list[Host]) -> float:
     load.stop.set()
     await asyncio.gather(*clients)
     return killed_at
-
-
-def test_workers_replaced_one_after_the_other(url: str, tmp_path: Path) -> None:
-    """L10 L9: SIGTERM of each of four under load, 200 clients on kept connections: none fails."""
-    with ExitStack() as running:
-        front = running.enter_context(start(gateway(url)))
-
-        def launch(number: int) -> Host:
-            host = start_worker(tmp_path / f"{number}.log", url, APPS)
-            running.callback(end_worker, host)
-            return host
-
-        workers = [launch(number) for number in range(4)]
-        load = Load(front, ["/star/hello", "/flask/hello"], short_pauses)
-        codes = asyncio.run(_replace(load, workers, launch))
-    closed = load.told_to_close + load.closed_idle
-    print(
-        f"\n4 workers replaced under load of 200 clients: {load.answered} requests, "
-        f"{len(load.failed)} failed, {closed} connections closed"
-    )
-    assert load.failed == []
-    assert load.told_to_close == load.closed_idle == 0
-    assert codes == [0, 0, 0, 0]
-    assert len({body for body in load.bodies if body.startswith("flask")}) == 8
-
-
-async def _replace(load: Load, workers: list[Host], launch: Callable[[int], Host]) -> list[int]:
-    codes = []
-    async with load.running(200):
-        await load.more(500)
-        for number, old in enumerate(workers):
-            await asyncio.to_thread(launch, 4 + number)
-            codes.append(await asyncio.to_thread(old.stop))
-            await load.more(500)
-    return codes
 
 
 def test_a_gateway_that_is_killed(url: str, tmp_path: Path) -> None:

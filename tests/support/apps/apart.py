@@ -151,8 +151,18 @@ class Two:
 STREAMS, SOCKETS = "streams", "sockets"
 
 
+def publish(layer: Any, sender: str, number: object) -> None:
+    """Tell all streams and WebSockets of `news` a number of a sender."""
+    content = f"data: {sender} {number}\n\n".encode()
+    layer.send_group(STREAMS, {"content": content, "more_content": True})
+    layer.send_group(SOCKETS, {"text": f"news {sender} {number}"})
+
+
 def news(message: Any) -> None:
-    """Streams of events, and WebSockets that also echo; both hear what is published."""
+    """Streams of events, and WebSockets; both hear what is published.
+
+    A WebSocket's texts are echoed; ``publish SENDER NUMBER`` is published first.
+    """
     reply, layer = message.reply_channel, message.channel_layer
     kind = message.channel.name
     if kind == "http.request":
@@ -165,17 +175,22 @@ def news(message: Any) -> None:
         reply.send({"accept": True})
         layer.group_add(SOCKETS, reply)
     elif kind == "websocket.receive":
+        verb, *words = message["text"].split()
+        if verb == "publish":
+            publish(layer, *words)
         reply.send({"text": f"echo {message['text']} {os.getpid()}"})
     else:
         layer.group_discard(SOCKETS, reply)
 
 
-@views.get("/publish/<text>")
-def publish(text: str) -> str:
-    layer = get_channel_layer()
-    content = f"data: {text}\n\n".encode()
-    layer.send_group(STREAMS, {"content": content, "more_content": True})
-    layer.send_group(SOCKETS, {"text": f"news {text}"})
+def greeting(message: Any) -> None:
+    """Answer with this process."""
+    message.reply_channel.send({"status": 200, "content": b"consumer %d" % os.getpid()})
+
+
+@views.get("/publish/<int:number>")
+def publish_by_view(number: int) -> str:
+    publish(get_channel_layer(), "view", number)
     return str(os.getpid())
 
 
@@ -185,4 +200,12 @@ def members() -> str:
     return " ".join(str(len([*layer.group_channels(each)])) for each in (STREAMS, SOCKETS))
 
 
-app = Dispatcher({"/flask": views, "/star": starlette, "/two": Two, "/news": from_asgi1(news)})
+app = Dispatcher(
+    {
+        "/flask": views,
+        "/star": starlette,
+        "/two": Two,
+        "/news": from_asgi1(news),
+        "/greeting": from_asgi1(greeting),
+    }
+)
