@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias
 
 from bridge.asgi1.call import Caller, ConsumerCall
@@ -21,7 +22,7 @@ from bridge.asgi1.message import Message, ReplyChannel
 from bridge.asgi1.socket_outbox import SocketOutbox
 from bridge.asgi1.socket_replies import CONNECTING
 from bridge.channels.base import ChannelLayer
-from bridge.errors import AppError, Overloaded
+from bridge.errors import AppError, BridgeError, Overloaded
 from bridge.log import logger
 from bridge.types import Message as Content
 from bridge.types import Receive, Scope, Send
@@ -37,8 +38,9 @@ CLOSE_TIMEOUT = 10.0
 ABNORMAL: Final = 1006
 #: The code of a close frame that has none.
 NO_CODE: Final = 1005
-#: The code of one whose consumer raised.
+#: The code of one whose consumer raised; and of one whose consumer's process was lost.
 FAILED: Final = 1011
+RESTARTED: Final = 1012
 #: The code of one whose client does not take what is sent.
 TOO_SLOW: Final = 1013
 
@@ -204,7 +206,7 @@ class ConsumerSocket:
             await asyncio.wait((talk,))
         if isinstance(error, asyncio.CancelledError):
             return
-        self.outbox.close(TOO_SLOW if isinstance(error, Overloaded) else FAILED)
+        self.outbox.close(_code_for(error))
         await self._finish_close()
 
     async def _finish_close(self) -> None:
@@ -258,6 +260,14 @@ class ConsumerSocket:
                 await self._send({"type": "websocket.close", "code": TOO_SLOW})
         except (TimeoutError, OSError):
             pass
+
+
+def _code_for(error: BaseException) -> int:
+    """Return the code of a socket that is closed because a call has raised `error`."""
+    if isinstance(error, Overloaded):
+        return TOO_SLOW
+    lost = isinstance(error, BridgeError) and error.status == HTTPStatus.BAD_GATEWAY
+    return RESTARTED if lost else FAILED
 
 
 # ------------------------------------------------------------- the consumer's messages

@@ -104,13 +104,17 @@ class ScriptedWorker:
 
     async def take_consumers(self, **told: Any) -> tuple[Request, Session]:
         """Take a request, hand it back as one of a consumer, and take the first message."""
+        await self.hand_back(**told)
+        return await self.take_message()
+
+    async def hand_back(self, **told: Any) -> None:
+        """Take a request, and hand it back as one of a consumer."""
         request, session = await self.read_and_claim()
         assert protocol.CONSUMERS in request.scope["extensions"]
         session.write(protocol.TAKEN, protocol.CONSUMER)
         place = {"path": request.scope["path"], "root_path": request.scope["root_path"]}
         session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS, **TOLD, **place, **told}])
         session.write(protocol.END, None)
-        return await self.take_message()
 
     async def take_message(self) -> tuple[Request, Session]:
         """Take a message to a consumer: its content is in the scope."""

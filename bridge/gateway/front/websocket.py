@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 from websockets.frames import CloseCode
 
 from bridge.asgi import messages as grammar
 from bridge.asgi1.websocket import ConsumerSocket, SocketSettings
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, LayerUnavailable, Overloaded
 from bridge.gateway.front.consumers import AppFailed, Told
 from bridge.gateway.front.exchange import Exchange
 from bridge.gateway.front.http import send_error
+from bridge.gateway.session import SessionLost
 from bridge.log import logger
 from bridge.types import Message, Receive
 
@@ -26,6 +26,8 @@ class SocketExchange(Exchange):
 
     _phase = grammar.WAITING
     more_to_come = True
+    #: Why a consumer could not be called, or was lost with its worker.
+    _call_error: BridgeError | None = None
 
     def taken(self) -> None:
         """Take the messages of the client."""
@@ -62,6 +64,11 @@ class SocketExchange(Exchange):
         return False
 
     async def _pass_on(self, event: Message) -> None:
+        """Send what a consumer's socket sends; a handshake that was lost has its error."""
+        error, refused = self._call_error, event["type"] == grammar.CLOSE
+        if error is not None and refused and self._phase == grammar.WAITING:
+            await self.refuse(error)
+            return
         self.note(event)
         await self._send(event)
 
@@ -70,7 +77,16 @@ class SocketExchange(Exchange):
         consumers = self._consumers
         settings = SocketSettings(*told[2:5])
         layer: Any = consumers
-        call = partial(consumers.call, mount=told.mount)
+
+        async def call(channel: str, content: Message) -> None:
+            try:
+                await consumers.call(channel, content, mount=told.mount)
+            except (SessionLost, LayerUnavailable, Overloaded) as error:
+                self._call_error = error
+                if isinstance(error, LayerUnavailable):
+                    raise SessionLost(str(error)) from error
+                raise
+
         socket = ConsumerSocket(call, layer, settings, self._scope, receive, self._pass_on)
         talk = asyncio.create_task(socket.run())
         lost: list[BridgeError] = []

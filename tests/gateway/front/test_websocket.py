@@ -279,6 +279,48 @@ def test_a_consumer_that_fails(redis_server: Host, caplog: pytest.LogCaptureFixt
     assert "WebSocket /: it raised" in caplog.text
 
 
+def test_a_worker_that_dies_in_a_call(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L10: the client is to come back, 1012, and the consumer is told so elsewhere."""
+
+    async def main() -> None:
+        url = redis_url(redis_server)
+        async with both(url) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            await _open_consumers(worker, client)
+            client.say({"type": "websocket.receive", "text": "a"})
+            await worker.take_message()
+            await worker.die()
+            assert (await client.hears())["code"] == 1012
+            async with worker_of(url, gateway.bus.keys.prefix) as other:
+                request, session = await other.take_message()
+                assert request.scope["channel"] == "websocket.disconnect"
+                assert request.scope["content"]["code"] == 1012
+                session.write(protocol.END, None)
+                await client.ends()
+
+    asyncio.run(main())
+    assert "WebSocket /: w." in caplog.text
+
+
+def test_a_handshake_of_consumers_is_lost(redis_server: Host) -> None:
+    """L10: what the worker that dies had, and what none has taken, has the response of that."""
+
+    async def main() -> None:
+        url = redis_url(redis_server)
+        async with both(url, timeout_queue=0.5) as (gateway, worker):
+            taken = Client(gateway, socket_scope(), _CONNECT)
+            await worker.take_consumers()
+            waits = Client(gateway, socket_scope(), _CONNECT)
+            await worker.hand_back()
+            while not await worker.bus.link.call("XLEN", worker.bus.keys.requests):
+                await asyncio.sleep(0.01)  # the pace of asking, nothing depends on it
+            await worker.die()
+            assert (await taken.response())[0] == 502
+            assert (await waits.response())[0] == 503
+
+    asyncio.run(main())
+
+
 def test_redis_is_lost_for_consumers(redis_server: Host) -> None:
     """L10: replies may be lost, so the client is to come back: 1012."""
 
