@@ -67,13 +67,15 @@ class RedisLayer(ChannelLayer):
             here.call(lambda store: store.send(channel, message))
 
     def _receive(self, names: list[str], block: bool) -> Received:
+        here, limit = self._here(), self.block_timeout
         if block:
-            return _received(self._here().call(lambda s: s.take_waiting(names), _give_back))
-        return _received(self._here().call(lambda s: s.take(names), _give_back))
+            return _received(here.call(lambda s: s.take_waiting(names, limit), _give_back))
+        return _received(here.call(lambda s: s.take(names), _give_back))
 
     async def _receive_async(self, names: list[str]) -> Received:
-        here = self._here()
-        return _received(await here.call_async(lambda s: s.take_waiting(names), _give_back))
+        here, limit = self._here(), self.block_timeout
+        taken = await here.call_async(lambda s: s.take_waiting(names, limit), _give_back)
+        return _received(taken)
 
     # --------------------------------------------------------- groups
 

@@ -140,12 +140,15 @@ class Store:
         secrets.SystemRandom().shuffle(queues)  # so that none starves
         return await self._answer(self._receiver.take(queues)) if queues else None
 
-    async def take_waiting(self, channels: Sequence[str]) -> Taken | None:
-        """Wait for a message, at most `block_timeout` seconds; `give_back` undoes it."""
+    async def take_waiting(
+        self, channels: Sequence[str], timeout: float | None = None
+    ) -> Taken | None:
+        """Wait for a message, `block_timeout` seconds if not `timeout`; `give_back` undoes it."""
         queues = _different(channels)
         if not queues:
             return None
-        return await self._answer(self._receiver.receive(queues, self.block_timeout))
+        limit = self.block_timeout if timeout is None else timeout
+        return await self._answer(self._receiver.receive(queues, limit))
 
     def give_back(self, taken: Taken | None) -> None:
         """Give what `take` has returned, and cannot be used, to the next who waits for it."""
