@@ -109,6 +109,7 @@ def test_any_bytes(data: bytes) -> None:
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=12,
 )
 
 

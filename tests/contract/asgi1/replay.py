@@ -10,10 +10,13 @@ import asyncio
 import json
 import queue
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bridge import Dispatcher, from_asgi1
 from bridge.errors import BridgeError
@@ -29,6 +32,8 @@ TALKS: dict[str, dict[str, Any]] = {name: from_json(talk) for name, talk in ORAC
 #: How long to wait for what does not come, and for a message after an answer, in seconds.
 PATIENCE = 20
 GRACE = 10
+#: How many talks are said at a time: most of a talk is waiting.
+AT_ONCE = 8
 
 # ------------------------------------------------------------- the consumers' side
 
@@ -190,10 +195,12 @@ def steps_of(name: str, mode: Mode) -> list[Step]:
     if mode.told_of_ends:
         return steps
     kinds = [step[0] for step in steps]
+    # What the recorder waited for after a response in vain is the end of it, too.
+    ends = ["http.disconnect", NOT_REACHED]
     return [
-        step
-        for number, step in enumerate(steps)
-        if step[1:2] != ["http.disconnect"] or "response" not in kinds[:number]
+        [kind, *told]
+        for number, (kind, *told) in enumerate(steps)
+        if kind != "message" or told[0] not in ends or "response" not in kinds[:number]
     ]
 
 
@@ -222,3 +229,44 @@ def _script(steps: list[Step]) -> list[Step]:
     """The steps to take: those of the recorder, also where it did not come to them."""
     taken = (step for step in steps if step[0] not in ("cut off", "afterwards"))
     return [step[:-1] if step[-1] == NOT_REACHED else step for step in taken]
+
+
+class Talks:
+    """Talks that are said beside each other, by ``say(*talk)``, each once."""
+
+    def __init__(self, say: Callable[..., list[Step]]) -> None:
+        self._say = say
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._begun: dict[tuple[str, ...], Future[list[Step]]] = {}
+
+    def begin(self, *talk: str) -> Future[list[Step]]:
+        """Have a talk said, unless it has been begun."""
+        if talk not in self._begun:
+            self._begun[talk] = self._pool.submit(self._say, *talk)
+        return self._begun[talk]
+
+    def __call__(self, *talk: str) -> list[Step]:
+        """The steps of a talk, and what has come of each here; waits for it."""
+        return self.begin(*talk).result()
+
+    def close(self) -> None:
+        """End, without those that have not begun."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def said_ahead(request: pytest.FixtureRequest, say: Callable[..., list[Step]]) -> Iterator[Talks]:
+    """The talks that the tests of this module will ask for: their parameters, in order."""
+    talks = Talks(say)
+    try:
+        for item in request.session.items:
+            if item.path == request.path and "name" in (given := parameters(item)):
+                talks.begin(*given.values())
+        yield talks
+    finally:
+        talks.close()
+
+
+def parameters(item: pytest.Item) -> dict[str, str]:
+    """The parameters of a test; none if it has none."""
+    return item.callspec.params if hasattr(item, "callspec") else {}

@@ -5,19 +5,33 @@ The recording is ``tests/data/asgi1/oracle.json``; how it is made stands in ``re
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterator
 
 import pytest
 
 from tests.contract.asgi1.comparison import RULES, Step, differences
 from tests.contract.asgi1.known import KNOWN, RAISING, REFUSED, seen_here
-from tests.contract.asgi1.replay import GRACE, MODES, ORACLE, TALKS, replay, steps_of
+from tests.contract.asgi1.replay import (
+    GRACE,
+    MODES,
+    ORACLE,
+    TALKS,
+    Talks,
+    replay,
+    said_ahead,
+    steps_of,
+)
 
 
-@functools.cache
-def here(name: str, mode: str) -> list[Step]:
-    """The talk as our server has it, said once in a run."""
-    return replay(name, MODES[mode], 0.2 if name in REFUSED else GRACE)
+@pytest.fixture(scope="module")
+def here(request: pytest.FixtureRequest) -> Iterator[Talks]:
+    """``here(name, mode)``: a talk as our server has it."""
+
+    def say(name: str, mode: str) -> list[Step]:
+        return replay(name, MODES[mode], 0.2 if name in REFUSED else GRACE)
+
+    with said_ahead(request, say) as talks:
+        yield talks
 
 
 def modes(name: str) -> list[str]:
@@ -43,7 +57,7 @@ def test_the_recording_is_large_and_of_the_historic_stack() -> None:
 
 
 @pytest.mark.parametrize(("name", "mode"), [(name, mode) for name in TALKS for mode in modes(name)])
-def test_same_messages_and_answers(name: str, mode: str) -> None:
+def test_same_messages_and_answers(here: Talks, name: str, mode: str) -> None:
     """L7: the same bytes and replies make the same messages and answers, but for what is known."""
     steps = steps_of(name, MODES[mode])
     found = differences(steps, here(name, mode))
@@ -57,7 +71,7 @@ def test_table_has_no_row_without_a_talk() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_each_rule_is_needed(rule: str) -> None:
+def test_each_rule_is_needed(here: Talks, rule: str) -> None:
     """L7: nothing is left out of the comparison that does not differ in some talk."""
     others = [name for name in RULES if name != rule]
     assert any(

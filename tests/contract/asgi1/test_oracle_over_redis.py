@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,18 @@ from bridge.channels import RedisLayer
 from bridge.gateway.back.worker import Worker
 from bridge.gateway.front.gateway import Gateway
 from bridge.types import ASGIApp, Receive, Scope, Send
-from tests.contract.asgi1.comparison import differences
+from tests.contract.asgi1.comparison import Step, differences
 from tests.contract.asgi1.known import RAISING, REFUSED, seen_here
-from tests.contract.asgi1.replay import GRACE, TALKS, Mode, plain, replay, steps_of
+from tests.contract.asgi1.replay import (
+    GRACE,
+    TALKS,
+    Mode,
+    Talks,
+    plain,
+    replay,
+    said_ahead,
+    steps_of,
+)
 from tests.support.gateways import new_prefix
 from tests.support.hosts import Host
 from tests.support.redis import needs_redis, redis_server, redis_url
@@ -50,16 +60,27 @@ class OverRedis:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+@pytest.fixture(scope="module")
+def here(request: pytest.FixtureRequest, redis_server: Host) -> Iterator[Talks]:
+    """``here(name)``: a talk as a gateway and a worker have it, by a layer of their own."""
+    url = redis_url(redis_server)
+
+    def say(name: str) -> list[Step]:
+        prefix = new_prefix()
+        layer = RedisLayer(url, prefix=prefix)
+        mode = replace(MODE, host=lambda app: OverRedis(app, url, prefix))
+        try:
+            return replay(name, mode, 0.2 if name in REFUSED else GRACE, layer=layer)
+        finally:
+            layer.close()
+
+    with said_ahead(request, say) as talks:
+        yield talks
+
+
 @pytest.mark.parametrize("name", [name for name in TALKS if name not in APART])
-def test_same_messages_and_answers_by_a_worker(redis_server: Host, name: str) -> None:
+def test_same_messages_and_answers_by_a_worker(here: Talks, name: str) -> None:
     """L7, L9: the consumer is on a worker, and its replies come by Redis."""
-    url, prefix = redis_url(redis_server), new_prefix()
-    mode = replace(MODE, host=lambda app: OverRedis(app, url, prefix))
-    steps = steps_of(name, mode)
-    layer = RedisLayer(url, prefix=prefix)
-    try:
-        told = replay(name, mode, 0.2 if name in REFUSED else GRACE, layer=layer)
-    finally:
-        layer.close()
-    found = differences(steps, told)
+    steps = steps_of(name, MODE)
+    found = differences(steps, here(name))
     assert {place: ours for place, (_, ours) in found.items()} == seen_here(name, steps), found
