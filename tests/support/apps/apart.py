@@ -92,6 +92,11 @@ async def give(request: Request) -> Response:
 async def take(request: Request) -> Response:
     """Take a body as soon as ``/go`` says so, and say how long it was."""
     await go.wait()
+    return await swallow(request)
+
+
+async def swallow(request: Request) -> Response:
+    """Take a body, and say how long it was."""
     size = 0
     async for data in request.stream():
         size += len(data)
@@ -124,6 +129,7 @@ starlette = Starlette(
         Route("/hello", greet),
         Route("/give/{pieces:int}", give),
         Route("/take", take, methods=["POST"]),
+        Route("/swallow", swallow, methods=["POST"]),
         Route("/moved", show_moved),
         Route("/go", let_go),
         Route("/note/{number}", noted),
