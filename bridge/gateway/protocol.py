@@ -5,9 +5,18 @@ the queue of all workers (`keys.py` says how it is taken). After it was taken, b
 *packets* to each other's queue; all frames of one turn of the loop for one process leave as one
 packet:
 
-    request   msgpack [version, gateway, session, scope, events]
+    request   msgpack [version, gateway, shared, own, session, events]
     packet    msgpack [version, sender, [frame, ...]]
     frame     [gateway, session, number, kind, payload]
+
+A scope is in two parts, so that what many scopes have in common is packed once, and unpacked once:
+
+    shared    a binary: msgpack of the scope, without what is in `own`
+    own       `OWN`: the values of these keys; or None, if all is in `shared`
+    events    a list of the first events for the app; or a binary: the whole body
+
+What is `shared` must not change from request to request: it is kept. So an extension that says
+something of one request says it by the session's number.
 
 `number` counts the frames of a session in one direction, from 0: a gap means that Redis has lost
 something, and ends the session. `TAKEN` is the first frame of a worker, and the gateway writes
@@ -42,11 +51,12 @@ kind       direction         payload
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from bridge.caches import BoundedDict
 from bridge.types import Message, Scope
 
 VERSION: Final = 1
@@ -65,8 +75,21 @@ CONSUMER: Final = "consumer"
 #: The extension of gateways that make the messages of consumers; and the type of an event.
 CONSUMERS: Final = "bridge.consumers"
 
+#: What is different in each request, in this order.
+OWN: Final = ("method", "path", "raw_path", "query_string", "headers", "client")
+_OWN_SET: Final = frozenset(OWN)
+
 #: Keys of a scope that stay in the gateway: they are of its process, or cannot be written.
-_OWN_KEYS: Final = ("state", "app", "router", "endpoint")
+_LOCAL_KEYS: Final = ("state", "app", "router", "endpoint")
+#: How a request begins: a list of six, the first of which is the version.
+_BEGIN: Final[bytes] = b"\x96" + msgpack.packb(VERSION)
+#: The most of what is shared that is kept, each of so many bytes at most.
+_MOST_SHARED: Final = 256
+_LONGEST_SHARED: Final = 512
+
+
+#: What scopes have in common, as it was read.
+_KEPT: Final[BoundedDict[bytes, Scope]] = BoundedDict(_MOST_SHARED)
 
 
 class UnreadablePacket(ValueError):
@@ -104,31 +127,106 @@ class Packet(NamedTuple):
     frames: list[Frame]
 
 
+class RequestWriter:
+    """Encodes the requests of one gateway; in one thread.
+
+    The parts of a request, but for the last, can be kept for another that begins in the same way.
+    """
+
+    def __init__(self, gateway: str) -> None:
+        self._pack: Callable[[Any], bytes] = msgpack.Packer().pack
+        self._begin: bytes = _BEGIN + self._pack(gateway)
+
+    def request(self, scope: Scope, session: int, events: list[Message]) -> bytes:
+        """Encode any request. Raises TypeError if its scope cannot be written."""
+        scope = {name: value for name, value in scope.items() if name not in _LOCAL_KEYS}
+        own = None
+        if scope["type"] == "http" and scope.keys() >= _OWN_SET:
+            own = tuple([scope.pop(name) for name in OWN])
+        return self.end(self.own(self.shared(scope), own), session, events)
+
+    def shared(self, scope: Scope) -> bytes:
+        """Begin requests whose scopes have this in common."""
+        return self._begin + self._pack(self._pack(scope))
+
+    def own(self, shared: bytes, values: tuple[Any, ...] | None) -> bytes:
+        """Go on with what a request does not share: the values of `OWN`."""
+        return shared + self._pack(values)
+
+    def end(self, own: bytes, session: int, events: bytes | list[Message]) -> bytes:
+        """Return a whole request."""
+        return b"".join((own, self._pack(session), self._pack(events)))
+
+
 def encode_request(request: Request) -> bytes:
     """Encode a request. Raises TypeError if its scope has something that cannot be written."""
-    scope = request.scope.copy()
-    for key in _OWN_KEYS:
-        scope.pop(key, None)
-    packed: bytes = msgpack.packb(
-        [VERSION, request.gateway, request.session, scope, request.events]
-    )
-    return packed
+    return RequestWriter(request.gateway).request(request.scope, request.session, request.events)
 
 
 def decode_request(data: bytes) -> Request:
     """Decode a request. Raises `UnreadablePacket`."""
-    _, gateway, session, scope, events = _unpack(data, 5)
-    if not isinstance(scope, dict) or not isinstance(events, list):
-        raise UnreadablePacket("it has no scope, or no events")
-    headers = scope.get("headers", [])
+    _, gateway, shared, own, session, events = _unpack(data, 6)
+    if type(shared) is not bytes:
+        raise UnreadablePacket("it has no scope")
+    kept = _KEPT.get(shared)
+    scope = _read_shared(shared) if kept is None else _copy(kept)
+    if own is not None:
+        try:
+            method, path, raw_path, query, headers, client = own
+            dict(headers)  # raises if these are no pairs
+        except (TypeError, ValueError) as error:
+            raise UnreadablePacket(f"its scope is malformed: {error}") from error
+        scope["method"] = method
+        scope["path"] = path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        scope["headers"] = list(headers)
+        scope["client"] = client
+    if type(events) is bytes:
+        events = [{"type": "http.request", "body": events, "more_body": False}]
+    elif type(events) is tuple:
+        events = [_message(each) for each in events]
+    else:
+        raise UnreadablePacket("it has no events")
+    return Request(_name(gateway), _number(session), scope, events)
+
+
+def _read_shared(data: bytes) -> Scope:
+    """Read what scopes have in common, and keep it if it may come again."""
+    scope = _msgpack(data, use_list=True)
+    if type(scope) is not dict:
+        raise UnreadablePacket(f"its scope is {scope!r:.60}")
     try:
-        scope["headers"] = [(name, value) for name, value in headers]
+        if "headers" in scope:
+            scope["headers"] = [(name, value) for name, value in scope["headers"]]
         for key in ("client", "server"):
             if scope.get(key) is not None:
                 scope[key] = tuple(scope[key])
     except (TypeError, ValueError) as error:
         raise UnreadablePacket(f"its scope is malformed: {error}") from error
-    return Request(_name(gateway), _number(session), scope, [_message(each) for each in events])
+    if len(data) <= _LONGEST_SHARED and _is_shallow(scope):
+        _KEPT.store(data, _copy(scope))
+    return scope
+
+
+def _is_shallow(scope: Scope) -> bool:
+    """Whether `_copy` copies all that an app may change."""
+    match scope:
+        case {"asgi": dict(asgi), "extensions": dict(extensions), **rest}:
+            inner: list[Any] = [*rest.values(), *asgi.values()]
+            for about in extensions.values():
+                if type(about) is not dict:
+                    return False
+                inner += about.values()
+            return not any(isinstance(each, dict | list) for each in inner)
+    return False
+
+
+def _copy(scope: Scope) -> Scope:
+    copy = scope.copy()
+    copy["asgi"] = copy["asgi"].copy()
+    copy["extensions"] = {name: about.copy() for name, about in copy["extensions"].items()}
+    return copy
 
 
 def encode_packet(sender: str, frames: Iterable[Frame]) -> bytes:
@@ -140,17 +238,22 @@ def encode_packet(sender: str, frames: Iterable[Frame]) -> bytes:
 def decode_packet(data: bytes) -> Packet:
     """Decode a packet. Raises `UnreadablePacket`."""
     _, sender, frames = _unpack(data, 3)
-    if not isinstance(frames, list):
+    if type(frames) is not tuple:
         raise UnreadablePacket("it has no frames")
     return Packet(_name(sender), [_frame(each) for each in frames])
 
 
-def _unpack(data: bytes, length: int) -> list[Any]:
+def _msgpack(data: bytes, *, use_list: bool) -> Any:
     try:
-        found = msgpack.unpackb(data)
+        return msgpack.unpackb(data, use_list=use_list)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise UnreadablePacket(f"it is no msgpack: {error!r}") from error
-    if not isinstance(found, list) or not found:
+
+
+def _unpack(data: bytes, length: int) -> tuple[Any, ...]:
+    """Unpack `length` parts; lists in them are tuples, as pairs of headers have to be."""
+    found = _msgpack(data, use_list=False)
+    if type(found) is not tuple or not found:
         raise UnreadablePacket(f"it is {found!r:.60}, and should be a list")
     if found[0] != VERSION:
         raise UnreadablePacket(
@@ -163,22 +266,23 @@ def _unpack(data: bytes, length: int) -> list[Any]:
 
 
 def _frame(found: Any) -> Frame:
-    if type(found) is not list or len(found) != 5:
+    if type(found) is not tuple or len(found) != 5:
         raise UnreadablePacket(f"a frame is {found!r:.60}")
     gateway, session, number, kind, payload = found
     if kind == EVENTS:
-        if type(payload) is not list:
+        if type(payload) is not tuple:
             raise UnreadablePacket("a frame has no list of events")
-        for each in payload:
-            _message(each)
+        found = (gateway, session, number, kind, [_message(each) for each in payload])
     elif kind == CREDIT:
         _number(payload)
     elif kind == TAKEN:
         if payload not in (SESSION, CONSUMER):
             raise UnreadablePacket(f"a frame says that {payload!r:.20} runs on the worker")
     elif kind == ANSWER:
-        if type(payload) is not list or len(payload) != 3 or type(payload[2]) is not bytes:
+        if type(payload) is not tuple or len(payload) != 3:
             raise UnreadablePacket(f"a response is {payload!r:.60}")
+        if type(payload[1]) is not tuple or type(payload[2]) is not bytes:
+            raise UnreadablePacket(f"a response has no headers, or no body: {payload!r:.60}")
     elif kind not in _KINDS:
         raise UnreadablePacket(f"a frame is of the unknown kind {kind!r:.20}")
     _name(gateway)
@@ -202,4 +306,7 @@ def _number(found: Any) -> int:
 def _message(found: Any) -> Message:
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
         raise UnreadablePacket(f"an event is {found!r:.60}")
+    for name, value in found.items():
+        if type(value) is tuple:
+            found[name] = list(value)
     return found

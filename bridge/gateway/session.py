@@ -208,13 +208,13 @@ class Session:
         taken, self.on_taken = self.on_taken, _nothing
         taken()
 
-    def _take_answer(self, status: Any, headers: Any, body: bytes) -> None:
+    def _take_answer(self, status: Any, headers: Iterable[Any], body: bytes) -> None:
         """Take a whole response: the worker is done with it."""
         if self.peer == self.gateway:
             self.lose(SessionLost(f"{self.peer}, a gateway, has sent a response"))
             return
         self._note_taken(protocol.SESSION)
-        self._events.append({"type": grammar.START, "status": status, "headers": headers})
+        self._events.append({"type": grammar.START, "status": status, "headers": list(headers)})
         self._events.append({"type": grammar.BODY, "body": body})
         self._end(Over(protocol.END))
 

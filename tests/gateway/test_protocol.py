@@ -17,6 +17,7 @@ _SCOPE = {
     "method": "GET",
     "path": "/ä",
     "raw_path": b"/%C3%A4",
+    "query_string": b"",
     "headers": [(b"host", b"a"), (b"cookie", b"b")],
     "client": ("127.0.0.1", 5000),
     "server": None,
@@ -25,10 +26,12 @@ _SCOPE = {
 _EVENTS = [{"type": "http.request", "body": b"abc", "more_body": True}]
 
 
-def test_requests() -> None:
+@pytest.mark.parametrize("left_out", [set(), {"query_string"}, {"method"}])
+def test_requests(left_out: set[str]) -> None:
     """L9: a scope comes out as it went in, but for what belongs to the gateway's process."""
-    found = protocol.decode_request(protocol.encode_request(Request("g", 7, dict(_SCOPE), _EVENTS)))
-    assert found.scope == {key: value for key, value in _SCOPE.items() if key != "state"}
+    scope = {key: value for key, value in _SCOPE.items() if key not in left_out}
+    found = protocol.decode_request(protocol.encode_request(Request("g", 7, scope, _EVENTS)))
+    assert found.scope == {key: value for key, value in scope.items() if key != "state"}
     assert (found.gateway, found.session, found.events) == ("g", 7, _EVENTS)
 
 
@@ -36,17 +39,60 @@ def test_requests() -> None:
     "frame",
     [
         Frame("g", 1, 0, protocol.EVENTS, _EVENTS),
+        Frame("g", 1, 0, protocol.EVENTS, [{"type": "a", "headers": [(b"a", b"b")]}]),
         Frame("g", 1, 1, protocol.CREDIT, 65536),
         Frame("g", 1, 2, protocol.TAKEN, protocol.SESSION),
         Frame("g", 1, 3, protocol.END, None),
         Frame("g", 1, 4, protocol.CANCEL, None),
-        Frame("g", 1, 0, protocol.ANSWER, [200, [[b"a", b"b"]], b"hello"]),
+        Frame("g", 1, 0, protocol.ANSWER, (200, ((b"a", b"b"),), b"hello")),
     ],
 )
 def test_frames(frame: Frame) -> None:
     """L9: each kind of frame comes out as it went in."""
     found = protocol.decode_packet(protocol.encode_packet("w", [frame, frame]))
     assert found == ("w", [frame, frame])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"asgi": {"version": "3.0"}, "extensions": {"http.response.trailers": {}}},
+        {"asgi": {"version": "3.0"}, "extensions": {"tls": {"client_cert_chain": ["a"]}}},
+        {"asgi": {"version": "3.0"}, "extensions": {"http.response.trailers": None}},
+        {"asgi": {"version": "3.0"}, "extensions": {}, "root_path": "/x" * 1000},
+        {"asgi": {"version": "3.0"}, "type": "websocket", "subprotocols": ["chat"]},
+        {"type": "consumer", "content": {"client": ["127.0.0.1", 1]}},
+    ],
+)
+def test_no_app_sees_what_another_has_changed(more: dict[str, Any]) -> None:
+    """L9: what the scopes of many requests have in common is each app's own."""
+    scope = {**_SCOPE, **more}
+    del scope["state"]
+    data = protocol.encode_request(Request("g", 7, scope, []))
+    for _ in range(3):
+        found = protocol.decode_request(data).scope
+        assert found == scope
+        for each in found.values():
+            if isinstance(each, dict):
+                for inner in each.values():
+                    if isinstance(inner, dict):
+                        inner["changed"] = True
+                each["changed"] = True
+            elif isinstance(each, list):
+                each.append("changed")
+        found.clear()
+
+
+def test_a_whole_body_is_one_event() -> None:
+    """L9: a gateway that has all of a body need not say so in words."""
+    writer = protocol.RequestWriter("g")
+    own = writer.own(writer.shared({"type": "http"}), _OWN_VALUES)
+    for session, body in ((1, b""), (2, b"abc")):
+        assert protocol.decode_request(writer.end(own, session, body)) == (
+            *("g", session),
+            {"type": "http", **dict(zip(protocol.OWN, _OWN_VALUES, strict=True))},
+            [{"type": "http.request", "body": body, "more_body": False}],
+        )
 
 
 def _packet(*frames: Any) -> bytes:
@@ -71,7 +117,8 @@ def _packet(*frames: Any) -> bytes:
         (_packet(["g", 1, 0, protocol.CREDIT, -1]), "a number is -1"),
         (_packet(["g", 1, 0, protocol.TAKEN, "x"]), "'x' runs on the worker"),
         (_packet(["g", 1, 0, protocol.ANSWER, 3]), "a response is 3"),
-        (_packet(["g", 1, 0, protocol.ANSWER, [200, [], "text"]]), "a response is"),
+        (_packet(["g", 1, 0, protocol.ANSWER, [200, [], "text"]]), "no headers, or no body"),
+        (_packet(["g", 1, 0, protocol.ANSWER, [200, None, b""]]), "no headers, or no body"),
         (_packet(["g", True, 0, protocol.END, None]), "a number is True"),
     ],
 )
@@ -81,20 +128,30 @@ def test_packets_that_are_wrong(data: bytes, said: str) -> None:
         protocol.decode_packet(data)
 
 
+_OWN_VALUES = ("GET", "/", b"/", b"", [(b"a", b"b")], None)
+_SHARED = msgpack.packb({})
+
+
 @pytest.mark.parametrize(
-    "parts",
+    ("parts", "said"),
     [
-        [1, "g", 1, "scope", []],
-        [1, "g", 1, {}, {}],
-        [1, "g", 1, {"headers": [b"a"]}, []],
-        [1, "g", 1, {"headers": [], "client": 3}, []],
-        [1, "g", 1, {"headers": []}, [1]],
+        (["g", "scope", None, 1, []], "no scope"),
+        (["g", b"", None, 1, []], "no msgpack"),
+        (["g", msgpack.packb("scope"), None, 1, []], "its scope is 'scope'"),
+        (["g", msgpack.packb({"headers": [b"a"]}), None, 1, []], "malformed"),
+        (["g", msgpack.packb({"client": 3}), None, 1, []], "malformed"),
+        (["g", _SHARED, 3, 1, []], "malformed"),
+        (["g", _SHARED, _OWN_VALUES[1:], 1, []], "malformed"),
+        (["g", _SHARED, (*_OWN_VALUES[:4], [b"a"], None), 1, []], "malformed"),
+        (["g", _SHARED, _OWN_VALUES, 1, {}], "no events"),
+        (["g", _SHARED, _OWN_VALUES, 1, [1]], "an event is 1"),
+        (["g", _SHARED, _OWN_VALUES, -1, []], "a number is -1"),
     ],
 )
-def test_requests_that_are_wrong(parts: list[Any]) -> None:
+def test_requests_that_are_wrong(parts: list[Any], said: str) -> None:
     """L13: a request whose scope is malformed is refused."""
-    with pytest.raises(UnreadablePacket):
-        protocol.decode_request(msgpack.packb(parts))
+    with pytest.raises(UnreadablePacket, match=said):
+        protocol.decode_request(msgpack.packb([protocol.VERSION, *parts]))
 
 
 @given(st.binary())

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from bridge.channels.redis.connection import Refused
 from bridge.errors import BridgeError, LayerUnavailable, Overloaded, pluralize
-from bridge.gateway import protocol, scripts
+from bridge.gateway import scripts
 from bridge.gateway.bus import Bus
 from bridge.gateway.keys import GROUP
-from bridge.gateway.protocol import Request
+from bridge.gateway.protocol import RequestWriter
 from bridge.gateway.session import Session, SessionLost
 from bridge.log import logger
 from bridge.types import Message, Scope
@@ -62,6 +62,7 @@ class WaitingRequests:
         self._bus = bus
         self._limit = limit
         self._timeout = timeout
+        self._writer = RequestWriter(bus.name)
         self._waiting: dict[int, _Waiting] = {}
         #: Those of this turn of the loop, with what is put into the queue for them.
         self._asking: list[tuple[_Waiting, bytes]] = []
@@ -83,7 +84,7 @@ class WaitingRequests:
         bus = self._bus
         session = bus.ask(events)
         try:
-            request = protocol.encode_request(Request(bus.name, session.number, scope, events))
+            request = self._writer.request(scope, session.number, events)
         except BaseException:
             session.leave()
             raise

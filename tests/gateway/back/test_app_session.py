@@ -77,7 +77,7 @@ def test_a_response_goes_to_the_gateway_as_the_app_sends_it() -> None:
     async def test() -> None:
         ran = Run(app)
         head, piece = await ran.answer()
-        assert head == {**START, "headers": [[b"x", b"1"]]}
+        assert head == {**START, "headers": [(b"x", b"1")]}
         assert piece == body(b"hello")
         assert ran.ends.ended_with is None
         assert [kind for kind, _ in ran.ends.written][0::3] == [TAKEN, END]
@@ -224,7 +224,7 @@ def test_extensions_that_work_between_processes() -> None:
         first, head, _, last = await ran.answer()
         assert first["links"] == [b"</a>", b"</b>"]
         assert head["trailers"] is True
-        assert last["headers"] == [[b"sum", b"1"]]
+        assert last["headers"] == [(b"sum", b"1")]
         assert ran.ends.ended_with is None
 
     run(test)

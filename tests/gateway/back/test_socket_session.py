@@ -87,7 +87,7 @@ def test_messages_both_ways_until_the_client_closes() -> None:
         ran = Run(echo)
         gateway = ran.ends.gateway
         assert await gateway.read() == {
-            "type": "websocket.accept", "subprotocol": "chat", "headers": [[b"x-a", b"1"]]
+            "type": "websocket.accept", "subprotocol": "chat", "headers": [(b"x-a", b"1")]
         }  # fmt: skip
         await gateway.send(text("one"))
         await gateway.send({"type": "websocket.receive", "bytes": b"two"})

@@ -162,11 +162,11 @@ def test_trailers_and_hints(redis_server: Host) -> None:
                 {"type": "http.response.body", "body": b"a", "more_body": True},
                 {"type": "http.response.body", "body": b"b"},
                 {"type": "http.response.trailers", "headers": [], "more_trailers": True},
-                {"type": "http.response.trailers", "headers": [[b"x-sum", b"1"]]},
+                {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]},
             ]
             for message in sent:
                 await session.send(message)
-            sent[1]["headers"] = [[b"trailer", b"x-sum"]]
+            sent[1]["headers"] = [(b"trailer", b"x-sum")]
             assert [await client.hears() for _ in sent] == sent
             await client.ends()
 
