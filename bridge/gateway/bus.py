@@ -154,10 +154,12 @@ class Bus:
         return session
 
     def accept(self, request: Request) -> Session:
-        """Begin the session of a request that this worker has claimed."""
+        """Begin the session of a request that this worker has claimed; lost if Redis is gone."""
         session = Session(self, request.gateway, request.session, request.gateway)
         session.take_first(request.events)
         self._sessions[session.gateway, session.number] = session
+        if not self.up:
+            session.lose(LayerUnavailable("the connection to Redis was lost"))
         return session
 
     def forget(self, session: Session) -> None:
@@ -283,6 +285,7 @@ class Bus:
     def _lost(self) -> None:
         self._back.clear()
         self._stop_returning()
+        self.outbox.drop()
         self._untold += self._sessions.values()
         self._lose_all(LayerUnavailable("the connection to Redis was lost"))
         for callback in self.on_lost:

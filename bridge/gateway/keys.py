@@ -18,7 +18,8 @@ a request is taken, so that it runs at most once, whoever dies:
 1. A worker reads entries (XREADGROUP): they are *pending* for it, and still in the stream.
 2. It claims one: XDEL. 1: it is the worker's. 0: its gateway has withdrawn it (also by XDEL), and
    the worker only acknowledges it (XACK).
-3. It posts TAKEN to the gateway, and after that XACK (`Outbox.after`).
+3. It posts the first frame of the session to the gateway, and behind it XACK (`Outbox`). That frame
+   is the whole response, or, if that takes longer than some milliseconds, TAKEN.
 
 So a request that a worker has read is pending for it until its gateway knows who has it: a gateway
 that waits for a worker looks there for the dead.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
 from bridge.gateway import protocol
-from bridge.gateway.keys import Keys
+from bridge.gateway.keys import GROUP, Keys
 from bridge.gateway.protocol import Frame
 from bridge.log import logger
 
@@ -21,7 +20,10 @@ class Outbox:
         self._keys = keys
         self._sender = sender
         self._frames: dict[str, list[Frame]] = {}
-        self._commands: list[tuple[Any, ...]] = []
+        #: The entries of requests that were claimed, by session, until their gateways are told;
+        #: and those to be acknowledged this turn.
+        self._claimed: dict[tuple[str, int], bytes] = {}
+        self._acknowledged: list[bytes] = []
         #: Whether this turn's frames are to leave.
         self._due = False
         #: How often something has left.
@@ -34,12 +36,28 @@ class Outbox:
         written is logged when the packet leaves, and left out; its reader notices the gap.
         """
         self._set_due()
-        self._frames.setdefault(peer, []).append(frame)
+        frames = self._frames.get(peer)
+        if frames is None:
+            frames = self._frames[peer] = []
+        frames.append(frame)
+        if self._claimed:
+            entry = self._claimed.pop((frame[0], frame[1]), None)
+            if entry is not None:
+                self._acknowledged.append(entry)
 
-    def after(self, *command: Any) -> None:
-        """Send a command to Redis right after this turn's packets. Raises as `post` does."""
+    def note_claim(self, gateway: str, session: int, entry: bytes) -> None:
+        """Acknowledge this entry of the requests right behind the first frame of its session."""
+        self._claimed[gateway, session] = entry
+
+    def acknowledge(self, entry: bytes) -> None:
+        """Acknowledge this entry right behind this turn's packets. Raises as `post` does."""
         self._set_due()
-        self._commands.append(command)
+        self._acknowledged.append(entry)
+
+    def drop(self) -> None:
+        """Forget all that was to leave, as Redis is lost; what is claimed stays pending there."""
+        self._frames, self._acknowledged = {}, []
+        self._claimed.clear()
 
     def _set_due(self) -> None:
         if not self._link.up:
@@ -53,13 +71,13 @@ class Outbox:
         self._due = False
         self.turn += 1
         frames, self._frames = self._frames, {}
-        commands, self._commands = self._commands, []
+        entries, self._acknowledged = self._acknowledged, []
         if not self._link.up:
             return  # it was lost in this turn: `Bus` tells the sessions
         for peer, each in frames.items():
             self._write(peer, each)
-        for command in commands:
-            self._link.post(*command)
+        if entries:
+            self._link.post("XACK", self._keys.requests, GROUP, *entries)
 
     def _write(self, peer: str, frames: list[Frame]) -> None:
         """Write a packet; without those frames that cannot be written."""

@@ -191,6 +191,9 @@ def test_the_connection_is_lost(redis_server: Host) -> None:
         await within(lost.wait())
         assert asked.over is not None
         assert isinstance(asked.over.error, LayerUnavailable)
+        late = gateway.accept(Request(worker.name, 0, {}, []))  # it was claimed before
+        assert late.over is not None
+        assert isinstance(late.over.error, LayerUnavailable)
         await within(back.wait())
         await until(lambda: taken.over)
         asked, taken = await _talk(gateway, worker)

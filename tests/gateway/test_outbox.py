@@ -9,7 +9,7 @@ import pytest
 from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
 from bridge.gateway import protocol
-from bridge.gateway.keys import Keys
+from bridge.gateway.keys import GROUP, Keys
 from bridge.gateway.outbox import Outbox
 from bridge.gateway.protocol import Frame
 from tests.support.gateways import new_prefix
@@ -24,7 +24,7 @@ def _frame(number: int, payload: object = None) -> Frame:
 
 
 def test_one_packet_for_each_process_and_turn(redis_server: Host) -> None:
-    """L9: frames of one turn leave together, and what is to follow them follows."""
+    """L9: frames of one turn leave together."""
 
     async def main() -> None:
         link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
@@ -33,16 +33,46 @@ def test_one_packet_for_each_process_and_turn(redis_server: Host) -> None:
         outbox.post("g.1", _frame(0))
         outbox.post("g.2", _frame(1))
         outbox.post("g.1", _frame(2))
-        outbox.after("RPUSH", keys.inbox("g.1"), "after")
         await asyncio.sleep(0)
         outbox.post("g.1", _frame(3))
         outbox.flush()
         found = await link.call("LRANGE", keys.inbox("g.1"), 0, -1)
         assert protocol.decode_packet(found[0]) == ("w.1", [_frame(0), _frame(2)])
-        assert found[1] == b"after"
-        assert protocol.decode_packet(found[2]) == ("w.1", [_frame(3)])
+        assert protocol.decode_packet(found[1]) == ("w.1", [_frame(3)])
         found = await link.call("LRANGE", keys.inbox("g.2"), 0, -1)
         assert [protocol.decode_packet(each) for each in found] == [("w.1", [_frame(1)])]
+        await link.close()
+
+    asyncio.run(main())
+
+
+def test_what_was_claimed_is_acknowledged_behind_the_first_frame(redis_server: Host) -> None:
+    """L10: so a request is pending for a worker until its gateway knows who has it."""
+
+    async def main() -> None:
+        link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
+        await link.open()
+        outbox = Outbox(link, keys, "w.1")
+        await link.call("XGROUP", "CREATE", keys.requests, GROUP, "0", "MKSTREAM")
+        entries = [await link.call("XADD", keys.requests, "*", "r", "x") for _ in range(4)]
+        await link.call("XREADGROUP", "GROUP", GROUP, "w.1", "STREAMS", keys.requests, ">")
+
+        async def pending() -> list[bytes]:
+            found = await link.call("XPENDING", keys.requests, GROUP, "-", "+", 9)
+            return [each[0] for each in found]
+
+        for session, entry in enumerate(entries[:3]):
+            outbox.note_claim("g.1", session, entry)
+        outbox.post("g.1", _frame(0))
+        outbox.post("g.2", _frame(0))
+        outbox.post("g.1", _frame(1))
+        outbox.acknowledge(entries[3])
+        assert await pending() == entries
+        assert await pending() == [entries[0], entries[2]]
+        outbox.drop()
+        outbox.post("g.1", Frame("g.1", 2, 0, protocol.TAKEN, protocol.SESSION))
+        await asyncio.sleep(0)
+        assert await pending() == [entries[0], entries[2]]
         await link.close()
 
     asyncio.run(main())
@@ -83,6 +113,6 @@ def test_without_a_connection(redis_server: Host) -> None:
         assert await link.call("LLEN", keys.inbox("g.1")) == 1
         await link.close()
         with pytest.raises(LayerUnavailable):
-            outbox.after("PING")
+            outbox.acknowledge(b"1-1")
 
     asyncio.run(main())

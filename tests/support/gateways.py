@@ -91,9 +91,9 @@ class ScriptedWorker:
         """Take a request, as a worker does."""
         entry, request = await self.read()
         assert await self.claim(entry)
+        self.bus.outbox.note_claim(request.gateway, request.session, entry)
         session = self.bus.accept(request)
         session.write(protocol.TAKEN, protocol.SESSION)
-        self.bus.outbox.after("XACK", self.bus.keys.requests, GROUP, entry)
         return request, session
 
     async def answer(self, session: Session, body: bytes = b"hello", status: int = 200) -> None:
@@ -127,7 +127,7 @@ class ScriptedWorker:
         """Take a request, and say nothing yet."""
         entry, request = await self.read()
         assert await self.claim(entry)
-        self.bus.outbox.after("XACK", self.bus.keys.requests, GROUP, entry)
+        self.bus.outbox.note_claim(request.gateway, request.session, entry)
         return request, self.bus.accept(request)
 
     async def die(self) -> None:

@@ -1,25 +1,22 @@
-"""One HTTP request that a worker runs: its app's `receive` and `send` (rules L9, L10).
+"""What a worker runs, as its app sees it: `receive` and `send` of a request or WebSocket (rule L9).
 
 What the app sends is checked here, so that a mistake is raised in the app that makes it, and goes
-to the gateway as it is. The head of a response leaves with the first piece of its body. When the
-client has gone, or the gateway, or Redis, the app is told as on our server (S12).
+to the gateway as it is. When the client has gone, or the gateway, or Redis, the app is told as on
+our server (S12).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bridge.asgi import messages as grammar
-from bridge.asgi.disconnect import DisconnectNotice, is_disconnect, throttle
-from bridge.errors import ClientDisconnected, IllegalMessage
-from bridge.gateway.protocol import CANCEL, END, SESSION, TAKEN
+from bridge.asgi.disconnect import is_disconnect, throttle
+from bridge.errors import ClientDisconnected, IllegalMessage, LayerUnavailable
+from bridge.gateway.protocol import ANSWER, CANCEL, END, SESSION, TAKEN, Frame, Request
 from bridge.gateway.session import Session, SessionOver
-from bridge.http.response_fields import raw_fields
-from bridge.http.response_head import raw_head
 from bridge.log import logger
-from bridge.types import ASGIApp, Message, Scope
+from bridge.types import ASGIApp, Message, RawHeaders
 
 #: Extensions that work between two processes: what else the gateway's host offers stays there.
 _EXTENSIONS: Final = frozenset(
@@ -32,36 +29,91 @@ _EXTENSIONS: Final = frozenset(
 )
 
 
-class AppSession:
-    """What a request and a WebSocket on a worker have in common."""
+class Sessions(Protocol):
+    """Begins sessions, and takes frames to gateways (`Bus`)."""
 
+    def accept(self, request: Request) -> Session:
+        """Begin the session of a request that this worker has claimed."""
+
+    def post(self, peer: str, frame: Frame) -> None:
+        """Write `frame` to the inbox of `peer`. Raises `LayerUnavailable`."""
+
+
+class AppSession:
+    """What a request and a WebSocket on a worker have in common.
+
+    Its gateway hears of it by the first frame, which is `protocol.ANSWER` or, by `tell`,
+    `protocol.TAKEN`; until then there is a `Session` only if somebody has asked for it.
+    """
+
+    #: What the gateway is told that runs here.
+    runs = SESSION
     #: Calls of `send` that raised, as the client has gone.
     _failed_calls = 0
 
-    def __init__(self, session: Session, scope: Scope) -> None:
-        self.session = session
-        self.scope = scope
-        #: The request, for the log.
-        self.shown = f"{scope.get('method', 'WebSocket')} {scope.get('path', '')}"
-        scope["extensions"] = {
-            name: about
-            for name, about in (scope.get("extensions") or {}).items()
-            if name in _EXTENSIONS
-        }
+    def __init__(self, sessions: Sessions, request: Request) -> None:
+        self._sessions = sessions
+        self._request = request
+        self.scope = scope = request.scope
+        offered = scope.get("extensions")
+        scope["extensions"] = (
+            {name: offered[name] for name in offered if name in _EXTENSIONS} if offered else {}
+        )
         self._phase: str = grammar.WAITING
+        self._session: Session | None = None
+        #: Whether the gateway knows that it is taken; whether it has all of the response.
+        self._told = False
+        self._answered = False
+
+    @property
+    def shown(self) -> str:
+        """Return the request, for the log."""
+        return f"{self.scope.get('method', 'WebSocket')} {self.scope.get('path', '')}"
+
+    @property
+    def session(self) -> Session:
+        """Return the session with the gateway, which begins with the first call."""
+        session = self._session
+        if session is None:
+            session = self._session = self._sessions.accept(self._request)
+        return session
+
+    def tell(self) -> None:
+        """Tell the gateway that this worker has the request, if it does not know."""
+        if not self._told:
+            self._told = True
+            self.session.write(TAKEN, self.runs)
 
     async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
         """Run the app to its end, and tell the gateway how it ended; `state` is the lifespan's."""
         self.scope["state"] = state.copy()
-        self.session.write(TAKEN, SESSION)
         error: BaseException | None = None
         try:
             await app(self.scope, self.receive, self.send)
         except (Exception, asyncio.CancelledError, SystemExit) as caught:
             error = caught
+        self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """Take note that the app has returned, or raised `error`."""
         text = self._end(error)
         self._phase = grammar.OVER
-        self.session.write(END, text)
+        if not self._answered:
+            self.tell()
+            self.session.write(END, text)
+
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Send a whole response, and end the session; only before the gateway was told anything."""
+        self._told = self._answered = True
+        payload = [status, headers, body]
+        if self._session is not None:
+            self._session.write(ANSWER, payload)
+            return
+        gateway, number = self._request.gateway, self._request.session
+        try:
+            self._sessions.post(gateway, Frame(gateway, number, 0, ANSWER, payload))
+        except LayerUnavailable:
+            pass  # Redis is lost, and the request with it
 
     async def receive(self) -> Message:
         """Return the next event (ASGI)."""
@@ -74,7 +126,7 @@ class AppSession:
     @property
     def _closed(self) -> bool:
         """Whether nobody takes what the app sends."""
-        return self.session.over is not None
+        return self._session is not None and self._session.over is not None
 
     def _end(self, error: BaseException | None) -> str | None:
         """Log what is wrong with the app's end; return that for the gateway, None for nothing."""
@@ -94,11 +146,14 @@ class AppSession:
 
     def cut(self, task: asyncio.Task[None]) -> None:
         """Give the session up, and cancel the app, which runs in `task`: its time is up."""
-        self.session.write(CANCEL, None)
+        if not self._answered:
+            self.tell()
+            self.session.write(CANCEL, None)
         task.cancel()
 
     async def _write(self, event: Message) -> None:
         """Send an event to the gateway; waits while it has no room."""
+        self.tell()
         try:
             await self.session.send(event)
         except SessionOver:
@@ -116,116 +171,3 @@ class AppSession:
             raise IllegalMessage(
                 f"{kind!r} is not among the extensions that the gateway and its worker can do"
             )
-
-
-class HttpSession(AppSession):
-    """One request that an app of this worker answers."""
-
-    #: The head that the app gave, until it leaves.
-    _start: Message | None = None
-    #: The app has announced trailers.
-    _trailers = False
-
-    def __init__(self, session: Session, scope: Scope) -> None:
-        super().__init__(session, scope)
-        self._notice = DisconnectNotice()
-
-    async def receive(self) -> Message:
-        """Return the next piece of the request's body, or the disconnect (ASGI)."""
-        session = self.session
-        while self._phase != grammar.OVER:
-            event = session.take()
-            if event is not None:
-                return event
-            if session.over is not None:
-                break
-            self._notice.note_receiver()
-            await session.news.wait()
-        return await self._notice.disconnect()
-
-    async def send(self, message: Message) -> None:
-        """Take a message of the response (ASGI). Waits while the client is slow (L9)."""
-        if self.session.over is not None:
-            await self._drop(message)
-            return
-        kind = grammar.message_type(message)
-        after = grammar.next_phase(grammar.HTTP, self._phase, message, trailers=self._trailers)
-        if kind == grammar.BODY:
-            await self._send_body(message, after)
-        elif kind == grammar.START:
-            head = raw_head(message.get("status"), message.get("headers"))
-            self._trailers = bool(message.get("trailers"))
-            self._start = {"type": kind, "status": head.status_code, "headers": head.fields}
-            if self._trailers:
-                self._start["trailers"] = True
-            self._phase = after
-        else:
-            self._check_offered(kind)
-            event = _CHECKED[kind](message)
-            self._phase = after
-            await self._send_start()
-            await self._write(event)
-            self._tell_if_over()
-
-    async def _send_body(self, message: Message, after: str) -> None:
-        event = {
-            "type": grammar.BODY,
-            "body": grammar.check_body(message),
-            "more_body": bool(message.get("more_body")),
-        }
-        self._phase = after
-        await self._send_start()
-        await self._write(event)
-        self._tell_if_over()
-
-    async def _send_start(self) -> None:
-        """Send the head, if that is still here."""
-        start, self._start = self._start, None
-        if start is not None:
-            await self._write(start)
-
-    def _tell_if_over(self) -> None:
-        """Let a task of the app that waits in `receive` hear that the response is over."""
-        if self._phase == grammar.OVER:
-            self.session.news.wake()
-
-    async def _drop(self, message: Message) -> None:
-        """Drop a message for a client that has left. Raises `ClientDisconnected`.
-
-        As on our server (S12): not before a task that waits in `receive` has been told; and an app
-        that was not told sends the rest of its response in vain, if that is one piece.
-        """
-        kind = grammar.message_type(message)
-        notice = self._notice
-        if await notice.drops_message():
-            return
-        if not notice.times_told:
-            if kind == grammar.START and self._phase == grammar.WAITING:
-                raw_head(message.get("status"), message.get("headers"))  # raises if malformed
-                self._phase = grammar.STREAMING
-                return
-            last = not message.get("more_body")
-            if kind == grammar.BODY and self._phase == grammar.STREAMING and last:
-                self._phase = grammar.OVER
-                return
-        await self._refuse("the client is gone; nothing more can be sent")
-
-
-def _hint(message: Message) -> Message:
-    links = raw_fields([(b"link", link) for link in grammar.hint_links(message)])
-    return {"type": grammar.EARLY_HINT, "links": [field.raw[1] for field in links]}
-
-
-def _more_trailers(message: Message) -> Message:
-    return {
-        "type": grammar.TRAILERS,
-        "headers": [field.raw for field in raw_fields(message.get("headers"))],
-        "more_trailers": bool(message.get("more_trailers")),
-    }
-
-
-#: What makes plain messages of those of extensions. Raises `IllegalMessage`.
-_CHECKED: Final[dict[str, Callable[[Message], Message]]] = {
-    grammar.EARLY_HINT: _hint,
-    grammar.TRAILERS: _more_trailers,
-}

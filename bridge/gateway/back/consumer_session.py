@@ -15,33 +15,41 @@ from bridge.asgi1.app import ConsumerApp
 from bridge.asgi1.http_body import RequestBody
 from bridge.asgi1.message import ReplyChannel
 from bridge.channels.names import check_channel
-from bridge.gateway.back.app_session import AppSession
+from bridge.gateway.back.app_session import AppSession, Sessions
 from bridge.gateway.back.mounted_consumers import Found, consumer_at
-from bridge.gateway.protocol import CONSUMER, CONSUMERS, END, EVENTS, TAKEN
+from bridge.gateway.protocol import CONSUMER, CONSUMERS, END, EVENTS, TAKEN, Request
 from bridge.gateway.session import Session
-from bridge.types import ASGIApp, Message, Scope
+from bridge.types import ASGIApp, Message
 
 
 class ConsumerSession(AppSession):
     """One message to a consumer."""
 
-    def __init__(self, session: Session, scope: Scope) -> None:
-        super().__init__(session, scope)
+    runs = CONSUMER
+
+    def __init__(self, sessions: Sessions, request: Request) -> None:
+        super().__init__(sessions, request)
+        scope = self.scope
         self._phase = grammar.OVER  # no response is due here
         self._channel = scope.get("channel")
         self._content = scope.get("content")
         path = self._content.get("path", "") if isinstance(self._content, dict) else ""
-        self.shown = f"{self._channel} {path}"
+        self._shown = f"{self._channel} {path}"
+
+    @property
+    def shown(self) -> str:
+        """Return the message, for the log."""
+        return self._shown
 
     async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
         """Call the consumer, and tell the gateway how that has ended."""
-        self.session.write(TAKEN, CONSUMER)
+        self.tell()
         error: BaseException | None = None
         try:
             await self._call(consumer_at(app, str(self.scope.get("mount", ""))))
         except (Exception, asyncio.CancelledError, SystemExit) as caught:
             error = caught
-        self.session.write(END, self._end(error))
+        self.end(error)
 
     async def _call(self, app: ConsumerApp) -> None:
         channel, content, layer = self._channel, self._content, app.layer

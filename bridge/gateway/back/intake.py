@@ -202,12 +202,15 @@ class Intake:
         if claim.exception() is not None or not self._bus.up:
             self._look_back = True
             return
-        now = asyncio.get_running_loop().time
+        now, outbox = asyncio.get_running_loop().time, self._bus.outbox
         free, began = self._free(), now()
-        for request, ours in zip(read.values(), claim.result(), strict=True):
+        for entry, ours in zip(read, claim.result(), strict=True):
             if ours:
+                request = read[entry]
+                outbox.note_claim(request.gateway, request.session, entry)
                 self._start(request)
-        self._bus.outbox.after("XACK", self._bus.keys.requests, GROUP, *read)
+            else:
+                outbox.acknowledge(entry)
         if self._free() < free or now() - began > _QUICK:
             self._batch = BATCH
         elif len(read) == self._batch:

@@ -15,8 +15,8 @@ from websockets.server import ServerProtocol
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import throttle
 from bridge.errors import UnsupportedScope
-from bridge.gateway.back.app_session import AppSession
-from bridge.gateway.protocol import EVENTS
+from bridge.gateway.back.app_session import AppSession, Sessions
+from bridge.gateway.protocol import EVENTS, Request
 from bridge.http.response_fields import raw_fields
 from bridge.http.response_head import raw_head
 from bridge.log import logger
@@ -35,6 +35,10 @@ class SocketSession(AppSession):
     #: The disconnect, which `receive` returns when no more events are there, every time.
     _disconnect: Message | None = None
     _times_told = 0
+
+    def __init__(self, sessions: Sessions, request: Request) -> None:
+        super().__init__(sessions, request)
+        self.tell()
 
     async def receive(self) -> Message:
         """Return the next event (ASGI)."""

@@ -10,17 +10,22 @@ them, and one task here that runs the app.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, Final
 
 from bridge.asgi.lifespan import Lifespan, Mode
+from bridge.asgi1.app import ConsumerApp
 from bridge.channels.redis.link import Link
 from bridge.detect import as_asgi
+from bridge.dispatcher import Dispatcher
 from bridge.errors import ConfigError, pluralize
-from bridge.gateway.back.app_session import AppSession, HttpSession
+from bridge.gateway.back.app_session import AppSession
 from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
+from bridge.gateway.back.http_session import HttpSession
 from bridge.gateway.back.intake import Intake
 from bridge.gateway.back.mounted_consumers import find
 from bridge.gateway.back.socket_session import SocketSession
+from bridge.gateway.back.untold import Untold
 from bridge.gateway.bus import Bus
 from bridge.gateway.protocol import CONSUMERS, END, SESSION, TAKEN, Request
 from bridge.log import logger
@@ -79,6 +84,8 @@ class Worker:
         self.bus = Bus(url, "worker", prefix=prefix)
         waiter = Link(url, name=f"{prefix}.{self.bus.name}.requests")
         self._intake = Intake(self.bus, waiter, self._count_free, self._run)
+        self._may_be_consumers = isinstance(self.app, (ConsumerApp, Dispatcher))
+        self._untold = Untold()
         #: What runs now, and its task.
         self._running: dict[AppSession, asyncio.Task[None]] = {}
         self._idle = asyncio.Event()
@@ -182,26 +189,28 @@ class Worker:
 
     def _run(self, request: Request) -> None:
         """Run the app for a request that is ours."""
-        session, scope = self.bus.accept(request), request.scope
+        scope = request.scope
         self.taken += 1
         kind = _SESSIONS.get(scope.get("type", ""))
         if kind is None:
+            session = self.bus.accept(request)
             session.write(TAKEN, SESSION)
             session.write(END, f"a worker runs no {scope.get('type')!r:.60}")
             return
-        if kind is not ConsumerSession and CONSUMERS in (scope.get("extensions") or ()):
-            found = find(self.app, scope)
+        if self._may_be_consumers and kind is not ConsumerSession:
+            found = find(self.app, scope) if CONSUMERS in (scope.get("extensions") or ()) else None
             if found is not None:
-                hand_back(session, found)
+                hand_back(self.bus.accept(request), found)
                 return
-        running = kind(session, scope)
+        running = kind(self.bus, request)
         task = self._new_task(running.run(self.app, self._lifespan.state))
         if not task.done():
             self._running[running] = task
             self._idle.clear()
-            task.add_done_callback(lambda _: self._ended(running))
+            self._untold.add(running)
+            task.add_done_callback(partial(self._ended, running))
 
-    def _ended(self, session: AppSession) -> None:
+    def _ended(self, session: AppSession, task: asyncio.Task[None]) -> None:
         del self._running[session]
         self._intake.note_place()
         if not self._running:

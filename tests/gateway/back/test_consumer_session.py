@@ -52,7 +52,7 @@ class Run:
         }
         self.ends = Ends(about, [])
         self.more = more or []
-        self.session = ConsumerSession(self.ends.worker, self.ends.scope)
+        self.session = ConsumerSession(self.ends, self.ends.request)
 
     async def end(self, app: Any = None) -> Any:
         """What the gateway is told of the end of the call."""

@@ -17,7 +17,7 @@ from bridge.errors import LayerUnavailable
 from bridge.gateway.back.intake import BATCH, LARGEST_BATCH, Intake
 from bridge.gateway.bus import Bus
 from bridge.gateway.keys import GROUP
-from bridge.gateway.protocol import Request, encode_request
+from bridge.gateway.protocol import SESSION, TAKEN, Frame, Request, encode_request
 from tests.support.hosts import Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
 
@@ -59,6 +59,8 @@ class Taker:
 
     def _start(self, request: Request) -> None:
         self.taken.append(request.session)
+        frame = Frame(request.gateway, request.session, 0, TAKEN, SESSION)
+        self.bus.post(request.gateway, frame)
         self.news.set()
         self.app()
 

@@ -48,7 +48,7 @@ class Run:
             **scope,
         }
         self.ends = Ends(about, [CONNECT])
-        self.session = SocketSession(self.ends.worker, self.ends.scope)
+        self.session = SocketSession(self.ends, self.ends.request)
         self.task = asyncio.create_task(self.session.run(app, {}))
 
     async def answer(self) -> list[Message]:
