@@ -205,6 +205,8 @@ class ConsumerSocket:
             talk.cancel()
             await asyncio.wait((talk,))
         if isinstance(error, asyncio.CancelledError):
+            if not talk.cancelled():
+                talk.exception()  # seen: it failed in the moment in which we are cancelled
             return
         self.outbox.close(_code_for(error))
         await self._finish_close()

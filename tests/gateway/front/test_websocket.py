@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -334,6 +335,27 @@ def test_redis_is_lost_for_consumers(redis_server: Host) -> None:
             await client.ends()
 
     asyncio.run(main())
+
+
+def test_redis_is_lost_in_a_call(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L10: the call fails, and replies may be lost: it is one end, and nothing else is logged."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            await _open_consumers(worker, client)
+            client.say({"type": "websocket.receive", "text": "a"})
+            await worker.take_message()
+            gateway.bus.link.lose("is gone, this test says")
+            await asyncio.sleep(0)  # the call has failed, and nothing has noticed that yet
+            await asyncio.sleep(0)
+            gateway._consumers._store.link.lose("is gone, this test says")
+            assert (await client.hears())["code"] == 1012
+            await client.ends()
+
+    asyncio.run(main())
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_host_that_fails(redis_server: Host) -> None:
