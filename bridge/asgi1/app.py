@@ -14,9 +14,10 @@ from bridge.adapters.runner_app import RunnerApp, cannot_start
 from bridge.adapters.wsgi_on_asgi.settings import SETTINGS as OF_WSGI_APPS
 from bridge.arguments.checks import WSGI_DEFAULTS, Check, read_all
 from bridge.arguments.values import VALUE_TYPES
-from bridge.asgi1.call import Caller
+from bridge.asgi1.call import Caller, CallOwner, ConsumerCall
 from bridge.asgi1.http import HttpExchange
 from bridge.asgi1.http_body import RequestBody
+from bridge.asgi1.message import Message
 from bridge.asgi1.signature import Consumer, takes_channels
 from bridge.asgi1.websocket import ConsumerSocket, SocketSettings, calls_here
 from bridge.channels.base import ChannelLayer
@@ -84,13 +85,22 @@ class ConsumerApp(RunnerApp):
         own = {name: self._explicit[name] for name in _ADOPTED if name in self._explicit}
         return {name: value for name, value in own.items() if value != values[name]}
 
-    async def call(self, channel: str, content: Content, body: RequestBody | None = None) -> None:
+    async def call(self, channel: str, content: Content, body: RequestBody | None = None) -> bool:
         """Call the consumer with a message of a client that another process has.
 
-        Replies go by the channel layer. Raises what the consumer raises, and `AppLoadError`.
+        Replies go by its reply channel. Returns whether the consumer tells messages apart. Raises
+        what it raises, and `AppLoadError`.
         """
         self.serve(asyncio.get_running_loop())
-        await calls_here(self._caller, self.layer)(channel, content, body)
+        return await calls_here(self._caller, self.layer)(channel, content, body)
+
+    def new_call(self, channel: str, content: Content, owner: CallOwner) -> ConsumerCall:
+        """Make what `call` does, to be started; its owner is told of the end.
+
+        Raises `AppLoadError`.
+        """
+        self.serve(asyncio.get_running_loop())
+        return ConsumerCall(self._caller, Message(content, channel, self.layer), owner)
 
     def told(self) -> dict[str, Any]:
         """Return what a process must know that has the clients, as plain data."""
@@ -102,6 +112,11 @@ class ConsumerApp(RunnerApp):
             "stall_timeout": sockets.stall_timeout,
             "subprotocols": list(sockets.subprotocols),
         }
+
+    @property
+    def completions(self) -> CompletionQueue:
+        """Where threads put what is to be done on the loop; `serve` was called."""
+        return self._caller.completions
 
     @property
     def layer(self) -> ChannelLayer:

@@ -20,18 +20,21 @@ _KEYS: Final = frozenset({"status", "headers", "content", "more_content"})
 
 
 class HttpReplies:
-    """The replies to one request. `limit`: the most bytes of content in one of them."""
+    """The replies to one request. `limit`: the most bytes of content in one of them.
+
+    `has_begun` and `is_over`: those before had the first, or the last one, among them.
+    """
 
     __slots__ = ("_limit", "has_begun", "head", "is_over")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, has_begun: bool = False, is_over: bool = False) -> None:
         self._limit = limit
         #: Status and fields, checked and encoded.
         self.head: ResponseHead | None = None
         #: A reply has come.
-        self.has_begun = False
+        self.has_begun = has_begun
         #: The last one has.
-        self.is_over = False
+        self.is_over = is_over
 
     def take(self, reply: Message) -> tuple[Message, ...]:
         """Return the ASGI 3 messages of a reply.

@@ -29,7 +29,7 @@ from bridge.types import Receive, Scope, Send
 
 #: Calls the consumer: with the name of the channel of a message, and its content. Returns when the
 #: call has ended, and raises what the consumer raises.
-CallConsumer: TypeAlias = Callable[[str, Content], Awaitable[None]]
+CallConsumer: TypeAlias = Callable[[str, Content], Awaitable[object]]
 
 #: Seconds for the host to take our close.
 CLOSE_TIMEOUT = 10.0
@@ -297,15 +297,19 @@ def choose_subprotocol(scope: Scope, supported: Sequence[str]) -> str | None:
 # ------------------------------------------------------------- calls in this process
 
 
-def calls_here(caller: Caller, layer: ChannelLayer) -> Callable[..., Awaitable[None]]:
-    """Return what calls a consumer of this process; `CallConsumer`, also with a request's body."""
+def calls_here(caller: Caller, layer: ChannelLayer) -> Callable[..., Awaitable[bool]]:
+    """Return what calls a consumer of this process; `CallConsumer`, also with a request's body.
 
-    async def call(channel: str, content: Content, body: RequestBody | None = None) -> None:
+    It returns whether the consumer tells messages apart.
+    """
+
+    async def call(channel: str, content: Content, body: RequestBody | None = None) -> bool:
         ending = _Ending()
         receive = None if body is None else body.receive
         running = ConsumerCall(caller, Message(content, channel, layer, receive), ending, body)
         running.start()
         await ending.wait(running)
+        return running.message.asked_for_channel
 
     return call
 

@@ -162,6 +162,10 @@ class Bus:
             session.lose(LayerUnavailable("the connection to Redis was lost"))
         return session
 
+    def has(self, number: int) -> bool:
+        """Whether a session that this gateway has asked for is not over."""
+        return (self.name, number) in self._sessions
+
     def forget(self, session: Session) -> None:
         """Take note that `session` is over."""
         self._sessions.pop((session.gateway, session.number), None)

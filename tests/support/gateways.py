@@ -13,6 +13,7 @@ from bridge.channels.redis.connection import Refused
 from bridge.channels.redis.store import Store
 from bridge.gateway import protocol
 from bridge.gateway.bus import Bus
+from bridge.gateway.consumer_content import session_channel
 from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import Request
@@ -115,6 +116,15 @@ class ScriptedWorker:
         place = {"path": request.scope["path"], "root_path": request.scope["root_path"]}
         session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS, **TOLD, **place, **told}])
         session.write(protocol.END, None)
+
+    async def take_called(self, **told: Any) -> tuple[str, Session]:
+        """Take a request whose consumer is called at once, and tell so; with its reply channel."""
+        request, session = await self.read_and_claim()
+        queue = request.scope["extensions"][protocol.CONSUMERS]["replies"]
+        session.write(protocol.TAKEN, protocol.CONSUMER)
+        event = {"type": protocol.CONSUMERS, **TOLD, "called": True, **told}
+        session.write(protocol.EVENTS, [event])
+        return session_channel(queue, request.session), session
 
     async def take_message(self) -> tuple[Request, Session]:
         """Take a message to a consumer: its content is in the scope."""

@@ -17,6 +17,8 @@ from bridge.asgi1.message import ReplyChannel
 from bridge.channels.names import check_channel
 from bridge.gateway.back.app_session import AppSession, Sessions
 from bridge.gateway.back.mounted_consumers import Found, consumer_at
+from bridge.gateway.back.reply_clients import HttpClient, SocketClient
+from bridge.gateway.consumer_content import TELLS_APART
 from bridge.gateway.protocol import CONSUMER, CONSUMERS, END, EVENTS, TAKEN, Request
 from bridge.gateway.session import Session
 from bridge.types import ASGIApp, Message
@@ -56,17 +58,22 @@ class ConsumerSession(AppSession):
         if not isinstance(channel, str) or not isinstance(content, dict):
             raise TypeError(f"a message has channel {channel!r:.60} and content {content!r:.60}")
         name = check_channel(content.get("reply_channel"))
-        content["reply_channel"] = ReplyChannel(name, layer)
+        kind = SocketClient if channel.startswith("websocket.") else HttpClient
+        content["reply_channel"] = ReplyChannel(name, layer, kind(name, layer))
         if "headers" in content:
             content["headers"] = [(field, value) for field, value in content["headers"]]
+        if await self._call_with_body(app, channel, content) and channel == "http.request":
+            self.session.write(EVENTS, [TELLS_APART])
+
+    async def _call_with_body(self, app: ConsumerApp, channel: str, content: Message) -> bool:
+        """Call the consumer; the rest of a body can be read meanwhile."""
         if not self.scope.get("more_body"):
-            await app.call(channel, content)
-            return
+            return await app.call(channel, content)
         body = RequestBody(self.receive, None, lambda: None)
-        content["body_channel"] = layer.new_channel("http.request.body?")
-        source = layer.attach_source(content["body_channel"], body.receive)
+        content["body_channel"] = app.layer.new_channel("http.request.body?")
+        source = app.layer.attach_source(content["body_channel"], body.receive)
         try:
-            await app.call(channel, content, body)
+            return await app.call(channel, content, body)
         finally:
             source.close(body.end())
 

@@ -20,6 +20,7 @@ from bridge.detect import as_asgi
 from bridge.dispatcher import Dispatcher
 from bridge.errors import ConfigError, pluralize
 from bridge.gateway.back.app_session import AppSession
+from bridge.gateway.back.consumer_http import call_at_once
 from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
 from bridge.gateway.back.http_session import HttpSession
 from bridge.gateway.back.intake import Intake
@@ -189,26 +190,34 @@ class Worker:
 
     def _run(self, request: Request) -> None:
         """Run the app for a request that is ours."""
-        scope = request.scope
         self.taken += 1
-        kind = _SESSIONS.get(scope.get("type", ""))
-        if kind is None:
-            session = self.bus.accept(request)
-            session.write(TAKEN, SESSION)
-            session.write(END, f"a worker runs no {scope.get('type')!r:.60}")
+        running = self._session_of(request)
+        if running is None:
             return
-        if self._may_be_consumers and kind is not ConsumerSession:
-            found = find(self.app, scope) if CONSUMERS in (scope.get("extensions") or ()) else None
-            if found is not None:
-                hand_back(self.bus.accept(request), found)
-                return
-        running = kind(self.bus, request)
         task = self._new_task(running.run(self.app, self._lifespan.state))
         if not task.done():
             self._running[running] = task
             self._idle.clear()
             self._untold.add(running)
             task.add_done_callback(partial(self._ended, running))
+
+    def _session_of(self, request: Request) -> AppSession | None:
+        """Return what runs the app for a request; None if nothing does: its gateway was told so."""
+        scope = request.scope
+        kind = _SESSIONS.get(scope.get("type", ""))
+        if kind is None:
+            session = self.bus.accept(request)
+            session.write(TAKEN, SESSION)
+            session.write(END, f"a worker runs no {scope.get('type')!r:.60}")
+            return None
+        if self._may_be_consumers and kind is not ConsumerSession:
+            found = find(self.app, scope) if CONSUMERS in (scope.get("extensions") or ()) else None
+            if found is not None:
+                call = call_at_once(self.bus, request, found)
+                if call is None:
+                    hand_back(self.bus.accept(request), found)
+                return call
+        return kind(self.bus, request)
 
     def _ended(self, session: AppSession, task: asyncio.Task[None]) -> None:
         del self._running[session]

@@ -10,11 +10,12 @@ import asyncio
 from typing import Any
 
 from bridge.adapters.wsgi_on_asgi.exchange import response_messages
-from bridge.asgi1.http import headers_of
 from bridge.asgi1.http_body import RequestBody, expected_body
 from bridge.asgi1.http_outbox import HttpOutbox
-from bridge.errors import BridgeError, Overloaded
-from bridge.gateway.front.consumers import Consumers, Told
+from bridge.errors import BridgeError, IllegalMessage, MessageTooLarge, Overloaded
+from bridge.gateway.consumer_content import request_content, session_channel
+from bridge.gateway.front.consumers import AppFailed, Consumers, Told
+from bridge.gateway.session import Session
 from bridge.http.error_response import error_response
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
@@ -23,10 +24,19 @@ from bridge.types import Message, Receive, Scope, Send
 
 
 class ConsumerRequest:
-    """A request; `receive` and `send` are the host's."""
+    """A request; `receive` and `send` are the host's.
+
+    `called`: the session in which its consumer was called already; None: it was not.
+    """
 
     def __init__(
-        self, consumers: Consumers, told: Told, scope: Scope, receive: Receive, send: Send
+        self,
+        consumers: Consumers,
+        told: Told,
+        called: Session | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._consumers = consumers
         self._told = told
@@ -35,25 +45,37 @@ class ConsumerRequest:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._outbox = HttpOutbox(CompletionQueue(self._loop), consumers.max_message_size)
-        self._channel = consumers.new_reply_channel()
+        self._called = called
+        if called is None:
+            self._channel = consumers.new_reply_channel()
+        else:
+            self._channel = session_channel(consumers.offer["replies"], called.number)
         #: What comes of the body, if it is not whole in the message.
         self._body: RequestBody | None = None
         #: The client has left.
         self._left = asyncio.Event()
         #: Why the response cannot be ended as it should.
         self._error: BaseException | None = None
+        #: Nothing more is sent.
+        self._is_over = False
+        #: The consumer has looked at which message it was called with.
+        self._tells_apart = False
+        self._told_end = False
 
     async def run(self) -> None:
         """Answer it; raises if the response has begun and cannot be ended."""
-        consumers = self._consumers
-        content = await self._content()
-        if self._left.is_set():
-            return
-        consumers.attach(self._channel, self._outbox.deliver)
-        end_telling = consumers.tell_of_loss(self._fail)
-        mount = self._told.mount
-        call = consumers.start("http.request", content, self._body, mount)
+        consumers, mount = self._consumers, self._told.mount
+        if self._called is not None:
+            consumers.attach(self._channel, self._deliver)
+            call = consumers.follow(self._called, self._deliver)
+        else:
+            content = await self._content()
+            if self._left.is_set():
+                return
+            consumers.attach(self._channel, self._deliver)
+            call = consumers.start("http.request", content, self._body, mount)
         call.add_done_callback(self._call_ended)
+        end_telling = consumers.tell_of_loss(self._fail)
         listening = self._loop.create_task(self._listen())
         timer = None
         if self._told.response_timeout:
@@ -67,35 +89,28 @@ class ConsumerRequest:
             end_telling()
             consumers.detach(self._channel)
             self._outbox.close()
-            if self._left.is_set():
-                end = {"reply_channel": self._channel, "path": self._scope["path"]}
-                call = consumers.start("http.disconnect", end, mount=mount)
-                call.add_done_callback(_note_end)
+            self._is_over = True
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Tell the consumer of the end, if it is to know (see `bridge.asgi1.http`), once."""
+        if self._is_over and not self._told_end and (self._left.is_set() or self._tells_apart):
+            self._told_end = True
+            end = {"reply_channel": self._channel, "path": self._scope["path"]}
+            call = self._consumers.start("http.disconnect", end, mount=self._told.mount)
+            call.add_done_callback(_note_end)
 
     async def _content(self) -> Message:
         """Make the content of ``http.request``, with as much of the body as belongs there."""
-        scope, body = self._scope, b""
-        coming = expected_body(scope, self._receive, self._leave)
+        body = b""
+        coming = expected_body(self._scope, self._receive, self._leave)
         if coming is not None:
             length, streams = coming.length, self._told.takes_channels
             if not streams if length is None else length <= HIGH_WATER:
                 body = await coming.take_small()
             if not coming.is_whole:
                 self._body = coming
-        client, server = scope.get("client"), scope.get("server")
-        return {
-            "reply_channel": self._channel,
-            "http_version": scope["http_version"],
-            "method": scope["method"],
-            "scheme": scope.get("scheme", "http"),
-            "path": scope["path"],
-            "query_string": scope.get("query_string", b""),
-            "root_path": scope.get("root_path", ""),
-            "headers": headers_of(scope),
-            "body": body,
-            "client": client and list(client),
-            "server": server and list(server),
-        }
+        return request_content(self._scope, self._channel, body)
 
     # --------------------------------------------------------- the response
 
@@ -117,10 +132,20 @@ class ConsumerRequest:
         outbox = self._outbox
         return bool(outbox) or outbox.complete or self._left.is_set() or self._error is not None
 
-    def _call_ended(self, call: asyncio.Task[None]) -> None:
+    def _deliver(self, content: Message) -> None:
+        """Take a reply from the channel layer. What is wrong with it, the sender does not learn."""
+        try:
+            self._outbox.deliver(content)
+        except (IllegalMessage, MessageTooLarge) as error:
+            self._fail(AppFailed(f"the app has sent a reply that is none: {error}"))
+
+    def _call_ended(self, call: asyncio.Task[bool]) -> None:
         error = asyncio.CancelledError() if call.cancelled() else call.exception()
         if error is not None:
             self._fail(error)
+        else:
+            self._tells_apart = call.result()
+            self._tell_end()
 
     def _fail(self, error: BaseException) -> None:
         """Answer with `error`; if the response has begun, have it cut."""

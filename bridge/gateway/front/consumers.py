@@ -8,15 +8,17 @@ the channel layer, from whichever process. So a client stays while all workers a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bridge.asgi1.http_body import RequestBody
+from bridge.channels.base import Deliver
 from bridge.channels.messages import MAX_MESSAGE_SIZE
 from bridge.channels.redis.store import Store
 from bridge.errors import AppError, BridgeError, LayerUnavailable
 from bridge.gateway import protocol
+from bridge.gateway.consumer_content import TELLS_APART, session_of
 from bridge.gateway.front.waiting import WaitingRequests
 from bridge.gateway.session import Session, SessionLost, SessionOver
 from bridge.types import Message, Scope
@@ -38,18 +40,23 @@ class Told(NamedTuple):
     path: str
     root_path: str
     mount: str
+    #: It was called already, in the session that tells this.
+    called: bool
 
 
 def read_told(event: Message) -> Told:
     """Read what a worker tells of its consumer. Raises `SessionLost` if it is malformed."""
     try:
         return Told(
-            bool(event["takes_channels"]),
-            float(event["response_timeout"]),
-            float(event["connect_timeout"]),
-            float(event["stall_timeout"]),
-            [str(name) for name in event["subprotocols"]],
-            *(str(event[name]) for name in ("path", "root_path", "mount")),
+            takes_channels=bool(event["takes_channels"]),
+            response_timeout=float(event["response_timeout"]),
+            connect_timeout=float(event["connect_timeout"]),
+            stall_timeout=float(event["stall_timeout"]),
+            subprotocols=[str(name) for name in event["subprotocols"]],
+            path=str(event["path"]),
+            root_path=str(event["root_path"]),
+            mount=str(event["mount"]),
+            called=bool(event.get("called")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SessionLost(f"what a worker tells of its consumer is malformed: {error!r}") from None
@@ -66,11 +73,14 @@ class Consumers:
     def __init__(self, requests: WaitingRequests, store: Store) -> None:
         self._requests = requests
         self._store = store
-        self.new_reply_channel = store.new_reply_channel
-        self.attach, self.detach = store.attach, store.detach
+        self.new_reply_channel, self.detach = store.new_reply_channel, store.detach
+        #: The extension of the scope, by which workers call their consumers at once.
+        self.offer: Final = {"replies": store.reply_queue}
+        #: Replies to requests of which no worker has said yet that they are a consumer's.
+        self._early: dict[str, list[Message]] = {}
         self._opening: asyncio.Task[None] | None = None
         #: Calls that are under way.
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[bool]] = set()
         #: What is told when Redis is lost: replies may be, too.
         self._told_of_loss: set[Callable[[BridgeError], None]] = set()
         store.link.on_lost.append(self._lost)
@@ -78,8 +88,12 @@ class Consumers:
     async def open(self) -> None:
         """Be ready for replies. Raises `LayerUnavailable`."""
         if self._opening is None or (self._opening.done() and self._opening.exception()):
-            self._opening = asyncio.create_task(self._store.open())
+            self._opening = asyncio.create_task(self._open())
         await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        await self._store.open()
+        self._store.attach_queue(self._store.reply_queue, self._keep)
 
     async def close(self) -> None:
         """End what is under way."""
@@ -88,6 +102,25 @@ class Consumers:
         if self._opening is not None:
             self._opening = None
             await self._store.close()
+
+    def attach(self, channel: str, deliver: Deliver) -> None:
+        """Have each reply to `channel` passed to `deliver`, also those that were early."""
+        self._store.attach(channel, deliver)
+        for message in self._early.pop(channel, ()):
+            deliver(message)
+
+    def _keep(self, channel: str, message: Message) -> None:
+        """Keep a reply that comes before its request is known to be a consumer's."""
+        for each in list(self._early):
+            if not self._is_asked(each):
+                del self._early[each]
+        if self._is_asked(channel):
+            self._early.setdefault(channel, []).append(message)
+
+    def _is_asked(self, channel: str) -> bool:
+        """Whether `channel` is of a request that is under way."""
+        number = session_of(channel)
+        return number is not None and self._requests.has(number)
 
     def _lost(self) -> None:
         for tell in tuple(self._told_of_loss):
@@ -102,19 +135,30 @@ class Consumers:
 
     def start(
         self, channel: str, content: Message, body: RequestBody | None = None, mount: str = ""
-    ) -> asyncio.Task[None]:
+    ) -> asyncio.Task[bool]:
         """Begin a call that goes on whatever becomes of its client."""
-        call = asyncio.create_task(self.call(channel, content, body, mount))
+        return self._go_on(self.call(channel, content, body, mount))
+
+    def follow(self, session: Session, deliver: Deliver) -> asyncio.Task[bool]:
+        """Go on with a call that a worker has begun by itself, as `start` does.
+
+        `deliver` gets the replies that come in its session.
+        """
+        return self._go_on(_end_of(session, deliver))
+
+    def _go_on(self, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
+        call = asyncio.create_task(work)
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         return call
 
     async def call(
         self, channel: str, content: Message, body: RequestBody | None = None, mount: str = ""
-    ) -> None:
+    ) -> bool:
         """Call the consumer at `mount` with a message; returns when the call is over.
 
-        Raises what has become of it: `AppFailed`, `SessionLost`, `LayerUnavailable`, `Overloaded`.
+        It returns whether the consumer tells messages apart. Raises what has become of it:
+        `AppFailed`, `SessionLost`, `LayerUnavailable`, `Overloaded`.
         """
         scope: Scope = {
             "type": "consumer",
@@ -130,20 +174,30 @@ class Consumers:
         if body is not None:
             upload = asyncio.create_task(_send_body(session, taken, body))
         try:
-            while await session.read() is not None:
-                pass  # replies come by the channel layer
-        except BaseException:
-            session.write(protocol.CANCEL, None)
-            raise
+            return await _end_of(session)
         finally:
             self._requests.forget(session)
             if upload is not None:
                 upload.cancel()
-        assert session.over is not None
-        if session.over.error is not None:
-            raise session.over.error
-        if session.over.text is not None:
-            raise AppFailed(session.over.text)
+
+
+async def _end_of(session: Session, deliver: Deliver | None = None) -> bool:
+    """Wait for the end of a call; see `Consumers.call` and `Consumers.follow`."""
+    tells_apart = False
+    try:
+        while (event := await session.read()) is not None:
+            if deliver is not None and "reply" in event:
+                deliver(event["reply"])
+            tells_apart |= event == TELLS_APART
+    except BaseException:
+        session.write(protocol.CANCEL, None)
+        raise
+    assert session.over is not None
+    if session.over.error is not None:
+        raise session.over.error
+    if session.over.text is not None:
+        raise AppFailed(session.over.text)
+    return tells_apart
 
 
 async def _send_body(session: Session, taken: asyncio.Event, body: RequestBody) -> None:

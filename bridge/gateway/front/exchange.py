@@ -105,8 +105,8 @@ class Exchange:
         if self._upload is not None:
             self._upload.cancel()
             await asyncio.wait([self._upload])
-        self.session.leave()
         if self.client_left:
+            self.session.leave()
             return
         events = deque(self._first)
 
@@ -115,9 +115,12 @@ class Exchange:
 
         try:
             told = read_told(event)
+            if told.called:
+                events.clear()  # the worker has them
             self._scope = {**self._scope, "path": told.path, "root_path": told.root_path}
             await self._consumers.open()
         except (SessionLost, LayerUnavailable) as error:
+            self.session.leave()
             await self._refuse(error)
         else:
             await self.converse(told, receive)
@@ -209,7 +212,7 @@ class Exchange:
 
     def _sent_scope(self) -> Scope:
         """Return the scope for the worker: what it can do."""
-        extensions: dict[str, Any] = {protocol.CONSUMERS: {}}
+        extensions: dict[str, Any] = {protocol.CONSUMERS: self._consumers.offer}
         for name, each in (self._scope.get("extensions") or {}).items():
             if name not in _LOCAL_EXTENSIONS:
                 extensions[name] = each

@@ -68,7 +68,10 @@ class HttpExchange(Exchange):
 
     async def converse(self, told: Told, receive: Receive) -> None:
         """Have a consumer of a worker answer."""
-        await ConsumerRequest(self._consumers, told, self._scope, receive, self._send).run()
+        called = self.session if told.called else None
+        if called is None:
+            self.session.leave()
+        await ConsumerRequest(self._consumers, told, called, self._scope, receive, self._send).run()
 
     async def refuse(self, error: BridgeError) -> None:
         """Send the response for `error`; raises it if another has started."""

@@ -147,6 +147,10 @@ class WaitingRequests:
         self._waiting.pop(waiting.session.number, None)
         waiting.session.lose(error)
 
+    def has(self, number: int) -> bool:
+        """Whether the session of that number is not over."""
+        return self._bus.has(number)
+
     # --------------------------------------------------------- withdrawing
 
     def forget(self, session: Session) -> None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from websockets.frames import CloseCode
 
 from bridge.asgi import messages as grammar
-from bridge.asgi1.websocket import ConsumerSocket, SocketSettings
-from bridge.errors import BridgeError, LayerUnavailable, Overloaded
-from bridge.gateway.front.consumers import AppFailed, Told
+from bridge.asgi1.websocket import FAILED, ConsumerSocket, SocketSettings
+from bridge.channels.base import Deliver
+from bridge.errors import (
+    BridgeError,
+    IllegalMessage,
+    LayerUnavailable,
+    MessageTooLarge,
+    Overloaded,
+)
+from bridge.gateway.front.consumers import AppFailed, Consumers, Told
 from bridge.gateway.front.exchange import Exchange
 from bridge.gateway.front.http import send_error
 from bridge.gateway.session import SessionLost
@@ -74,9 +82,9 @@ class SocketExchange(Exchange):
 
     async def converse(self, told: Told, receive: Receive) -> None:
         """Have consumers of workers called for each message."""
+        self.session.leave()
         consumers = self._consumers
         settings = SocketSettings(*told[2:5])
-        layer: Any = consumers
 
         async def call(channel: str, content: Message) -> None:
             try:
@@ -87,6 +95,12 @@ class SocketExchange(Exchange):
                     raise SessionLost(str(error)) from error
                 raise
 
+        def fail(error: BridgeError) -> None:
+            self._call_error = error
+            logger.error("%s: %s", self.shown, error)
+            socket.outbox.close(FAILED)
+
+        layer: Any = _Replies(consumers, fail)
         socket = ConsumerSocket(call, layer, settings, self._scope, receive, self._pass_on)
         talk = asyncio.create_task(socket.run())
         lost: list[BridgeError] = []
@@ -122,3 +136,27 @@ class SocketExchange(Exchange):
                 await send_error(error, self._send, start=grammar.DENIAL_START)
             else:
                 await self._send({"type": grammar.CLOSE})
+
+
+class _Replies:
+    """What a socket needs of a channel layer; a reply that is none ends it by `fail`.
+
+    Its sender does not learn what is wrong with it.
+    """
+
+    def __init__(self, consumers: Consumers, fail: Callable[[BridgeError], None]) -> None:
+        self._consumers = consumers
+        self._fail = fail
+        self.max_message_size = consumers.max_message_size
+        self.new_reply_channel, self.detach = consumers.new_reply_channel, consumers.detach
+
+    def attach(self, channel: str, deliver: Deliver) -> None:
+        """Have each reply to `channel` passed to `deliver`."""
+
+        def take(content: Message) -> None:
+            try:
+                deliver(content)
+            except (IllegalMessage, MessageTooLarge) as error:
+                self._fail(AppFailed(f"the app has sent a reply that is none: {error}"))
+
+        self._consumers.attach(channel, take)

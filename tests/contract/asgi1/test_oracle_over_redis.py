@@ -12,7 +12,7 @@ from bridge.gateway.back.worker import Worker
 from bridge.gateway.front.gateway import Gateway
 from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.contract.asgi1.comparison import Step, differences
-from tests.contract.asgi1.known import RAISING, REFUSED, seen_here
+from tests.contract.asgi1.known import REFUSED, seen_here
 from tests.contract.asgi1.replay import (
     GRACE,
     TALKS,
@@ -30,12 +30,11 @@ from tests.support.redis import needs_redis, redis_server, redis_url
 __all__ = ["redis_server"]
 pytestmark = needs_redis
 
-#: The gateway does not know whether a consumer tells messages apart, so it tells no ends.
-MODE = Mode(plain, at_once=True, told_of_ends=False)
+MODE = Mode(plain, at_once=True)
 
-#: Not said here: replies that are wrong do not raise in a worker, which sends them by the layer;
-#: and of two replies, the second may come after the client's close.
-APART = {*RAISING, "open: empty text", "open: empty bytes"}
+#: Not said here: of two replies, the second may come after the client's close; and one that raises
+#: may be faster than the one before it, which goes by another way.
+APART = {"open: empty text", "open: empty bytes", "reply, wrong: a second status"}
 
 
 class OverRedis:

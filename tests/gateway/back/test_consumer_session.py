@@ -13,8 +13,10 @@ from bridge import from_asgi1
 from bridge.asgi1.app import ConsumerApp
 from bridge.channels import MemoryLayer
 from bridge.dispatcher import Dispatcher
+from bridge.errors import IllegalMessage
 from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
 from bridge.gateway.back.mounted_consumers import Found
+from bridge.gateway.consumer_content import TELLS_APART
 from bridge.gateway.protocol import CANCEL, CONSUMER, CONSUMERS, END, EVENTS, TAKEN
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.sessions import Ends
@@ -59,7 +61,9 @@ class Run:
         task = asyncio.create_task(self.session.run(app or self.app, {}))
         for event in self.more:
             await self.ends.gateway.send(event)
-        assert await self.ends.answer() == []
+        told = await self.ends.answer()
+        self.tells_apart = told == [TELLS_APART]
+        assert self.tells_apart or told == []
         await task
         assert self.ends.written[0] == (TAKEN, CONSUMER)
         await self.close()
@@ -85,6 +89,51 @@ def test_a_plain_consumer() -> None:
         assert seen == [("http.request", "/a", [(b"x", b"1")], ["192.0.2.1", 7])]
 
     run(test)
+
+
+@pytest.mark.parametrize("more", [None, []])
+@pytest.mark.parametrize("channel", ["http.request", "websocket.receive"])
+@pytest.mark.parametrize("looks", [True, False])
+def test_consumers_that_tell_messages_apart(
+    looks: bool, channel: str, more: list[Message] | None
+) -> None:
+    """L4: the gateway learns of those of a request, so that it tells them its end."""
+
+    async def consumer(message: Any) -> None:
+        if looks:
+            assert message.channel.name == channel
+
+    async def test() -> None:
+        ran = Run(consumer, more, channel=channel)
+        if not looks:
+            del ran.ends.request.scope["content"]["headers"]
+        assert await ran.end() is None
+        assert ran.tells_apart is (looks and channel == "http.request")
+
+    run(test)
+
+
+def test_replies_that_are_wrong() -> None:
+    """L13: they raise in the consumer that sends them."""
+    errors: list[str] = []
+
+    def consumer(message: Any) -> None:
+        for reply in ({"status": 200, "text": "a"}, {"text": "a", "content": 3}):
+            try:
+                message.reply_channel.send(reply)
+            except IllegalMessage as error:
+                errors.append(str(error))
+
+    async def test() -> None:
+        for channel in ("http.request", "websocket.receive"):
+            await Run(consumer, channel=channel).end()
+
+    run(test)
+    assert errors == [
+        "content is 3, and must be bytes",
+        "a reply to a WebSocket has 'status'; allowed are 'accept', 'bytes', 'close' and 'text'",
+        "a reply to a WebSocket has 'content'; allowed are 'accept', 'bytes', 'close' and 'text'",
+    ]
 
 
 def test_a_generator_of_replies() -> None:

@@ -222,6 +222,13 @@ def test_a_consumer(redis_server: Host) -> None:
             assert told["type"] == CONSUMERS
             assert await session.read() is None
             assert session.runs == CONSUMER
+            whole = [{"type": "http.request", "body": b"", "more_body": False}]
+            for offer in ({CONSUMERS: {"replies": "bridge.0!"}}, {}):
+                scope = scope_of("/a", extensions=offer)
+                session = await ask(parts, {**scope, "http_version": "1.1"}, whole)
+                start = await session.read()
+                assert start is not None
+                assert start["status"] == 200
 
             replies: asyncio.Queue[Message] = asyncio.Queue()
             loop, name = asyncio.get_running_loop(), layer.new_reply_channel()
@@ -235,11 +242,11 @@ def test_a_consumer(redis_server: Host) -> None:
     run(test)
 
 
-async def ask(parts: Both, scope: Scope) -> Session:
+async def ask(parts: Both, scope: Scope, events: list[Message] | None = None) -> Session:
     """Put a request into the queue as a gateway does."""
     bus = parts.gateway.bus
-    session = bus.ask([])
-    packed = encode_request(Request(bus.name, session.number, scope, []))
+    session = bus.ask(events or [])
+    packed = encode_request(Request(bus.name, session.number, scope, events or []))
     await bus.link.call("XADD", bus.keys.requests, "*", "g", bus.name, "r", packed)
     return session
 

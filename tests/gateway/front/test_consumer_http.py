@@ -9,7 +9,10 @@ import pytest
 
 from bridge.errors import LayerUnavailable
 from bridge.gateway import protocol
+from bridge.gateway.consumer_content import TELLS_APART
+from bridge.gateway.front.consumers import AppFailed
 from bridge.limits import HIGH_WATER
+from bridge.types import Message
 from tests.support.gateways import (
     TOLD,
     Client,
@@ -266,5 +269,110 @@ def test_it_has_waited_in_the_queue(redis_server: Host) -> None:
             await worker.layer.send(channel, {"status": 200, "content": b"late"})
             assert (await client.response())[2] == b"late"
             session.write(protocol.END, None)
+
+    asyncio.run(main())
+
+
+# ------------------------------------------------------------- called by the worker at once
+
+
+def test_called_at_once(redis_server: Host) -> None:
+    """L9: the worker has begun the call; replies come by the layer, or in its session."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            for by_layer in (True, False):
+                client = get(gateway)
+                channel, session = await worker.take_called()
+                reply = {"status": 201, "content": b"hello"}
+                if by_layer:
+                    await worker.layer.send(channel, reply)
+                else:
+                    session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS, "reply": reply}])
+                assert (await client.response())[::2] == (201, b"hello")
+                await client.ends()
+                session.write(protocol.END, None)
+            await until(lambda: gateway.bus.sessions == 0)
+            assert await worker.bus.link.call("XLEN", worker.bus.keys.requests) == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize(
+    "reply",
+    [{"status": "text"}, {"status": 200, "content": "text"}, {"status": 99}, {"nothing": 1}],
+)
+def test_replies_that_are_wrong(
+    redis_server: Host, begun: bool, reply: Message, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L13: a 500 at once, or a cut response; the log says what it was, and whose fault."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            channel, session = await worker.take_called(response_timeout=600)
+            if begun:
+                first = {"status": 200, "content": b"1", "more_content": True}
+                await worker.layer.send(channel, first)
+                assert (await client.hears())["status"] == 200
+            await worker.layer.send(channel, reply)
+            if begun:
+                with pytest.raises(AppFailed):
+                    await client.ends()
+            else:
+                assert (await client.response())[0] == 500
+            session.write(protocol.END, None)
+
+    asyncio.run(main())
+    said = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert said[0].startswith("GET /: the app has sent a reply that is none: ")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("early", [True, False])
+def test_the_consumer_tells_messages_apart(redis_server: Host, at_once: bool, early: bool) -> None:
+    """L4: it is told of the end of a complete response."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            if at_once:
+                channel, session = await worker.take_called()
+            else:
+                request, session = await worker.take_consumers()
+                channel = request.scope["content"]["reply_channel"]
+            if early:
+                session.write(protocol.EVENTS, [TELLS_APART])
+                session.write(protocol.END, None)
+            await worker.layer.send(channel, {"status": 200, "content": b"hello"})
+            assert (await client.response())[0] == 200
+            await client.ends()
+            if not early:
+                session.write(protocol.EVENTS, [TELLS_APART])
+                session.write(protocol.END, None)
+            request, session = await worker.take_message()
+            assert request.scope["channel"] == "http.disconnect"
+            assert request.scope["content"] == {"reply_channel": channel, "path": "/"}
+            session.write(protocol.END, None)
+
+    asyncio.run(main())
+
+
+def test_the_client_left_before(redis_server: Host) -> None:
+    """L10: the worker, which called its consumer, is told of it; the gateway is done."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            await queued(gateway)
+            await until(lambda: client.asked == 2)
+            _, session = await worker.read_and_claim()
+            session.write(protocol.TAKEN, protocol.CONSUMER)
+            client.say({"type": "http.disconnect"})
+            await until(lambda: session.over)
+            event = {"type": protocol.CONSUMERS, **TOLD, "called": True}
+            session.write(protocol.EVENTS, [event])
+            await client.ends()
 
     asyncio.run(main())

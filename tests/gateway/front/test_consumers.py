@@ -9,10 +9,11 @@ import pytest
 from bridge.asgi1.http_body import RequestBody
 from bridge.errors import BridgeError, LayerUnavailable
 from bridge.gateway import protocol
+from bridge.gateway.consumer_content import TELLS_APART, session_channel
 from bridge.gateway.front.consumers import AppFailed, read_told
 from bridge.gateway.session import SessionLost
 from bridge.types import Message
-from tests.support.gateways import TOLD, both, gateway_of, new_prefix, until, within
+from tests.support.gateways import TOLD, both, gateway_of, get, new_prefix, until, within
 from tests.support.hosts import Host
 from tests.support.redis import needs_redis, redis_url
 
@@ -131,5 +132,73 @@ def test_redis_is_lost(redis_server: Host) -> None:
             end()
             consumers._store.link.lose("is gone, this test says")
             assert (len(heard), len(unheard)) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_a_call_that_a_worker_has_begun(redis_server: Host) -> None:
+    """L9: its session may have replies; it ends as any call."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            for last in ({"type": "of another release"}, TELLS_APART):
+                asked = gateway.requests.ask({"type": "http"}, [], lambda: None)
+                _, session = await worker.read_and_claim()
+                replies: list[Message] = []
+                call = gateway._consumers.follow(asked, replies.append)
+                session.write(protocol.TAKEN, protocol.CONSUMER)
+                reply = {"status": 200}
+                events = [{"type": protocol.CONSUMERS, "reply": reply}, last]
+                session.write(protocol.EVENTS, events)
+                session.write(protocol.END, None)
+                assert await within(call) is (last == TELLS_APART)
+                assert replies == [reply]
+
+    asyncio.run(main())
+
+
+def test_early_replies(redis_server: Host) -> None:
+    """L9: what comes before the gateway knows of the consumer is kept, and nothing else."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            await gateway._consumers.open()
+            client = get(gateway)
+            request, session = await worker.read_and_claim()
+            queue = request.scope["extensions"][protocol.CONSUMERS]["replies"]
+            channel = session_channel(queue, request.session)
+            other = session_channel(queue, request.session + 1)
+            for number in (b"1", b"2"):
+                more = {"status": 200, "more_content": True} if number == b"1" else {}
+                await worker.layer.send(channel, {"content": number, **more})
+                await worker.layer.send(other, {"content": b"of nobody"})
+            await until(lambda: len(gateway._consumers._early.get(channel, ())) == 2)
+            session.write(protocol.TAKEN, protocol.CONSUMER)
+            event = {"type": protocol.CONSUMERS, **TOLD, "called": True}
+            session.write(protocol.EVENTS, [event])
+            assert (await client.response())[::2] == (200, b"12")
+            assert gateway._consumers._early == {}
+
+    asyncio.run(main())
+
+
+def test_early_replies_to_what_is_answered(redis_server: Host) -> None:
+    """L9: they are forgotten when the next one comes."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            await gateway._consumers.open()
+            early = gateway._consumers._early
+            channels = []
+            for _ in range(2):
+                client = get(gateway)
+                request, session = await worker.read_and_claim()
+                queue = request.scope["extensions"][protocol.CONSUMERS]["replies"]
+                channels.append(session_channel(queue, request.session))
+                await worker.layer.send(channels[-1], {"content": b"early"})
+                await until(lambda: channels[-1] in early)
+                assert len(early) == 1
+                session.write(protocol.ANSWER, [200, [], b""])
+                await client.ends()
 
     asyncio.run(main())

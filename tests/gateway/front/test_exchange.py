@@ -45,7 +45,10 @@ def test_only_what_a_worker_can_do_is_offered(redis_server: Host) -> None:
                 scope = {**http_scope(), "extensions": offered}
                 client = Client(gateway, scope, piece(b"", more=False))
                 request, session = await worker.take()
-                assert request.scope["extensions"] == {protocol.CONSUMERS: {}, **found}
+                assert request.scope["extensions"] == {
+                    protocol.CONSUMERS: gateway._consumers.offer,
+                    **found,
+                }
                 await worker.answer(session)
                 await client.response()
 
@@ -237,6 +240,21 @@ def test_a_consumer_of_which_nonsense_is_told(redis_server: Host) -> None:
             session.write(protocol.TAKEN, protocol.CONSUMER)
             session.write(protocol.EVENTS, [{"type": protocol.CONSUMERS}])
             assert (await client.response())[0] == 502
+
+    asyncio.run(main())
+
+
+def test_a_consumer_that_was_called_already(redis_server: Host) -> None:
+    """L9: nothing of the client is read anew for it."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            channel, session = await worker.take_called()
+            await worker.layer.send(channel, {"status": 200, "content": b"hello"})
+            assert (await client.response())[2] == b"hello"
+            await client.ends()
+            session.write(protocol.END, None)
 
     asyncio.run(main())
 

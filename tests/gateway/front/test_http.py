@@ -37,7 +37,7 @@ def test_hello(redis_server: Host) -> None:
             request, session = await worker.take()
             scope = http_scope("GET", "/hello")
             del scope["state"], scope["extensions"]["http.response.pathsend"]
-            scope["extensions"][protocol.CONSUMERS] = {}
+            scope["extensions"][protocol.CONSUMERS] = gateway._consumers.offer
             assert request.scope == scope
             assert await within(session.read()) == piece(b"", more=False)
             await session.send(start(201, (b"x-a", b"1")))

@@ -373,3 +373,33 @@ def test_a_host_that_fails(redis_server: Host) -> None:
                 await client.ends()
 
     asyncio.run(main())
+
+
+def test_a_reply_that_is_wrong(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L13: 1011 at once, a 500 for a handshake; the log says what it was, and whose fault."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = Client(gateway, socket_scope(), _CONNECT)
+            channel = await _open_consumers(worker, client)
+            await worker.layer.send(channel, {"text": 3})
+            assert (await client.hears())["code"] == 1011
+            request, session = await worker.take_message()
+            content = request.scope["content"]
+            assert (request.scope["channel"], content["code"]) == ("websocket.disconnect", 1011)
+            session.write(protocol.END, None)
+            await client.ends()
+            client = Client(gateway, socket_scope(), _CONNECT)
+            request, session = await worker.take_consumers()
+            await worker.layer.send(request.scope["content"]["reply_channel"], {"accept": "yes"})
+            assert (await client.response())[0] == 500
+            session.write(protocol.END, None)
+            _, session = await worker.take_message()
+            session.write(protocol.END, None)
+            await client.ends()
+
+    asyncio.run(main())
+    said = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert [each.partition(" is none: ")[0] for each in said] == [
+        "WebSocket /: the app has sent a reply that"
+    ] * 2
