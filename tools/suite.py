@@ -76,6 +76,8 @@ def _run(command: list[str], record: Path, processes: int) -> int:
         "SUITE_RECORD": str(record),
         "SUITE_OUTPUT": str(output),
         "SUITE_PROCESSES": str(processes),
+        # As pytest-xdist says it: tests that load the machine do so less if others run.
+        "PYTEST_XDIST_WORKER_COUNT": str(processes),
     }
     try:
         return subprocess.call(
