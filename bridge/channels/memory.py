@@ -160,7 +160,7 @@ class _Contents:
         self.queues = Queues(expiry)
         self.groups = Groups(group_expiry)
         self.attached: dict[str, Deliver] = {}
-        #: queue -> who waits for a message in it.
+        #: queue -> what waits for a message in it.
         self._lines: dict[str, Line] = {}
         self._counters = LayerCounters()
         self.drops = DropLog()
@@ -168,7 +168,7 @@ class _Contents:
         self._reads = 0
 
     def is_turn_over(self) -> bool:
-        """Whether tasks have read so much that those who read nothing must have their turn."""
+        """Whether tasks have read so much that those that read nothing must have their turn."""
         self._reads += 1
         return self._reads % _READS_IN_TURN == 0
 
@@ -241,7 +241,7 @@ class _Contents:
             self._wake(name, following)
 
     def _first_reader(self, queue: str) -> Reader | None:
-        """Return who is to be woken for a message in `queue`; with the lock held."""
+        """Return what is to be woken for a message in `queue`; with the lock held."""
         line = self._lines.get(queue)
         if line is None:
             return None

@@ -4,7 +4,7 @@ A name has 1 to 99 ASCII letters, digits, hyphens, underscores and periods. A ch
 have one mark in it, followed by more of these:
 
 ==========  =========================  ========================================================
-name        kind                       who reads it
+name        kind                       what reads it
 ==========  =========================  ========================================================
 ``a.b``     normal                     any process; each message goes to one reader
 ``a?b``     single-reader              one reader at a time

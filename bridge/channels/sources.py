@@ -72,14 +72,14 @@ class Source:
 
     @property
     def last(self) -> Message | None:
-        """Return what those get who read after the end; None: nothing."""
+        """Return what a read after the end gets; None: nothing."""
         return self._last
 
     def close(self, last: Message | None = None) -> None:
         """End the source; to be called on its loop.
 
-        `last` is what everyone gets who waits now, or reads later: that the client has gone, say.
-        Without it, who waits gets nothing, and later nothing ever comes. A call of `take` that is
+        `last` is what all reads get that wait now, or come later: that the client has gone, say.
+        Without it, what waits gets nothing, and later nothing ever comes. A call of `take` that is
         under way is cancelled. What it has taken, and nobody has read, is dropped.
         """
         with self._lock:

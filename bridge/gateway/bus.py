@@ -235,7 +235,7 @@ class Bus:
             with suppress(LayerUnavailable):
                 self.post(sender, Frame(frame.gateway, frame.session, 0, protocol.CANCEL, None))
 
-    # --------------------------------------------------------- who is alive
+    # --------------------------------------------------------- what is alive
 
     async def _beat(self) -> None:
         """Say that this process is alive; the dead of long ago are cleared away by the way."""

@@ -6,7 +6,7 @@ key                     type        what is in it
 ``PREFIX:requests``     stream      requests that no worker has taken: fields `g`, the name of the
                                     gateway, and `r`, `protocol.encode_request`
 ``PREFIX:in:PROCESS``   list        the packets to one process
-``PREFIX:peers``        hash        process -> msgpack {kind, ids, host, pid}: who it is, and the
+``PREFIX:peers``        hash        process -> msgpack {kind, ids, host, pid}: what it is, and the
                                     numbers that Redis gave its two connections
 ``PREFIX:seen``         sorted set  process -> when it was last heard of: milliseconds since 1970
                                     by Redis' clock
@@ -21,8 +21,8 @@ a request is taken, so that it runs at most once, whoever dies:
 3. It posts the first frame of the session to the gateway, and behind it XACK (`Outbox`). That frame
    is the whole response, or, if that takes longer than some milliseconds, TAKEN.
 
-So a request that a worker has read is pending for it until its gateway knows who has it: a gateway
-that waits for a worker looks there for the dead.
+So a request that a worker has read is pending for it until its gateway knows which worker that is:
+a gateway that waits for a worker looks there for the dead.
 """
 
 from __future__ import annotations

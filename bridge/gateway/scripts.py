@@ -68,7 +68,7 @@ return claimed
 #: KEYS: those of requests. ARGV: the gateway. Returns how many requests of it were withdrawn.
 WITHDRAW: Final = Script(_SHARED + "return withdraw(KEYS[1], ARGV[1])")
 
-#: KEYS: when processes were seen, who they are. ARGV: prefix, name, who it is. Returns how many
+#: KEYS: when processes were seen, what they are. ARGV: prefix, name, what it is. Returns how many
 #: processes have been gone for so long that they were cleared away.
 BEAT: Final = Script(
     _SHARED

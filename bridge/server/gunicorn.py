@@ -49,7 +49,7 @@ from bridge.types import ASGIApp
 
 
 class BridgeWorker(Worker):  # type: ignore[misc]
-    """Serves ASGI 3, 2 and WSGI apps, and `Dispatcher`s of them, under Gunicorn."""
+    """Serves apps of ASGI 3, 2 and 1 and of WSGI, and `Dispatcher`s of them, under Gunicorn."""
 
     #: Set when it is told to retire, or to stop.
     _retired: asyncio.Event

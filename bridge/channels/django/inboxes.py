@@ -2,7 +2,7 @@
 
 One event loop puts messages in, that of the store. Tasks of any other loop, in any
 thread, take them. A task that is cancelled while it waits has taken nothing, so nothing is lost
-with it, and a message for one channel is never seen by who waits for another.
+with it, and a message for one channel is never seen by a task that waits for another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Reader: TypeAlias = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 class _Inbox:
-    """The messages of one channel, with the times when they expire, and who waits for more."""
+    """The messages of one channel, with the times when they expire, and what waits for more."""
 
     __slots__ = ("messages", "readers")
 
@@ -55,7 +55,7 @@ class Inboxes:
         self._waking: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
 
     def __len__(self) -> int:
-        """Return how many channels have messages, or somebody who waits for them."""
+        """Return how many channels have messages, or a task that waits for them."""
         return len(self._inboxes)
 
     def put(self, channel: str, message: Message) -> None:
@@ -98,7 +98,7 @@ class Inboxes:
             return self._take_out(channel)
 
     def wake_all(self) -> None:
-        """Have `take` return for all who wait, since nothing fills the inboxes any more.
+        """Have `take` return for all that wait, since nothing fills the inboxes any more.
 
         Called on the same loop as `put`.
         """
@@ -108,7 +108,7 @@ class Inboxes:
             self._wake_soon(*reader)
 
     def clear(self) -> None:
-        """Drop all messages; who waits goes on waiting."""
+        """Drop all messages; what waits goes on waiting."""
         with self._lock:
             for channel, inbox in list(self._inboxes.items()):
                 inbox.messages.clear()

@@ -40,7 +40,7 @@ from bridge.types import Message
 
 T = TypeVar("T")
 
-#: Seconds after which one who waits for a message looks whether Redis is back.
+#: Seconds after which a task that waits for a message looks whether Redis is back.
 LOOK_AGAIN: Final = 0.5
 
 

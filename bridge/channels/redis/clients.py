@@ -34,7 +34,7 @@ class Turn:
         self.ready = False
         self.channels: Iterable[str] = ()
         self.message: Message = {}
-        #: Of one who waits for it, and gets the error if there is one.
+        #: Of the call that waits for it, and gets the error if there is one.
         self.future: asyncio.Future[None] | None = None
 
 
@@ -45,7 +45,7 @@ class Clients:
         #: What the names of this process's queues end with.
         self.own_end = f".{id}!"
         self.counters = LayerCounters()
-        #: Held to count: those who send to a client are not on one thread.
+        #: Held to count: what sends to a client is not on one thread.
         self.counting = unpatched("allocate_lock")()
         self._attached: dict[str, Deliver] = {}
         self._queues: dict[str, DeliverAny] = {}

@@ -131,5 +131,5 @@ def _received(taken: Taken | None) -> Received:
 
 
 def _give_back(store: Store, taken: Taken | None) -> None:
-    """Give back what was taken for a reader who has gone."""
+    """Give back what was taken for a reader that has gone."""
     store.give_back(taken)

@@ -100,7 +100,7 @@ class Link:
         return self._way().run(script, keys, args, unclaimed)
 
     def post(self, *command: Any) -> None:
-        """Send a command whose answer nobody waits for; an error in it is logged."""
+        """Send a command whose answer nothing waits for; an error in it is logged."""
         self._way().post(*command)
 
     def check(self) -> None:

@@ -47,7 +47,7 @@ class _Call:
         self.future = future  #: None: nobody wants the answer
         self.script = script  #: the script that it runs, not sent as text yet
         self.again = again  #: its keys and arguments
-        self.unclaimed = unclaimed  #: gets the answer if who wanted it was cancelled
+        self.unclaimed = unclaimed  #: gets the answer if what wanted it was cancelled
 
     def answer(self, value: Any) -> None:
         future = self.future
@@ -70,7 +70,7 @@ class _Call:
 
 
 class Pipeline:
-    """Sends commands, and passes each answer to who waits for it.
+    """Sends commands, and passes each answer to what waits for it.
 
     ``lost(error)`` is called when Redis has not answered for `ANSWER_TIMEOUT` seconds.
     """
@@ -109,7 +109,7 @@ class Pipeline:
         return future
 
     def post(self, *command: Any) -> None:
-        """Send a command whose answer nobody waits for; an error in it is logged."""
+        """Send a command whose answer nothing waits for; an error in it is logged."""
         self._send(pack(*command), _Call(None))
 
     def run(

@@ -1,4 +1,4 @@
-"""Waits for messages from Redis, for all who want some in this process (rule L8).
+"""Waits for messages from Redis, for all tasks that want some in this process (rule L8).
 
 One task waits for all queues that are wanted, by one command, and does nothing while none comes. A
 message goes to the first that waits for its queue; one of a client of this process to that client.
@@ -324,7 +324,7 @@ class Receiver:
             future.set_exception(LayerUnavailable(text))
 
     async def _refused(self, error: Refused, queues: list[str]) -> None:
-        """Tell those who wait that Redis refuses, or find the queue that it refuses."""
+        """Tell all that wait that Redis refuses, or find the queue that it refuses."""
         wrong = queues
         if error.code == "WRONGTYPE":
             keys = [self._key_start + each for each in queues]

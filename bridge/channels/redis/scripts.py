@@ -79,7 +79,7 @@ return found
 #: message, end of the names of the sender's own queues, then pairs: a queue with a capacity of its
 #: own, and that. Returns three lists: queues that got the message, with their numbers of members;
 #: those that were full, likewise; and the members in the sender's own queues, which it serves
-#: itself. A queue whose messages nobody has read loses its memberships here, as ASGI 1 allows.
+#: itself. A queue whose messages nothing has read loses its memberships here, as ASGI 1 allows.
 SEND_GROUP: Final = Script(
     _SHARED
     + """

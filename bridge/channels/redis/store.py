@@ -151,7 +151,7 @@ class Store:
         return await self._answer(self._receiver.receive(queues, limit))
 
     def give_back(self, taken: Taken | None) -> None:
-        """Give what `take` has returned, and cannot be used, to the next who waits for it."""
+        """Give what `take` has returned, and cannot be used, to the next that waits for it."""
         self._receiver.give_back(taken)
 
     # --------------------------------------------------------- groups

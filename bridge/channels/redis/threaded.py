@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 #: The name of the thread, see `bridge.loops.thread`.
 THREAD: Final = "bridge-channels"
-#: Seconds after which one who waits looks whether the loop is still there.
+#: Seconds after which a call that waits looks whether the loop is still there.
 _LOOK: Final = 1.0
 
 #: What is done on the store's loop.
 Operation = Callable[[Store], Coroutine[Any, Any, T]]
-#: Gets a result that nobody waits for any more, on the store's loop.
+#: Gets a result that nothing waits for any more, on the store's loop.
 Unclaimed = Callable[[Store, T], object]
 
 
@@ -208,6 +208,6 @@ def _closed() -> LayerUnavailable:
 
 
 def _see(task: asyncio.Task[None]) -> None:
-    """Take note of how a task has ended, so that nobody complains."""
+    """Take note of how a task has ended, so that asyncio does not complain."""
     if not task.cancelled():
         task.exception()

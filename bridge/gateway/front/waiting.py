@@ -172,7 +172,7 @@ class WaitingRequests:
     # --------------------------------------------------------- while they wait
 
     async def tick(self) -> None:
-        """Look at all that waits: whose time is up, and who may have read it."""
+        """Look at all that waits: whose time is up, and which worker may have read it."""
         for why, count in self._refused.items():
             logger.warning("%s got 503: %s", pluralize(count, "request"), why)
         self._refused.clear()
@@ -187,7 +187,7 @@ class WaitingRequests:
             self._readers.clear()
 
     async def _time_up(self, waiting: _Waiting, now: float) -> None:
-        """Withdraw a request, or find out who has it."""
+        """Withdraw a request, or find out which worker has it."""
         bus, requests = self._bus, self._bus.keys.requests
         if not waiting.claimed:
             withdrawn = await bus.link.call("XDEL", requests, waiting.entry)
