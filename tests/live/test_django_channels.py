@@ -57,7 +57,8 @@ def serve(start_host: StartHost, redis_server: Host) -> StartHost:
     def start(command: Command) -> Host:
         for part in (*command.argv, command.env.get("CHANNEL_LAYER", "")):
             if part == "daphne" or part == THEIRS:
-                pytest.importorskip(part.partition(".")[0])
+                package = part.partition(".")[0]
+                pytest.importorskip(package, reason=f"needs {package}, of the extra test")
         return start_host(command.with_env(REDIS_URL=redis_url(redis_server)))
 
     return start

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -46,23 +48,30 @@ def test_two():
 """
 
 
-def begin(folder: Path, processes: int = 2, *options: str) -> subprocess.Popen[str]:
+@contextmanager
+def begun(folder: Path, processes: int = 2, *options: str) -> Iterator[subprocess.Popen[str]]:
     """pytest with the plugin, on the files in a folder."""
     settings = {"SUITE_RECORD": str(folder / "record"), "SUITE_OUTPUT": "2"}
     settings |= {"SUITE_PROCESSES": str(processes), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "tools.suite", *options],
         cwd=folder,
         env={**os.environ, **settings, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+        start_new_session=True,
+    ) as running:
+        try:
+            yield running
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 def run(folder: Path, processes: int = 2, *options: str) -> str:
     """Everything that such a run says."""
-    with begin(folder, processes, *options) as running:
+    with begun(folder, processes, *options) as running:
         return running.communicate(timeout=100)[0]
 
 
@@ -112,7 +121,7 @@ def test_the_run_is_broken_off(tmp_path: Path) -> None:
             f"    Path('{name} ended').touch()\n"
             "def test_waits(server): threading.Event().wait()\n"
         )
-    with begin(tmp_path) as running:
+    with begun(tmp_path) as running:
         eventually(lambda: len([*tmp_path.glob("* begun")]) == 2, timeout=60)
         running.send_signal(signal.SIGINT)
         output = running.communicate(timeout=60)[0]
