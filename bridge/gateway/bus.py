@@ -26,6 +26,7 @@ from bridge.channels.redis.connection import Refused
 from bridge.channels.redis.link import FIRST_PAUSE, Link
 from bridge.errors import BridgeError, LayerUnavailable, pluralize
 from bridge.gateway import protocol, scripts
+from bridge.gateway.endings import Endings
 from bridge.gateway.keys import Keys
 from bridge.gateway.outbox import Outbox
 from bridge.gateway.peers import LOOK_INTERVAL, Peers
@@ -38,6 +39,12 @@ from bridge.types import Message
 BEAT_INTERVAL: Final = 2.0
 #: Seconds for the wait for packets to end when it is told to.
 _END_LIMIT: Final = 1.0
+#: The frames with which a worker begins: it has taken a request, or has lost it.
+_FIRST: Final = (protocol.TAKEN, protocol.ANSWER, protocol.CANCEL)
+#: The frames that end a session.
+_LAST: Final = (protocol.END, protocol.ANSWER, protocol.CANCEL)
+#: What a Redis says that takes no data any more.
+_REFUSES_ALL: Final = ("OOM", "MISCONF", "READONLY", "NOREPLICAS")
 #: The most packets that are read at once.
 _BATCH: Final = 128
 
@@ -56,7 +63,9 @@ class Bus:
         #: For commands of one's own; `link.wait` is in use.
         self.link = Link(url, name=f"{prefix}.{self.name}")
         #: For frames of one's own, and commands that must follow them.
-        self.outbox = Outbox(self.link, self.keys, self.name)
+        self.outbox = Outbox(self.link, self.keys, self.name, self.note_refusal)
+        #: What this process has ended.
+        self.endings = Endings()
         #: Called when all sessions were lost with the connection; and when all goes on.
         self.on_lost: list[Callable[[], None]] = []
         self.on_back: list[Callable[[], None]] = []
@@ -67,8 +76,6 @@ class Bus:
         self._sessions: dict[tuple[str, int], Session] = {}
         #: The dead that the last look has found.
         self._dead: set[str] = set()
-        #: Sessions that were lost with the connection: those at their other ends do not know.
-        self._untold: list[Session] = []
         self._peers = Peers(self.link, self.keys)
         self._back = asyncio.Event()
         self.link.on_lost.append(self._lost)
@@ -181,20 +188,19 @@ class Bus:
         Raises `LayerUnavailable` if there is no connection now.
         """
         self.outbox.post(peer, frame)
+        if frame[3] in _LAST:
+            self.endings.note(frame[0], frame[1], peer)
 
     # --------------------------------------------------------- from others
 
-    @property
-    def _inbox(self) -> str:
-        return self.keys.inbox(self.name)
-
     async def _read_inbox(self) -> None:
+        inbox = self.keys.inbox(self.name)
         while True:
             await self._back.wait()
             if self._closing:
                 return
             try:
-                answer = await self.link.wait("BLMPOP", 0, 1, self._inbox, "LEFT", "COUNT", _BATCH)
+                answer = await self.link.wait("BLMPOP", 0, 1, inbox, "LEFT", "COUNT", _BATCH)
             except LayerUnavailable:
                 await asyncio.sleep(FIRST_PAUSE)  # the link has logged it, and tells `_lost` soon
                 continue
@@ -210,9 +216,8 @@ class Bus:
         try:
             sender, frames = protocol.decode_packet(data)
         except UnreadablePacket as error:
-            logger.error(
-                "a packet to %s in Redis (%s) was dropped: %s", self.name, self._inbox, error
-            )
+            inbox = self.keys.inbox(self.name)
+            logger.error("a packet to %s in Redis (%s) was dropped: %s", self.name, inbox, error)
             return
         sessions = self._sessions
         for frame in frames:
@@ -221,7 +226,7 @@ class Bus:
                 self._refuse(sender, frame)
             elif session.peer == sender:
                 session.deliver(frame)
-            elif not session.peer and frame.kind in (protocol.TAKEN, protocol.ANSWER):
+            elif not session.peer and frame.kind in _FIRST:
                 session.peer = sender
                 session.deliver(frame)
             else:
@@ -245,11 +250,14 @@ class Bus:
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
+        self.outbox.flush()
+        mark = self.endings.mark()
         await self.link.run(
             scripts.BEAT,
             [self.keys.seen, self.keys.peers],
             [self.keys.prefix, self.name, msgpack.packb(about)],
         )
+        self.endings.confirm(mark)
 
     async def _look(self) -> None:
         """Look for the processes that this one waits for; the sessions of the dead are lost."""
@@ -280,17 +288,28 @@ class Bus:
         except LayerUnavailable:
             return False  # the link has logged it
         except Refused as error:
-            logger.error("Redis refuses %s: %s", self.name, error)
+            self.note_refusal(error)
             return False
         return True
 
     # --------------------------------------------------------- when Redis is gone
 
+    def note_refusal(self, error: Refused) -> None:
+        """Take note that Redis refuses what this process cannot do without.
+
+        If it takes nothing at all, it is as good as gone. Frames are lost, too.
+        """
+        logger.error("Redis refuses %s: %s", self.name, error)
+        if error.code in _REFUSES_ALL and self._back.is_set():
+            self._lost()
+            self._returning = asyncio.create_task(self._go_on(BEAT_INTERVAL))
+
     def _lost(self) -> None:
         self._back.clear()
         self._stop_returning()
-        self.outbox.drop()
-        self._untold += self._sessions.values()
+        untold = [(gateway, number, gateway) for gateway, number in self.outbox.drop()]
+        untold += [(each.gateway, each.number, each.peer) for each in self._sessions.values()]
+        self.endings.lose(untold)
         self._lose_all(LayerUnavailable("the connection to Redis was lost"))
         for callback in self.on_lost:
             callback()
@@ -307,8 +326,9 @@ class Bus:
             self._returning.cancel()
             self._returning = None
 
-    async def _go_on(self) -> None:
+    async def _go_on(self, pause: float = 0) -> None:
         """Register again, and tell others what this process does not have any more."""
+        await asyncio.sleep(pause)
         while True:
             if await self._try(self._beat):
                 break
@@ -322,8 +342,7 @@ class Bus:
             callback()
         listed = await self.link.call("HKEYS", self.keys.peers)
         workers = [name.decode() for name in listed if name.startswith(b"w.")]
-        untold, self._untold = self._untold, []
-        for each in untold:
-            frame = Frame(each.gateway, each.number, 0, protocol.CANCEL, None)
-            for peer in [each.peer] if each.peer else workers:
-                self.post(peer, frame)
+        for gateway, number, peer in self.endings.take_untold():
+            frame = Frame(gateway, number, 0, protocol.CANCEL, None)
+            for each in [peer] if peer else workers:
+                self.post(each, frame)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+from bridge.channels.redis.connection import Refused
 from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
 from bridge.gateway import protocol
@@ -13,12 +15,18 @@ from bridge.log import logger
 
 
 class Outbox:
-    """Frames to other processes: all of one turn of the loop for one process are one packet."""
+    """Frames to other processes: all of one turn of the loop for one process are one packet.
 
-    def __init__(self, link: Link, keys: Keys, sender: str) -> None:
+    `on_refused` is called if Redis does not take a packet: it is lost then.
+    """
+
+    def __init__(
+        self, link: Link, keys: Keys, sender: str, on_refused: Callable[[Refused], object]
+    ) -> None:
         self._link = link
         self._keys = keys
         self._sender = sender
+        self._on_refused = on_refused
         self._frames: dict[str, list[Frame]] = {}
         #: The entries of requests that were claimed, by session, until their gateways are told;
         #: and those to be acknowledged this turn.
@@ -54,10 +62,14 @@ class Outbox:
         self._set_due()
         self._acknowledged.append(entry)
 
-    def drop(self) -> None:
-        """Forget all that was to leave, as Redis is lost; what is claimed stays pending there."""
+    def drop(self) -> list[tuple[str, int]]:
+        """Forget all that was to leave, as Redis is lost; what is claimed stays pending there.
+
+        Returns the sessions that were claimed, and of which no frame has left.
+        """
         self._frames, self._acknowledged = {}, []
-        self._claimed.clear()
+        claimed, self._claimed = list(self._claimed), {}
+        return claimed
 
     def _set_due(self) -> None:
         if not self._link.up:
@@ -90,4 +102,5 @@ class Outbox:
             for frame in frames:
                 self._write(peer, [frame])
         else:
-            self._link.post("RPUSH", self._keys.inbox(peer), packet)
+            inbox = self._keys.inbox(peer)
+            self._link.post("RPUSH", inbox, packet, on_refused=self._on_refused)

@@ -15,6 +15,7 @@ from bridge.asgi import messages as grammar
 from bridge.errors import BridgeError, LayerUnavailable
 from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW, Receiving, Sending, weight
+from bridge.gateway.endings import Endings
 from bridge.gateway.protocol import Frame
 from bridge.loops.wait_queue import WaitQueue
 from bridge.types import Message
@@ -44,6 +45,9 @@ class Over(NamedTuple):
 
 class Post(Protocol):
     """Takes frames to other processes (`Bus`)."""
+
+    #: Where it is noted that this side has ended a session.
+    endings: Endings
 
     @property
     def turn(self) -> int:
@@ -236,6 +240,7 @@ class Session:
     def leave(self) -> None:
         """End it on this side alone: all that it wanted is done, and the other side goes on."""
         if self.over is None:
+            self._post.endings.note(self.gateway, self.number, self.peer)
             self._end(Over(protocol.END))
 
     def _end(self, over: Over) -> None:

@@ -205,6 +205,62 @@ def test_the_connection_is_lost(redis_server: Host) -> None:
     asyncio.run(main())
 
 
+def test_what_was_written_last_is_lost(redis_server: Host) -> None:
+    """L10: an end that may be lost is told again, and so is that of what was only claimed."""
+
+    async def main() -> None:
+        gateway, worker = await _pair(redis_url(redis_server))
+        ended, left = await _talk(gateway, worker), await _talk(gateway, worker)
+        claimed, answered = gateway.ask([_EVENT]), gateway.ask([_EVENT])
+        worker.outbox.note_claim(gateway.name, claimed.number, b"0-1")
+        ended[1].write(protocol.END, None)
+        answer = Frame(gateway.name, answered.number, 0, protocol.ANSWER, [200, [], b"hello"])
+        worker.post(gateway.name, answer)
+        worker.link.lose("is gone, this test says")
+        for asked in (ended[0], claimed, answered):
+            await until(lambda asked=asked: asked.over)
+            assert asked.over.how == protocol.CANCEL
+            assert asked.take() is None
+        left[1].leave()
+        gateway.link.lose("is gone, this test says")
+        await until(lambda: left[1].over)
+        await until(lambda: gateway.up and worker.up)
+        asked, taken = await _talk(gateway, worker)
+        await taken.send(_EVENT)
+        assert await within(asked.read()) == _EVENT
+        await gateway.close()
+        await worker.close()
+
+    asyncio.run(main())
+
+
+def test_redis_has_no_memory_left(caplog: pytest.LogCaptureFixture) -> None:
+    """L10: it is as good as gone: all sessions are lost, until it takes data again."""
+
+    async def main(url: str) -> None:
+        gateway, worker = await _pair(url)
+        asked, taken = await _talk(gateway, worker)
+        await worker.link.call("CONFIG", "SET", "maxmemory", "1")
+        await taken.send(_EVENT)
+        await until(lambda: asked.over and taken.over)
+        for each in (asked, taken):
+            assert each.over is not None
+            assert isinstance(each.over.error, LayerUnavailable)
+        with pytest.raises(LayerUnavailable):
+            gateway.ask([_EVENT])
+        await worker.link.call("CONFIG", "SET", "maxmemory", "0")
+        await until(lambda: gateway.up and worker.up)
+        asked, taken = await _talk(gateway, worker)
+        await taken.send(_EVENT)
+        assert await within(asked.read()) == _EVENT
+        await gateway.close()
+        await worker.close()
+
+    with start(redis()) as host:
+        asyncio.run(main(redis_url(host)))
+    assert "it has no memory left; give it more (maxmemory)" in caplog.text
+
+
 def test_redis_goes_and_comes_back() -> None:
     """L10: after a new, empty Redis has come, the processes register, and go on."""
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from bridge.channels.redis.connection import Refused
 from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
 from bridge.gateway import protocol
@@ -29,7 +30,7 @@ def test_one_packet_for_each_process_and_turn(redis_server: Host) -> None:
     async def main() -> None:
         link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
         await link.open()
-        outbox = Outbox(link, keys, "w.1")
+        outbox = Outbox(link, keys, "w.1", print)
         outbox.post("g.1", _frame(0))
         outbox.post("g.2", _frame(1))
         outbox.post("g.1", _frame(2))
@@ -52,7 +53,7 @@ def test_what_was_claimed_is_acknowledged_behind_the_first_frame(redis_server: H
     async def main() -> None:
         link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
         await link.open()
-        outbox = Outbox(link, keys, "w.1")
+        outbox = Outbox(link, keys, "w.1", print)
         await link.call("XGROUP", "CREATE", keys.requests, GROUP, "0", "MKSTREAM")
         entries = [await link.call("XADD", keys.requests, "*", "r", "x") for _ in range(4)]
         await link.call("XREADGROUP", "GROUP", GROUP, "w.1", "STREAMS", keys.requests, ">")
@@ -69,7 +70,7 @@ def test_what_was_claimed_is_acknowledged_behind_the_first_frame(redis_server: H
         outbox.acknowledge(entries[3])
         assert await pending() == entries
         assert await pending() == [entries[0], entries[2]]
-        outbox.drop()
+        assert outbox.drop() == [("g.1", 0), ("g.1", 2)]
         outbox.post("g.1", Frame("g.1", 2, 0, protocol.TAKEN, protocol.SESSION))
         await asyncio.sleep(0)
         assert await pending() == [entries[0], entries[2]]
@@ -84,7 +85,7 @@ def test_what_cannot_be_written(redis_server: Host, caplog: pytest.LogCaptureFix
     async def main() -> None:
         link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
         await link.open()
-        outbox = Outbox(link, keys, "w.1")
+        outbox = Outbox(link, keys, "w.1", print)
         outbox.post("g.1", _frame(0))
         outbox.post("g.1", _frame(1, [{"type": "x", "of": object()}]))
         outbox.post("g.1", _frame(2))
@@ -103,7 +104,7 @@ def test_without_a_connection(redis_server: Host) -> None:
 
     async def main() -> None:
         link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
-        outbox = Outbox(link, keys, "w.1")
+        outbox = Outbox(link, keys, "w.1", print)
         with pytest.raises(LayerUnavailable):
             outbox.post("g.1", _frame(0))
         outbox.flush()
@@ -114,5 +115,23 @@ def test_without_a_connection(redis_server: Host) -> None:
         await link.close()
         with pytest.raises(LayerUnavailable):
             outbox.acknowledge(b"1-1")
+
+    asyncio.run(main())
+
+
+def test_a_packet_that_redis_refuses(redis_server: Host) -> None:
+    """L10: whoever waits for it is told by who has written it."""
+
+    async def main() -> None:
+        link, keys = Link(redis_url(redis_server)), Keys(new_prefix())
+        await link.open()
+        refused: list[Refused] = []
+        outbox = Outbox(link, keys, "w.1", refused.append)
+        await link.call("SET", keys.inbox("g.1"), "spoilt")
+        outbox.post("g.1", _frame(0))
+        await asyncio.sleep(0)
+        await link.call("PING")
+        assert [each.code for each in refused] == ["WRONGTYPE"]
+        await link.close()
 
     asyncio.run(main())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bridge.errors import LayerUnavailable
 from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
+from bridge.gateway.endings import Endings
 from bridge.gateway.protocol import Frame
 from bridge.gateway.session import LOST, Session, SessionLost, SessionOver
 from bridge.types import Message
@@ -28,6 +29,7 @@ class Wire:
         self.frames: list[Frame] = []
         self.ended: list[Session] = []
         self.broken = False
+        self.endings = Endings()
         self.turn = 0
 
     def post(self, peer: str, frame: Frame) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.gateway import protocol
 from bridge.gateway.back.http_session import HttpSession
+from bridge.gateway.endings import Endings
 from bridge.gateway.protocol import Frame, Request
 from bridge.gateway.session import Session
 from bridge.types import ASGIApp, Message, Scope
@@ -28,6 +29,7 @@ class Ends:
         self.worker = Session(self, GATEWAY, 0, GATEWAY)
         self.worker.take_first(self.request.events)
         self._turn = 0
+        self.endings = Endings()
         #: The frames that the worker has written, as kind and payload.
         self.written: list[tuple[int, Any]] = []
 

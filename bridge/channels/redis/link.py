@@ -99,9 +99,9 @@ class Link:
         """Run a script; as `call`. The answer goes to `unclaimed` if the future was cancelled."""
         return self._way().run(script, keys, args, unclaimed)
 
-    def post(self, *command: Any) -> None:
-        """Send a command whose answer nothing waits for; an error in it is logged."""
-        self._way().post(*command)
+    def post(self, *command: Any, on_refused: Callable[[Refused], object] | None = None) -> None:
+        """Send a command whose answer nothing waits for; `on_refused` gets an error, or the log."""
+        self._way().post(*command, on_refused=on_refused)
 
     def check(self) -> None:
         """Raise `LayerUnavailable` if commands cannot be given now."""

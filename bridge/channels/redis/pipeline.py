@@ -47,7 +47,8 @@ class _Call:
         self.future = future  #: None: nobody wants the answer
         self.script = script  #: the script that it runs, not sent as text yet
         self.again = again  #: its keys and arguments
-        self.unclaimed = unclaimed  #: gets the answer if what wanted it was cancelled
+        #: Gets the answer if what wanted it was cancelled; without a future, the error.
+        self.unclaimed = unclaimed
 
     def answer(self, value: Any) -> None:
         future = self.future
@@ -60,7 +61,10 @@ class _Call:
 
     def refuse(self, error: Refused) -> None:
         if self.future is None:
-            logger.error("Redis refused a command: %s", error)
+            if self.unclaimed is not None:
+                self.unclaimed(error)
+            else:
+                logger.error("Redis refused a command: %s", error)
         elif not self.future.done():
             self.future.set_exception(error)
 
@@ -108,9 +112,9 @@ class Pipeline:
         self._send(pack(*command), _Call(future))
         return future
 
-    def post(self, *command: Any) -> None:
-        """Send a command whose answer nothing waits for; an error in it is logged."""
-        self._send(pack(*command), _Call(None))
+    def post(self, *command: Any, on_refused: Callable[[Refused], object] | None = None) -> None:
+        """Send a command whose answer nothing waits for; `on_refused` gets an error, or the log."""
+        self._send(pack(*command), _Call(None, None, (), on_refused))
 
     def run(
         self,

@@ -128,7 +128,7 @@ class WaitingRequests:
         if not refused:
             return
         if isinstance(error, Refused):
-            logger.error("Redis refuses a request: %s", error)
+            self._bus.note_refusal(error)
             error = LayerUnavailable(f"Redis refuses a request: {error}")
         if not isinstance(error, BridgeError):
             error = QueueFull(
