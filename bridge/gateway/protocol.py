@@ -51,6 +51,7 @@ kind       direction         payload
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
@@ -88,12 +89,29 @@ _MOST_SHARED: Final = 256
 _LONGEST_SHARED: Final = 512
 
 
+#: What the values of a scope must be, if they are there, and not None.
+_KINDS_OF_VALUES: Final[dict[str, type]] = {
+    **dict.fromkeys(("method", "path", "root_path", "scheme", "http_version"), str),
+    **dict.fromkeys(("raw_path", "query_string"), bytes),
+    **dict.fromkeys(("asgi", "extensions", "state"), dict),
+    "subprotocols": list,
+}
+
 #: What scopes have in common, as it was read.
 _KEPT: Final[BoundedDict[bytes, Scope]] = BoundedDict(_MOST_SHARED)
 
 
 class UnreadablePacket(ValueError):
     """What stands in Redis is not of this protocol, or of another version of it."""
+
+
+class UnreadableRequest(UnreadablePacket):
+    """A request that nothing can run, and of which is known who has asked."""
+
+    def __init__(self, text: str, gateway: str, session: int) -> None:
+        super().__init__(text)
+        self.gateway = gateway
+        self.session = session
 
 
 class Request(NamedTuple):
@@ -164,38 +182,58 @@ def encode_request(request: Request) -> bytes:
 
 
 def decode_request(data: bytes) -> Request:
-    """Decode a request. Raises `UnreadablePacket`."""
-    _, gateway, shared, own, session, events = _unpack(data, 6)
-    if type(shared) is not bytes:
-        raise UnreadablePacket("it has no scope")
-    kept = _KEPT.get(shared)
-    scope = _read_shared(shared) if kept is None else _copy(kept)
-    if own is not None:
-        try:
-            method, path, raw_path, query, headers, client = own
-            dict(headers)  # raises if these are no pairs
-        except (TypeError, ValueError) as error:
-            raise UnreadablePacket(f"its scope is malformed: {error}") from error
-        scope["method"] = method
-        scope["path"] = path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
-        scope["headers"] = list(headers)
-        scope["client"] = client
-    if type(events) is bytes:
-        events = [{"type": "http.request", "body": events, "more_body": False}]
-    elif type(events) is tuple:
-        events = [_message(each) for each in events]
-    else:
-        raise UnreadablePacket("it has no events")
-    return Request(_name(gateway), _number(session), scope, events)
+    """Decode a request.
+
+    Raises `UnreadablePacket`; `UnreadableRequest` if only the request itself is malformed.
+    """
+    gateway = session = None
+    try:
+        _, gateway, shared, own, session, events = _unpack(data, 6)
+        if type(shared) is not bytes:
+            raise UnreadablePacket("it has no scope")
+        kept = _KEPT.get(shared)
+        scope = _read_shared(shared) if kept is None else _copy(kept)
+        if own is not None:
+            _add_own(scope, own)
+        if type(events) is bytes:
+            events = [{"type": "http.request", "body": events, "more_body": False}]
+        elif type(events) is tuple:
+            events = [_message(each) for each in events]
+        else:
+            raise UnreadablePacket("it has no events")
+        return Request(_name(gateway), _number(session), scope, events)
+    except UnreadablePacket as error:
+        if not isinstance(gateway, str) or type(session) is not int or session < 0:
+            raise
+        raise UnreadableRequest(str(error), gateway, session) from error
+
+
+def _add_own(scope: Scope, own: Any) -> None:
+    """Add what a request does not share with others."""
+    try:
+        method, path, raw_path, query, headers, client = own
+        b"".join(dict(headers))  # raises if these are no pairs
+    except (TypeError, ValueError) as error:
+        raise UnreadablePacket(f"its scope is malformed: {error}") from error
+    if type(method) is not str or type(path) is not str or type(query) is not bytes:
+        raise UnreadablePacket(f"it is malformed: {_shown(method)} {_shown(path)} {_shown(query)}")
+    scope["method"] = method
+    scope["path"] = path
+    scope["raw_path"] = raw_path
+    scope["query_string"] = query
+    scope["headers"] = list(headers)
+    scope["client"] = client
 
 
 def _read_shared(data: bytes) -> Scope:
     """Read what scopes have in common, and keep it if it may come again."""
     scope = _msgpack(data, use_list=True)
-    if type(scope) is not dict:
-        raise UnreadablePacket(f"its scope is {scope!r:.60}")
+    if type(scope) is not dict or type(scope.get("type")) is not str:
+        raise UnreadablePacket(f"its scope is {_shown(scope)}")
+    for name, kind in _KINDS_OF_VALUES.items():
+        value = scope.get(name)
+        if value is not None and type(value) is not kind:
+            raise UnreadablePacket(f"in its scope {name} is {_shown(value)}, not {kind.__name__}")
     try:
         if "headers" in scope:
             scope["headers"] = [(name, value) for name, value in scope["headers"]]
@@ -254,10 +292,10 @@ def _unpack(data: bytes, length: int) -> tuple[Any, ...]:
     """Unpack `length` parts; lists in them are tuples, as pairs of headers have to be."""
     found = _msgpack(data, use_list=False)
     if type(found) is not tuple or not found:
-        raise UnreadablePacket(f"it is {found!r:.60}, and should be a list")
+        raise UnreadablePacket(f"it is {_shown(found)}, and should be a list")
     if found[0] != VERSION:
         raise UnreadablePacket(
-            f"it has version {found[0]!r:.20}, and this release reads {VERSION}: run the same "
+            f"it has version {_shown(found[0])}, and this release reads {VERSION}: run the same "
             "release of asgi-bridge everywhere, or give each its own prefix"
         )
     if len(found) != length:
@@ -267,7 +305,7 @@ def _unpack(data: bytes, length: int) -> tuple[Any, ...]:
 
 def _frame(found: Any) -> Frame:
     if type(found) is not tuple or len(found) != 5:
-        raise UnreadablePacket(f"a frame is {found!r:.60}")
+        raise UnreadablePacket(f"a frame is {_shown(found)}")
     gateway, session, number, kind, payload = found
     if kind == EVENTS:
         if type(payload) is not tuple:
@@ -277,35 +315,40 @@ def _frame(found: Any) -> Frame:
         _number(payload)
     elif kind == TAKEN:
         if payload not in (SESSION, CONSUMER):
-            raise UnreadablePacket(f"a frame says that {payload!r:.20} runs on the worker")
+            raise UnreadablePacket(f"a frame says that {_shown(payload)} runs on the worker")
     elif kind == ANSWER:
         if type(payload) is not tuple or len(payload) != 3:
-            raise UnreadablePacket(f"a response is {payload!r:.60}")
+            raise UnreadablePacket(f"a response is {_shown(payload)}")
         if type(payload[1]) is not tuple or type(payload[2]) is not bytes:
-            raise UnreadablePacket(f"a response has no headers, or no body: {payload!r:.60}")
+            raise UnreadablePacket(f"a response has no headers, or no body: {_shown(payload)}")
     elif kind not in _KINDS:
-        raise UnreadablePacket(f"a frame is of the unknown kind {kind!r:.20}")
+        raise UnreadablePacket(f"a frame is of the unknown kind {_shown(kind)}")
     _name(gateway)
     _number(session)
     _number(number)
     return _new_frame(found)
 
 
+def _shown(found: Any) -> str:
+    """Show what has come, however large it is, or deep."""
+    return reprlib.repr(found)[:60]
+
+
 def _name(found: Any) -> str:
     if not isinstance(found, str) or not found:
-        raise UnreadablePacket(f"a process is named {found!r:.60}")
+        raise UnreadablePacket(f"a process is named {_shown(found)}")
     return found
 
 
 def _number(found: Any) -> int:
     if type(found) is not int or found < 0:
-        raise UnreadablePacket(f"a number is {found!r:.60}")
+        raise UnreadablePacket(f"a number is {_shown(found)}")
     return found
 
 
 def _message(found: Any) -> Message:
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
-        raise UnreadablePacket(f"an event is {found!r:.60}")
+        raise UnreadablePacket(f"an event is {_shown(found)}")
     for name, value in found.items():
         if type(value) is tuple:
             found[name] = list(value)

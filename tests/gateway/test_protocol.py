@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.gateway import protocol
-from bridge.gateway.protocol import Frame, Request, UnreadablePacket
+from bridge.gateway.protocol import Frame, Request, UnreadablePacket, UnreadableRequest
+from bridge.gateway.session import Session
 
 _SCOPE = {
     "type": "http",
@@ -129,7 +130,12 @@ def test_packets_that_are_wrong(data: bytes, said: str) -> None:
 
 
 _OWN_VALUES = ("GET", "/", b"/", b"", [(b"a", b"b")], None)
-_SHARED = msgpack.packb({})
+_SHARED = msgpack.packb({"type": "http"})
+
+
+def _shared(**scope: Any) -> bytes:
+    packed: bytes = msgpack.packb({"type": "http", **scope})
+    return packed
 
 
 @pytest.mark.parametrize(
@@ -138,11 +144,16 @@ _SHARED = msgpack.packb({})
         (["g", "scope", None, 1, []], "no scope"),
         (["g", b"", None, 1, []], "no msgpack"),
         (["g", msgpack.packb("scope"), None, 1, []], "its scope is 'scope'"),
-        (["g", msgpack.packb({"headers": [b"a"]}), None, 1, []], "malformed"),
-        (["g", msgpack.packb({"client": 3}), None, 1, []], "malformed"),
+        (["g", msgpack.packb({}), None, 1, []], "its scope is {}"),
+        (["g", _shared(headers=[b"a"]), None, 1, []], "malformed"),
+        (["g", _shared(client=3), None, 1, []], "malformed"),
+        (["g", _shared(extensions=3), None, 1, []], "extensions is 3, not dict"),
+        (["g", _shared(path=b"/"), None, 1, []], "path is b'/', not str"),
         (["g", _SHARED, 3, 1, []], "malformed"),
         (["g", _SHARED, _OWN_VALUES[1:], 1, []], "malformed"),
         (["g", _SHARED, (*_OWN_VALUES[:4], [b"a"], None), 1, []], "malformed"),
+        (["g", _SHARED, (*_OWN_VALUES[:4], ["ab"], None), 1, []], "malformed"),
+        (["g", _SHARED, (3, *_OWN_VALUES[1:]), 1, []], "malformed: 3 '/' b''"),
         (["g", _SHARED, _OWN_VALUES, 1, {}], "no events"),
         (["g", _SHARED, _OWN_VALUES, 1, [1]], "an event is 1"),
         (["g", _SHARED, _OWN_VALUES, -1, []], "a number is -1"),
@@ -150,8 +161,79 @@ _SHARED = msgpack.packb({})
 )
 def test_requests_that_are_wrong(parts: list[Any], said: str) -> None:
     """L13: a request whose scope is malformed is refused."""
-    with pytest.raises(UnreadablePacket, match=said):
+    with pytest.raises(UnreadablePacket, match=said) as raised:
         protocol.decode_request(msgpack.packb([protocol.VERSION, *parts]))
+    known = parts[3] == 1
+    assert isinstance(raised.value, UnreadableRequest) is known
+    if isinstance(raised.value, UnreadableRequest):
+        assert (raised.value.gateway, raised.value.session) == ("g", 1)
+
+
+_DEEP = b"\x91" * 1000 + b"\x01"
+_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 6) | st.text(max_size=3) | st.binary(max_size=3),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+def _parts(*likely: Any) -> st.SearchStrategy[Any]:
+    """Lists of what is likely, with something else in some of the places."""
+    return st.tuples(*(st.just(each) | _VALUES for each in likely))
+
+
+_SCOPES = st.dictionaries(
+    st.sampled_from(["type", *protocol.OWN, "server", "extensions", "asgi"]), _VALUES, max_size=9
+).map(msgpack.packb)
+_REQUESTS = st.builds(
+    lambda parts, shared: [*parts[:2], shared, *parts[2:]],
+    _parts(protocol.VERSION, "g", _OWN_VALUES, 1, [{"type": "http.request"}]),
+    _SCOPES | st.just(_SHARED) | _VALUES,
+)
+_FRAMES = _parts("g", 1, 0, protocol.EVENTS, [{"type": "x"}]) | _parts("g", 1, 0, 1, 5)
+
+
+@given(_REQUESTS | _VALUES)
+def test_any_request(parts: Any) -> None:
+    """L13: what comes is a request, or an UnreadablePacket."""
+    try:
+        request = protocol.decode_request(msgpack.packb(parts))
+    except UnreadablePacket:
+        return
+    assert type(request.scope["type"]) is str
+
+
+@given(st.tuples(st.just(protocol.VERSION), st.just("w"), st.lists(_FRAMES)) | _VALUES)
+def test_any_packet(parts: Any) -> None:
+    """L13: what comes is a packet, or an UnreadablePacket; its frames break no session."""
+    try:
+        packet = protocol.decode_packet(msgpack.packb(parts))
+    except UnreadablePacket:
+        return
+    ends = Session(_Nobody(), "g", 1, "w"), Session(_Nobody(), "w", 1, "g")
+    for frame in packet.frames:
+        for session in ends:
+            session.deliver(frame)
+
+
+class _Nobody:
+    """Where frames go that nobody reads."""
+
+    turn = 0
+
+    def post(self, peer: str, frame: Frame) -> None:
+        """Drop it."""
+
+    def forget(self, session: Session) -> None:
+        """Nobody keeps them."""
+
+
+def test_what_is_nested_too_deeply() -> None:
+    """L13: it is refused, too."""
+    for decode in (protocol.decode_packet, protocol.decode_request):
+        for data in (_DEEP, msgpack.packb(protocol.VERSION).join([b"\x96", _DEEP])):
+            with pytest.raises(UnreadablePacket):
+                decode(data)  # type: ignore[operator]
 
 
 @given(st.binary())

@@ -21,10 +21,15 @@ from typing import Any, Final
 from bridge.channels.redis.connection import Refused
 from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
-from bridge.gateway import scripts
+from bridge.gateway import protocol, scripts
 from bridge.gateway.bus import Bus
 from bridge.gateway.keys import GROUP
-from bridge.gateway.protocol import Request, UnreadablePacket, decode_request
+from bridge.gateway.protocol import (
+    Request,
+    UnreadablePacket,
+    UnreadableRequest,
+    decode_request,
+)
 from bridge.log import logger
 
 #: The most requests that are read at once; and from an app that has answered all at once.
@@ -179,11 +184,8 @@ class Intake:
             try:
                 request = _decode(fields)
             except UnreadablePacket as error:
-                logger.error(
-                    "a request in Redis (%s, %s) was left to its gateway: %s",
-                    *(bus.keys.requests, number.decode(), error),
-                )
                 request = None
+                self._refuse(number, error)
             if request is None:
                 left.append(number)
             else:
@@ -194,6 +196,22 @@ class Intake:
             claim = bus.link.run(scripts.CLAIM, [bus.keys.requests], list(read))
             self._claims += len(read)
             claim.add_done_callback(partial(self._on_claimed, read))
+
+    def _refuse(self, number: bytes, error: UnreadablePacket) -> None:
+        """Have the gateway of a request that is none answer with 502, if it can be told which."""
+        bus = self._bus
+        what = "was refused" if isinstance(error, UnreadableRequest) else "was left to its gateway"
+        where = bus.keys.requests, number.decode()
+        logger.error("a request in Redis (%s, %s) %s: %s", *where, what, error)
+        if isinstance(error, UnreadableRequest):
+            bus.link.post("XDEL", bus.keys.requests, number)
+            self._give_up(Request(error.gateway, error.session, {}, []))
+
+    def _give_up(self, request: Request) -> None:
+        """Have the gateway of a request that cannot be run answer with 502."""
+        session = self._bus.accept(request)
+        session.write(protocol.TAKEN, protocol.SESSION)
+        session.write(protocol.CANCEL, None)
 
     def _on_claimed(self, read: dict[bytes, Request], claim: asyncio.Future[Any]) -> None:
         """Run the requests that are ours. Only what Redis has confirmed is: none runs twice."""
@@ -208,7 +226,11 @@ class Intake:
             if ours:
                 request = read[entry]
                 outbox.note_claim(request.gateway, request.session, entry)
-                self._start(request)
+                try:
+                    self._start(request)
+                except Exception:
+                    logger.exception("a request of %s could not be run", request.gateway)
+                    self._give_up(request)
             else:
                 outbox.acknowledge(entry)
         if self._free() < free or now() - began > _QUICK:

@@ -18,6 +18,8 @@ from bridge.gateway.back.intake import BATCH, LARGEST_BATCH, Intake
 from bridge.gateway.bus import Bus
 from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import SESSION, TAKEN, Frame, Request, encode_request
+from bridge.gateway.session import Session, SessionLost
+from bridge.types import Scope
 from tests.support.hosts import Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
 
@@ -385,3 +387,48 @@ def test_a_stop_before_the_start(redis_server: Host) -> None:
         await worker.intake.close()
 
     run(test)
+
+
+def test_requests_that_cannot_be_run(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L13: a 502 at once, a line in the log of the worker, and the next ones are run."""
+
+    async def test() -> None:
+        async with taker(redis_url(redis_server)) as worker:
+            gateway = Bus(worker.url, "gateway", prefix=worker.bus.keys.prefix)
+            await gateway.open()
+
+            async def ask(scope: Scope) -> Session:
+                session = gateway.ask([])
+                packed = encode_request(Request(gateway.name, session.number, scope, []))
+                await worker.put(b"g", gateway.name.encode(), b"r", packed)
+                return session
+
+            async def lost(session: Session) -> bool:
+                async with asyncio.timeout(30):
+                    while session.over is None:
+                        await session.news.wait()
+                return isinstance(session.over.error, SessionLost)
+
+            assert await lost(await ask({"type": 3}))
+            assert await lost(await ask({"type": "http", "extensions": 3}))
+
+            def fail() -> None:
+                raise TypeError("no app can run it")
+
+            worker.app = fail
+            assert await lost(await ask({"type": "http"}))
+            worker.app = int
+            before = len(worker.taken)
+            session = await ask({"type": "http"})
+            await worker.until(lambda: len(worker.taken) > before)
+            async with asyncio.timeout(30):
+                while await worker.pending() or await worker.waiting():
+                    await asyncio.sleep(0.01)  # the pace of asking
+            assert session.over is None
+            await gateway.close()
+
+    run(test)
+    first, second, third = (each.getMessage() for each in caplog.records)
+    assert "was refused: its scope is {'type': 3}" in first
+    assert "was refused: in its scope extensions is 3, not dict" in second
+    assert third.startswith("a request of g.")
