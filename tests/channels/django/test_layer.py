@@ -526,9 +526,10 @@ def test_flush(redis_server: Host) -> None:
 
 
 FORK = """
-import asyncio, os, sys, warnings
+import asyncio, logging, os, sys, warnings
 from bridge.channels.django import RedisChannelLayer
 warnings.simplefilter("ignore")
+logging.getLogger("asyncio").setLevel("ERROR")  # in -X dev it warns of a slow machine
 layer = RedisChannelLayer(sys.argv[1], prefix="fork")
 
 async def parent():
