@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.gateway import protocol
@@ -119,3 +119,12 @@ async def quiet(turns: int = 200) -> None:
     """Let the loop turn so often that all which can happen by now has happened."""
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test on a loop of its own; `TimeoutError` if it hangs."""
+
+    async def main() -> None:
+        await asyncio.wait_for(test(), 60)
+
+    asyncio.run(main())

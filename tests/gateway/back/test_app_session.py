@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,14 +12,7 @@ from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import ANSWER, CANCEL, TAKEN, Frame
 from bridge.gateway.session import SessionLost
 from bridge.types import Message, Receive, Scope, Send
-from tests.support.sessions import END_OF_BODY, START, HttpRun, body, quiet
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await test()
-
-    asyncio.run(main())
+from tests.support.sessions import END_OF_BODY, START, HttpRun, body, quiet, run
 
 
 @pytest.mark.parametrize(

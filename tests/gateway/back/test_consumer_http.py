@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from bridge.gateway.consumer_content import TELLS_APART, session_channel
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import ANSWER, CANCEL, CONSUMER, CONSUMERS, END, EVENTS, SESSION, TAKEN
 from bridge.types import Message
-from tests.support.sessions import Ends, quiet, upload
+from tests.support.sessions import Ends, quiet, run, upload
 from tests.support.sessions import until as until_soon
 
 HELLO = {"status": 200, "headers": [(b"X-A", b"1")], "content": b"hello"}
@@ -76,13 +75,6 @@ class Run:
     @property
     def kinds(self) -> list[int]:
         return [kind for kind, _ in self.ends.written]
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await asyncio.wait_for(test(), 30)
-
-    asyncio.run(main())
 
 
 def in_thread(message: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -19,14 +18,7 @@ from bridge.gateway.back.mounted_consumers import Found
 from bridge.gateway.consumer_content import TELLS_APART
 from bridge.gateway.protocol import CANCEL, CONSUMER, CONSUMERS, END, EVENTS, TAKEN
 from bridge.types import Message, Receive, Scope, Send
-from tests.support.sessions import Ends
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await asyncio.wait_for(test(), 30)
-
-    asyncio.run(main())
+from tests.support.sessions import Ends, run
 
 
 class Run:

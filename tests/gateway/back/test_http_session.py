@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,15 +11,7 @@ from bridge.errors import ClientDisconnected, IllegalMessage
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import ANSWER, CANCEL, END, EVENTS, TAKEN
 from bridge.types import Message, Receive, Scope, Send
-from tests.support.sessions import END_OF_BODY, START, HttpRun, body, quiet, until, upload
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await test()
-
-    asyncio.run(main())
-
+from tests.support.sessions import END_OF_BODY, START, HttpRun, body, quiet, run, until, upload
 
 # ------------------------------------------------------------- the plain way
 

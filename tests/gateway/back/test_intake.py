@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -22,6 +22,7 @@ from bridge.gateway.session import Session, SessionLost
 from bridge.types import Scope
 from tests.support.hosts import Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
+from tests.support.sessions import run
 
 pytestmark = needs_redis
 
@@ -104,13 +105,6 @@ async def taker(url: str, places: int = 100, prefix: str | None = None) -> Async
         await made.intake.stop()
         await made.intake.close()
         await made.bus.close()
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await asyncio.wait_for(test(), 60)
-
-    asyncio.run(main())
 
 
 def test_each_request_is_taken_once(redis_server: Host) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import CANCEL
 from bridge.gateway.session import SessionLost
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
-from tests.support.sessions import Ends
+from tests.support.sessions import Ends, quiet, run
 
 CONNECT: Message = {"type": "websocket.connect"}
 ACCEPT: Message = {"type": "websocket.accept"}
@@ -53,19 +52,6 @@ class Run:
 
     async def answer(self) -> list[Message]:
         return await asyncio.wait_for(self.ends.answer(), 20)
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await test()
-
-    asyncio.run(main())
-
-
-async def quiet(turns: int = 200) -> None:
-    """Let the loop turn so often that all which can happen by now has happened."""
-    for _ in range(turns):
-        await asyncio.sleep(0)
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:

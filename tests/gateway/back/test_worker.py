@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -20,8 +20,10 @@ from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.protocol import CONSUMER, CONSUMERS, Request, encode_request
 from bridge.gateway.session import Session
 from bridge.types import Message, Receive, Scope, Send
+from tests.support.gateways import until
 from tests.support.hosts import Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
+from tests.support.sessions import run
 
 pytestmark = needs_redis
 
@@ -102,23 +104,11 @@ async def both(url: str, app: Any, **settings: Any) -> AsyncIterator[Both]:
         await made.gateway.close()
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await asyncio.wait_for(test(), 60)
-
-    asyncio.run(main())
-
-
 def plain(text: str) -> list[Message]:
     return [
         {"type": "http.response.start", "status": 200, "headers": []},
         {"type": "http.response.body", "body": text.encode()},
     ]
-
-
-async def until(holds: Callable[[], object]) -> None:
-    while not holds():
-        await asyncio.sleep(0.01)  # the pace of asking
 
 
 # ------------------------------------------------------------- apps of every kind
