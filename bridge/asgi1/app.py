@@ -15,7 +15,7 @@ from bridge.adapters.wsgi_on_asgi.settings import SETTINGS as OF_WSGI_APPS
 from bridge.arguments.checks import WSGI_DEFAULTS, Check, read_all
 from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi1.call import Caller, CallOwner, ConsumerCall
-from bridge.asgi1.http import HttpExchange
+from bridge.asgi1.http import FirstCall, HttpExchange
 from bridge.asgi1.http_body import RequestBody
 from bridge.asgi1.message import Message
 from bridge.asgi1.signature import Consumer, takes_channels
@@ -77,7 +77,7 @@ class ConsumerApp(RunnerApp):
         if "idle_timeout" in self._explicit:
             how["idle_timeout"] = self._explicit["idle_timeout"]
         self.runner = make_runner(how.pop("runner"), **how)
-        self._caller = Caller(self.app, self.runner)
+        self.caller = Caller(self.app, self.runner)
 
     def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Run as `values` say, but for what was given here (see `RunnerApp.adopt`)."""
@@ -92,7 +92,7 @@ class ConsumerApp(RunnerApp):
         what it raises, and `AppLoadError`.
         """
         self.serve(asyncio.get_running_loop())
-        return await calls_here(self._caller, self.layer)(channel, content, body)
+        return await calls_here(self.caller, self.layer)(channel, content, body)
 
     def new_call(self, channel: str, content: Content, owner: CallOwner) -> ConsumerCall:
         """Make what `call` does, to be started; its owner is told of the end.
@@ -100,13 +100,13 @@ class ConsumerApp(RunnerApp):
         Raises `AppLoadError`.
         """
         self.serve(asyncio.get_running_loop())
-        return ConsumerCall(self._caller, Message(content, channel, self.layer), owner)
+        return ConsumerCall(self.caller, Message(content, channel, self.layer), owner)
 
     def told(self) -> dict[str, Any]:
         """Return what a process must know that has the clients, as plain data."""
         sockets = self._socket_settings
         return {
-            "takes_channels": self._caller.takes_channels,
+            "takes_channels": self.caller.takes_channels,
             "response_timeout": self._response_timeout,
             "connect_timeout": sockets.connect_timeout,
             "stall_timeout": sockets.stall_timeout,
@@ -116,7 +116,7 @@ class ConsumerApp(RunnerApp):
     @property
     def completions(self) -> CompletionQueue:
         """Where threads put what is to be done on the loop; `serve` was called."""
-        return self._caller.completions
+        return self.caller.completions
 
     @property
     def layer(self) -> ChannelLayer:
@@ -131,14 +131,14 @@ class ConsumerApp(RunnerApp):
         if self._completions is None or self._completions.loop is not loop:
             self.runner.start(loop)
             self._completions = CompletionQueue(loop)
-            self._caller.open(self._completions)
+            self.caller.open(self._completions)
 
-    def exchange(self, scope: Scope, receive: Receive, send: Send) -> HttpExchange:
-        """Make the exchange of one request; `serve` was called."""
-        layer = self._layer
-        if layer is None:
-            layer = get_channel_layer()
-        return HttpExchange(self._caller, layer, self._response_timeout, scope, receive, send)
+    def exchange(
+        self, scope: Scope, receive: Receive, send: Send, first: FirstCall | None = None
+    ) -> HttpExchange:
+        """Make the exchange of one request, whose `first` call may be begun; `serve` was called."""
+        layer = self.layer if first is None else first.layer
+        return HttpExchange(self.caller, layer, self._response_timeout, scope, receive, send, first)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -157,7 +157,7 @@ class ConsumerApp(RunnerApp):
             await self.exchange(scope, receive, send).run()
         elif kind == "websocket":
             layer = self.layer
-            calls = calls_here(self._caller, layer)
+            calls = calls_here(self.caller, layer)
             await ConsumerSocket(calls, layer, self._socket_settings, scope, receive, send).run()
         elif kind == "lifespan":
             await self.answer_lifespan(receive, send)

@@ -26,7 +26,8 @@ from bridge.asgi1.message import Message, ReplyChannel
 from bridge.asgi1.signature import Consumer, runs_on_loop, takes_channels
 from bridge.errors import BridgeError, ChannelFull, IllegalMessage, RequestCancelled
 from bridge.loops.tasks import task_starter
-from bridge.runners.base import Runner, occupied_runners
+from bridge.loops.waiters import unpatched
+from bridge.runners.base import Job, Runner, occupied_runners
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Address
 
@@ -59,34 +60,51 @@ class Caller:
         self.takes_channels = takes_channels(consumer)
         #: Whether a call only makes a coroutine or an async generator, which runs on the loop.
         self.on_loop = runs_on_loop(consumer)
+        #: Whether it may answer when its call ends, or before; then a `FirstCall` is enough.
+        self.may_be_quick = not self.on_loop and (runner.threaded or not runner.can_wait)
+        self.threaded = runner.threaded
         self.completions: CompletionQueue
+        #: The loop's.
+        self.thread: int
         self.new_task: Callable[..., asyncio.Task[Any]]
 
     def open(self, completions: CompletionQueue) -> None:
-        """Call the consumer for the loop of `completions` from now on; the runner is started."""
+        """Call the consumer for the loop of `completions` from now on, in whose thread this is.
+
+        The runner is started.
+        """
         self.completions = completions
+        self.thread = unpatched("get_ident")()
         self.new_task = task_starter(completions.loop)
 
 
 class ConsumerCall:
     """One call of a consumer, with one message; also the `Job` of a runner.
 
-    Its owner is told of the end once, on the loop; that may be within `start`.
+    Its owner is told of the end once, on the loop; that may be within `start`. `job` is what the
+    runner has been given already, if that is not this object (`FirstCall`): it calls the consumer,
+    then `take_result`, and on the loop `job_ended`.
     """
 
     # No class attribute has the name of one of these: instances read and write them fast so.
     __slots__ = (
-        *("_awaitable", "_context", "_owner", "_task", "_unsent", "_values", "caller"),
+        *("_awaitable", "_context", "_job", "_owner", "_task", "_unsent", "_values", "caller"),
         *("channels", "error", "message", "queued_at", "refused"),
     )
 
     queued_at: float
 
     def __init__(
-        self, caller: Caller, message: Message, owner: CallOwner, body: Any = None
+        self,
+        caller: Caller,
+        message: Message,
+        owner: CallOwner,
+        body: Any = None,
+        job: Job | None = None,
     ) -> None:
         self.caller = caller
         self.message = message
+        self._job = job
         #: ``channels["body"]``.
         self.channels: dict[str, Any] | None = None
         if caller.takes_channels:
@@ -128,6 +146,15 @@ class ConsumerCall:
         if not runner.can_wait:  # it was called within `submit`
             self._after_inline()
 
+    def job_ended(self, error: BaseException | None) -> None:
+        """Go on after a job that is another object, which has ended or paused."""
+        if error is not None:
+            self.error = error
+        if self.caller.runner.can_wait:
+            self.on_completed()
+        else:
+            self._after_inline()
+
     def _after_inline(self) -> None:
         if self._values is None:
             self.on_completed()
@@ -140,11 +167,11 @@ class ConsumerCall:
         while self._values is not None:
             await _room(self.message.reply_channel)
             await asyncio.sleep(0)  # a client that is never slow must not hold the loop
-            self.caller.runner.submit(self)
+            self.caller.runner.submit(self._job or self)
 
     def _inline_ended(self, task: asyncio.Task[Any]) -> None:
         if self._values is not None:
-            self.caller.runner.cancel(self)
+            self.caller.runner.cancel(self._job or self)
             self.error = asyncio.CancelledError("the call was given up")
         self._task = None
         self.on_completed()
@@ -196,7 +223,7 @@ class ConsumerCall:
     def withdraw(self) -> bool:
         """End without a call if it still waits for a thread: its client has left. Whether so."""
         runner = self.caller.runner
-        if not runner.queue or not runner.withdraw(self):
+        if not runner.queue or not runner.withdraw(self._job or self):
             return False
         self._end(None)
         return True
@@ -221,7 +248,7 @@ class ConsumerCall:
     def _end(self, error: BaseException | None) -> None:
         owner = self._owner
         if owner is not None:
-            self._owner = None  # which holds this call: a circle would wait for the collector
+            self._owner = self._job = None  # both hold this call: a circle
             self.error = error
             owner.call_ended(self)
 
@@ -257,11 +284,24 @@ class ConsumerCall:
         occupied_runners.reset(before)
 
     def _call(self) -> bool:
+        result = None
         try:
             if self._values is None:
                 result = self.caller.consumer(*self._arguments())
-                if result is None:
-                    return True
+        except BaseException as error:
+            self.error = error
+            return True
+        return self.take_result(result)
+
+    def take_result(self, result: Any, context: Context | None = None) -> bool:
+        """Keep what the call has returned, or send the replies of a generator; False: it pauses.
+
+        None: nothing was returned, or a generator that has paused goes on. In `context` runs what
+        is left for the loop, if the job was another object.
+        """
+        self._context = self._context or context
+        try:
+            if result is not None:
                 self._keep(result)
             if self._values is not None and not self._send_values(self._values):
                 return False

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from typing import Final, Protocol, TypeAlias
 
 from bridge.adapters.wsgi_on_asgi.exchange import response_messages
 from bridge.asgi.disconnect import is_disconnect
-from bridge.asgi1.call import Caller, ConsumerCall
+from bridge.asgi1.call import Caller, CallOwner, ConsumerCall
 from bridge.asgi1.http_body import RequestBody, expected_body, may_have_body
 from bridge.asgi1.http_outbox import HttpOutbox
 from bridge.asgi1.message import Message, ReplyChannel
@@ -37,19 +38,44 @@ from bridge.log import logger
 from bridge.types import Message as Content
 from bridge.types import Receive, Scope, Send
 
+#: The name of a field in lower case, and its value.
+Field: TypeAlias = tuple[bytes, bytes]
+
 #: Seconds after which the host is asked whether the client is still there.
 _LISTEN_AFTER: Final = 0.05
+
+
+class FirstCall(Protocol):
+    """The call of a consumer that a host has begun by itself, and what has come of it."""
+
+    layer: ChannelLayer
+
+    @property
+    def channel(self) -> ReplyChannel:
+        """The reply channel."""
+
+    @property
+    def outbox(self) -> HttpOutbox:
+        """The outbox, with what was replied."""
+
+    @property
+    def call(self) -> ConsumerCall:
+        """The call."""
+
+    def hand_over(self, owner: CallOwner) -> None:
+        """Tell `owner` of the end of the call; that may be at once."""
 
 
 class HttpExchange:
     """One request: its host's `receive` and `send` at one end, a consumer at the other.
 
-    `timeout`: seconds that the consumer has for its first reply; 0: any time.
+    `timeout`: seconds that the consumer has for its first reply; 0: any time. `first`: the call of
+    the consumer, which was begun; then only `finish` is to be awaited.
     """
 
     __slots__ = (
         *("_body", "_calls", "_caller", "_channel", "_client_left", "_deadline"),
-        *("_error", "_fields", "_layer", "_listener", "_outbox", "_receive", "_request"),
+        *("_error", "_layer", "_listener", "_outbox", "_receive", "_request"),
         *("_scope", "_send", "_source", "_timeout", "_timer"),
     )
 
@@ -61,17 +87,19 @@ class HttpExchange:
         scope: Scope,
         receive: Receive,
         send: Send,
+        first: FirstCall | None = None,
     ) -> None:
         self._caller = caller
         self._layer = layer
         self._timeout = timeout
         self._scope = scope
-        #: The request's fields, by name; of a repeated one the last.
-        self._fields: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._send = send
-        self._outbox = outbox = HttpOutbox(caller.completions, layer.max_message_size)
-        self._channel = ReplyChannel(layer.new_reply_channel(), layer, outbox)
+        if first is None:
+            self._outbox = outbox = HttpOutbox(caller.completions, layer.max_message_size)
+            self._channel = ReplyChannel(layer.new_reply_channel(), layer, outbox)
+        else:
+            self._outbox, self._channel = first.outbox, first.channel
         #: What comes of the request's body, if it is not whole in the message.
         self._body: RequestBody | None = None
         #: The call with the request, and all calls that are under way.
@@ -86,6 +114,10 @@ class HttpExchange:
         self._source: Source | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        if first is not None:
+            self._request = call = first.call
+            self._calls.append(call)
+            first.hand_over(self)
 
     async def run(self) -> None:
         """Serve the request to its end. Raises what the consumer raised, for the host to log.
@@ -104,7 +136,7 @@ class HttpExchange:
 
         Then, either `whole` returns the response, or `finish` must be awaited.
         """
-        if may_have_body(self._scope, self._fields):
+        if may_have_body(self._scope, dict(self._scope["headers"])):
             return False
         self._begin(b"")
         return True
@@ -121,19 +153,6 @@ class HttpExchange:
         if whole is not None:
             self._layer.detach(self._channel.name)
         return whole
-
-    def call_when_news(self, function: Callable[[], object]) -> bool:
-        """Call `function` when there is a reply, or a call has ended; False if there is one now.
-
-        For calls in threads, before `finish`, on the loop.
-        """
-        self._outbox.call_when_news(function)
-        return not self._has_news()
-
-    @property
-    def waits_for_call(self) -> bool:
-        """Whether the last reply has come, and a call of the consumer has not ended yet."""
-        return bool(self._calls) and self._outbox.complete
 
     async def finish(self) -> None:
         """Send the replies, and see the request to its end. Raises as `run` does."""
@@ -174,23 +193,8 @@ class HttpExchange:
 
     def _content(self, body: bytes) -> Content:
         """Make the content of ``http.request``."""
-        scope = self._scope
-        get = scope.get
-        client, server = get("client"), get("server")
-        headers = scope["headers"]
-        content: Content = {
-            "reply_channel": self._channel,
-            "http_version": scope["http_version"],
-            "method": scope["method"],
-            "scheme": get("scheme", "http"),
-            "path": scope["path"],
-            "query_string": get("query_string", b""),
-            "root_path": get("root_path", ""),
-            "headers": headers_of(scope) if b"_" in b"".join(self._fields) else [*headers],
-            "body": body,
-            "client": client and [*client],
-            "server": server and [*server],
-        }
+        content = request_content(self._scope, body)
+        content["reply_channel"] = self._channel
         if self._body is not None and not self._caller.takes_channels:
             channel = content["body_channel"] = self._layer.new_channel("http.request.body?")
             self._source = self._layer.attach_source(channel, self._body.receive)
@@ -336,10 +340,47 @@ class HttpExchange:
             self._listener.cancel()
 
 
-def headers_of(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Return the request's fields, without those whose name has an underscore.
+def request_content(scope: Scope, body: bytes) -> Content:
+    """Make the content of ``http.request``, with room for the reply channel."""
+    get = scope.get
+    client, server = get("client"), get("server")
+    return {
+        "reply_channel": None,
+        "http_version": scope["http_version"],
+        "method": scope["method"],
+        "scheme": get("scheme", "http"),
+        "path": scope["path"],
+        "query_string": get("query_string", b""),
+        "root_path": get("root_path", ""),
+        "headers": plain_fields(scope["headers"]),
+        "body": body,
+        "client": client and [*client],
+        "server": server and [*server],
+    }
+
+
+def headers_of(scope: Scope) -> list[Field]:
+    """Return the request's fields for a consumer (`plain_fields`)."""
+    return plain_fields(scope["headers"])
+
+
+#: Names of fields that have no underscore and are not long; the same few come again and again.
+PLAIN_NAMES: set[bytes] = set()
+_MOST_NAMES: Final = 1024
+_LONGEST_NAME: Final = 64
+_name_of: Final[Callable[[Field], bytes]] = itemgetter(0)
+
+
+def plain_fields(fields: Iterable[Field]) -> list[Field]:
+    """Return a list of `fields`, without those whose name has an underscore.
 
     Apps read fields by names in which hyphens are underscores: a client could pass one field off
     for another. daphne 1 left them out, too.
     """
-    return [field for field in scope["headers"] if b"_" not in field[0]]
+    found = [*fields]
+    if not PLAIN_NAMES.issuperset(map(_name_of, found)):
+        found = [field for field in found if b"_" not in field[0]]
+        if len(PLAIN_NAMES) > _MOST_NAMES:
+            PLAIN_NAMES.clear()
+        PLAIN_NAMES.update(name for name, _ in found if len(name) <= _LONGEST_NAME)
+    return found

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from bridge.asgi1.http_replies import HttpReplies
+from bridge.asgi1.http_replies import FirstReply, HttpReplies
 from bridge.errors import ChannelFull
 from bridge.http.response_head import ResponseHead
 from bridge.limits import HIGH_WATER, LOW_WATER
@@ -36,21 +36,20 @@ MAX_WAITING: Final = 1024 * 1024
 class HttpOutbox:
     """The replies to one request that wait; the `message.Client` of its reply channel.
 
-    Made on the loop's thread. `limit`: the most bytes of content in one reply.
+    `limit`: the most bytes of content in one reply. Made on the loop's thread, or `thread` is that.
     """
 
     __slots__ = (
-        *("_asleep", "_completions", "_future", "_lock", "_messages", "_on_news", "_replies"),
+        *("_asleep", "_completions", "_future", "_lock", "_messages", "_replies"),
         *("_room", "_size", "_sent", "_thread", "complete", "is_gone"),
     )
 
-    def __init__(self, completions: CompletionQueue, limit: int) -> None:
+    def __init__(self, completions: CompletionQueue, limit: int, thread: int | None = None) -> None:
         self._completions = completions
-        self._thread = _get_ident()
+        self._thread = _get_ident() if thread is None else thread
         self._future: asyncio.Future[None] | None = None
-        #: The task sleeps, or there is none yet, and `_on_news` waits to be called.
+        #: The task sleeps.
         self._asleep = False
-        self._on_news: Callable[[], object] | None = None
         #: Held while a reply is taken: their order decides.
         self._lock = _new_lock()
         self._replies = HttpReplies(limit)
@@ -76,13 +75,19 @@ class HttpOutbox:
                     f"{self._size - self._sent} bytes wait for the client, which is slow; send "
                     "less at a time, or await what send() returns"
                 )
-            messages = self._replies.take(content)
-            self._messages.extend(messages)
-            last = messages[-1]
-            self._size += len(last["body"])
-            if not last["more_body"]:
-                self.complete = True
+            self._put(self._replies.take(content))
         self.wake()
+
+    def begin(self, first: FirstReply) -> None:
+        """Put the first reply here, which has come before there was this outbox."""
+        self._put(self._replies.begin(first))
+
+    def _put(self, messages: Sequence[Message]) -> None:
+        self._messages.extend(messages)
+        last = messages[-1]
+        self._size += len(last["body"])
+        if not last["more_body"]:
+            self.complete = True
 
     def deliver(self, content: Message) -> None:
         """Take a message from the channel layer; one that comes after the end is dropped."""
@@ -162,7 +167,6 @@ class HttpOutbox:
 
     async def sleep_unless(self, news: Callable[[], object]) -> None:
         """Sleep until the next `wake`; return at once if there is news already."""
-        self._on_news = None
         future = self._future = self._completions.loop.create_future()
         self._asleep = True
         if news():
@@ -170,15 +174,7 @@ class HttpOutbox:
         else:
             await future
 
-    def call_when_news(self, function: Callable[[], object]) -> None:
-        """Call `function` at the next `wake`, for a host that has no task yet."""
-        self._on_news = function
-        self._asleep = True
-
     def on_completed(self) -> None:
-        """Wake the task, or call what waits for news."""
-        function, self._on_news = self._on_news, None
-        if function is not None:
-            function()
-        elif self._future is not None and not self._future.done():
+        """Wake the task."""
+        if self._future is not None and not self._future.done():
             self._future.set_result(None)

@@ -9,12 +9,15 @@ thread and no clock; the caller passes the replies one after the other.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from bridge.errors import IllegalMessage, MessageTooLarge
 from bridge.http.response_fields import as_fields
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.types import Message
+
+#: A first reply: status and fields, checked and encoded; its content; whether more comes.
+FirstReply: TypeAlias = tuple[ResponseHead, bytes, bool]
 
 _KEYS: Final = frozenset({"status", "headers", "content", "more_content"})
 
@@ -41,31 +44,24 @@ class HttpReplies:
 
         Raises `IllegalMessage` and `MessageTooLarge`; such a reply changes nothing.
         """
-        if not isinstance(reply, dict):
-            raise IllegalMessage(f"a reply is a dict, not {reply!r:.120}")
-        content = reply.get("content", b"")
-        if type(content) is not bytes:
-            content = _as_bytes(content)
-        if len(content) > self._limit:
-            raise MessageTooLarge(
-                f"content has {len(content)} bytes, and the channel layer takes {self._limit} in "
-                "one message; send it in pieces, with 'more_content' in all but the last"
-            )
+        if not self.has_begun:
+            return self.begin(first_reply(reply, self._limit))
+        content = _content(reply, self._limit)
+        self._check_later(reply)
         more = bool(reply.get("more_content", False))
-        body: Message = {"type": "http.response.body", "body": content, "more_body": more}
-        if self.has_begun:
-            self._check_later(reply)
-            self.is_over = not more
-            return (body,)
-        if "status" not in reply:
-            raise IllegalMessage(
-                f"the first reply to a request has the key 'status'; this one has {_keys(reply)}"
-            )
-        head = self.head = _head(reply["status"], reply.get("headers"))
+        self.is_over = not more
+        return ({"type": "http.response.body", "body": content, "more_body": more},)
+
+    def begin(self, first: FirstReply) -> tuple[Message, Message]:
+        """Return the ASGI 3 messages of the first reply."""
+        head, content, more = first
+        self.head = head
         self.has_begun, self.is_over = True, not more
         fields = [(name.lower(), value) for name, value in head.fields]
-        start = {"type": "http.response.start", "status": head.status_code, "headers": fields}
-        return start, body
+        return (
+            {"type": "http.response.start", "status": head.status_code, "headers": fields},
+            {"type": "http.response.body", "body": content, "more_body": more},
+        )
 
     def _check_later(self, reply: Message) -> None:
         """Raise `IllegalMessage` if `reply` cannot follow the first one."""
@@ -86,6 +82,32 @@ class HttpReplies:
             )
 
 
+def first_reply(reply: Message, limit: int) -> FirstReply:
+    """Check the first reply to a request. Raises `IllegalMessage` and `MessageTooLarge`."""
+    content = _content(reply, limit)
+    if "status" not in reply:
+        raise IllegalMessage(
+            f"the first reply to a request has the key 'status'; this one has {_keys(reply)}"
+        )
+    more = bool(reply.get("more_content", False))
+    return _head(reply["status"], reply.get("headers")), content, more
+
+
+def _content(reply: Message, limit: int) -> bytes:
+    """Return the content of any reply. Raises `IllegalMessage` and `MessageTooLarge`."""
+    if not isinstance(reply, dict):
+        raise IllegalMessage(f"a reply is a dict, not {reply!r:.120}")
+    content = reply.get("content", b"")
+    if type(content) is not bytes:
+        content = _as_bytes(content)
+    if len(content) > limit:
+        raise MessageTooLarge(
+            f"content has {len(content)} bytes, and the channel layer takes {limit} in one "
+            "message; send it in pieces, with 'more_content' in all but the last"
+        )
+    return content
+
+
 def _keys(reply: Message) -> str:
     return ", ".join(repr(key) for key in reply)[:120] or "no keys"
 
@@ -101,12 +123,13 @@ def _head(status: Any, headers: Any) -> ResponseHead:
 
     It took an empty dict for no fields, too.
     """
-    fields: list[Any] = as_fields(None if headers == {} else headers)
+    if type(headers) is not list:
+        headers = as_fields(None if headers == {} else headers)
     try:
-        return raw_head(status, fields)
+        return raw_head(status, headers)
     except IllegalMessage:
-        encoded = _encoded(fields)
-        if encoded == fields:
+        encoded = _encoded(headers)
+        if encoded == headers:
             raise
     return raw_head(status, encoded)
 

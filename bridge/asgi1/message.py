@@ -83,6 +83,10 @@ class ReplyChannel(str):
         made.client = client
         return made
 
+    def lead_to(self, client: Client) -> None:
+        """Have what is sent from now on go to `client`."""
+        self.client = client
+
     @property
     def name(self) -> str:
         """The name as a plain str."""
@@ -103,7 +107,8 @@ class ReplyChannel(str):
             self.channel_layer.send(str.__str__(self), content)
             return _SENT
         client.reply(content)
-        return Sent(client) if client.is_slow else _SENT
+        client = self.client  # another one may have taken over
+        return Sent(client) if client is not None and client.is_slow else _SENT
 
     def __deepcopy__(self, memo: object) -> ReplyChannel:
         """Return itself: the copy of a message answers the same client."""

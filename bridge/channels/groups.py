@@ -16,6 +16,10 @@ class Groups:
         self._groups: dict[str, set[str]] = {}
         self._next_sweep = 0.0
 
+    def __bool__(self) -> bool:
+        """Whether there is a membership."""
+        return bool(self._groups)
+
     def add(self, group: str, channel: str, now: float) -> None:
         """Add `channel` to `group`, or have its membership begin anew."""
         if now >= self._next_sweep:

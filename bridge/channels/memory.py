@@ -74,10 +74,11 @@ class MemoryLayer(ChannelLayer):
         """Add `channel` to `group`; nothing happens if it is that of a client that has gone."""
         contents = self._contents.get()
         check_group(group)
-        if contents.is_gone(check_channel(channel)):
-            return
+        check_channel(channel)
         with contents.lock:
             contents.groups.add(group, channel, time.monotonic())
+            if contents.is_gone(channel):  # looked at last: `detach` pops, then looks at the groups
+                contents.groups.forget([channel])
 
     def group_discard(self, group: str, channel: str) -> None:
         """Take `channel` out of `group`."""
@@ -145,7 +146,7 @@ class MemoryLayer(ChannelLayer):
     def detach(self, channel: str) -> None:
         """Drop the messages to `channel` from now on, and its memberships of groups."""
         contents = self._contents.get()
-        if contents.attached.pop(channel, None) is not None:
+        if contents.attached.pop(channel, None) is not None and contents.groups:
             with contents.lock:
                 contents.groups.forget([channel])
 

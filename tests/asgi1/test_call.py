@@ -7,17 +7,24 @@ import functools
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
 
 import bridge
 from bridge.asgi1.call import ConsumerCall
-from bridge.asgi1.message import ReplyChannel
-from bridge.errors import ChannelFull, IllegalMessage, Overloaded, RequestCancelled, SelfRequest
+from bridge.asgi1.message import Message, ReplyChannel
+from bridge.errors import (
+    BridgeError,
+    ChannelFull,
+    IllegalMessage,
+    Overloaded,
+    RequestCancelled,
+    SelfRequest,
+)
 from bridge.runners.base import occupied_runners
-from tests.asgi1.calling import RUNNERS, Calling, called, run
+from tests.asgi1.calling import RUNNERS, Calling, Owner, called, run
 
 OK = {"status": 200, "content": b"hello"}
 
@@ -485,3 +492,118 @@ def test_channel_full_is_an_error_of_plain_functions() -> None:
         assert isinstance(call.error, ChannelFull)
 
     run(main, plain)
+
+
+# ------------------------------------------------------------- jobs of a host's own
+
+
+class OwnJob:
+    """The job of a host that calls the consumer itself."""
+
+    queued_at = 0.0
+    peer = None
+
+    def __init__(self, call: ConsumerCall) -> None:
+        self.call = call
+        self.error: BaseException | None = None
+        self._begun = False
+
+    def on_long_wait(self) -> None: ...
+
+    def refuse(self, error: BridgeError) -> None:
+        self.call.refuse(error)
+
+    def cancel(self) -> None:
+        self.call.cancel()
+
+    def __call__(self) -> bool:
+        call, result = self.call, None
+        if not self._begun:
+            self._begun = True
+            try:
+                result = call.caller.consumer(call.message)
+            except LookupError as error:
+                self.error = error
+        ended = call.take_result(result, copy_context() if call.caller.threaded else None)
+        if call.caller.threaded:
+            call.caller.completions.put(self)
+        return ended
+
+    def on_completed(self) -> None:
+        self.call.job_ended(self.error)
+
+
+def own_job(calling: Calling) -> tuple[ConsumerCall, OwnJob, Owner]:
+    """Begin a call whose job is another object."""
+    made, owner = calling.make()
+    call = ConsumerCall(calling.caller, made.message, owner, job=(job := OwnJob(made)))
+    job.call = call
+    calling.runner.submit(job)
+    if not calling.caller.threaded:
+        job.on_completed()
+    return call, job, owner
+
+
+def replies_in_turn(message: Message) -> Iterator[Any]:
+    yield from ({"number": number} for number in range(4))
+
+
+async def reply_later(message: Message) -> None:
+    await asyncio.sleep(0)
+    message.reply_channel.send({"number": 0})
+
+
+def look_up(message: Message) -> None:
+    raise LookupError("broken")
+
+
+@pytest.mark.parametrize("runner", ["thread", "inline"])
+def test_a_job_of_the_host_calls_the_consumer(runner: str) -> None:
+    """L2: a generator pauses and goes on, an awaitable is awaited, an error is told."""
+    for consumer, replies in ((replies_in_turn, 4), (lambda m: reply_later(m), 1), (look_up, 0)):
+
+        async def main(calling: Calling, replies: int = replies) -> None:
+            calling.client.slow_after = 2
+            call, _, owner = own_job(calling)
+            await owner.ended.wait()
+            assert len(calling.client.replies) == replies
+            assert isinstance(call.error, LookupError) == (replies == 0)
+
+        run(main, consumer, runner)
+
+
+def test_a_job_of_the_host_is_given_up() -> None:
+    """L3: a generator that has paused is closed."""
+    closed = []
+
+    def consumer(message: Message) -> Iterator[Any]:
+        try:
+            yield {}
+            yield {}
+        finally:
+            closed.append(True)
+
+    async def main(calling: Calling) -> None:
+        calling.client.slow_after = 1
+        call, _, owner = own_job(calling)
+        assert not closed
+        call.give_up()
+        await owner.ended.wait()
+        assert closed
+
+    run(main, consumer, "inline")
+
+
+def test_a_job_of_the_host_is_taken_back() -> None:
+    """W52: while it waits for a thread."""
+    release = threading.Event()
+
+    async def main(calling: Calling) -> None:
+        own_job(calling)
+        call, _, owner = own_job(calling)
+        assert call.withdraw()
+        assert owner.ends == 1
+        assert calling.runner.stats().queued == 1
+        release.set()
+
+    run(main, lambda message: release.wait(20) and None, "thread", threads=1)

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 import bridge
-from bridge.asgi1.call import Caller
-from bridge.asgi1.http import HttpExchange
-from bridge.asgi1.message import Message
+from bridge.asgi1.call import Caller, CallOwner, ConsumerCall
+from bridge.asgi1.http import PLAIN_NAMES, HttpExchange, plain_fields
+from bridge.asgi1.http_outbox import HttpOutbox
+from bridge.asgi1.http_replies import FirstReply, first_reply
+from bridge.asgi1.message import Message, ReplyChannel
 from bridge.channels.memory import MemoryLayer
 from bridge.errors import AppError, ClientDisconnected, LayerUnavailable, RequestError
 from bridge.limits import HIGH_WATER
@@ -427,19 +429,63 @@ def test_a_host_that_sends_whole_responses() -> None:
         assert exchange.whole() is None
         with pytest.raises(LookupError):
             await exchange.finish()
-        exchange, begun, client = begin()
-        assert not exchange.call_when_news(lambda: None)  # its reply is here
-        assert not exchange.waits_for_call
-        await exchange.finish()
-        exchange, begun, client = begin(path="/silent")
-        assert exchange.call_when_news(lambda: None)
-        await exchange.finish()
         exchange, begun, client = begin(body=[b"abc"], headers=CHUNKED, method="POST")
         assert not begun
         await exchange.run()
         assert client.body == b"hello"
 
     run(main, consumer, "inline")
+
+
+class Begun:
+    """A call that a host has begun; it has ended."""
+
+    def __init__(self, asking: Asking, first: FirstReply | None) -> None:
+        self.layer = asking.layer
+        self.outbox = HttpOutbox(asking.caller.completions, 1000)
+        if first is not None:
+            self.outbox.begin(first)
+        self.channel = ReplyChannel(self.layer.new_reply_channel(), self.layer, self.outbox)
+        message = Message({"reply_channel": self.channel}, "http.request", self.layer)
+        self.call = ConsumerCall(asking.caller, message, self)
+        self.owner: CallOwner
+
+    def hand_over(self, owner: CallOwner) -> None:
+        self.owner = owner
+        self.call.job_ended(None)
+
+    def call_ended(self, call: ConsumerCall) -> None:
+        self.owner.call_ended(call)
+
+
+def test_a_call_that_a_host_has_begun() -> None:
+    """L3: what it has replied is sent first, then what comes."""
+
+    async def main(asking: Asking) -> None:
+        for more in (False, True):
+            first = first_reply({**OK, "more_content": more}, 1000)
+            begun, client = Begun(asking, first), Client()
+            exchange = HttpExchange(
+                asking.caller, asking.layer, 0, client.scope, client.receive, client.send, begun
+            )
+            finishing = asyncio.ensure_future(exchange.finish())
+            if more:
+                await until(lambda client=client: client.sent)
+                begun.channel.send({"content": b"!"})
+            await finishing
+            assert (client.status, client.body) == (200, b"hello!" if more else b"hello")
+
+    run(main, hello, "inline")
+
+
+def test_names_of_fields_are_not_remembered_for_ever() -> None:
+    """L4: whatever clients send, underscores are seen."""
+    for number in range(3000):
+        name = b"x-%d" % number
+        fields = [(name, b"1"), (b"x_%d" % number, b"2"), (b"y" * 100 + name, b"3")]
+        for _ in range(2):
+            assert plain_fields(fields) == [fields[0], fields[2]]
+    assert len(PLAIN_NAMES) < 2000
 
 
 # ------------------------------------------------------------- http.disconnect

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.asgi1.http_outbox import MAX_WAITING, HttpOutbox
+from bridge.asgi1.http_replies import first_reply
 from bridge.errors import ChannelFull, IllegalMessage, MessageTooLarge
 from bridge.limits import HIGH_WATER
 from bridge.runners.completions import CompletionQueue
@@ -91,6 +92,27 @@ def test_a_whole_response_is_taken_at_once() -> None:
     run(main)
     run(in_pieces)
     run(of_the_host)
+
+
+def test_a_reply_that_has_come_before() -> None:
+    """L4: is the first; what follows must fit it."""
+
+    async def main(outbox: HttpOutbox) -> None:
+        outbox.begin(first_reply({"status": 200, "content": b"a", "more_content": True}, 10))
+        assert outbox.has_begun
+        assert not outbox.complete
+        outbox.reply({"content": b"b"})
+        with pytest.raises(IllegalMessage):
+            outbox.reply({})
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await outbox.send_all(send)
+        assert [message.get("body") for message in sent] == [None, b"a", b"b"]
+
+    run(main)
 
 
 def test_a_slow_client_fills_it() -> None:
@@ -207,24 +229,6 @@ def test_waking_twice_does_no_harm() -> None:
         loop.call_soon(outbox.on_completed)
         await outbox.sleep_unless(lambda: False)
         outbox.on_completed()
-
-    run(main)
-
-
-def test_a_host_without_a_task_is_called() -> None:
-    """L3: once, at the first news; what wakes it after that does no harm."""
-
-    async def main(outbox: HttpOutbox) -> None:
-        called: list[bool] = []
-        outbox.call_when_news(lambda: called.append(bool(outbox)))
-        outbox.reply({"status": 200, "more_content": True})
-        outbox.on_completed()
-        outbox.reply({"content": b"x", "more_content": True})
-        assert called == [True]
-        outbox.call_when_news(lambda: called.append(False))
-        await outbox.sleep_unless(lambda: True)  # a task has taken over
-        outbox.wake()
-        assert called == [True]
 
     run(main)
 

@@ -8,8 +8,10 @@ from bridge.channels.groups import Groups
 def test_members() -> None:
     """L6: a channel is in a group once, from `add` to `discard`."""
     groups = Groups(60)
+    assert not groups
     for channel in ("a", "b", "a", "c"):
         groups.add("g", channel, 0)
+    assert groups
     assert sorted(groups.members("g", 1)) == ["a", "b", "c"]
     groups.discard("g", "b")
     groups.discard("g", "b")
@@ -18,6 +20,7 @@ def test_members() -> None:
     groups.discard("g", "a")
     groups.discard("g", "c")
     assert groups.members("g", 1) == groups.members("none", 1) == []
+    assert not groups
     assert is_empty(groups)
 
 

@@ -1,26 +1,32 @@
 """The handler of ASGI 1 consumers: what `asgi1.http` does, in fewer steps.
 
-A consumer that answers at once, or soon from a thread, as most do, needs no task and no ASGI
-messages: its whole response goes to the connection. All else goes on as under any ASGI host.
+A consumer that answers at once, or soon from a thread, as most do, needs no task, no scope and no
+ASGI messages: its whole response goes to the connection (`first_call.py`). All else goes on
+as under any ASGI host.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
 
 from bridge.asgi1.app import ConsumerApp
 from bridge.asgi1.http import HttpExchange
+from bridge.errors import BridgeError
+from bridge.limits import HIGH_WATER
+from bridge.server.apps.asgi.consumer_content import Contents
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler
+from bridge.server.apps.asgi.first_call import FRESH, FirstCall
 from bridge.server.apps.asgi.response import OVER
 from bridge.server.apps.calling import task_ended
-from bridge.server.apps.scope import complete_scope
+from bridge.server.apps.scope import http_scope
 from bridge.server.exchange import DONE, Connection
 from bridge.server.request import Request
+from bridge.server.request_body import WHOLE
+from bridge.server.state import ServerState
 
-#: Seconds that a thread has before a task waits for it.
+#: Seconds that a thread has before a task waits for it; then it has had twice this at most.
 _SOON: Final = 0.05
 
 
@@ -30,10 +36,40 @@ class ConsumerHandler(AsgiHandler):
     def __init__(self, app: ConsumerApp, lifespan_state: dict[str, Any], prefix: str = "") -> None:
         super().__init__(app, lifespan_state, prefix)
         self.consumer = app
+        self.contents = Contents(prefix)
+        self.in_threads = CallsInThreads()
 
     def open(self, connection: Connection, request: Request) -> ConsumerExchange:
         """Make an exchange for this request."""
         return ConsumerExchange(self, connection, request)
+
+    def look(self, call: FirstCall) -> None:
+        """Send the response if it is whole, else go on: a job has ended, or a thread has news."""
+        exchange = call.exchange
+        connection = exchange.connection
+        whole = None if connection.client_left else call.take_whole()
+        if whole is not None:
+            if call.caller.threaded:
+                self.in_threads.discard(call)
+            exchange._phase = OVER
+            connection.send_whole(exchange, *whole)
+        elif call.waits_for_end:  # it ends just now, as a rule
+            connection.state.loop.call_soon(self._look_again, call)
+        else:
+            self.take_over(call)
+
+    def _look_again(self, call: FirstCall) -> None:
+        if call.phase == FRESH:
+            if call.has_ended:
+                self.look(call)
+            else:
+                self.take_over(call)
+
+    def take_over(self, call: FirstCall) -> None:
+        """Go on as under any ASGI host."""
+        exchange = call.exchange
+        self.in_threads.discard(call)
+        _run_task(exchange, _http_exchange(exchange, call).finish())
 
 
 class ConsumerExchange(AsgiExchange):
@@ -43,34 +79,58 @@ class ConsumerExchange(AsgiExchange):
 
     def start_app(self) -> None:
         """Call the consumer. If it has answered in full when it returns, send that."""
-        connection, handler = self.connection, self.handler
-        scope = handler.new_scope(connection, self.request)
-        complete_scope(scope, connection, self.request, handler.lifespan_state)
+        handler, request = self.handler, self.request
+        consumer, state = handler.consumer, self.connection.state
         try:
-            handler.consumer.serve(connection.state.loop)
-            exchange = handler.consumer.exchange(scope, self.receive, self.send)
-            begun = exchange.begin()
+            consumer.serve(state.loop)
+            caller = consumer.caller
+            if not caller.may_be_quick or (request.length and not _is_small(self)):
+                _start_slow(self)
+                return
+            body = b""
+            if request.length:
+                self._body_given = True
+                body = self.body.take()
+            content = handler.contents.make(self.connection, request, body)
+            call = FirstCall(caller, consumer.layer, content, self)
+            try:
+                caller.runner.submit(call)
+            except BridgeError as error:
+                call.refuse(error)
+                return
         except Exception as error:  # the channel layer's, or the runner's
             self.app_ended(error)
             return
-        if not begun:
-            _run_task(self, exchange.run())
-        elif _send_whole(self, exchange):
-            return
-        elif handler.consumer.runner.threaded:
-            _Moment(self, exchange)
+        if caller.threaded:
+            handler.in_threads.add(call, state)
         else:
-            _run_task(self, exchange.finish())
+            handler.look(call)
 
 
-def _send_whole(request: ConsumerExchange, exchange: HttpExchange) -> bool:
-    """Send the response if that is all that is left to be done; else False."""
+def _is_small(request: ConsumerExchange) -> bool:
+    """Whether the body of a request belongs in the message, and is here."""
+    return request.body.state == WHOLE and 0 < request.request.length <= HIGH_WATER
+
+
+def _start_slow(request: ConsumerExchange) -> None:
+    """Call the consumer as under any ASGI host. If it has answered in full, send that."""
+    exchange = _http_exchange(request)
+    if not exchange.begin():
+        _run_task(request, exchange.run())
+        return
     whole = None if request.connection.client_left else exchange.whole()
     if whole is None:
-        return False
-    request._phase = OVER
-    request.connection.send_whole(request, *whole)
-    return True
+        _run_task(request, exchange.finish())
+    else:
+        request._phase = OVER
+        request.connection.send_whole(request, *whole)
+
+
+def _http_exchange(request: ConsumerExchange, first: FirstCall | None = None) -> HttpExchange:
+    handler = request.handler
+    state = handler.lifespan_state
+    scope = http_scope(request.connection, request.request, state, handler.prefix)
+    return handler.consumer.exchange(scope, request.receive, request.send, first)
 
 
 def _run_task(request: ConsumerExchange, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -85,40 +145,36 @@ def _run_task(request: ConsumerExchange, coroutine: Coroutine[Any, Any, None]) -
         task_ended(request, task)
 
 
-class _Moment:
-    """The moment that a consumer's thread has to answer in full; a task does all else."""
+class CallsInThreads:
+    """The calls in threads that have not answered yet, the oldest first.
 
-    __slots__ = ("_exchange", "_request", "_timer")
+    One timer for all of them has those taken over that have taken their time: from then on there is
+    a task that sends what comes, and listens for the client.
+    """
 
-    def __init__(self, request: ConsumerExchange, exchange: HttpExchange) -> None:
-        self._request = request
-        self._exchange = exchange
-        loop = request.connection.state.loop
-        #: None when the moment is over.
-        self._timer: asyncio.TimerHandle | None = loop.call_later(_SOON, self._go_on)
-        if not exchange.call_when_news(self._look):
-            self._look()
+    __slots__ = ("_calls", "_is_timed")
 
-    def _look(self) -> None:
-        """Send what the thread has made, if it is whole."""
-        exchange = self._exchange
-        if self._timer is None or _send_whole(self._request, exchange):
-            self._end()
-        elif exchange.waits_for_call:  # it ends just now, as a rule
-            exchange.call_when_news(self._look)
-            self._request.connection.state.loop.call_soon(self._go_on)
-        else:
-            self._go_on()
+    def __init__(self) -> None:
+        self._calls: dict[FirstCall, None] = {}
+        self._is_timed = False
 
-    def _go_on(self) -> None:
-        """Wait for the rest in a task, unless that is done or was begun."""
-        if self._end():
-            _run_task(self._request, self._exchange.finish())
+    def add(self, call: FirstCall, state: ServerState) -> None:
+        """Note that `call` was given to the runner."""
+        self._calls[call] = None
+        if not self._is_timed:
+            self._is_timed = True
+            state.loop.call_later(_SOON, self._check, state, context=state.context)
 
-    def _end(self) -> bool:
-        """Stop the timer; whether it ran."""
-        timer, self._timer = self._timer, None
-        if timer is None:
-            return False
-        timer.cancel()
-        return True
+    def discard(self, call: FirstCall) -> None:
+        """Forget `call`."""
+        self._calls.pop(call, None)
+
+    def _check(self, state: ServerState) -> None:
+        began = state.loop.time() - _SOON
+        for call in [*self._calls]:
+            if call.queued_at > began:
+                break
+            call.exchange.handler.take_over(call)
+        self._is_timed = bool(self._calls)
+        if self._is_timed:
+            state.loop.call_later(_SOON, self._check, state, context=state.context)

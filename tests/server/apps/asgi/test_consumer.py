@@ -65,6 +65,20 @@ def test_ways_to_answer(runner: str) -> None:
             assert (head.headers["content-length"], head.content) == ("2", b"")
 
 
+@pytest.mark.parametrize("runner", ["inline", "thread"])
+def test_a_body_that_is_here(runner: str) -> None:
+    """L4: is in the message, whether it has come with the head or later, or has no length."""
+
+    def consumer(message: Message) -> None:
+        message.reply_channel.send({**OK, "content": message["body"]})
+
+    with served(consumer, runner=runner) as server, httpx.Client(timeout=30) as ask:
+        url = server.url("/", "http")
+        for size in (0, 1, 1000, 65536):
+            assert ask.post(url, content=b"x" * size).content == b"x" * size
+        assert ask.post(url, content=iter([b"pie", b"ces"])).text == "pieces"
+
+
 def test_a_consumer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     """L3: before its response a 500, in the middle a cut, after it nothing; logged once."""
 
