@@ -8,11 +8,12 @@ its `handler`, a WebSocket through its `websocket`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 from bridge.adapters.runner_app import RunnerApp, cannot_start
+from bridge.adapters.wsgi_on_asgi.exchange import Exchange
 from bridge.adapters.wsgi_on_asgi.handler import WsgiHandler
 from bridge.adapters.wsgi_on_asgi.settings import OF_THREADS, read_settings
 from bridge.arguments.app_kind import check_app
@@ -156,6 +157,22 @@ class WsgiToAsgi(RunnerApp):
 
     def __repr__(self) -> str:
         return f"<WsgiToAsgi {self.app!r}>"
+
+    def begin(
+        self, scope: Scope, receive: Receive, send: Send, news: Callable[[Exchange], object]
+    ) -> Exchange | None:
+        """For a host of ours: begin a request without a task, as `WsgiHandler.begin` says.
+
+        None: not possible, call the app as usual.
+        """
+        completions = self._completions
+        if completions is None or completions.loop is not asyncio.get_running_loop():
+            return None
+        return self._handler.begin(completions, scope, receive, send, news)
+
+    async def finish(self, exchange: Exchange) -> None:
+        """Go on with what `begin` has begun, to its end. Raises what the app raised."""
+        await self._handler.finish(exchange)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

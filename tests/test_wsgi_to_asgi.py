@@ -28,6 +28,7 @@ from tests.adapters.wsgi_on_asgi.asking import (
     RUNNERS,
     Client,
     ask,
+    begun,
     hello,
     serve,
 )
@@ -316,3 +317,15 @@ def test_wrong_settings() -> None:
         WsgiToAsgi("app")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="runner"):
         WsgiToAsgi(hello, runner="fibre")
+
+
+def test_hosts_of_ours_begin_without_a_task() -> None:
+    """W30: once the app is served on this loop; before, it is called as usual."""
+
+    async def early(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        assert adapter.begin(client.scope, client.receive, client.send, print) is None
+
+    serve(hello, early)
+    assert len(begun(hello, client := Client())) == 1
+    assert client.body == b"hello"

@@ -48,7 +48,7 @@ class Exchange(RaisesOn):
     # Defaults stand here if plain requests never set them, else in __init__: an attribute that
     # has a default in its class is slow to read and to write on an instance.
 
-    #: What runs, in which context; set by `run`. None when the call has returned.
+    #: What runs, in which context; set by `begin`. None when the call has returned.
     call: WsgiCall | None
     context: Context
     #: When it was queued (for the runner).
@@ -70,7 +70,7 @@ class Exchange(RaisesOn):
         #: The request's body, if it announces one or may have one.
         self.body: RequestBody | None = None
         #: What waits to be sent, but for a whole response; None until there is something.
-        self._outbox: Any = None
+        self.outbox: Any = None
         #: How far the response is, as far as the app is concerned.
         self.phase = OPEN
         #: The whole response, if it was made in one step: it goes after the outbox.
@@ -80,12 +80,19 @@ class Exchange(RaisesOn):
 
     # --------------------------------------------------------- on the loop
 
-    async def run(self, call: WsgiCall, context: Context) -> None:
-        """Run `call` in `context`, and send its response."""
-        raise NotImplementedError
+    def begin(
+        self, call: WsgiCall, context: Context, news: Callable[[], object] | None = None
+    ) -> None:
+        """Have `call` run in `context`; `go_on` has to follow.
 
-    async def closed(self) -> None:
-        """Return when the call has returned, the app's ``close()`` included."""
+        `news` is called once there is something for `go_on` to do; not by a greenlet, which
+        runs as part of that.
+        """
+        self.call, self.context = call, context
+
+    async def go_on(self) -> None:
+        """Send the response."""
+        raise NotImplementedError
 
     def leave(self) -> None:
         """Let go: the request is over for the host; the app may still run. Called once."""
@@ -177,6 +184,11 @@ class Exchange(RaisesOn):
     def abort(self) -> None:
         """ResponseSink: the response cannot be completed."""
         self.phase = BROKEN
+
+
+def whole_response(exchange: Exchange) -> tuple[ResponseHead, bytes] | None:
+    """Return the whole response of an exchange, if that is all there is to send."""
+    return None if exchange.outbox else exchange.whole
 
 
 def early_hints(exchange: Exchange) -> Callable[[TextHeaders], None]:

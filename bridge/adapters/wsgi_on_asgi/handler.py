@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import partial
 from io import BytesIO
 
 from bridge.adapters.wsgi_on_asgi.exchange import (
@@ -13,7 +15,7 @@ from bridge.adapters.wsgi_on_asgi.exchange import (
     early_hints,
     response_messages,
 )
-from bridge.adapters.wsgi_on_asgi.in_thread import ThreadExchange
+from bridge.adapters.wsgi_on_asgi.in_thread import ThreadExchange, wait_until_closed
 from bridge.adapters.wsgi_on_asgi.on_loop import GreenletExchange, InlineExchange
 from bridge.errors import AppError, ClientDisconnected, RequestError
 from bridge.http.error_response import error_response
@@ -66,6 +68,7 @@ class WsgiHandler:
             if runner.threaded
             else (GreenletExchange if runner.can_wait else InlineExchange)
         )
+        self._begins_alone = self._exchange is not GreenletExchange
 
     def set_multiprocess(self, several: bool) -> None:
         """Say in the environs from now on whether several processes serve the app."""
@@ -90,10 +93,43 @@ class WsgiHandler:
         except ClientDisconnected as error:
             logger.debug("client gone: %s", error)
             return
-        call = WsgiCall(self._app, environ, exchange, self._leniency)
-        context = copy_context()
+        exchange.begin(WsgiCall(self._app, environ, exchange, self._leniency), copy_context())
+        await self.finish(exchange)
+
+    def begin(
+        self,
+        completions: CompletionQueue,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        news: Callable[[Exchange], object],
+    ) -> Exchange | None:
+        """Begin a request without a task; None: that is not possible, `handle` has to do it.
+
+        ``news(exchange)`` is called once there is something to send, maybe at once. It is for the
+        caller then to send `whole_response`, if there is one, and `leave`; or to `finish` it.
+        """
+        if self._propagate_context or not self._begins_alone:
+            return None
+        extensions = scope.get("extensions")
+        exchange = self._exchange(
+            self._runner, completions, receive, send, extensions if self._pathsend else None
+        )
         try:
-            await exchange.run(call, context)
+            environ = environ_from_scope(scope, self.base)
+        except RequestError:
+            return None
+        coded = pop_transfer_encoding(environ)
+        if self._fill(environ, exchange, extensions, coded):
+            return None
+        call = WsgiCall(self._app, environ, exchange, self._leniency)
+        exchange.begin(call, copy_context(), partial(news, exchange))
+        return exchange
+
+    async def finish(self, exchange: Exchange) -> None:
+        """Send the response of an exchange that has begun, to its end. Raises as `handle` does."""
+        try:
+            await exchange.go_on()
         except BaseException:  # some hosts cancel the request of a client that leaves
             exchange.leave()
             if exchange.failure is not None:
@@ -102,8 +138,8 @@ class WsgiHandler:
         client_left = exchange.gone
         exchange.leave()
         if self._propagate_context:
-            await exchange.closed()
-            _publish(context)
+            await wait_until_closed(exchange)
+            _publish(exchange.context)
         if exchange.failure is not None or exchange.phase == BROKEN:
             _raise_failure(exchange, client_left=client_left)
 

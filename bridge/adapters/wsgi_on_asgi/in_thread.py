@@ -8,6 +8,7 @@ What lies between the two is in `thread_queues`. A plain response needs none of 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context
 
 from bridge.adapters.wsgi_on_asgi.exchange import COMPLETE, Exchange, Extensions, response_messages
@@ -24,7 +25,7 @@ from bridge.wsgi.call import WsgiCall
 class ThreadExchange(Exchange):
     """The app's side runs in a thread of the pool, the other side on the loop."""
 
-    _outbox: ThreadOutbox | None
+    outbox: ThreadOutbox | None
 
     def __init__(
         self,
@@ -35,7 +36,8 @@ class ThreadExchange(Exchange):
         extensions: Extensions | None,
     ) -> None:
         super().__init__(runner, completions, receive, send, extensions)
-        self._signal = LoopSignal(completions)
+        #: By which the thread wakes the loop.
+        self.signal = LoopSignal(completions)
         #: The request's body on its way to the thread, if there is one.
         self._inbox: Inbox | None = None
         #: Receives from the host, from the first time that it matters what comes.
@@ -66,7 +68,7 @@ class ThreadExchange(Exchange):
             self.body.close()
         self.call = None
         try:
-            self._signal.wake()
+            self.signal.wake()
         except ClientDisconnected:
             pass  # nobody waits
 
@@ -76,14 +78,14 @@ class ThreadExchange(Exchange):
         """Return the next piece of the body."""
         assert self._inbox is not None
         if self._reader is None:
-            self._signal.call(self.listen)
+            self.signal.call(self.listen)
         return self._inbox.pull()
 
     def is_disconnected(self) -> bool:
         """Whether the client is gone; from the first call on the loop listens for that."""
         if self._reader is None and not self.gone:
             try:
-                self._signal.call(self.listen)
+                self.signal.call(self.listen)
             except ClientDisconnected:
                 self.gone = True
         return self.gone
@@ -92,9 +94,9 @@ class ThreadExchange(Exchange):
 
     def put(self, message: Message) -> None:
         """Leave `message` in the outbox."""
-        outbox = self._outbox
+        outbox = self.outbox
         if outbox is None:
-            outbox = self._outbox = ThreadOutbox(self._send)
+            outbox = self.outbox = ThreadOutbox(self._send)
             if self.gone:  # the loop may have looked for an outbox just before
                 outbox.close()
         outbox.put(message)
@@ -103,64 +105,65 @@ class ThreadExchange(Exchange):
         """Leave the whole response; the loop comes for it when it comes for others."""
         self.whole = head, body
         self.phase = COMPLETE
-        self._signal.wake_with_others()
+        self.signal.wake_with_others()
 
     def write(self, chunk: bytes) -> bool:
         """Send one piece; waits while more than 64 KiB are on their way (W39)."""
         if self.gone:
             raise ClientDisconnected("the client is gone")
         self.put({"type": "http.response.body", "body": chunk, "more_body": True})
-        assert self._outbox is not None
-        self._signal.wake()
-        self._outbox.wait_for_room()
+        assert self.outbox is not None
+        self.signal.wake()
+        self.outbox.wait_for_room()
         return True
 
     def finish(self) -> None:
         """Say that the body is whole."""
         super().finish()
-        self._signal.wake()
+        self.signal.wake()
 
     def abort(self) -> None:
         """Say that the response cannot be completed."""
         super().abort()
-        self._signal.wake()
+        self.signal.wake()
 
     def flush(self) -> None:
         """Wait until everything has been sent."""
-        assert self._outbox is not None
-        self._signal.wake()
-        self._outbox.flush()
+        assert self.outbox is not None
+        self.signal.wake()
+        self.outbox.flush()
 
     # --------------------------------------------------------- on the loop
 
-    async def run(self, call: WsgiCall, context: Context) -> None:
-        """Have the app run in a thread, and send what it makes, until the response is over."""
+    def begin(
+        self, call: WsgiCall, context: Context, news: Callable[[], object] | None = None
+    ) -> None:
+        """Have the app run in a thread."""
         self.call, self.context = call, context
+        self.signal.first = news
         context.run(occupied_runners.set, (*occupied_runners.get(), self.runner))
         try:
             self.runner.submit(self)
         except BridgeError as error:
             self.refuse(error)
-        await self._signal.future
+
+    async def go_on(self) -> None:
+        """Send what the app makes, until the response is over."""
+        await self.signal.sleep()
         try:
             # The thread sets the phase last: what it has put into the outbox before is to be seen.
-            while not self.gone and (self.phase < COMPLETE or self._outbox):
-                if not self._outbox:
-                    await self._signal.sleep_unless(lambda: self._outbox or self.phase >= COMPLETE)
+            while not self.gone and (self.phase < COMPLETE or self.outbox):
+                if not self.outbox:
+                    await self.signal.sleep_unless(lambda: self.outbox or self.phase >= COMPLETE)
                     continue
-                await self._outbox.send_first()
-                if self._outbox.has_body:
+                await self.outbox.send_first()
+                if self.outbox.has_body:
                     self.listen()
             if self.whole is not None and not self.gone:
                 for message in response_messages(*self.whole):
                     await self._send(message)
         except OSError:
             self.gone = True  # the client is
-
-    async def closed(self) -> None:
-        """Return when the call has returned, the app's ``close()`` included."""
-        while self.call is not None:
-            await self._signal.sleep_unless(lambda: self.call is None)
 
     def leave(self) -> None:
         """Let go of the thread, which goes on alone; what has no thread yet gets none."""
@@ -169,14 +172,14 @@ class ThreadExchange(Exchange):
         if self._reader is not None:
             self._reader.cancel()
         self.gone = True
-        if self._outbox is not None or self._inbox is not None:
+        if self.outbox is not None or self._inbox is not None:
             self._release_thread()
 
     def _release_thread(self, reason: Exception | None = None) -> None:
         """Wake the thread: its response goes nowhere, and no more of the request comes."""
         self.gone = True
-        if self._outbox is not None:
-            self._outbox.close()
+        if self.outbox is not None:
+            self.outbox.close()
         if self._inbox is not None:
             self._inbox.fail(reason or ClientDisconnected("the request is over"))
 
@@ -185,7 +188,7 @@ class ThreadExchange(Exchange):
     def expect_body(self, length: str | None, limit: int | None) -> RequestBody:
         """Make the body that follows, and its way to the thread."""
         body = super().expect_body(length, limit)
-        self._inbox = Inbox(body, self._signal)
+        self._inbox = Inbox(body, self.signal)
         return body
 
     def listen(self) -> None:
@@ -208,4 +211,11 @@ class ThreadExchange(Exchange):
         except Exception as error:
             reason = ClientDisconnected(f"the host's receive() failed: {error!r}")
         self._release_thread(reason)
-        self._signal.on_completed()
+        self.signal.on_completed()
+
+
+async def wait_until_closed(exchange: Exchange) -> None:
+    """Return when the call has returned, the app's ``close()`` included."""
+    while exchange.call is not None:
+        assert isinstance(exchange, ThreadExchange)  # with others it has
+        await exchange.signal.sleep_unless(lambda: exchange.call is None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
@@ -25,7 +26,7 @@ _LISTEN_AFTER = 0.05
 class LoopExchange(Exchange):
     """The app runs on the loop's own thread."""
 
-    _outbox: deque[Message] | None
+    outbox: deque[Message] | None
     _listener: asyncio.Task[None] | None = None
 
     def listen(self) -> None:
@@ -59,13 +60,13 @@ class LoopExchange(Exchange):
 
     def put(self, message: Message) -> None:
         """Leave `message` in the outbox."""
-        if self._outbox is None:
-            self._outbox = deque()
-        self._outbox.append(message)
+        if self.outbox is None:
+            self.outbox = deque()
+        self.outbox.append(message)
 
     async def send_outbox(self) -> None:
         """Send what is there. Raises `ClientDisconnected` if the host says so."""
-        outbox = self._outbox
+        outbox = self.outbox
         try:
             while outbox:
                 await self._send(outbox.popleft())
@@ -89,11 +90,18 @@ class InlineExchange(LoopExchange):
     #: Bytes of body in the outbox.
     _outbox_size = 0
 
-    async def run(self, call: WsgiCall, context: Context) -> None:
-        """Run the app, send, and so on while it pauses."""
-        self.call, self.context = call, context
+    def begin(
+        self, call: WsgiCall, context: Context, news: Callable[[], object] | None = None
+    ) -> None:
+        """Run the app, to its end or its first pause."""
+        super().begin(call, context)
+        self.runner.submit(self)
+        if news is not None:
+            news()
+
+    async def go_on(self) -> None:
+        """Send, and run the app on while it pauses."""
         try:
-            self.runner.submit(self)
             await self.send_outbox()
             while self.phase < COMPLETE and not self.gone:
                 self.listen()
@@ -129,9 +137,8 @@ class InlineExchange(LoopExchange):
 class GreenletExchange(LoopExchange):
     """The app runs on the loop, in a greenlet that waits while a piece is sent."""
 
-    async def run(self, call: WsgiCall, context: Context) -> None:
+    async def go_on(self) -> None:
         """Run the app as part of this task, and send what is left."""
-        self.call, self.context = call, context
         listening = self.completions.loop.call_later(_LISTEN_AFTER, self.listen)  # if it waits
         try:
             try:

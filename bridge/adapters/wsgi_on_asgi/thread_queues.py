@@ -27,15 +27,20 @@ class LoopSignal:
         thread: there is news; asleep? asleep = False, and wake the loop
         loop:   asleep = True; no news? await the future
 
-    It is made asleep. Of the two sides that change `_asleep` the later one sees the other's news.
+    It is made asleep; the first time, a callback can stand for the future. Of the two sides that
+    change `_asleep` the later one sees the other's news.
     """
 
-    __slots__ = ("_asleep", "_completions", "future")
+    __slots__ = ("_asleep", "_completions", "_future", "_woken", "first")
 
     def __init__(self, completions: CompletionQueue) -> None:
         self._completions = completions
+        #: Called instead of what `sleep` does, when the loop is woken the first time.
+        self.first: Callable[[], object] | None = None
+        #: Whether that has been.
+        self._woken = False
         #: Done when the loop has been woken.
-        self.future: asyncio.Future[None] = completions.loop.create_future()
+        self._future: asyncio.Future[None] | None = None
         self._asleep = True
 
     # --------------------------------------------------------- in the thread
@@ -63,18 +68,29 @@ class LoopSignal:
 
     def on_completed(self) -> None:
         """Go on: something is there to be sent, or the request is over."""
-        if not self.future.done():
-            self.future.set_result(None)
+        first, self.first = self.first, None
+        self._woken = True
+        if first is not None:
+            first()
+        elif self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def sleep(self) -> None:
+        """Sleep until the thread has woken the loop, the first time."""
+        self.first = None
+        if not self._woken:
+            self._future = self._completions.loop.create_future()
+            await self._future
 
     async def sleep_unless(self, news: Callable[[], object]) -> None:
         """Sleep until the thread wakes the loop, but only give others a turn if there is news."""
-        self.future = self._completions.loop.create_future()
+        future = self._future = self._completions.loop.create_future()
         self._asleep = True
         if news():
             self._asleep = False
             await asyncio.sleep(0)  # a send() that never waits must not hold the loop
         else:
-            await self.future
+            await future
 
 
 class ThreadGate:

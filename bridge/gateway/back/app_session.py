@@ -78,11 +78,13 @@ class AppSession:
             session = self._session = self._sessions.accept(self._request)
         return session
 
-    def tell(self) -> None:
-        """Tell the gateway that this worker has the request, if it does not know."""
-        if not self._told:
-            self._told = True
-            self.session.write(TAKEN, self.runs)
+    def tell(self) -> bool:
+        """Tell the gateway that this worker has the request, if it does not know; True then."""
+        if self._told:
+            return False
+        self._told = True
+        self.session.write(TAKEN, self.runs)
+        return True
 
     async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
         """Run the app to its end, and tell the gateway how it ended; `state` is the lifespan's."""
@@ -144,12 +146,13 @@ class AppSession:
     def shutdown(self) -> None:
         """Have the app end soon, if it would not by itself: the worker stops."""
 
-    def cut(self, task: asyncio.Task[None]) -> None:
+    def cut(self, task: asyncio.Task[None] | None) -> None:
         """Give the session up, and cancel the app, which runs in `task`: its time is up."""
         if not self._answered:
             self.tell()
             self.session.write(CANCEL, None)
-        task.cancel()
+        if task is not None:
+            task.cancel()
 
     async def _write(self, event: Message) -> None:
         """Send an event to the gateway; waits while it has no room."""

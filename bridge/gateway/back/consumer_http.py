@@ -248,14 +248,15 @@ class HttpCall(AppSession):
 
     # --------------------------------------------------------- the gateway
 
-    def tell(self) -> None:
+    def tell(self) -> bool:
         """Tell the gateway that this worker has the request; and soon, that it is a consumer's."""
-        if not self._told:
-            super().tell()
+        tells = super().tell()
+        if tells:
             if not self._handed_over:
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(_MOMENT, self._hand_over)
             self._wake()
+        return tells
 
     def _hand_over(self) -> None:
         """Tell the gateway that it has the client of a consumer, if there is no answer yet."""

@@ -2,8 +2,9 @@
 
 `keys.py` says in which steps. A worker reads as many requests as it has places, and not more than
 `BATCH` at a time, so that other workers get some of a burst. If its app answers all of them without
-waiting for anything, it reads more at a time: then there is nothing to share, and a step of Redis
-for many requests costs little more than one for a few.
+waiting for anything, or in threads in a moment, it reads more at a time: then there is nothing to
+share, and a step of Redis for many requests costs little more than one for a few. While requests
+wait for its threads, it does not hurry to read more, for the same reason.
 
 The wait for requests has a connection of its own. Redis can wait for a stream or for a list, not
 for both, and the queue of this process, a list, is waited for by the `Bus`; to have one wait cut
@@ -43,6 +44,8 @@ _ANSWER_LIMIT: Final = 10.0
 #: Seconds until the next attempt if Redis was lost, and if it refuses.
 _PAUSE: Final = 0.1
 _REFUSED_PAUSE: Final = 2.0
+#: The longest pause, in seconds, before more is read while the app's threads have enough to do.
+_BUSY_PAUSE: Final = 0.001
 #: Seconds between attempts to end a wait.
 _UNBLOCK_AGAIN: Final = 0.02
 
@@ -51,15 +54,22 @@ class Intake:
     """What takes requests for one worker, while `free` says that it has places.
 
     `waiter` is a connection of its own; the requests that are this worker's are given to `start`.
+    `queued` says how many of them wait for a thread, if the app runs in threads.
     """
 
     def __init__(
-        self, bus: Bus, waiter: Link, free: Callable[[], int], start: Callable[[Request], None]
+        self,
+        bus: Bus,
+        waiter: Link,
+        free: Callable[[], int],
+        start: Callable[[Request], None],
+        queued: Callable[[], int] | None = None,
     ) -> None:
         self._bus = bus
         self._waiter = waiter
         self._free = free
         self._start = start
+        self._queued = queued
         #: Requests that were read, and whose claim Redis has not answered yet.
         self._claims = 0
         #: The most that are read at once now.
@@ -92,7 +102,12 @@ class Intake:
 
     def note_place(self) -> None:
         """Take note that there is a place again."""
-        self._news.set()
+        if not self._news.is_set():
+            self._news.set()
+
+    def note_slow(self) -> None:
+        """Take note that the app takes its time: other workers are to get some of a burst."""
+        self._batch = BATCH
 
     async def stop(self) -> None:
         """Take no more; returns when all that was read was given to `start`, or is not ours."""
@@ -121,6 +136,10 @@ class Intake:
             if count <= 0 or not (self._bus.up and self._waiter.up):
                 await self._news.wait()
                 continue
+            if self._queued is not None and self._queued():
+                timer = asyncio.get_running_loop().call_later(_BUSY_PAUSE, self._news.set)
+                await self._news.wait()
+                timer.cancel()
             try:
                 await self._read(count)
             except LayerUnavailable:
@@ -233,7 +252,8 @@ class Intake:
                     self._give_up(request)
             else:
                 outbox.acknowledge(entry)
-        if self._free() < free or now() - began > _QUICK:
+        waits = self._queued is None and self._free() < free
+        if waits or now() - began > _QUICK:
             self._batch = BATCH
         elif len(read) == self._batch:
             self._batch = min(2 * self._batch, LARGEST_BATCH)

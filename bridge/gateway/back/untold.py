@@ -8,6 +8,7 @@ frame of their own, soon. Until a gateway is told, the request is pending for it
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 #: Seconds after which gateways are told, at the soonest; the latest is twice that.
@@ -17,14 +18,15 @@ SOON: Final = 0.005
 class Tells(Protocol):
     """A request whose gateway can be told that it was taken."""
 
-    def tell(self) -> None:
-        """Tell it, if it does not know."""
+    def tell(self) -> bool:
+        """Tell it, if it does not know; True: it did not."""
 
 
 class Untold:
-    """Tells the gateways of all requests that are added, soon."""
+    """Tells the gateways of all requests that are added, soon; calls `slow` for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, slow: Callable[[], object]) -> None:
+        self._slow = slow
         #: Those since the last look, and those before.
         self._young: list[Tells] = []
         self._old: list[Tells] = []
@@ -44,6 +46,7 @@ class Untold:
         self._waits = False
         old, self._old, self._young = self._old, self._young, []
         for each in old:
-            each.tell()
+            if each.tell():
+                self._slow()
         if self._old:
             self._wait()

@@ -10,6 +10,7 @@ them, and one task here that runs the app.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -27,11 +28,13 @@ from bridge.gateway.back.intake import Intake
 from bridge.gateway.back.mounted_consumers import find
 from bridge.gateway.back.socket_session import SocketSession
 from bridge.gateway.back.untold import Untold
+from bridge.gateway.back.wsgi_session import WsgiSession
 from bridge.gateway.bus import Bus
 from bridge.gateway.protocol import CONSUMERS, END, SESSION, TAKEN, Request
 from bridge.log import logger
 from bridge.loops.tasks import task_starter
 from bridge.types import ASGIApp
+from bridge.wsgi_to_asgi import WsgiToAsgi
 
 #: The most requests and WebSockets at a time, if nothing else is said.
 PLACES: Final = 100
@@ -75,6 +78,8 @@ class Worker:
                 f"limit_concurrency is {limit_concurrency!r}; allowed is a whole number from 1"
             )
         self.app: ASGIApp = as_asgi(app, kind)
+        #: The app, if it is a WSGI app.
+        self._wsgi = self.app if type(self.app) is WsgiToAsgi else None
         self._limit = limit_concurrency
         self._lifespan = Lifespan(
             self.app,
@@ -84,11 +89,13 @@ class Worker:
         )
         self.bus = Bus(url, "worker", prefix=prefix)
         waiter = Link(url, name=f"{prefix}.{self.bus.name}.requests")
-        self._intake = Intake(self.bus, waiter, self._count_free, self._run)
+        threaded = self._wsgi is not None and self._wsgi.runner.threaded
+        queued = self._count_queued if threaded else None
+        self._intake = Intake(self.bus, waiter, self._count_free, self._run, queued)
         self._may_be_consumers = isinstance(self.app, (ConsumerApp, Dispatcher))
-        self._untold = Untold()
-        #: What runs now, and its task.
-        self._running: dict[AppSession, asyncio.Task[None]] = {}
+        self._untold = Untold(self._intake.note_slow)
+        #: What runs now, and its task; None: its runner alone has it.
+        self._running: dict[AppSession, asyncio.Task[None] | None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         #: Requests and WebSockets taken so far.
@@ -170,9 +177,11 @@ class Worker:
         if not self._running:
             return
         logger.warning("cut %s still under way", pluralize(len(self._running), "request"))
-        for session, task in self._running.items():
+        for session, task in list(self._running.items()):
             session.cut(task)
-        await asyncio.wait(self._running.values(), timeout=grace)
+        tasks = [task for task in self._running.values() if task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
         if self._running:
             logger.error(
                 "%s went on after being cancelled: left behind",
@@ -188,18 +197,21 @@ class Worker:
     def _count_free(self) -> int:
         return self._limit - len(self._running)
 
+    def _count_queued(self) -> int:
+        return 0 if self._wsgi is None else len(self._wsgi.runner.queue)
+
     def _run(self, request: Request) -> None:
         """Run the app for a request that is ours."""
         self.taken += 1
+        if self._wsgi is not None and request.scope.get("type") == "http":
+            called = WsgiSession(self.bus, request, self._wsgi, self._start_task, self._ended)
+            self._note_running(called, None)
+            called.begin(self._lifespan.state)
+            return
         running = self._session_of(request)
         if running is None:
             return
-        task = self._new_task(running.run(self.app, self._lifespan.state))
-        if not task.done():
-            self._running[running] = task
-            self._idle.clear()
-            self._untold.add(running)
-            task.add_done_callback(partial(self._ended, running))
+        self._start_task(running, running.run(self.app, self._lifespan.state))
 
     def _session_of(self, request: Request) -> AppSession | None:
         """Return what runs the app for a request; None if nothing does: its gateway was told so."""
@@ -219,7 +231,20 @@ class Worker:
                 return call
         return kind(self.bus, request)
 
-    def _ended(self, session: AppSession, task: asyncio.Task[None]) -> None:
+    def _start_task(self, session: AppSession, running: Coroutine[Any, Any, None]) -> None:
+        task = self._new_task(running)
+        if not task.done():
+            self._note_running(session, task)
+            task.add_done_callback(partial(self._ended, session))
+        elif session in self._running:
+            self._ended(session)
+
+    def _note_running(self, session: AppSession, task: asyncio.Task[None] | None) -> None:
+        self._running[session] = task
+        self._idle.clear()
+        self._untold.add(session)
+
+    def _ended(self, session: AppSession, task: asyncio.Task[None] | None = None) -> None:
         del self._running[session]
         self._intake.note_place()
         if not self._running:

@@ -7,6 +7,7 @@ import contextvars
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from bridge.adapters.wsgi_on_asgi.exchange import Exchange
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.in_process import http_scope
@@ -105,6 +106,29 @@ def ask(app: WSGIApp, body: Iterable[bytes] = (), *, runner: str = "thread", **m
 
     serve(app, use, runner=runner, **settings)
     return clients[0]
+
+
+def begun(app: WSGIApp, client: Client, **settings: Any) -> list[Exchange]:
+    """What `begin` gives to its caller, which finishes it."""
+    found: list[Exchange] = []
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        adapter.runner.start(asyncio.get_running_loop())
+        await Client().ask(adapter)
+        news = asyncio.Event()
+
+        def note(exchange: Exchange) -> None:
+            found.append(exchange)
+            news.set()
+
+        exchange = adapter.begin(client.scope, client.receive, client.send, note)
+        if exchange is not None:
+            await asyncio.wait_for(news.wait(), 20)
+            assert found == [exchange]
+            await adapter.finish(exchange)
+
+    serve(app, use, **settings)
+    return found
 
 
 def hello(environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import bridge
+from bridge.adapters.wsgi_on_asgi.exchange import whole_response
 from bridge.errors import ClientDisconnected
 from bridge.runners import Job
 from bridge.runners.inline import InlineRunner
@@ -22,6 +23,7 @@ from tests.adapters.wsgi_on_asgi.asking import (
     POST,
     Client,
     ask,
+    begun,
     echo,
     hello,
     serve,
@@ -443,3 +445,36 @@ def test_nothing_is_left_for_the_collector(runner: str, way: str) -> None:
         assert (environs[0](), inputs[0]()) == (None, None)
     finally:
         gc.enable()
+
+
+def test_the_whole_response_for_hosts_that_send_it() -> None:
+    """W30: it is whole only if nothing else has to be sent before."""
+
+    def hints(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ.get("wsgi.early_hints", list)([("Link", "</a>")])
+        return hello(environ, start_response)
+
+    (exchange,) = begun(hello, Client(), runner="inline")
+    whole = whole_response(exchange)
+    assert whole is not None
+    head, body = whole
+    assert (head.status_code, head.length, body) == (200, 5, b"hello")
+    found: list[object] = []
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        await Client().ask(adapter)
+        client = Client()
+        client.scope["extensions"] = {"http.response.early_hint": {}}
+        exchange = adapter.begin(
+            client.scope,
+            client.receive,
+            client.send,
+            lambda exchange: found.append(whole_response(exchange)),
+        )
+        assert exchange is not None
+        await adapter.finish(exchange)
+        kinds = [message["type"].rpartition(".")[2] for message in client.sent]
+        assert kinds == ["early_hint", "start", "body"]
+
+    serve(hints, use, runner="inline")
+    assert found == [None]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import bridge
+from bridge.adapters.wsgi_on_asgi.exchange import whole_response
 from bridge.runners.base import occupied_runners
 from bridge.types import Environ, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
@@ -19,6 +20,7 @@ from tests.adapters.wsgi_on_asgi.asking import (
     POST,
     Client,
     ask,
+    begun,
     hello,
     serve,
     variable,
@@ -289,3 +291,44 @@ def test_response_that_breaks_a_rule_in_the_middle() -> None:
         assert not client.is_whole
 
     serve(app, use)
+
+
+# ------------------------------------------------------------- without a task
+
+
+@pytest.mark.parametrize("runner", ["thread", "inline"])
+def test_a_request_that_begins_without_a_task(runner: str) -> None:
+    """W30: the caller may take the whole response itself; what it does not take is sent."""
+
+    def in_pieces(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"hel"
+        yield b"lo"
+
+    for app, whole in ((hello, True), (in_pieces, False)):
+        (exchange,) = begun(app, client := Client(), runner=runner)
+        assert (whole_response(exchange) is not None) == whole
+        assert client.body == b"hello"
+        assert client.is_whole
+
+
+@pytest.mark.parametrize("settings", [{"runner": "greenlet"}, {"propagate_context": True}])
+@pytest.mark.parametrize("request_", [{}, POST, {"headers": [(b"content-length", b"x")]}])
+def test_what_cannot_begin_without_a_task(
+    settings: dict[str, Any], request_: dict[str, Any]
+) -> None:
+    """W30: a greenlet, a context that is handed back, a body, a mistake."""
+    assert begun(hello, Client(**request_), **settings) == []
+    if request_:
+        assert begun(hello, client := Client(**request_), runner="inline") == []
+        assert client.sent == []
+
+
+def test_a_loop_that_is_not_served_yet() -> None:
+    """W54: the first call of the app starts its runner; nothing begins before."""
+
+    async def use(adapter: WsgiToAsgi) -> None:
+        client = Client()
+        assert adapter.begin(client.scope, client.receive, client.send, print) is None
+
+    serve(hello, use)

@@ -13,7 +13,7 @@ import bridge
 from bridge.errors import ClientDisconnected, RequestError
 from bridge.types import Environ, Message, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from tests.adapters.wsgi_on_asgi.asking import POST, Client, ask, hello, serve
+from tests.adapters.wsgi_on_asgi.asking import POST, Client, ask, begun, hello, serve
 from tests.runners.jobs import until
 
 RUNNERS = pytest.mark.parametrize("runner", ["inline", "greenlet"])
@@ -153,3 +153,16 @@ def test_hints_and_a_file(runner: str, tmp_path: Path) -> None:
     last = "http.response.pathsend" if runner == "greenlet" else "http.response.body"
     kinds = dict.fromkeys(message["type"] for message in client.sent)
     assert list(kinds) == ["http.response.early_hint", "http.response.start", last]
+
+
+def test_news_of_an_app_on_the_loop_comes_at_once() -> None:
+    """W30: also of one that pauses: then the rest is for `finish`."""
+
+    def large(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for _ in range(5):
+            yield b"x" * 70000
+
+    for app, size in ((hello, 5), (large, 350_000)):
+        assert len(begun(app, client := Client(), runner="inline")) == 1
+        assert len(client.body) == size

@@ -44,7 +44,7 @@ def test_a_thread_wakes_the_loop(way: str) -> None:
     async def run() -> None:
         signal = signal_here()
         await asyncio.to_thread(getattr(signal, way))
-        await signal.future
+        await signal.sleep()
         await asyncio.to_thread(getattr(signal, way))  # nobody sleeps
         sleeping = asyncio.ensure_future(signal.sleep_unless(lambda: False))
         await asyncio.sleep(0)
@@ -52,6 +52,29 @@ def test_a_thread_wakes_the_loop(way: str) -> None:
         await asyncio.to_thread(getattr(signal, way))
         await sleeping
         signal.on_completed()  # a wake-up that comes late
+
+    asyncio.run(run())
+
+
+def test_a_callback_stands_for_the_first_sleep() -> None:
+    """W50: it is called on the loop, once; whoever sleeps after that does not wait again."""
+
+    async def run() -> None:
+        signal, called = signal_here(), asyncio.Event()
+        signal.first = called.set
+        await asyncio.to_thread(signal.wake_with_others)
+        await called.wait()
+        await signal.sleep()
+        called.clear()
+        signal.on_completed()
+        assert not called.is_set()
+        taken_over = signal_here()
+        taken_over.first = called.set
+        sleeping = asyncio.ensure_future(taken_over.sleep())
+        await asyncio.sleep(0)
+        await asyncio.to_thread(taken_over.wake)
+        await sleeping
+        assert not called.is_set()
 
     asyncio.run(run())
 

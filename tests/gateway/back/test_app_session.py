@@ -210,3 +210,20 @@ def test_an_answer_while_something_listens() -> None:
 
     run(test)
     assert heard == ["http.disconnect"]
+
+
+def test_what_is_cut_without_a_task() -> None:
+    """L9 P2: its gateway answers for it, and hears nothing more."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await quiet(10)
+        await send(START)
+
+    async def test() -> None:
+        ran = HttpRun(app, told=False)
+        await asyncio.sleep(0)
+        ran.session.cut(None)
+        await ran.task
+        assert [kind for kind, _ in ran.ends.written] == [TAKEN, CANCEL]
+
+    run(test)

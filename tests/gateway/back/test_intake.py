@@ -45,7 +45,7 @@ class Reader(Link):
 class Taker:
     """A worker that notes which requests are its own; `places` may be changed at any time."""
 
-    def __init__(self, url: str, prefix: str, places: int) -> None:
+    def __init__(self, url: str, prefix: str, places: int, queued: int | None = None) -> None:
         self.url = url
         self.bus = Bus(url, "worker", prefix=prefix)
         self.waiter = Reader(url)
@@ -55,7 +55,14 @@ class Taker:
         self.stays = True
         self.taken: list[int] = []
         self.news = asyncio.Event()
-        self.intake = Intake(self.bus, self.waiter, self._free, self._start)
+        #: How many requests wait for a thread; None: there are no threads.
+        self.queued = queued
+        count_queued = None if queued is None else self._count_queued
+        self.intake = Intake(self.bus, self.waiter, self._free, self._start, count_queued)
+
+    def _count_queued(self) -> int:
+        assert self.queued is not None
+        return self.queued
 
     def _free(self) -> int:
         return self.places - len(self.taken) if self.stays else self.places
@@ -95,8 +102,10 @@ class Taker:
 
 
 @asynccontextmanager
-async def taker(url: str, places: int = 100, prefix: str | None = None) -> AsyncIterator[Taker]:
-    made = Taker(url, prefix or next(prefixes), places)
+async def taker(
+    url: str, places: int = 100, prefix: str | None = None, queued: int | None = None
+) -> AsyncIterator[Taker]:
+    made = Taker(url, prefix or next(prefixes), places, queued)
     await made.bus.open()
     await made.intake.open()
     try:
@@ -285,6 +294,31 @@ def test_quick_apps_get_more_at_once(redis_server: Host) -> None:
             while read[-1] > BATCH:
                 await worker.ask(1)
                 await asyncio.sleep(0)
+
+    run(test)
+
+
+def test_threads_that_are_quick_get_more_at_once(redis_server: Host) -> None:
+    """L9: until one request has taken its time; and no more is read in a hurry while some wait."""
+
+    async def test() -> None:
+        async with taker(redis_url(redis_server), places=10**6, queued=0) as worker:
+            read = worker.waiter.most
+            while not read or read[-1] < LARGEST_BATCH:
+                worker.taken.clear()
+                worker.places = 0
+                await worker.ask(*range(2 * LARGEST_BATCH))
+                worker.places = 10**6
+                worker.intake.note_place()
+                worker.intake.note_place()
+                await worker.until(lambda: len(worker.taken) == 2 * LARGEST_BATCH)
+            worker.intake.note_slow()
+            while read[-1] > BATCH:
+                await worker.ask(1)
+                await asyncio.sleep(0.01)  # the pace of asking
+            worker.queued, before = 1, len(worker.taken)
+            await worker.ask(*range(3 * BATCH))
+            await worker.until(lambda: len(worker.taken) >= before + 3 * BATCH)
 
     run(test)
 

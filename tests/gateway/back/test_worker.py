@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -13,6 +14,7 @@ import pytest
 
 from bridge import from_asgi1
 from bridge.channels import RedisLayer
+from bridge.dispatcher import Dispatcher
 from bridge.errors import ConfigError, LayerUnavailable, LifespanFailed
 from bridge.gateway.back.worker import Worker
 from bridge.gateway.bus import Bus
@@ -20,6 +22,7 @@ from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.protocol import CONSUMER, CONSUMERS, Request, encode_request
 from bridge.gateway.session import Session
 from bridge.types import Message, Receive, Scope, Send
+from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.gateways import until
 from tests.support.hosts import Host, start
 from tests.support.redis import needs_redis, redis, redis_url, started_again
@@ -132,7 +135,16 @@ def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [f"wsgi {environ['PATH_INFO']}".encode()]
 
 
-@pytest.mark.parametrize(("app", "said"), [(asgi3, b"3 /a"), (asgi2, b"2 /a"), (wsgi, b"wsgi /a")])
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        (asgi3, b"3 /a"),
+        (asgi2, b"2 /a"),
+        (wsgi, b"wsgi /a"),
+        (WsgiToAsgi(wsgi, runner="inline"), b"wsgi /a"),
+        (Dispatcher({"/a": wsgi}), b"wsgi "),
+    ],
+)
 def test_apps_of_every_kind(redis_server: Host, app: Any, said: bytes) -> None:
     """L9: the worker makes ASGI 3 of what it is given, as the server does."""
 
@@ -140,7 +152,9 @@ def test_apps_of_every_kind(redis_server: Host, app: Any, said: bytes) -> None:
         async with both(redis_url(redis_server), app) as parts:
             answer = await parts.get("/a")
             assert (answer.status, answer.body) == (200, said)
-            assert parts.worker.taken == 1
+            post = await parts.get("/a", method="POST")
+            assert (post.status, post.body) == (200, said)
+            assert parts.worker.taken == 2
             await until(lambda: not parts.worker.busy)
 
     run(test)
@@ -510,6 +524,33 @@ def test_what_does_not_end_is_cut(
     run(test)
     assert "cut 1 request still under way" in caplog.text
     assert ("1 task went on after being cancelled: left behind" in caplog.text) is told
+
+
+def test_a_thread_that_does_not_end_is_left(
+    redis_server: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L9 P2: its gateway answers for it; a WSGI app has no task that could be cancelled."""
+    go_on = threading.Event()
+
+    def stuck(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        go_on.wait(30)
+        return wsgi(environ, start_response)
+
+    async def test() -> None:
+        app = WsgiToAsgi(stuck, threads=2)
+        parts = Both(redis_url(redis_server), app)
+        await parts.gateway.open()
+        await parts.worker.start()
+        asked = [asyncio.create_task(parts.get()) for _ in range(4)]
+        await until(lambda: parts.worker.busy == 4)
+        asyncio.get_running_loop().call_later(0.1, go_on.set)  # the pool waits for its threads
+        await parts.worker.stop(0.01)
+        assert [(await each).status for each in asked] == [502] * 4
+        assert parts.worker.busy == 0
+        await parts.gateway.close()
+
+    run(test)
+    assert "cut 4 requests still under way" in caplog.text
 
 
 def test_a_shutdown_that_hangs_is_given_up_when_told(redis_server: Host) -> None:
