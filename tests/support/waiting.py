@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(holds: Callable[[], object], timeout: float = 15, pause: float = 0.02) -> None:
+def eventually(holds: Callable[[], object], timeout: float = 30, pause: float = 0.02) -> None:
     """Return when `holds()` is true; `AssertionError` if it is not within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not holds():

@@ -166,8 +166,9 @@ def test_a_pool_that_is_full() -> None:
         with ThreadPoolExecutor(2) as clients:
             first = clients.submit(httpx.get, url, timeout=30)
             assert started.wait(20)
-            second = clients.submit(httpx.get, url, timeout=30)
             runner = server.server.app.runner  # type: ignore[attr-defined]
+            eventually(lambda: runner.stats().queued == 0)
+            second = clients.submit(httpx.get, url, timeout=30)
             eventually(lambda: runner.stats().queued == 1)
             assert httpx.get(url).status_code == 503
             release.set()
