@@ -8,6 +8,7 @@ and each way only as fast as its reader takes it. What HTTP and WebSocket have i
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from bridge.types import Message, Receive, Scope, Send
 _LOCAL_EXTENSIONS: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 
-class Exchange:
+class Exchange(ABC):
     """One request or WebSocket. `run` answers it."""
 
     #: The session with a worker, once it was asked for.
@@ -154,7 +155,7 @@ class Exchange:
             self.client_left = True
         return [event]
 
-    def taken(self) -> None:
+    def taken(self) -> None:  # noqa: B027, not every kind has to know
         """Take note that a worker has taken it."""
 
     def look(self) -> None:
@@ -194,21 +195,21 @@ class Exchange:
         return f"{self._scope.get('method', 'WebSocket')} {self._scope.get('path', '')}"
 
     @property
+    @abstractmethod
     def unfinished(self) -> str:
         """Return what is missing of the answer; empty if it is whole."""
-        raise NotImplementedError
 
+    @abstractmethod
     def note(self, event: Message) -> bool:
         """Note how far the answer is with this event; True: it is the last."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def converse(self, told: Told, receive: Receive) -> None:
         """Have consumers answer; `receive` gives all events from the first one on."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def refuse(self, error: BridgeError) -> None:
         """Answer for a worker that cannot; raises `error` if the answer has begun."""
-        raise NotImplementedError
 
     def _sent_scope(self) -> Scope:
         """Return the scope for the worker: what it can do."""
