@@ -31,7 +31,7 @@ from bridge.gateway.keys import Keys
 from bridge.gateway.outbox import Outbox
 from bridge.gateway.peers import LOOK_INTERVAL, Peers
 from bridge.gateway.protocol import Frame, Request, UnreadablePacket
-from bridge.gateway.session import Session, SessionLost
+from bridge.gateway.session import Party, Session, SessionLost
 from bridge.log import logger
 from bridge.types import Message
 
@@ -73,7 +73,7 @@ class Bus:
         self.also_watched: Callable[[], Iterable[str]] = tuple
         self.on_dead: list[Callable[[str], None]] = []
         self._numbers = itertools.count()
-        self._sessions: dict[tuple[str, int], Session] = {}
+        self._sessions: dict[tuple[str, int], Party] = {}
         #: The dead that the last look has found.
         self._dead: set[str] = set()
         self._peers = Peers(self.link, self.keys)
@@ -113,8 +113,8 @@ class Bus:
         self._back.set()
         for work in (
             self._read_inbox(),
-            self._always(self._beat, BEAT_INTERVAL),
-            self._always(self._look, LOOK_INTERVAL),
+            _always(self, self._beat, BEAT_INTERVAL),
+            _always(self, self._look, LOOK_INTERVAL),
         ):
             self._tasks.append(asyncio.create_task(work))
 
@@ -124,7 +124,6 @@ class Bus:
         Sessions that are not over are lost.
         """
         self._closing = True
-        self._stop_returning()
         self._lose_all(SessionLost("this process ends"))
         reader, *others = self._tasks
         for task in others:
@@ -153,18 +152,26 @@ class Bus:
         `events` go with the request. Without any, nothing may be read before the app asks for it.
         Raises `LayerUnavailable` if Redis is gone.
         """
+        session = Session(self, self.name, self.next_number())
+        session.pay_first(events)
+        self.enter(session)
+        return session
+
+    def next_number(self) -> int:
+        """Return the number of a session to come. Raises `LayerUnavailable` if Redis is gone."""
         if not self.up:
             raise LayerUnavailable("the connection to Redis is lost, and is being made anew")
-        session = Session(self, self.name, next(self._numbers))
-        session.pay_first(events)
-        self._sessions[session.gateway, session.number] = session
-        return session
+        return next(self._numbers)
+
+    def enter(self, party: Party) -> None:
+        """Have `party` get the frames of its session, until `forget` is called."""
+        self._sessions[party.gateway, party.number] = party
 
     def accept(self, request: Request) -> Session:
         """Begin the session of a request that this worker has claimed; lost if Redis is gone."""
         session = Session(self, request.gateway, request.session, request.gateway)
         session.take_first(request.events)
-        self._sessions[session.gateway, session.number] = session
+        self.enter(session)
         if not self.up:
             session.lose(LayerUnavailable("the connection to Redis was lost"))
         return session
@@ -173,7 +180,7 @@ class Bus:
         """Whether a session that this gateway has asked for is not over."""
         return (self.name, number) in self._sessions
 
-    def forget(self, session: Session) -> None:
+    def forget(self, session: Party) -> None:
         """Take note that `session` is over."""
         self._sessions.pop((session.gateway, session.number), None)
 
@@ -221,6 +228,7 @@ class Bus:
             return
         sessions = self._sessions
         for frame in frames:
+            # For each frame: what a session does may end another.
             session = sessions.get((frame.gateway, frame.session))
             if session is None:
                 self._refuse(sender, frame)
@@ -275,12 +283,6 @@ class Bus:
                 callback(name)
         self._dead = set(dead)
 
-    async def _always(self, work: Callable[[], Awaitable[None]], interval: float) -> None:
-        while True:
-            await asyncio.sleep(interval)
-            await self._back.wait()
-            await self._try(work)
-
     async def _try(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do something with Redis, again and again: a failure is logged if nobody else has."""
         try:
@@ -306,7 +308,6 @@ class Bus:
 
     def _lost(self) -> None:
         self._back.clear()
-        self._stop_returning()
         untold = [(gateway, number, gateway) for gateway, number in self.outbox.drop()]
         untold += [(each.gateway, each.number, each.peer) for each in self._sessions.values()]
         self.endings.lose(untold)
@@ -315,16 +316,14 @@ class Bus:
             callback()
 
     def _lose_all(self, error: BridgeError) -> None:
+        if self._returning is not None:
+            self._returning.cancel()
+            self._returning = None
         for session in list(self._sessions.values()):
             session.lose(error)
 
     def _found(self) -> None:
         self._returning = asyncio.create_task(self._go_on())
-
-    def _stop_returning(self) -> None:
-        if self._returning is not None:
-            self._returning.cancel()
-            self._returning = None
 
     async def _go_on(self, pause: float = 0) -> None:
         """Register again, and tell others what this process does not have any more."""
@@ -346,3 +345,11 @@ class Bus:
             frame = Frame(gateway, number, 0, protocol.CANCEL, None)
             for each in [peer] if peer else workers:
                 self.post(each, frame)
+
+
+async def _always(bus: Bus, work: Callable[[], Awaitable[None]], interval: float) -> None:
+    """Do something again and again, as long as there is a connection."""
+    while True:
+        await asyncio.sleep(interval)
+        await bus._back.wait()
+        await bus._try(work)

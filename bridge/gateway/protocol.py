@@ -155,13 +155,13 @@ class RequestWriter:
         self._pack: Callable[[Any], bytes] = msgpack.Packer().pack
         self._begin: bytes = _BEGIN + self._pack(gateway)
 
-    def request(self, scope: Scope, session: int, events: list[Message]) -> bytes:
-        """Encode any request. Raises TypeError if its scope cannot be written."""
+    def begin(self, scope: Scope) -> bytes:
+        """Encode all but the end. Raises TypeError if the scope cannot be written."""
         scope = {name: value for name, value in scope.items() if name not in _LOCAL_KEYS}
         own = None
         if scope["type"] == "http" and scope.keys() >= _OWN_SET:
             own = tuple([scope.pop(name) for name in OWN])
-        return self.end(self.own(self.shared(scope), own), session, events)
+        return self.own(self.shared(scope), own)
 
     def shared(self, scope: Scope) -> bytes:
         """Begin requests whose scopes have this in common."""
@@ -178,7 +178,8 @@ class RequestWriter:
 
 def encode_request(request: Request) -> bytes:
     """Encode a request. Raises TypeError if its scope has something that cannot be written."""
-    return RequestWriter(request.gateway).request(request.scope, request.session, request.events)
+    writer = RequestWriter(request.gateway)
+    return writer.end(writer.begin(request.scope), request.session, request.events)
 
 
 def decode_request(data: bytes) -> Request:

@@ -60,6 +60,21 @@ class Post(Protocol):
         """Take note that the session is over."""
 
 
+class Party(Protocol):
+    """What gets the frames of a session."""
+
+    gateway: str
+    number: int
+    #: The process at the other end; "" until one is known.
+    peer: str
+
+    def deliver(self, frame: Frame) -> None:
+        """Take a frame of `peer`; the first one is `protocol.TAKEN` or `protocol.ANSWER`."""
+
+    def lose(self, error: BridgeError) -> None:
+        """End the session because of `error`."""
+
+
 class Session:
     """One side of a session. `peer` is the process at the other end; "" until one is known."""
 

@@ -65,6 +65,7 @@ def test_a_session(redis_server: Host) -> None:
         assert about[gateway.name.encode()]["kind"] == "gateway"
         assert await link.call("ZCARD", keys.seen) == 2
         assert (gateway.sessions, worker.sessions) == (1, 1)
+        assert gateway.has(asked.number)
         await worker.close()
         await until(lambda: asked.over)
         assert asked.over is not None

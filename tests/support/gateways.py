@@ -18,7 +18,7 @@ from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.keys import GROUP
 from bridge.gateway.protocol import Request
 from bridge.gateway.session import Session
-from bridge.types import Message, Scope
+from bridge.types import ASGIApp, Message, Scope
 
 #: What a worker tells of its consumer, if a test says nothing else.
 TOLD = {
@@ -189,7 +189,7 @@ def socket_scope(**more: Any) -> Scope:
 class Client:
     """One request to a gateway; `says` are the first events of its host."""
 
-    def __init__(self, gateway: Gateway, scope: Scope, *says: Message) -> None:
+    def __init__(self, gateway: ASGIApp, scope: Scope, *says: Message) -> None:
         self._to_gateway: asyncio.Queue[Message | Exception] = asyncio.Queue()
         self._from_gateway: asyncio.Queue[Message] = asyncio.Queue()
         #: How often the gateway has asked for an event, got one, and sent one.
@@ -201,7 +201,7 @@ class Client:
         self.gone = False
         for event in says:
             self.say(event)
-        self.task = asyncio.create_task(gateway(scope, self._receive, self._send))
+        self.task = asyncio.ensure_future(gateway(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
         self.asked += 1

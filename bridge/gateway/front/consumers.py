@@ -176,7 +176,7 @@ class Consumers:
         try:
             return await _end_of(session)
         finally:
-            self._requests.forget(session)
+            self._requests.forget(session.number)
             if upload is not None:
                 upload.cancel()
 

@@ -61,10 +61,21 @@ class Exchange(ABC):
         if self.client_left:
             return
         try:
-            session = self.session = self._requests.ask(self._sent_scope(), events, self.taken)
+            scope = sent_scope(self._scope, self._consumers)
+            session = self.session = self._requests.ask(scope, events, self.taken)
         except LayerUnavailable as error:
             await self._refuse(error)
             return
+        await self._go_on(session, unwatched)
+
+    async def take_over(
+        self, session: Session, events: list[Message], unwatched: set[Exchange]
+    ) -> None:
+        """Do what `run` does, from where a worker has taken the request with these events."""
+        self.session, self._first = session, events
+        await self._go_on(session, unwatched)
+
+    async def _go_on(self, session: Session, unwatched: set[Exchange]) -> None:
         unwatched.add(self)
         try:
             await self._answer(session)
@@ -73,7 +84,7 @@ class Exchange(ABC):
             raise
         finally:
             unwatched.discard(self)
-            self._requests.forget(session)
+            self._requests.forget(session.number)
             if self._upload is not None:
                 self._upload.cancel()
 
@@ -211,10 +222,11 @@ class Exchange(ABC):
     async def refuse(self, error: BridgeError) -> None:
         """Answer for a worker that cannot; raises `error` if the answer has begun."""
 
-    def _sent_scope(self) -> Scope:
-        """Return the scope for the worker: what it can do."""
-        extensions: dict[str, Any] = {protocol.CONSUMERS: self._consumers.offer}
-        for name, each in (self._scope.get("extensions") or {}).items():
-            if name not in _LOCAL_EXTENSIONS:
-                extensions[name] = each
-        return {**self._scope, "extensions": extensions}
+
+def sent_scope(scope: Scope, consumers: Consumers) -> Scope:
+    """Return the scope for the worker: what it can do."""
+    extensions: dict[str, Any] = {protocol.CONSUMERS: consumers.offer}
+    for name, each in (scope.get("extensions") or {}).items():
+        if name not in _LOCAL_EXTENSIONS:
+            extensions[name] = each
+    return {**scope, "extensions": extensions}

@@ -13,12 +13,13 @@ from bridge.channels.redis.store import Store
 from bridge.errors import ConfigError, LayerUnavailable, UnsupportedScope
 from bridge.gateway.bus import Bus
 from bridge.gateway.front.consumers import Consumers
-from bridge.gateway.front.exchange import Exchange
+from bridge.gateway.front.exchange import Exchange, sent_scope
 from bridge.gateway.front.http import HttpExchange
 from bridge.gateway.front.waiting import TICK, WaitingRequests
 from bridge.gateway.front.websocket import SocketExchange
+from bridge.gateway.session import Session
 from bridge.log import logger
-from bridge.types import Receive, Scope, Send
+from bridge.types import Message, Receive, Scope, Send
 
 
 class Gateway:
@@ -61,13 +62,42 @@ class Gateway:
             return
         else:
             raise UnsupportedScope(f"a gateway takes HTTP and WebSockets, not {kind!r}")
-        if self._ticking is None:
+        if not self.is_open:
             try:
                 await self.open()
             except LayerUnavailable as error:
                 await exchange.refuse(error)
                 return
         await exchange.run(self._unwatched)
+
+    # --------------------------------------------------------- for our own server
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether requests can be asked."""
+        return self._ticking is not None
+
+    def begin(self, scope: Scope) -> bytes:
+        """Encode a request with this scope, as far as its session is not concerned."""
+        return self.requests.writer.begin(sent_scope(scope, self._consumers))
+
+    def shared(self, scope: Scope) -> bytes:
+        """Encode what requests have in common: a scope without what is in `protocol.OWN`."""
+        return self.requests.writer.shared(sent_scope(scope, self._consumers))
+
+    async def take_over(
+        self,
+        session: Session,
+        events: list[Message],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Go on with a request that was asked with these events (`Asked.begun`)."""
+        exchange = HttpExchange(self.requests, self._consumers, scope, receive, send)
+        await exchange.take_over(session, events, self._unwatched)
+
+    # --------------------------------------------------------- open and close
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

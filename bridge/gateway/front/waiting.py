@@ -41,11 +41,19 @@ class QueueFull(Overloaded):
     """As many requests wait for a worker as may."""
 
 
-class _Waiting:
+class Waiting:
     """A request in the queue."""
 
-    def __init__(self, session: Session, now: float, limit: float) -> None:
-        self.session = session
+    __slots__ = ("claimed", "deadline", "entry", "number", "since")
+
+    #: The worker that has it; "" as long as none has.
+    peer: str
+    #: Whether it is over for who has asked.
+    is_over: bool
+
+    def __init__(self, number: int, now: float, limit: float) -> None:
+        #: The number of its session.
+        self.number = number
         self.since = now
         #: When its time is up.
         self.deadline = now + limit
@@ -54,6 +62,34 @@ class _Waiting:
         #: It was to be withdrawn, and could not be: a worker has it.
         self.claimed = False
 
+    def lose(self, error: BridgeError) -> None:
+        """End it because of `error`."""
+        raise NotImplementedError
+
+
+class WaitingSession(Waiting):
+    """A request that has a session from the beginning."""
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: Session, now: float, limit: float) -> None:
+        super().__init__(session.number, now, limit)
+        self.session = session
+
+    @property
+    def peer(self) -> str:  # type: ignore[override]
+        """Return the worker that has it."""
+        return self.session.peer
+
+    @property
+    def is_over(self) -> bool:  # type: ignore[override]
+        """Return whether its session is over."""
+        return self.session.over is not None
+
+    def lose(self, error: BridgeError) -> None:
+        """End the session."""
+        self.session.lose(error)
+
 
 class WaitingRequests:
     """The requests of `bus`, a gateway's, that wait: at most `limit` of all, each for `timeout`."""
@@ -61,11 +97,13 @@ class WaitingRequests:
     def __init__(self, bus: Bus, limit: int, timeout: float) -> None:
         self._bus = bus
         self._limit = limit
-        self._timeout = timeout
-        self._writer = RequestWriter(bus.name)
-        self._waiting: dict[int, _Waiting] = {}
+        #: Seconds that a request may wait.
+        self.timeout = timeout
+        #: For the requests of this gateway.
+        self.writer = RequestWriter(bus.name)
+        self._waiting: dict[int, Waiting] = {}
         #: Those of this turn of the loop, with what is put into the queue for them.
-        self._asking: list[tuple[_Waiting, bytes]] = []
+        self._asking: list[tuple[Waiting, bytes]] = []
         #: The workers that have read requests and not taken them.
         self._readers: set[str] = set()
         #: Refused since the last tick, for the log.
@@ -81,21 +119,27 @@ class WaitingRequests:
         `on_taken` is called when a worker has taken it. Raises `LayerUnavailable` if Redis is gone,
         TypeError for a scope that cannot be written.
         """
-        bus = self._bus
-        session = bus.ask(events)
+        session = self._bus.ask(events)
         try:
-            request = self._writer.request(scope, session.number, events)
+            request = self.writer.end(self.writer.begin(scope), session.number, events)
         except BaseException:
             session.leave()
             raise
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(session, loop.time(), self._timeout)
-        self._waiting[session.number] = waiting
         session.on_taken = partial(self._on_taken, session, on_taken)
-        if not self._asking:
-            loop.call_soon(self._ask_all)
-        self._asking.append((waiting, request))
+        now = asyncio.get_running_loop().time()
+        self.put(WaitingSession(session, now, self.timeout), request)
         return session
+
+    def put(self, waiting: Waiting, request: bytes) -> None:
+        """Put `request` into the queue, with all others of this turn of the loop."""
+        self._waiting[waiting.number] = waiting
+        if not self._asking:
+            asyncio.get_running_loop().call_soon(self._ask_all)
+        self._asking.append((waiting, request))
+
+    def drop(self, number: int) -> None:
+        """Take note that a request does not wait any more: a worker has it, or it is given up."""
+        self._waiting.pop(number, None)
 
     def _ask_all(self) -> None:
         """Put the requests of one turn of the loop into the queue, in as few steps as possible."""
@@ -114,15 +158,15 @@ class WaitingRequests:
                 asked.add_done_callback(partial(self._on_asked, waiting))
 
     def _on_taken(self, session: Session, on_taken: Callable[[], None]) -> None:
-        self._waiting.pop(session.number, None)
+        self.drop(session.number)
         on_taken()
 
-    def _on_asked(self, waiting: list[_Waiting], asked: asyncio.Future[Any]) -> None:
+    def _on_asked(self, waiting: list[Waiting], asked: asyncio.Future[Any]) -> None:
         error = asked.exception()
         entries = asked.result() if error is None else []
         for each, entry in zip(waiting, entries, strict=False):
             each.entry = entry
-            if each.session.over is not None and not each.session.peer:
+            if each.is_over and not each.peer:
                 self._withdraw(each)  # it was over before Redis had answered
         refused = [each for each in waiting if each.entry is None]
         if not refused:
@@ -141,11 +185,11 @@ class WaitingRequests:
     def _note_refused(self, why: str, count: int = 1) -> None:
         self._refused[why] = self._refused.get(why, 0) + count
 
-    def _give_up(self, waiting: _Waiting, error: BridgeError) -> None:
-        if waiting.session.peer:
+    def _give_up(self, waiting: Waiting, error: BridgeError) -> None:
+        if waiting.peer:
             return  # it was taken meanwhile
-        self._waiting.pop(waiting.session.number, None)
-        waiting.session.lose(error)
+        self._waiting.pop(waiting.number, None)
+        waiting.lose(error)
 
     def has(self, number: int) -> bool:
         """Whether the session of that number is not over."""
@@ -153,13 +197,13 @@ class WaitingRequests:
 
     # --------------------------------------------------------- withdrawing
 
-    def forget(self, session: Session) -> None:
-        """Withdraw a request whose client has left, if no worker has taken it."""
-        waiting = self._waiting.pop(session.number, None)
+    def forget(self, number: int) -> None:
+        """Withdraw the request of a client that has left, if no worker has taken it."""
+        waiting = self._waiting.pop(number, None)
         if waiting is not None and waiting.entry is not None:
             self._withdraw(waiting)
 
-    def _withdraw(self, waiting: _Waiting) -> None:
+    def _withdraw(self, waiting: Waiting) -> None:
         with suppress(LayerUnavailable):  # else `_withdraw_all` does it
             self._bus.link.post("XDEL", self._bus.keys.requests, waiting.entry)
 
@@ -186,14 +230,14 @@ class WaitingRequests:
         else:
             self._readers.clear()
 
-    async def _time_up(self, waiting: _Waiting, now: float) -> None:
+    async def _time_up(self, waiting: Waiting, now: float) -> None:
         """Withdraw a request, or find out which worker has it."""
         bus, requests = self._bus, self._bus.keys.requests
         if not waiting.claimed:
             withdrawn = await bus.link.call("XDEL", requests, waiting.entry)
             if withdrawn:
                 error = Unanswered(
-                    f"no worker has taken it within {self._timeout:g} s (--timeout-queue)"
+                    f"no worker has taken it within {self.timeout:g} s (--timeout-queue)"
                 )
                 self._note_refused(str(error))
                 self._give_up(waiting, error)

@@ -10,7 +10,7 @@ from contextvars import Context
 from types import FunctionType, MethodType
 from typing import Any, Protocol, TypeAlias, cast
 
-from bridge.server.exchange import Connection
+from bridge.server.exchange import DONE, Connection
 from bridge.server.state import CUTTING
 from bridge.types import ASGIApp, Receive, Scope, Send
 
@@ -57,9 +57,24 @@ class AppExchange(Protocol):
     """An exchange whose app runs in a task."""
 
     connection: Connection
+    task: asyncio.Task[None] | None
+    response_state: int
 
     def app_ended(self, error: BaseException | None) -> None:
         """Note that the app has returned or raised."""
+
+
+def run_app(exchange: AppExchange, work: Coroutine[Any, Any, None]) -> None:
+    """Run what answers for `exchange` in a task, from somewhere else than its `start_app`."""
+    state = exchange.connection.state
+    task = state.new_task(work)
+    if not task.done():
+        # As in `AsgiExchange.start_app`: it must be kept, and waited for.
+        exchange.task = task
+        state.tasks.add(task)
+        task.add_done_callback(functools.partial(task_ended, exchange))
+    elif exchange.response_state < DONE or task.cancelled() or task.exception() is not None:
+        task_ended(exchange, task)
 
 
 def task_ended(exchange: AppExchange, task: asyncio.Task[None]) -> None:

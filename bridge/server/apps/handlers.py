@@ -2,12 +2,14 @@
 
 `WsgiToAsgi` and `Dispatcher` are ordinary ASGI apps on every server. On ours they are only looked
 at, once, at start: a WSGI app is called straight from the parsed request, and a dispatcher's
-table picks a child's handler. The rules are the same (F1), the way is shorter.
+table picks a child's handler. So it is with a gateway, whose requests go to workers as they are.
+The rules are the same (F1), the way is shorter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextvars import copy_context
 from importlib import import_module
@@ -52,7 +54,17 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
         module = import_module("bridge.server.apps.asgi.consumer")  # few servers need it
         handler: Handler = module.ConsumerHandler(app, state, prefix)
         return handler
+    if _is_gateway(app):
+        module = import_module("bridge.server.apps.asgi.gateway")  # it needs a library
+        made: Handler = module.GatewayHandler(app, state, prefix)
+        return made
     return AsgiHandler(app, state, prefix)
+
+
+def _is_gateway(app: ASGIApp) -> bool:
+    """Whether it is one; if their module was not loaded, nothing is."""
+    module = sys.modules.get("bridge.gateway.front.gateway")
+    return module is not None and isinstance(app, module.Gateway)
 
 
 def runner_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, RunnerApp]]:

@@ -9,7 +9,7 @@ import pytest
 from bridge.gateway import protocol
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import Frame
-from bridge.types import Message, Scope
+from bridge.types import Message, Receive, Scope, Send
 from tests.support.gateways import (
     TOLD,
     Client,
@@ -297,5 +297,28 @@ def test_nobody_listens_to_the_client_of_a_consumer_twice(redis_server: Host) ->
             await until(lambda: socket.asked == 2)
             await worker.layer.send(channel, {"close": True})
             assert (await socket.hears())["type"] == "websocket.close"
+
+    asyncio.run(main())
+
+
+def test_a_request_that_a_worker_has_already(redis_server: Host) -> None:
+    """L9: it goes on from there; what comes of the client goes to the worker."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            scope, events = http_scope("POST"), [piece(b"a", more=False)]
+            asked = gateway.requests.ask(scope, events, lambda: None)
+            _, session = await worker.take()
+
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                await gateway.take_over(asked, events, scope, receive, send)
+
+            client = Client(app, scope)
+            await session.send(start(201))
+            assert (await client.hears())["status"] == 201
+            client.say({"type": "http.disconnect"})
+            await until(lambda: session.over)
+            await client.ends()
+            assert gateway.bus.sessions == 0
 
     asyncio.run(main())

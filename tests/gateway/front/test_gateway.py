@@ -14,11 +14,13 @@ import pytest
 
 from bridge.errors import ConfigError, UnsupportedScope
 from bridge.gateway.front.gateway import Gateway
+from bridge.gateway.protocol import CONSUMERS, OWN, decode_request
 from tests.support.gateways import (
     PATIENCE,
     Client,
     ScriptedWorker,
     get,
+    http_scope,
     new_prefix,
     within,
     worker_of,
@@ -249,3 +251,18 @@ def test_redis_hangs() -> None:
             await gateway.close()
 
     asyncio.run(main())
+
+
+def test_what_our_server_encodes_once() -> None:
+    """L9: what requests have in common is told with what a gateway offers, and nothing local."""
+    gateway = Gateway("redis://127.0.0.1:1")
+    assert not gateway.is_open
+    whole, shared = http_scope(), http_scope()
+    for name in (*OWN, "state"):
+        del shared[name]
+    writer = gateway.requests.writer
+    own = writer.own(gateway.shared(shared), tuple(whole[name] for name in OWN))
+    assert gateway.begin(whole) == own
+    found = decode_request(writer.end(own, 7, b"")).scope
+    assert CONSUMERS in found["extensions"]
+    assert "http.response.pathsend" not in found["extensions"]

@@ -15,11 +15,16 @@ import pytest
 
 from bridge import AsgiToWsgi, Dispatcher
 from bridge.dispatcher import Mount
-from bridge.server.apps.calling import in_own_task
+from bridge.server.apps import handlers
+from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler
+from bridge.server.apps.calling import in_own_task, run_app
+from bridge.server.exchange import Connection
+from bridge.server.request import Request
 from bridge.types import Receive, Scope, Send
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
 from tests.support.raw import request
 from tests.support.serving import served
+from tests.support.waiting import eventually
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
 
@@ -229,3 +234,37 @@ def test_coroutine_functions_are_called_as_they_are() -> None:
     for each in (proper, functools.partial(proper), app, app.__call__):
         assert in_own_task(each) is each
     assert in_own_task(plain) is not plain
+
+
+class Later(AsgiExchange):
+    """An exchange whose app is run some time after the request has come."""
+
+    def start_app(self) -> None:
+        """Run the app in the next turn of the loop."""
+        loop, scope = self.connection.state.loop, {"path": self.request.path}
+        loop.call_soon(lambda: run_app(self, self.handler.app(scope, self.receive, self.send)))
+
+
+@pytest.mark.parametrize("path", ["/answers", "/raises", "/returns", "/waits", "/waits/raises"])
+def test_an_app_that_is_run_later(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """S14: it is as if it had been run at once, whether it waits for something or not."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if "waits" in scope["path"]:
+            await asyncio.sleep(0)
+        if "raises" in scope["path"]:
+            raise LookupError("mine")
+        if scope["path"] != "/returns":
+            await say("hello", send)
+
+    class Handler(AsgiHandler):
+        def open(self, connection: Connection, request: Request) -> Later:
+            return Later(self, connection, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers, "AsgiHandler", Handler)
+        with served(app) as server, server.connect() as client:
+            status = client.get(path).status
+            eventually(lambda: not server.server.state.tasks)
+    assert status == (500 if "raises" in path or "returns" in path else 200)
+    assert ("mine" in caplog.text) == ("raises" in path)

@@ -38,7 +38,7 @@ from bridge.types import ASGIApp, Message, Scope
 _BODIES: Final = (grammar.BODY, grammar.PATHSEND)
 
 #: The most places that a handler keeps the beginning of a scope for.
-_MOST_PLACES: Final = 256
+MOST_PLACES: Final = 256
 
 
 class AsgiHandler:
@@ -52,7 +52,7 @@ class AsgiHandler:
         self.lifespan_state = lifespan_state
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
-        self._bases: BoundedDict[Place, Scope] = BoundedDict(_MOST_PLACES)
+        self._bases: BoundedDict[Place, Scope] = BoundedDict(MOST_PLACES)
         self._base_of = self._bases.get
 
     def open(self, connection: Connection, request: Request) -> AsgiExchange:
