@@ -39,27 +39,20 @@ class Sessions(Protocol):
         """Write `frame` to the inbox of `peer`. Raises `LayerUnavailable`."""
 
 
-class AppSession:
-    """What a request and a WebSocket on a worker have in common.
+class TakenRequest:
+    """A request or WebSocket that this worker has taken, and its session with the gateway.
 
-    Its gateway hears of it by the first frame, which is `protocol.ANSWER` or, by `tell`,
+    The gateway hears of it by the first frame, which is `protocol.ANSWER` or, by `tell`,
     `protocol.TAKEN`; until then there is a `Session` only if somebody has asked for it.
     """
 
     #: What the gateway is told that runs here.
     runs = SESSION
-    #: Calls of `send` that raised, as the client has gone.
-    _failed_calls = 0
 
     def __init__(self, sessions: Sessions, request: Request) -> None:
         self._sessions = sessions
         self._request = request
-        self.scope = scope = request.scope
-        offered = scope.get("extensions")
-        scope["extensions"] = (
-            {name: offered[name] for name in offered if name in _EXTENSIONS} if offered else {}
-        )
-        self._phase: str = grammar.WAITING
+        self.scope = request.scope
         self._session: Session | None = None
         #: Whether the gateway knows that it is taken; whether it has all of the response.
         self._told = False
@@ -86,24 +79,6 @@ class AppSession:
         self.session.write(TAKEN, self.runs)
         return True
 
-    async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
-        """Run the app to its end, and tell the gateway how it ended; `state` is the lifespan's."""
-        self.scope["state"] = state.copy()
-        error: BaseException | None = None
-        try:
-            await app(self.scope, self.receive, self.send)
-        except (Exception, asyncio.CancelledError, SystemExit) as caught:
-            error = caught
-        self.end(error)
-
-    def end(self, error: BaseException | None) -> None:
-        """Take note that the app has returned, or raised `error`."""
-        text = self._end(error)
-        self._phase = grammar.OVER
-        if not self._answered:
-            self.tell()
-            self.session.write(END, text)
-
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Send a whole response, and end the session; only before the gateway was told anything."""
         self._told = self._answered = True
@@ -117,31 +92,10 @@ class AppSession:
         except LayerUnavailable:
             pass  # Redis is lost, and the request with it
 
-    async def receive(self) -> Message:
-        """Return the next event (ASGI)."""
-        raise NotImplementedError
-
-    async def send(self, message: Message) -> None:
-        """Take a message of the app (ASGI)."""
-        raise NotImplementedError
-
     @property
     def _closed(self) -> bool:
         """Whether nobody takes what the app sends."""
         return self._session is not None and self._session.over is not None
-
-    def _end(self, error: BaseException | None) -> str | None:
-        """Log what is wrong with the app's end; return that for the gateway, None for nothing."""
-        if error is not None:
-            if not (self._closed and is_disconnect(error)):
-                logger.error("the app raised in %s", self.shown, exc_info=error)
-            return f"the app raised {type(error).__name__}: {error!s:.500}"
-        if self._closed or self._phase in (grammar.OVER, grammar.OPEN):
-            return None
-        unsent = self._phase == grammar.WAITING
-        how = "without a response" if unsent else "with its response unfinished"
-        logger.error("the app returned %s in %s", how, self.shown)
-        return f"the app returned {how}"
 
     def shutdown(self) -> None:
         """Have the app end soon, if it would not by itself: the worker stops."""
@@ -161,6 +115,60 @@ class AppSession:
             await self.session.send(event)
         except SessionOver:
             pass  # the client has left meanwhile: the app learns it by its next message
+
+
+class AppSession(TakenRequest):
+    """What a request and a WebSocket of an app have in common."""
+
+    #: Calls of `send` that raised, as the client has gone.
+    _failed_calls = 0
+
+    def __init__(self, sessions: Sessions, request: Request) -> None:
+        super().__init__(sessions, request)
+        offered = self.scope.get("extensions")
+        self.scope["extensions"] = (
+            {name: offered[name] for name in offered if name in _EXTENSIONS} if offered else {}
+        )
+        self._phase: str = grammar.WAITING
+
+    async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
+        """Run the app to its end, and tell the gateway how it ended; `state` is the lifespan's."""
+        self.scope["state"] = state.copy()
+        error: BaseException | None = None
+        try:
+            await app(self.scope, self.receive, self.send)
+        except (Exception, asyncio.CancelledError, SystemExit) as caught:
+            error = caught
+        self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """Take note that the app has returned, or raised `error`."""
+        text = self._end(error)
+        self._phase = grammar.OVER
+        if not self._answered:
+            self.tell()
+            self.session.write(END, text)
+
+    async def receive(self) -> Message:
+        """Return the next event (ASGI)."""
+        raise NotImplementedError
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the app (ASGI)."""
+        raise NotImplementedError
+
+    def _end(self, error: BaseException | None) -> str | None:
+        """Log what is wrong with the app's end; return that for the gateway, None for nothing."""
+        if error is not None:
+            if not (self._closed and is_disconnect(error)):
+                logger.error("the app raised in %s", self.shown, exc_info=error)
+            return f"the app raised {type(error).__name__}: {error!s:.500}"
+        if self._closed or self._phase in (grammar.OVER, grammar.OPEN):
+            return None
+        unsent = self._phase == grammar.WAITING
+        how = "without a response" if unsent else "with its response unfinished"
+        logger.error("the app returned %s in %s", how, self.shown)
+        return f"the app returned {how}"
 
     async def _refuse(self, text: str) -> None:
         """Raise `ClientDisconnected`; an app that tries again and again is slowed down."""

@@ -13,16 +13,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, Protocol, TypeAlias
 
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi1.call import ConsumerCall
 from bridge.asgi1.message import ReplyChannel
 from bridge.errors import BridgeError
-from bridge.gateway.back.app_session import AppSession, Sessions
+from bridge.gateway.back.app_session import Sessions, TakenRequest
 from bridge.gateway.back.mounted_consumers import Found
 from bridge.gateway.back.reply_clients import HttpClient
+from bridge.gateway.back.wsgi_session import Start
 from bridge.gateway.consumer_content import TELLS_APART, request_content, session_channel
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import (
@@ -36,17 +37,19 @@ from bridge.gateway.protocol import (
 from bridge.http.error_response import error_response
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
-from bridge.loops.wait_queue import WaitQueue
 from bridge.loops.waiters import unpatched
-from bridge.types import ASGIApp, Message, RawHeaders
+from bridge.types import Message, RawHeaders
 
 _get_ident: Final = unpatched("get_ident")
+#: Called when a session is over.
+Ended: TypeAlias = Callable[[TakenRequest], object]
+
 #: Seconds that a consumer has for a whole response, before its gateway is told what it is.
 _MOMENT: Final = 0.05
 
 
 def call_at_once(sessions: Sessions, request: Request, found: Found) -> HttpCall | None:
-    """Return the call of a request; None: its gateway must make messages of it."""
+    """Return the call of a request, to be begun; None: its gateway must make messages of it."""
     about = (request.scope.get("extensions") or {}).get(CONSUMERS)
     queue = about.get("replies") if isinstance(about, dict) else None
     events = request.events
@@ -55,28 +58,30 @@ def call_at_once(sessions: Sessions, request: Request, found: Found) -> HttpCall
     body = events[0].get("body", b"")
     if events[0].get("more_body") or not isinstance(body, bytes) or len(body) > HIGH_WATER:
         return None
-    return HttpCall(sessions, request, found, body, session_channel(queue, request.session))
+    channel = session_channel(queue, request.session)
+    return HttpCall(sessions, request, Calls(found, channel, body))
+
+
+class CallsOwner(Protocol):
+    """Whoever has a consumer called for a request; on the loop."""
+
+    def note_first(self) -> None:
+        """Take note that the first reply was sent."""
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Take note that a call has ended; `error` is what the one with the request raised."""
 
 
 class Calls:
     """The calls of a consumer for one request; their `CallOwner`.
 
-    `body` is all that came of the request's. On the loop, `on_first` is called when the first reply
-    was sent, and `on_end` when a call has ended, with what it raised if that was the first one.
+    `body` is all that came of the request's.
     """
 
-    def __init__(
-        self,
-        found: Found,
-        channel: str,
-        body: bytes,
-        on_first: Callable[[], None],
-        on_end: Callable[[BaseException | None], None],
-    ) -> None:
+    def __init__(self, found: Found, channel: str, body: bytes) -> None:
         self._found = found
         self._body = body
-        self.on_completed = on_first
-        self._on_end = on_end
+        self._owner: CallsOwner
         self._thread = _get_ident()
         layer = found.app.layer
         self.client = HttpClient(channel, layer, self._on_first)
@@ -86,8 +91,9 @@ class Calls:
         #: The consumer was told of the end.
         self._told_end = False
 
-    def begin(self) -> None:
+    def begin(self, owner: CallsOwner) -> None:
         """Call the consumer with the request. Raises what the runner or the layer raises."""
+        self._owner = owner
         content = request_content(self._found.scope, self._channel, self._body)
         call = self._request = self._found.app.new_call("http.request", content, self)
         self.under_way.append(call)
@@ -96,9 +102,13 @@ class Calls:
     def _on_first(self) -> None:
         """Go on with the first reply, on the loop; in the thread that sends it."""
         if _get_ident() == self._thread:
-            self.on_completed()
+            self._owner.note_first()
         else:
             self._found.app.completions.put(self)
+
+    def on_completed(self) -> None:
+        """Go on with the first reply of a thread; on the loop."""
+        self._owner.note_first()
 
     def told(self) -> Message:
         """Return what tells the gateway that it has the client of this consumer."""
@@ -129,7 +139,7 @@ class Calls:
                 shown = f"http.disconnect {self._found.scope['path']}"
                 logger.error("the app raised in %s", shown, exc_info=error)
             error = None
-        self._on_end(error)
+        self._owner.note_end(error)
 
     def give_up(self) -> None:
         """End what is under way, as far as that is possible."""
@@ -137,16 +147,18 @@ class Calls:
             call.give_up()
 
 
-class HttpCall(AppSession):
-    """One request. `body` is all that came of it, `channel` its reply channel."""
+class HttpCall(TakenRequest):
+    """One request; the owner of its `calls`. It needs a task only if it is not over soon."""
 
     runs = CONSUMER
 
-    def __init__(
-        self, sessions: Sessions, request: Request, found: Found, body: bytes, channel: str
-    ) -> None:
+    def __init__(self, sessions: Sessions, request: Request, calls: Calls) -> None:
         super().__init__(sessions, request)
-        self._calls = Calls(found, channel, body, self._on_first, self._on_end)
+        self._calls = calls
+        self._start: Start
+        #: Called at the end, unless there is a task.
+        self._ended: Ended | None = None
+        self._has_task = False
         #: The gateway was told of the consumer, which is a task for the timer.
         self._handed_over = False
         self._timer: asyncio.TimerHandle | None = None
@@ -157,23 +169,32 @@ class HttpCall(AppSession):
         self._unsent = b""
         #: Nothing is left to be written to the gateway.
         self._done = False
-        #: Woken when there is something to do, while there is no session.
-        self._news = WaitQueue()
 
-    async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
-        """Call the consumer, and have the gateway hear what has become of it."""
+    def begin(self, start: Start, ended: Ended) -> bool:
+        """Call the consumer; False if that goes on without a task.
+
+        ``start(session, coroutine)`` runs what needs a task. If that is never called, and this has
+        returned False, ``ended(session)`` is called at the end.
+        """
+        self._start = start
         try:
-            self._calls.begin()
+            self._calls.begin(self)
         except Exception as error:
             self._failed(error)
-        if self._calls.under_way or not self._done:
-            await self._finish()
+        if self._is_over or self._has_task:
+            return True
+        self._ended = ended
+        return False
+
+    @property
+    def _is_over(self) -> bool:
+        return self._done and not self._calls.under_way
 
     async def _finish(self) -> None:
         """Go on while calls are under way, or something is to be sent."""
-        calls = self._calls
+        session, calls = self.session, self._calls
         try:
-            while calls.under_way or not self._done:
+            while not self._is_over:
                 if self._unsent:
                     await self._write({"type": grammar.BODY, "body": self._unsent})
                     self._unsent = b""
@@ -184,22 +205,29 @@ class HttpCall(AppSession):
                     self._done = True
                     calls.tell_end()
                 else:
-                    await (self._news if self._session is None else self._session.news).wait()
-        except asyncio.CancelledError:  # the worker stops, and cuts
-            calls.give_up()
-            raise
+                    await session.news.wait()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def _wake(self) -> None:
-        self._news.wake()
-        if self._session is not None:
-            self._session.news.wake()
+    def cut(self, task: asyncio.Task[None] | None) -> None:
+        """Give it up; what runs in a thread is left alone if there is no task."""
+        self._done = True
+        super().cut(task)
+        self._calls.give_up()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Take note that all is over, or wake the task that has to."""
+        if self._has_task:
+            self.session.news.wake()
+        elif self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended(self)
 
     # --------------------------------------------------------- the consumer
 
-    def _on_end(self, error: BaseException | None) -> None:
+    def note_end(self, error: BaseException | None) -> None:
         """Tell the gateway that the call has ended."""
         self._has_ended = True
         if error is not None:
@@ -217,7 +245,8 @@ class HttpCall(AppSession):
             self._end_session(None)
         if self._done and not self._handed_over and self._calls.tells_apart:
             self._calls.tell_end()
-        self._wake()
+        if self._is_over or self._has_task:
+            self._leave()
 
     def _failed(self, error: BaseException) -> None:
         """Answer for the consumer, which has raised `error`, or log it."""
@@ -235,7 +264,7 @@ class HttpCall(AppSession):
         if is_due:
             self._end_session(f"the app raised {type(error).__name__}: {error!s:.500}")
 
-    def _on_first(self) -> None:
+    def note_first(self) -> None:
         """Send the whole response that a consumer has made; if it is not whole, tell of it."""
         whole = self._calls.client.whole
         if self._closed or self._done:
@@ -251,11 +280,12 @@ class HttpCall(AppSession):
     def tell(self) -> bool:
         """Tell the gateway that this worker has the request; and soon, that it is a consumer's."""
         tells = super().tell()
-        if tells:
+        if tells and not self._done:
             if not self._handed_over:
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(_MOMENT, self._hand_over)
-            self._wake()
+            self._has_task = True
+            self._start(self, self._finish())
         return tells
 
     def _hand_over(self) -> None:

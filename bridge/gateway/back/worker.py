@@ -14,13 +14,15 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
 
+from bridge.adapters.runner_app import RunnerApp
 from bridge.asgi.lifespan import Lifespan, Mode
 from bridge.asgi1.app import ConsumerApp
+from bridge.asgi1.signature import runs_on_loop
 from bridge.channels.redis.link import Link
 from bridge.detect import as_asgi
 from bridge.dispatcher import Dispatcher
 from bridge.errors import ConfigError, pluralize
-from bridge.gateway.back.app_session import AppSession
+from bridge.gateway.back.app_session import AppSession, TakenRequest
 from bridge.gateway.back.consumer_http import call_at_once
 from bridge.gateway.back.consumer_session import ConsumerSession, hand_back
 from bridge.gateway.back.http_session import HttpSession
@@ -89,13 +91,12 @@ class Worker:
         )
         self.bus = Bus(url, "worker", prefix=prefix)
         waiter = Link(url, name=f"{prefix}.{self.bus.name}.requests")
-        threaded = self._wsgi is not None and self._wsgi.runner.threaded
-        queued = self._count_queued if threaded else None
+        queued = self._count_queued if _runs_in_threads(self.app) else None
         self._intake = Intake(self.bus, waiter, self._count_free, self._run, queued)
         self._may_be_consumers = isinstance(self.app, (ConsumerApp, Dispatcher))
         self._untold = Untold(self._intake.note_slow)
         #: What runs now, and its task; None: its runner alone has it.
-        self._running: dict[AppSession, asyncio.Task[None] | None] = {}
+        self._running: dict[TakenRequest, asyncio.Task[None] | None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         #: Requests and WebSockets taken so far.
@@ -198,7 +199,8 @@ class Worker:
         return self._limit - len(self._running)
 
     def _count_queued(self) -> int:
-        return 0 if self._wsgi is None else len(self._wsgi.runner.queue)
+        assert isinstance(self.app, RunnerApp)
+        return len(self.app.runner.queue)
 
     def _run(self, request: Request) -> None:
         """Run the app for a request that is ours."""
@@ -208,10 +210,26 @@ class Worker:
             self._note_running(called, None)
             called.begin(self._lifespan.state)
             return
-        running = self._session_of(request)
-        if running is None:
+        if self._may_be_consumers and self._call_consumer(request):
             return
-        self._start_task(running, running.run(self.app, self._lifespan.state))
+        running = self._session_of(request)
+        if running is not None:
+            self._start_task(running, running.run(self.app, self._lifespan.state))
+
+    def _call_consumer(self, request: Request) -> bool:
+        """Call the consumer that takes a request, or hand it back; False if there is none."""
+        scope = request.scope
+        if CONSUMERS not in (scope.get("extensions") or ()):
+            return False
+        found = find(self.app, scope)
+        if found is None:
+            return False
+        call = call_at_once(self.bus, request, found)
+        if call is None:
+            hand_back(self.bus.accept(request), found)
+        elif not call.begin(self._start_task, self._ended):
+            self._note_running(call, None)
+        return True
 
     def _session_of(self, request: Request) -> AppSession | None:
         """Return what runs the app for a request; None if nothing does: its gateway was told so."""
@@ -222,16 +240,9 @@ class Worker:
             session.write(TAKEN, SESSION)
             session.write(END, f"a worker runs no {scope.get('type')!r:.60}")
             return None
-        if self._may_be_consumers and kind is not ConsumerSession:
-            found = find(self.app, scope) if CONSUMERS in (scope.get("extensions") or ()) else None
-            if found is not None:
-                call = call_at_once(self.bus, request, found)
-                if call is None:
-                    hand_back(self.bus.accept(request), found)
-                return call
         return kind(self.bus, request)
 
-    def _start_task(self, session: AppSession, running: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, session: TakenRequest, running: Coroutine[Any, Any, None]) -> None:
         task = self._new_task(running)
         if not task.done():
             self._note_running(session, task)
@@ -239,13 +250,20 @@ class Worker:
         elif session in self._running:
             self._ended(session)
 
-    def _note_running(self, session: AppSession, task: asyncio.Task[None] | None) -> None:
+    def _note_running(self, session: TakenRequest, task: asyncio.Task[None] | None) -> None:
         self._running[session] = task
         self._idle.clear()
         self._untold.add(session)
 
-    def _ended(self, session: AppSession, task: asyncio.Task[None] | None = None) -> None:
+    def _ended(self, session: TakenRequest, task: asyncio.Task[None] | None = None) -> None:
         del self._running[session]
         self._intake.note_place()
         if not self._running:
             self._idle.set()
+
+
+def _runs_in_threads(app: ASGIApp) -> bool:
+    """Whether each request waits for a thread of the app's runner, and for nothing else."""
+    if type(app) is WsgiToAsgi:
+        return app.runner.threaded
+    return type(app) is ConsumerApp and app.runner.threaded and not runs_on_loop(app.app)

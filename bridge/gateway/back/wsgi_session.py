@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 
 from bridge.adapters.wsgi_on_asgi.exchange import Exchange, whole_response
 from bridge.asgi import messages as grammar
-from bridge.gateway.back.app_session import AppSession, Sessions
+from bridge.gateway.back.app_session import Sessions, TakenRequest
 from bridge.gateway.back.http_session import HttpSession
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import Request
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
 #: Runs a coroutine of a session in a task, and takes note of its end.
-Start: TypeAlias = Callable[[AppSession, Coroutine[Any, Any, None]], object]
+Start: TypeAlias = Callable[[TakenRequest, Coroutine[Any, Any, None]], object]
 
 
 class WsgiSession(HttpSession):
@@ -36,7 +36,7 @@ class WsgiSession(HttpSession):
         request: Request,
         app: WsgiToAsgi,
         start: Start,
-        ended: Callable[[AppSession], object],
+        ended: Callable[[TakenRequest], object],
     ) -> None:
         super().__init__(sessions, request)
         self._app = app

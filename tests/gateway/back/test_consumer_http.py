@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bridge.asgi1.app import ConsumerApp
 from bridge.channels import MemoryLayer
 from bridge.errors import Overloaded, RequestError
 from bridge.gateway.back import consumer_http
+from bridge.gateway.back.app_session import TakenRequest
 from bridge.gateway.back.consumer_http import HttpCall, call_at_once
 from bridge.gateway.back.mounted_consumers import Found
 from bridge.gateway.consumer_content import TELLS_APART, session_channel
@@ -57,19 +59,29 @@ class Run:
             "client": ("192.0.2.1", 7),
             "extensions": extensions,
         }
+        #: A scope with the offer of a gateway, which a session takes out.
+        self.offering: dict[str, Any] = {**scope, "extensions": dict(extensions)}
         self.ends = Ends(scope, [upload()] if events is None else events)
         request = self.ends.request
         self.call = call_at_once(self.ends, request, Found(app, "", request.scope))
 
-    def start(self) -> asyncio.Task[None]:
-        """Run it, as a worker does."""
+    def start(self) -> None:
+        """Begin, as a worker does."""
         assert self.call is not None
-        self.task = asyncio.create_task(self.call.run(self.app, {}))
-        return self.task
+        self.task: asyncio.Task[None] | None = None
+        self.over = asyncio.Event()
+        if self.call.begin(self._start, lambda call: self.over.set()) and self.task is None:
+            self.over.set()
+
+    def _start(self, call: TakenRequest, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.task = asyncio.create_task(coroutine)
+        self.task.add_done_callback(lambda task: self.over.set())
 
     async def end(self) -> None:
         """Return when the worker is done with it."""
-        await asyncio.wait_for(self.task, 20)
+        await asyncio.wait_for(self.over.wait(), 20)
+        if self.task is not None:
+            await self.task
         await self.app.runner.stop(5)
 
     @property
@@ -170,8 +182,7 @@ def test_a_response_that_takes_longer() -> None:
             in_thread(message)
 
         ran = Run(consumer)
-        task = ran.start()
-        await asyncio.sleep(0)
+        ran.start()
         assert ran.call is not None
         consumer_http._MOMENT = 20  # type: ignore[misc]
         ran.call.tell()
@@ -182,7 +193,6 @@ def test_a_response_that_takes_longer() -> None:
             "http.response.body",
         ]
         await ran.end()
-        assert task.done()
         assert ran.kinds == [TAKEN, EVENTS, END]
 
     run(test)
@@ -204,7 +214,6 @@ def test_the_gateway_is_told_of_the_consumer() -> None:
 
         ran = Run(consumer)
         ran.start()
-        await asyncio.sleep(0)
         assert ran.call is not None
         ran.call.tell()
         event = await ran.ends.gateway.read()
@@ -361,17 +370,15 @@ def test_the_client_leaves_a_consumer_that_waits_for_a_thread() -> None:
 
         ran = Run(consumer, threads=1)
         waiting = Run(consumer)
-        request = waiting.ends.request
-        request.scope["extensions"] = {CONSUMERS: {"replies": "bridge.0!"}}
-        call = call_at_once(waiting.ends, request, Found(ran.app, "", request.scope))
+        request = waiting.ends.request._replace(scope=waiting.offering)
+        waiting.call = call_at_once(waiting.ends, request, Found(ran.app, "", request.scope))
         ran.start()
         await until_soon(lambda: seen)
-        assert call is not None
-        task = asyncio.create_task(call.run(ran.app, {}))
-        await asyncio.sleep(0)
-        call.tell()
+        waiting.start()
+        assert waiting.call is not None
+        waiting.call.tell()
         waiting.ends.gateway.write(CANCEL, None)
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(waiting.over.wait(), 20)
         go_on.set()
         await ran.end()
         assert seen == ["/a"]
@@ -470,20 +477,29 @@ def test_a_consumer_that_cannot_be_called(caplog: pytest.LogCaptureFixture) -> N
     run(test)
 
 
-def test_the_worker_stops() -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_the_worker_stops(told: bool) -> None:
     """L9: what runs is cancelled when its time is up."""
+    cancelled: list[int] = []
 
     async def test() -> None:
         async def consumer(message: Any) -> None:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(1)
+                raise
 
         ran = Run(consumer)
-        task = ran.start()
-        await asyncio.sleep(0)
+        ran.start()
         assert ran.call is not None
-        ran.call.cut(task)
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await quiet()
+        if told:
+            ran.call.tell()
+        ran.call.cut(ran.task)
+        await asyncio.wait_for(ran.over.wait(), 20)
+        await until_soon(lambda: cancelled)
+        await quiet()
         assert [kind for kind in ran.kinds if kind != EVENTS] == [TAKEN, CANCEL]
 
     run(test)
@@ -548,10 +564,10 @@ def test_no_place_for_the_end(caplog: pytest.LogCaptureFixture) -> None:
         ran = Run(consumer, threads=1, queue_limit=1)
         ran.start()
         await until_soon(lambda: seen)
-        other = Run(consumer)
-        scope = {**other.ends.request.scope, "extensions": {}}
-        call = HttpCall(other.ends, other.ends.request, Found(ran.app, "", scope), b"", "a!1")
-        waiting = asyncio.create_task(call.run(ran.app, {}))  # for the only thread
+        waiting = Run(consumer)
+        request = waiting.ends.request._replace(scope=waiting.offering)
+        waiting.call = call_at_once(waiting.ends, request, Found(ran.app, "", request.scope))
+        waiting.start()  # for the only thread
         assert ran.call is not None
         ran.call.tell()
         ran.ends.gateway.write(CANCEL, None)
@@ -559,7 +575,7 @@ def test_no_place_for_the_end(caplog: pytest.LogCaptureFixture) -> None:
         await quiet()
         left.set()
         await ran.end()
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting.over.wait(), 20)
         assert len(seen) == 2
         assert ANSWER not in ran.kinds
 

@@ -213,6 +213,27 @@ def consumer(message: Any) -> None:
     message.reply_channel.send({"status": 200, "content": b"1 " + message["path"].encode()})
 
 
+def test_a_consumer_on_the_loop(redis_server: Host) -> None:
+    """L9: one that answers within its call is over at once."""
+
+    async def test() -> None:
+        layer = RedisLayer(redis_url(redis_server), prefix=next(prefixes))
+
+        async def on_loop(message: Any) -> None:
+            consumer(message)
+
+        async with both(redis_url(redis_server), from_asgi1(on_loop, layer=layer)) as parts:
+            scope = scope_of("/a", extensions={CONSUMERS: {"replies": "bridge.0!"}})
+            whole = [{"type": "http.request", "body": b"", "more_body": False}]
+            session = await ask(parts, {**scope, "http_version": "1.1"}, whole)
+            await session.read()
+            assert await session.read() == {"type": "http.response.body", "body": b"1 /a"}
+            assert parts.worker.busy == 0
+        layer.close()
+
+    run(test)
+
+
 def test_a_consumer(redis_server: Host) -> None:
     """L9: for a gateway that makes messages each call is a request; for another it is an app."""
 
