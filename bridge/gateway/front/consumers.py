@@ -78,6 +78,9 @@ class Consumers:
         self.offer: Final = {"replies": store.reply_queue}
         #: Replies to requests of which no worker has said yet that they are a consumer's.
         self._early: dict[str, list[Message]] = {}
+        #: The numbers of the requests whose exchanges run: the session of one may be over before
+        #: the exchange has read that it is a consumer's.
+        self.expected: set[int] = set()
         self._opening: asyncio.Task[None] | None = None
         #: Calls that are under way.
         self._calls: set[asyncio.Task[bool]] = set()
@@ -120,7 +123,7 @@ class Consumers:
     def _is_asked(self, channel: str) -> bool:
         """Whether `channel` is of a request that is under way."""
         number = session_of(channel)
-        return number is not None and self._requests.has(number)
+        return number is not None and (number in self.expected or self._requests.has(number))
 
     def _lost(self) -> None:
         for tell in tuple(self._told_of_loss):

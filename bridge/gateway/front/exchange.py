@@ -77,6 +77,7 @@ class Exchange(ABC):
 
     async def _go_on(self, session: Session, unwatched: set[Exchange]) -> None:
         unwatched.add(self)
+        self._consumers.expected.add(session.number)
         try:
             await self._answer(session)
         except BaseException:
@@ -84,6 +85,7 @@ class Exchange(ABC):
             raise
         finally:
             unwatched.discard(self)
+            self._consumers.expected.discard(session.number)
             self._requests.forget(session.number)
             if self._upload is not None:
                 self._upload.cancel()

@@ -298,6 +298,24 @@ def test_called_at_once(redis_server: Host) -> None:
     asyncio.run(main())
 
 
+def test_replies_that_come_with_the_end_of_the_call(redis_server: Host) -> None:
+    """L3 L9: none is lost, whether the gateway learns first of the consumer, or gets a reply."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            clients = [get(gateway) for _ in range(200)]
+            for _ in clients:
+                channel, session = await worker.take_called()
+                session.write(protocol.END, None)
+                first = {"status": 200, "content": b"hel", "more_content": True}
+                await worker.layer.send(channel, first)
+                await worker.layer.send(channel, {"content": b"lo"})
+            for client in clients:
+                assert (await client.response())[::2] == (200, b"hello")
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize(
     "reply",
