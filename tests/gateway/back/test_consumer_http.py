@@ -574,8 +574,8 @@ def test_no_place_for_the_end(caplog: pytest.LogCaptureFixture) -> None:
         await until_soon(lambda: ran.ends.worker.over)
         await quiet()
         left.set()
-        await ran.end()
         await asyncio.wait_for(waiting.over.wait(), 20)
+        await ran.end()
         assert len(seen) == 2
         assert ANSWER not in ran.kinds
 
