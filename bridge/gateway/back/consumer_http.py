@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
@@ -101,10 +102,12 @@ class Calls:
 
     def _on_first(self) -> None:
         """Go on with the first reply, on the loop; in the thread that sends it."""
-        if _get_ident() == self._thread:
+        app = self._found.app
+        if _get_ident() == self._thread and _get_running_loop() is not None:
             self._owner.note_first()
-        else:
-            self._found.app.completions.put(self)
+        elif self.client.whole is None or app.runner.can_wait:
+            app.completions.put(self)
+        # else the inline runner, which hides the loop, tells of the end in a moment
 
     def on_completed(self) -> None:
         """Go on with the first reply of a thread; on the loop."""
@@ -232,7 +235,10 @@ class HttpCall(TakenRequest):
         self._has_ended = True
         if error is not None:
             self._failed(error)
-        self._settle()
+        if self._calls.client.whole is not None:
+            self.note_first()
+        else:
+            self._settle()
 
     def _settle(self) -> None:
         """End the session if the call has ended, and its reply was written if it is whole.
@@ -268,11 +274,11 @@ class HttpCall(TakenRequest):
         """Send the whole response that a consumer has made; if it is not whole, tell of it."""
         whole = self._calls.client.whole
         if self._closed or self._done:
-            return
-        if whole is None:
+            pass
+        elif whole is None:
             self._hand_over()
-            return
-        self._write_whole(*whole)
+        elif not self._has_written:
+            self._write_whole(*whole)
         self._settle()
 
     # --------------------------------------------------------- the gateway

@@ -101,15 +101,36 @@ def as_generator(message: Any) -> Any:
     yield HELLO
 
 
+@pytest.mark.parametrize("runner", ["thread", "inline", "greenlet"])
 @pytest.mark.parametrize("consumer", [in_thread, on_loop, as_generator])
-def test_a_whole_response(consumer: Any) -> None:
+def test_a_whole_response(consumer: Any, runner: str) -> None:
     """L9: it is one frame, and the gateway has heard of nothing else."""
 
     async def test() -> None:
-        ran = Run(consumer)
+        ran = Run(consumer, runner=runner)
         ran.start()
         await ran.end()
         assert (ran.ends.written, ran.replies) == ([ANSWERED], [])
+
+    run(test)
+
+
+@pytest.mark.parametrize("runner", ["thread", "inline", "greenlet"])
+def test_a_response_in_pieces(runner: str) -> None:
+    """L3 L9: the gateway is told of the consumer, and the pieces go by the layer."""
+    last = {"content": b"2"}
+
+    def consumer(message: Any) -> None:
+        message.reply_channel.send(MORE)
+        message.reply_channel.send(last)
+
+    async def test() -> None:
+        ran = Run(consumer, runner=runner)
+        ran.start()
+        (event,) = await ran.ends.answer()
+        assert told(event)
+        await ran.end()
+        assert ran.replies == [MORE, last]
 
     run(test)
 
