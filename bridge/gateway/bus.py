@@ -77,6 +77,8 @@ class Bus:
         #: The dead that the last look has found.
         self._dead: set[str] = set()
         self._peers = Peers(self.link, self.keys)
+        #: Whether this process is registered, and sessions can begin; `_back` is set then.
+        self.up = False
         self._back = asyncio.Event()
         self.link.on_lost.append(self._lost)
         self.link.on_back.append(self._found)
@@ -86,14 +88,16 @@ class Bus:
         self._returning: asyncio.Task[None] | None = None
 
     @property
-    def up(self) -> bool:
-        """Whether this process is registered, and sessions can begin."""
-        return self._back.is_set()
-
-    @property
     def sessions(self) -> int:
         """Return the number of sessions that are not over."""
         return len(self._sessions)
+
+    def _note_up(self, up: bool) -> None:
+        self.up = up
+        if up:
+            self._back.set()
+        else:
+            self._back.clear()
 
     # --------------------------------------------------------- open and close
 
@@ -110,7 +114,7 @@ class Bus:
                 f"the keys {self.keys.prefix}:*"
             ) from error
         self._closing = False
-        self._back.set()
+        self._note_up(True)
         for work in (
             self._read_inbox(),
             _always(self, self._beat, BEAT_INTERVAL),
@@ -130,7 +134,7 @@ class Bus:
             task.cancel()
         try:
             self.outbox.flush()
-            if self._back.is_set():
+            if self.up:
                 self.link.unblock()
                 await asyncio.wait([reader], timeout=_END_LIMIT)
             await self.link.run(scripts.LEAVE, [self.keys.seen], [self.keys.prefix, self.name])
@@ -141,7 +145,7 @@ class Bus:
         reader.cancel()
         await asyncio.wait(self._tasks)
         self._tasks = []
-        self._back.clear()
+        self._note_up(False)
         await self.link.close()
 
     # --------------------------------------------------------- sessions
@@ -229,7 +233,7 @@ class Bus:
         sessions = self._sessions
         for frame in frames:
             # For each frame: what a session does may end another.
-            session = sessions.get((frame.gateway, frame.session))
+            session = sessions.get(frame[:2])
             if session is None:
                 self._refuse(sender, frame)
             elif session.peer == sender:
@@ -302,12 +306,12 @@ class Bus:
         If it takes nothing at all, it is as good as gone. Frames are lost, too.
         """
         logger.error("Redis refuses %s: %s", self.name, error)
-        if error.code in _REFUSES_ALL and self._back.is_set():
+        if error.code in _REFUSES_ALL and self.up:
             self._lost()
             self._returning = asyncio.create_task(self._go_on(BEAT_INTERVAL))
 
     def _lost(self) -> None:
-        self._back.clear()
+        self._note_up(False)
         untold = [(gateway, number, gateway) for gateway, number in self.outbox.drop()]
         untold += [(each.gateway, each.number, each.peer) for each in self._sessions.values()]
         self.endings.lose(untold)
@@ -332,7 +336,7 @@ class Bus:
             if await self._try(self._beat):
                 break
             await asyncio.sleep(BEAT_INTERVAL)
-        self._back.set()
+        self._note_up(True)
         await self._try(self._tell_others)
 
     async def _tell_others(self) -> None:

@@ -120,7 +120,8 @@ def _packet(*frames: Any) -> bytes:
         (_packet(["g", 1, 0, protocol.ANSWER, 3]), "a response is 3"),
         (_packet(["g", 1, 0, protocol.ANSWER, [200, [], "text"]]), "no headers, or no body"),
         (_packet(["g", 1, 0, protocol.ANSWER, [200, None, b""]]), "no headers, or no body"),
-        (_packet(["g", True, 0, protocol.END, None]), "a number is True"),
+        (_packet(["g", True, 0, protocol.END, None]), "a frame is of 'g', True, 0"),
+        (_packet([None, 1, 0, protocol.END, None]), "a frame is of None, 1, 0"),
     ],
 )
 def test_packets_that_are_wrong(data: bytes, said: str) -> None:

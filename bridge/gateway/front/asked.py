@@ -7,7 +7,6 @@ which is made then.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from bridge.errors import BridgeError
@@ -29,8 +28,10 @@ class Asked(Waiting):
     __slots__ = ("_body", "_bus", "_requests", "gateway", "is_over", "peer")
 
     def __init__(self, requests: WaitingRequests, bus: Bus, begin: bytes, body: bytes) -> None:
-        number = bus.next_number()
-        super().__init__(number, asyncio.get_running_loop().time(), requests.timeout)
+        # The hot path of a gateway: so no call of another method.
+        self.number = number = bus.next_number()
+        self.entry = None
+        self.claimed = False
         self.gateway = bus.name
         self.peer = ""
         self.is_over = False
@@ -43,20 +44,21 @@ class Asked(Waiting):
     def deliver(self, frame: Frame) -> None:
         """Take the first frame of the worker: `Bus` gives no other."""
         self._end()
-        if frame.kind == protocol.CANCEL:
+        _, _, number, kind, payload = frame
+        if kind == protocol.ANSWER and not number:
+            self.answered(*payload)
+        elif kind == protocol.ANSWER:
+            lost = f"Redis has lost something between {self.peer} and here"
+            self.failed(SessionLost(f"{lost}: frame {number} came, and 0 was due"))
+        elif kind == protocol.CANCEL:
             self.failed(SessionLost(f"{self.peer} does not have it any more"))
-        elif frame.kind == protocol.TAKEN:
+        else:
             events = [{"type": "http.request", "body": self._body, "more_body": False}]
             session = Session(self._bus, self.gateway, self.number, self.peer)
             session.pay_first(events)
             self._bus.enter(session)
             session.deliver(frame)
             self.begun(session, events)
-        elif frame.number:
-            lost = f"Redis has lost something between {self.peer} and here"
-            self.failed(SessionLost(f"{lost}: frame {frame.number} came, and 0 was due"))
-        else:
-            self.answered(*frame.payload)
 
     def lose(self, error: BridgeError) -> None:
         """End it because of `error`."""
@@ -70,7 +72,7 @@ class Asked(Waiting):
 
     def _end(self) -> None:
         self.is_over = True
-        self._requests.drop(self.number)
+        self._requests.drop(self.number, None)
         self._bus.forget(self)
 
     # --------------------------------------------------------- what becomes of it

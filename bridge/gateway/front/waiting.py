@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from bridge.channels.redis.connection import Refused
@@ -44,19 +45,19 @@ class QueueFull(Overloaded):
 class Waiting:
     """A request in the queue."""
 
-    __slots__ = ("claimed", "deadline", "entry", "number", "since")
+    __slots__ = ("claimed", "deadline", "entry", "number")
 
     #: The worker that has it; "" as long as none has.
     peer: str
     #: Whether it is over for who has asked.
     is_over: bool
 
-    def __init__(self, number: int, now: float, limit: float) -> None:
+    #: When its time is up.
+    deadline: float
+
+    def __init__(self, number: int) -> None:
         #: The number of its session.
         self.number = number
-        self.since = now
-        #: When its time is up.
-        self.deadline = now + limit
         #: Its number in the stream, once Redis has told.
         self.entry: bytes | None = None
         #: It was to be withdrawn, and could not be: a worker has it.
@@ -72,8 +73,8 @@ class WaitingSession(Waiting):
 
     __slots__ = ("session",)
 
-    def __init__(self, session: Session, now: float, limit: float) -> None:
-        super().__init__(session.number, now, limit)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.number)
         self.session = session
 
     @property
@@ -97,13 +98,17 @@ class WaitingRequests:
     def __init__(self, bus: Bus, limit: int, timeout: float) -> None:
         self._bus = bus
         self._limit = limit
-        #: Seconds that a request may wait.
-        self.timeout = timeout
+        self._timeout = timeout
         #: For the requests of this gateway.
         self.writer = RequestWriter(bus.name)
         self._waiting: dict[int, Waiting] = {}
-        #: Those of this turn of the loop, with what is put into the queue for them.
-        self._asking: list[tuple[Waiting, bytes]] = []
+        #: Takes note that a request of that number does not wait any more, if it does.
+        self.drop: Callable[[int, None], object] = self._waiting.pop
+        #: Those of this turn of the loop, what is put into the queue for them, and when their time
+        #: is up.
+        self._asking: list[Waiting] = []
+        self._requests: list[bytes] = []
+        self._deadline = 0.0
         #: The workers that have read requests and not taken them.
         self._readers: set[str] = set()
         #: Refused since the last tick, for the log.
@@ -126,39 +131,38 @@ class WaitingRequests:
             session.leave()
             raise
         session.on_taken = partial(self._on_taken, session, on_taken)
-        now = asyncio.get_running_loop().time()
-        self.put(WaitingSession(session, now, self.timeout), request)
+        self.put(WaitingSession(session), request)
         return session
 
     def put(self, waiting: Waiting, request: bytes) -> None:
         """Put `request` into the queue, with all others of this turn of the loop."""
-        self._waiting[waiting.number] = waiting
         if not self._asking:
-            asyncio.get_running_loop().call_soon(self._ask_all)
-        self._asking.append((waiting, request))
-
-    def drop(self, number: int) -> None:
-        """Take note that a request does not wait any more: a worker has it, or it is given up."""
-        self._waiting.pop(number, None)
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.time() + self._timeout
+            loop.call_soon(self._ask_all)
+        waiting.deadline = self._deadline
+        self._waiting[waiting.number] = waiting
+        self._asking.append(waiting)
+        self._requests.append(request)
 
     def _ask_all(self) -> None:
         """Put the requests of one turn of the loop into the queue, in as few steps as possible."""
         asking, self._asking = self._asking, []
+        requests, self._requests = self._requests, []
         bus = self._bus
         for start in range(0, len(asking), MOST_ASKED):
             some = asking[start : start + MOST_ASKED]
-            waiting = [each for each, _ in some]
-            arguments = [self._limit, bus.name, *(request for _, request in some)]
+            arguments = [self._limit, bus.name, *requests[start : start + MOST_ASKED]]
             try:
                 asked = bus.link.run(scripts.ASK, [bus.keys.requests], arguments)
             except LayerUnavailable as error:
-                for each in waiting:
+                for each in some:
                     self._give_up(each, error)
             else:
-                asked.add_done_callback(partial(self._on_asked, waiting))
+                asked.add_done_callback(partial(self._on_asked, some))
 
     def _on_taken(self, session: Session, on_taken: Callable[[], None]) -> None:
-        self.drop(session.number)
+        self.drop(session.number, None)
         on_taken()
 
     def _on_asked(self, waiting: list[Waiting], asked: asyncio.Future[Any]) -> None:
@@ -168,7 +172,7 @@ class WaitingRequests:
             each.entry = entry
             if each.is_over and not each.peer:
                 self._withdraw(each)  # it was over before Redis had answered
-        refused = [each for each in waiting if each.entry is None]
+        refused = list(islice(waiting, len(entries), None))
         if not refused:
             return
         if isinstance(error, Refused):
@@ -225,7 +229,8 @@ class WaitingRequests:
         for each in waiting:
             if each.deadline <= now and each.entry is not None:
                 await self._time_up(each, now)
-        if any(each.since + TICK <= now for each in waiting):
+        soon = now + self._timeout - TICK
+        if any(each.deadline <= soon for each in waiting):
             await self._find_readers()
         else:
             self._readers.clear()
@@ -237,7 +242,7 @@ class WaitingRequests:
             withdrawn = await bus.link.call("XDEL", requests, waiting.entry)
             if withdrawn:
                 error = Unanswered(
-                    f"no worker has taken it within {self.timeout:g} s (--timeout-queue)"
+                    f"no worker has taken it within {self._timeout:g} s (--timeout-queue)"
                 )
                 self._note_refused(str(error))
                 self._give_up(waiting, error)

@@ -97,7 +97,8 @@ class GatewayExchange(AsgiExchange):
             body = self.body.take()
         self._body_given = True
         try:
-            _Question(self, handler.encode(self.connection, request), body)
+            begin = handler.encode(self.connection, request)
+            handler.questions[self] = _Question(self, begin, body)
         except LayerUnavailable as error:
             self.refuse(error)
 
@@ -119,7 +120,6 @@ class _Question(Asked):
         gateway = exchange.handler.gateway
         super().__init__(gateway.requests, gateway.bus, begin, body)
         self._exchange = exchange
-        exchange.handler.questions[exchange] = self
 
     def answered(self, status: Any, headers: tuple[Any, ...], body: bytes) -> None:
         """Send the response."""
