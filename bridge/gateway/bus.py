@@ -76,6 +76,8 @@ class Bus:
         self._sessions: dict[tuple[str, int], Party] = {}
         #: The dead that the last look has found.
         self._dead: set[str] = set()
+        #: Those that have been gone for long, as the last heartbeat has found.
+        self._gone: list[bytes] = []
         self._peers = Peers(self.link, self.keys)
         #: Whether this process is registered, and sessions can begin; `_back` is set then.
         self.up = False
@@ -264,10 +266,10 @@ class Bus:
         }
         self.outbox.flush()
         mark = self.endings.mark()
-        await self.link.run(
+        self._gone = await self.link.run(
             scripts.BEAT,
             [self.keys.seen, self.keys.peers],
-            [self.keys.prefix, self.name, msgpack.packb(about)],
+            [self.keys.prefix, self.name, msgpack.packb(about), *self._gone],
         )
         self.endings.confirm(mark)
 

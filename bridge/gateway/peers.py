@@ -23,8 +23,9 @@ from bridge.log import logger
 LOOK_INTERVAL: Final = 0.5
 #: Looks in a row that must find a process without connections.
 _LOOKS: Final = 2
-#: Looks in a row that must find it on no list: after a FLUSHALL, the next heartbeat registers it.
-_LOOKS_UNLISTED: Final = 10
+#: Looks in a row that must find it on no list, or silent: after a FLUSHALL, or when Redis' clock
+#: was set, all is well with the next heartbeat.
+_LOOKS_FOR_A_BEAT: Final = 10
 #: Seconds after the last heartbeat after which a process is dead, whatever Redis has.
 SILENCE: Final = 30.0
 
@@ -60,12 +61,13 @@ class Peers:
         dead, missed = {}, {}
         for name, record, last in zip(order, records, seen, strict=True):
             silent = 0.0 if last is None else now - float(last) / 1000
-            if silent > SILENCE:
-                dead[name] = f"it was last heard of {silent:.0f} s ago"
-            elif record is None or (ids[name] and connected.isdisjoint(ids[name])):
+            gone = bool(ids[name]) and connected.isdisjoint(ids[name])
+            if gone or record is None or silent > SILENCE:
                 missed[name] = self._missed.get(name, 0) + 1
-                if missed[name] >= (_LOOKS_UNLISTED if record is None else _LOOKS):
+                if missed[name] >= (_LOOKS if gone else _LOOKS_FOR_A_BEAT):
                     dead[name] = "it is not connected to Redis any more"
+                    if silent > SILENCE and not gone:
+                        dead[name] = f"it was last heard of {silent:.0f} s ago"
         self._missed = missed
         return dead
 

@@ -68,8 +68,9 @@ return claimed
 #: KEYS: those of requests. ARGV: the gateway. Returns how many requests of it were withdrawn.
 WITHDRAW: Final = Script(_SHARED + "return withdraw(KEYS[1], ARGV[1])")
 
-#: KEYS: when processes were seen, what they are. ARGV: prefix, name, what it is. Returns how many
-#: processes have been gone for so long that they were cleared away.
+#: KEYS: when processes were seen, what they are. ARGV: prefix, name, what it is, and what this has
+#: returned before: the processes that have been gone for long. Those that still are, are cleared
+#: away; not at the first sight, as Redis' clock may have been set.
 BEAT: Final = Script(
     _SHARED
     + f"""
@@ -77,9 +78,12 @@ local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], ms, ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ms - {FORGET_AFTER * 1000})
-for _, name in ipairs(gone) do clear(ARGV[1], name) end
-return #gone
+local known, gone = {{}}, {{}}
+for at = 4, #ARGV do known[ARGV[at]] = true end
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ms - {FORGET_AFTER * 1000})) do
+  if known[name] then clear(ARGV[1], name) else gone[#gone + 1] = name end
+end
+return gone
 """
 )
 
