@@ -168,7 +168,8 @@ class Exchange(ABC):
             self.client_left = True
         return [event]
 
-    def taken(self) -> None:  # noqa: B027, not every kind has to know
+    @abstractmethod
+    def taken(self) -> None:
         """Take note that a worker has taken it."""
 
     def look(self) -> None:
