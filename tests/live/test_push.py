@@ -289,13 +289,13 @@ def test_an_event_source_comes_back(page: Page) -> None:
 # ------------------------------------------------------------- what the documentation shows
 
 
-def shown(page: str) -> Any:
-    """The app that the first Python on a page of the documentation makes."""
+def shown(page: str, number: int = 0, name: str = "app") -> Any:
+    """What a piece of Python on a page of the documentation calls `name`."""
     text = (hosts.ROOT / "docs" / "howto" / page).read_text()
-    code = text.partition("```python\n")[2].partition("```")[0]
+    code = text.split("```python\n")[1 + number].partition("```")[0]
     names: dict[str, Any] = {"__name__": "shown"}
     exec(code, names)
-    return names["app"]
+    return names[name]
 
 
 def test_the_stream_of_the_documentation() -> None:
@@ -306,6 +306,30 @@ def test_the_stream_of_the_documentation() -> None:
             httpx.post(server.url("/publish", "http"), data={"text": "new"}).raise_for_status()
             assert next(stream.iter_lines()) == "data: new"
         eventually(lambda: not [*get_channel_layer().group_channels("news")])
+
+
+def test_the_socket_of_the_documentation() -> None:
+    """L4 L6: two clients hear each other; a request without a WebSocket gets a 404."""
+    with served(shown("push-to-browsers.md", 1, "consumer")) as server:
+        with server.open() as one, server.open() as other:
+            eventually(lambda: len([*get_channel_layer().group_channels("room")]) == 2)
+            one.text("hello")
+            assert one.read_text() == other.read_text() == "hello"
+        assert httpx.get(server.url("/", "http")).status_code == 404
+        eventually(lambda: not [*get_channel_layer().group_channels("room")])
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "said"),
+    [
+        (0, "consumer", "Hello from /world\n"),
+        *((1, f"shape_{shape}", "/world") for shape in "abc"),
+    ],
+)
+def test_the_consumers_of_the_documentation(number: int, name: str, said: str) -> None:
+    """L2: so do the shapes of consumers."""
+    with served(shown("serve-an-asgi-1-app.md", number, name)) as server:
+        assert httpx.get(server.url("/world", "http"), timeout=20).text == said
 
 
 def test_the_body_of_the_documentation() -> None:
