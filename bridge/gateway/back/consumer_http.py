@@ -19,13 +19,14 @@ from typing import Final, Protocol, TypeAlias
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import is_disconnect
 from bridge.asgi1.call import ConsumerCall
+from bridge.asgi1.http import request_content
 from bridge.asgi1.message import ReplyChannel
 from bridge.errors import BridgeError
 from bridge.gateway.back.app_session import Sessions, TakenRequest
 from bridge.gateway.back.mounted_consumers import Found
 from bridge.gateway.back.reply_clients import HttpClient
 from bridge.gateway.back.wsgi_session import Start
-from bridge.gateway.consumer_content import TELLS_APART, request_content, session_channel
+from bridge.gateway.consumer_content import TELLS_APART, session_channel
 from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import (
     CONSUMER,
@@ -82,7 +83,8 @@ class Calls:
     def __init__(self, found: Found, channel: str, body: bytes) -> None:
         self._found = found
         self._body = body
-        self._owner: CallsOwner
+        #: None before the beginning and after the end: a circle would wait for the collector.
+        self._owner: CallsOwner | None = None
         self._thread = _get_ident()
         layer = found.app.layer
         self.client = HttpClient(channel, layer, self._on_first)
@@ -95,7 +97,8 @@ class Calls:
     def begin(self, owner: CallsOwner) -> None:
         """Call the consumer with the request. Raises what the runner or the layer raises."""
         self._owner = owner
-        content = request_content(self._found.scope, self._channel, self._body)
+        content = request_content(self._found.scope, self._body)
+        content["reply_channel"] = self._channel
         call = self._request = self._found.app.new_call("http.request", content, self)
         self.under_way.append(call)
         call.start()
@@ -104,14 +107,15 @@ class Calls:
         """Go on with the first reply, on the loop; in the thread that sends it."""
         app = self._found.app
         if _get_ident() == self._thread and _get_running_loop() is not None:
-            self._owner.note_first()
+            self.on_completed()
         elif self.client.whole is None or app.runner.can_wait:
             app.completions.put(self)
         # else the inline runner, which hides the loop, tells of the end in a moment
 
     def on_completed(self) -> None:
-        """Go on with the first reply of a thread; on the loop."""
-        self._owner.note_first()
+        """Go on with the first reply; on the loop."""
+        if self._owner is not None:
+            self._owner.note_first()
 
     def told(self) -> Message:
         """Return what tells the gateway that it has the client of this consumer."""
@@ -142,7 +146,12 @@ class Calls:
                 shown = f"http.disconnect {self._found.scope['path']}"
                 logger.error("the app raised in %s", shown, exc_info=error)
             error = None
-        self._owner.note_end(error)
+        if self._owner is not None:
+            self._owner.note_end(error)
+
+    def leave(self) -> None:
+        """Tell nobody of anything any more."""
+        self._owner = None
 
     def give_up(self) -> None:
         """End what is under way, as far as that is possible."""
@@ -222,6 +231,8 @@ class HttpCall(TakenRequest):
 
     def _leave(self) -> None:
         """Take note that all is over, or wake the task that has to."""
+        if self._is_over:
+            self._calls.leave()
         if self._has_task:
             self.session.news.wake()
         elif self._ended is not None:

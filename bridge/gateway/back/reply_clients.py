@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from bridge.asgi1.http_replies import HttpReplies
+from bridge.asgi1.http_replies import HttpReplies, first_reply
 from bridge.asgi1.socket_replies import check_reply
 from bridge.channels.base import ChannelLayer
 from bridge.errors import MessageTooLarge
@@ -72,22 +72,24 @@ class HttpClient(RemoteClient):
         if self.is_gone:
             return
         with self._lock:
-            before = self._sent
-            begun, over = before
-            if not begun and isinstance(content, dict) and "status" not in content:
-                begun = True  # by another process, or the gateway refuses it
-            replies = HttpReplies(self._layer.max_message_size, begun, over)
-            messages = replies.take(content)
-            head, body = messages[0], messages[-1]
-            self._sent = (True, replies.is_over)
+            before, whole = self._sent, None
+            if before == (False, False) and (type(content) is not dict or "status" in content):
+                head, body, more = first_reply(content, self._layer.max_message_size)
+                if not more:
+                    fields = [(name.lower(), value) for name, value in head.fields]
+                    whole = head.status_code, fields, body
+                self._sent = (True, not more)
+            else:  # the first one may be another process's, or the gateway refuses this
+                replies = HttpReplies(self._layer.max_message_size, True, before[1])
+                replies.take(content)
+                self._sent = (True, replies.is_over)
             on_first, self._on_first = self._on_first, None
-            is_whole = on_first is not None and len(messages) == 2 and replies.is_over
-            if is_whole:
-                self.whole = head["status"], head["headers"], body["body"]
+            if on_first is not None:
+                self.whole = whole
         if on_first is not None:
             on_first()
-        if is_whole:
-            return
+            if whole is not None:
+                return
         try:
             self._layer.send(self.name, content)
         except BaseException:

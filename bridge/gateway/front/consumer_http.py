@@ -10,10 +10,11 @@ import asyncio
 from typing import Any
 
 from bridge.adapters.wsgi_on_asgi.exchange import response_messages
+from bridge.asgi1.http import request_content
 from bridge.asgi1.http_body import RequestBody, expected_body
 from bridge.asgi1.http_outbox import HttpOutbox
 from bridge.errors import BridgeError, IllegalMessage, MessageTooLarge, Overloaded
-from bridge.gateway.consumer_content import request_content, session_channel
+from bridge.gateway.consumer_content import session_channel
 from bridge.gateway.front.consumers import AppFailed, Consumers, Told
 from bridge.gateway.session import Session
 from bridge.http.error_response import error_response
@@ -110,7 +111,7 @@ class ConsumerRequest:
                 body = await coming.take_small()
             if not coming.is_whole:
                 self._body = coming
-        return request_content(self._scope, self._channel, body)
+        return {**request_content(self._scope, body), "reply_channel": self._channel}
 
     # --------------------------------------------------------- the response
 
