@@ -84,13 +84,25 @@ class HttpReplies:
 
 def first_reply(reply: Message, limit: int) -> FirstReply:
     """Check the first reply to a request. Raises `IllegalMessage` and `MessageTooLarge`."""
-    content = _content(reply, limit)
+    content = reply.get("content", b"") if type(reply) is dict else None
+    if type(content) is not bytes or len(content) > limit:  # else it is plain: a call less
+        content = _content(reply, limit)
     if "status" not in reply:
         raise IllegalMessage(
             f"the first reply to a request has the key 'status'; this one has {_keys(reply)}"
         )
-    more = bool(reply.get("more_content", False))
-    return _head(reply["status"], reply.get("headers")), content, more
+    headers = reply.get("headers")
+    if type(headers) is not list:  # daphne 1 took an empty dict for no fields, too
+        headers = as_fields(None if headers == {} else headers)
+    try:
+        head = raw_head(reply["status"], headers)
+    except IllegalMessage:
+        # Text in a field is taken as latin-1, as daphne 1 took it.
+        encoded = _encoded(headers)
+        if encoded == headers:
+            raise
+        head = raw_head(reply["status"], encoded)
+    return head, content, bool(reply.get("more_content"))
 
 
 def _content(reply: Message, limit: int) -> bytes:
@@ -116,22 +128,6 @@ def _as_bytes(content: object) -> bytes:
     if isinstance(content, bytes | bytearray | memoryview):
         return bytes(content)
     raise IllegalMessage(f"content is {content!r:.120}, and must be bytes")
-
-
-def _head(status: Any, headers: Any) -> ResponseHead:
-    """Check status and fields; text in a field is taken as latin-1, as daphne 1 took it.
-
-    It took an empty dict for no fields, too.
-    """
-    if type(headers) is not list:
-        headers = as_fields(None if headers == {} else headers)
-    try:
-        return raw_head(status, headers)
-    except IllegalMessage:
-        encoded = _encoded(headers)
-        if encoded == headers:
-            raise
-    return raw_head(status, encoded)
 
 
 def _encoded(fields: list[Any]) -> list[Any]:

@@ -151,7 +151,12 @@ class Message:
     `receive` gives what of a request's body comes after ``content["body"]``, if anything does.
     """
 
-    __slots__ = ("_body", "_channel", "_receive", "channel_layer", "channel_name", "content")
+    __slots__ = (
+        *("_body", "_channel", "_receive", "asked_for_channel", "channel_layer", "channel_name"),
+        "content",
+    )
+
+    _channel: Channel
 
     def __init__(
         self,
@@ -164,7 +169,8 @@ class Message:
         self.channel_name = channel_name
         self.channel_layer = channel_layer
         self._receive = receive
-        self._channel: Channel | None = None
+        #: Whether the consumer has looked at `channel`: it tells messages apart.
+        self.asked_for_channel = False
         self._body: Body | None = None
 
     @property
@@ -175,15 +181,10 @@ class Message:
     @property
     def channel(self) -> Channel:
         """The channel by which the message came; its ``name`` tells what the message is."""
-        channel = self._channel
-        if channel is None:
-            channel = self._channel = Channel(self.channel_name, self.channel_layer)
-        return channel
-
-    @property
-    def asked_for_channel(self) -> bool:
-        """Whether the consumer has looked at `channel`: it tells messages apart."""
-        return self._channel is not None
+        if not self.asked_for_channel:
+            self._channel = Channel(self.channel_name, self.channel_layer)
+            self.asked_for_channel = True
+        return self._channel
 
     @property
     def body(self) -> Body:

@@ -32,31 +32,27 @@ class Contents:
         identity = connection.identity
         if identity.needs_full_scope or not request.fast:
             return request_content(http_scope(connection, request, {}, self._prefix), body)
+        place = identity.place
         known = request.template
         if known is not None and known[0] is self:
             content = known[1].copy()
             content["headers"] = content["headers"].copy()
         else:
-            content = self._fill(connection, request)
+            content = (self._base_of(place) or self._new_base(connection)).copy()
+            content["method"] = request.method
+            content["path"] = request.path
+            content["query_string"] = request.query
+            content["headers"] = headers = plain_fields(request.headers)
+            if request.repeated:
+                request.template = (self, {**content, "headers": headers.copy()})
         content["body"] = body
-        client = identity.client
+        client, server = identity.client, place.server
         content["client"] = client and [*client]
-        server = identity.place.server
         content["server"] = server and [*server]
         return content
 
-    def _fill(self, connection: Connection, request: Request) -> Content:
-        """Make what follows from the head of `request`; keep it if that comes again and again."""
-        place = connection.identity.place
-        base = self._base_of(place)
-        if base is None:
-            base = request_content({**base_scope(connection, self._prefix), "headers": []}, b"")
-            self._bases.store(place, base)
-        content = base.copy()
-        content["method"] = request.method
-        content["path"] = request.path
-        content["query_string"] = request.query
-        content["headers"] = headers = plain_fields(request.headers)
-        if request.repeated:
-            request.template = (self, {**content, "headers": headers.copy()})
-        return content
+    def _new_base(self, connection: Connection) -> Content:
+        """Make what the contents of all requests to one place have in common."""
+        base = request_content({**base_scope(connection, self._prefix), "headers": []}, b"")
+        self._bases.store(connection.identity.place, base)
+        return base
