@@ -188,3 +188,13 @@ def test_only_requests_have_a_body(layer: MemoryLayer) -> None:
     message: Any = Message({}, "websocket.receive", layer)
     with pytest.raises(AttributeError, match=r"websocket\.receive has no body"):
         message.body.read()
+
+
+def test_a_channel_may_lead_to_another_client() -> None:
+    """L3: what is sent from then on goes there."""
+    first, second = KeepingClient(), KeepingClient()
+    channel = ReplyChannel("x!1", MemoryLayer(), first)
+    channel.send({"a": 1})
+    channel.lead_to(second)
+    channel.send({"a": 2})
+    assert (first.replies, second.replies) == ([{"a": 1}], [{"a": 2}])

@@ -162,19 +162,22 @@ class CallsInThreads:
         """Note that `call` was given to the runner."""
         self._calls[call] = None
         if not self._is_timed:
-            self._is_timed = True
-            state.loop.call_later(_SOON, self._check, state, context=state.context)
+            self._start_timer(state)
 
     def discard(self, call: FirstCall) -> None:
         """Forget `call`."""
         self._calls.pop(call, None)
 
+    def _start_timer(self, state: ServerState) -> None:
+        self._is_timed = True
+        state.loop.call_later(_SOON, self._check, state, context=state.context)
+
     def _check(self, state: ServerState) -> None:
+        self._is_timed = False
         began = state.loop.time() - _SOON
         for call in [*self._calls]:
             if call.queued_at > began:
                 break
             call.exchange.handler.take_over(call)
-        self._is_timed = bool(self._calls)
-        if self._is_timed:
-            state.loop.call_later(_SOON, self._check, state, context=state.context)
+        if self._calls:
+            self._start_timer(state)

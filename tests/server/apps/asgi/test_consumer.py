@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from bridge.asgi1.message import Message
 from bridge.channels.memory import MemoryLayer
 from bridge.dispatcher import Dispatcher
 from bridge.errors import LayerUnavailable
+from bridge.server.apps.asgi.consumer import CallsInThreads
 from tests.support.serving import served
 from tests.support.waiting import eventually
 
@@ -115,6 +117,61 @@ def test_a_thread_that_goes_on_after_its_response() -> None:
         assert not ended.is_set()
         go_on.set()
         assert ended.wait(20)
+
+
+def test_a_thread_that_ends_just_after_its_response_was_looked_at() -> None:
+    """L3: the response goes out whole all the same."""
+    looked = threading.Event()
+
+    def consumer(message: Message) -> None:
+        hello(message)
+        loop = message.channel_layer.loop
+        loop.call_soon_threadsafe(let_it_end)  # behind the look at the reply
+        assert looked.wait(20)
+
+    def let_it_end() -> None:
+        looked.set()
+        runner = server.server.app.runner  # type: ignore[attr-defined]
+        eventually(lambda: runner.stats().busy == 0)
+
+    with served(consumer, threads=1) as server:
+        assert httpx.get(server.url("/x", "http")).text == "/x"
+
+
+def test_calls_that_take_their_time_are_taken_over() -> None:
+    """L3: the old ones, and the others when they are old."""
+
+    class Call:
+        def __init__(self, queued_at: float) -> None:
+            self.queued_at = queued_at
+            self.exchange = SimpleNamespace(handler=self)
+
+        def take_over(self, call: Any) -> None:
+            calls.discard(call)
+            taken.append(call)
+
+    taken: list[Any] = []
+    calls: Any = CallsInThreads()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        state = SimpleNamespace(loop=loop, context=copy_context())
+        old, ended, new = Call(loop.time() - 1), Call(0), Call(loop.time() + 0.1)
+        for call in (old, ended, new):
+            calls.add(call, state)
+        calls.discard(ended)
+        while len(taken) < 1:
+            await asyncio.sleep(0)
+        assert taken == [old]
+        while len(taken) < 2:
+            await asyncio.sleep(0)
+        assert taken == [old, new]
+        assert loop.time() > new.queued_at
+        calls.add(Call(0), state)  # the timer has ended, and begins anew
+        while len(taken) < 3:
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
 
 
 def test_a_thread_that_ends_while_its_response_is_sent() -> None:

@@ -107,6 +107,8 @@ def takes_channels(message: Any, channels: Any) -> None:
 
 
 def by_the_layer(message: Message) -> None:
+    with pytest.raises(IllegalMessage):
+        message.channel_layer.send(str(message["reply_channel"]), {"content": b"no status"})
     message.channel_layer.send(str(message["reply_channel"]), OK)
     message.channel_layer.send(str(message["reply_channel"]), OK)  # after the end: dropped
 
