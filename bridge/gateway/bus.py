@@ -232,21 +232,24 @@ class Bus:
             inbox = self.keys.inbox(self.name)
             logger.error("a packet to %s in Redis (%s) was dropped: %s", self.name, inbox, error)
             return
-        sessions = self._sessions
         for frame in frames:
-            # For each frame: what a session does may end another.
-            session = sessions.get(frame[:2])
-            if session is None:
-                self._refuse(sender, frame)
-            elif session.peer == sender:
-                session.deliver(frame)
-            elif not session.peer and frame.kind in _FIRST:
-                session.peer = sender
-                session.deliver(frame)
-            else:
-                owner = session.peer or "nobody yet"
-                logger.error("a frame by %s for a session that %s has was dropped", sender, owner)
-                self._refuse(sender, frame)
+            try:
+                # For each frame: what a session does may end another.
+                session = self._sessions.get(frame[:2])
+                if session is None:
+                    self._refuse(sender, frame)
+                elif session.peer == sender:
+                    session.deliver(frame)
+                elif not session.peer and frame.kind in _FIRST:
+                    session.peer = sender
+                    session.deliver(frame)
+                else:
+                    owner = session.peer or "nobody yet"
+                    log = "a frame by %s for a session that %s has was dropped"
+                    logger.error(log, sender, owner)
+                    self._refuse(sender, frame)
+            except Exception:  # whatever it is, the next ones have to be read
+                logger.exception("what %s has sent for a session could not be used", sender)
 
     def _refuse(self, sender: str, frame: Frame) -> None:
         """Have `sender` end what it does for a session that is not here, or is not its own."""

@@ -124,6 +124,30 @@ def test_packets_that_are_none(redis_server: Host, caplog: pytest.LogCaptureFixt
     assert "it has version 9, and this release reads 1" in caplog.text
 
 
+def test_a_session_that_fails(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L13: what goes wrong with one does not keep others from their frames."""
+
+    async def main() -> None:
+        gateway, worker = await _pair(redis_url(redis_server))
+        failing, taken = await _talk(gateway, worker)
+        asked, _ = await _talk(gateway, worker)
+
+        def fail(frame: Frame) -> None:
+            raise LookupError(f"mine {frame.kind}")
+
+        failing.deliver = fail  # type: ignore[method-assign]
+        await taken.send(_EVENT)
+        frame = Frame(gateway.name, asked.number, 1, protocol.EVENTS, [_EVENT])
+        worker.post(gateway.name, frame)
+        assert await within(asked.read()) == _EVENT
+        assert f"what {worker.name} has sent for a session could not be used" in caplog.text
+        assert "mine 0" in caplog.text
+        await gateway.close()
+        await worker.close()
+
+    asyncio.run(main())
+
+
 def test_frames_of_strangers(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
     """L13: only the worker that has a session writes to it; another is told to end it."""
 

@@ -53,6 +53,7 @@ def test_a_whole_response(redis_server: Host) -> None:
             request, session = await worker.read_and_claim()
             assert (request.scope["method"], request.events) == ("POST", [BODY])
             assert (asked.peer, asked.is_over, gateway.bus.sessions) == ("", False, 1)
+            assert gateway.requests.has(asked.number)
             session.write(protocol.ANSWER, [200, [(b"a", b"b")], b"hello"])
             await until(lambda: asked.told)
             assert asked.told == [(200, ((b"a", b"b"),), b"hello")]

@@ -56,7 +56,8 @@ def test_the_queue_is_full(redis_server: Host) -> None:
             status, fields, _ = await get(gateway).response()
             assert (status, fields[b"retry-after"]) == (503, b"1")
             for client in waiting:
-                _, session = await worker.take()
+                request, session = await worker.take()
+                assert gateway.requests.has(request.session)
                 await worker.answer(session)
                 assert (await client.response())[0] == 200
 
