@@ -2,8 +2,8 @@
 
 To read ten thousand tests takes seconds of computing, here once and not in each process. A file
 goes to one process whole, so what it starts is started once; the processes take one file after the
-other, in pytest's order. Reports come back by pipes, and the rest of pytest sees them as if the
-tests had run here.
+other, those first that took longest the last time. Reports come back by pipes, and the rest of
+pytest sees them as if the tests had run here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -24,6 +25,8 @@ import pytest
 
 #: The plugin's name in pytest.
 NAME = "bridge-forks"
+#: Where pytest's cache has how long each file took, in seconds.
+_SECONDS = "bridge/seconds"
 #: Bytes of a file's number in the queue.
 _NUMBER = 2
 #: Seconds that a process has to end what its tests have started, when the run is broken off.
@@ -39,6 +42,16 @@ class Forks:
         self._tell = tell
         #: Pipe -> the process at its other end, while its tests run.
         self._running: dict[Connection, _Process] = {}
+        #: File -> how long its tests have taken.
+        self._seconds: Counter[str] = Counter()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Begin with what takes longest, so that no process waits for another at the end."""
+        known = _known(config)
+        items.sort(key=lambda item: -known.get(_file(item.nodeid), 0))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -54,6 +67,9 @@ class Forks:
         finally:
             os.close(queue)
             self._end()
+            known = {**_known(session.config), **self._seconds}
+            if cache := _cache(session.config):
+                cache.set(_SECONDS, known)
         return True
 
     def _fork(
@@ -92,6 +108,7 @@ class Forks:
         elif kind == "report":
             data = given[0]
             report = hook.pytest_report_from_serializable(config=session.config, data=data)
+            self._seconds[_file(report.nodeid)] += report.duration
             hook.pytest_runtest_logreport(report=report)
         elif kind == "finish":
             nodeid, location = given
@@ -130,6 +147,21 @@ class _Process:
         """The report of its last test, in which it has ended, or at whose end."""
         nodeid, location = self.test
         return pytest.TestReport(nodeid, location, {}, "failed", text, "call")
+
+
+def _cache(config: pytest.Config) -> pytest.Cache | None:
+    return getattr(config, "cache", None)  # there is none with -p no:cacheprovider
+
+
+def _known(config: pytest.Config) -> dict[str, float]:
+    """How long each file took the last time; empty if that is not known."""
+    cache = _cache(config)
+    known: dict[str, float] = cache.get(_SECONDS, {}) if cache else {}
+    return known
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def _filled(files: int) -> int:

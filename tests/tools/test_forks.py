@@ -98,6 +98,22 @@ def test_files_stay_whole(tmp_path: Path, processes: int) -> None:
         assert output.count(f"this is file {name}") == 2  # the source and what it printed
 
 
+def test_what_took_longest_is_first_the_next_time(tmp_path: Path) -> None:
+    """Files that are not known come last, in pytest's order."""
+    for name, seconds in (("a", 0), ("b", 0.2), ("c", 0.4)):
+        (tmp_path / f"test_{name}.py").write_text(
+            "import time\nfrom pathlib import Path\n"
+            "def test_one():\n"
+            f"    time.sleep({seconds})\n"
+            f"    with Path('order').open('a') as order: order.write('{name}')\n"
+        )
+    run(tmp_path, 1)
+    (tmp_path / "test_0.py").write_text("def test_one(): pass\n")
+    run(tmp_path, 1)
+    run(tmp_path, 1, "-p", "no:cacheprovider")
+    assert (tmp_path / "order").read_text() == "abc" + "cba" + "abc"
+
+
 def test_one_process_ends(tmp_path: Path) -> None:
     """The test in which it has ended has failed; the files of others are run."""
     (tmp_path / "test_a.py").write_text(
