@@ -11,6 +11,7 @@ from typing import Any
 from bridge.caches import BoundedDict
 from bridge.errors import BridgeError, IllegalMessage, LayerUnavailable
 from bridge.gateway.front.asked import Asked
+from bridge.gateway.front.consumers import AppFailed
 from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.protocol import OWN
 from bridge.gateway.session import Session, SessionLost
@@ -101,6 +102,15 @@ class GatewayExchange(AsgiExchange):
             handler.questions[self] = _Question(self, begin, body)
         except LayerUnavailable as error:
             self.refuse(error)
+
+    def app_ended(self, error: BaseException | None) -> None:
+        """End the exchange; a response that a worker cannot end any more is cut, and told of."""
+        if not isinstance(error, (AppFailed, LayerUnavailable, SessionLost)):
+            super().app_ended(error)
+            return
+        if isinstance(error, LayerUnavailable):  # the gateway has logged the others
+            logger.error("%s: %s", self.request.shown, error)
+        self.refuse(error)
 
     def disconnected(self) -> None:
         """Withdraw the request: its client has left."""

@@ -419,6 +419,33 @@ def test_redis_is_lost(redis_server: Host) -> None:
     run(redis_server, test)
 
 
+@pytest.mark.parametrize("how", ["its app", "its worker", "redis"])
+def test_a_response_that_is_cut(
+    redis_server: Host, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L10: a response that has begun, and cannot be ended, is cut; one line of the log says why."""
+
+    async def test(site: Site) -> None:
+        visitor = await site.visitor()
+        visitor.say(request())
+        _, session = await site.worker.take()
+        await session.send(start(200, (b"content-length", b"10")))
+        await session.send({"type": "http.response.body", "body": b"first", "more_body": True})
+        assert (await visitor.hears(body=False))[0] == 200
+        if how == "its app":
+            session.write(protocol.END, "it raised")
+        elif how == "its worker":
+            session.write(protocol.CANCEL, None)
+        else:
+            site.gateway.bus.link.lose("is gone, this test says")
+        assert await visitor.rest() == b"first"
+        await until(lambda: site.gateway.bus.up)
+
+    run(redis_server, test)
+    lines = [each for each in caplog.records if each.getMessage().startswith("GET /")]
+    assert [each.exc_info for each in lines] == [None]
+
+
 def test_its_client_leaves(redis_server: Host) -> None:
     """L10: it is withdrawn, and has no place any more; so it is after a worker has it."""
 
