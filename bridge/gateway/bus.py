@@ -30,7 +30,7 @@ from bridge.gateway.endings import Endings
 from bridge.gateway.keys import Keys
 from bridge.gateway.outbox import Outbox
 from bridge.gateway.peers import LOOK_INTERVAL, Peers
-from bridge.gateway.protocol import Frame, Request, UnreadablePacket
+from bridge.gateway.protocol import Frame, FrameParts, Request, UnreadablePacket
 from bridge.gateway.session import Party, Session, SessionLost
 from bridge.log import logger
 from bridge.types import Message
@@ -195,7 +195,7 @@ class Bus:
         """Return a number that changes when what was posted has left."""
         return self.outbox.turn
 
-    def post(self, peer: str, frame: Frame) -> None:
+    def post(self, peer: str, frame: FrameParts) -> None:
         """Write `frame` to the inbox of `peer`, with all others of this turn of the loop.
 
         Raises `LayerUnavailable` if there is no connection now.

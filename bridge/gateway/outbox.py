@@ -10,7 +10,7 @@ from bridge.channels.redis.link import Link
 from bridge.errors import LayerUnavailable
 from bridge.gateway import protocol
 from bridge.gateway.keys import GROUP, Keys
-from bridge.gateway.protocol import Frame
+from bridge.gateway.protocol import FrameParts
 from bridge.log import logger
 
 
@@ -27,7 +27,7 @@ class Outbox:
         self._keys = keys
         self._sender = sender
         self._on_refused = on_refused
-        self._frames: dict[str, list[Frame]] = {}
+        self._frames: dict[str, list[FrameParts]] = {}
         #: The entries of requests that were claimed, by session, until their gateways are told;
         #: and those to be acknowledged this turn.
         self._claimed: dict[tuple[str, int], bytes] = {}
@@ -37,7 +37,7 @@ class Outbox:
         #: How often something has left.
         self.turn = 0
 
-    def post(self, peer: str, frame: Frame) -> None:
+    def post(self, peer: str, frame: FrameParts) -> None:
         """Write `frame` to the inbox of `peer`.
 
         Raises `LayerUnavailable` if there is no connection. A frame whose payload cannot be
@@ -91,7 +91,7 @@ class Outbox:
         if entries:
             self._link.post("XACK", self._keys.requests, GROUP, *entries)
 
-    def _write(self, peer: str, frames: list[Frame]) -> None:
+    def _write(self, peer: str, frames: list[FrameParts]) -> None:
         """Write a packet; without those frames that cannot be written."""
         try:
             packet = protocol.encode_packet(self._sender, frames)

@@ -54,7 +54,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 
@@ -76,6 +76,17 @@ SESSION: Final = "session"
 CONSUMER: Final = "consumer"
 #: The extension of gateways that make the messages of consumers; and the type of an event.
 CONSUMERS: Final = "bridge.consumers"
+
+#: Extensions that work between two processes: what else the gateway's host offers stays there.
+EXTENSIONS: Final = frozenset(
+    {
+        "http.response.early_hint",
+        "http.response.trailers",
+        "websocket.http.response",
+        "tls",
+        CONSUMERS,
+    }
+)
 
 #: What is different in each request, in this order.
 OWN: Final = ("method", "path", "raw_path", "query_string", "headers", "client")
@@ -134,6 +145,9 @@ class Frame(NamedTuple):
     kind: int
     payload: Any
 
+
+#: A frame without names, which costs less to make.
+FrameParts: TypeAlias = tuple[str, int, int, int, Any]
 
 #: Makes a frame of its parts; `Frame._make` is slower.
 _new_frame: Final[Callable[[tuple[Any, ...]], Frame]] = partial(tuple.__new__, Frame)
@@ -244,6 +258,9 @@ def _read_shared(data: bytes) -> Scope:
                 scope[key] = tuple(scope[key])
     except (TypeError, ValueError) as error:
         raise UnreadablePacket(f"its scope is malformed: {error}") from error
+    offered = scope.get("extensions")
+    if offered:
+        scope["extensions"] = {name: offered[name] for name in offered if name in EXTENSIONS}
     if len(data) <= _LONGEST_SHARED and _is_shallow(scope):
         _KEPT.store(data, _copy(scope))
     return scope
@@ -269,7 +286,7 @@ def _copy(scope: Scope) -> Scope:
     return copy
 
 
-def encode_packet(sender: str, frames: Iterable[Frame]) -> bytes:
+def encode_packet(sender: str, frames: Iterable[FrameParts]) -> bytes:
     """Encode a packet. Raises TypeError if a payload cannot be written."""
     packed: bytes = msgpack.packb([VERSION, sender, list(frames)])
     return packed

@@ -9,7 +9,7 @@ from typing import Any
 from bridge.gateway import protocol
 from bridge.gateway.back.http_session import HttpSession
 from bridge.gateway.endings import Endings
-from bridge.gateway.protocol import Frame, Request
+from bridge.gateway.protocol import Frame, FrameParts, Request
 from bridge.gateway.session import Session
 from bridge.types import ASGIApp, Message, Scope
 
@@ -43,8 +43,9 @@ class Ends:
         self._turn += 1
         return self._turn
 
-    def post(self, peer: str, frame: Frame) -> None:
+    def post(self, peer: str, parts: FrameParts) -> None:
         """Deliver a frame to the other end, as it looks after Redis."""
+        frame = Frame(*parts)
         packet = protocol.decode_packet(protocol.encode_packet("sender", [frame]))
         to = self.worker if peer == WORKER else self.gateway
         if peer == GATEWAY:

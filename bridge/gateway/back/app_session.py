@@ -8,25 +8,24 @@ our server (S12).
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import is_disconnect, throttle
 from bridge.errors import ClientDisconnected, IllegalMessage, LayerUnavailable
-from bridge.gateway.protocol import ANSWER, CANCEL, END, SESSION, TAKEN, Frame, Request
+from bridge.gateway.protocol import (
+    ANSWER,
+    CANCEL,
+    CONSUMERS,
+    END,
+    SESSION,
+    TAKEN,
+    FrameParts,
+    Request,
+)
 from bridge.gateway.session import Session, SessionOver
 from bridge.log import logger
 from bridge.types import ASGIApp, Message, RawHeaders
-
-#: Extensions that work between two processes: what else the gateway's host offers stays there.
-_EXTENSIONS: Final = frozenset(
-    {
-        "http.response.early_hint",
-        "http.response.trailers",
-        "websocket.http.response",
-        "tls",
-    }
-)
 
 
 class Sessions(Protocol):
@@ -35,7 +34,7 @@ class Sessions(Protocol):
     def accept(self, request: Request) -> Session:
         """Begin the session of a request that this worker has claimed."""
 
-    def post(self, peer: str, frame: Frame) -> None:
+    def post(self, peer: str, frame: FrameParts) -> None:
         """Write `frame` to the inbox of `peer`. Raises `LayerUnavailable`."""
 
 
@@ -88,7 +87,7 @@ class TakenRequest:
             return
         gateway, number = self._request.gateway, self._request.session
         try:
-            self._sessions.post(gateway, Frame(gateway, number, 0, ANSWER, payload))
+            self._sessions.post(gateway, (gateway, number, 0, ANSWER, payload))
         except LayerUnavailable:
             pass  # Redis is lost, and the request with it
 
@@ -125,10 +124,11 @@ class AppSession(TakenRequest):
 
     def __init__(self, sessions: Sessions, request: Request) -> None:
         super().__init__(sessions, request)
-        offered = self.scope.get("extensions")
-        self.scope["extensions"] = (
-            {name: offered[name] for name in offered if name in _EXTENSIONS} if offered else {}
-        )
+        extensions = self.scope.get("extensions")
+        if extensions is None:
+            self.scope["extensions"] = {}
+        else:
+            extensions.pop(CONSUMERS, None)
         self._phase: str = grammar.WAITING
 
     async def run(self, app: ASGIApp, state: dict[str, Any]) -> None:
@@ -139,7 +139,10 @@ class AppSession(TakenRequest):
             await app(self.scope, self.receive, self.send)
         except (Exception, asyncio.CancelledError, SystemExit) as caught:
             error = caught
-        self.end(error)
+        if error is None and self._answered:
+            self._phase = grammar.OVER  # as a rule
+        else:
+            self.end(error)
 
     def end(self, error: BaseException | None) -> None:
         """Take note that the app has returned, or raised `error`."""

@@ -207,8 +207,8 @@ class Worker:
         self.taken += 1
         if self._wsgi is not None and request.scope.get("type") == "http":
             called = WsgiSession(self.bus, request, self._wsgi, self._start_task, self._ended)
-            self._note_running(called, None)
-            called.begin(self._lifespan.state)
+            if not called.begin(self._lifespan.state):
+                self._note_running(called, None)
             return
         if self._may_be_consumers and self._call_consumer(request):
             return

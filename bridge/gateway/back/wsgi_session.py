@@ -26,8 +26,8 @@ Start: TypeAlias = Callable[[TakenRequest, Coroutine[Any, Any, None]], object]
 class WsgiSession(HttpSession):
     """One request for `app`.
 
-    ``start(session, coroutine)`` runs what needs a task; ``ended(session)`` is called if it is over
-    without one.
+    ``start(session, coroutine)`` runs what needs a task; ``ended(session)`` is called if it goes on
+    after `begin`, and is over without one.
     """
 
     def __init__(
@@ -42,22 +42,27 @@ class WsgiSession(HttpSession):
         self._app = app
         self._start = start
         self._ended = ended
-        #: What runs without a task of ours.
+        #: What runs after `begin`, until there is news.
         self._exchange: Exchange | None = None
+        #: Whether there was something to send.
+        self._has_news = False
 
-    def begin(self, state: dict[str, Any]) -> None:
-        """Have the app run, for as long as it takes; `state` is the lifespan's."""
+    def begin(self, state: dict[str, Any]) -> bool:
+        """Have the app run; True: it is over, or a task has it. `state` is the lifespan's."""
         app = self._app
         self.scope["state"] = state.copy()
         exchange = app.begin(self.scope, self.receive, self.send, self._on_news)
         if exchange is None:
             self._start(self, self.run(app, state))
-        elif not self._answered:
+        elif not self._has_news:
             self._exchange = exchange  # a circle, until there is news
+            return False
+        return True
 
     def _on_news(self, exchange: Exchange) -> None:
         """Send the response: as one frame if it is whole, and the gateway was told of nothing."""
-        self._exchange = None
+        self._has_news = True
+        goes_on, self._exchange = self._exchange is not None, None
         answer = whole_response(exchange)
         if answer is None or self._told or len(answer[1]) > WINDOW:
             self._start(self, self._go_on(exchange))
@@ -66,8 +71,10 @@ class WsgiSession(HttpSession):
         self._phase = grammar.OVER
         self.answer(head.status_code, head.raw_headers, body)
         exchange.leave()
-        self.end(None if exchange.failure is None else exchange.failure.take())
-        self._ended(self)
+        if exchange.failure is not None:
+            self.end(exchange.failure.take())
+        if goes_on:
+            self._ended(self)
 
     async def _go_on(self, exchange: Exchange) -> None:
         """Send the response by messages, as the app makes it."""

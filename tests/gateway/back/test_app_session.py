@@ -192,6 +192,7 @@ def test_an_answer_while_something_listens() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        assert scope["extensions"] == {}
 
         async def listen() -> None:
             heard.append((await receive())["type"])
@@ -203,7 +204,7 @@ def test_an_answer_while_something_listens() -> None:
         await listener
 
     async def test() -> None:
-        ran = HttpRun(app, told=False)
+        ran = HttpRun(app, told=False, asgi={}, extensions={"bridge.consumers": {}})
         await ran.answer()
         await asyncio.wait_for(ran.task, 20)
         assert [kind for kind, _ in ran.ends.written] == [ANSWER]

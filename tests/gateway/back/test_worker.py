@@ -547,6 +547,26 @@ def test_what_does_not_end_is_cut(
     assert ("1 task went on after being cancelled: left behind" in caplog.text) is told
 
 
+def test_a_thread_that_takes_its_time(redis_server: Host) -> None:
+    """L10: its gateway is told meanwhile that a worker has the request."""
+    go_on = threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        go_on.wait(30)
+        return wsgi(environ, start_response)
+
+    async def test() -> None:
+        async with both(redis_url(redis_server), slow) as parts:
+            asked = asyncio.create_task(parts.get("/a"))
+            await until(lambda: parts.worker.bus.sessions == 1)  # for TAKEN
+            go_on.set()
+            answer = await asked
+            assert (answer.status, answer.body) == (200, b"wsgi /a")
+            await until(lambda: not parts.worker.busy)
+
+    run(test)
+
+
 def test_a_thread_that_does_not_end_is_left(
     redis_server: Host, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -31,6 +31,7 @@ class Run:
             self.ends, self.ends.request, self.app, self.start, self._note_end
         )
         self.task: asyncio.Task[None] | None = None
+        self.over = False
         self.ended = 0
 
     async def begin(self) -> None:
@@ -45,7 +46,7 @@ class Run:
 
         lifespan = asyncio.ensure_future(self.app({"type": "lifespan"}, receive, send))
         await asyncio.wait([lifespan])
-        self.session.begin({"pool": 1})
+        self.over = self.session.begin({"pool": 1})
 
     def start(self, session: AppSession, coroutine: Coroutine[Any, Any, None]) -> None:
         self.task = asyncio.ensure_future(coroutine)
@@ -88,7 +89,9 @@ def test_a_response_that_is_whole_is_one_frame(runner: str) -> None:
         assert await ran.answer() == b"hello"
         fields = [(b"x-path", b"/a"), (b"content-length", b"5")]
         assert ran.ends.written == [(ANSWER, [200, fields, b"hello"])]
-        assert (ran.ended, ran.task) == (1, None)
+        assert (ran.over, ran.ended, ran.task) == (
+            (False, 1, None) if runner == "thread" else (True, 0, None)
+        )
         await ran.app.runner.stop()
 
     run(test)
