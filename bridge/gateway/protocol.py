@@ -24,9 +24,16 @@ none before it. Events are ASGI 3 messages as they are. A whole response that is
 one frame, `ANSWER`: it stands for `TAKEN`, the events of the response and `END`.
 
 Consumers of ASGI 1 get one message each, on whichever worker is there. A gateway that can make
-these messages says so in the scope, by the extension `CONSUMERS`. A worker whose app is a consumer
-then hands the request back: `TAKEN` with `CONSUMER`, one event of the type `CONSUMERS` with what
-the gateway must know (`Found.told`), `END`. Each message is a request of its own then:
+these messages says so in the scope, by the extension `CONSUMERS`: {"replies": its queue of the
+channel layer}. A worker calls its consumer at once with a request whose body is there; the reply
+channel is named by that queue and the session (`consumer_content.py`). A first reply that is a
+whole response goes to the gateway like that of any app. If there is none soon, the gateway is told:
+`TAKEN` with `CONSUMER`, an event of the type `CONSUMERS` with what it must know (`Found.told`) and
+"called": true; later, perhaps, such events with a whole "reply", or with "tells_apart" if the
+consumer is to be told of the end of its request; `END` when the call is over.
+
+Any other request for a consumer is handed back: `TAKEN` with `CONSUMER`, the event without
+"called", `END`. Each message is a request of its own then:
 
     scope     {"type": "consumer", "channel": "websocket.receive", "content": {...}}, and
               "more_body": true if the rest of a request's body follows, as events `http.request`,

@@ -146,8 +146,8 @@ class Calls:
                 shown = f"http.disconnect {self._found.scope['path']}"
                 logger.error("the app raised in %s", shown, exc_info=error)
             error = None
-        if self._owner is not None:
-            self._owner.note_end(error)
+        assert self._owner is not None
+        self._owner.note_end(error)
 
     def leave(self) -> None:
         """Tell nobody of anything any more."""

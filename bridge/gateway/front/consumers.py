@@ -1,8 +1,9 @@
 """Consumers of ASGI 1 on workers, called for the clients of a gateway (rules L4, L9).
 
-A worker whose app is a consumer hands a request back (`protocol.py`). Then the gateway makes the
-messages: each is a request of its own in the queue, for whichever worker is there. Replies come by
-the channel layer, from whichever process. So a client stays while all workers are replaced.
+A worker whose app is a consumer calls it with a request, or hands that back (`protocol.py`). Then
+the gateway makes the messages: each is a request of its own in the queue, for whichever worker is
+there. Replies come by the channel layer, from whichever process. So a client stays while all
+workers are replaced.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from bridge.asgi1.http_body import RequestBody
 from bridge.channels.base import Deliver
 from bridge.channels.messages import MAX_MESSAGE_SIZE
 from bridge.channels.redis.store import Store
-from bridge.errors import AppError, BridgeError, LayerUnavailable
+from bridge.errors import AppError, BridgeError, ChannelFull, LayerUnavailable
 from bridge.gateway import protocol
 from bridge.gateway.consumer_content import TELLS_APART, session_of
 from bridge.gateway.front.waiting import WaitingRequests
 from bridge.gateway.session import Session, SessionLost, SessionOver
 from bridge.types import Message, Scope
+
+#: The most replies to one request that are kept before a worker says that it is a consumer's.
+MOST_EARLY: Final = 1000
 
 
 class AppFailed(AppError):
@@ -118,7 +122,10 @@ class Consumers:
             if not self._is_asked(each):
                 del self._early[each]
         if self._is_asked(channel):
-            self._early.setdefault(channel, []).append(message)
+            early = self._early.setdefault(channel, [])
+            if len(early) == MOST_EARLY:
+                raise ChannelFull(f"{MOST_EARLY} replies have come before any was expected")
+            early.append(message)
 
     def _is_asked(self, channel: str) -> bool:
         """Whether `channel` is of a request that is under way."""

@@ -10,6 +10,7 @@ from bridge.asgi1.http_body import RequestBody
 from bridge.errors import BridgeError, LayerUnavailable
 from bridge.gateway import protocol
 from bridge.gateway.consumer_content import TELLS_APART, session_channel
+from bridge.gateway.front import consumers as consumers_module
 from bridge.gateway.front.consumers import AppFailed, read_told
 from bridge.gateway.session import SessionLost
 from bridge.types import Message
@@ -178,6 +179,28 @@ def test_early_replies(redis_server: Host) -> None:
             session.write(protocol.EVENTS, [event])
             assert (await client.response())[::2] == (200, b"12")
             assert gateway._consumers._early == {}
+
+    asyncio.run(main())
+
+
+def test_too_many_early_replies(
+    redis_server: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L13: a stranger cannot fill a gateway."""
+    monkeypatch.setattr(consumers_module, "MOST_EARLY", 2)
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            await gateway._consumers.open()
+            get(gateway)
+            request, session = await worker.read_and_claim()
+            queue = request.scope["extensions"][protocol.CONSUMERS]["replies"]
+            channel = session_channel(queue, request.session)
+            for _ in range(3):
+                await worker.layer.send(channel, {"content": b"early"})
+            await until(lambda: caplog.records)
+            assert len(gateway._consumers._early[channel]) == 2
+            session.write(protocol.ANSWER, [200, [], b""])
 
     asyncio.run(main())
 
