@@ -8,7 +8,7 @@ from tests.support import channels_redis_tests
 from tests.support.hosts import Host
 from tests.support.redis import needs_redis, redis_server
 
-pytest.importorskip("channels_redis")
+pytest.importorskip("channels_redis", reason="needs channels_redis, of the extra test")
 
 __all__ = ["redis_server"]
 pytestmark = [needs_redis, pytest.mark.slow]

@@ -23,7 +23,7 @@ from tests.support.hosts import BRIDGE_WORKER, ROOT, Command, Host
 from tests.support.redis import needs_redis, redis_server, redis_url
 from tests.support.waiting import eventually
 
-pytest.importorskip("channels")
+pytest.importorskip("channels", reason="needs channels, of the extra test")
 
 __all__ = ["redis_server"]
 pytestmark = needs_redis
