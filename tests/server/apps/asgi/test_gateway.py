@@ -39,6 +39,10 @@ class Visitor:
         """Send bytes."""
         self._writer.write(data)
 
+    def say_no_more(self) -> None:
+        """Send FIN."""
+        self._writer.write_eof()
+
     async def hears(self, *, body: bool = True) -> tuple[int, dict[str, str], bytes]:
         """The next response, whose length is told."""
         async with asyncio.timeout(20):
@@ -190,6 +194,21 @@ def test_clients_that_do_not_wait(redis_server: Host) -> None:
             scope = await site.answer(200, [(b"content-length", b"1")], body)
             assert scope["path"] == f"/{number}"
             assert (await visitor.hears())[2] == body
+
+    run(redis_server, test)
+
+
+def test_a_client_that_sends_no_more(redis_server: Host) -> None:
+    """S1 L9: it is still there, and gets its answers."""
+
+    async def test(site: Site) -> None:
+        visitor = await site.visitor()
+        visitor.say(request("/0") + request("/1"))
+        visitor.say_no_more()
+        for _ in range(2):
+            await site.answer()
+            assert (await visitor.hears())[2] == b"hello"
+        assert await visitor.rest() == b""
 
     run(redis_server, test)
 
