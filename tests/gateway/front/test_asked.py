@@ -11,6 +11,7 @@ from bridge.errors import BridgeError, LayerUnavailable
 from bridge.gateway import protocol
 from bridge.gateway.front.asked import Asked
 from bridge.gateway.front.gateway import Gateway
+from bridge.gateway.front.waiting import QueueFull, Unanswered
 from bridge.gateway.protocol import Frame
 from bridge.gateway.session import Session
 from bridge.types import Message
@@ -162,5 +163,38 @@ def test_its_client_leaves(redis_server: Host) -> None:
             assert at_once.told == later.told == claimed.told == []
             assert all(each.is_over for each in (at_once, later, claimed))
             assert gateway.bus.sessions == 0
+
+    asyncio.run(main())
+
+
+def test_its_client_has_left_when_it_fails(redis_server: Host) -> None:
+    """L10: it hears nothing more, and the others of its turn hear what has become of theirs."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server), queue_limit=1) as (gateway, _):
+            first, left, other = (Question(gateway) for _ in range(3))
+            left.leave()
+            await until(lambda: other.told)
+            assert (type(other.told[0]), left.told) == (QueueFull, [])
+            first.leave()
+
+    asyncio.run(main())
+
+
+def test_its_client_leaves_while_its_time_is_up(redis_server: Host) -> None:
+    """L10: it hears nothing more, and the time of the others is looked at as ever."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server), timeout_queue=0.3) as (gateway, _):
+            left, other = Question(gateway), Question(gateway)
+            await until(lambda: other.entry)
+            left.deadline = 0.0
+            looking = asyncio.create_task(gateway.requests.tick())
+            await asyncio.sleep(0)  # now Redis is asked to withdraw it
+            left.leave()
+            await looking
+            await until(lambda: other.told)
+            assert [type(error) for error in other.told] == [Unanswered]
+            assert left.told == []
 
     asyncio.run(main())
