@@ -88,7 +88,7 @@ class Intake:
         await self._waiter.open()
         self._waiter.on_back.append(self._on_back)
         self._bus.on_back.append(self._on_back)
-        self._bus.on_lost.append(self._lose)
+        self._bus.on_lost.append(self._leave)
         try:
             await self._create_group()
         except Refused as error:
@@ -172,6 +172,10 @@ class Intake:
         self._claim(entries)
         if self._look_back and entries:
             await self._answered()  # else they would be read again
+
+    def _leave(self) -> None:
+        """Connect again: the other connections are lost, and what was read with them."""
+        self._waiter.lose("is left, as another connection to it was lost")
 
     def _lose(self) -> None:
         """Connect again: nothing has come by this connection for too long."""

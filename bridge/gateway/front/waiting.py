@@ -190,8 +190,8 @@ class WaitingRequests:
         self._refused[why] = self._refused.get(why, 0) + count
 
     def _give_up(self, waiting: Waiting, error: BridgeError) -> None:
-        if waiting.peer:
-            return  # it was taken meanwhile
+        if waiting.peer or waiting.is_over:
+            return  # it was taken meanwhile, or lost, or its client has left
         self._waiting.pop(waiting.number, None)
         waiting.lose(error)
 

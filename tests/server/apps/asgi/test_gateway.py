@@ -465,6 +465,28 @@ def test_a_response_that_is_cut(
     assert [each.exc_info for each in lines] == [None]
 
 
+def test_redis_refuses_what_is_asked(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L10: 503 for all that a Redis without memory refuses; who has left is not told."""
+
+    async def test(site: Site) -> None:
+        link, visitors = site.worker.bus.link, [await site.visitor() for _ in range(6)]
+        await link.call("CONFIG", "SET", "maxmemory", "1")
+        try:
+            for each in visitors:
+                each.say(request())
+            await until(lambda: site.gateway.bus.sessions or not site.gateway.bus.up)
+            visitors[0].leave()
+            for each in visitors[1:]:
+                assert (await each.hears())[0] == 503
+        finally:
+            await link.call("CONFIG", "SET", "maxmemory", "0")
+        await until(lambda: site.gateway.bus.up)
+
+    run(redis_server, test)
+    assert "Traceback" not in caplog.text
+    assert "never retrieved" not in caplog.text
+
+
 def test_its_client_leaves(redis_server: Host) -> None:
     """L10: it is withdrawn, and has no place any more; so it is after a worker has it."""
 
