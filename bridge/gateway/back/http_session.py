@@ -16,7 +16,8 @@ from bridge.gateway.credits import WINDOW
 from bridge.gateway.protocol import Request
 from bridge.http.response_fields import raw_fields
 from bridge.http.response_head import ResponseHead, raw_head
-from bridge.types import Message
+from bridge.http.status import has_no_body
+from bridge.types import Message, RawHeaders
 
 
 class HttpSession(AppSession):
@@ -97,7 +98,8 @@ class HttpSession(AppSession):
         self._phase = grammar.next_phase(
             grammar.HTTP, self._phase, message, trailers=self._trailers
         )
-        await self._send_start()
+        is_whole = self._head is not None and not (more or self._trailers)
+        await self._send_start(len(body) if is_whole else None)
         await self._write({"type": grammar.BODY, "body": body, "more_body": more})
         self._tell_if_over()
 
@@ -111,12 +113,15 @@ class HttpSession(AppSession):
         await self._write(event)
         self._tell_if_over()
 
-    async def _send_start(self) -> None:
-        """Send the head, if that is still here."""
+    async def _send_start(self, length: int | None = None) -> None:
+        """Send the head, if that is still here; `length` is that of the whole body, if known."""
         head, self._head = self._head, None
         if head is None:
             return
-        start = {"type": grammar.START, "status": head.status_code, "headers": head.fields}
+        status, fields = head.status_code, head.fields
+        if length is not None:
+            fields = with_length(status, fields, length)
+        start = {"type": grammar.START, "status": status, "headers": fields}
         if self._trailers:
             start["trailers"] = True
         await self._write(start)
@@ -146,6 +151,17 @@ class HttpSession(AppSession):
                 self._phase = grammar.OVER
                 return
         await self._refuse("the client is gone; nothing more can be sent")
+
+
+def with_length(status: int, fields: RawHeaders, length: int) -> RawHeaders:
+    """Return the fields of a response whose body is whole: if it is large, it goes in pieces.
+
+    Its length would be lost then, which a host tells for what it gets in one piece.
+    """
+    is_told = any(name.lower() == b"content-length" for name, _ in fields)
+    if length <= WINDOW or is_told or has_no_body(status):
+        return fields
+    return [*fields, (b"content-length", b"%d" % length)]
 
 
 def _hint(message: Message) -> Message:

@@ -102,6 +102,31 @@ def test_what_is_not_one_frame(events: list[Message], start: Message, size: int)
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("status", "fields", "lengths"),
+    [
+        (200, [], [b"%d" % (WINDOW + 1)]),
+        (200, [(b"Content-Length", b"1")], [b"1"]),
+        (204, [], []),
+    ],
+)
+def test_the_length_of_a_large_body(
+    status: int, fields: list[tuple[bytes, bytes]], lengths: list[bytes]
+) -> None:
+    """L9: it is told as our server tells it, though the body goes in pieces."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**START, "status": status, "headers": fields})
+        await send(body(b"x" * (WINDOW + 1)))
+
+    async def test() -> None:
+        head, *_ = await HttpRun(app).answer()
+        found = [value for name, value in head["headers"] if name.lower() == b"content-length"]
+        assert found == lengths
+
+    run(test)
+
+
 def test_an_app_that_listens_for_the_end_while_it_answers() -> None:
     """L9: the listener is told when the response is over, if that is one frame, too."""
     heard: list[Message] = []
