@@ -23,6 +23,7 @@ from bridge.asgi1.http import request_content
 from bridge.asgi1.message import ReplyChannel
 from bridge.errors import BridgeError
 from bridge.gateway.back.app_session import Sessions, TakenRequest
+from bridge.gateway.back.http_session import with_length
 from bridge.gateway.back.mounted_consumers import Found
 from bridge.gateway.back.reply_clients import HttpClient
 from bridge.gateway.back.wsgi_session import Start
@@ -106,9 +107,10 @@ class Calls:
     def _on_first(self) -> None:
         """Go on with the first reply, on the loop; in the thread that sends it."""
         app = self._found.app
-        if _get_ident() == self._thread and _get_running_loop() is not None:
+        is_here = _get_ident() == self._thread
+        if is_here and _get_running_loop() is not None:
             self.on_completed()
-        elif self.client.whole is None or app.runner.can_wait:
+        elif self.client.whole is None or app.runner.can_wait or not is_here:
             app.completions.put(self)
         # else the inline runner, which hides the loop, tells of the end in a moment
 
@@ -270,9 +272,10 @@ class HttpCall(TakenRequest):
         over = self._closed
         if over and is_disconnect(error):
             return
-        is_due = self._calls.client.share() and not (self._done or over)
+        client = self._calls.client
+        is_due = client.share() and not (client.is_over or self._done or over)
         has_answer = isinstance(error, BridgeError) and error.status not in (499, 500)
-        if is_due and not self._handed_over and has_answer:
+        if is_due and has_answer and not client.has_begun:
             logger.log(_level_of(error), "refused %s: %s", self.shown, error)
             head, body = error_response(error, is_head=self.scope.get("method") == "HEAD")
             self._write_whole(head.status_code, head.fields, body)
@@ -322,7 +325,6 @@ class HttpCall(TakenRequest):
 
     def _write_whole(self, status: int, fields: RawHeaders, body: bytes) -> None:
         """Write a whole response."""
-        start: Message = {"type": grammar.START, "status": status, "headers": fields}
         self._has_written = True
         if self._handed_over:
             reply = {"status": status, "headers": fields, "content": body}
@@ -330,14 +332,19 @@ class HttpCall(TakenRequest):
         elif len(body) > WINDOW:
             self.runs = SESSION
             self.tell()
-            self.session.write(EVENTS, [start])
+            self.session.write(EVENTS, [_start(status, with_length(status, fields, len(body)))])
             self._unsent = body
         elif self._told:
-            self.session.write(EVENTS, [start, {"type": grammar.BODY, "body": body}])
+            last = {"type": grammar.BODY, "body": body}
+            self.session.write(EVENTS, [_start(status, fields), last])
             self._end_session(None)
         else:
             self._done = True
             self.answer(status, fields, body)
+
+
+def _start(status: int, fields: RawHeaders) -> Message:
+    return {"type": grammar.START, "status": status, "headers": fields}
 
 
 def _level_of(error: BaseException) -> int:

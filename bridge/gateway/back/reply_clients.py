@@ -96,6 +96,16 @@ class HttpClient(RemoteClient):
             self._sent = before
             raise
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a reply of this call was sent."""
+        return self._sent[0]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last reply of the response was sent by this call."""
+        return self._sent[1]
+
     def share(self) -> bool:
         """Send all replies by the layer from now on; False if the whole response was taken."""
         with self._lock:

@@ -185,7 +185,8 @@ def test_a_large_response() -> None:
         ran.start()
         start, *pieces = await ran.ends.answer()
         await ran.end()
-        assert start["status"] == 200
+        length = (b"content-length", b"%d" % len(large))
+        assert (start["status"], start["headers"]) == (200, [length])
         assert b"".join(each["body"] for each in pieces) == large
         assert ran.ends.written[0] == (TAKEN, SESSION)
 
@@ -463,6 +464,68 @@ def test_a_consumer_that_raises_after_its_response(caplog: pytest.LogCaptureFixt
 
     run(test)
     assert [each.getMessage() for each in caplog.records] == ["the app raised in GET /a"]
+
+
+@pytest.mark.parametrize("runner", ["thread", "inline"])
+def test_a_consumer_that_raises_after_its_response_in_pieces(runner: str) -> None:
+    """L13: the gateway waits for all pieces, and hears of no error."""
+
+    def consumer(message: Any) -> None:
+        message.reply_channel.send(MORE)
+        message.reply_channel.send({"content": b"2"})
+        raise Overloaded("late")
+
+    async def test() -> None:
+        ran = Run(consumer, runner=runner)
+        ran.start()
+        await ran.end()
+        assert ran.replies == [MORE, {"content": b"2"}]
+        assert ran.ends.written[-1] == (END, None)
+
+    run(test)
+
+
+def test_a_consumer_that_refuses_late() -> None:
+    """L9: the answer is the same when the gateway knows of the consumer already."""
+    go_on = threading.Event()
+
+    def consumer(message: Any) -> None:
+        go_on.wait(20)
+        raise RequestError("too much", status=413)
+
+    async def test() -> None:
+        ran = Run(consumer)
+        ran.start()
+        assert ran.call is not None
+        ran.call.tell()
+        await until_soon(lambda: EVENTS in ran.kinds)
+        go_on.set()
+        await ran.end()
+        told, reply = (payload[0] for kind, payload in ran.ends.written if kind == EVENTS)
+        assert (told["called"], reply["reply"]["status"]) == (True, 413)
+        assert ran.ends.written[-1] == (END, None)
+
+    run(test)
+
+
+def test_a_reply_of_a_thread_beside_the_loop() -> None:
+    """L3: it leaves at once, also under the inline runner, which such a consumer does not use."""
+
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def consumer(message: Any) -> None:
+            await asyncio.to_thread(in_thread, message)
+            await go_on.wait()
+
+        ran = Run(consumer, runner="inline")
+        ran.start()
+        await until_soon(lambda: ran.ends.written)
+        go_on.set()
+        await ran.end()
+        assert ran.ends.written == [ANSWERED]
+
+    run(test)
 
 
 def test_the_end_of_a_consumer_that_raises(caplog: pytest.LogCaptureFixture) -> None:

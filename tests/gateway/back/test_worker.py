@@ -82,8 +82,8 @@ class Answer:
 class Both:
     """A gateway and a worker that share a Redis and a prefix."""
 
-    def __init__(self, url: str, app: Any, **settings: Any) -> None:
-        prefix = next(prefixes)
+    def __init__(self, url: str, app: Any, prefix: str = "", **settings: Any) -> None:
+        prefix = prefix or next(prefixes)
         self.url = url
         self.gateway = Gateway(url, prefix=prefix, timeout_queue=20)
         self.worker = Worker(app, url, prefix=prefix, **settings)
@@ -211,6 +211,26 @@ def test_many_at_a_time(redis_server: Host) -> None:
 
 def consumer(message: Any) -> None:
     message.reply_channel.send({"status": 200, "content": b"1 " + message["path"].encode()})
+
+
+def test_a_consumer_that_raises_after_its_response(redis_server: Host) -> None:
+    """L9 L13: its client gets all pieces, whichever of pieces and end comes first."""
+
+    def consumer(message: Any) -> None:
+        message.reply_channel.send({"status": 200, "content": b"1", "more_content": True})
+        message.reply_channel.send({"content": b"2"})
+        raise ValueError("late")
+
+    async def test() -> None:
+        url, prefix = redis_url(redis_server), next(prefixes)
+        layer = RedisLayer(url, prefix=prefix)
+        app = from_asgi1(consumer, layer=layer, runner="inline")
+        async with both(url, app, prefix=prefix) as parts:
+            answer = await parts.get("/a")
+            assert (answer.status, answer.body) == (200, b"12")
+        layer.close()
+
+    run(test)
 
 
 def test_a_consumer_on_the_loop(redis_server: Host) -> None:
