@@ -11,7 +11,7 @@ ASGI apps give numbers and bytes, WSGI apps text; there is one section for each 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bridge.caches import Memo, always, key_up_to
 from bridge.errors import AppError, IllegalMessage, IllegalResponse
@@ -201,7 +201,9 @@ class _Last:
         self.head = head
 
 
-_LAST_RAW = _Last(ResponseHead(0, [], 0, b"", None, False))
+#: No app's head has this: as long as there is none, the last head equals no other.
+_NO_FIELD: Final = object()
+_LAST_RAW = _Last(ResponseHead(0, [_NO_FIELD], 0, b"", None, False))
 
 
 def raw_head(status: Any, headers: Any) -> ResponseHead:
@@ -252,7 +254,7 @@ def _compute_status(status: str) -> tuple[int, bytes]:
 _STATUSES: Memo[str, tuple[int, bytes]] = Memo(_compute_status, key_up_to(64))
 
 
-_LAST_TEXT = _Last(ResponseHead("", [], 0, b"", None, False))
+_LAST_TEXT = _Last(ResponseHead("", [_NO_FIELD], 0, b"", None, False))
 
 
 def text_head(status: str, headers: TextHeaders, leniency: Leniency = LENIENT) -> ResponseHead:

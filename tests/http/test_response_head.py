@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from fractions import Fraction
 from http import HTTPStatus
 from typing import Any
@@ -256,6 +258,27 @@ def test_what_is_refused(status: Any, headers: Any, said: str) -> None:
     for _ in range(3):
         with pytest.raises(IllegalResponse, match=said):
             text_head(status, headers)
+
+
+#: Prints what is said of the first head of a process.
+FIRST = """
+from bridge.errors import AppError
+from bridge.http.response_head import raw_head, text_head
+for make, status in ((raw_head, 0), (text_head, "")):
+    try:
+        print(make(status, []).encoded)
+    except AppError as error:
+        print(error)
+"""
+
+
+def test_the_first_head_of_a_process() -> None:
+    """S10, W34: it is checked like all others, also if there is nothing in it."""
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, timeout=60)
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [
+        "status is 0",
+        "status is ''",
+    ]
 
 
 def test_control_characters() -> None:
