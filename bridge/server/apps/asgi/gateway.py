@@ -37,6 +37,8 @@ class GatewayHandler(AsgiHandler):
         self.questions: dict[GatewayExchange, _Question] = {}
         self._shared: BoundedDict[Place, bytes] = BoundedDict(MOST_PLACES)
         self._own = app.requests.writer.own
+        #: Marks templates that are encoded heads for this place; those of `self` are scopes.
+        self._mark = object()
 
     def open(self, connection: Connection, request: Request) -> GatewayExchange:
         """Make an exchange for this request."""
@@ -45,7 +47,7 @@ class GatewayHandler(AsgiHandler):
     def encode(self, connection: Connection, request: Request) -> bytes:
         """Encode the head of a request."""
         known = request.template
-        if known is not None and known[0] is self.gateway:
+        if known is not None and known[0] is self._mark:
             encoded: bytes = known[1]["encoded"]
             return encoded
         identity = connection.identity
@@ -66,7 +68,7 @@ class GatewayHandler(AsgiHandler):
             ),
         )
         if request.repeated:
-            request.template = (self.gateway, {"encoded": own})
+            request.template = (self._mark, {"encoded": own})
         return own
 
     def _make_shared(self, connection: Connection, request: Request) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.dispatcher import Dispatcher
+from bridge.dispatcher import Dispatcher, Mount
 from bridge.gateway import protocol
 from bridge.gateway.front.gateway import Gateway
 from bridge.gateway.protocol import Frame
@@ -181,6 +182,25 @@ def test_workers_see_what_they_see_of_other_hosts(
     for wrap in (lambda gateway: gateway, by_asgi):
         run(redis_server, test, mount(wrap) if mounted else wrap, about)
     assert seen[0] == seen[1]
+
+
+def test_one_gateway_at_two_places(redis_server: Host) -> None:
+    """L9, D6: a client that repeats itself gets to the place that takes it each time."""
+    inner = itertools.cycle([True, False])
+
+    async def test(site: Site) -> None:
+        visitor = await site.visitor()
+        seen = []
+        for _ in range(6):
+            visitor.say(request("/a/b/c"))
+            seen.append((await site.answer())["root_path"])
+            await visitor.hears()
+        assert seen == ["/a/b", "/a"] * 3
+
+    def mount(gateway: Gateway) -> Any:
+        return Dispatcher({"/a": gateway, "/a/b": Mount(gateway, when=lambda _: next(inner))})
+
+    run(redis_server, test, mount)
 
 
 def test_clients_that_do_not_wait(redis_server: Host) -> None:
