@@ -349,7 +349,7 @@ class Bus:
         for callback in self.on_back:
             callback()
         listed = await self.link.call("HKEYS", self.keys.peers)
-        workers = [name.decode() for name in listed if name.startswith(b"w.")]
+        workers = [name.decode() for name in listed if name.startswith(b"w.") and name.isascii()]
         for gateway, number, peer in self.endings.take_untold():
             frame = Frame(gateway, number, 0, protocol.CANCEL, None)
             for each in [peer] if peer else workers:

@@ -98,4 +98,4 @@ def _ids(record: bytes | None) -> list[int]:
         found = msgpack.unpackb(record)["ids"]
     except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException):
         return []
-    return [each for each in found if type(each) is int and each > 0] if found else []
+    return [each for each in found if type(each) is int and each > 0] if type(found) is list else []

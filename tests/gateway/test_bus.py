@@ -237,6 +237,7 @@ def test_what_was_written_last_is_lost(redis_server: Host) -> None:
         gateway, worker = await _pair(redis_url(redis_server))
         ended, left = await _talk(gateway, worker), await _talk(gateway, worker)
         claimed, answered = gateway.ask([_EVENT]), gateway.ask([_EVENT])
+        await worker.link.call("HSET", worker.keys.peers, b"w.\xff", b"of a stranger")
         worker.outbox.note_claim(gateway.name, claimed.number, b"0-1")
         ended[1].write(protocol.END, None)
         answer = Frame(gateway.name, answered.number, 0, protocol.ANSWER, [200, [], b"hello"])

@@ -91,7 +91,9 @@ def test_on_no_list(redis_server: Host) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("record", [b"\xc1", msgpack.packb(1), msgpack.packb({"ids": None})])
+@pytest.mark.parametrize(
+    "record", [b"\xc1", *map(msgpack.packb, (1, {"ids": None}, {"ids": 1}, {"ids": [-1, "1"]}))]
+)
 def test_a_record_of_a_stranger(redis_server: Host, record: bytes) -> None:
     """L13: who has written no numbers of connections is judged by its heartbeats."""
 

@@ -177,7 +177,7 @@ class WaitingRequests:
             return
         if isinstance(error, Refused):
             self._bus.note_refusal(error)
-            error = LayerUnavailable(f"Redis refuses a request: {error}")
+            error = _refused("a request", error)
         if not isinstance(error, BridgeError):
             error = QueueFull(
                 f"{self._limit} requests wait for a worker, the most that --queue-limit allows"
@@ -239,7 +239,12 @@ class WaitingRequests:
         """Withdraw a request, or find out which worker has it."""
         bus, requests = self._bus, self._bus.keys.requests
         if not waiting.claimed:
-            withdrawn = await bus.link.call("XDEL", requests, waiting.entry)
+            try:
+                withdrawn = await bus.link.call("XDEL", requests, waiting.entry)
+            except Refused as refusal:
+                bus.note_refusal(refusal)
+                self._give_up(waiting, _refused("to withdraw a request", refusal))
+                return
             if withdrawn:
                 error = Unanswered(
                     f"no worker has taken it within {self._timeout:g} s (--timeout-queue)"
@@ -267,17 +272,20 @@ class WaitingRequests:
         except Refused:
             count, readers = 0, []  # no worker has ever been here
         self._readers.clear()
-        if count:
-            self._readers.update(name.decode() for name, _ in readers)
+        for name, _ in readers if count else ():
+            if name.isascii():
+                self._readers.add(name.decode())
+            else:
+                self._on_dead(name)  # no process has such a name
 
-    def _on_dead(self, worker: str) -> None:
+    def _on_dead(self, worker: str | bytes) -> None:
         """Give up what a worker has read and not taken: it is dead."""
         pending = self._bus.link.call(
             "XPENDING", self._bus.keys.requests, GROUP, "-", "+", _MOST_PENDING, worker
         )
         pending.add_done_callback(partial(self._on_pending, worker))
 
-    def _on_pending(self, worker: str, pending: asyncio.Future[Any]) -> None:
+    def _on_pending(self, worker: str | bytes, pending: asyncio.Future[Any]) -> None:
         if pending.exception() is not None:
             return
         entries = {entry[0] for entry in pending.result()}
@@ -287,4 +295,8 @@ class WaitingRequests:
                 self._withdraw(waiting)
                 with suppress(LayerUnavailable):
                     self._bus.link.post("XACK", self._bus.keys.requests, GROUP, waiting.entry)
-                self._give_up(waiting, SessionLost(f"{worker}, which was to run it, is gone"))
+                self._give_up(waiting, SessionLost(f"{worker!s}, which was to run it, is gone"))
+
+
+def _refused(what: str, error: Refused) -> LayerUnavailable:
+    return LayerUnavailable(f"Redis refuses {what}: {error}")

@@ -244,6 +244,45 @@ def test_a_worker_dies_and_redis_was_emptied(redis_server: Host) -> None:
     asyncio.run(main())
 
 
+def test_redis_refuses_to_withdraw_it(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L10: its client gets 503 all the same, and the time of later ones is looked at."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server), timeout_queue=0.3) as (gateway, worker):
+            client = get(gateway)
+            await queued(gateway)
+            link, requests = worker.bus.link, worker.bus.keys.requests
+            await link.call("SET", requests, "of another program")
+            assert (await client.response())[0] == 503
+            assert "does another program use keys of the same prefix?" in caplog.text
+            await link.call("DEL", requests)
+            assert (await get(gateway).response())[0] == 503
+            await until(lambda: "1 request got 503: no worker has taken it" in caplog.text)
+
+    asyncio.run(main())
+
+
+def test_a_stranger_has_read_it(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """L10: no process has a name like its, so it is a 502; others are not concerned."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server), timeout_queue=1) as (gateway, worker):
+            client = get(gateway)
+            await queued(gateway)
+            (waiting,) = gateway.requests._waiting.values()
+            await worker.bus.link.call(
+                *("XREADGROUP", "GROUP", GROUP, b"w.\xff", "COUNT", 1),
+                *("STREAMS", worker.bus.keys.requests, ">"),
+            )
+            assert waiting.entry is not None
+            assert await worker.claim(waiting.entry)
+            assert (await client.response())[0] == 502
+            assert "b'w.\\xff', which was to run it, is gone" in caplog.text
+            assert (await get(gateway).response())[0] == 503
+
+    asyncio.run(main())
+
+
 def test_it_is_taken_while_one_looks_for_it(redis_server: Host) -> None:
     """L10: a request that a worker takes just before it would be given up runs."""
 
