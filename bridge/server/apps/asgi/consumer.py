@@ -7,8 +7,6 @@ as under any ASGI host.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from functools import partial
 from typing import Any, Final
 
 from bridge.asgi1.app import ConsumerApp
@@ -19,9 +17,9 @@ from bridge.server.apps.asgi.consumer_content import Contents
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler
 from bridge.server.apps.asgi.first_call import FRESH, FirstCall
 from bridge.server.apps.asgi.response import OVER
-from bridge.server.apps.calling import task_ended
+from bridge.server.apps.calling import run_app
 from bridge.server.apps.scope import http_scope
-from bridge.server.exchange import DONE, Connection
+from bridge.server.exchange import Connection
 from bridge.server.request import Request
 from bridge.server.request_body import WHOLE
 from bridge.server.state import ServerState
@@ -69,7 +67,7 @@ class ConsumerHandler(AsgiHandler):
         """Go on as under any ASGI host."""
         exchange = call.exchange
         self.in_threads.discard(call)
-        _run_task(exchange, _http_exchange(exchange, call).finish())
+        run_app(exchange, _http_exchange(exchange, call).finish())
 
 
 class ConsumerExchange(AsgiExchange):
@@ -116,11 +114,11 @@ def _start_slow(request: ConsumerExchange) -> None:
     """Call the consumer as under any ASGI host. If it has answered in full, send that."""
     exchange = _http_exchange(request)
     if not exchange.begin():
-        _run_task(request, exchange.run())
+        run_app(request, exchange.run())
         return
     whole = None if request.connection.client_left else exchange.whole()
     if whole is None:
-        _run_task(request, exchange.finish())
+        run_app(request, exchange.finish())
     else:
         request._phase = OVER
         request.connection.send_whole(request, *whole)
@@ -131,18 +129,6 @@ def _http_exchange(request: ConsumerExchange, first: FirstCall | None = None) ->
     state = handler.lifespan_state
     scope = http_scope(request.connection, request.request, state, handler.prefix)
     return handler.consumer.exchange(scope, request.receive, request.send, first)
-
-
-def _run_task(request: ConsumerExchange, coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run the rest of a request in a task, as `AsgiExchange` runs an app."""
-    state = request.connection.state
-    task = state.new_task(coroutine)
-    if not task.done():
-        request.task = task
-        state.tasks.add(task)
-        task.add_done_callback(partial(task_ended, request))
-    elif request.response_state < DONE or task.cancelled() or task.exception() is not None:
-        task_ended(request, task)
 
 
 class CallsInThreads:
