@@ -61,10 +61,9 @@ class Asked(Waiting):
             self.begun(session, events)
 
     def lose(self, error: BridgeError) -> None:
-        """End it because of `error`, if it is not over."""
-        if not self.is_over:
-            self._end()
-            self.failed(error)
+        """End it because of `error`."""
+        self._end()
+        self.failed(error)
 
     def leave(self) -> None:
         """End it: its client has gone."""

@@ -64,7 +64,7 @@ class Waiting:
         self.claimed = False
 
     def lose(self, error: BridgeError) -> None:
-        """End it because of `error`; does nothing once it is over."""
+        """End it because of `error`."""
         raise NotImplementedError
 
 
