@@ -24,6 +24,7 @@ from bridge.gateway.protocol import (
     Request,
 )
 from bridge.gateway.session import Session, SessionOver
+from bridge.gateway.shown import shown_request
 from bridge.log import logger
 from bridge.types import ASGIApp, Message, RawHeaders
 
@@ -60,7 +61,7 @@ class TakenRequest:
     @property
     def shown(self) -> str:
         """Return the request, for the log."""
-        return f"{self.scope.get('method', 'WebSocket')} {self.scope.get('path', '')}"
+        return shown_request(self.scope)
 
     @property
     def session(self) -> Session:

@@ -37,6 +37,7 @@ from bridge.gateway.protocol import (
     SESSION,
     Request,
 )
+from bridge.gateway.shown import shown_path
 from bridge.http.error_response import error_response
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
@@ -145,7 +146,7 @@ class Calls:
         error = call.error
         if call is not self._request and error is not None:
             if not call.refused:
-                shown = f"http.disconnect {self._found.scope['path']}"
+                shown = f"http.disconnect {shown_path(self._found.scope)}"
                 logger.error("the app raised in %s", shown, exc_info=error)
             error = None
         assert self._owner is not None

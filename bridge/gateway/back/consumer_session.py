@@ -21,6 +21,7 @@ from bridge.gateway.back.reply_clients import HttpClient, SocketClient
 from bridge.gateway.consumer_content import TELLS_APART
 from bridge.gateway.protocol import CONSUMER, CONSUMERS, END, EVENTS, TAKEN, Request
 from bridge.gateway.session import Session
+from bridge.gateway.shown import shown_path
 from bridge.types import ASGIApp, Message
 
 
@@ -35,8 +36,8 @@ class ConsumerSession(AppSession):
         self._phase = grammar.OVER  # no response is due here
         self._channel = scope.get("channel")
         self._content = scope.get("content")
-        path = self._content.get("path", "") if isinstance(self._content, dict) else ""
-        self._shown = f"{self._channel} {path}"
+        content = self._content if isinstance(self._content, dict) else {}
+        self._shown = f"{self._channel} {shown_path(content)}"
 
     @property
     def shown(self) -> str:

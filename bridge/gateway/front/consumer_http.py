@@ -17,6 +17,7 @@ from bridge.errors import BridgeError, IllegalMessage, MessageTooLarge, Overload
 from bridge.gateway.consumer_content import session_channel
 from bridge.gateway.front.consumers import AppFailed, Consumers, Told
 from bridge.gateway.session import Session
+from bridge.gateway.shown import shown_path, shown_request
 from bridge.http.error_response import error_response
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
@@ -152,9 +153,8 @@ class ConsumerRequest:
         """Answer with `error`; if the response has begun, have it cut."""
         if self._outbox.complete or self._error is not None:
             return
-        shown = f"{self._scope['method']} {self._scope['path']}"
         if not isinstance(error, BridgeError) or error.status != 503:
-            logger.error("%s: %s", shown, error)
+            logger.error("%s: %s", shown_request(self._scope), error)
         head, body = error_response(error, is_head=self._scope["method"] == "HEAD")
         if not self._outbox.answer(response_messages(head, body)):
             self._error = error
@@ -163,7 +163,7 @@ class ConsumerRequest:
     def _check_late(self) -> None:
         if not self._outbox.has_begun:
             limit = self._told.response_timeout
-            logger.warning("%s: no reply within %g s", self._scope["path"], limit)
+            logger.warning("%s: no reply within %g s", shown_path(self._scope), limit)
             self._fail(Overloaded(f"no reply within {limit:g} s"))
 
     # --------------------------------------------------------- the client

@@ -17,6 +17,7 @@ from bridge.gateway import protocol
 from bridge.gateway.front.consumers import AppFailed, Consumers, Told, read_told
 from bridge.gateway.front.waiting import WaitingRequests
 from bridge.gateway.session import Over, Session, SessionLost, SessionOver
+from bridge.gateway.shown import shown_request
 from bridge.log import logger
 from bridge.types import Message, Receive, Scope, Send
 
@@ -102,6 +103,9 @@ class Exchange(ABC):
             if event["type"] == protocol.CONSUMERS:
                 await self._hand_over(event)
                 return
+            if event["type"] in _LOCAL_EXTENSIONS:
+                session.lose(SessionLost(f"it has sent {event['type']!r}, a file of this machine"))
+                break
             is_last = self.note(event)
             try:
                 await self._send(event)
@@ -111,6 +115,7 @@ class Exchange(ABC):
             if is_last:
                 session.leave()
                 return
+        assert session.over is not None
         if not self.client_left:
             await self._end(session.over)
 
@@ -206,7 +211,7 @@ class Exchange(ABC):
     @property
     def shown(self) -> str:
         """Return the request, for the log."""
-        return f"{self._scope.get('method', 'WebSocket')} {self._scope.get('path', '')}"
+        return shown_request(self._scope)
 
     @property
     @abstractmethod

@@ -111,12 +111,31 @@ def test_the_log_names_what_was_asked(redis_server: Host, caplog: pytest.LogCapt
 
     async def main() -> None:
         async with both(redis_url(redis_server)) as (gateway, worker):
-            client = Client(gateway, socket_scope(), {"type": "websocket.connect"})
+            scope = socket_scope(path="/\nERROR")
+            client = Client(gateway, scope, {"type": "websocket.connect"})
             _, session = await worker.take()
             session.write(protocol.END, "it raised")
             assert (await client.response())[0] == 500
             await within(client.ends())
-            assert f"WebSocket / on {worker.bus.name}: it raised" in caplog.text
+            assert f"WebSocket /%0AERROR on {worker.bus.name}: it raised" in caplog.text
+
+    asyncio.run(main())
+
+
+def test_a_worker_sends_a_file_of_the_gateway(
+    redis_server: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L13: it was not offered to it: 502, whatever the host can do."""
+
+    async def main() -> None:
+        async with both(redis_url(redis_server)) as (gateway, worker):
+            client = get(gateway)
+            _, session = await worker.take()
+            await session.send({"type": "http.response.pathsend", "path": __file__})
+            assert (await client.response())[0] == 502
+            await within(client.ends())
+            assert f"on {worker.bus.name}: it has sent 'http.response.pathsend'" in caplog.text
+            await until(lambda: session.over)
 
     asyncio.run(main())
 
