@@ -14,7 +14,6 @@ from hypothesis import settings
 from bridge import accelerator
 from tests.support import compiled, hosts
 from tests.support.hosts import Command, Host
-from tools import forks
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("tests", deadline=None)
@@ -46,7 +45,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process waits for another at the end."""
-    if hasattr(config, "workerinput") or config.pluginmanager.hasplugin(forks.NAME):
+    if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         sizes = Counter(item.path for item in items)
         items.sort(key=lambda item: (item.path not in slow, -sizes[item.path], str(item.path)))

@@ -10,18 +10,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tools.forks import NAME, Forks
-
 #: Seconds between two lines that say how far the run is.
 PACE = 15.0
 #: Processes for each core, and at most: the tests wait for servers more than they compute.
-PROCESSES_PER_CORE = 4
-MOST_PROCESSES = 8
+PROCESSES_PER_CORE = 3
+MOST_PROCESSES = 6
 
 #: When more fail than that, they are not flaky: running them alone would only take long.
 MOST_FLAKY = 40
@@ -42,7 +41,11 @@ def main(arguments: list[str]) -> int:
     processes = min((os.cpu_count() or 1) * PROCESSES_PER_CORE, MOST_PROCESSES)
     with TemporaryDirectory(prefix="bridge-suite-") as folder:
         record = Path(folder) / "failed"
-        code = _run([*pytest, "-q", "-p", "tools.suite"], record, processes)
+        # Whole files go to one process each: what a file starts is started once.
+        # A process that crashes ends the run: pytest-xdist can wait for ever for its successor.
+        parallel = ["-q", "-n", str(processes), "--max-worker-restart=0"]
+        parallel += ["--dist", "loadfile", "--no-loadscope-reorder"]
+        code = _run([*pytest, *parallel, "-p", "tools.suite"], record)
         left, *failed = _lines(record) or ["all"]
         if left != "0":
             print(f"\nthe run ended before its end: {left} tests were not run", flush=True)
@@ -68,16 +71,13 @@ def summary(flaky: list[str], red: list[str]) -> list[str]:
     ]
 
 
-def _run(command: list[str], record: Path, processes: int) -> int:
+def _run(command: list[str], record: Path) -> int:
     # pytest captures its own output: the plugin says how far it is on a copy of ours.
     output = os.dup(sys.stdout.fileno())
     environment = {
         **os.environ,
         "SUITE_RECORD": str(record),
         "SUITE_OUTPUT": str(output),
-        "SUITE_PROCESSES": str(processes),
-        # As pytest-xdist says it: tests that load the machine do so less if others run.
-        "PYTEST_XDIST_WORKER_COUNT": str(processes),
     }
     try:
         return subprocess.call(
@@ -103,7 +103,7 @@ def _lines(record: Path) -> list[str]:
 
 
 class Progress:
-    """The pytest plugin: how far the run is, and which tests failed."""
+    """The pytest plugin: how far the run is, every `PACE` seconds, and which tests failed."""
 
     def __init__(self, record: Path, output: int) -> None:
         self._record = record
@@ -113,10 +113,19 @@ class Progress:
         self._done = 0
         self._failed: dict[str, None] = {}  # in order, each once
         self._last = ""
+        self._over = threading.Event()
+
+    def pytest_sessionstart(self) -> None:
+        """Begin to tell the time."""
+        threading.Thread(target=self._tell, daemon=True).start()
 
     def pytest_collection_finish(self, session: Any) -> None:
-        """How many tests there are."""
+        """How many tests there are, in a run of one process."""
         self._total = len(session.items)
+
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """How many tests there are, in a run of several processes."""
+        self._total = len(ids)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """A test has passed a stage: its setup, itself, or its end."""
@@ -133,17 +142,18 @@ class Progress:
 
     def pytest_sessionfinish(self) -> None:
         """The run is over."""
+        self._over.set()
         left = self._total - self._done
         lines = [str(left), *self._failed]
         self._record.write_text("\n".join(lines), encoding="utf-8")
 
-    def tell(self) -> None:
-        """Say how far the run is."""
-        seconds = time.monotonic() - self._begun
-        self._say(
-            f"[{seconds:.0f} s] {self._done} of {self._total} tests, "
-            f"{len(self._failed)} failed; last: {self._last}"
-        )
+    def _tell(self) -> None:
+        while not self._over.wait(PACE):
+            seconds = time.monotonic() - self._begun
+            self._say(
+                f"[{seconds:.0f} s] {self._done} of {self._total} tests, "
+                f"{len(self._failed)} failed; last: {self._last}"
+            )
 
     def _say(self, line: str) -> None:
         try:
@@ -153,13 +163,11 @@ class Progress:
 
 
 def pytest_configure(config: Any) -> None:
-    """pytest: this module is a plugin of the process that was started here, and of no other."""
-    names = ("SUITE_RECORD", "SUITE_OUTPUT", "SUITE_PROCESSES")
-    record, output, processes = (os.environ.pop(name, "") for name in names)
-    if record:
-        progress = Progress(Path(record), int(output))
-        config.pluginmanager.register(progress, "bridge-progress")
-        config.pluginmanager.register(Forks(int(processes), PACE, progress.tell), NAME)
+    """pytest: this module is a plugin of the process that was started here, not of its workers."""
+    record = os.environ.get("SUITE_RECORD")
+    output = os.environ.get("SUITE_OUTPUT")
+    if record and output and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Progress(Path(record), int(output)), "bridge-progress")
 
 
 if __name__ == "__main__":

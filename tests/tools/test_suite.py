@@ -33,8 +33,8 @@ CRASHES = "import os\ndef test_crashes(): os._exit(1)\n"
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and output of the runner, in a project of its own."""
     env = {name: value for name, value in os.environ.items() if "XDIST" not in name}
-    # No plugin is needed; loading all takes a second in each process.
-    env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    # Only the plugin that is needed: loading all takes a second in each process.
+    env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p xdist.plugin"}
     done = subprocess.run(
         [sys.executable, "-m", "tools.suite", *arguments],
         cwd=folder,
@@ -99,8 +99,8 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(suite, "PACE", 0.01)
     reader, writer = os.pipe()
     progress = suite.Progress(tmp_path / "failed", writer)
-    progress.pytest_collection_finish(SimpleNamespace(items=["a", "b"]))
-    progress.tell()
+    progress.pytest_xdist_node_collection_finished(["a", "b"])
+    progress.pytest_sessionstart()
     line = os.read(reader, 1000).decode()
     progress.pytest_sessionfinish()
     os.close(reader)
@@ -113,7 +113,7 @@ def test_progress_that_nobody_reads(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     progress = suite.Progress(tmp_path / "failed", writer)
-    progress.pytest_collection_finish(SimpleNamespace(items=["a"]))
+    progress.pytest_xdist_node_collection_finished(["a"])
     progress.pytest_runtest_logreport(SimpleNamespace(when="teardown", nodeid="a", failed=True))
     progress.pytest_sessionfinish()
     os.close(writer)
