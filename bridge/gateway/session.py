@@ -69,7 +69,7 @@ class Party(Protocol):
     peer: str
 
     def deliver(self, frame: Frame) -> None:
-        """Take a frame of `peer`; the first one is `protocol.TAKEN` or `protocol.ANSWER`."""
+        """Take a frame of `peer`; the first one is `TAKEN`, `ANSWER` or `CANCEL`."""
 
     def lose(self, error: BridgeError) -> None:
         """End the session because of `error`."""

@@ -32,8 +32,6 @@ from bridge.types import ASGIApp
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
-#: The most paths that a dispatcher remembers, and the length that none of them has.
-
 
 def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handler:
     """Make what answers for `app` below `prefix`; `state` is its lifespan's."""

@@ -107,6 +107,9 @@ class GatewayExchange(AsgiExchange):
 
     def app_ended(self, error: BaseException | None) -> None:
         """End the exchange; a response that a worker cannot end any more is cut, and told of."""
+        if isinstance(error, IllegalMessage):
+            _refuse(self, _malformed("its worker", error))
+            return
         if not isinstance(error, (AppFailed, LayerUnavailable, SessionLost)):
             super().app_ended(error)
             return
@@ -140,7 +143,7 @@ class _Question(Asked):
         try:
             head = raw_head(status, list(headers))
         except IllegalMessage as error:
-            _refuse(exchange, SessionLost(f"{self.peer} has sent a malformed response: {error}"))
+            _refuse(exchange, _malformed(self.peer, error))
         else:
             exchange.connection.send_whole(exchange, head, body)
 
@@ -160,6 +163,10 @@ class _Question(Asked):
         """Send the response for `error`."""
         del self._exchange.handler.questions[self._exchange]
         _refuse(self._exchange, error)
+
+
+def _malformed(worker: str, error: IllegalMessage) -> SessionLost:
+    return SessionLost(f"{worker} has sent a malformed response: {error}")
 
 
 def _refuse(exchange: GatewayExchange, error: BridgeError) -> None:

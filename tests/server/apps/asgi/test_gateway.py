@@ -288,6 +288,39 @@ def test_workers_that_lie(
     run(redis_server, test)
 
 
+@pytest.mark.parametrize(
+    ("events", "said", "ends"),
+    [
+        ([start(99), {"type": "http.response.body"}], "status is 99", b"Bad Gateway\n"),
+        ([{"type": "http.response.body"}], "before the response starts", b"Bad Gateway\n"),
+        ([{"type": "websocket.accept"}], "websocket.accept", b"Bad Gateway\n"),
+        (
+            [start(), {"type": "http.response.body", "body": b"a", "more_body": True}, start()],
+            "was sent",
+            b"1\r\na\r\n",
+        ),
+    ],
+)
+def test_workers_that_lie_in_pieces(
+    redis_server: Host, caplog: pytest.LogCaptureFixture, events: Any, said: str, ends: bytes
+) -> None:
+    """L13: 502, or the response is cut, in one line of the log; and the worker is told."""
+
+    async def test(site: Site) -> None:
+        visitor = await site.visitor()
+        visitor.say(request("/lie", "Connection: close"))
+        _, session = await site.worker.take()
+        session.write(protocol.EVENTS, events)
+        assert (await visitor.rest()).endswith(ends)
+        await until(lambda: session.over)
+
+    run(redis_server, test)
+    (line,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert line.getMessage().startswith("GET /lie: its worker has sent a malformed response: ")
+    assert said in line.getMessage()
+    assert line.exc_info is None
+
+
 def test_an_answer_of_another(redis_server: Host, caplog: pytest.LogCaptureFixture) -> None:
     """L13: a packet that is none, and a response for nobody, are dropped; a gap is a 502."""
 
