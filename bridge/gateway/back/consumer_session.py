@@ -38,6 +38,8 @@ class ConsumerSession(AppSession):
         self._content = scope.get("content")
         content = self._content if isinstance(self._content, dict) else {}
         self._shown = f"{self._channel} {shown_path(content)}"
+        #: Whom the replies of this call go to, once it has begun.
+        self._client: HttpClient | SocketClient | None = None
 
     @property
     def shown(self) -> str:
@@ -54,13 +56,20 @@ class ConsumerSession(AppSession):
             error = caught
         self.end(error)
 
+    def _end(self, error: BaseException | None) -> str | None:
+        """Log what the call raised; the gateway is not told if the response is whole by then."""
+        text = super()._end(error)
+        client = self._client
+        return None if isinstance(client, HttpClient) and client.is_over else text
+
     async def _call(self, app: ConsumerApp) -> None:
         channel, content, layer = self._channel, self._content, app.layer
         if not isinstance(channel, str) or not isinstance(content, dict):
             raise TypeError(f"a message has channel {channel!r:.60} and content {content!r:.60}")
         name = check_channel(content.get("reply_channel"))
         kind = SocketClient if channel.startswith("websocket.") else HttpClient
-        content["reply_channel"] = ReplyChannel(name, layer, kind(name, layer))
+        self._client = kind(name, layer)
+        content["reply_channel"] = ReplyChannel(name, layer, self._client)
         if "headers" in content:
             content["headers"] = [(field, value) for field, value in content["headers"]]
         if await self._call_with_body(app, channel, content) and channel == "http.request":

@@ -3,8 +3,9 @@
     start:  connect -> lifespan startup -> take requests
     stop:   take no more -> what runs ends, or is cut -> lifespan shutdown -> leave
 
-The clients are with the gateways. Each request, and each WebSocket, is a `Session` with one of
-them, and one task here that runs the app.
+The clients are with the gateways. Each request, and each WebSocket, is a `TakenRequest` here, with
+a task that runs the app; a request that is over at once, or that the app's runner has alone, needs
+none.
 """
 
 from __future__ import annotations

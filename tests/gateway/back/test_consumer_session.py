@@ -231,6 +231,23 @@ def test_a_consumer_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     assert record.exc_info is not None
 
 
+def test_a_consumer_that_raises_after_its_response(caplog: pytest.LogCaptureFixture) -> None:
+    """L13: its client gets the whole response, whichever of replies and end comes first."""
+
+    async def consumer(message: Any) -> None:
+        message.reply_channel.send({"status": 200, "content": b"hello"})
+        raise ValueError("late")
+
+    async def test() -> None:
+        ran = Run(consumer)
+        assert await ran.end() is None
+        assert ran.replies == [{"status": 200, "content": b"hello"}]
+
+    run(test)
+    (record,) = caplog.records
+    assert record.getMessage() == "the app raised in http.request /a"
+
+
 @pytest.mark.parametrize(
     ("scope", "said"),
     [
