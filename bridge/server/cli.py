@@ -96,11 +96,21 @@ class _SettingsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _refuse_values_of_flags(self, ctx, args)
+        ctx.allow_extra_args = True  # we say more about them
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _raise_equivalent(error, ctx)
             raise
+        if left and not ctx.resilient_parsing:
+            raise click.UsageError(self._unexpected(left), ctx)
+        return left
+
+    def _unexpected(self, seen: list[str]) -> str:
+        if any(isinstance(each, click.Argument) for each in self.params):
+            return f"one app can be named here (seen as well: {shlex.join(seen)}); more: --mount"
+        name = shlex.join(seen)
+        return f"a {self.name} runs no app (seen: {name}); workers do: asgi-bridge worker {name}"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_name = {option.name: option for option in self.get_params(ctx)}

@@ -69,7 +69,7 @@ class Refused(Exception):
     def __init__(self, said: str) -> None:
         self.code = said.partition(" ")[0]
         hint = _HINTS.get(self.code)
-        super().__init__(f"{said}; {hint}" if hint else said)
+        super().__init__(f"{said.rstrip('.')}; {hint}" if hint else said)
 
 
 def pack(*command: Any) -> bytes:

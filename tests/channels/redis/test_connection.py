@@ -277,5 +277,6 @@ def test_one_that_still_reads_its_data(tmp_path: Path) -> None:
 
 def test_hints() -> None:
     """L13: what an operator can do about it stands with what Redis says."""
-    assert "maxmemory" in str(Refused("OOM command not allowed"))
+    assert str(Refused("OOM command not allowed.")).startswith("OOM command not allowed; ")
+    assert "maxmemory" in str(Refused("OOM command not allowed."))
     assert str(Refused("ERR something")) == "ERR something"

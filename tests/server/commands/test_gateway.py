@@ -91,7 +91,7 @@ def test_an_app_that_a_file_names_is_not_its(redis_server: Host, start_host: Sta
     [
         ([], 2, "no channels are named; say where the workers are asked: --channels redis://"),
         (["--channels", "redis://h", "--timeout-queue", "0"], 2, "a number of seconds, at least 0"),
-        (["--channels", "redis://h", "module:app"], 2, "unexpected extra argument"),
+        (["--channels", "redis://h", "module:app"], 2, "a gateway runs no app (seen: module:app)"),
         (["--channels", "redis://h", "--threads", "3"], 2, "No such option"),
         (["--channels", "localhost:6379"], 3, "redis://host:port/number"),
         (["--channels", "redis://127.0.0.1:1"], 3, "does not answer"),
