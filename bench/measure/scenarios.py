@@ -196,23 +196,29 @@ _MAIL = (
     *_python(("bridge wsgi inline", "bridge wsgi thread", "meinheld"), "bench.apps.plain:wsgi"),
     *_others("go", "node, equal fields"),
 )
-_CHANNELS = (
-    *(
+
+
+def _channels(*workers: tuple[str, str]) -> tuple[Row, ...]:
+    """Each kind of app, directly and with so many workers."""
+    return tuple(
         Row(f"{kind}: {name}", server, app)
         for kind, direct, app in (
             ("ASGI 3", "bridge", "bench.apps.plain:asgi"),
             ("ASGI 1", "bridge asgi 1 thread", "bench.apps.plain:asgi1"),
             ("WSGI", "bridge thread", "bench.apps.plain:wsgi"),
         )
-        for name, server in (
-            ("direct", direct),
-            ("gateway, 1 worker", "channels 1"),
-            ("gateway, 2 workers", "channels 2"),
-            ("gateway, 4 workers", "channels 4"),
-        )
-    ),
-    Row("ASGI 1: daphne, 1 worker", "daphne 1 with asgi_redis", "bench.apps.plain:asgi1"),
+        for name, server in (("direct", direct), *workers)
+    )
+
+
+_ONE_WORKER = ("gateway, 1 worker", "channels 1")
+_MORE_WORKERS = (("gateway, 2 workers", "channels 2"), ("gateway, 4 workers", "channels 4"))
+_DAPHNE = Row("ASGI 1: daphne, 1 worker", "daphne 1 with asgi_redis", "bench.apps.plain:asgi1")
+#: What the scenarios of channels have in common.
+_THROUGH_REDIS = (
+    "Hello, world! through a gateway, Redis and workers, and directly: CPU of all processes"
 )
+
 #: As the table of 2017 had them: rate, then latency with its deviation.
 MAIL_COLUMNS = (
     Column("cpu_us", "CPU us/request", 1),
@@ -296,11 +302,10 @@ SCENARIOS = {
         BROWSER,
         columns=MAIL_COLUMNS,
     ),
-    "channels": Scenario(
-        "Hello, world! through a gateway, Redis and workers, and directly: CPU of all processes, "
-        f"{SAME}",
-        _CHANNELS,
+    "channels-equal": Scenario(
+        f"{_THROUGH_REDIS}, {SAME}", (*_channels(_ONE_WORKER, *_MORE_WORKERS), _DAPHNE)
     ),
+    "channels-differ": Scenario(f"{_THROUGH_REDIS}, {DIFFERENT}", _channels(_ONE_WORKER), BROWSER),
     "idle": Scenario(
         "memory of a hello worker, and of each idle keep-alive connection",
         _python(("bridge", "uvicorn", "granian", "hypercorn"), "bench.apps.plain:asgi")
@@ -320,5 +325,5 @@ SCENARIOS = {
 #: Names under which several scenarios run, one after the other.
 GROUPS = {
     group: tuple(name for name in SCENARIOS if name.startswith(f"{group}-"))
-    for group in ("browser", "mail")
+    for group in ("browser", "mail", "channels")
 }

@@ -215,8 +215,12 @@ def _mail() -> Iterator[str]:
             head = [f"{load}, {build}", "requests/s", "latency ms", "CPU us/request", "of Go"]
             go = _median(name, "go", "rate")
             yield aligned([head, *(_mail_row(name, row, go) for row in rows)])
-            if (DOCUMENTS / f"{name}.png").exists():
-                yield f"![CPU time per request: {name}](../benchmarks/{name}.png)"
+            yield from _chart(name)
+
+
+def _chart(name: str) -> Iterator[str]:
+    if (DOCUMENTS / f"{name}.png").exists():
+        yield f"![CPU time per request: {name}](../benchmarks/{name}.png)"
 
 
 def _mail_row(name: str, row: str, go: float | None) -> list[str]:
@@ -233,14 +237,15 @@ def _mail_row(name: str, row: str, go: float | None) -> list[str]:
 
 
 def _channels() -> Iterator[str]:
-    """CPU time of all processes, of what the direct way takes, and rate, for each build saved."""
-    names = [name for each in BUILDS if _result(name := each.format("channels"))]
-    if not names:
-        yield "No result is saved yet."
-    for name in names:
-        build = BUILDS["{}-debian" if name.endswith("-debian") else "{}"]
-        head = [f"Hello, world!, {build}", "CPU us/request, all", "of direct", "requests/s"]
-        yield aligned([head, *(_channels_row(name, row) for row in _result(name))])
+    """CPU time of all processes, of what the direct way takes, and rate; each load and build."""
+    for scenario, load in (("channels-differ", DIFFER), ("channels-equal", SAME)):
+        for pattern, build in BUILDS.items():
+            name = pattern.format(scenario)
+            rows = _result(name)
+            if rows:
+                head = [f"{load}, {build}", "CPU us/request, all", "of direct", "requests/s"]
+                yield aligned([head, *(_channels_row(name, row) for row in rows)])
+                yield from _chart(name)
 
 
 def _channels_row(name: str, row: str) -> list[str]:

@@ -87,11 +87,14 @@ _MAIL = tuple(
     for way in ("asgi 3", "asgi 1 inline", "asgi 1 thread", "wsgi inline", "wsgi thread")
 )
 
+_CHANNELS = tuple(
+    Within(f"{kind}: gateway, 1 worker", "cpu_us", 4, f"{kind}: direct")
+    for kind in ("ASGI 3", "ASGI 1", "WSGI")
+)
+
 TARGETS: dict[str, tuple[Target, ...]] = {
-    "channels": tuple(
-        Within(f"{kind}: gateway, 1 worker", "cpu_us", 4, f"{kind}: direct")
-        for kind in ("ASGI 3", "ASGI 1", "WSGI")
-    ),
+    "channels-equal": _CHANNELS,
+    "channels-differ": _CHANNELS,
     "mail-equal": _MAIL,
     "mail-differ": _MAIL,
     "browser-asgi": _ASGI_BROWSER,
