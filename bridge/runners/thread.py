@@ -112,9 +112,11 @@ class ThreadRunner(Runner):
         watch, jobs = self._watch, self._jobs
         if watch is None:
             raise Overloaded("the thread runner is not running")
-        idle, workers = self._idle, self._workers
+        idle, workers, queued = self._idle, self._workers, len(jobs)
         if not idle and (len(workers) >= self.threads or self._pool.starter.shortage is not None):
-            self._admit(len(jobs))
+            self._admit(queued)
+        elif queued >= self.queue_limit:  # so many in one turn of the loop
+            self._check_queue(queued - len(idle) - self.threads + len(workers))
         loop = watch.loop
         job.queued_at = loop.time()
         jobs.append(job)
@@ -127,16 +129,20 @@ class ThreadRunner(Runner):
 
     def _admit(self, queued: int) -> None:
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
-        if queued >= self.queue_limit:
-            self._rejected += 1
-            raise Overloaded(
-                f"{pluralize(queued, 'request')} waiting for a thread: that is the queue's limit"
-            )
+        self._check_queue(queued)
         if self in occupied_runners.get():
             self._rejected += 1
             raise SelfRequest(
                 f"the app waits for a request to itself, and its threads ({self.threads}) are all "
                 "busy: one of them would have to answer it; raise `threads`"
+            )
+
+    def _check_queue(self, waiting: int) -> None:
+        """Refuse a job if as many wait, beside those for which there is a thread, as may."""
+        if waiting >= self.queue_limit:
+            self._rejected += 1
+            raise Overloaded(
+                f"{pluralize(waiting, 'request')} waiting for a thread: that is the queue's limit"
             )
 
     def _schedule_wake(self) -> None:

@@ -41,6 +41,28 @@ def test_queue_limit() -> None:
     run_with(ThreadRunner(2, queue_limit=3), main)
 
 
+@pytest.mark.parametrize("asleep", [0, 1, 2])
+def test_queue_limit_in_one_turn(asleep: int) -> None:
+    """W52: it holds for jobs of one turn of the loop too, whether threads sleep or none is yet."""
+
+    async def main(runner: Runner) -> None:
+        first, gate = threading.Event(), threading.Event()
+        calls = blocked(runner, asleep, first)
+        await until(lambda: runner.stats().busy == asleep)
+        first.set()
+        for call in calls:
+            assert await call.done
+        await until(lambda: runner.stats()[:2] == (0, asleep))
+        calls = blocked(runner, 5, gate)  # two threads take one each, three wait
+        with pytest.raises(Overloaded, match="3 requests waiting"):
+            runner.submit(Call(int))
+        gate.set()
+        for call in calls:
+            assert await call.done
+
+    run_with(ThreadRunner(2, queue_limit=3), main)
+
+
 @pytest.mark.parametrize("how", ["await_", "async_to_sync", "anyio"])
 def test_request_to_itself(how: str) -> None:
     """W53: a job that waits for one more job of its full pool gets an error, at once."""
