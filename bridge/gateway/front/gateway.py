@@ -8,6 +8,8 @@ there are, the workers know.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from bridge.channels.redis.store import Store
 from bridge.errors import ConfigError, LayerUnavailable, UnsupportedScope
@@ -85,17 +87,19 @@ class Gateway:
         """Encode what requests have in common: a scope without what is in `protocol.OWN`."""
         return self.requests.writer.shared(sent_scope(scope, self._consumers))
 
-    async def take_over(
+    def take_over(
         self,
         session: Session,
         events: list[Message],
         scope: Scope,
         receive: Receive,
         send: Send,
-    ) -> None:
-        """Go on with a request that was asked with these events (`Asked.begun`)."""
+    ) -> Coroutine[Any, Any, None]:
+        """Return what goes on with a request that was asked with these events (`Asked.begun`)."""
+        # At once: the session may be over before a task begins, and early replies wait for it.
+        self._consumers.expected.add(session.number)
         exchange = HttpExchange(self.requests, self._consumers, scope, receive, send)
-        await exchange.take_over(session, events, self._unwatched)
+        return exchange.take_over(session, events, self._unwatched)
 
     # --------------------------------------------------------- open and close
 
