@@ -14,19 +14,19 @@ from bridge.arguments.values import LogConfig, Path, Seconds
 from bridge.errors import ConfigError
 from bridge.server.config.app_settings import AppSettings
 from bridge.server.config.limit_settings import LimitSettings
+from bridge.server.config.process_settings import ProcessSettings
 from bridge.server.config.setting import Setting, setting, settings_of
 from bridge.server.proxy.forwarded import FAMILIES
 
 _TLS = "TLS"
 _PROXY = "Behind a proxy"
 _LOGS = "Logs"
-_PROCESS = "Processes"
 #: The section of settings that no server has that runs its app itself.
 BEHIND_GATEWAYS = "Gateways and workers"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(LimitSettings, AppSettings):
+class Config(ProcessSettings, LimitSettings, AppSettings):
     """Every setting of the server, checked; it cannot be changed once made.
 
     From Python, sizes are in bytes, times in seconds, and `app` may be the app itself. Raises
@@ -101,16 +101,6 @@ class Config(LimitSettings, AppSettings):
     log_config: LogConfig | None = setting(
         None, "A `logging.config` dictionary, in a TOML, JSON or YAML file.", _LOGS
     )
-
-    workers: int = setting(
-        1,
-        "Worker processes. More than 1 is refused for now; Gunicorn runs several.",
-        _PROCESS,
-        short="-w",
-        env=("WEB_CONCURRENCY",),
-        minimum=1,
-    )
-    reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
     channels: str | None = setting(
         None,

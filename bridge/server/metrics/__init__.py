@@ -1,0 +1,1 @@
+"""What a server counts, and the text that Prometheus reads (O2)."""

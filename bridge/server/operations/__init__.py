@@ -1,0 +1,1 @@
+"""Health and metrics over HTTP, apart from the apps (O1, O2)."""
