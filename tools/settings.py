@@ -50,8 +50,9 @@ bridge (such as `BRIDGE_PORT=tcp://...`) are ignored. In a container, and on pla
 `PORT`, also set `--host 0.0.0.0`: the default, 127.0.0.1, cannot be reached from outside. A host or
 port from a higher source replaces a `bind` from a lower one.
 
-Sizes are in bytes, and may end in `K`, `M` or `G`. Times are in seconds. Paths are relative to the
-working directory. Permissions are octal: `660` as text, `0o660` as a number.
+Sizes are in bytes, and may end in `K`, `M` or `G`. Times are in seconds; as text they may have a
+unit: `250ms`, `30s`, `5m`, `1h30m`, `7d`. Paths are relative to the working directory. Permissions
+are octal: `660` as text, `0o660` as a number.
 
 `BRIDGE_SPEEDUPS` is read when the package is imported, by the server and by the adapters. If a C
 compiler and the headers of Python were there when asgi-bridge was installed, it has an

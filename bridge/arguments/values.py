@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ from bridge.http.paths import mount_point
 
 #: Bytes; text may say ``64K``, ``16M`` or ``1G`` (powers of 1024).
 Size: TypeAlias = int
+#: Text may say ``30s``, ``250ms``, ``5m``, ``1h30m`` or ``7d``.
 Seconds: TypeAlias = float
 #: Permission bits; text is octal.
 Mode: TypeAlias = int
@@ -30,6 +32,9 @@ _TRUTH = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+_TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
+_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
 
 def _bool(value: object) -> bool:
@@ -38,7 +43,8 @@ def _bool(value: object) -> bool:
     return _TRUTH[_text(value).lower()]
 
 
-def _int(value: object) -> int:
+def whole_number(value: object) -> int:
+    """Read an int, also from text. Raises `TypeError`, `ValueError`."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError
     return int(value)
@@ -47,12 +53,14 @@ def _int(value: object) -> int:
 def _size(value: object) -> int:
     if isinstance(value, str) and value[-1:].upper() in _UNITS:
         return int(value[:-1]) * _UNITS[value[-1].upper()]
-    return _int(value)
+    return whole_number(value)
 
 
 def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError
+    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        value = sum(float(count) * _TIMES[unit] for count, unit in _PART.findall(value))
     seconds = float(value)
     if not seconds < float("inf"):
         raise ValueError
@@ -60,7 +68,7 @@ def _seconds(value: object) -> float:
 
 
 def _mode(value: object) -> int:
-    return int(value, 8) if isinstance(value, str) else _int(value)
+    return int(value, 8) if isinstance(value, str) else whole_number(value)
 
 
 def _text(value: object) -> str:
@@ -141,9 +149,9 @@ class ValueType:
 VALUE_TYPES = {
     "object": ValueType("an app, or module:attr", "MODULE:ATTR", lambda value: value),
     "bool": ValueType("true or false", "", _bool),
-    "int": ValueType("a whole number", "N", _int),
+    "int": ValueType("a whole number", "N", whole_number),
     "Size": ValueType("a number of bytes", "BYTES", _size, "65536 or 64K"),
-    "Seconds": ValueType("a number of seconds", "SECONDS", _seconds),
+    "Seconds": ValueType("a number of seconds", "SECONDS", _seconds, "1.5, 250ms, 30s or 5m"),
     "Mode": ValueType(
         "octal permission bits (digits 0 to 7)",
         "MODE",

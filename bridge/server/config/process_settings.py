@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.server.config.setting import setting
+from bridge.server.config.worker_count import Workers
 
 _PROCESS = "Processes"
 
@@ -13,12 +14,13 @@ _PROCESS = "Processes"
 class ProcessSettings:
     """Rows of `Config`."""
 
-    workers: int = setting(
+    workers: Workers = setting(
         1,
         "Worker processes. More than 1 is refused for now; Gunicorn runs several.",
         _PROCESS,
         short="-w",
         env=("WEB_CONCURRENCY",),
         minimum=1,
+        maximum=10000,
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)

@@ -14,6 +14,10 @@ from typing import Any
 
 from bridge.arguments.checks import WSGI_DEFAULTS, WSGI_SETTINGS, Check
 from bridge.arguments.values import VALUE_TYPES, ValueType
+from bridge.server.config.worker_count import WORKERS
+
+#: Annotation in `Config` -> type.
+_TYPES = {**VALUE_TYPES, "Workers": WORKERS}
 
 # ------------------------------------------------------------- one setting
 
@@ -119,4 +123,4 @@ def settings_of(config: type[Any]) -> Iterator[Setting]:
 
 def _type(field: Field[Any]) -> ValueType:
     annotation = field.type if isinstance(field.type, str) else field.type.__name__
-    return VALUE_TYPES[annotation.removesuffix(" | None")]
+    return _TYPES[annotation.removesuffix(" | None")]
