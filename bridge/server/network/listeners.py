@@ -119,7 +119,9 @@ def _sockets(config: Config) -> Iterator[_Opened]:
     resolved = [address for addresses in tcp.values() for address in addresses]
     for spec in specs:
         if spec.startswith("unix:"):
-            yield _open_unix(spec, config)
+            yield open_unix(
+                spec.removeprefix("unix:").removeprefix("//"), config.uds_mode, config.backlog
+            )
         elif spec.startswith("fd://"):
             fd = _descriptor(spec)
             if fd not in taken:  # one listener for each descriptor, even if it is named twice
@@ -220,8 +222,13 @@ def _unix_name(path: str | bytes) -> str:
     return f"@{text[1:]}" if text.startswith("\0") else text
 
 
-def _open_unix(spec: str, config: Config) -> _Opened:
-    path = spec.removeprefix("unix:").removeprefix("//")
+def open_unix(path: str, mode: int, backlog: int) -> tuple[socket.socket, Callable[[], None]]:
+    """Listen on the Unix socket `path` (``@name``: an abstract one), with the permissions `mode`.
+
+    Return it, and what removes its file. A socket of a server that is gone is replaced. Raises
+    `ConfigError`.
+    """
+    spec = f"unix:{path}"
     if not path:
         raise ConfigError(
             f"cannot bind to {spec!r}; give the path of the socket: unix:/run/app.sock"
@@ -230,11 +237,11 @@ def _open_unix(spec: str, config: Config) -> _Opened:
     try:
         if path.startswith("@"):
             sock.bind(f"\0{path[1:]}")
-            return listen(sock, config.backlog), None
-        with _directory_lock(os.path.dirname(path) or "."):
+            return listen(sock, backlog), _nothing
+        with directory_lock(os.path.dirname(path) or "."):
             _remove_stale(path)
-            _bind_unix(sock, path, config.uds_mode)
-            return listen(sock, config.backlog), _remover(path, os.lstat(path))
+            _bind_unix(sock, path, mode)
+            return listen(sock, backlog), _remover(path, os.lstat(path))
     except OSError as error:
         sock.close()
         if error.errno is None:
@@ -247,8 +254,12 @@ def _open_unix(spec: str, config: Config) -> _Opened:
         raise
 
 
+def _nothing() -> None:
+    """Remove nothing: an abstract socket has no file."""
+
+
 @contextmanager
-def _directory_lock(directory: str) -> Iterator[None]:
+def directory_lock(directory: str) -> Iterator[None]:
     """Lock `directory`, so that servers that start at the same time wait for each other.
 
     A socket that is bound, but does not listen yet, looks like a stale one. Any program may hold

@@ -1,0 +1,104 @@
+"""The orders that a running server takes, and what it says of itself (O3, O8).
+
+`Supervision` is the face of whatever runs the workers. An order that cannot be carried out raises
+`OrderFailed`, with one line that says why, and what to do.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from typing import Protocol, TypedDict
+
+
+class OrderFailed(Exception):
+    """An order is impossible, or has failed; the text is one line for whoever gave it."""
+
+
+class ServerStatus(TypedDict):
+    """What a server says of itself as a whole; every value can be written as JSON."""
+
+    pid: int
+    version: str
+    #: ``module:attr``, or the mounts: ``/=old:app, /api=new:app``.
+    app: str
+    #: As in the banner: ``http://127.0.0.1:8000``, ``unix:/run/app.sock``.
+    listeners: list[str]
+    #: When it was started, in seconds since 1970.
+    started: float
+    #: 1 at the start; one more with each reload.
+    generation: int
+    #: How many workers there should be.
+    wanted: int
+    #: ``starting``, ``serving``, ``reloading``, ``draining`` or ``stopping``.
+    state: str
+    #: Requests since the start, those of workers that are gone included.
+    served: int
+    #: Requests a second, over the last seconds.
+    rate: float
+
+
+class WorkerStatus(TypedDict):
+    """What a server knows of one worker; None: not known (yet, or on this system)."""
+
+    slot: int
+    pid: int
+    generation: int
+    #: ``starting``, ``started``, ``serving``, ``retiring`` or ``killed``.
+    state: str
+    #: Seconds since it was forked.
+    age: float
+    served: int
+    connections: int
+    websockets: int
+    #: Requests in progress.
+    busy: int
+    #: Seconds by which its event loop is late.
+    lag: float | None
+    #: Bytes of memory.
+    rss: int | None
+    #: Seconds of CPU time since it was forked.
+    cpu: float | None
+
+
+class Supervision(Protocol):
+    """What carries the orders out. Every method is called on its loop, and returns at once.
+
+    What takes time gives a future, not a coroutine: the supervisor forks between two runs of its
+    loop, and a suspended task would be thrown away in the child, with its `finally` blocks.
+    The future may be cancelled, if nobody waits for it any more; the order goes on.
+    """
+
+    def status(self) -> ServerStatus:
+        """Describe the server."""
+        ...
+
+    def workers(self) -> list[WorkerStatus]:
+        """Describe each worker, by slot and generation."""
+        ...
+
+    def reload(self) -> Future[str]:
+        """Replace all workers by new ones; a line that says what was done, when it is done.
+
+        The future raises `OrderFailed` if the old version stays, with the reason.
+        """
+        ...
+
+    def scale(self, number: int) -> str:
+        """Have `number` workers from now on; return a line. Raises `OrderFailed`."""
+        ...
+
+    def reopen_logs(self) -> str:
+        """Open log files again, here and in each worker; return a line."""
+        ...
+
+    def stacks(self) -> Future[dict[int, str]]:
+        """Collect the stacks of every thread and task of each worker, by pid."""
+        ...
+
+    def metrics(self) -> str:
+        """Return all figures in Prometheus' text format. Raises `OrderFailed` if none are kept."""
+        ...
+
+    def stop(self) -> str:
+        """Begin to stop, as SIGTERM does; return a line."""
+        ...
