@@ -124,7 +124,8 @@ def places_of_the_small_answer(modules: list[Module]) -> Figure:
 
 
 def _is_plain_text(module: Module, node: ast.AST, parent: ast.AST) -> bool:
-    return "text/plain" in _literal(node).lower()
+    text = _literal(node).lower()
+    return "text/plain" in text and "version=" not in text  # the latter is Prometheus' format
 
 
 def files_that_write_http1(modules: list[Module]) -> Figure:
