@@ -39,6 +39,9 @@ list wins:
    `pyproject.toml` in the working directory is read if it has that table.
 4. from Python: `bridge.serve(app, limit_body_size=20 * 1024 * 1024)`
 
+`asgi-bridge config` with the same options shows all settings, and where each comes from; `serve
+--check-config` loads the app and what the settings name, and stops.
+
 On the command line and in a file, an unknown setting is an error. An unknown variable that begins
 with `BRIDGE_` may belong to another program, so `asgi-bridge serve` only warns. Tables of other
 programs in a `pyproject.toml` are ignored.

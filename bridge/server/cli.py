@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -13,12 +13,14 @@ import click
 from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
-from bridge.server.commands.running import run
+from bridge.server.commands.running import exit_codes, run
 from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
 from bridge.server.config.setting import Setting
 from bridge.server.config.sources import Layer, ignored_variables, make_config
+from bridge.server.lifecycle.guard import end_within
+from bridge.server.lifecycle.orders import STARTING_LIMIT
 
 _WITH = "without" if accelerator.read_head is None else "with"
 
@@ -182,8 +184,34 @@ def _read(ctx: click.Context, options: dict[str, Any]) -> Config:
 
 
 @click.pass_context
-def _serve(ctx: click.Context, /, **options: Any) -> None:
-    run(_read(ctx, options))
+def _serve(ctx: click.Context, /, check_config: bool, print_config: bool, **options: Any) -> None:
+    config = _read(ctx, options)
+    if print_config:
+        _show(config, as_json=False)
+    if check_config:
+        _check(config)
+    elif not print_config:
+        run(config)
+
+
+def _check(config: Config) -> None:
+    from bridge.server.commands.check_config import check
+
+    with exit_codes():
+        lines = check(config)
+    click.echo("\n".join(lines))
+    end_within(STARTING_LIMIT, 0)
+
+
+@click.pass_context
+def _config(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    _show(_read(ctx, options), as_json=as_json)
+
+
+def _show(config: Config, *, as_json: bool) -> None:
+    from bridge.server.commands import show_config
+
+    click.echo(show_config.as_json(config) if as_json else show_config.as_toml(config), nl=False)
 
 
 @click.pass_context
@@ -203,6 +231,8 @@ def _worker(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _label(name: str) -> str:
+    if name == "app":
+        return "MODULE:ATTR"
     return next(setting.flag for setting in SETTINGS if setting.name == name)
 
 
@@ -212,14 +242,23 @@ _SOURCES = (
 )
 
 
+def _flag(name: str, flag: str, help: str) -> click.Option:
+    return click.Option([name, flag], is_flag=True, help=help)
+
+
 def _add_command(
-    name: str, callback: Callable[..., None], settings: Set[str], short_help: str, help: str
+    name: str,
+    callback: Callable[..., None],
+    settings: Set[str],
+    short_help: str,
+    help: str,
+    more: Sequence[click.Option] = (),
 ) -> None:
     main.add_command(
         _SettingsCommand(
             name,
             callback=callback,
-            params=list(_options(settings)),
+            params=[*_options(settings), *more],
             short_help=short_help,
             help=f"{help}\n\n{_SOURCES}",
         )
@@ -232,6 +271,10 @@ _add_command(
     commands.SERVE,
     "Serve an app.",
     "Serve the app MODULE:ATTR, or several with --mount.",
+    [
+        _flag("check_config", "--check-config", "Load the app, say what is wrong, and stop."),
+        _flag("print_config", "--print-config", "As `asgi-bridge config`: show, and stop."),
+    ],
 )
 _add_command(
     "gateway",
@@ -248,4 +291,13 @@ _add_command(
     "Run an app for gateways.",
     "Run the app MODULE:ATTR, or several with --mount, for the gateways that use the same Redis, "
     "which --channels names. A worker has no port.",
+)
+_add_command(
+    "config",
+    _config,
+    frozenset(each.name for each in SETTINGS),
+    "Show every setting, and where it comes from.",
+    "Show every setting with its value, and where that comes from, for the same options, variables "
+    "and file as at a start. What is shown is a TOML file for --config.",
+    [_flag("as_json", "--json", "As JSON.")],
 )

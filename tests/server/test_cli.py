@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -153,6 +154,52 @@ def test_what_platforms_set_does_not_stop_the_start(start_host: StartHost) -> No
     lines = [line for line in host.log().splitlines() if line.startswith("Warning: ")]
     assert lines[0].startswith("Warning: ignored: BRIDGE_PORT, set by Kubernetes")
     assert lines[1].startswith("Warning: WEB_CONCURRENCY is 2, and this version runs one process")
+
+
+# ------------------------------------------------------------- showing and checking
+
+
+def test_config_shows_where_settings_come_from(tmp_path: Path) -> None:
+    """O6: the options, the variables and the file of `serve`; a variable that is none is told."""
+    (tmp_path / "bridge.toml").write_text("threads = 3\n")
+    arguments = ["config", "shop:app", "-c", "bridge.toml", "--timeout-write", "5m", "--json"]
+    done = run(*arguments, cwd=tmp_path, PYTHONPATH=str(hosts.ROOT), BRIDGE_PORT="9", BRIDGE_PT="")
+    assert done.returncode == 0
+    assert done.stderr.startswith("Warning: BRIDGE_PT is not a setting and is ignored; ")
+    found = json.loads(done.stdout)
+    assert {name: each for name, each in found.items() if each["source"] != "default"} == {
+        "app": {"value": "shop:app", "source": "MODULE:ATTR"},
+        "port": {"value": 9, "source": "BRIDGE_PORT"},
+        "threads": {"value": 3, "source": "threads in bridge.toml"},
+        "timeout_write": {"value": 300.0, "source": "--timeout-write"},
+    }
+
+
+def test_config_with_a_wrong_setting() -> None:
+    """O6: it is told as at a start, with 2."""
+    done = run("config", "--port", "x")
+    assert done.returncode == 2
+    assert "Error: --port is 'x'; allowed is a whole number from 0 to 65535\n" in done.stderr
+
+
+def test_serve_shows_its_settings_too() -> None:
+    """O6: `--print-config`, Gunicorn's name, shows the same and starts nothing."""
+    shown = run("config", "no.such:app", "--port", "9")
+    printed = run("serve", "no.such:app", "--port", "9", "--print-config")
+    assert printed.returncode == shown.returncode == 0
+    assert "\nport  " in shown.stdout
+    assert printed.stdout == shown.stdout
+
+
+def test_serve_checks_without_serving() -> None:
+    """O6: `--check-config` says what is served, or what is wrong; settings come first, if asked."""
+    done = run("serve", HELLO, "--check-config")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\nthe settings and the app are in order\n")
+    done = run("serve", "no.such:app", "--check-config", "--print-config")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: there is no module 'no'")
+    assert "# The app\n" in done.stdout
 
 
 # ------------------------------------------------------------- serving

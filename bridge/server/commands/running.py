@@ -13,7 +13,8 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import NoReturn
 
@@ -41,9 +42,17 @@ _NOT_APP_FILES = (
 def run(config: Config, process: Callable[[Config], Server] = Server) -> None:
     """Serve until told to stop; if that fails, exit with the code that says why."""
     open_standard_descriptors()
-    try:
+    with exit_codes():
         server = process(config)
         server.run(last=True)
+    end_within(max(server.orders.time_left(), CUT_GRACE), 0)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Exit with the code of the error that is raised within, which is told in one line."""
+    try:
+        yield
     except ConfigError as error:
         if getattr(error.__cause__, "errno", None) == errno.EADDRINUSE:
             _exit_with_error(error, FAILED)
@@ -51,7 +60,6 @@ def run(config: Config, process: Callable[[Config], Server] = Server) -> None:
     except (AppLoadError, LifespanFailed, LayerUnavailable) as error:
         stopping = isinstance(error, LifespanFailed) and error.phase == "shutdown"
         _exit_with_error(error, FAILED if stopping else NOT_STARTED)
-    end_within(max(server.orders.time_left(), CUT_GRACE), 0)
 
 
 def _exit_with_error(error: Exception, code: int) -> NoReturn:

@@ -59,7 +59,6 @@ GUNICORN: dict[str, str] = {
     "--cert-reqs": "say --ssl-cert-reqs none|optional|required",
     "--chdir": "change the directory before the start (cd PATH), or say --app-dir PATH, which is "
     "put first on the import path",
-    "--check-config": "an app or a setting that is wrong stops the start, with 2 or 3",
     "--control-socket": _UNDER_GUNICORN,
     "--no-control-socket": "there is no control socket",
     "--control-socket-mode": _UNDER_GUNICORN,
@@ -106,7 +105,6 @@ GUNICORN: dict[str, str] = {
     "-p": f"there is no file for the pid; {_SYSTEMD}. For the port, say --port",
     "--pid": f"there is no file for the pid; {_SYSTEMD}",
     "--preload": _UNDER_GUNICORN + " --preload",
-    "--print-config": "at the start the log says where settings came from",
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",

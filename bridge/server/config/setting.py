@@ -33,6 +33,8 @@ class Setting(Check):
     short: str | None
     aliases: tuple[str, ...]
     env: tuple[str, ...]
+    #: Whether its value is shown nowhere.
+    secret: bool
 
     @property
     def flag(self) -> str:
@@ -99,6 +101,7 @@ def setting(
         "minimum": minimum,
         "maximum": maximum,
         "zero_means": zero_means,
+        "secret": secret,
     }
     return dataclasses.field(default=default, repr=not secret, metadata=about)
 

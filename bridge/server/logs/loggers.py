@@ -229,7 +229,7 @@ def _apply(source: str | dict[str, Any]) -> None:
     Existing loggers are not disabled, unless the configuration says so.
     """
     name = source if isinstance(source, str) else "log_config"
-    settings = _read(source) if isinstance(source, str) else source
+    settings = read_log_config(source) if isinstance(source, str) else source
     if not isinstance(settings, dict):
         raise ConfigError(
             f"{name} holds {type(settings).__name__}, and must hold a table of settings"
@@ -246,7 +246,8 @@ def _apply(source: str | dict[str, Any]) -> None:
         ) from error
 
 
-def _read(name: str) -> Any:
+def read_log_config(name: str) -> Any:
+    """Read the file of a `log_config`. Raises `ConfigError`."""
     path = Path(name)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:

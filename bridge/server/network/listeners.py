@@ -115,7 +115,7 @@ def _sockets(config: Config) -> Iterator[_Opened]:
     if not specs and not inherited:
         host = f"[{config.host}]" if ":" in config.host else config.host
         specs = (f"{host}:{config.port}",)
-    tcp = {spec: _resolve(spec) for spec in specs if not spec.startswith(("unix:", "fd://"))}
+    tcp = {spec: resolve(spec) for spec in specs if not spec.startswith(("unix:", "fd://"))}
     resolved = [address for addresses in tcp.values() for address in addresses]
     for spec in specs:
         if spec.startswith("unix:"):
@@ -123,7 +123,7 @@ def _sockets(config: Config) -> Iterator[_Opened]:
                 spec.removeprefix("unix:").removeprefix("//"), config.uds_mode, config.backlog
             )
         elif spec.startswith("fd://"):
-            fd = _descriptor(spec)
+            fd = descriptor_of(spec)
             if fd not in taken:  # one listener for each descriptor, even if it is named twice
                 taken.add(fd)
                 yield _inherit(fd, spec, config.backlog), None
@@ -135,8 +135,8 @@ def _sockets(config: Config) -> Iterator[_Opened]:
 # ------------------------------------------------------------- TCP
 
 
-def _resolve(spec: str) -> list[_Address]:
-    """Return the addresses of ``host:port``, IPv4 and IPv6."""
+def resolve(spec: str) -> list[_Address]:
+    """Return the addresses of ``host:port``, IPv4 and IPv6. Raises `ConfigError`."""
     host, colon, digits = spec.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not _is_port(digits) or (":" in bare and bare == host):
@@ -362,7 +362,8 @@ def _systemd_descriptors() -> range:
     return range(_SYSTEMD_START, _SYSTEMD_START + int(count))
 
 
-def _descriptor(spec: str) -> int:
+def descriptor_of(spec: str) -> int:
+    """Return the number in ``fd://N``. Raises `ConfigError`."""
     digits = spec.removeprefix("fd://")
     if not digits.isascii() or not digits.isdigit():
         raise ConfigError(f"cannot bind to {spec!r}; give the number of the descriptor: fd://3")

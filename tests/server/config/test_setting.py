@@ -108,4 +108,5 @@ def test_a_secret_is_not_shown() -> None:
     """A config that is printed does not give it away."""
     rows: Any = Rows(note="sesame")
     assert "sesame" not in repr(rows)
+    assert [name for name, row in ROWS.items() if row.secret] == ["note"]
     assert all(isinstance(row, Setting) for row in ROWS.values())

@@ -1,0 +1,37 @@
+"""`asgi-bridge serve --check-config`: load what a start would load, and stop (O6).
+
+It opens no socket, starts no thread and no lifespan, and writes no log file. What is wrong is told
+as at a start, with the same exit code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.server.config.config import Config
+from bridge.server.lifecycle.announcement import announcement
+from bridge.server.logs.access_log import make_access_logger
+from bridge.server.logs.loggers import configure_logging, read_log_config
+from bridge.server.network.listeners import descriptor_of, resolve
+from bridge.server.network.tls import make_context
+from bridge.server.server import Server
+
+
+def check(config: Config) -> list[str]:
+    """Load the app and whatever else the settings name, and return lines about it.
+
+    Raises `ConfigError` and `AppLoadError`, as a start does.
+    """
+    if isinstance(config.log_config, str):
+        read_log_config(config.log_config)
+    configure_logging(replace(config, log_config=None))  # it would open its files
+    make_access_logger(config)
+    make_context(config)
+    for spec in config.bind:
+        if spec.startswith("fd://"):
+            descriptor_of(spec)
+        elif not spec.startswith("unix:"):
+            resolve(spec)
+    server = Server(config)
+    server.load()
+    return [*announcement(config, server.app), "the settings and the app are in order"]
