@@ -7,6 +7,7 @@ as at a start, with the same exit code.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
@@ -16,6 +17,9 @@ from bridge.server.network.listeners import descriptor_of, resolve
 from bridge.server.network.tls import make_context
 from bridge.server.server import Server
 
+#: Settings that would open files.
+_NO_FILES: Any = {"log_config": None, "log_file": None, "access_log_file": None}
+
 
 def check(config: Config) -> list[str]:
     """Load the app and whatever else the settings name, and return lines about it.
@@ -24,7 +28,7 @@ def check(config: Config) -> list[str]:
     """
     if isinstance(config.log_config, str):
         read_log_config(config.log_config)
-    configure_logging(replace(config, log_config=None))  # it would open its files
+    configure_logging(replace(config, **_NO_FILES))
     make_access_logger(config)
     make_context(config)
     for spec in config.bind:

@@ -86,6 +86,12 @@ class Config(ProcessSettings, LimitSettings, AppSettings):
     )
 
     access_log: bool = setting(True, "One line for each request, on stdout.", _LOGS)
+    access_log_file: Path | None = setting(
+        None,
+        "A file for the access log; `-`: standard output. SIGUSR1 opens it again.",
+        _LOGS,
+        aliases=("--access-logfile",),
+    )
     access_log_format: str = setting(
         "default",
         "`default`, `common`, `combined`, `json`, or a format of Gunicorn's atoms.",
@@ -98,8 +104,17 @@ class Config(ProcessSettings, LimitSettings, AppSettings):
         _LOGS,
         choices=("critical", "error", "warning", "info", "debug"),
     )
+    log_file: Path | None = setting(
+        None,
+        "A file for everything else that is logged; `-`: standard error. SIGUSR1 opens it again.",
+        _LOGS,
+        aliases=("--error-logfile",),
+    )
     log_config: LogConfig | None = setting(
-        None, "A `logging.config` dictionary, in a TOML, JSON or YAML file.", _LOGS
+        None,
+        "A `logging.config` dictionary, in a TOML, JSON or YAML file.",
+        _LOGS,
+        aliases=("--log-config-json",),
     )
 
     channels: str | None = setting(
@@ -177,6 +192,16 @@ def _one_process(config: Config) -> None:
         )
 
 
+def _one_place_for_logs(config: Config) -> None:
+    files = {"--log-file": config.log_file, "--access-log-file": config.access_log_file}
+    given = [flag for flag, value in files.items() if value is not None]
+    if given and config.log_config is not None:
+        raise ConfigError(
+            f"{given[0]} and --log-config are given, and each says where logs go; name the file in "
+            "the log_config, or take that away"
+        )
+
+
 def _key_belongs_to_certificate(config: Config) -> None:
     needing = {
         "--ssl-keyfile": config.ssl_keyfile,
@@ -194,4 +219,4 @@ def _key_belongs_to_certificate(config: Config) -> None:
         )
 
 
-_CHECKS = (_one_way_to_name_apps, _one_process, _key_belongs_to_certificate)
+_CHECKS = (_one_way_to_name_apps, _one_process, _one_place_for_logs, _key_belongs_to_certificate)

@@ -49,8 +49,6 @@ UVICORN: dict[str, str] = {
 
 #: Gunicorn's, by option.
 GUNICORN: dict[str, str] = {
-    "--access-logfile": "the access log is on and goes to standard output: leave the option "
-    "out, send that to a file (> FILE), or say --log-config FILE; --no-access-log switches it off",
     "--asgi-disconnect-grace-period": "an app that waits is told at once that its client has left",
     "--asgi-lifespan": "say --lifespan auto|on|off",
     "--asgi-loop": _ONE_LOOP,
@@ -75,10 +73,6 @@ GUNICORN: dict[str, str] = {
     "--enable-backlog-metric": _STATSD,
     "-R": "standard output and standard error are left as they are",
     "--enable-stdio-inheritance": "standard output and standard error are left as they are",
-    "--error-logfile": "the log goes to standard error: leave the option out, send that to a "
-    "file (2> FILE), or say --log-config FILE",
-    "--log-file": "the log goes to standard error: leave the option out, send that to a "
-    "file (2> FILE), or say --log-config FILE",
     "--forwarder-headers": "no field of a request changes the environ but X-Forwarded-* and "
     "Forwarded, of --forwarded-allow-ips",
     "-g": _SYSTEMD,
@@ -92,7 +86,6 @@ GUNICORN: dict[str, str] = {
     "--http-parser": "there is nothing to choose: httptools parses, and our own code checks",
     "--http-protocols": _NO_HTTP2,
     "--initgroups": _SYSTEMD,
-    "--log-config-json": "say --log-config FILE, which may be JSON",
     "--logger-class": _LOGGING,
     "--max-requests": _UNDER_GUNICORN + " --max-requests N",
     "--max-requests-jitter": _UNDER_GUNICORN + " --max-requests-jitter N",

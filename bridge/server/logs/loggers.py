@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeAlias
@@ -70,9 +71,14 @@ def configure_logging(config: Config) -> None:
         _apply(config.log_config)
         _silenced.update(name for name in _LOGGERS if logging.getLogger(name).disabled)
         return
-    formatter = _ColourFormatter if in_colour(sys.stderr) else logging.Formatter
-    _install_handler("bridge", _handler(sys.stderr), formatter(_LINE, _TIME))
-    _install_handler("bridge.access", _handler(sys.stdout), logging.Formatter("%(message)s"))
+    log, access = _path(config.log_file), _path(config.access_log_file)
+    colour = log is None and in_colour(sys.stderr)
+    formatter = _ColourFormatter if colour else logging.Formatter
+    with _telling(config, "log_file"):
+        _install_handler("bridge", _handler(sys.stderr, log), formatter(_LINE, _TIME))
+    with _telling(config, "access_log_file"):
+        plain = logging.Formatter("%(message)s")
+        _install_handler("bridge.access", _handler(sys.stdout, access), plain)
 
 
 def reenable_loggers() -> None:
@@ -88,8 +94,27 @@ def reenable_loggers() -> None:
                 logging.getLogger(name).disabled = False
 
 
-def _handler(stream: TextIO | None) -> logging.Handler:
-    """Make a handler for `stream`; a daemon has none."""
+def _path(file: str | None) -> str | None:
+    """Return the path of a log file; None for a standard stream."""
+    return None if file in (None, "-") else file
+
+
+@contextmanager
+def _telling(config: Config, name: str) -> Iterator[None]:
+    """Raise `ConfigError` for the log file of the setting `name` that cannot be opened."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{config.source(name)} is {getattr(config, name)!r}, which cannot be opened: "
+            f"{error.strerror}; name a file in a directory that this user may write to"
+        ) from error
+
+
+def _handler(stream: TextIO | None, path: str | None) -> logging.Handler:
+    """Make a handler for the file at `path`, or else for `stream`; a daemon has none."""
+    if path is not None:
+        return logging.FileHandler(path, encoding="utf-8")
     gone = stream is None or getattr(stream, "closed", False)
     return logging.NullHandler() if gone else logging.StreamHandler(stream)
 
@@ -211,9 +236,11 @@ def _install_handler(name: str, handler: logging.Handler, formatter: logging.For
     logger = logging.getLogger(name)
     ours = [old for old in logger.handlers if getattr(old, "of_bridge", False)]
     if len(logger.handlers) > len(ours):
+        handler.close()
         return
     for old in ours:
         logger.removeHandler(old)
+        old.close()
     handler.of_bridge = True  # type: ignore[attr-defined]
     handler.setFormatter(formatter)
     logger.addHandler(handler)

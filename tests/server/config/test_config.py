@@ -146,6 +146,13 @@ def test_one_interface_for_several_apps_is_refused() -> None:
     assert "--mount /=wsgi:legacy.wsgi:application" in error(mount=["/=a:b"], interface="wsgi")
 
 
+def test_logs_have_one_place() -> None:
+    """O5: a log_config says where logs go, and so does a file."""
+    said = error(log_file="log", log_config="log.toml")
+    assert said.startswith("--log-file and --log-config are given")
+    assert error(access_log_file="x", log_config="y").startswith("--access-log-file and --log-")
+
+
 def test_more_workers_are_refused_for_now() -> None:
     """What this version cannot do is said, with what to do instead, and not ignored."""
     said = error(workers=4)

@@ -85,6 +85,41 @@ def test_levels() -> None:
     assert run(log_level="warning") == ("100% odd\n", "")
 
 
+def test_files(tmp_path: Path) -> None:
+    """S50, O5: each log may go to a file, to which is added; `-` is the standard stream."""
+    log, access = tmp_path / "log", tmp_path / "access"
+    log.write_text("before\n")
+    assert run(log_file=str(log), access_log_file=str(access)) == ("", "")
+    assert access.read_text() == "a request\n100% odd\n"
+    assert log.read_text().startswith("before\n")
+    assert log.read_text().endswith("INFO: to the operator\n")
+    out, err = run(log_file="-", access_log_file="-")
+    assert (out, err.count("\n")) == ("a request\n100% odd\n", 1)
+
+
+@pytest.mark.parametrize("name", ["log_file", "access_log_file"])
+def test_a_file_that_cannot_be_opened(tmp_path: Path, name: str) -> None:
+    """S50, O5: the error has the setting, the path, and what to do."""
+    path = str(tmp_path / "none" / "log")
+    said = f"{name} is {path!r}, which cannot be opened: No such file or directory; name a file in"
+    with pytest.raises(ConfigError) as caught:
+        configure_logging(Config(**{name: path}))
+    assert str(caught.value).startswith(said)
+
+
+def test_a_file_is_closed_when_it_is_replaced(tmp_path: Path) -> None:
+    """S50: also one that is not used, because the program has a handler of its own."""
+    configure_logging(Config(log_file=str(tmp_path / "log")))
+    (handler,) = logging.getLogger("bridge").handlers
+    assert isinstance(handler, logging.FileHandler)
+    stream = handler.stream
+    configure_logging(Config())
+    assert stream.closed
+    logging.getLogger("bridge").addHandler(logging.NullHandler())
+    configure_logging(Config(log_file=str(tmp_path / "log")))
+    assert len(logging.getLogger("bridge").handlers) == 2
+
+
 def test_twice() -> None:
     """S50: configuring again replaces the handlers, it does not add to them."""
     configure_logging(Config())
