@@ -120,6 +120,8 @@ class Exchange:
     writes an attribute several times faster if no class attribute has its name.
     """
 
+    #: Whether `limit_requests` counts exchanges of this kind.
+    COUNTED = True
     #: The handler that made it; set by each kind of exchange.
     handler: Any
     #: The app's call, if it has a task of its own that did not end at once.

@@ -40,8 +40,11 @@ from bridge.server.lifecycle.terminal import Terminal
 from bridge.server.lifecycle.wsgi_settings import apply_wsgi_settings
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.loggers import configure_logging, reenable_loggers, reopen_log_files
+from bridge.server.metrics.snapshot import Snapshot
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.tls import reload_certificates
+from bridge.server.operations.health import Health, HealthHandler, drain
+from bridge.server.operations.port import operations
 from bridge.server.state import RETIRING, ServerState
 from bridge.server.websocket.handler import WebSockets
 from bridge.types import ASGIApp
@@ -56,6 +59,8 @@ class Server:
     def __init__(self, config: Config, host: Host | None = None) -> None:
         self.config = config
         self.orders = Orders(config)
+        #: Whether it is to be sent requests.
+        self.health = Health(lambda: self.orders.serving)
         #: What the program around it decides.
         self._host = host or Host()
         self._app: ASGIApp | None = None
@@ -123,14 +128,16 @@ class Server:
     async def _serve(self) -> None:
         if not self._load_unless_told():
             return
-        try:
-            if await unless(self.orders.stop, self.start()):
-                await self.orders.stop.wait()
-            else:
-                logger.info("told to stop before the app had started")
-        finally:
-            if self.orders.serving:
-                await self.stop()
+        async with operations(self.config, self.health, self.figures):
+            try:
+                if await unless(self.orders.stop, self.start()):
+                    await self.orders.stop.wait()
+                    await drain(self.health, self.config.drain_delay, self.orders.cut)
+                else:
+                    logger.info("told to stop before the app had started")
+            finally:
+                if self.orders.serving:
+                    await self.stop()
 
     def _load_unless_told(self) -> bool:
         """Import the app, unless told to stop, also by a signal that comes meanwhile."""
@@ -243,11 +250,13 @@ class Server:
 
     def _connection_factory(self, state_of_app: dict[str, Any]) -> Callable[[], Http1Connection]:
         """Return what makes a connection; `state_of_app` is the lifespan's."""
-        app, state = self.app, self.state
+        app, state, config = self.app, self.state, self.config
         handler = make_handler(app, state_of_app)
+        if config.health_path:
+            handler = HealthHandler(config.health_path, config.root_path, self.health, handler)
         websocket = WebSockets(app, state, state_of_app)
         kind: type[Http1Connection] = Http1Connection
-        if self.config.proxy_protocol:
+        if config.proxy_protocol:
             kind = ProxiedConnection if self._tls is None else Http1Connection
         return connection_factory(state, handler, websocket, kind)
 
@@ -275,6 +284,10 @@ class Server:
             logger.error("the certificates stay as they are: %s", error)
         else:
             logger.info("the certificates were read again")
+
+    def figures(self) -> Snapshot:
+        """Return what this process counts."""
+        return {}
 
     def log_stats(self) -> None:
         """Write the figures of each mount's runner to the log (SIGUSR2)."""

@@ -89,6 +89,17 @@ def test_settings_of_our_own(start_host: StartHost) -> None:
     assert "server" not in response.headers
 
 
+def test_health(start_host: StartHost) -> None:
+    """P10 O1: a path before the app, which is in no access log."""
+    command = gunicorn(f"{APPS}:wsgi", "--access-logfile=-", worker=WORKER)
+    host = start_host(command.with_env(BRIDGE_HEALTH_PATH="/health"))
+    assert httpx.get(host.url("/health")).text == "OK: ready\n"
+    assert httpx.get(host.url("/health/live")).text == "OK: live\n"
+    assert httpx.get(host.url("/other")).status_code == 200
+    wait_for(lambda: "GET /other" in host.log(), "the access log")
+    assert "GET /health" not in host.log()
+
+
 @pytest.mark.parametrize("app", ["app", "wsgi_app"])
 def test_targets_that_browsers_send(start_host: StartHost, app: str) -> None:
     """P10, S4: what browsers do not encode reaches apps of both kinds as it came."""

@@ -25,5 +25,5 @@ GATEWAY: Final = (
 WORKER: Final = _APP | {
     *("channels", "channels_prefix", "limit_requests"),
     *("timeout_startup", "timeout_shutdown", "timeout_graceful_shutdown"),
-    *("log_level", "log_file", "log_config"),
+    *("log_level", "log_file", "log_config", "metrics_bind"),
 }

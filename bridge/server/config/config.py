@@ -219,4 +219,34 @@ def _key_belongs_to_certificate(config: Config) -> None:
         )
 
 
-_CHECKS = (_one_way_to_name_apps, _one_process, _one_place_for_logs, _key_belongs_to_certificate)
+def _metrics_apart_from_apps(config: Config) -> None:
+    spec = config.metrics_bind
+    if spec is None:
+        return
+    if spec.startswith("fd://") or ":" not in spec:
+        raise ConfigError(f"metrics_bind is {spec!r}; give host:port, [::1]:port or unix:path")
+    served = config.bind or (f"{config.host}:{config.port}",)
+    if any(_same_place(spec, each) for each in served):
+        raise ConfigError(
+            f"metrics_bind is {spec!r}, where the apps are served; choose another port for it, "
+            "which the public cannot reach"
+        )
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two specs of addresses are, or include, the same one."""
+    if one.startswith("unix:"):
+        return one == other
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    hosts = {host, other_host}
+    is_shared = len(hosts) == 1 or bool(hosts & {"", "*", "0.0.0.0", "[::]", "::"})
+    return port == other_port != "0" and is_shared
+
+
+_CHECKS = (
+    _one_way_to_name_apps,
+    _one_process,
+    _one_place_for_logs,
+    _key_belongs_to_certificate,
+    _metrics_apart_from_apps,
+)

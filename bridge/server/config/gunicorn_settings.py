@@ -94,6 +94,9 @@ UNUSED: Final = {
     "http_parser": "the parser is llhttp",
 }
 
+#: Settings of ours that have no effect here.
+_OF_A_SUPERVISOR: Final = ("metrics_bind", "drain_delay")
+
 _CERT_REQS: Final = {
     ssl.CERT_NONE: "none",
     ssl.CERT_OPTIONAL: "optional",
@@ -126,7 +129,14 @@ def worker_config(cfg: Any, app: object) -> Config:
     environ = {name: value for name, value in os.environ.items() if name.startswith("BRIDGE_")}
     for line in ignored_variables(environ, layer):
         logger.warning(line)
-    return make_config(layer, environ, None)
+    config = make_config(layer, environ, None)
+    for name in _OF_A_SUPERVISOR:
+        if name in config.sources:
+            logger.warning(
+                "%s has no effect with this worker: Gunicorn is the supervisor",
+                config.sources[name],
+            )
+    return config
 
 
 def _changed(cfg: Any) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.arguments.values import Place, Seconds
 from bridge.server.config.setting import setting
 from bridge.server.config.worker_count import Workers
 
 _PROCESS = "Processes"
+_OPERATIONS = "Operations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +26,22 @@ class ProcessSettings:
         maximum=10000,
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
+
+    metrics_bind: str | None = setting(
+        None,
+        "Answer `/metrics` (for Prometheus), `/live` and `/ready` here: `host:port`, "
+        "`[::1]:port` or `unix:path`. Not for the public.",
+        _OPERATIONS,
+    )
+    health_path: Place = setting(
+        "",
+        "Answer here whether the server is ready (200, else 503), and below it at `/live` whether "
+        "it is live, before any app is asked.",
+        _OPERATIONS,
+    )
+    drain_delay: Seconds = setting(
+        0.0,
+        "For balancers to see that the server is not ready any more, before it stops.",
+        _OPERATIONS,
+        minimum=0,
+    )

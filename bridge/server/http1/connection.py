@@ -205,7 +205,7 @@ class Http1Connection(asyncio.Protocol):
                 if request.forwarded and self.identity.trusted:
                     self.identity.resolve(request)
             exchange = handler.open(self, request)
-            if state.limit_requests:
+            if state.limit_requests and exchange.COUNTED:
                 state.count(exchange)
         except BridgeError as error:
             self._refuse(error, head)

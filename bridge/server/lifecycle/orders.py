@@ -117,4 +117,9 @@ class Orders:
         config = self._config
         if not config.timeout_shutdown:
             return None
-        return config.timeout_graceful_shutdown + config.timeout_shutdown + STARTING_LIMIT
+        return (
+            config.drain_delay
+            + config.timeout_graceful_shutdown
+            + config.timeout_shutdown
+            + STARTING_LIMIT
+        )

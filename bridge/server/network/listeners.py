@@ -80,15 +80,15 @@ class Listener:
         self.socket.close()
 
 
-def open_listeners(config: Config) -> list[Listener]:
-    """Open every socket that `config` and the environment name.
+def open_listeners(config: Config, only: str = "") -> list[Listener]:
+    """Open every socket that `config` and the environment name; or `only` that one, for plain HTTP.
 
     Raises `ConfigError`; the sockets that were opened before it are closed.
     """
-    tls = config.ssl_certfile is not None
+    tls = config.ssl_certfile is not None and not only
     listeners: list[Listener] = []
     try:
-        for sock, release in _sockets(config):
+        for sock, release in _sockets(config, only):
             listeners.append(Listener(sock, tls, release))
     except BaseException:
         for listener in listeners:
@@ -106,12 +106,12 @@ def banner(listeners: Sequence[Listener]) -> str:
 _Opened = tuple[socket.socket, Callable[[], None] | None]
 
 
-def _sockets(config: Config) -> Iterator[_Opened]:
-    inherited = _systemd_descriptors()
+def _sockets(config: Config, only: str) -> Iterator[_Opened]:
+    inherited = range(0) if only else _systemd_descriptors()
     for fd in inherited:
         yield _inherit(fd, f"LISTEN_FDS descriptor {fd}", config.backlog), None
     taken = set(inherited)
-    specs = config.bind
+    specs = (only,) if only else config.bind
     if not specs and not inherited:
         host = f"[{config.host}]" if ":" in config.host else config.host
         specs = (f"{host}:{config.port}",)

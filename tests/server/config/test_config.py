@@ -185,6 +185,36 @@ def test_client_certificates_need_an_authority() -> None:
     assert "--ssl-ca-certs" in error(ssl_certfile="cert.pem", ssl_cert_reqs="required")
 
 
+@pytest.mark.parametrize(
+    ("metrics_bind", "bind"),
+    [
+        ("127.0.0.1:8000", ()),
+        (":8000", ()),
+        ("127.0.0.1:9000", ("unix:/run/app.sock", "0.0.0.0:9000")),
+        ("[::1]:9000", ("[::1]:9000",)),
+        ("unix:/run/app.sock", ("unix:/run/app.sock",)),
+    ],
+)
+def test_metrics_are_not_where_apps_are(metrics_bind: str, bind: tuple[str, ...]) -> None:
+    """O8: one address cannot be both; the error says what to do."""
+    said = error(metrics_bind=metrics_bind, bind=bind)
+    assert said.startswith(f"metrics_bind is {metrics_bind!r}, where the apps are served; choose")
+
+
+def test_metrics_apart_from_apps() -> None:
+    """O8: another port, another host or another path is another address; 0 is any free port."""
+    Config(metrics_bind="127.0.0.1:8001")
+    Config(metrics_bind="127.0.0.1:8000", bind=("127.0.0.2:8000",))
+    Config(metrics_bind="127.0.0.1:0", port=0)
+    Config(metrics_bind="unix:/run/metrics.sock", bind=("unix:/run/app.sock",))
+
+
+@pytest.mark.parametrize("metrics_bind", ["fd://3", "9000"])
+def test_where_metrics_cannot_be(metrics_bind: str) -> None:
+    """O8: what is no address of its own is refused."""
+    assert "give host:port" in error(metrics_bind=metrics_bind)
+
+
 def test_a_password_is_not_shown() -> None:
     """A config that is printed does not give the key away."""
     config = Config(ssl_certfile="cert.pem", ssl_keyfile_password="sesame")

@@ -145,3 +145,16 @@ def test_tls_is_gunicorn_s() -> None:
     assert (config.ssl_ca_certs, config.ssl_cert_reqs) == ("ca.pem", "required")
     assert config.ssl_ciphers == "HIGH"
     assert converted().ssl_certfile is None
+
+
+def test_what_only_a_supervisor_of_ours_can_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P10 O1: a port that all workers would share is not opened; health has a path instead."""
+    monkeypatch.setenv("BRIDGE_METRICS_BIND", "127.0.0.1:9000")
+    monkeypatch.setenv("BRIDGE_HEALTH_PATH", "/health")
+    with caplog.at_level(logging.WARNING, "bridge.error"):
+        assert converted().health_path == "/health"
+    assert caplog.messages == [
+        "BRIDGE_METRICS_BIND has no effect with this worker: Gunicorn is the supervisor"
+    ]

@@ -112,6 +112,7 @@ def test_no_time_is_left_twice() -> None:
         ({}, False, STARTING_LIMIT),
         ({}, True, 30 + 30 + STARTING_LIMIT),
         ({"timeout_graceful_shutdown": 1, "timeout_shutdown": 2}, True, 3 + STARTING_LIMIT),
+        ({"drain_delay": 7}, True, 67 + STARTING_LIMIT),
         ({"timeout_shutdown": 0}, True, None),
     ],
 )

@@ -515,6 +515,16 @@ def test_a_descriptor_that_is_named_twice() -> None:
     assert lines == [f"http://127.0.0.1:{one} 3 False"]
 
 
+def test_only_one_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """O1: what monitors ask is plain HTTP, and none of the sockets that apps are served at."""
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    config = Config(bind=("unix:/no/where",), ssl_certfile="cert.pem")
+    (listener,) = open_listeners(config, "127.0.0.1:0")
+    assert listener.describe().startswith("http://127.0.0.1:")
+    listener.close()
+
+
 def test_systemd_sockets_of_another_process() -> None:
     """S30: LISTEN_FDS with another process's LISTEN_PID is not for us."""
     lines, ports = systemd(1)
