@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.deploys import command as deploys
 from bench.machine import cores
 from bench.machine.cores import Cores
 from bench.measure import rounds
@@ -30,6 +31,8 @@ LOSSES = {"cpu_us", "connection_bytes", "worker_mb", "upload_cpu", "download_cpu
 DEBIAN = "debian"
 #: A scenario of another kind: in process, a program of its own with its own options.
 IN_PROCESS = "asgi-on-wsgi"
+#: Another one: what servers lose while they are deployed.
+DEPLOYS = "deploys"
 
 
 def main() -> int:
@@ -40,6 +43,10 @@ def main() -> int:
         options.label = options.label or DEBIAN
     if options.scenario == IN_PROCESS:
         return _in_process(options, rest)
+    if options.scenario == DEPLOYS:
+        with tempfile.TemporaryDirectory() as temporary:
+            found = environments.prepare(options.python, Path(temporary), options.label)
+        return deploys.run(options.only, options.save, rest, found)
     if rest:
         _parser().error(f"unknown options: {' '.join(rest)}")
     cores.prepare(options.cores)
@@ -58,10 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Scenarios: "
         + "; ".join(f"{name}: {scenario.about}" for name, scenario in SCENARIOS.items())
         + "".join(f"; {name}: {', '.join(each)}" for name, each in GROUPS.items())
-        + f"; {IN_PROCESS}: AsgiToWsgi in process, with options of its own.",
+        + f"; {IN_PROCESS}: AsgiToWsgi in process, with options of its own"
+        + f"; {DEPLOYS}: requests that fail while a server is deployed, with --columns.",
     )
     add = parser.add_argument
-    add("scenario", choices=[*GROUPS, *SCENARIOS, IN_PROCESS], metavar="SCENARIO")
+    add("scenario", choices=[*GROUPS, *SCENARIOS, IN_PROCESS, DEPLOYS], metavar="SCENARIO")
     add("--rounds", type=int, default=5, help="interleaved rounds (5)")
     add("--seconds", type=float, default=4.0, help="load on each server in each round (4)")
     add("--only", default="", help="rows whose name contains one of these, by commas")

@@ -28,8 +28,12 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    pid: int
+    process: subprocess.Popen[bytes]
     port: int
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
 
 @contextmanager
@@ -42,31 +46,39 @@ def running(
 
     Raises ``Absent`` or ``Failed``, with what the server said last.
     """
-    port = _free_port()
+    port = free_port()
     arguments = SERVERS[server].arguments(tools, app, port)
-    environment = os.environ | SERVERS[server].environment
-    environment |= {"PYTHONPATH": str(root), "BENCH_APP": inner}
+    environment = SERVERS[server].environment | {"BENCH_APP": inner}
+    with started([*pinned(core), *arguments], environment, port, root) as process:
+        yield process
+
+
+@contextmanager
+def started(
+    arguments: list[str], environment: dict[str, str], port: int, root: Path = ROOT
+) -> Iterator[Running]:
+    """Start a program that listens at `port`; the rest is as in `running`."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [*pinned(core), *arguments],
+            arguments,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=root,
-            env=environment,
+            env=os.environ | {"PYTHONPATH": str(root)} | environment,
             start_new_session=True,
         )
         try:
             if not _accepts(process, port):
                 raise Failed(_last_line(log) or "did not accept connections, and said nothing")
-            yield Running(process.pid, port)
+            yield Running(process, port)
         except OSError as error:
             raise Failed(f"{error}; the server said: {_last_line(log) or 'nothing'}") from error
         finally:
             _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

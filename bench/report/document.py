@@ -87,8 +87,13 @@ def ordered(figures: Figures, figure: str) -> list[str]:
 
 def save(report: dict[str, Any], folder: Path, name: str) -> Path:
     """Write NAME.json and NAME.md into `folder`; the place of the JSON."""
+    return write(report, markdown(report), folder, name)
+
+
+def write(report: dict[str, Any], text: str, folder: Path, name: str) -> Path:
+    """The same with another `text` than that of a scenario."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(markdown(report))
+    (folder / f"{name}.md").write_text(text)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
     return path

@@ -1,4 +1,4 @@
-"""The clients' process: ``python -m bench.load.deploys PORT [--asgi MOUNT] [--wsgi MOUNT]``.
+"""The clients' process: ``python -m bench.load.deploys PORT MIXTURE`` (a `Mixture` as JSON).
 
 A line ``ending`` on standard input says that the server is about to be told to go; ``stop``, or the
 end of the input, that the clients are to. It prints ``ready`` when all have an answer, and at the
@@ -7,7 +7,6 @@ end one line of JSON (`Outcome`).
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import dataclasses
 import json
@@ -15,8 +14,8 @@ import sys
 from contextlib import suppress
 from time import monotonic
 
-from bench.load.deploys import mixture
 from bench.load.deploys.clients import Board
+from bench.load.deploys.mixture import Mixture, join
 
 try:
     from uvloop import run
@@ -27,12 +26,12 @@ except ImportError:
 GOING_HOME = 20.0
 
 
-async def main(options: argparse.Namespace) -> None:
-    board = Board("127.0.0.1", options.port)
+async def main(port: int, mixture: Mixture) -> None:
+    board = Board("127.0.0.1", port)
     loop = board.loop
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    mixture.join(board, options.asgi, options.wsgi, options.clients, options.pace)
+    join(board, mixture)
     started = monotonic()
     board.check()
     for client in board.clients:
@@ -54,10 +53,4 @@ async def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.load.deploys")
-    parser.add_argument("port", type=int)
-    parser.add_argument("--asgi", metavar="MOUNT")
-    parser.add_argument("--wsgi", metavar="MOUNT")
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--pace", type=float, default=0, help="the longest pause of fast clients")
-    run(main(parser.parse_args()))
+    run(main(int(sys.argv[1]), Mixture(**json.loads(sys.argv[2]))))

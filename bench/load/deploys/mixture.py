@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bench.load.deploys.clients import Ask, Board, Client
 from bench.load.deploys.sockets import SocketClient
@@ -13,9 +14,8 @@ MEGABYTE = 1_000_000
 #: Bodies that are made beforehand, and the sizes of the chunks that one is sent in.
 BODIES = 16
 CHUNKS = (1, 100, 4_096, 65_536, 200_000)
-#: Events of a stream, one each 250 ms: streams of one second, two, and of more than a worker that
-#: retires waits for its clients.
-EVENTS = (4, 8, 28)
+#: Events come each 250 ms.
+EVENTS_PER_SECOND = 4
 
 HEAD = b"%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n"
 
@@ -70,11 +70,24 @@ def _in_chunks(body: bytes) -> bytes:
     return b"".join(chunks) + b"0\r\n\r\n"
 
 
-def join(board: Board, asgi: str | None, wsgi: str | None, clients: int, pace: float) -> None:
-    """Have `clients` clients ask at the mounts `asgi` and `wsgi`; None: there is none.
+@dataclass(frozen=True)
+class Mixture:
+    """What is asked: at the mounts `asgi` and `wsgi` (None: there is none), by how many clients.
 
     `pace`: the longest pause of the fast ones, in seconds; 0: they ask as fast as they can.
+    `stream`: seconds of the longest event stream; others last one second, or two.
     """
+
+    asgi: str | None = None
+    wsgi: str | None = None
+    clients: int = 64
+    pace: float = 0
+    stream: int = 7
+
+
+def join(board: Board, mixture: Mixture) -> None:
+    """Have all of them ask."""
+    asgi, wsgi, clients = mixture.asgi, mixture.wsgi, mixture.clients
     mounts = [mount for mount in (asgi, wsgi) if mount is not None]
 
     def client(what: str, make: Callable[[str], Ask], pause: float, most: int = 0) -> None:
@@ -87,16 +100,14 @@ def join(board: Board, asgi: str | None, wsgi: str | None, clients: int, pace: f
         client("slow", _get, 0)
     for number in range(round(6 * share) or 1):
         client("upload", lambda path, n=number: _uploads(path, chunked=n % 4 > 1), 0.3)
+    streams = [EVENTS_PER_SECOND * seconds for seconds in (1, 2, mixture.stream)]
     for number in range(round(6 * share) or 1):
-        client(
-            "events",
-            lambda path, n=number: _events(path, EVENTS[n // 2 % len(EVENTS)]),
-            0.002 * (number % 2),
-        )
+        count = streams[number // 2 % len(streams)]
+        client("events", lambda path, n=count: _events(path, n), 0.002 * (number % 2))
     if asgi is not None:
         for _ in range(round(8 * share) or 1):
             SocketClient(board, f"{asgi}/echo", 0.05)
     for number in range(clients - len(board.clients)):
         #: Of eight, one is idle now and then, and one comes on a new connection now and then.
-        pause = 2.0 if number % 8 == 7 else pace
+        pause = 2.0 if number % 8 == 7 else mixture.pace
         client("fast", _get, pause, most=20 if number % 8 == 6 else 0)

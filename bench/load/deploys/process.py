@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.load.deploys.mixture import Mixture
 from bench.load.deploys.outcome import Outcome
 
 ROOT = Path(__file__).parents[3]
@@ -40,20 +42,10 @@ class Crowd:
 
 
 @contextmanager
-def crowd(
-    port: int,
-    *,
-    asgi: str | None = None,
-    wsgi: str | None = None,
-    clients: int = 64,
-    pace: float = 0,
-    python: str = sys.executable,
-) -> Iterator[Crowd]:
-    """Clients at `port` as long as the block lasts; the apps are at the mounts `asgi`, `wsgi`."""
-    command = [python, "-m", "bench.load.deploys", str(port)]
-    command += [f"--clients={clients}", f"--pace={pace}"]
-    command += [] if asgi is None else [f"--asgi={asgi}"]
-    command += [] if wsgi is None else [f"--wsgi={wsgi}"]
+def crowd(port: int, mixture: Mixture, python: str = sys.executable) -> Iterator[Crowd]:
+    """Clients at `port` as long as the block lasts."""
+    said = json.dumps(dataclasses.asdict(mixture))
+    command = [python, "-m", "bench.load.deploys", str(port), said]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
         try:

@@ -1,0 +1,1 @@
+"""``scripts/bench deploys``: the requests that servers lose while they are deployed."""
