@@ -3,7 +3,8 @@
 Closing an idle keep-alive connection races with the request that its client may be sending. So
 nothing is closed early: the next response on each connection says ``Connection: close``, and a
 connection whose client has nothing to say lives on to the end of its keep-alive time, as it always
-would, at most `RETIRE_GRACE` seconds.
+would, at most `RETIRE_GRACE` seconds. A response that had begun before may have said nothing of a
+close, and may last for longer (a stream): its client has as much time after its end.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from bridge.log import logger
 from bridge.server.http1.connection import Http1Connection
+from bridge.server.http1.timeouts import IDLE
 from bridge.server.lifecycle.stopping import ARRIVAL_GRACE, unless
 from bridge.server.state import RETIRING, ManagedConnection, ServerState
 
 #: Seconds that clients have for one more request; twice, if connections are still accepted.
 RETIRE_GRACE: Final = 5.0
+#: Seconds between two looks whether clients are silent; a connection that goes is noticed at once.
+LOOK_AGAIN: Final = 0.5
 
 
 async def retire(
@@ -35,6 +40,7 @@ async def retire(
     """
     config, connections = state.config, state.connections
     longest = min(config.timeout_keep_alive, config.timeout_graceful_shutdown, RETIRE_GRACE)
+    deadline = state.loop.time() + config.timeout_graceful_shutdown
     state.enter_stop(RETIRING)
 
     def close_websocket(connection: ManagedConnection) -> None:
@@ -51,3 +57,30 @@ async def retire(
         close_listeners()
         await asyncio.sleep(ARRIVAL_GRACE)  # for those that are accepted, and not known yet
         await unless(cut, connections.until(lambda: not connections), timeout=longest)
+        await _wait_for_streams(state, cut, longest, deadline)
+
+
+async def _wait_for_streams(
+    state: ServerState, cut: asyncio.Event, longest: float, deadline: float
+) -> None:
+    """Wait for responses that go on, and for `longest` seconds more; until `deadline` at most."""
+    connections, loop = state.connections, state.loop
+    if _may_ask_again(state, longest):
+        logger.info(
+            "retiring: %s still in use (at most %g s)",
+            "a connection is" if len(connections) == 1 else f"{len(connections)} connections are",
+            round(max(deadline - loop.time(), 0), 1),
+        )
+    while loop.time() < deadline and not cut.is_set() and _may_ask_again(state, longest):
+        gone = connections.until(lambda: not _may_ask_again(state, longest))
+        await unless(cut, gone, timeout=min(LOOK_AGAIN, deadline - loop.time()))
+
+
+def _may_ask_again(state: ServerState, longest: float) -> bool:
+    """Return whether a client has a response, or had one less than `longest` seconds ago."""
+    since = state.clock() - longest
+    return any(
+        isinstance(each, Http1Connection)
+        and (each.exchange is not None or (each.phase == IDLE and each.phase_since > since))
+        for each in state.connections
+    )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from bridge.log import logger
 from bridge.server import Config, Server
 from bridge.server.lifecycle import retiring
 from bridge.server.lifecycle.retiring import retire
@@ -20,7 +23,7 @@ UPGRADE = (
 )  # fmt: skip
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
+async def app(scope: Any, receive: Any, send: Any, end: asyncio.Event) -> None:
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -28,6 +31,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             pass
         return
     await send({"type": "http.response.start", "status": 200})
+    if scope["path"] == "/stream":
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
+        await end.wait()
     await send({"type": "http.response.body", "body": b"done"})
 
 
@@ -53,10 +59,23 @@ async def connect(server: Server) -> Client:
     return Client(*await asyncio.open_connection(host, port))
 
 
-def run(test: Callable[[Server], Coroutine[Any, Any, None]], keep_alive: float = 60) -> None:
+def run(
+    test: Callable[[Server], Coroutine[Any, Any, None]],
+    keep_alive: float = 60,
+    graceful: float = 30,
+    end: asyncio.Event | None = None,
+) -> None:
     async def main() -> None:
         server = Server(
-            Config(app=app, port=0, lifespan="off", access_log=False, timeout_keep_alive=keep_alive)
+            Config(
+                app=partial(app, end=end),
+                port=0,
+                interface="asgi3",
+                lifespan="off",
+                access_log=False,
+                timeout_keep_alive=keep_alive,
+                timeout_graceful_shutdown=graceful,
+            )
         )
         await server.start()
         await test(server)
@@ -175,3 +194,73 @@ def test_websockets_are_told_to_come_back(when: str) -> None:
         await going
 
     run(test)
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[asyncio.Event]:
+    """Set when it is logged that streams are waited for."""
+    event = asyncio.Event()
+
+    class Telling(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "still in use" in record.getMessage():
+                event.set()
+
+    handler = Telling()
+    logger.addHandler(handler)
+    caplog.set_level(logging.INFO, "bridge")
+    yield event
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_streams_that_last_longer(
+    streams: int,
+    told: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """P10: they began before, and said nothing of a close: their clients, too, may ask again."""
+    monkeypatch.setattr(retiring, "RETIRE_GRACE", 1.5)
+
+    async def test(server: Server) -> None:
+        clients = [await connect(server) for _ in range(streams)]
+        for client in clients:
+            client.writer.write(request("/stream"))
+            head = await client.reader.readuntil(b"some\r\n")
+            assert b"connection: close" not in head
+        going = retired(server)
+        await told.wait()
+        end.set()
+        for client in clients:
+            await client.reader.readuntil(b"0\r\n\r\n")
+            assert b"connection: close" in await client.ask()
+            assert await client.at_end()
+            client.writer.close()
+        await going
+
+    end = asyncio.Event()
+    run(test, end=end)
+    assert (
+        f"{'a connection is' if streams == 1 else '2 connections are'} still in use" in caplog.text
+    )
+
+
+def test_streams_that_never_end(told: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P10: they are waited for as long as the graceful timeout, or until it is cut."""
+    monkeypatch.setattr(retiring, "RETIRE_GRACE", 0.05)
+
+    async def test(server: Server) -> None:
+        client = await connect(server)
+        client.writer.write(request("/stream"))
+        await client.reader.readuntil(b"some\r\n")
+        going = retired(server)
+        if server.config.timeout_graceful_shutdown > 1:
+            await told.wait()
+            server.orders.cut.set()
+        await going
+        assert len(server.state.connections) == 1
+        client.writer.close()
+
+    run(test, end=asyncio.Event())
+    run(test, end=asyncio.Event(), graceful=0.1)
