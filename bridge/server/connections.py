@@ -20,6 +20,8 @@ class ConnectionSet(set[T]):
         super().__init__()
         #: Called with each connection that is added.
         self._on_added: Callable[[T], object] | None = None
+        #: Called after one has gone.
+        self._on_gone: Callable[[], object] | None = None
         self._gone = asyncio.Event()
 
     def add(self, connection: T) -> None:
@@ -32,6 +34,12 @@ class ConnectionSet(set[T]):
         """Remove a connection that is closed, or that another takes the place of."""
         super().discard(connection)
         self._gone.set()
+        if self._on_gone is not None:
+            self._on_gone()
+
+    def watch(self, on_gone: Callable[[], object]) -> None:
+        """Call `on_gone` whenever a connection goes, from now on."""
+        self._on_gone = on_gone
 
     @contextmanager
     def calling(self, on_added: Callable[[T], object]) -> Iterator[None]:

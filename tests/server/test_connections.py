@@ -58,3 +58,16 @@ def test_who_comes_is_told_of() -> None:
         connections.discard("never there")
     connections.add("after")
     assert (came, connections) == (["meanwhile"], {"before", "meanwhile", "after"})
+
+
+def test_who_goes_is_told_of() -> None:
+    """P8: a worker beside others says how many connections it has, whenever one has closed."""
+    left: list[int] = []
+    connections: ConnectionSet[str] = ConnectionSet()
+    connections.add("before")
+    connections.discard("before")
+    connections.watch(lambda: left.append(len(connections)))
+    connections.add("a")
+    connections.add("b")
+    connections.discard("a")
+    assert left == [1]

@@ -1,4 +1,7 @@
-"""What a server listens at, from its first connection to the last: plain sockets and TLS (S30)."""
+"""What a server listens at, from its first connection to the last: plain sockets and TLS (S30).
+
+A worker beside others accepts what it is to have (P8), and says so on the board: `fair_share.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge.server.network.listeners import Listener
+from bridge.server.network.load_board import LoadBoard, Seat
 from bridge.server.state import ServerState
+from bridge.server.transport.accepting import Acceptor, PlainListener
 from bridge.server.transport.acceptor import TlsListener
+from bridge.server.transport.fair_share import WorkerLoad
 
 #: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
 #: belongs to another server by now. The listener knows better which to remove (S30).
@@ -22,7 +28,9 @@ class Listening:
 
     def __init__(self) -> None:
         self.listeners: Sequence[Listener] = ()
-        self._acceptors: list[asyncio.Server | TlsListener] = []
+        self._acceptors: list[asyncio.Server | Acceptor] = []
+        #: What the other workers see of this one, if there are any.
+        self._load: WorkerLoad | None = None
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
@@ -35,18 +43,29 @@ class Listening:
         make_connection: Callable[[], asyncio.Protocol],
         state: ServerState,
         tls: ssl.SSLContext | None,
+        seat: Seat | None = None,
     ) -> None:
-        """Accept connections at `listeners`, which are closed by `close`, and if this fails."""
+        """Accept connections at `listeners`, which are closed by `close`, and if this fails.
+
+        `seat`: of a worker that accepts beside others.
+        """
         self.listeners = listeners
         try:
+            if seat is not None:
+                self._load = WorkerLoad(seat, state.connections, state.handshakes)
+                self._load.open()
+                state.connections.watch(self._load.publish)
             for listener in listeners:
-                self._acceptors.append(await _accept_at(listener, make_connection, state, tls))
+                acceptor = await _accept_at(listener, make_connection, state, tls, self._load)
+                self._acceptors.append(acceptor)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Accept no more connections; those that are open stay."""
+        if self._load is not None:
+            self._load.close()
         for acceptor in self._acceptors:
             acceptor.close()
         for listener in self.listeners:
@@ -60,12 +79,20 @@ async def _accept_at(
     make_connection: Callable[[], asyncio.Protocol],
     state: ServerState,
     tls: ssl.SSLContext | None,
-) -> asyncio.Server | TlsListener:
+    load: WorkerLoad | None,
+) -> asyncio.Server | Acceptor:
     loop, sock, backlog = state.loop, listener.socket, state.config.backlog
     if tls is not None:
-        return TlsListener(sock, make_connection, tls, state)
+        return TlsListener(sock, make_connection, tls, state, load or _alone())
+    if load is not None:
+        return PlainListener(sock, make_connection, state, load)
     if listener.is_unix:
         return await loop.create_unix_server(
             make_connection, sock=sock, backlog=backlog, **_KEEP_PATH
         )
     return await loop.create_server(make_connection, sock=sock, backlog=backlog)
+
+
+def _alone() -> WorkerLoad:
+    """Return the load of the only worker, which takes whatever comes."""
+    return WorkerLoad(LoadBoard(1).take())

@@ -20,23 +20,20 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from bridge.errors import RequestError
 from bridge.http.error_response import encode_error
 from bridge.limits import READ_SIZE
-from bridge.log import logger
 from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER
 from bridge.server.network.tls import SHUTDOWN_TIMEOUT
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
 from bridge.server.state import ServerState
+from bridge.server.transport.accepting import Acceptor
+from bridge.server.transport.fair_share import WorkerLoad
 from bridge.server.transport.output import LINGER
 from bridge.types import Address
 
-#: Seconds for which accepting pauses if the process is out of descriptors or memory.
-_PAUSE: Final = 0.5
-#: The most connections that are accepted in one step of the loop.
-_AT_ONCE: Final = 64
 #: The first byte of TLS: a record of the handshake (RFC 8446 §5.1).
 _RECORD: Final = 22
 #: How a request in the clear begins, and how many bytes are peeked at.
@@ -51,7 +48,7 @@ class AfterProxyHeader(Protocol):
     proxy_header: Proxied | None
 
 
-class TlsListener:
+class TlsListener(Acceptor):
     """Accept at `sock`, and start TLS on each connection.
 
     `make` returns the protocol of a new connection. If the settings want a PROXY header, it is read
@@ -64,42 +61,18 @@ class TlsListener:
         make: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext,
         state: ServerState,
+        load: WorkerLoad,
     ) -> None:
-        self._socket = sock
         self._make = make
         self._context = context
-        self._state = state
         self._is_unix = sock.family == socket.AF_UNIX
         #: Seconds for what comes before TLS, and again as many for the handshake.
         self._timeout = state.config.timeout_header or None
-        self._loop = state.loop
-        self._pause: asyncio.TimerHandle | None = None
-        self._loop.add_reader(sock.fileno(), self._accept)
+        super().__init__(sock, state, load)
 
-    def close(self) -> None:
-        """Accept no more connections; those that were accepted go on."""
-        if self._pause is None:
-            self._loop.remove_reader(self._socket.fileno())
-        else:
-            self._pause.cancel()
-
-    def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                sock, peer = self._socket.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionError:
-                continue  # it left before it was accepted
-            except OSError as error:
-                logger.error("cannot accept connections: %s; going on in %s s", error, _PAUSE)
-                self._loop.remove_reader(self._socket.fileno())
-                self._pause = self._loop.call_later(_PAUSE, self._resume)
-                return
-            sock.setblocking(False)
-            self._take(sock, None if self._is_unix else (str(peer[0]), int(peer[1])))
-
-    def _take(self, sock: socket.socket, client: Address | None) -> None:
+    def _take(self, sock: socket.socket, peer: Any) -> None:
+        sock.setblocking(False)
+        client = None if self._is_unix else (str(peer[0]), int(peer[1]))
         handshakes, limit = self._state.handshakes, self._state.config.limit_connections
         if limit and len(handshakes) >= limit:
             why = f"as many connections are without TLS yet as may be open: {limit}"
@@ -108,11 +81,12 @@ class TlsListener:
             return
         task = self._loop.create_task(self._begin(sock, client))
         handshakes[task] = False
-        task.add_done_callback(handshakes.pop)
+        task.add_done_callback(self._end)
 
-    def _resume(self) -> None:
-        self._pause = None
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Forget a handshake: the connection is open, or closed."""
+        del self._state.handshakes[task]
+        self._load.publish()
 
     # --------------------------------------------------------- one connection
 

@@ -14,6 +14,7 @@ import trustme
 from bridge.server import Config
 from bridge.server.lifecycle.listening import Listening
 from bridge.server.network.listeners import Listener, open_listeners
+from bridge.server.network.load_board import CLOSED, SHIFT, LoadBoard
 from bridge.server.state import ServerState
 
 
@@ -27,11 +28,13 @@ class Greets(asyncio.Protocol):
 
 
 async def greeting(listener: Listener, context: ssl.SSLContext | None) -> bytes:
+    name = "127.0.0.1" if context is not None else None
     if listener.is_unix:
-        reader, writer = await asyncio.open_unix_connection(str(listener.address))
+        reader, writer = await asyncio.open_unix_connection(
+            str(listener.address), ssl=context, server_hostname=name
+        )
     else:
         host, port = listener.address
-        name = "127.0.0.1" if context is not None else None
         reader, writer = await asyncio.open_connection(
             host, port, ssl=context, server_hostname=name
         )
@@ -70,6 +73,36 @@ def test_connections_are_accepted(place: Callable[[Path], str], tls: bool, tmp_p
         listening.close()
         assert listening.addresses == []
         assert not (tmp_path / "socket").exists()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("place", [at_port, at_path])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_worker_beside_others(place: Callable[[Path], str], tls: bool, tmp_path: Path) -> None:
+    """P8: it accepts at the sockets of all, and says on the board how many connections it has."""
+    ca = trustme.CA()
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(ours)
+    theirs = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
+    board = LoadBoard()
+    seat = board.take()
+
+    async def main() -> None:
+        config = Config(bind=place(tmp_path))
+        listening, listeners = Listening(), open_listeners(config)
+        state = ServerState(config, asyncio.get_running_loop())
+        await listening.open(listeners, Greets, state, ours if tls else None, seat)
+        assert seat.cells()[0] >> SHIFT == 0
+        state.connections.add("one")  # type: ignore[arg-type]
+        assert await greeting(listeners[0], theirs if tls else None) == b"hello"
+        while seat.cells()[0] >> SHIFT != 1:
+            await asyncio.sleep(0)
+        state.connections.discard("one")
+        assert seat.cells()[0] >> SHIFT == 0
+        listening.close()
+        assert seat.cells()[0] == CLOSED
         await asyncio.sleep(0)
 
     asyncio.run(main())

@@ -22,9 +22,11 @@ import trustme
 from bridge.loops.factory import new_event_loop
 from bridge.server.config.config import Config
 from bridge.server.lifecycle import stopping
+from bridge.server.network.load_board import LoadBoard
 from bridge.server.state import ServerState
 from bridge.server.transport import acceptor
 from bridge.server.transport.acceptor import TlsListener
+from bridge.server.transport.fair_share import WorkerLoad
 from bridge.types import Receive, Scope, Send
 from tests.conftest import StartHost
 from tests.support.apps import hello
@@ -418,7 +420,9 @@ class Accepting:
         sock.setblocking(False)
         self.state = ServerState(Config(app="x:y", timeout_header=0), loop)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.listener = TlsListener(sock, asyncio.Protocol, context, self.state)
+        self.listener = TlsListener(
+            sock, asyncio.Protocol, context, self.state, WorkerLoad(LoadBoard(1).take())
+        )
         self.clients: list[socket.socket] = []
 
     def connect(self, count: int = 1) -> None:

@@ -1,0 +1,176 @@
+"""Accept connections: as many as this worker is to have, beside others at the same socket (P8).
+
+A lone process leaves plain connections to its event loop. With several workers the loop would take
+whatever it sees first: so they are accepted here, and `fair_share.py` says how many. TLS is always
+accepted here (`acceptor.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from bridge.log import logger
+from bridge.server.state import ServerState
+from bridge.server.transport.fair_share import Turn, WorkerLoad
+
+#: Seconds for which accepting pauses if the process is out of descriptors or memory.
+_PAUSE: Final = 0.5
+#: The most connections that are accepted in one step of the loop.
+_AT_ONCE: Final = 64
+#: Where ``tcpi_unacked`` is in Linux' ``struct tcp_info``, and how long it is: for a socket that
+#: listens it is the number of connections that wait.
+_WAITING: Final = slice(24, 28)
+
+
+class Acceptor:
+    """Accept at `sock` what this worker is to have, as `load` says. A subclass takes it."""
+
+    def __init__(self, sock: socket.socket, state: ServerState, load: WorkerLoad) -> None:
+        self._socket = sock
+        self._state = state
+        self._load = load
+        self._turn = Turn(load)
+        self._loop = state.loop
+        self._has_queue = sock.family in (socket.AF_INET, socket.AF_INET6)
+        #: Out of descriptors or memory until then.
+        self._pause: asyncio.TimerHandle | None = None
+        #: It has had its share, and looks again then.
+        self._away: asyncio.TimerHandle | None = None
+        self._watch()
+
+    def close(self) -> None:
+        """Accept no more connections; those that were accepted go on."""
+        if self._pause is not None:
+            self._pause.cancel()
+        elif self._away is not None:
+            self._end_away(self._away)
+        else:
+            self._loop.remove_reader(self._socket.fileno())
+
+    def _take(self, sock: socket.socket, peer: Any) -> None:
+        """Begin a connection; `peer` is its client's address."""
+        raise NotImplementedError
+
+    def _after_taking(self) -> None:
+        """Go on after some connections have been taken."""
+        self._load.publish()
+
+    # --------------------------------------------------------- accepting
+
+    def _watch(self) -> None:
+        self._loop.add_reader(self._socket.fileno(), self._on_waiting)
+
+    def _on_waiting(self) -> None:
+        """A connection waits: take it, if this worker is to have it."""
+        most = self._room()
+        if not (most and self._accept(most)):
+            self._loop.remove_reader(self._socket.fileno())
+            if not most:
+                self._look_away()
+
+    def _accept(self, most: int) -> bool:
+        """Accept up to `most` connections; return whether that goes on without a pause."""
+        try:
+            for _ in range(most):
+                try:
+                    sock, peer = self._socket.accept()
+                except (BlockingIOError, InterruptedError):
+                    break
+                except ConnectionError:
+                    continue  # it left before it was accepted
+                self._take(sock, peer)
+        except OSError as error:
+            logger.error("cannot accept connections: %s; going on in %s s", error, _PAUSE)
+            self._pause = self._loop.call_later(_PAUSE, self._resume)
+            self._load.close()
+        self._after_taking()
+        return self._pause is None
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._watch()
+        self._load.open()
+
+    # --------------------------------------------------------- beside others
+
+    def _room(self) -> int:
+        """Return how many connections to accept now; one waits at least."""
+        waiting, most = 1, _AT_ONCE
+        if self._has_queue:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WAITING.stop)
+            waiting = max(int.from_bytes(info[_WAITING], sys.byteorder), 1)
+            most = min(most, waiting)  # that one waits no longer is an error, which takes time
+        return min(self._turn.room(waiting, self._loop.time()), most)
+
+    def _look_away(self) -> None:
+        """Leave what waits to the others for a short time; less, if connections close here."""
+        self._away = self._loop.call_later(self._turn.pause, self._look)
+        self._load.call_back(self._look_soon, self._turn.share)
+
+    def _end_away(self, away: asyncio.TimerHandle) -> None:
+        away.cancel()
+        self._away = None
+        self._load.forget(self._look_soon)
+
+    def _look_soon(self) -> None:
+        # In a context of its own: this one can be that of an app.
+        self._loop.call_soon(self._look, context=self._state.context)
+
+    def _look(self) -> None:
+        """See whether others have taken what waited."""
+        if self._away is None:
+            return  # it has looked meanwhile, or is closed
+        self._end_away(self._away)
+        ready = select.poll()
+        ready.register(self._socket, select.POLLIN)
+        if not ready.poll(0):
+            self._turn.rest()
+            self._watch()
+            return
+        most = self._room()
+        if not most:
+            self._look_away()
+        elif self._accept(most):
+            self._watch()
+
+
+class PlainListener(Acceptor):
+    """Accept plain connections at `sock`, beside other workers; `make` returns their protocols."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        make: Callable[[], asyncio.Protocol],
+        state: ServerState,
+        load: WorkerLoad,
+    ) -> None:
+        self._make = make
+        #: Connections that the loop is about to tell their protocols of.
+        self._begun: list[Coroutine[Any, Any, Any]] = []
+        super().__init__(sock, state, load)
+
+    def _take(self, sock: socket.socket, peer: Any) -> None:
+        connecting = self._loop.connect_accepted_socket(self._make, sock)
+        connecting.send(None)  # does all but wait: there is no need for a task
+        self._begun.append(connecting)
+
+    def _after_taking(self) -> None:
+        if self._begun:
+            self._load.add_begun(len(self._begun))
+            self._loop.call_soon(self._settle, self._begun)
+            self._begun = []
+        super()._after_taking()
+
+    def _settle(self, begun: list[Coroutine[Any, Any, Any]]) -> None:
+        """Go on after the loop has told the protocols, which it does before this."""
+        for connecting in begun:
+            with suppress(StopIteration):
+                connecting.send(None)
+        self._load.add_begun(-len(begun))
+        self._load.publish()
