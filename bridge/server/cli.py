@@ -13,6 +13,7 @@ import click
 from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
+from bridge.server.commands import surroundings
 from bridge.server.commands.running import exit_codes, run
 from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
@@ -104,6 +105,7 @@ class _SettingsCommand(click.Command):
         except click.NoSuchOption as error:
             _raise_equivalent(error, ctx)
             raise
+        surroundings.anchor(ctx.params)
         if left and not ctx.resilient_parsing:
             raise click.UsageError(self._unexpected(left), ctx)
         return left
@@ -171,13 +173,18 @@ def _shown_default(setting: Setting) -> str:
 
 def _read(ctx: click.Context, options: dict[str, Any]) -> Config:
     """Return the settings of all sources. Raises `UsageError`."""
+    options = options.copy()
     file = options.pop("config")
-    given: Layer = {
-        name: (value, _label(name)) for name, value in options.items() if value not in (None, ())
-    }
-    for line in ignored_variables(os.environ, given):
-        click.echo(f"Warning: {line}", err=True)
     try:
+        surroundings.enter(options)
+        surroundings.take_binds(options)
+        given: Layer = {
+            name: (value, _label(name))
+            for name, value in options.items()
+            if value not in (None, ())
+        }
+        for line in ignored_variables(os.environ, given):
+            click.echo(f"Warning: {line}", err=True)
         return make_config(given, os.environ, file)
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from error
@@ -254,11 +261,12 @@ def _add_command(
     help: str,
     more: Sequence[click.Option] = (),
 ) -> None:
+    binding = surroundings.BINDING if "bind" in settings else ()
     main.add_command(
         _SettingsCommand(
             name,
             callback=callback,
-            params=[*_options(settings), *more],
+            params=[*_options(settings), *binding, *surroundings.OPTIONS, *more],
             short_help=short_help,
             help=f"{help}\n\n{_SOURCES}",
         )

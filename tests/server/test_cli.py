@@ -175,6 +175,24 @@ def test_config_shows_where_settings_come_from(tmp_path: Path) -> None:
     }
 
 
+def test_surroundings_come_before_settings(tmp_path: Path) -> None:
+    """O5: the directory, the variables and the binds of uvicorn's and Gunicorn's options."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "pyproject.toml").write_text("[tool.bridge]\nthreads = 3\n")
+    (tmp_path / ".env").write_text("BRIDGE_PORT=9\nBRIDGE_BACKLOG=10\n")
+    given = ["--chdir=run", "--env-file=.env", "-e", "BRIDGE_BACKLOG=11", "--uds=x", "--fd=3"]
+    done = run("config", "--json", *given, cwd=tmp_path, PYTHONPATH=str(hosts.ROOT))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = {name: each["value"] for name, each in json.loads(done.stdout).items()}
+    assert (found["threads"], found["port"], found["backlog"]) == (3, 9, 11)
+    assert found["bind"] == ["unix:x", "fd://3"]
+    done = run("serve", "--env", "A")
+    assert (done.returncode, done.stderr.endswith("--env is 'A'; allowed is NAME=VALUE\n")) == (
+        2,
+        True,
+    )
+
+
 def test_config_with_a_wrong_setting() -> None:
     """O6: it is told as at a start, with 2."""
     done = run("config", "--port", "x")
@@ -285,7 +303,7 @@ def test_settings_from_file_and_environment(start_host: StartHost, tmp_path: Pat
 
 def test_an_option_of_another_server() -> None:
     """S63: it is answered with what to write instead, before `serve` and behind it."""
-    for arguments in (["serve", HELLO, "--uds", "x"], ["--uds", "x", HELLO]):
+    for arguments in (["serve", HELLO, "--loop", "x"], ["--loop", "x", HELLO]):
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == 2
-        assert "--uds is an option of uvicorn; here: say --bind unix:PATH" in done.output
+        assert "--loop is an option of uvicorn; here: there is nothing to choose" in done.output

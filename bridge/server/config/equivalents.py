@@ -21,10 +21,18 @@ _DIRTY = "there are no dirty workers; use a task queue"
 _ONE_LOOP = "there is nothing to choose: uvloop if it is installed, else asyncio"
 _STATSD = "there are no figures for statsd yet; the access log can be read instead"
 
-#: uvicorn's, by option.
-UVICORN: dict[str, str] = {
+#: Ours that are no settings, for who looks for them in a file, in the environment or in Python.
+COMMAND_LINE: dict[str, str] = {
     "--uds": "say --bind unix:PATH",
     "--fd": "say --bind fd://N",
+    "--env": "set the variable in the environment",
+    "--env-file": "set the variables in the environment",
+    "--chdir": "change the directory before the start, or say --app-dir PATH",
+    "--pythonpath": "say --app-dir PATH for the app's directory, and PYTHONPATH=... for more",
+}
+
+#: uvicorn's, by option.
+UVICORN: dict[str, str] = {
     "--reload-dir": _NO_RELOAD,
     "--reload-include": _NO_RELOAD,
     "--reload-exclude": _NO_RELOAD,
@@ -33,8 +41,6 @@ UVICORN: dict[str, str] = {
     "--http": "there is nothing to choose: httptools parses, and our own code checks",
     "--http2": _NO_HTTP2,
     "--ws": "there is nothing to choose: WebSockets always work",
-    "--env-file": "set the variables before the start (set -a; . FILE), or name a TOML file with "
-    "--config",
     "--use-colors": "there are colours on a terminal, unless NO_COLOR is set",
     "--no-use-colors": "set NO_COLOR=1 in the environment",
     "--limit-max-requests": _UNDER_GUNICORN + " --max-requests N",
@@ -55,8 +61,6 @@ GUNICORN: dict[str, str] = {
     "--capture-output": "standard output and standard error are left as they are",
     "--casefold-http-method": _STRICT,
     "--cert-reqs": "say --ssl-cert-reqs none|optional|required",
-    "--chdir": "change the directory before the start (cd PATH), or say --app-dir PATH, which is "
-    "put first on the import path",
     "--control-socket": _UNDER_GUNICORN,
     "--no-control-socket": "there is no control socket",
     "--control-socket-mode": _UNDER_GUNICORN,
@@ -101,9 +105,6 @@ GUNICORN: dict[str, str] = {
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",
-    "--pythonpath": "say --app-dir PATH for the app's directory, and PYTHONPATH=... for more",
-    "-e": "set the variable before the start: NAME=VALUE asgi-bridge serve ...",
-    "--env": "set the variable before the start: NAME=VALUE asgi-bridge serve ...",
     "--reload-engine": _NO_RELOAD,
     "--reload-extra-file": _NO_RELOAD,
     "--reuse-port": _UNDER_GUNICORN + " --reuse-port",
@@ -179,4 +180,6 @@ def equivalent(option: str) -> str | None:
     for program, table in tables:
         if option in table:
             return f"{option} is an option of {program}; here: {table[option]}"
+    if option in COMMAND_LINE:
+        return f"{option} is for the command line alone; else: {COMMAND_LINE[option]}"
     return None

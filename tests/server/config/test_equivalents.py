@@ -57,8 +57,8 @@ def test_every_option_is_ours_or_has_an_answer(table: dict[str, str], theirs: se
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--uds", "/run/x"], "--uds is an option of uvicorn; here: say --bind unix:PATH"),
-        (["--fd=3"], "say --bind fd://N"),
+        (["--http2"], "--http2 is an option of uvicorn; here: this server speaks HTTP/1.1"),
+        (["--loop=uvloop"], "there is nothing to choose: uvloop if it is installed"),
         (["-D"], "it stays in the foreground; have systemd or your container do it"),
         (["--timeout", "30"], "is an option of Gunicorn"),
         (["--worker-class", "gthread"], "say --runner thread|greenlet|inline"),
@@ -109,13 +109,18 @@ def test_aliases(alias: str, name: str) -> None:
 
 
 def test_files_variables_and_python_get_the_same_answer(tmp_path: Path) -> None:
-    """S63: a name of theirs in a file, in the environment and in `serve` is told the same."""
+    """S63: a name of theirs in a file, in the environment and in `serve` is told the same.
+
+    So is what is an option of the command line, and no setting.
+    """
     (tmp_path / "x.toml").write_text("uds = '/run/x'\n")
     for failing in (
         lambda: make_config({}, {}, str(tmp_path / "x.toml")),
         lambda: from_python(None, {"uds": "/run/x"}),
     ):
-        with pytest.raises(ConfigError, match="here: say --bind unix:PATH"):
+        with pytest.raises(
+            ConfigError, match="--uds is for the command line alone; else: say --bind u"
+        ):
             failing()
     (line,) = unknown_variables(["BRIDGE_UDS"])
-    assert line.endswith("--uds is an option of uvicorn; here: say --bind unix:PATH")
+    assert line.endswith("--uds is for the command line alone; else: say --bind unix:PATH")

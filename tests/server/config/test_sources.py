@@ -315,7 +315,10 @@ def test_settings_of_a_call() -> None:
     [
         ("prot", "serve() has no setting prot; did you mean port?"),
         ("app", "serve() has no setting app; "),
-        ("uds", "serve() has no setting uds; --uds is an option of uvicorn; here: say --bind unix"),
+        (
+            "uds",
+            "serve() has no setting uds; --uds is for the command line alone; else: say --bind",
+        ),
         ("quite_else", "serve() has no setting quite_else; asgi-bridge serve --help lists them"),
     ],
 )
