@@ -39,7 +39,7 @@ from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
 from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.loop import complete, own_loop
-from bridge.server.lifecycle.retiring import retire
+from bridge.server.lifecycle.retiring import retire_and_stop
 from bridge.server.lifecycle.signals import Signals
 from bridge.server.logs.access_format import Record
 from bridge.server.logs.access_log import AccessLog, on_loop
@@ -88,11 +88,13 @@ class BridgeWorker(Worker):  # type: ignore[misc]
             [Listener(each.sock, bool(self.cfg.is_ssl), None) for each in self.sockets]
         )
         await self._retired.wait()
-        deadline = loop.time() + server.config.timeout_graceful_shutdown
-        await retire(
-            server.state, server.orders.cut, server.close_listeners, still_accepting=self.alive
+        await retire_and_stop(
+            server.state,
+            server.orders.cut,
+            server.close_listeners,
+            server.stop,
+            still_accepting=self.alive,
         )
-        await server.stop(deadline - loop.time())
 
     # --------------------------------------------------------- the heartbeat
 

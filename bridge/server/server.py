@@ -14,6 +14,7 @@ import asyncio
 import signal
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bridge.asgi.lifespan import Lifespan
@@ -105,7 +106,7 @@ class Server:
         configure_logging(self.config)
         self._signals = Signals(self._table(), limit=self.orders.limit, last=last)
         with self._signals, own_loop(self.orders) as loop:
-            if self._load_unless_told():
+            if self.load_unless_told():
                 complete(loop, self.serve())
 
     async def serve(self) -> None:
@@ -126,7 +127,7 @@ class Server:
                 self.orders.detach_loop()  # else that is still to be ended: `own_loop`
 
     async def _serve(self) -> None:
-        if not self._load_unless_told():
+        if not self.load_unless_told():
             return
         async with operations(self.config, self.health, self.figures):
             try:
@@ -139,7 +140,7 @@ class Server:
                 if self.orders.serving:
                     await self.stop()
 
-    def _load_unless_told(self) -> bool:
+    def load_unless_told(self) -> bool:
         """Import the app, unless told to stop, also by a signal that comes meanwhile."""
         orders = self.orders
         try:
@@ -192,40 +193,63 @@ class Server:
 
     async def start(self, listeners: Sequence[Listener] | None = None) -> None:
         """Start the app, then listen: at `listeners`; None: at what the settings name."""
+        self.load()
+        own = open_listeners(self.config) if listeners is None else listeners
+        try:
+            await self.prepare()
+        except BaseException:
+            for listener in own:
+                listener.close()
+            raise
+        await self.listen(own)
+        if not listeners:
+            for line in (*announcement(self.config, self.app), banner(own)):
+                logger.info(line)
+
+    async def prepare(self) -> None:
+        """Start the app, and everything that is needed to serve it, but do not listen yet.
+
+        After it comes `listen` or `stop`.
+        """
         config, loop = self.config, asyncio.get_running_loop()
         self._state = state = ServerState(config, loop)
         self._tls = self._host.tls_context(config)
         self.load()
-        own = open_listeners(config) if listeners is None else listeners
         try:
             self._access_log = self._host.access_log(config, loop)
             state.use_access_log(self._access_log)
             for _, runner in runners_of(self.app):
                 runner.start(loop)
-            self._lifespan = lifespan = Lifespan(
+            self._lifespan = Lifespan(
                 self.app,
                 mode=config.lifespan,  # type: ignore[arg-type]
                 startup_timeout=config.timeout_startup,
                 shutdown_timeout=config.timeout_shutdown,
             )
-            await lifespan.startup()
-            reenable_loggers()
-            try:
-                connection = self._connection_factory(lifespan.state)
-                await self._listening.open(own, connection, state, self._tls)
-            except BaseException:
-                await lifespan.shutdown()
-                raise
+            await self._lifespan.startup()
         except BaseException:
-            for listener in own:
+            await stop_runners(self.app, 0)
+            raise
+        reenable_loggers()
+
+    async def listen(self, listeners: Sequence[Listener]) -> None:
+        """Accept connections at `listeners`, which are closed, and the app shut down, if it fails.
+
+        Called once, after `prepare`.
+        """
+        lifespan = self._lifespan
+        assert lifespan is not None, "the app has not started yet"
+        try:
+            connection = _connection_factory(self, lifespan.state, tls=self._tls is not None)
+            await self._listening.open(listeners, connection, self.state, self._tls)
+        except BaseException:
+            for listener in listeners:
                 listener.close()
+            await lifespan.shutdown()
             await stop_runners(self.app, 0)
             raise
         self._tick()
         self.orders.started()
-        if not listeners:
-            for line in (*announcement(config, self.app), banner(own)):
-                logger.info(line)
 
     def load(self) -> None:
         """Import the app, if `config` names one; `run`, `serve` and `start` do that themselves.
@@ -233,32 +257,8 @@ class Server:
         The app's code sees no running loop: it may use ``asyncio.run``. Raises as `run` does.
         """
         if self._app is None:
-            self._app = call_without_loop(self._load)
+            self._app = call_without_loop(partial(_load, self.config, self._host))
             reenable_loggers()
-
-    def _load(self) -> ASGIApp:
-        config = self.config
-        loaded = load(config)
-        kind = None if config.interface == "auto" else config.interface
-        try:
-            app = as_asgi(loaded, kind)
-        except ConfigError as error:
-            raise AppLoadError(str(error)) from None
-        apply_wsgi_settings(config, app)
-        self._host.app_loaded(app)
-        return app
-
-    def _connection_factory(self, state_of_app: dict[str, Any]) -> Callable[[], Http1Connection]:
-        """Return what makes a connection; `state_of_app` is the lifespan's."""
-        app, state, config = self.app, self.state, self.config
-        handler = make_handler(app, state_of_app)
-        if config.health_path:
-            handler = HealthHandler(config.health_path, config.root_path, self.health, handler)
-        websocket = WebSockets(app, state, state_of_app)
-        kind: type[Http1Connection] = Http1Connection
-        if config.proxy_protocol:
-            kind = ProxiedConnection if self._tls is None else Http1Connection
-        return connection_factory(state, handler, websocket, kind)
 
     def _tick(self) -> None:
         """Take the time, and check the time limits of every connection; once a second.
@@ -328,8 +328,8 @@ class Server:
             raise
         finally:
             self.orders.stopped()
-            assert self._next_tick is not None
-            self._next_tick.cancel()
+            if self._next_tick is not None:
+                self._next_tick.cancel()
             if self._access_log is not None:
                 self._access_log.flush()
             state.refusals.report()
@@ -338,9 +338,36 @@ class Server:
     async def _end(self, deadline: float) -> None:
         """End what is in flight, by `deadline` (the loop's time), and then the app."""
         cut, lifespan = self.orders.cut, self._lifespan
-        assert lifespan is not None, "the server has not started yet"
+        assert lifespan is not None, "the app has not started yet"
         await Draining(self.state, self.app, cut, self._host.cut_by).run(deadline)
         await unless(cut, lifespan.shutdown(), CUT_GRACE)
+
+
+def _load(config: Config, host: Host) -> ASGIApp:
+    loaded = load(config)
+    kind = None if config.interface == "auto" else config.interface
+    try:
+        app = as_asgi(loaded, kind)
+    except ConfigError as error:
+        raise AppLoadError(str(error)) from None
+    apply_wsgi_settings(config, app)
+    host.app_loaded(app)
+    return app
+
+
+def _connection_factory(
+    server: Server, state_of_app: dict[str, Any], *, tls: bool
+) -> Callable[[], Http1Connection]:
+    """Return what makes a connection; `state_of_app` is the lifespan's."""
+    app, state, config = server.app, server.state, server.config
+    handler = make_handler(app, state_of_app)
+    if config.health_path:
+        handler = HealthHandler(config.health_path, config.root_path, server.health, handler)
+    websocket = WebSockets(app, state, state_of_app)
+    kind: type[Http1Connection] = Http1Connection
+    if config.proxy_protocol:
+        kind = Http1Connection if tls else ProxiedConnection
+    return connection_factory(state, handler, websocket, kind)
 
 
 def _refuse_running_loop(name: str) -> None:

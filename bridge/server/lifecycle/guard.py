@@ -2,7 +2,8 @@
 
 Python runs handlers of signals in the main thread, between two steps of the program: never, if that
 thread is stuck in C code. So a process that belongs to a server has a `Guard`: a thread that is
-told of each signal as it comes.
+told of each signal as it comes. In a worker it watches its lifeline, too: a descriptor whose other
+end the supervisor has, and which the system closes with it (P7).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from select import POLLIN, poll
+from select import POLLHUP, POLLIN, poll
 from time import monotonic
 from time import sleep as pause
 from typing import Any, Final
@@ -24,6 +25,9 @@ from bridge.loops.waiters import NativeThread
 
 #: Seconds that the process has to end after a second SIGINT.
 CUT_LIMIT: Final = 1.0
+
+#: Seconds that a worker has to end after its supervisor.
+ORPHAN_LIMIT: Final = 1.5
 
 #: Seconds that an exit may take before it is told what it waits for.
 TELL_AFTER: Final = 1.0
@@ -40,10 +44,12 @@ class Deadline:
 
     `limit` gives the seconds from the first SIGTERM or SIGINT, None for any; a SIGINT after that
     leaves `CUT_LIMIT`. A signal that is not `is_ours`, because the app has set a handler of its
-    own, changes nothing.
+    own, changes nothing; without `limit` none does. Without its supervisor it has `ORPHAN_LIMIT`.
     """
 
-    def __init__(self, limit: Callable[[], float | None], is_ours: Callable[[int], bool]) -> None:
+    def __init__(
+        self, limit: Callable[[], float | None] | None, is_ours: Callable[[int], bool]
+    ) -> None:
         self._limit = limit
         self._is_ours = is_ours
         self._end: float | None = None
@@ -52,7 +58,7 @@ class Deadline:
 
     def note(self, number: int, now: float) -> None:
         """Note that the signal `number` has come at the time `now`."""
-        if number not in ENDING or not self._is_ours(number):
+        if self._limit is None or number not in ENDING or not self._is_ours(number):
             return
         if not self.code:
             limit = self._limit()
@@ -63,6 +69,11 @@ class Deadline:
             return  # a second SIGTERM changes nothing
         self.code = 128 + number
 
+    def note_orphaned(self, now: float) -> None:
+        """Note that the supervisor has gone at the time `now`."""
+        self._end = now + ORPHAN_LIMIT
+        self.code = self.code or 1
+
     def left(self, now: float) -> float | None:
         """Return the seconds that are left at the time `now`; None: any."""
         return None if self._end is None else max(self._end - now, 0)
@@ -71,12 +82,14 @@ class Deadline:
 class Watch:
     """What a guard's thread does: it reads the numbers of signals, and ends the process in time.
 
-    `reader` is the end of a pipe into which Python writes these numbers; 0 ends the watch.
+    `reader` is the end of a pipe into which Python writes these numbers; 0 ends the watch. If the
+    other end of `lifeline` is closed, the supervisor is gone.
     """
 
-    def __init__(self, reader: int, deadline: Deadline) -> None:
+    def __init__(self, reader: int, deadline: Deadline, lifeline: int | None = None) -> None:
         self._reader = reader
         self._deadline = deadline
+        self._lifeline = lifeline
         #: A copy of the descriptor at which a loop is told of signals: they are passed on.
         self._relay = -1
 
@@ -90,10 +103,19 @@ class Watch:
         """Watch until there is a 0; does not return if the time is up."""
         ready = poll()
         ready.register(self._reader, POLLIN)
+        if self._lifeline is not None:
+            ready.register(self._lifeline, 0)  # only its end is told: messages are the loop's
         while True:
             left = self._deadline.left(monotonic())
-            if not ready.poll(None if left is None else left * 1000):
+            happened = dict(ready.poll(None if left is None else left * 1000))
+            if not happened:
                 os._exit(self._deadline.code)
+            if self._lifeline is not None and self._lifeline in happened:
+                if happened[self._lifeline] & POLLHUP:
+                    self._deadline.note_orphaned(monotonic())
+                ready.unregister(self._lifeline)
+            if self._reader not in happened:
+                continue
             numbers = os.read(self._reader, 512)
             if 0 in numbers:
                 return
@@ -115,12 +137,18 @@ class Watch:
 class Guard:
     """Ends the process if it does not end by itself in time, whatever its main thread does.
 
-    `limit` and `is_ours` are those of its `Deadline`. Started, stopped and told to listen in the
-    main thread.
+    `limit` and `is_ours` are those of its `Deadline`, `lifeline` that of its `Watch`. Started,
+    stopped and told to listen in the main thread.
     """
 
-    def __init__(self, limit: Callable[[], float | None], is_ours: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        limit: Callable[[], float | None] | None,
+        is_ours: Callable[[int], bool],
+        lifeline: int | None = None,
+    ) -> None:
         self._deadline = Deadline(limit, is_ours)
+        self._lifeline = lifeline
         #: The descriptor to which Python writes the number of each signal, and the one before it.
         self._writer = self._before = -1
 
@@ -128,7 +156,7 @@ class Guard:
         """Take note of signals from now on."""
         reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
-        self._watch = Watch(reader, self._deadline)
+        self._watch = Watch(reader, self._deadline, self._lifeline)
         self._thread = NativeThread(self._watch.run, "bridge-signals", registered=False)
         # Signals shall strike the main thread: another does not wake it from what it waits for.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

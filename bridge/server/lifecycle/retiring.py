@@ -1,4 +1,6 @@
-"""How one of several processes goes without losing a request (P10): before it stops.
+"""How one of several processes goes without losing a request (P10): it retires, then it stops.
+
+So goes a worker of Gunicorn, and one of our own supervisor.
 
 Closing an idle keep-alive connection races with the request that its client may be sending. So
 nothing is closed early: the next response on each connection says ``Connection: close``, and a
@@ -10,7 +12,7 @@ close, and may last for longer (a stream): its client has as much time after its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -26,14 +28,28 @@ RETIRE_GRACE: Final = 5.0
 LOOK_AGAIN: Final = 0.5
 
 
+async def retire_and_stop(
+    state: ServerState,
+    told: asyncio.Event,
+    close_listeners: Callable[[], None],
+    stop: Callable[[float], Awaitable[None]],
+    *,
+    still_accepting: bool,
+) -> None:
+    """Retire, until that is done or `told`; then `stop`, in what is left of the graceful time."""
+    deadline = state.loop.time() + state.config.timeout_graceful_shutdown
+    await retire(state, told, close_listeners, still_accepting=still_accepting)
+    await stop(deadline - state.loop.time())
+
+
 async def retire(
     state: ServerState,
-    cut: asyncio.Event,
+    told: asyncio.Event,
     close_listeners: Callable[[], None],
     *,
     still_accepting: bool,
 ) -> None:
-    """Let each client have one more response, as long as it is worth waiting, or until `cut`.
+    """Let each client have one more response, as long as it is worth waiting, or until `told`.
 
     `still_accepting`: no other process may be there to take new connections, so take them until
     those are gone that were there before.
@@ -53,15 +69,15 @@ async def retire(
         if still_accepting:
             before = list(connections)
             gone = connections.until(lambda: connections.isdisjoint(before))
-            await unless(cut, gone, timeout=longest)
+            await unless(told, gone, timeout=longest)
         close_listeners()
         await asyncio.sleep(ARRIVAL_GRACE)  # for those that are accepted, and not known yet
-        await unless(cut, connections.until(lambda: not connections), timeout=longest)
-        await _wait_for_streams(state, cut, longest, deadline)
+        await unless(told, connections.until(lambda: not connections), timeout=longest)
+        await _wait_for_streams(state, told, longest, deadline)
 
 
 async def _wait_for_streams(
-    state: ServerState, cut: asyncio.Event, longest: float, deadline: float
+    state: ServerState, told: asyncio.Event, longest: float, deadline: float
 ) -> None:
     """Wait for responses that go on, and for `longest` seconds more; until `deadline` at most."""
     connections, loop = state.connections, state.loop
@@ -71,9 +87,9 @@ async def _wait_for_streams(
             "a connection is" if len(connections) == 1 else f"{len(connections)} connections are",
             round(max(deadline - loop.time(), 0), 1),
         )
-    while loop.time() < deadline and not cut.is_set() and _may_ask_again(state, longest):
+    while loop.time() < deadline and not told.is_set() and _may_ask_again(state, longest):
         gone = connections.until(lambda: not _may_ask_again(state, longest))
-        await unless(cut, gone, timeout=min(LOOK_AGAIN, deadline - loop.time()))
+        await unless(told, gone, timeout=min(LOOK_AGAIN, deadline - loop.time()))
 
 
 def _may_ask_again(state: ServerState, longest: float) -> bool:

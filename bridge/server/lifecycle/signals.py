@@ -37,6 +37,7 @@ class Signals:
     main thread can have handlers.
 
     `limit` makes it the process's own: a `Guard` ends it so many seconds after it was told to end.
+    `lifeline` is for a worker, which belongs to a supervisor: a `Guard` ends it soon after that.
     `in_children`: the handler of these signals in a child that is forked; None: the program's own.
     `last`: the process is about to exit when this is left, and `LAST` holds from then on.
     """
@@ -46,13 +47,15 @@ class Signals:
         table: Mapping[int, Callable[[], object]],
         *,
         limit: Callable[[], float | None] | None = None,
+        lifeline: int | None = None,
         in_children: Any = None,
         last: bool = False,
     ) -> None:
         self.table = table
         self.in_children = in_children
         self._at_end: Mapping[int, Any] = LAST if last else {}
-        self._guard = None if limit is None else Guard(limit, _is_ours)
+        guarded = limit is not None or lifeline is not None
+        self._guard = Guard(limit, _is_ours, lifeline) if guarded else None
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is not threading.main_thread():

@@ -139,7 +139,7 @@ class Draining:
     async def _cut(self) -> None:
         """Cut what is left of connections and tasks."""
         state = self._state
-        left = self._count_busy()
+        left = count_busy(self._state, self._app)
         if not left:
             return
         logger.warning(
@@ -160,40 +160,11 @@ class Draining:
                 "%s went on after being cancelled: left behind", pluralize(stubborn, "task")
             )
 
-    # --------------------------------------------------------- what is in flight
-
-    def _count_calls(self) -> int:
-        """Count the calls of WSGI apps that run, also those that only close their responses."""
-        return sum(runner.stats().busy for _, runner in runners_of(self._app))
-
-    def _count_busy(self) -> dict[str, int]:
-        """Count what is in flight, by kind."""
-        state = self._state
-        requests = sockets = others = calls = 0
-        in_flight: set[asyncio.Task[None] | None] = set()
-        for connection in state.connections:
-            if not isinstance(connection, Http1Connection):
-                sockets += 1
-                in_flight.add(getattr(connection, "task", None))
-            elif connection.exchange is not None:
-                requests += 1
-                task = connection.exchange.task
-                in_flight.add(task)
-                calls += task is None
-            else:
-                others += 1
-        found = {
-            "request": requests,
-            "WebSocket": sockets,
-            "connection": others,
-            "background task": len(state.tasks - in_flight),  # work after a response
-            "call of a WSGI app": max(self._count_calls() - calls, 0) if not requests else 0,
-        }
-        return {what: number for what, number in found.items() if number}
+    # --------------------------------------------------------- the log
 
     def _log_busy(self, seconds: float) -> None:
         """Log what keeps the server, once; `seconds` is the time that it has."""
-        busy = self._count_busy()
+        busy = count_busy(self._state, self._app)
         busy.pop("connection", None)  # idle, and about to close
         if not busy or self._has_logged:
             return
@@ -203,6 +174,39 @@ class Draining:
             "stopping: %s %s still busy (at most %g s%s)",
             *(_list_counts(busy), _one_or_several(busy, "is", "are"), round(seconds, 1), remedy),
         )
+
+
+# ------------------------------------------------------------- what is in flight
+
+
+def count_busy(state: ServerState, app: ASGIApp) -> dict[str, int]:
+    """Count what is in flight, by kind; a kind of which there is nothing is left out."""
+    requests = sockets = others = calls = 0
+    in_flight: set[asyncio.Task[None] | None] = set()
+    for connection in state.connections:
+        if not isinstance(connection, Http1Connection):
+            sockets += 1
+            in_flight.add(getattr(connection, "task", None))
+        elif connection.exchange is not None:
+            requests += 1
+            task = connection.exchange.task
+            in_flight.add(task)
+            calls += task is None
+        else:
+            others += 1
+    found = {
+        "request": requests,
+        "WebSocket": sockets,
+        "connection": others,
+        "background task": len(state.tasks - in_flight),  # work after a response
+        "call of a WSGI app": max(_count_calls(app) - calls, 0) if not requests else 0,
+    }
+    return {what: number for what, number in found.items() if number}
+
+
+def _count_calls(app: ASGIApp) -> int:
+    """Count the calls of WSGI apps that run, also those that only close their responses."""
+    return sum(runner.stats().busy for _, runner in runners_of(app))
 
 
 def _list_counts(busy: dict[str, int]) -> str:
