@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+import click
+import gunicorn.config
+import uvicorn
+
+from bridge.server import cli
 from bridge.server.config.config import SETTINGS
-from bridge.server.config.equivalents import GUNICORN, UVICORN
+from bridge.server.config.equivalents import GUNICORN, NOTES, UVICORN
 from bridge.server.config.setting import Setting
 
 ROOT = Path(__file__).parent.parent
@@ -89,26 +95,73 @@ Signals:
 ABOVE_EQUIVALENTS = """\
 # Coming from uvicorn or Gunicorn
 
-<!-- Made from bridge/server/config/equivalents.py by scripts/fix. -->
+<!-- Made from bridge/server/config/ by scripts/fix. -->
 
-Most options of `uvicorn` (0.54) and `gunicorn` (27) are also options of `asgi-bridge serve`, with
-the same name ([settings](settings.md) lists all, with their aliases). Those below are not. If you
-use one of them, the error says what is in this table.
+Every option of `uvicorn` (0.54) and `gunicorn` (27) is listed here. Most work as they do there,
+many under the same name ([settings](settings.md) says what each does). If you use one that does
+not, the error says what is in the second table of its program.
+
+`UVICORN_*` and `GUNICORN_CMD_ARGS` in the environment are not read; the start says what to set
+instead. Gunicorn's configuration files are Python, and are not read; what is in them can be in a
+TOML file. `asgi-bridge config` shows what a command line comes to.
 """
+
+
+def options_of_uvicorn() -> list[list[str]]:
+    """Every option of the installed uvicorn, with its other spellings."""
+    params = [each for each in uvicorn.main.params if each.name not in ("app", "version")]
+    return [[*each.opts, *each.secondary_opts] for each in params]
+
+
+def options_of_gunicorn() -> list[list[str]]:
+    """Every option of the installed Gunicorn, with its other spellings."""
+    return [list(each.cli) for each in gunicorn.config.KNOWN_SETTINGS if each.cli]
+
+
+def ours() -> dict[str, str]:
+    """Every option of `serve`, each spelling of it -> the first long one."""
+    known: dict[str, str] = {}
+    by_name = {each.name: each.flag for each in SETTINGS}
+    for param in cli.main.commands["serve"].params:
+        if isinstance(param, click.Option):
+            known |= dict.fromkeys(param.opts, by_name.get(str(param.name), max(param.opts)))
+            known |= {each: each for each in param.secondary_opts}
+    return known
 
 
 def render_equivalents() -> str:
     """The page of other programs' options."""
     parts = [ABOVE_EQUIVALENTS]
-    for program, table in (("uvicorn", UVICORN), ("Gunicorn", GUNICORN)):
-        options: dict[str, list[str]] = {}
+    for program, theirs, table in (
+        ("uvicorn", options_of_uvicorn(), UVICORN),
+        ("Gunicorn", options_of_gunicorn(), GUNICORN),
+    ):
+        working = _table(_works(spellings) for spellings in theirs)
+        other: dict[str, list[str]] = {}
         for option, instead in table.items():
-            options.setdefault(instead, []).append(f"`{option}`")
-        rows = "\n".join(
-            f"| {', '.join(names)} | {_escaped(instead)} |" for instead, names in options.items()
-        )
-        parts.append(f"\n## {program}\n\n| option | here |\n| --- | --- |\n{rows}\n")
+            other.setdefault(instead, []).append(option)
+        answered = _table((options, instead) for instead, options in other.items())
+        parts.append(f"\n## {program}\n\nThese work:\n\n{working}\nThese do not:\n\n{answered}")
     return "".join(parts)
+
+
+def _works(spellings: list[str]) -> tuple[list[str], str]:
+    """Those spellings of an option that work here, and as what."""
+    known = ours()
+    working = [each for each in spellings if each in known]
+    names = {known[each] for each in working} - set(working)
+    notes = {NOTES[each] for each in working if each in NOTES}
+    same = [] if names else ["the same"]
+    return working, "; ".join([*(f"`{each}`" for each in sorted(names)), *same, *sorted(notes)])
+
+
+def _table(rows: Iterable[tuple[list[str], str]]) -> str:
+    lines = [
+        f"| {', '.join(f'`{each}`' for each in options)} | {_escaped(about)} |\n"
+        for options, about in rows
+        if options
+    ]
+    return f"| option | here |\n| --- | --- |\n{''.join(lines)}"
 
 
 def _escaped(text: str) -> str:

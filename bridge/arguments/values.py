@@ -13,6 +13,8 @@ from bridge.http.paths import mount_point
 Size: TypeAlias = int
 #: Text may say ``30s``, ``250ms``, ``5m``, ``1h30m`` or ``7d``.
 Seconds: TypeAlias = float
+#: Whether clients need a certificate; also as the number that Python's `ssl` has for it.
+CertReqs: TypeAlias = str
 #: Permission bits; text is octal.
 Mode: TypeAlias = int
 #: The mount point of an app: ``/api``, or empty; slashes at both ends do not matter.
@@ -32,6 +34,7 @@ _TRUTH = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+_CERT_REQS = {"0": "none", "1": "optional", "2": "required"}
 _TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
@@ -75,6 +78,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _cert_reqs(value: object) -> str:
+    if isinstance(value, bool):
+        raise TypeError
+    text = str(value) if isinstance(value, int) else _text(value)
+    return _CERT_REQS.get(text, text)
 
 
 def _place(value: object) -> str:
@@ -160,6 +170,7 @@ VALUE_TYPES = {
         "{:o}".format,
     ),
     "str": ValueType("text", "TEXT", _text),
+    "CertReqs": ValueType("text", "TEXT", _cert_reqs),
     "Place": ValueType("the path of a URL", "PATH", _place, "/api"),
     "Path": ValueType("the path of a file or directory", "PATH", _text),
     "Texts": ValueType("a list of texts, or one text with commas between them", "TEXT", _texts),

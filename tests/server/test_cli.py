@@ -306,4 +306,4 @@ def test_an_option_of_another_server() -> None:
     for arguments in (["serve", HELLO, "--loop", "x"], ["--loop", "x", HELLO]):
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == 2
-        assert "--loop is an option of uvicorn; here: there is nothing to choose" in done.output
+        assert "--loop is an option of uvicorn; here: leave it out: the loop is" in done.output

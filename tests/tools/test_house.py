@@ -213,8 +213,9 @@ def test_arrows(read: Read, line: str) -> None:
 
 def test_layers(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """One layer more than the longest chain of imports needs is too many."""
-    monkeypatch.setattr(house, "layers", lambda: [set()] * 12)
-    assert house.layers_of_the_server(read({})).above == ["bridge.server: 12"]
+    monkeypatch.setattr(house, "layers", lambda: [set()] * (house.MOST_LAYERS + 1))
+    above = [f"bridge.server: {house.MOST_LAYERS + 1}"]
+    assert house.layers_of_the_server(read({})).above == above
 
 
 def test_prose(read: Read) -> None:

@@ -47,6 +47,7 @@ class AppSettings:
         "auto",
         "Startup and shutdown of ASGI apps; `auto` tolerates apps that do not know them.",
         _APP,
+        aliases=("--asgi-lifespan",),
         choices=("auto", "on", "off"),
     )
 

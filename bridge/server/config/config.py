@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bridge.arguments.values import LogConfig, Path, Seconds
+from bridge.arguments.values import CertReqs, LogConfig, Path, Seconds
 from bridge.errors import ConfigError
 from bridge.server.config.app_settings import AppSettings
 from bridge.server.config.limit_settings import LimitSettings
@@ -49,10 +49,11 @@ class Config(ProcessSettings, LimitSettings, AppSettings):
         _TLS,
         aliases=("--ca-certs",),
     )
-    ssl_cert_reqs: str = setting(
+    ssl_cert_reqs: CertReqs = setting(
         "none",
         "Whether clients must have a certificate.",
         _TLS,
+        aliases=("--cert-reqs",),
         choices=("none", "optional", "required"),
     )
     ssl_ciphers: str | None = setting(

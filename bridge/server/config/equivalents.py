@@ -17,9 +17,10 @@ _LOGGING = "say --log-config FILE, which configures Python's logging"
 _NO_RELOAD = "this version cannot reload yet; restart it by hand"
 _NO_HTTP2 = "this server speaks HTTP/1.1; let the proxy in front of it speak HTTP/2"
 _STRICT = "it is always strict, because lenient parsing lets requests be smuggled"
+_STREAMS = "leave it out: standard output and standard error are left as they are"
 _DIRTY = "there are no dirty workers; use a task queue"
-_ONE_LOOP = "there is nothing to choose: uvloop if it is installed, else asyncio"
-_STATSD = "there are no figures for statsd yet; the access log can be read instead"
+_ONE_LOOP = "leave it out: the loop is uvloop's if that is installed, else asyncio's"
+_STATSD = "say --metrics-bind HOST:PORT, where Prometheus, or an exporter to statsd, gets figures"
 
 #: Ours that are no settings, for who looks for them in a file, in the environment or in Python.
 COMMAND_LINE: dict[str, str] = {
@@ -31,6 +32,24 @@ COMMAND_LINE: dict[str, str] = {
     "--pythonpath": "say --app-dir PATH for the app's directory, and PYTHONPATH=... for more",
 }
 
+#: What is said otherwise, or does something else, though it goes by the same name.
+NOTES: dict[str, str] = {
+    "--config": "a TOML file; Gunicorn's own, which are Python, are not read",
+    "-c": "a TOML file; Gunicorn's own, which are Python, are not read",
+    "-k": "`thread`, `greenlet` or `inline`: how WSGI apps run; ASGI apps always run on the loop",
+    "--access-logfile": "without it, the access log goes to standard output",
+    "--interface": "also `asgi1`",
+    "--keep-alive": "75 s if nothing is said",
+    "--timeout-keep-alive": "75 s if nothing is said",
+    "--limit-request-line": "0 is not allowed",
+    "--log-config": "a TOML, JSON or YAML file",
+    "--log-config-json": "the name of the file must end in `.json`",
+    "--log-level": "there is no `trace`",
+    "--proxy-protocol": "takes no value: versions 1 and 2 are told apart",
+    "--timeout-graceful-shutdown": "30 s if nothing is said; then what still runs is cut",
+    "--worker-connections": "one more gets 503",
+}
+
 #: uvicorn's, by option.
 UVICORN: dict[str, str] = {
     "--reload-dir": _NO_RELOAD,
@@ -38,9 +57,9 @@ UVICORN: dict[str, str] = {
     "--reload-exclude": _NO_RELOAD,
     "--reload-delay": _NO_RELOAD,
     "--loop": _ONE_LOOP,
-    "--http": "there is nothing to choose: httptools parses, and our own code checks",
+    "--http": "leave it out: httptools parses, and our own code checks",
     "--http2": _NO_HTTP2,
-    "--ws": "there is nothing to choose: WebSockets always work",
+    "--ws": "leave it out: WebSockets always work",
     "--use-colors": "there are colours on a terminal, unless NO_COLOR is set",
     "--no-use-colors": "set NO_COLOR=1 in the environment",
     "--limit-max-requests": _UNDER_GUNICORN + " --max-requests N",
@@ -49,21 +68,18 @@ UVICORN: dict[str, str] = {
     "--ssl-version": "TLS 1.2 and 1.3 are spoken; say --ssl-ciphers for those of 1.2",
     "--header": "set the field in the app, in a middleware or in the proxy; --no-server-header "
     "takes away `Server`",
-    "--h11-max-incomplete-event-size": "say --limit-header-size BYTES",
     "--reset-contextvars": "it is always so: each request has a context of its own",
 }
 
 #: Gunicorn's, by option.
 GUNICORN: dict[str, str] = {
     "--asgi-disconnect-grace-period": "an app that waits is told at once that its client has left",
-    "--asgi-lifespan": "say --lifespan auto|on|off",
     "--asgi-loop": _ONE_LOOP,
-    "--capture-output": "standard output and standard error are left as they are",
+    "--capture-output": _STREAMS,
     "--casefold-http-method": _STRICT,
-    "--cert-reqs": "say --ssl-cert-reqs none|optional|required",
     "--control-socket": _UNDER_GUNICORN,
     "--no-control-socket": "there is no control socket",
-    "--control-socket-mode": _UNDER_GUNICORN,
+    "--control-socket-mode": "leave it out: nobody else may open the socket",
     "-D": f"it stays in the foreground; {_SYSTEMD}",
     "--daemon": f"it stays in the foreground; {_SYSTEMD}",
     "--dirty-app": _DIRTY,
@@ -72,11 +88,11 @@ GUNICORN: dict[str, str] = {
     "--dirty-timeout": _DIRTY,
     "--dirty-workers": _DIRTY,
     "--disable-redirect-access-to-syslog": _LOGGING,
-    "--do-handshake-on-connect": "there is nothing to choose: a handshake does not block others",
+    "--do-handshake-on-connect": "leave it out: a handshake does not block others",
     "--dogstatsd-tags": _STATSD,
     "--enable-backlog-metric": _STATSD,
-    "-R": "standard output and standard error are left as they are",
-    "--enable-stdio-inheritance": "standard output and standard error are left as they are",
+    "-R": _STREAMS,
+    "--enable-stdio-inheritance": _STREAMS,
     "--forwarder-headers": "no field of a request changes the environ but X-Forwarded-* and "
     "Forwarded, of --forwarded-allow-ips",
     "-g": _SYSTEMD,
@@ -87,7 +103,7 @@ GUNICORN: dict[str, str] = {
     "--http2-max-concurrent-streams": _NO_HTTP2,
     "--http2-max-frame-size": _NO_HTTP2,
     "--http2-max-header-list-size": _NO_HTTP2,
-    "--http-parser": "there is nothing to choose: httptools parses, and our own code checks",
+    "--http-parser": "leave it out: httptools parses, and our own code checks",
     "--http-protocols": _NO_HTTP2,
     "--initgroups": _SYSTEMD,
     "--logger-class": _LOGGING,
@@ -107,14 +123,15 @@ GUNICORN: dict[str, str] = {
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",
     "--reload-engine": _NO_RELOAD,
     "--reload-extra-file": _NO_RELOAD,
-    "--reuse-port": _UNDER_GUNICORN + " --reuse-port",
+    "--reuse-port": "leave it out: connections spread over the workers without it, and a restart "
+    "loses none",
     "--no-sendfile": "files are sent by the system only if the app asks for that",
     "--spew": "use a debugger",
     "--ssl-version": UVICORN["--ssl-version"],
     "--statsd-host": _STATSD,
     "--statsd-prefix": _STATSD,
     "--strip-header-spaces": _STRICT,
-    "--suppress-ragged-eofs": "there is nothing to choose",
+    "--suppress-ragged-eofs": "leave it out: the event loop does TLS",
     "--log-syslog": _LOGGING,
     "--log-syslog-to": _LOGGING,
     "--log-syslog-facility": _LOGGING,
@@ -128,8 +145,7 @@ GUNICORN: dict[str, str] = {
     "--uwsgi-allow-from": "it does not speak the uwsgi protocol; have the proxy speak HTTP",
     "--worker-class": "say --runner thread|greenlet|inline, which is how WSGI apps run; ASGI apps "
     "always run on the event loop",
-    "--worker-connections": "say --limit-connections N",
-    "--worker-tmp-dir": _UNDER_GUNICORN,
+    "--worker-tmp-dir": "leave it out: workers write no files to show that they live",
 }
 
 _TRUST = (

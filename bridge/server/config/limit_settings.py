@@ -23,7 +23,11 @@ class LimitSettings:
         8 * KiB, "The longest request line; beyond it 414.", _LIMITS, minimum=64
     )
     limit_header_size: Size = setting(
-        64 * KiB, "The largest header section; beyond it 431.", _LIMITS, minimum=256
+        64 * KiB,
+        "The largest header section; beyond it 431.",
+        _LIMITS,
+        aliases=("--h11-max-incomplete-event-size",),
+        minimum=256,
     )
     limit_header_count: int = setting(
         100,
@@ -60,7 +64,12 @@ class LimitSettings:
         zero_means="any",
     )
     limit_connections: int = setting(
-        0, "The most open connections; one more gets 503.", _LIMITS, minimum=0, zero_means="any"
+        0,
+        "The most open connections; one more gets 503.",
+        _LIMITS,
+        aliases=("--worker-connections",),
+        minimum=0,
+        zero_means="any",
     )
     limit_requests: int = setting(
         0,

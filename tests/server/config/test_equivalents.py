@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import gunicorn.config
@@ -13,7 +16,7 @@ from click.testing import CliRunner
 from bridge.errors import ConfigError
 from bridge.server.cli import main
 from bridge.server.config.config import SETTINGS
-from bridge.server.config.equivalents import GUNICORN, UVICORN, WAITRESS, equivalent
+from bridge.server.config.equivalents import GUNICORN, NOTES, UVICORN, WAITRESS, equivalent
 from bridge.server.config.sources import from_python, make_config, unknown_variables
 
 OURS = {option for each in main.commands["serve"].params for option in each.opts}  # type: ignore[attr-defined]
@@ -31,10 +34,28 @@ def options_of_gunicorn() -> set[str]:
     return {option for each in gunicorn.config.KNOWN_SETTINGS for option in each.cli or ()} - COMMON
 
 
+def options_in_help(program: str) -> set[str]:
+    """What `--help` of the installed program lists."""
+    done = subprocess.run(
+        [sys.executable, "-m", program, "--help"], capture_output=True, text=True, check=True
+    )
+    heads = re.findall(r"^  ?(?:  )?-.*?(?=  |$)", done.stdout, re.M)
+    return {each for head in heads for each in re.findall(r"(?<![\w-])--?[a-z][\w-]*", head, re.I)}
+
+
 def options_of_waitress() -> set[str]:
     """Its keys in an INI file, as options."""
     keys = [name for name, _ in waitress.adjustments.Adjustments._params]
     return {"--" + name.replace("_", "-") for name in keys}
+
+
+@pytest.mark.parametrize(
+    ("program", "listed"),
+    [("uvicorn", options_of_uvicorn()), ("gunicorn", options_of_gunicorn())],
+)
+def test_the_lists_are_whole(program: str, listed: set[str]) -> None:
+    """O5: what a user of the program finds in its help is what is looked for here."""
+    assert options_in_help(program) - COMMON == listed
 
 
 @pytest.mark.parametrize(
@@ -47,7 +68,7 @@ def options_of_waitress() -> set[str]:
     ids=["uvicorn", "gunicorn", "waitress"],
 )
 def test_every_option_is_ours_or_has_an_answer(table: dict[str, str], theirs: set[str]) -> None:
-    """S63: read from the installed programs; nothing is missing, and nothing stands there twice."""
+    """S63, O5: read from the programs; none is missing, or there twice, or not one of theirs."""
     assert len(theirs) > 30
     assert theirs - OURS - table.keys() == set()
     assert table.keys() & OURS == set()
@@ -58,7 +79,7 @@ def test_every_option_is_ours_or_has_an_answer(table: dict[str, str], theirs: se
     ("given", "said"),
     [
         (["--http2"], "--http2 is an option of uvicorn; here: this server speaks HTTP/1.1"),
-        (["--loop=uvloop"], "there is nothing to choose: uvloop if it is installed"),
+        (["--loop=uvloop"], "here: leave it out: the loop is uvloop's if that is installed"),
         (["-D"], "it stays in the foreground; have systemd or your container do it"),
         (["--timeout", "30"], "is an option of Gunicorn"),
         (["--worker-class", "gthread"], "say --runner thread|greenlet|inline"),
@@ -82,6 +103,12 @@ def test_what_is_advised_exists(table: dict[str, str]) -> None:
             assert f"--{words.split()[0].rstrip(',;')}" in OURS, option
 
 
+def test_notes_are_about_what_works() -> None:
+    """O5: each is about an option of ours that one of the programs has, too."""
+    assert NOTES.keys() <= OURS
+    assert NOTES.keys() <= options_of_uvicorn() | options_of_gunicorn()
+
+
 def test_a_typing_error_still_gets_what_is_close() -> None:
     """S63: an option of nobody is told by its spelling."""
     assert equivalent("--prot") is None
@@ -100,6 +127,11 @@ def test_a_typing_error_still_gets_what_is_close() -> None:
         ("--limit-request-fields", "limit_header_count"),
         ("--access-logformat", "access_log_format"),
         ("--websocket-max-message-size", "ws_max_message_size"),
+        ("--asgi-lifespan", "lifespan"),
+        ("--cert-reqs", "ssl_cert_reqs"),
+        ("--error-logfile", "log_file"),
+        ("--h11-max-incomplete-event-size", "limit_header_size"),
+        ("--worker-connections", "limit_connections"),
     ],
 )
 def test_aliases(alias: str, name: str) -> None:
