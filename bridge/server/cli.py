@@ -14,6 +14,7 @@ from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.commands import surroundings
+from bridge.server.commands.ctl import ctl
 from bridge.server.commands.running import exit_codes, run
 from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
@@ -309,3 +310,4 @@ _add_command(
     "and file as at a start. What is shown is a TOML file for --config.",
     [_flag("as_json", "--json", "As JSON.")],
 )
+main.add_command(ctl)

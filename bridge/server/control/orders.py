@@ -2,12 +2,19 @@
 
 `Supervision` is the face of whatever runs the workers. An order that cannot be carried out raises
 `OrderFailed`, with one line that says why, and what to do.
+
+An order is one line of JSON, ``{"order": "scale", "number": 4}``; the answer to it is another:
+``{"ok": true, "result": ...}`` or ``{"ok": false, "error": "one line"}``.
 """
 
 from __future__ import annotations
 
+import json
 from asyncio import Future
-from typing import Protocol, TypedDict
+from typing import Any, Final, Protocol, TypeAlias, TypedDict
+
+#: More processes than this are a mistake in typing: they would take the memory of the machine.
+MOST_WORKERS: Final = 1000
 
 
 class OrderFailed(Exception):
@@ -65,7 +72,6 @@ class Supervision(Protocol):
 
     What takes time gives a future, not a coroutine: the supervisor forks between two runs of its
     loop, and a suspended task would be thrown away in the child, with its `finally` blocks.
-    The future may be cancelled, if nobody waits for it any more; the order goes on.
     """
 
     def status(self) -> ServerStatus:
@@ -102,3 +108,70 @@ class Supervision(Protocol):
     def stop(self) -> str:
         """Begin to stop, as SIGTERM does; return a line."""
         ...
+
+
+# ------------------------------------------------------------- from a line to an answer
+
+#: What can be written as JSON.
+Result: TypeAlias = Any
+
+#: The orders, as they are named on the socket and on the command line.
+ORDERS: Final = (
+    *("status", "workers", "reload", "scale", "reopen-logs", "threads", "metrics", "stop"),
+)
+#: Those that change something: the log says who gave them.
+CHANGING: Final = frozenset({"reload", "scale", "reopen-logs", "stop"})
+
+
+def read_order(line: bytes) -> dict[str, Any]:
+    """Read an order. Raises `OrderFailed` if it is none."""
+    try:
+        order = json.loads(line)
+    except (ValueError, RecursionError):
+        raise OrderFailed(f"that is no JSON: {line[:40]!r}; {_EXAMPLE}") from None
+    if not isinstance(order, dict) or not isinstance(order.get("order"), str):
+        raise OrderFailed(f"that is no order: {line[:40]!r}; {_EXAMPLE}")
+    if order["order"] not in ORDERS:
+        raise OrderFailed(f"there is no order {order['order'][:40]!r}; {_KNOWN}")
+    return order
+
+
+def carry_out(order: dict[str, Any], supervision: Supervision) -> Result | Future[Result]:
+    """Carry out what `read_order` has read; a future if it takes time. Raises `OrderFailed`."""
+    match order["order"]:
+        case "status":
+            return {**supervision.status(), "workers": supervision.workers()}
+        case "workers":
+            return supervision.workers()
+        case "reload":
+            return supervision.reload()
+        case "scale":
+            return supervision.scale(_number(order))
+        case "reopen-logs":
+            return supervision.reopen_logs()
+        case "threads":
+            return supervision.stacks()
+        case "metrics":
+            return supervision.metrics()
+        case _:
+            return supervision.stop()
+
+
+def _number(order: dict[str, Any]) -> int:
+    number = order.get("number")
+    if type(number) is not int:
+        raise OrderFailed(f"scale needs a whole number of workers, and not {number!r:.40}")
+    if number < 1:
+        raise OrderFailed(
+            f"cannot scale to {number}: one worker at least has to serve; to end all: ctl stop"
+        )
+    if number > MOST_WORKERS:
+        raise OrderFailed(
+            f"cannot scale to {number}: {MOST_WORKERS} workers are the most, since each is a "
+            "process with memory of its own; about one for each CPU is usual"
+        )
+    return number
+
+
+_EXAMPLE: Final = 'an order is one line such as {"order": "status"}'
+_KNOWN: Final = f"the orders are {', '.join(ORDERS)}"

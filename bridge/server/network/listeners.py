@@ -239,7 +239,7 @@ def open_unix(path: str, mode: int, backlog: int) -> tuple[socket.socket, Callab
             sock.bind(f"\0{path[1:]}")
             return listen(sock, backlog), _nothing
         with directory_lock(os.path.dirname(path) or "."):
-            _remove_stale(path)
+            remove_stale(path)
             _bind_unix(sock, path, mode)
             return listen(sock, backlog), _remover(path, os.lstat(path))
     except OSError as error:
@@ -299,7 +299,7 @@ def _bind_unix(sock: socket.socket, path: str, mode: int) -> None:
         os.umask(mask)
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
     """Remove the socket of a server that is gone; raise if the server runs, or it is no socket."""
     found = _lstat(path)
     if found is None:
