@@ -46,6 +46,7 @@ from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.tls import reload_certificates
 from bridge.server.operations.health import Health, HealthHandler, drain
 from bridge.server.operations.port import operations
+from bridge.server.operations.systemd import Notifier
 from bridge.server.state import RETIRING, ServerState
 from bridge.server.websocket.handler import WebSockets
 from bridge.types import ASGIApp
@@ -74,6 +75,8 @@ class Server:
         #: The process's own signals, if the process is this server's.
         self._signals: Signals | None = None
         self._terminal = Terminal()
+        #: Told of the process's life, if that is this server's.
+        self._systemd = Notifier()
 
     @property
     def app(self) -> ASGIApp:
@@ -104,6 +107,7 @@ class Server:
         """
         _refuse_running_loop("Server.run()")
         configure_logging(self.config)
+        self._systemd = Notifier.from_environment()
         self._signals = Signals(self._table(), limit=self.orders.limit, last=last)
         with self._signals, own_loop(self.orders) as loop:
             if self.load_unless_told():
@@ -132,7 +136,12 @@ class Server:
         async with operations(self.config, self.health, self.figures):
             try:
                 if await unless(self.orders.stop, self.start()):
+                    self._systemd.begin(
+                        asyncio.get_running_loop(),
+                        lambda: f"{pluralize(self.served, 'request')} served",
+                    )
                     await self.orders.stop.wait()
+                    self._systemd.stopping()
                     await drain(self.health, self.config.drain_delay, self.orders.cut)
                 else:
                     logger.info("told to stop before the app had started")
@@ -176,7 +185,8 @@ class Server:
     def _hang_up(self) -> None:
         """Read certificates again at SIGHUP; if the terminal has been closed, stop."""
         if not self._terminal.is_closed():
-            self.reload_certificates()
+            with self._systemd.reload():
+                self.reload_certificates()
         elif not self.orders.stop_requested:
             logger.warning("the terminal was closed: stopping")
             self.request_stop()

@@ -51,6 +51,11 @@ class WorkerProcess(Server):
         assert self._worker is not None, "the worker has not started yet"
         return self._worker
 
+    @property
+    def served(self) -> int:
+        """Return the number of requests taken so far."""
+        return 0 if self._worker is None else self._worker.taken
+
     async def start(self, listeners: Sequence[Listener] | None = None) -> None:
         """Connect to Redis, start the app, and take requests; there are no `listeners`.
 

@@ -1,1 +1,1 @@
-"""Health and metrics over HTTP, apart from the apps (O1, O2)."""
+"""What the world is told of a server: health and metrics over HTTP, and its life to systemd."""
