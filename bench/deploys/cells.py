@@ -47,6 +47,8 @@ def measure(row: Row, column: str, tools: Tools) -> Cell:
         with crowd(port, row.mixture, tools.python) as clients:
             server = Deployed(running.process, clients)
             COLUMNS[column](server)
+            if server.told is None and running.process.poll() is not None:
+                server.notes.append(f"the server ended, with code {running.process.returncode}")
             outcome = clients.stop()
     tally = outcome.tally(server.kills, server.told)
     return Cell(

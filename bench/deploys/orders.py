@@ -34,10 +34,8 @@ class Deployed:
 
     def tell(self, number: int) -> None:
         """Send it a signal, if it is still there."""
-        if self.process.poll() is not None:
-            self.notes.append(f"the server ended with {self.process.returncode}")
-            return
-        self.process.send_signal(number)
+        if self.process.poll() is None:
+            self.process.send_signal(number)
 
 
 def workers_of(pid: int) -> set[int]:
@@ -74,16 +72,14 @@ def reload_five_times(server: Deployed) -> None:
     time.sleep(BETWEEN)
 
 
-def kill_workers(server: Deployed) -> None:
-    """SIGKILL to one worker, and later to another one."""
-    for _ in range(2):
-        time.sleep(BETWEEN)
-        pid = max(server.workers(), default=0)
-        if pid:
-            server.kills.append(Kill(pid, time.monotonic()))
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    time.sleep(2 * BETWEEN)
+def kill_worker(server: Deployed) -> None:
+    """SIGKILL to one worker."""
+    time.sleep(BETWEEN)
+    if workers := server.workers():
+        server.kills.append(Kill(max(workers), time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.kill(max(workers), signal.SIGKILL)
+    time.sleep(4 * BETWEEN)
 
 
 def scale(server: Deployed) -> None:

@@ -29,7 +29,7 @@ Order = Callable[[Deployed], None]
 COLUMNS: dict[str, Order] = {
     "HUP x 5": orders.reload_five_times,
     f"max-requests {REQUESTS}": orders.wait,
-    "SIGKILL": orders.kill_workers,
+    "SIGKILL": orders.kill_worker,
     "scale": orders.scale,
     "SIGTERM": orders.terminate,
 }

@@ -55,14 +55,21 @@ def running(
 
 @contextmanager
 def started(
-    arguments: list[str], environment: dict[str, str], port: int, root: Path = ROOT
+    arguments: list[str],
+    environment: dict[str, str],
+    port: int,
+    root: Path = ROOT,
+    log: Path | None = None,
 ) -> Iterator[Running]:
-    """Start a program that listens at `port`; the rest is as in `running`."""
-    with tempfile.TemporaryFile("w+") as log:
+    """Start a program that listens at `port`; the rest is as in `running`.
+
+    What it says goes to the file `log`; None: to one that is thrown away.
+    """
+    with log.open("w+") if log else tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=said,
             stderr=subprocess.STDOUT,
             cwd=root,
             env=os.environ | {"PYTHONPATH": str(root)} | environment,
@@ -70,10 +77,10 @@ def started(
         )
         try:
             if not _accepts(process, port):
-                raise Failed(_last_line(log) or "did not accept connections, and said nothing")
+                raise Failed(_last_line(said) or "did not accept connections, and said nothing")
             yield Running(process, port)
         except OSError as error:
-            raise Failed(f"{error}; the server said: {_last_line(log) or 'nothing'}") from error
+            raise Failed(f"{error}; the server said: {_last_line(said) or 'nothing'}") from error
         finally:
             _stop(process)
 
