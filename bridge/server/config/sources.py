@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
+from bridge.server.config import other_servers
 from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
 
@@ -113,8 +114,6 @@ _SERVICE_LINK = re.compile(
     r"BRIDGE_(\w+?_)??(SERVICE_HOST|SERVICE_PORT(_\w+)?"
     r"|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?|(?P<url>PORT))"
 )
-#: What uvicorn and Gunicorn read.
-_OTHER_SERVERS = re.compile(r"UVICORN_\w+|GUNICORN_CMD_ARGS")
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -149,12 +148,9 @@ def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[s
             f"WEB_CONCURRENCY is {asked}, and this version runs one process, which it starts. For "
             "several, run: gunicorn -k bridge.server.gunicorn.BridgeWorker module:attr"
         )
-    theirs = [name for name in sorted(environ) if _OTHER_SERVERS.fullmatch(name) and environ[name]]
-    if theirs:
-        lines.append(
-            f"ignored: {', '.join(theirs)}, of another server; every option of this one is also "
-            "BRIDGE_OPTION in the environment"
-        )
+    ours = {each.name for each in SETTINGS if environ.get(each.variables[0])}
+    if theirs := other_servers.advice(environ, ours | command_line.keys()):
+        lines.append(theirs)
     return lines + unknown_variables(set(environ) - set(links))
 
 

@@ -113,9 +113,12 @@ def test_variables_of_other_servers_are_told() -> None:
     """S64: one line tells a user of uvicorn or Gunicorn that their variables are not read."""
     environ = {"UVICORN_PORT": "9000", "GUNICORN_CMD_ARGS": "-w 4", "UVICORN_RELOAD": "", "X": "1"}
     assert ignored_variables(environ, {}) == [
-        "ignored: GUNICORN_CMD_ARGS, UVICORN_PORT, of another server; every option of this one is "
-        "also BRIDGE_OPTION in the environment"
+        "ignored: GUNICORN_CMD_ARGS, UVICORN_PORT, of another server; say instead "
+        "BRIDGE_WORKERS=4 BRIDGE_PORT=9000"
     ]
+    said = {"workers": ("2", "--workers")}
+    (line,) = ignored_variables(environ | {"BRIDGE_PORT": "1"}, said)
+    assert "say instead" not in line
     assert make_config({}, environ, None).port == 8000
 
 
