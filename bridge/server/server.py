@@ -27,6 +27,7 @@ from bridge.server.apps.loading import load
 from bridge.server.clock import TICK
 from bridge.server.config.config import Config
 from bridge.server.config.sources import from_python
+from bridge.server.control.pid_file import pid_file
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
 from bridge.server.http1.proxied import ProxiedConnection
@@ -133,9 +134,13 @@ class Server:
     async def _serve(self) -> None:
         if not self.load_unless_told():
             return
-        async with operations(self.config, self.health, self.figures):
+        async with (
+            pid_file(self.config) as write,
+            operations(self.config, self.health, self.figures),
+        ):
             try:
                 if await unless(self.orders.stop, self.start()):
+                    write()
                     self._systemd.begin(
                         asyncio.get_running_loop(),
                         lambda: f"{pluralize(self.served, 'request')} served",
@@ -193,10 +198,7 @@ class Server:
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
-        """Return the addresses it listens at now: host and port, or the path of a Unix socket.
-
-        Port 0 is the one that the system gave. Empty before the start and after the stop.
-        """
+        """Return host and port of each address it listens at, or its path; empty if at none."""
         return self._listening.addresses
 
     # --------------------------------------------------------- start
@@ -217,10 +219,7 @@ class Server:
                 logger.info(line)
 
     async def prepare(self) -> None:
-        """Start the app, and everything that is needed to serve it, but do not listen yet.
-
-        After it comes `listen` or `stop`.
-        """
+        """Start the app, and what is needed to serve it; then comes `listen`, or `stop`."""
         config, loop = self.config, asyncio.get_running_loop()
         self._state = state = ServerState(config, loop)
         self._tls = self._host.tls_context(config)

@@ -115,8 +115,6 @@ GUNICORN: dict[str, str] = {
     "--permit-obsolete-folding": _STRICT,
     "--permit-unconventional-http-method": "every method that is a token reaches the app",
     "--permit-unconventional-http-version": _STRICT,
-    "-p": f"there is no file for the pid; {_SYSTEMD}. For the port, say --port",
-    "--pid": f"there is no file for the pid; {_SYSTEMD}",
     "--preload": _UNDER_GUNICORN + " --preload",
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.arguments.values import Place, Seconds
+from bridge.arguments.values import Path, Place, Seconds
 from bridge.server.config.setting import setting
 from bridge.server.config.worker_count import Workers
 
@@ -27,6 +27,13 @@ class ProcessSettings:
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
+    pid: Path | None = setting(
+        None,
+        "Write the number of the process (the supervisor's, if there is one) to this file.",
+        _OPERATIONS,
+        short="-p",
+        aliases=("--pid-file",),
+    )
     metrics_bind: str | None = setting(
         None,
         "Answer `/metrics` (for Prometheus), `/live` and `/ready` here: `host:port`, "
