@@ -22,18 +22,20 @@ STORIES: dict[str, Callable[[Story, int], None]] = {"bridge": on_bridge, "gunico
 
 
 @contextmanager
-def deployed(name: str, clients: int = 64, pace: float = 0) -> Iterator[Story]:
+def deployed(name: str, mixture: Mixture, *options: str) -> Iterator[Story]:
     """A server of this name under load, with which a story may begin."""
     with tempfile.TemporaryDirectory() as folder:
         site, port = Site(Path(folder)), free_port()
         command = site.bridge(port) if name == "bridge" else site.gunicorn(port)
+        command += [*options, *(site.certificate() if mixture.tls else ())]
         log = Path(folder) / "log"
-        with started(command, site.environment, port, log=log) as running:
-            mixture = Mixture("/asgi", "/wsgi", clients, pace)
-            with crowd(port, mixture) as asking:
-                story = Story(running.process, port, site, asking, log.read_text)
-                story.until("nothing is served", lambda: story.serves_only("1"))
-                yield story
+        with (
+            started(command, site.environment, port, log=log) as running,
+            crowd(port, mixture) as asking,
+        ):
+            story = Story(running.process, port, site, asking, log.read_text, mixture.tls)
+            story.until("nothing is served", lambda: story.serves_only("1"))
+            yield story
 
 
 def summary(story: Story, outcome: Outcome) -> tuple[Tally, str]:
@@ -59,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     failed = False
     for name in options.server:
-        with deployed(name) as story:
+        with deployed(name, Mixture("/asgi", "/wsgi")) as story:
             began = time.monotonic()
             STORIES[name](story, RELOADS)
             story.serve(max(options.seconds - (time.monotonic() - began), 1))

@@ -6,6 +6,7 @@ Both are read again by a reload, so each can be changed under a server that runs
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 from pathlib import Path
 
@@ -46,6 +47,16 @@ class Site:
         new.write_text(f"{text}\n")
         new.replace(self.folder / name)
 
+    def certificate(self) -> list[str]:
+        """The options for TLS, with a certificate of its own."""
+        from trustme import CA  # only here: the bench itself does without
+
+        certificate = CA().issue_cert("127.0.0.1")
+        pem, key = self.folder / "certificate.pem", self.folder / "key.pem"
+        certificate.cert_chain_pems[0].write_to_path(pem)
+        certificate.private_key_pem.write_to_path(key)
+        return [f"--ssl-certfile={pem}", f"--ssl-keyfile={key}"]
+
     def bridge(self, port: int) -> list[str]:
         """The command of our server."""
         return [
@@ -69,12 +80,14 @@ class Site:
         return {"PYTHONPATH": f"{ROOT}:{self.folder}", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def ask(port: int, path: str) -> tuple[int, str]:
+def ask(port: int, path: str, tls: bool = False) -> tuple[int, str]:
     """Which process answers a new connection, and in which version."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+        connection = ssl._create_unverified_context().wrap_socket(plain) if tls else plain
         head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         connection.sendall(head.encode())
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        connection.close()
     head, _, body = answer.decode().partition("\r\n\r\n")
     if not head.startswith("HTTP/1.1 200 "):
         raise OSError(f"no answer to {path}: {answer!r}")

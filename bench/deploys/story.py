@@ -39,6 +39,7 @@ class Story:
     site: Site
     crowd: Crowd
     log: Callable[[], str]
+    tls: bool = False
     #: Seconds that each part lasts at least, and workers that are replaced after `REQUESTS`.
     pace: float = 1.0
     replaced: int = 8
@@ -61,7 +62,11 @@ class Story:
 
     def serves_only(self, version: str) -> bool:
         """Whether new connections come to this version only."""
-        return all(ask(self.port, "/asgi/who")[1] == version for _ in range(3 * WORKERS))
+        return all(self.ask("/asgi/who")[1] == version for _ in range(3 * WORKERS))
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """Which process answers, and in which version."""
+        return ask(self.port, path, self.tls)
 
     def _note(self, what: str) -> None:
         self.steps.append(f"{time.monotonic():.3f}: {what}")
@@ -126,7 +131,7 @@ class Story:
     def replace_by_memory(self) -> None:
         """max-rss: a worker grows above it, and is replaced."""
         self.reload(max_rss=MEGABYTES << 20)
-        pid, _ = ask(self.port, f"/wsgi/grow/{MEGABYTES}")
+        pid, _ = self.ask(f"/wsgi/grow/{MEGABYTES}")
         self._note(f"worker {pid} has grown")
         self.until(f"worker {pid} was not replaced", lambda: pid not in self.workers())
         self.until("too few workers", lambda: len(self.workers()) >= WORKERS)
@@ -134,7 +139,7 @@ class Story:
 
     def kill(self) -> None:
         """SIGKILL to a worker that serves; another one takes its place."""
-        pid, _ = ask(self.port, "/asgi/who")
+        pid, _ = self.ask("/asgi/who")
         self._note(f"SIGKILL to worker {pid}")
         self.kills.append(Kill(pid, time.monotonic()))
         os.kill(pid, signal.SIGKILL)

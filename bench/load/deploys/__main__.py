@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import ssl
 import sys
 from contextlib import suppress
 from time import monotonic
@@ -27,7 +28,7 @@ GOING_HOME = 20.0
 
 
 async def main(port: int, mixture: Mixture) -> None:
-    board = Board("127.0.0.1", port)
+    board = Board("127.0.0.1", port, ssl._create_unverified_context() if mixture.tls else None)
     loop = board.loop
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)

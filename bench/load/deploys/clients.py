@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -27,8 +28,8 @@ Ask = Callable[[int], tuple[bytes, bytes]]
 class Board:
     """What all clients share: where they ask, what they have seen, whether they are to end."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.host, self.port, self.tls = host, port, tls
         self.outcome = Outcome()
         self.loop = asyncio.get_running_loop()
         self.clients: list[Client] = []
@@ -95,7 +96,7 @@ class Client(asyncio.Protocol):
     async def _connect(self) -> None:
         board = self.board
         try:
-            await board.loop.create_connection(lambda: self, board.host, board.port)
+            await board.loop.create_connection(lambda: self, board.host, board.port, ssl=board.tls)
         except OSError as error:
             self._note("refused", repr(error))
             self.begun = 0.0

@@ -75,7 +75,8 @@ class Mixture:
     """What is asked: at the mounts `asgi` and `wsgi` (None: there is none), by how many clients.
 
     `pace`: the longest pause of the fast ones, in seconds; 0: they ask as fast as they can.
-    `stream`: seconds of the longest event stream; others last one second, or two.
+    `stream`: seconds of the longest event stream; others last one second, or two. `tls`: the
+    connections are encrypted; nobody looks at the certificate.
     """
 
     asgi: str | None = None
@@ -83,6 +84,7 @@ class Mixture:
     clients: int = 64
     pace: float = 0
     stream: int = 7
+    tls: bool = False
 
 
 def join(board: Board, mixture: Mixture) -> None:

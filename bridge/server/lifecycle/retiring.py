@@ -81,7 +81,7 @@ async def _wait_for_streams(
 ) -> None:
     """Wait for responses that go on, and for `longest` seconds more; until `deadline` at most."""
     connections, loop = state.connections, state.loop
-    if _may_ask_again(state, longest):
+    if not told.is_set() and _may_ask_again(state, longest):
         logger.info(
             "retiring: %s still in use (at most %g s)",
             "a connection is" if len(connections) == 1 else f"{len(connections)} connections are",
