@@ -44,6 +44,7 @@ from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.loggers import configure_logging, reenable_loggers, reopen_log_files
 from bridge.server.metrics.snapshot import Snapshot
 from bridge.server.network.listeners import Listener, banner, open_listeners
+from bridge.server.network.load_board import Seat
 from bridge.server.network.tls import reload_certificates
 from bridge.server.operations.health import Health, HealthHandler, drain
 from bridge.server.operations.port import operations
@@ -241,16 +242,16 @@ class Server:
             raise
         reenable_loggers()
 
-    async def listen(self, listeners: Sequence[Listener]) -> None:
+    async def listen(self, listeners: Sequence[Listener], seat: Seat | None = None) -> None:
         """Accept connections at `listeners`, which are closed, and the app shut down, if it fails.
 
-        Called once, after `prepare`.
+        Called once, after `prepare`. `seat`: of a worker that accepts beside others.
         """
         lifespan = self._lifespan
         assert lifespan is not None, "the app has not started yet"
         try:
             connection = _connection_factory(self, lifespan.state, tls=self._tls is not None)
-            await self._listening.open(listeners, connection, self.state, self._tls)
+            await self._listening.open(listeners, connection, self.state, self._tls, seat)
         except BaseException:
             for listener in listeners:
                 listener.close()

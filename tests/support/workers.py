@@ -78,15 +78,15 @@ def pass_on(channels: list[Channel]) -> None:
         selector.register(sys.stdin, selectors.EVENT_READ)
         for slot, channel in enumerate(channels):
             selector.register(channel, selectors.EVENT_READ, slot)
-        left = len(channels)
+        left, read = len(channels), b""
         while left:
             for key, _ in selector.select():
                 if key.data is None:
-                    line = sys.stdin.readline()
-                    if line:
-                        message = json.loads(line)
+                    data = os.read(sys.stdin.fileno(), 65536)
+                    *lines, read = (read + data).split(b"\n")
+                    for message in map(json.loads, lines):
                         channels[message.pop("worker")].send(message)
-                    else:
+                    if not data:
                         selector.unregister(sys.stdin)
                     continue
                 try:

@@ -22,10 +22,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from bridge.log import logger
-from bridge.server.apps.handlers import runner_apps
+from bridge.server.apps.handlers import runner_apps, runners_of
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.guard import end_within
@@ -37,8 +37,10 @@ from bridge.server.lifecycle.signals import Signals
 from bridge.server.lifecycle.stopping import CUT_GRACE, count_busy, unless
 from bridge.server.logs.loggers import configure_logging, reopen_log_files
 from bridge.server.network.listeners import Listener
+from bridge.server.network.load_board import Seat
 from bridge.server.process.channel import Channel, ChannelClosed, Message
 from bridge.server.process.exits import EXPECTED, FAILED, code_of, print_error
+from bridge.server.process.stacks import StackFile, describe
 from bridge.server.server import Server
 from bridge.types import ASGIApp
 
@@ -56,14 +58,18 @@ def run_worker(
     channel: Channel,
     *,
     slot: int,
-    board: Any = None,
+    seat: Seat | None = None,
+    stacks: StackFile | None = None,
 ) -> NoReturn:
     """Serve at `listeners` in this process, which was just forked, and end it.
 
     `channel` is its end; the other one belongs to the supervisor alone. `slot` is its place among
-    the workers, and in `board`, where they say how many connections they have.
+    the workers, `seat` the one at which it says how many connections it has, `stacks` where it
+    says what it does, even if it hangs. Signals that the caller holds back are let come in here.
     """
-    worker = SupervisedWorker(config, listeners, channel, SupervisedHost(slot, board))
+    worker = SupervisedWorker(config, listeners, channel, slot, seat)
+    if stacks is not None:
+        stacks.register()
     code = FAILED
     try:
         code = worker.run()
@@ -88,10 +94,6 @@ class SupervisedHost(Host):
 
     cut_by = ""
 
-    def __init__(self, slot: int, board: Any = None) -> None:
-        self.slot = slot
-        self.board = board
-
     def app_loaded(self, app: ASGIApp) -> None:
         """Tell WSGI apps that other processes serve them, too (``wsgi.multiprocess``).
 
@@ -105,11 +107,18 @@ class SupervisedWorker:
     """One server in a process of its own, and what the supervisor says to it."""
 
     def __init__(
-        self, config: Config, listeners: Sequence[Listener], channel: Channel, host: Host
+        self,
+        config: Config,
+        listeners: Sequence[Listener],
+        channel: Channel,
+        slot: int,
+        seat: Seat | None = None,
     ) -> None:
-        self._server = Server(config, host)
+        self._server = Server(config, SupervisedHost())
         self._listeners = listeners
         self._channel = channel
+        self._slot = slot
+        self._seat = seat
         #: Told to accept connections; to go; and to do that without the grace of retiring.
         self._may_serve = asyncio.Event()
         self._told_to_go = asyncio.Event()
@@ -168,7 +177,7 @@ class SupervisedWorker:
                 return
             self._send({"type": "started", "app": [*announcement(server.config, server.app)]})
             if await unless(self._told_to_go, self._may_serve.wait()):
-                await server.listen(self._listeners)
+                await server.listen(self._listeners, self._seat)
                 self._is_serving = True
                 self._send({"type": "serving"})
                 self._beat_due = loop.time()
@@ -209,7 +218,7 @@ class SupervisedWorker:
                 "websockets": busy.get("WebSocket", 0),
                 "busy": busy.get("request", 0),
                 "lag": max(now - self._beat_due, 0),
-                "figures": None,
+                "figures": self._server.figures() if state.config.metrics_bind else None,
             }
         )
         self._beat_due = now + BEAT
@@ -238,7 +247,7 @@ class SupervisedWorker:
         elif not self._told_to_go.is_set():
             logger.info("told to stop by a signal: serving until another worker takes over")
             self._send({"type": "retiring", "why": "SIGTERM"})
-            await asyncio.sleep(TAKE_OVER_LIMIT)
+            await asyncio.sleep(TAKE_OVER_LIMIT + self._server.config.drain_delay)
             self._told_to_go.set()
 
     # --------------------------------------------------------- the channel
@@ -299,7 +308,17 @@ class SupervisedWorker:
         self._told_to_go.set()
 
     def _answer(self, number: int, what: str) -> None:
-        self._send({"type": "answer", "id": number, "error": f"{what} is not known here"})
+        """Answer what the supervisor asks."""
+        if what == "stacks":
+            self._send({"type": "answer", "id": number, "text": self._describe()})
+        else:
+            self._send({"type": "answer", "id": number, "error": f"{what} is not known here"})
+
+    def _describe(self) -> str:
+        """Say what the worker does: the figures of each mount, every thread, every task."""
+        app = self._server.app
+        mounts = "".join(f"{name}: {runner.stats()}\n" for name, runner in runners_of(app))
+        return mounts + describe()
 
     def _be_orphaned(self) -> None:
         """Stop soon: the supervisor has gone (P7)."""

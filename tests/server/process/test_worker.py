@@ -115,3 +115,27 @@ def test_a_worker_that_cannot_start_says_why(
         assert running.next("code")["code"] == code
     assert f"Error: {failed['error']}" in running.log()
     assert ("Traceback" in running.log()) is (code == 3)
+
+
+def test_a_worker_tells_where_it_stands(folder: Path) -> None:
+    """Every thread and task, with the figures of the mounts; other questions are answered, too."""
+    with workers(folder, "app:app") as running:
+        running.serving()
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
+            client.sendall(request("/60"))
+            while not running.next("beat")["busy"]:
+                pass
+            running.tell("ask", id=7, what="stacks")
+            answer = running.next("answer")
+            assert answer["id"] == 7
+            assert "await asyncio.sleep(float(scope" in answer["text"]
+            assert "thread MainThread" in answer["text"]
+        running.tell("ask", id=8, what="the time")
+        assert running.next("answer")["error"] == "the time is not known here"
+        running.tell("a word of another version")
+        running.tell("stats")
+        running.tell("reopen-logs")
+        running.tell("stop", grace=5)
+        assert running.next("code")["code"] == 0
+    assert "1 connection, 0 requests served" in running.log()
+    assert "no log file has moved" in running.log()

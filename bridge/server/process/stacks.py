@@ -1,0 +1,214 @@
+"""Where the threads and tasks of a worker stand: `ctl threads`, SIGUSR2, and a worker that hangs.
+
+A worker whose loop turns answers itself (`describe`): with names, and all tasks. One that hangs
+cannot. So `faulthandler` writes the stacks of its threads to a file that the supervisor has, too,
+at a signal: in C, whoever has the GIL (P6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import linecache
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final, TypeAlias
+
+from bridge.errors import pluralize
+
+#: The signal that has a worker's stacks written. Ones that nobody else uses: on Linux a real-time
+#: one (programs take the first and the last of these), elsewhere one that does nothing by itself.
+SIGNAL: Final[int] = getattr(signal, "SIGINFO", 0) or int(signal.SIGRTMAX) - 2
+
+#: Seconds for a worker to write its stacks, and between two looks whether it still writes.
+_WRITE_LIMIT: Final = 1.0
+_PAUSE: Final = 0.05
+
+#: The most that is told: frames of a stack (the last ones), stacks, names of tasks at one place,
+#: tasks that are looked at, characters.
+_MOST_FRAMES: Final = 30
+_MOST_STACKS: Final = 100
+_MOST_NAMES: Final = 3
+_MOST_TASKS: Final = 20_000
+MOST_TEXT: Final = 256 * 1024
+
+#: The tasks of all loops, a `WeakSet`; asyncio has no function for it.
+_KNOWN_TASKS: Final[Any] = getattr(
+    asyncio.tasks, "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks"
+)
+
+#: One place in the code: file, line, function.
+_Place: TypeAlias = tuple[str, int, str]
+
+
+class StackFile:
+    """Where one worker's stacks are written. The supervisor makes it before the fork.
+
+    The worker calls `register`, the supervisor `read`, and `close` when the worker is gone.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = _nameless_file()
+        #: What the worker was asked for last.
+        self._answer: asyncio.Future[str] | None = None
+
+    def register(self) -> None:
+        """Have this process write its stacks when it gets `SIGNAL`."""
+        faulthandler.register(SIGNAL, self._descriptor, all_threads=True, chain=False)
+
+    def read(self, pid: int) -> asyncio.Future[str]:
+        """Return the stacks of the threads of the worker `pid`; empty if it writes none.
+
+        It may have just started, or be gone, or the system holds it. Asked while an answer is
+        awaited, it is the same answer. On a loop, which need not have tasks.
+        """
+        if self._answer is None or self._answer.done():
+            self._answer = asyncio.get_running_loop().create_future()
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)  # also for the worker: they share it
+            looks = round(_WRITE_LIMIT / _PAUSE) if _ask(pid) else 0
+            self._look(self._answer, 0, looks)
+        return self._answer
+
+    def _look(self, answer: asyncio.Future[str], size: int, looks: int) -> None:
+        """Answer if the file has grown and does not grow any more: it has no end mark."""
+        if answer.done():
+            return  # nobody waits any more
+        now = os.fstat(self._descriptor).st_size
+        if looks and (now == 0 or now != size):
+            answer.get_loop().call_later(_PAUSE, self._look, answer, now, looks - 1)
+        else:
+            text = os.pread(self._descriptor, MOST_TEXT, 0)
+            answer.set_result(text.decode(errors="replace").strip())
+
+    def close(self) -> None:
+        """Close the file; who still waits for an answer waits no longer."""
+        if self._answer is not None:
+            self._answer.cancel()
+        os.close(self._descriptor)
+
+
+def _nameless_file() -> int:
+    """Open a file without a name: in memory, if the system can, for disks may be read-only."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("bridge-stacks")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _ask(pid: int) -> bool:
+    """Have the worker write its stacks, if it can; return whether it was asked."""
+    try:
+        if _catches_signal(pid):
+            os.kill(pid, SIGNAL)
+            return True
+    except OSError:  # it has gone
+        pass
+    return False
+
+
+def _catches_signal(pid: int) -> bool:
+    """Return whether the process has a handler for `SIGNAL`, which would end it else."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+            caught = next(line for line in status if line.startswith("SigCgt:"))
+    except FileNotFoundError:  # it is gone; or this is no Linux, and the signal ends nothing
+        return True
+    return bool(int(caught.split()[1], 16) >> (SIGNAL - 1) & 1)
+
+
+# ------------------------------------------------------------- a worker's own answer
+
+
+def describe() -> str:
+    """Return the stack of every thread and every asyncio task of this process, most recent last.
+
+    Tasks that stand at the same place are told once. Called on a loop.
+    """
+    lines: list[str] = []
+    for line in (*_describe_threads(), *_describe_tasks()):
+        lines.append(line)
+    text = "\n".join(lines)
+    if len(text) > MOST_TEXT:
+        text = text[:MOST_TEXT].rpartition("\n")[0] + "\n(cut: there is more than can be told)"
+    return text
+
+
+def _describe_threads() -> Iterator[str]:
+    names = {each.ident: each.name for each in threading.enumerate()}
+    frames = sys._current_frames()
+    for number, (ident, frame) in enumerate(frames.items()):
+        if number == _MOST_STACKS:
+            yield f"and {pluralize(len(frames) - number, 'thread')} more"
+            return
+        yield f"thread {names.get(ident, ident)}"
+        yield from _describe_stack(_places_of(frame))
+
+
+def _places_of(frame: FrameType | None) -> list[_Place]:
+    """Return where a thread stands, the last call last; this module's own calls are left out."""
+    places: list[_Place] = []
+    while frame is not None:
+        if frame.f_code.co_filename != __file__:
+            places.append(_place(frame))
+        frame = frame.f_back
+    return places[::-1]
+
+
+def _describe_tasks() -> Iterator[str]:
+    tasks = _every_task()
+    groups: dict[tuple[_Place, ...], list[asyncio.Task[Any]]] = {}
+    for task in tasks[:_MOST_TASKS]:
+        groups.setdefault(tuple(_places_awaited(task.get_coro())), []).append(task)
+    largest_first = sorted(groups.items(), key=lambda group: -len(group[1]))
+    told = 0
+    for places, alike in largest_first[:_MOST_STACKS]:
+        told += len(alike)
+        names = ", ".join(each.get_name() for each in alike[:_MOST_NAMES])
+        more = f" and {len(alike) - _MOST_NAMES} more" if len(alike) > _MOST_NAMES else ""
+        yield f"{'task' if len(alike) == 1 else f'{len(alike)} tasks:'} {names}{more}"
+        yield from _describe_stack(list(places))
+    if told < len(tasks):
+        yield f"and {pluralize(len(tasks) - told, 'task')} more"
+
+
+def _every_task() -> list[asyncio.Task[Any]]:
+    """Return the tasks of this thread's loop, and of the loops of other threads."""
+    known = _KNOWN_TASKS.data.copy()  # in one step: other threads begin tasks meanwhile
+    loops = {task.get_loop() for reference in known if (task := reference()) is not None}
+    return [task for loop in loops for task in asyncio.all_tasks(loop)]
+
+
+def _places_awaited(awaited: Any) -> Iterator[_Place]:
+    """Yield where a task stands: its coroutine, what that awaits, and so on."""
+    for _ in range(4 * _MOST_FRAMES):
+        for kind in ("cr", "gi", "ag"):
+            frame = getattr(awaited, f"{kind}_frame", None)
+            if frame is not None:
+                yield _place(frame)
+            after = getattr(awaited, f"{kind}_await", None) or getattr(
+                awaited, f"{kind}_yieldfrom", None
+            )
+            if after is not None:
+                break
+        else:
+            return
+        awaited = after
+
+
+def _place(frame: FrameType) -> _Place:
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+
+
+def _describe_stack(places: list[_Place]) -> Iterator[str]:
+    if len(places) > _MOST_FRAMES:
+        yield f"  ({pluralize(len(places) - _MOST_FRAMES, 'call')} before)"
+    for file, line, function in places[-_MOST_FRAMES:]:
+        yield f'  File "{file}", line {line}, in {function}'
+        if source := linecache.getline(file, line).strip():
+            yield f"    {source}"
