@@ -15,6 +15,7 @@ from bridge.server.logs.access_log import make_access_logger
 from bridge.server.logs.loggers import configure_logging, read_log_config
 from bridge.server.network.listeners import descriptor_of, resolve
 from bridge.server.network.tls import make_context
+from bridge.server.proxy.trust import TrustedProxies
 from bridge.server.server import Server
 
 #: Settings that would open files.
@@ -30,6 +31,9 @@ def check(config: Config) -> list[str]:
         read_log_config(config.log_config)
     configure_logging(replace(config, **_NO_FILES))
     make_access_logger(config)
+    TrustedProxies(
+        config.forwarded_allow_ips, config.forwarded_headers, config.proxy_protocol_allow_ips
+    )
     make_context(config)
     for spec in config.bind:
         if spec.startswith("fd://"):

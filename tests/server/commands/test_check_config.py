@@ -79,6 +79,7 @@ def test_what_is_wrong_is_told_as_at_a_start(arguments: list[str], code: int, sa
         ({"bind": ("[::1",)}, "cannot bind to"),
         ({"ssl_certfile": "none.pem"}, "ssl_certfile none.pem cannot be read"),
         ({"access_log_format": "fancy"}, "access_log_format is 'fancy'"),
+        ({"forwarded_allow_ips": "x.y"}, "forwarded_allow_ips has 'x.y'"),
         ({"log_config": "none.toml"}, "log_config none.toml cannot be read"),
     ],
 )
