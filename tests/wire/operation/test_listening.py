@@ -153,7 +153,7 @@ def options_of_the_unit() -> list[str]:
     (command,) = re.findall(r"^ExecStart=(.*)$", page, re.M)
     program, serve, app, *options = shlex.split(command)
     assert (Path(program).name, serve, app) == ("asgi-bridge", "serve", "shop:app")
-    return options
+    return [option.replace(":9000", ":0") for option in options]
 
 
 @pytest.mark.parametrize(
