@@ -312,9 +312,9 @@ class Server:
 
     # --------------------------------------------------------- stop
 
-    def close_listeners(self) -> None:
-        """Accept no more connections."""
-        self._listening.close()
+    def close_listeners(self, *, takes_waiting: bool = False) -> None:
+        """Accept no more connections; `takes_waiting`: after those that wait (`Listening`)."""
+        self._listening.close(takes_waiting=takes_waiting)
 
     async def stop(self, grace: float | None = None) -> None:
         """Stop listening, finish what is in flight, shut the app down.
@@ -323,7 +323,7 @@ class Server:
         Cancelling this cuts what is in flight.
         """
         state, loop = self.state, asyncio.get_running_loop()
-        self.close_listeners()
+        self.close_listeners(takes_waiting=True)
         state.enter_stop(RETIRING)
         if grace is None:
             grace = self.config.timeout_graceful_shutdown

@@ -62,12 +62,17 @@ class Listening:
             self.close()
             raise
 
-    def close(self) -> None:
-        """Accept no more connections; those that are open stay."""
-        if self._load is not None:
-            self._load.close()
+    def close(self, *, takes_waiting: bool = False) -> None:
+        """Accept no more connections; those that are open stay.
+
+        `takes_waiting`: but those that wait, for no other worker is left to do so.
+        """
         for acceptor in self._acceptors:
             acceptor.close()
+            if takes_waiting and isinstance(acceptor, Acceptor):
+                acceptor.take_waiting()
+        if self._load is not None:
+            self._load.close()
         for listener in self.listeners:
             listener.close()
         self._acceptors.clear()

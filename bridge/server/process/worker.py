@@ -194,13 +194,17 @@ class SupervisedWorker:
         if not self._is_serving:
             self._told_to_stop.set()  # there are no clients
 
+        def close_listeners() -> None:
+            # If all stop, nobody else accepts what waits.
+            server.close_listeners(takes_waiting=self._told_to_stop.is_set())
+
         async def stop(seconds: float) -> None:
             await server.stop(min(seconds, self._latest_end - loop.time()))
 
         await retire_and_stop(
             server.state,
             self._told_to_stop,
-            server.close_listeners,
+            close_listeners,
             stop,
             still_accepting=not self._is_replaced,
         )

@@ -53,6 +53,12 @@ class Acceptor:
         else:
             self._loop.remove_reader(self._socket.fileno())
 
+    def take_waiting(self) -> None:
+        """After `close`: accept all that wait, for no other worker will when all of them stop."""
+        self._pause = None
+        if not self._accept(self._state.config.backlog):
+            self.close()
+
     def _take(self, sock: socket.socket, peer: Any) -> None:
         """Begin a connection; `peer` is its client's address."""
         raise NotImplementedError

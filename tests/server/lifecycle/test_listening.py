@@ -108,6 +108,31 @@ def test_a_worker_beside_others(place: Callable[[Path], str], tls: bool, tmp_pat
     asyncio.run(main())
 
 
+def test_those_that_wait_at_the_end() -> None:
+    """P2 P8: a worker takes them if it is told that nobody else will; else others do."""
+
+    async def main() -> None:
+        config = Config(bind="127.0.0.1:0")
+        state, board = ServerState(config, asyncio.get_running_loop()), LoadBoard()
+        [kept] = open_listeners(config)
+        with kept.socket:
+            for takes_waiting in (False, True):
+                listening = Listening()
+                with socket.create_connection(kept.address) as client:
+                    client.setblocking(False)
+                    ours = Listener(kept.socket.dup(), False, None)
+                    ours.socket.setblocking(False)
+                    await listening.open([ours], Greets, state, None, board.take())
+                    listening.close(takes_waiting=takes_waiting)
+                    if takes_waiting:
+                        assert await state.loop.sock_recv(client, 9) == b"hello"
+                    else:
+                        with kept.socket.accept()[0]:
+                            pass
+
+    asyncio.run(main())
+
+
 def test_nothing_stays_open_if_one_fails() -> None:
     """S40: a listener that cannot be served closes those before it, too."""
 

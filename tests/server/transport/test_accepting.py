@@ -245,6 +245,31 @@ def test_a_listener_that_closes(site: Site) -> None:
     three.close()
 
 
+def test_the_last_worker_takes_all(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """P2 P8: at the end of all workers it takes what waits, and not only its share."""
+    site.add(1, listens=False)
+    [one] = site.add(1)
+    assert one.listener is not None
+    site.connect(12)
+    one.listener.close()
+    one.listener.take_waiting()
+    one.listener = None
+    site.until_all_are_open()
+    assert site.loads() == [0, 12]
+
+    [two] = site.add(1)
+    assert two.listener is not None
+    two.sock.errors = [OSError(errno.EMFILE, "on purpose")]
+    site.connect()
+    two.listener.close()
+    two.listener.take_waiting()
+    two.listener = None
+    assert caplog.text.count("cannot accept connections") == 1
+    site.add(1)
+    site.until_all_are_open()
+    assert site.loads() == [0, 12, 0, 1]
+
+
 def test_no_descriptors_left(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """P8, S2: a worker without descriptors says that it accepts nothing; it goes on later."""
     one, two = site.add(2)
