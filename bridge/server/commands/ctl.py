@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -222,10 +221,8 @@ def _top(ctx: click.Context, socket: str | None, as_json: bool, once: bool) -> N
     top = Top(status)
     if ctx.meta[_JSON]:
         click.echo(json.dumps(top.figures()))
-    elif once or not sys.stdout.isatty():
-        click.echo(top.frame())
     else:
-        top.run()
+        top.show(once=once)
 
 
 _ONCE = click.Option(["--once"], is_flag=True, help="Print one frame, and end.")

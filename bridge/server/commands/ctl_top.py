@@ -44,8 +44,11 @@ class Top:
         workers = status["workers"]
         return f"{summary(status, workers, time.time())}\n\n{workers_table(workers, rates)}"
 
-    def run(self) -> None:
-        """Draw until a key ends it."""
+    def show(self, *, once: bool) -> None:
+        """Draw on the terminal until a key ends it; `once`, or into a pipe: print one frame."""
+        if once or not sys.stdout.isatty():
+            print(self.frame())
+            return
         with _keys() as key:
             while True:
                 self._draw(self.frame())

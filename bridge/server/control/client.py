@@ -82,11 +82,9 @@ class Connection:
         sock.settimeout(CONNECTING)
         try:
             sock.connect(path)
-        except BaseException as error:
+        except OSError as error:
             sock.close()
-            if isinstance(error, OSError):
-                raise _unreachable(path, error) from error
-            raise
+            raise _unreachable(path, error) from error
         self._process = _process_of(sock)
         self._read = bytearray()
 
@@ -142,8 +140,7 @@ class Connection:
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             self._socket.settimeout(_left(deadline))
-            while self._socket.recv(_READ_SIZE):
-                pass
+            self._socket.recv(1)
         except TimeoutError:
             raise OrderFailed(f"the server is still stopping after {timeout:g} seconds") from None
         except OSError:

@@ -45,7 +45,7 @@ class ControlServer:
         self._socket = sock
         self._release = release
         self._server: asyncio.Server | None = None
-        self._clients = _Clients()
+        self._clients: set[_Client] = set()
         #: Its path, for the log.
         self.path = path
 
@@ -87,7 +87,8 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
         self._socket.close()
-        self._clients.close()
+        for client in list(self._clients):
+            client.server_stops()
 
 
 def _why(path: str | None, error: ConfigError) -> str:
@@ -105,37 +106,10 @@ def _why(path: str | None, error: ConfigError) -> str:
     )
 
 
-class _Clients:
-    """The clients that are connected, and whether more may come."""
-
-    def __init__(self) -> None:
-        self._connected: set[_Client] = set()
-        self._closed = False
-
-    def add(self, client: _Client) -> str | None:
-        """Add one; return why it may give no orders, if so."""
-        self._connected.add(client)
-        if self._closed:
-            return _STOPPING
-        if len(self._connected) > MOST_CLIENTS:
-            return f"{MOST_CLIENTS} others are giving orders; try again"
-        return None
-
-    def remove(self, client: _Client) -> None:
-        """Forget one."""
-        self._connected.discard(client)
-
-    def close(self) -> None:
-        """Tell all that the server stops."""
-        self._closed = True
-        for client in list(self._connected):
-            client.server_stops()
-
-
 class _Client(asyncio.Protocol):
     """One client: a line in, a line out."""
 
-    def __init__(self, supervision: Supervision, clients: _Clients) -> None:
+    def __init__(self, supervision: Supervision, clients: set[_Client]) -> None:
         self._supervision = supervision
         self._clients = clients
         self._line = bytearray()
@@ -148,9 +122,9 @@ class _Client(asyncio.Protocol):
         self._transport = transport
         loop = asyncio.get_running_loop()
         self._limit = loop.call_later(PATIENCE, self._give_up)
-        refusal = self._clients.add(self)
-        if refusal is not None:
-            self._fail(refusal)
+        self._clients.add(self)
+        if len(self._clients) > MOST_CLIENTS:
+            self._fail(f"{MOST_CLIENTS} others are giving orders; try again")
 
     def data_received(self, data: bytes) -> None:
         """Read until the end of the line; what comes after it does not matter."""
@@ -172,15 +146,17 @@ class _Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client; what it has ordered goes on."""
         self._limit.cancel()
-        self._clients.remove(self)
+        self._clients.discard(self)
 
     def server_stops(self) -> None:
         """End the connection; if the client waits for the end of the process, the system does."""
         if self._stays:
             os.dup(self._transport.get_extra_info("socket").fileno())
             self._transport.abort()
+        elif self._transport.is_closing():
+            self._transport.abort()
         else:
-            self._fail(_STOPPING)
+            self._fail("the server is stopping")
 
     # --------------------------------------------------------- orders and answers
 
@@ -250,5 +226,4 @@ class _Client(asyncio.Protocol):
 
 #: struct ucred (unix(7)).
 _CREDENTIALS: Final = struct.Struct("3i")
-_STOPPING: Final = "the server is stopping"
 _FAULT: Final = "the server made a mistake; its log says which"

@@ -111,6 +111,14 @@ def test_a_server_that_goes_away_ends_it(tmp_path: Path) -> None:
         context.__exit__(None, None, None)
 
 
+def test_into_a_pipe_it_prints_one_frame(running: Running) -> None:
+    """O3: as with `--once` on a terminal; without any sequence that only a terminal knows."""
+    with top(running, stdout=subprocess.PIPE) as terminal:
+        said, _ = terminal.process.communicate(timeout=20)
+    assert said.startswith(b"shop:app (serving)  up ")
+    assert b"\x1b" not in said
+
+
 def test_rates_are_those_between_two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """O3: requests a second and the share of a CPU; a worker that has just come has none."""
     now = iter([100.0, 102.0])

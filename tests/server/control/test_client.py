@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -89,19 +90,24 @@ def test_no_server_is_told_in_one_line(tmp_path: Path, path: str, said: str) -> 
 
 def test_a_socket_of_somebody_else_is_not_opened(tmp_path: Path) -> None:
     """O8: the error says who may. As root everything may be opened, so another user tries."""
-    code = (
-        "import os\n"
-        "from bridge.server.control.client import Connection\n"
-        "os.geteuid() or os.seteuid(65534)\n"
-        f"Connection({str(tmp_path / 'a.ctl')!r})"
-    )
-    with taking_orders(tmp_path / "a.ctl"):
-        os.chmod(tmp_path / "a.ctl", 0o000)
-        ended = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
-        )
-    assert "may not be opened by user " in ended.stderr
-    assert "only the server's user and root may give it orders" in ended.stderr
+    with taking_orders(tmp_path / "a.ctl") as running:
+        os.chmod(running.path, 0o000)
+        with another_user(), pytest.raises(OrderFailed) as failure:
+            Connection(running.path)
+    assert f"{running.path} may not be opened by user " in str(failure.value)
+    assert "only the server's user and root may give it orders" in str(failure.value)
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Be somebody else than root, for whom there are no permissions."""
+    user = os.geteuid()
+    if not user:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def test_orders_are_answered(tmp_path: Path) -> None:
@@ -114,8 +120,11 @@ def test_orders_are_answered(tmp_path: Path) -> None:
 
 
 @contextmanager
-def answering(path: Path, answer: bytes) -> Iterator[None]:
-    """A server that sends `answer` to one client, without reading, and closes."""
+def answering(path: Path, answer: bytes, *, later: bool = False) -> Iterator[None]:
+    """A server that sends `answer` to one client and closes, without reading what has come.
+
+    `later`: it waits until something has.
+    """
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
         sock.listen()
@@ -123,6 +132,8 @@ def answering(path: Path, answer: bytes) -> Iterator[None]:
         def serve() -> None:
             client, _ = sock.accept()
             with client:
+                if later:
+                    select.select([client], [], [], 20)
                 client.sendall(answer)
 
         thread = threading.Thread(target=serve)
@@ -144,9 +155,23 @@ def test_something_else_that_listens_there_is_told(tmp_path: Path, answer: bytes
 def test_a_server_that_ends_before_it_answers_is_told(tmp_path: Path) -> None:
     """O8: whether the client notices when it sends or when it reads."""
     with answering(tmp_path / "a", b'{"ok"'), Connection(str(tmp_path / "a")) as connection:
-        eventually(lambda: module.select.select([connection._socket], [], [], 0)[0])
+        eventually(lambda: select.select([connection._socket], [], [], 0)[0])
         with pytest.raises(OrderFailed, match="ended before it has answered status"):
             connection.ask("status")
+
+
+def test_a_connection_that_is_reset_has_ended(tmp_path: Path) -> None:
+    """O8: the server has closed it without reading the order."""
+    path = tmp_path / "a"
+    with answering(path, b"", later=True), Connection(str(path)) as connection:
+        with pytest.raises(OrderFailed, match="ended before it has answered status"):
+            connection.ask("status")
+    path.unlink()
+    with answering(path, b"", later=True), Connection(str(path)) as connection:
+        connection._socket.sendall(b"what is not read")
+        eventually(lambda: select.select([connection._socket], [], [], 0)[0])
+        with pytest.raises(OrderFailed, match="still stopping"):
+            connection.wait_for_end(0.05)
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import pytest
 
 from bridge.server.control import server as module
 from bridge.server.control.server import MOST_BYTES, MOST_CLIENTS, ControlServer
-from tests.support.orders import Running, taking_orders
+from tests.support.orders import Running, Supervised, taking_orders
 from tests.support.waiting import eventually
 
 
@@ -114,8 +115,10 @@ def test_a_client_may_end_its_side_after_its_order(running: Running) -> None:
     with connect(running) as client:
         running.supervised.pending = []
         client.sendall(b'{"order": "reload"}\n')
-        client.shutdown(socket.SHUT_WR)
         eventually(lambda: running.supervised.pending)
+        client.sendall(b"what does not matter")
+        client.shutdown(socket.SHUT_WR)
+        assert ask(running, STATUS)["ok"] is True
         (future,) = running.supervised.pending
         running.loop.call_soon_threadsafe(future.set_result, "done")
         assert read(client) == {"ok": True, "result": "done"}
@@ -201,6 +204,16 @@ def test_the_log_says_who_has_changed_something(
     assert said == [f"scale was ordered over the control socket{by}"]
 
 
+def test_a_system_that_does_not_tell_who_it_was_is_no_error(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """O3: as on macOS."""
+    caplog.set_level(logging.INFO, "bridge.error")
+    monkeypatch.delattr(socket, "SO_PEERCRED", raising=False)
+    assert ask(running, b'{"order": "scale", "number": 3}\n')["ok"] is True
+    assert "scale was ordered over the control socket\n" in caplog.text
+
+
 def test_at_the_end_the_socket_is_gone_and_clients_are_told(tmp_path: Path) -> None:
     """O3: a silent client is answered; one that has ordered the stop stays until the end."""
     path = tmp_path / "a.ctl"
@@ -209,6 +222,33 @@ def test_at_the_end_the_socket_is_gone_and_clients_are_told(tmp_path: Path) -> N
         assert json.loads(stopping.recv(1000)) == {"ok": True, "result": "stopping"}
         assert read(silent) == {"ok": False, "error": "the server is stopping"}
     assert not path.exists()
+
+
+def test_who_waits_when_the_server_stops_is_told(tmp_path: Path) -> None:
+    """O3: for a reload, which ends later, or for an answer that it does not take."""
+
+    async def stop_meanwhile() -> None:
+        supervised = Supervised()
+        supervised.pending = pending = []
+        control = ControlServer.open(str(tmp_path / "a.ctl"))
+        assert control is not None
+        await control.serve(supervised)
+        reader, writer = await asyncio.open_unix_connection(control.path)
+        slow, slow_writer = await asyncio.open_unix_connection(control.path, limit=1)
+        supervised.wanted = 50_000
+        slow_writer.write(STATUS)
+        writer.write(b'{"order": "reload"}\n')
+        while not (pending and slow._buffer):  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        control.close()
+        assert json.loads(await reader.read()) == {"ok": False, "error": "the server is stopping"}
+        pending[0].set_result("done")
+        with contextlib.suppress(ConnectionError):
+            assert not (await slow.read()).endswith(b"\n")
+        for each in (writer, slow_writer):
+            each.close()
+
+    asyncio.run(stop_meanwhile())
 
 
 # ------------------------------------------------------------- a socket that cannot be had
