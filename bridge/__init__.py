@@ -43,7 +43,7 @@ _MODULES = {
     "await_": "bridge.runners.base",
     "from_asgi1": "bridge.asgi1.app",
     "from_asgi2": "bridge.asgi.versions",
-    "serve": "bridge.server.server",
+    "serve": "bridge.server.process.serving",
 }
 
 __all__ = [
@@ -107,7 +107,7 @@ if TYPE_CHECKING:
         WaitNotPossible,
     )
     from bridge.runners.base import await_
-    from bridge.server.server import serve
+    from bridge.server.process.serving import serve
     from bridge.wsgi_to_asgi import WsgiToAsgi
 else:
 

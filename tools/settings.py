@@ -53,8 +53,8 @@ with `BRIDGE_` may belong to another program, so `asgi-bridge serve` only warns.
 programs in a `pyproject.toml` are ignored.
 
 The variables `PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are used too, if the variable with
-`BRIDGE_` is not set. Platforms set `WEB_CONCURRENCY` by the size of the machine; with a value above
-1 the server starts one process, with a warning. Variables that Kubernetes sets for a Service called
+`BRIDGE_` is not set. Platforms set `WEB_CONCURRENCY`, the number of workers, by the size of the
+machine. Variables that Kubernetes sets for a Service called
 bridge (such as `BRIDGE_PORT=tcp://...`) are ignored. In a container, and on platforms that set
 `PORT`, also set `--host 0.0.0.0`: the default, 127.0.0.1, cannot be reached from outside. A host or
 port from a higher source replaces a `bind` from a lower one.

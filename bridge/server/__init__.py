@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bridge.server.config.config import Config
-from bridge.server.server import Server, serve
+from bridge.server.process.serving import Server, serve
 
 __all__ = ["Config", "Server", "serve"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import partial
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.commands import surroundings
 from bridge.server.commands.ctl import ctl
-from bridge.server.commands.running import exit_codes, run
+from bridge.server.commands.running import exit_codes, run, run_server
 from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
 from bridge.server.config.equivalents import equivalent
@@ -174,21 +175,28 @@ def _shown_default(setting: Setting) -> str:
 
 def _read(ctx: click.Context, options: dict[str, Any]) -> Config:
     """Return the settings of all sources. Raises `UsageError`."""
-    options = options.copy()
-    file = options.pop("config")
     try:
-        surroundings.enter(options)
-        surroundings.take_binds(options)
-        given: Layer = {
-            name: (value, _label(name))
-            for name, value in options.items()
-            if value not in (None, ())
-        }
-        for line in ignored_variables(os.environ, given):
-            click.echo(f"Warning: {line}", err=True)
-        return make_config(given, os.environ, file)
+        return _read_sources(options, warns=True)
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from error
+
+
+def _read_sources(options: dict[str, Any], *, warns: bool = False) -> Config:
+    """Return the settings of all sources as they are now: also at a reload. Raises `ConfigError`.
+
+    `warns`: print a line for each variable that is ignored.
+    """
+    options = options.copy()
+    file = options.pop("config")
+    surroundings.enter(options)
+    surroundings.take_binds(options)
+    given: Layer = {
+        name: (value, _label(name)) for name, value in options.items() if value not in (None, ())
+    }
+    if warns:
+        for line in ignored_variables(os.environ, given):
+            click.echo(f"Warning: {line}", err=True)
+    return make_config(given, os.environ, file)
 
 
 @click.pass_context
@@ -199,7 +207,7 @@ def _serve(ctx: click.Context, /, check_config: bool, print_config: bool, **opti
     if check_config:
         _check(config)
     elif not print_config:
-        run(config)
+        run_server(config, partial(_read_sources, options))
 
 
 def _check(config: Config) -> None:

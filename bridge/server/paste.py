@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bridge.errors import ConfigError
-from bridge.server.commands.running import run
+from bridge.server.commands.running import run_server
 from bridge.server.config.sources import from_ini
 
 
@@ -26,7 +26,7 @@ def serve_paste(app: Any, global_conf: Mapping[str, str] | None = None, /, **set
         click.echo(f"Error: {error}", err=True)
         sys.exit(click.UsageError.exit_code)
     try:
-        run(config)
+        run_server(config)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

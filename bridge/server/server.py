@@ -26,7 +26,6 @@ from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
 from bridge.server.apps.loading import load
 from bridge.server.clock import TICK
 from bridge.server.config.config import Config
-from bridge.server.config.sources import from_python
 from bridge.server.control.pid_file import pid_file
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
@@ -107,7 +106,7 @@ class Server:
         Raises `ConfigError`, `AppLoadError` or `LifespanFailed` if it cannot start; the first of
         them also if a loop is running already.
         """
-        _refuse_running_loop("Server.run()")
+        refuse_running_loop("Server.run()")
         configure_logging(self.config)
         self._systemd = Notifier.from_environment()
         self._signals = Signals(self._table(), limit=self.orders.limit, last=last)
@@ -380,20 +379,10 @@ def _connection_factory(
     return connection_factory(state, handler, websocket, kind)
 
 
-def _refuse_running_loop(name: str) -> None:
+def refuse_running_loop(name: str) -> None:
     """Raise `ConfigError` if a loop is running: in a notebook, or in async code."""
     if asyncio._get_running_loop() is not None:
         raise ConfigError(
             f"{name} runs an event loop of its own, and one runs here already; there, say: "
             "from bridge.server import Config, Server; await Server(Config(app=app)).serve()"
         )
-
-
-def serve(app: Any, **settings: Any) -> None:
-    """Serve `app` (an app of any kind, or ``"module:attr"``) until the process is told to stop.
-
-    `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`;
-    if a loop runs already, `ConfigError`: write ``await Server(Config(app=app)).serve()`` there.
-    """
-    _refuse_running_loop("serve()")
-    Server(from_python(app, settings)).run()

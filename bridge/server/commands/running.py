@@ -17,11 +17,24 @@ from bridge.server.lifecycle.orders import STARTING_LIMIT
 from bridge.server.lifecycle.stopping import CUT_GRACE
 from bridge.server.logs.loggers import open_standard_descriptors
 from bridge.server.process.exits import EXPECTED, WRONG_USAGE, code_of, print_error
+from bridge.server.process.rereading import Reread
+from bridge.server.process.serving import supervise
 from bridge.server.server import Server
 
 
+def run_server(config: Config, reread: Reread | None = None) -> None:
+    """Serve in as many processes as `config` wants; `reread` gives the settings at a reload."""
+    if not config.supervised:
+        run(config)
+        return
+    open_standard_descriptors()
+    with exit_codes():
+        ended = supervise(config, reread=reread, last=True)
+    sys.exit(ended.code)  # of an error a line has been written
+
+
 def run(config: Config, process: Callable[[Config], Server] = Server) -> None:
-    """Serve until told to stop; if that fails, exit with the code that says why."""
+    """Serve in this process until told to stop; if that fails, exit with the code that says why."""
     open_standard_descriptors()
     with exit_codes():
         server = process(config)

@@ -16,9 +16,16 @@ _APP: Final = frozenset(
     }
 )
 
+_SUPERVISED: Final = frozenset(
+    {
+        *("workers", "max_requests", "max_requests_jitter", "max_rss", "max_lifetime"),
+        "timeout_worker",
+    }
+)
+
 #: `asgi-bridge gateway`: it has sockets, and no app of its own.
 GATEWAY: Final = (
-    frozenset(each.name for each in SETTINGS) - _APP - {"pathsend", "workers", "reload"}
+    frozenset(each.name for each in SETTINGS) - _APP - _SUPERVISED - {"pathsend", "reload"}
 )
 
 #: `asgi-bridge worker`: it has an app, and no sockets.

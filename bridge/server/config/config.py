@@ -179,13 +179,7 @@ def _one_way_to_name_apps(config: Config) -> None:
         )
 
 
-def _one_process(config: Config) -> None:
-    if config.workers > 1:
-        raise ConfigError(
-            f"workers is {config.workers}, and this version runs one process only. For several, "
-            "run: gunicorn -w N -k bridge.server.gunicorn.BridgeWorker module:attr; else set "
-            "--workers 1 (it comes from --workers, BRIDGE_WORKERS or a file)"
-        )
+def _no_reload(config: Config) -> None:
     if config.reload:
         raise ConfigError(
             "reload is on, and this version cannot reload yet; take away --reload, BRIDGE_RELOAD "
@@ -246,7 +240,7 @@ def _same_place(one: str, other: str) -> bool:
 
 _CHECKS = (
     _one_way_to_name_apps,
-    _one_process,
+    _no_reload,
     _one_place_for_logs,
     _key_belongs_to_certificate,
     _metrics_apart_from_apps,

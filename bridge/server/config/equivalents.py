@@ -8,10 +8,6 @@ from __future__ import annotations
 
 _WORKER = "for several processes, run: gunicorn -w N -k bridge.server.gunicorn.BridgeWorker app"
 _UNDER_GUNICORN = f"one process has no use for it; {_WORKER}"
-_NO_MASTER = (
-    "one process has no master that could end it; a request may take as long as it likes. "
-    f"{_WORKER[:1].upper()}{_WORKER[1:]} --timeout SECONDS"
-)
 _SYSTEMD = "have systemd or your container do it"
 _LOGGING = "say --log-config FILE, which configures Python's logging"
 _NO_RELOAD = "this version cannot reload yet; restart it by hand"
@@ -62,9 +58,6 @@ UVICORN: dict[str, str] = {
     "--ws": "leave it out: WebSockets always work",
     "--use-colors": "there are colours on a terminal, unless NO_COLOR is set",
     "--no-use-colors": "set NO_COLOR=1 in the environment",
-    "--limit-max-requests": _UNDER_GUNICORN + " --max-requests N",
-    "--limit-max-requests-jitter": _UNDER_GUNICORN + " --max-requests-jitter N",
-    "--timeout-worker-healthcheck": _UNDER_GUNICORN + " --timeout SECONDS",
     "--ssl-version": "TLS 1.2 and 1.3 are spoken; say --ssl-ciphers for those of 1.2",
     "--header": "set the field in the app, in a middleware or in the proxy; --no-server-header "
     "takes away `Server`",
@@ -107,8 +100,6 @@ GUNICORN: dict[str, str] = {
     "--http-protocols": _NO_HTTP2,
     "--initgroups": _SYSTEMD,
     "--logger-class": _LOGGING,
-    "--max-requests": _UNDER_GUNICORN + " --max-requests N",
-    "--max-requests-jitter": _UNDER_GUNICORN + " --max-requests-jitter N",
     "--paste": "name what makes the app: module:function()",
     "--paster": "name what makes the app: module:function()",
     "--paste-global": "name what makes the app, with its arguments: module:function(key='value')",
@@ -134,8 +125,6 @@ GUNICORN: dict[str, str] = {
     "--log-syslog-to": _LOGGING,
     "--log-syslog-facility": _LOGGING,
     "--log-syslog-prefix": _LOGGING,
-    "-t": _NO_MASTER,
-    "--timeout": _NO_MASTER,
     "-m": _SYSTEMD + "; --uds-mode sets the permissions of Unix sockets",
     "--umask": _SYSTEMD + "; --uds-mode sets the permissions of Unix sockets",
     "-u": _SYSTEMD,

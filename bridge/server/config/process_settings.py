@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.arguments.values import Path, Place, Seconds
+from bridge.arguments.values import Path, Place, Seconds, Size
 from bridge.server.config.setting import setting
 from bridge.server.config.worker_count import Workers
 
@@ -18,12 +18,52 @@ class ProcessSettings:
 
     workers: Workers = setting(
         1,
-        "Worker processes. More than 1 is refused for now; Gunicorn runs several.",
+        "Worker processes; `auto`: one for each processor. With several, one more process watches "
+        "them, and replaces those that crash.",
         _PROCESS,
         short="-w",
         env=("WEB_CONCURRENCY",),
         minimum=1,
-        maximum=10000,
+        maximum=1000,
+    )
+    max_requests: int = setting(
+        0,
+        "A worker that has served so many is replaced; the next one is there before it goes.",
+        _PROCESS,
+        aliases=("--limit-max-requests",),
+        minimum=0,
+        zero_means="any",
+    )
+    max_requests_jitter: int = setting(
+        0,
+        "For each worker, a number up to this one is added to `max_requests` by chance.",
+        _PROCESS,
+        aliases=("--limit-max-requests-jitter",),
+        minimum=0,
+    )
+    max_rss: Size = setting(
+        0,
+        "A worker whose memory (resident set) is larger is replaced.",
+        _PROCESS,
+        minimum=0,
+        zero_means="any",
+    )
+    max_lifetime: Seconds = setting(
+        0.0,
+        "A worker that has served for longer is replaced.",
+        _PROCESS,
+        minimum=0,
+        zero_means="any",
+    )
+    timeout_worker: Seconds = setting(
+        30.0,
+        "For the event loop of a worker to turn once; then it is blocked: its stack is logged, and "
+        "it is killed and replaced. A start may take as long as it likes.",
+        _PROCESS,
+        short="-t",
+        aliases=("--timeout", "--timeout-worker-healthcheck"),
+        minimum=0,
+        zero_means="any",
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
@@ -52,3 +92,8 @@ class ProcessSettings:
         _OPERATIONS,
         minimum=0,
     )
+
+    @property
+    def supervised(self) -> bool:
+        """Whether a supervisor is needed: it forks the process that serves, and watches it."""
+        return bool(self.workers > 1 or self.max_requests or self.max_rss or self.max_lifetime)

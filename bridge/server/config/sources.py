@@ -103,7 +103,7 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
     layer: Layer = {}
     for setting in SETTINGS:
         for variable in setting.variables:
-            if environ.get(variable) and not _belongs_to_others(variable, environ[variable]):
+            if environ.get(variable) and not _is_service_link(variable, environ[variable]):
                 layer[setting.name] = (environ[variable], variable)
                 break
     return layer
@@ -122,15 +122,6 @@ def _is_service_link(variable: str, value: str) -> bool:
     return link is not None and bool(not link["url"] or _SERVICE_URL.match(value))
 
 
-def _asks_for_workers(variable: str, value: str) -> bool:
-    """Whether it is WEB_CONCURRENCY over 1, which platforms set by the size of the machine."""
-    return variable == "WEB_CONCURRENCY" and value.isdecimal() and int(value) > 1
-
-
-def _belongs_to_others(variable: str, value: str) -> bool:
-    return _is_service_link(variable, value) or _asks_for_workers(variable, value)
-
-
 def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[str]:
     """Return a line for each variable that is ignored though it seems to be ours (S64)."""
     lines = []
@@ -140,13 +131,6 @@ def ignored_variables(environ: Mapping[str, str], command_line: Layer) -> list[s
         lines.append(
             f"ignored: {links[0]}{more}, set by Kubernetes for a Service whose name begins with "
             "bridge; enableServiceLinks: false in the pod keeps such variables away"
-        )
-    asked = environ.get("WEB_CONCURRENCY", "")
-    said = "workers" in command_line or environ.get("BRIDGE_WORKERS")
-    if _asks_for_workers("WEB_CONCURRENCY", asked) and not said:
-        lines.append(
-            f"WEB_CONCURRENCY is {asked}, and this version runs one process, which it starts. For "
-            "several, run: gunicorn -k bridge.server.gunicorn.BridgeWorker module:attr"
         )
     ours = {each.name for each in SETTINGS if environ.get(each.variables[0])}
     if theirs := other_servers.advice(environ, ours | command_line.keys()):

@@ -12,10 +12,10 @@ import importlib
 import os
 import sys
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import bridge
 from bridge.errors import AppLoadError, ConfigError, LayerUnavailable, LifespanFailed
 
 FAILED: Final = 1
@@ -27,7 +27,7 @@ EXPECTED: Final = (ConfigError, AppLoadError, LifespanFailed, LayerUnavailable)
 
 #: The beginnings of the names of files that are no app's: their lines do not help its author.
 _NOT_APP_FILES = (
-    os.path.join(os.path.dirname(bridge.__file__), ""),
+    os.path.join(Path(__file__).parents[2], ""),  # this package, `bridge`
     os.path.join(os.path.dirname(importlib.__file__), ""),
     "<frozen ",
 )

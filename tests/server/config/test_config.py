@@ -101,9 +101,9 @@ def test_choices_in_any_case() -> None:
         ("timeout_header", -1, "timeout_header is -1; allowed is a number of seconds, at least 0 "),
         ("timeout_keep_alive", -1, "timeout_keep_alive is -1; allowed is a number of seconds, at "),
         ("limit_requests", -1, "limit_requests is -1; allowed is a whole number, at least 0 (0: "),
-        ("workers", 0, "workers is 0; allowed is auto, or a whole number from 1 to 10000"),
-        ("workers", "10001", "workers is '10001'; allowed is auto, or a whole number from 1 to"),
-        ("workers", "abc", "workers is 'abc'; allowed is auto, or a whole number from 1 to 10000"),
+        ("workers", 0, "workers is 0; allowed is auto, or a whole number from 1 to 1000"),
+        ("workers", "1001", "workers is '1001'; allowed is auto, or a whole number from 1 to"),
+        ("workers", "abc", "workers is 'abc'; allowed is auto, or a whole number from 1 to 1000"),
         ("timeout_body", "5 apples", "timeout_body is '5 apples'; allowed is a number of seconds"),
         ("ws_max_queue", 0, "ws_max_queue is 0; allowed is a whole number, at least 1"),
         ("timeout_header", "nan", "timeout_header is 'nan'; allowed is a number of seconds"),
@@ -151,14 +151,6 @@ def test_logs_have_one_place() -> None:
     said = error(log_file="log", log_config="log.toml")
     assert said.startswith("--log-file and --log-config are given")
     assert error(access_log_file="x", log_config="y").startswith("--access-log-file and --log-")
-
-
-def test_more_workers_are_refused_for_now() -> None:
-    """What this version cannot do is said, with what to do instead, and not ignored."""
-    said = error(workers=4)
-    assert "workers is 4" in said
-    assert "gunicorn" in said
-    assert "BRIDGE_WORKERS" in said
 
 
 def test_reload_is_refused_for_now() -> None:

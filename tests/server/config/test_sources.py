@@ -62,24 +62,15 @@ def test_an_empty_variable_says_nothing() -> None:
     assert make_config({}, {"PORT": "", "BRIDGE_ACCESS_LOG": ""}, None).port == 8000
 
 
-def test_a_platform_that_asks_for_workers_gets_one_process() -> None:
-    """S64: Heroku sets WEB_CONCURRENCY by the machine; an explicit word is still refused."""
+def test_a_platform_that_asks_for_workers_gets_them() -> None:
+    """S64: Heroku sets WEB_CONCURRENCY by the machine; what says more explicitly counts more."""
     environ = {"WEB_CONCURRENCY": "4"}
-    assert make_config({}, environ, None).workers == 1
-    (line,) = ignored_variables(environ, {})
-    assert line.startswith("WEB_CONCURRENCY is 4, and this version runs one process, which it ")
-    assert "gunicorn -k bridge.server.gunicorn.BridgeWorker" in line
-    for given in ({"workers": ("1", "--workers")}, {}):
-        said = {} if given else {"BRIDGE_WORKERS": "1"}
-        assert make_config(given, environ | said, None).workers == 1
-        assert ignored_variables(environ | said, given) == []
-    with pytest.raises(ConfigError, match="one process only"):
-        make_config({"workers": ("2", "--workers")}, environ, None)
-    with pytest.raises(ConfigError, match="one process only"):
-        make_config({}, environ | {"BRIDGE_WORKERS": "2"}, None)
+    assert make_config({}, environ, None).workers == 4
+    assert make_config({"workers": ("2", "--workers")}, environ, None).workers == 2
+    assert make_config({}, environ | {"BRIDGE_WORKERS": "1"}, None).workers == 1
+    assert ignored_variables(environ, {}) == []
     with pytest.raises(ConfigError, match="WEB_CONCURRENCY is 'many'"):
         make_config({}, {"WEB_CONCURRENCY": "many"}, None)
-    assert make_config({}, {"WEB_CONCURRENCY": "1"}, None).workers == 1
 
 
 def service_links(name: str) -> dict[str, str]:

@@ -258,7 +258,6 @@ def test_what_was_given_is_known() -> None:
         ({"threds": 4}, "serve() has no setting threds; did you mean threads?"),
         ({"zzz": 4}, "serve() has no setting zzz; asgi-bridge serve --help lists them all"),
         ({"threads": 0}, "threads is 0; allowed is a whole number, at least 1"),
-        ({"workers": 4}, "this version runs one process only"),
     ],
 )
 def test_serve_has_the_words_of_the_command_line(settings: dict[str, Any], words: str) -> None:

@@ -1,0 +1,76 @@
+"""`bridge.serve` and `Server`: one process, or several if the settings want them (P1, P12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.errors import AppLoadError, ConfigError
+from bridge.server import server
+from bridge.server.config.config import Config
+from bridge.server.config.sources import from_python
+from bridge.server.process.exits import NOT_STARTED, WRONG_USAGE
+from bridge.server.process.fleet.members import Finish
+from bridge.server.process.rereading import Reread
+from bridge.server.process.supervisor import Supervisor
+from bridge.server.process.worker import run_worker
+
+
+class Server(server.Server):
+    """A server of one app, which `config.app` is, or names; in as many processes as it says.
+
+    From Python: ``await Server(config).serve()`` on a running loop, in that process, or
+    ``Server(config).run()``.
+    """
+
+    def run(self, *, last: bool = False) -> None:
+        """Serve until told to stop; the app is imported on no loop.
+
+        Raises `ConfigError`, `AppLoadError` or `LifespanFailed` if it cannot start; the first of
+        them also if a loop is running already, or several processes are wanted in a program that
+        cannot be forked. What a worker has failed of is an `AppLoadError`.
+        """
+        if not self.config.supervised:
+            super().run(last=last)
+            return
+        ended = supervise(self.config, last=last)
+        if ended.code == WRONG_USAGE:
+            raise ConfigError(ended.error)
+        if ended.code == NOT_STARTED:
+            raise AppLoadError(ended.error)
+
+    async def serve(self) -> None:
+        """Start, serve until a signal or `request_stop`, stop: in this process. Raises as `run`."""
+        if self.config.supervised:
+            raise ConfigError(
+                "several processes, and those that are replaced, are forked, which cannot be done "
+                f"in a running loop: {_wish(self.config)}; call Server(config).run() where none "
+                "runs, or leave these settings out"
+            )
+        await super().serve()
+
+
+def _wish(config: Config) -> str:
+    """Return what it is that a supervisor is needed for."""
+    wishes = ("workers", "max_requests", "max_rss", "max_lifetime")
+    defaults = Config()
+    given = {name: getattr(config, name) for name in wishes}
+    return ", ".join(f"{k} is {v}" for k, v in given.items() if v != getattr(defaults, k))
+
+
+def supervise(config: Config, *, reread: Reread | None = None, last: bool = False) -> Finish:
+    """Serve in workers until told to stop; return how it has ended.
+
+    `reread` gives the settings of new workers at a reload; None: they stay. `last` is that of
+    `Signals`. Raises `ConfigError` if it cannot start.
+    """
+    return Supervisor(config, run_worker, reread=reread).run(last=last)
+
+
+def serve(app: Any, **settings: Any) -> None:
+    """Serve `app` (an app of any kind, or ``"module:attr"``) until the process is told to stop.
+
+    `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`;
+    if a loop runs already, `ConfigError`: write ``await Server(Config(app=app)).serve()`` there.
+    """
+    server.refuse_running_loop("serve()")
+    Server(from_python(app, settings)).run()

@@ -1,0 +1,340 @@
+"""The supervisor: the process that was started, if several serve (P1, P3 to P7).
+
+It opens the sockets, forks workers, watches them and takes orders. It never imports the app, so no
+fault of the app can stop it. What is to be done is decided by the `Fleet`; here it is carried out.
+
+    run the loop until a worker is to be forked or all are gone -> fork -> run the loop ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NoReturn, Protocol
+
+from bridge.errors import ConfigError
+from bridge.log import logger
+from bridge.server.config.config import Config
+from bridge.server.lifecycle.signals import Signals
+from bridge.server.lifecycle.terminal import Terminal
+from bridge.server.logs.loggers import configure_logging, reopen_log_files
+from bridge.server.network.listeners import Listener, banner, open_listeners
+from bridge.server.network.load_board import Seat
+from bridge.server.process.channel import Channel, Message
+from bridge.server.process.fleet.fleet import Fleet
+from bridge.server.process.fleet.members import (
+    Action,
+    Announce,
+    Finish,
+    Fork,
+    Gone,
+    Kill,
+    Member,
+    Reloaded,
+    Report,
+    Tell,
+    Terminate,
+)
+from bridge.server.process.forking import ForkingLoop, refuse_fork_here
+from bridge.server.process.links import Ends, Links
+from bridge.server.process.rereading import Reread, next_config
+from bridge.server.process.stacks import StackFile
+
+
+class RunWorker(Protocol):
+    """What a worker does, in its process: `worker.run_worker`."""
+
+    def __call__(
+        self,
+        config: Config,
+        listeners: Sequence[Listener],
+        channel: Channel,
+        *,
+        slot: int,
+        seat: Seat | None = None,
+        stacks: StackFile | None = None,
+    ) -> NoReturn:
+        """Serve at `listeners`, and end the process; `channel` is the worker's end."""
+        ...
+
+
+class Supervisor:
+    """Several processes that serve one app. `reread` gives the settings for a reload."""
+
+    def __init__(
+        self, config: Config, run_worker: RunWorker, *, reread: Reread | None = None
+    ) -> None:
+        self.config = config
+        self.listeners: Sequence[Listener] = ()
+        self.fleet = Fleet(config, lambda most: random.randint(0, most))
+        self._run_worker = run_worker
+        self._reread = reread
+        self._forking = ForkingLoop()
+        self.links = Links(self.loop, self._hear)
+        self._terminal = Terminal()
+        self._forks: list[Fork] = []
+        self._finish: Finish | None = None
+        #: Set when a worker is to be forked, or all is over.
+        self._is_due = asyncio.Event()
+        self._next_tick: asyncio.TimerHandle | None = None
+        #: Who waits for the reload that is under way.
+        self._reload: asyncio.Future[str] | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that everything here runs on."""
+        return self._forking.loop
+
+    # --------------------------------------------------------- the whole story
+
+    def run(self, *, last: bool = False) -> Finish:
+        """Serve until told to stop; return how it has ended. `last` is that of `Signals`.
+
+        Raises `ConfigError` if it cannot start.
+        """
+        try:
+            refuse_fork_here("a server with several processes")
+            configure_logging(self.config)
+            self.listeners = open_listeners(self.config)
+            with Signals(self._table(), in_children=signal.SIG_DFL, last=last):
+                self.fleet.start(self.loop.time())
+                self.carry_out()
+                while (fork := self._forking.run(self._next_fork())) is not None:
+                    self._fork(fork)
+                assert self._finish is not None
+                return self._finish
+        finally:
+            self._close_listeners()
+            self._forking.close()
+
+    async def _next_fork(self) -> Fork | None:
+        """Wait until a worker is to be forked; None: it is over."""
+        while self._finish is None:
+            if self._forks:
+                return self._forks.pop(0)
+            self._is_due.clear()
+            await self._is_due.wait()
+        return None
+
+    def _fork(self, fork: Fork) -> None:
+        member = fork.member
+        if self.fleet.roster.by_slot.get(member.slot) is not member:
+            return  # it is not wanted any more
+        try:
+            ends = self.links.make()
+            try:
+                be_worker = partial(self._be_worker, fork, ends)
+                pid = self._forking.fork(be_worker, self._table())
+            except OSError:
+                ends.close()
+                raise
+        except OSError as error:  # no memory, no descriptors, too many processes
+            self.fleet.fork_failed(member, str(error), self.loop.time())
+        else:
+            self.fleet.forked(member, pid, self.loop.time())
+            self.links.add(member, ends)
+        self.carry_out()
+
+    def _be_worker(self, fork: Fork, ends: Ends) -> NoReturn:
+        """In the child: the loop and all that belongs to it has been left behind."""
+        ends.ours.close()
+        self._run_worker(
+            fork.config,
+            self.listeners,
+            ends.theirs,
+            slot=fork.member.slot,
+            seat=ends.seat,
+            stacks=ends.stacks,
+        )
+
+    def _close_listeners(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+        self.listeners = ()
+
+    # --------------------------------------------------------- what the fleet decides
+
+    def carry_out(self) -> None:
+        """Do what the fleet wants, and look again in time. To be called after each event."""
+        for action in self.fleet.take_actions():
+            try:
+                self._do(action)
+            except ProcessLookupError:  # it has just gone
+                pass
+            except Exception:  # nothing may end the process that all others depend on
+                logger.exception("the supervisor could not do this: %s", action)
+        if self.fleet.state == "stopping":
+            self._close_listeners()  # the workers have been told: the system refuses connections
+        if self._next_tick is not None:
+            self._next_tick.cancel()
+        now = self.loop.time()
+        self._next_tick = self.loop.call_at(self.fleet.next_time(now), self._tick)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Fork():
+                self._forks.append(action)
+                self._is_due.set()
+            case Tell(member, message):
+                self.links.tell(member, message)
+            case Terminate(member):
+                os.kill(member.pid, signal.SIGTERM)
+            case Kill(member, shows_stack):
+                stacks = self.links.stacks(member)
+                if shows_stack and stacks is not None:
+                    stacks.read(member.pid).add_done_callback(partial(self._kill, member))
+                else:
+                    self._kill(member)
+            case Gone(member):
+                self.links.remove(member)
+            case Announce(lines):
+                for line in (*lines, banner(self.listeners)):
+                    logger.info(line)
+            case Reloaded(error):
+                self._end_reload(error)
+            case Report(level, text):
+                logger.log(level, text)
+            case Finish():
+                self._finish = action
+                self._is_due.set()
+
+    def _tick(self) -> None:
+        """Look at deadlines, after all that has come by now was read: in the loop's next turn."""
+        self.loop.call_soon(self.loop.call_soon, self._look)
+
+    def _look(self) -> None:
+        self.fleet.tick(self.loop.time())
+        self.carry_out()
+
+    # --------------------------------------------------------- workers
+
+    def _hear(self, member: Member, messages: list[Message]) -> None:
+        """Take what a worker has said."""
+        for message in messages:
+            try:
+                self.fleet.receive(member, message, self.loop.time())
+            except Exception:  # it may be out of its mind; the others are not
+                logger.exception("%s said what cannot be understood", member.name)
+        self.carry_out()
+
+    def _reap(self) -> None:
+        """Take note of all processes that have ended: workers, and, as PID 1, strangers."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            member = self.fleet.roster.find(pid)
+            if member is not None:
+                self.links.read(member)  # its last words
+            self.fleet.exited(pid, os.waitstatus_to_exitcode(status), self.loop.time())
+        self.carry_out()
+
+    def _kill(self, member: Member, stacks: asyncio.Future[str] | None = None) -> None:
+        """Kill a worker; log first where it stands, if `stacks` says it."""
+        if self.fleet.roster.find(member.pid) is not member:
+            return  # it has gone, and its pid may be another's
+        if stacks is not None and not stacks.cancelled():
+            text = stacks.result() or "(nobody knows where: it does not answer)"
+            logger.error("%s stood here:\n%s", member.name, text)
+        os.kill(member.pid, signal.SIGKILL)
+
+    # --------------------------------------------------------- signals
+
+    def _table(self) -> dict[int, Callable[[], object]]:
+        """Return what to do for each signal."""
+        actions: dict[int, Callable[[], object]] = {
+            signal.SIGCHLD: self._reap,
+            signal.SIGTERM: self.stop,
+            signal.SIGINT: self._interrupt,
+            signal.SIGHUP: self._on_hang_up,
+            signal.SIGUSR1: self.reopen_logs,
+            signal.SIGUSR2: self._show_all,
+            signal.SIGTTIN: partial(self._scale_by, 1),
+            signal.SIGTTOU: partial(self._scale_by, -1),
+        }
+        # A handler runs between any two steps: the loop is woken, and does it.
+        soon = self.loop.call_soon_threadsafe
+        return {number: partial(soon, action) for number, action in actions.items()}
+
+    def _interrupt(self) -> None:
+        """Stop; a second time: at once."""
+        if self.fleet.is_stopping:
+            self.fleet.cut(self.loop.time())
+            self.carry_out()
+        else:
+            self.stop()
+
+    def _on_hang_up(self) -> None:
+        """Reload; if it is because the terminal has been closed, stop."""
+        if self._terminal.is_closed():
+            logger.warning("the terminal was closed: stopping")
+            self.stop()
+        else:
+            with contextlib.suppress(ConfigError):
+                self.reload()
+
+    def _scale_by(self, more: int) -> None:
+        wanted = self.fleet.wanted + more
+        if wanted < 1:
+            logger.warning("SIGTTOU: one worker is the least")
+            return
+        self.scale(wanted)
+
+    def _show_all(self) -> None:
+        """Have each worker log its figures."""
+        self.links.tell_all({"type": "stats"})
+
+    # --------------------------------------------------------- orders
+
+    def stop(self) -> None:
+        """Stop all workers gracefully, and end; more of these change nothing."""
+        if not self.fleet.is_stopping:
+            delay = self.config.drain_delay
+            if delay and self.fleet.is_ready:
+                logger.info("not ready any more; it stops in %g s", delay)
+            self.fleet.stop(self.loop.time(), delay=delay)
+            self.carry_out()
+
+    def scale(self, wanted: int) -> None:
+        """Have so many workers from now on."""
+        logger.info(
+            "%d workers are wanted from now on; there were to be %d", wanted, self.fleet.wanted
+        )
+        self.fleet.scale(wanted, self.loop.time())
+        self.carry_out()
+
+    def reload(self) -> asyncio.Future[str]:
+        """Replace all workers by new ones; the future gives an error, empty if it has worked.
+
+        Raises `ConfigError` if the settings cannot be read again.
+        """
+        logger.info("reloading")
+        try:
+            if self.fleet.is_stopping:
+                raise ConfigError("the server stops")
+            config = next_config(self.fleet.config, self._reread)
+        except ConfigError as error:
+            logger.error("no reload, the workers stay as they are: %s", error)
+            raise
+        self.fleet.reload(config, self.loop.time())
+        self.carry_out()  # one that was under way is over
+        self._reload = self.loop.create_future()
+        return self._reload
+
+    def _end_reload(self, error: str) -> None:
+        waiting, self._reload = self._reload, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(error)
+
+    def reopen_logs(self) -> None:
+        """Open log files again, here and in each worker."""
+        reopen_log_files()
+        self.links.tell_all({"type": "reopen-logs"})

@@ -1,0 +1,1 @@
+"""Tests of the fleet: lists of events, no processes."""

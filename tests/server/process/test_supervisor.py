@@ -1,0 +1,239 @@
+"""The supervisor as a process of its own, with real processes as workers that only stand in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import hosts
+
+#: Seconds in which whatever a test waits for must have happened; a loaded machine is slow.
+PATIENCE = 60
+
+
+class Supervised:
+    """A supervisor that runs, its log, and the workers that answer."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.kind = folder / "kind"
+        self._log = folder / "log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.supervised", str(self.kind), str(workers)],
+                cwd=hosts.ROOT,
+                stderr=log,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait_for(self, happened: Callable[[], object], what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not happened():
+            assert time.monotonic() < end, f"{what}:\n{self.log}"
+            time.sleep(0.02)
+
+    def wait_for_line(self, text: str, times: int = 1) -> None:
+        """Wait until `text` is so often in the log."""
+        self.wait_for(lambda: self.log.count(text) >= times, f"no line {text!r}")
+
+    @property
+    def port(self) -> int:
+        self.wait_for_line("running on")
+        found = re.search(r"running on http://127\.0\.0\.1:(\d+)", self.log)
+        assert found is not None
+        return int(found[1])
+
+    def answer(self) -> tuple[int, int]:
+        """The pid and the slot of the worker that answers."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as sock:
+            pid, slot = sock.recv(100).split()
+        return int(pid), int(slot)
+
+    def children(self) -> set[int]:
+        pid = self.process.pid
+        return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+    def wait_for_children(self, number: int) -> set[int]:
+        self.wait_for(lambda: len(self.children()) == number, f"not {number} workers")
+        return self.children()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
+    """Start a supervisor whose workers are of this kind."""
+    started: list[Supervised] = []
+
+    def start(workers: int = 2, kind: str = "serve") -> Supervised:
+        (tmp_path / "kind").write_text(kind)
+        started.append(Supervised(tmp_path, workers))
+        return started[-1]
+
+    yield start
+    for each in started:
+        workers = each.children() if each.process.poll() is None else set()
+        each.process.kill()
+        each.process.wait()
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+Start = Callable[..., Supervised]
+
+
+def test_workers_serve_until_the_supervisor_is_told_to_stop(start: Start) -> None:
+    """P1, P2: each has a slot; at SIGTERM all go, and the code is 0."""
+    server = start(2)
+    assert server.answer()[0] in server.wait_for_children(2)
+    assert "serving a stand-in" in server.log
+    assert server.answer()[1] in (0, 1)
+    server.signal(signal.SIGTERM)
+    assert server.end() == 0
+    with pytest.raises(ConnectionRefusedError):
+        server.answer()
+
+
+def test_a_worker_that_is_killed_is_replaced(start: Start) -> None:
+    """P1: the log says what has happened to which, and what is done."""
+    server = start(2)
+    victim = min(server.wait_for_children(2))
+    server.answer()
+    os.kill(victim, signal.SIGKILL)
+    server.wait_for_line(f"worker {victim}: was killed by SIGKILL")
+    server.wait_for(lambda: len(server.children() - {victim}) == 2, "it was not replaced")
+    assert server.answer()[0] in server.children()
+
+
+@pytest.mark.parametrize(("kind", "code"), [("fail", 3)])
+def test_an_app_that_cannot_start(start: Start, kind: str, code: int) -> None:
+    """P1: the server ends with the code of the worker, and one line says why."""
+    server = start(3, kind)
+    assert server.end() == code
+    assert server.log.count("no database") == 1
+
+
+def test_a_first_worker_that_crashes_is_started_again(start: Start) -> None:
+    """P1: ever later; an order to stop ends it all the same."""
+    server = start(2, "crash")
+    server.wait_for_line("was killed by SIGSEGV before it had started; starting another in 1 s")
+    server.signal(signal.SIGTERM)
+    assert server.end() == 0
+
+
+def test_a_reload_makes_new_workers(start: Start) -> None:
+    """P3: all old ones go, and the new ones have the same socket."""
+    server = start(2)
+    server.answer()
+    old = server.wait_for_children(2)
+    server.signal(signal.SIGHUP)
+    server.wait_for_line("reloaded: 2 new workers")
+    server.wait_for(lambda: not server.children() & old, "old workers stay")
+    assert server.answer()[0] in server.children()
+
+
+def test_a_reload_that_fails_changes_nothing(start: Start) -> None:
+    """P3: the old workers serve on, and one line says why."""
+    server = start(2)
+    server.answer()
+    old = server.wait_for_children(2)
+    server.kind.write_text("fail")
+    server.signal(signal.SIGHUP)
+    server.wait_for_line("the reload was given up, and the old workers serve on")
+    assert "no database" in server.log
+    assert server.answer()[0] in old
+    assert server.children() >= old
+
+
+def test_a_reload_during_a_reload(start: Start) -> None:
+    """P3: a new version that hangs while it starts is given up for a newer one."""
+    server = start(1)
+    server.answer()
+    server.kind.write_text("hang")
+    server.signal(signal.SIGHUP)
+    server.wait_for_children(2)
+    server.kind.write_text("serve")
+    server.signal(signal.SIGHUP)
+    server.wait_for_line("reloaded: 1 new worker")
+    server.wait_for_children(1)
+    assert "the reload was given up, and the old workers serve on: another one" in server.log
+
+
+def test_a_stop_during_a_reload(start: Start) -> None:
+    """P2: nothing of it is left."""
+    server = start(2)
+    server.answer()
+    server.kind.write_text("hang")
+    server.signal(signal.SIGHUP)
+    pids = server.wait_for_children(3)
+    server.signal(signal.SIGTERM)
+    assert server.end() == 0
+    assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+
+
+def test_the_number_of_workers_changes_by_signals(start: Start) -> None:
+    """P5: TTIN and TTOU; one worker is the least."""
+    server = start(1)
+    server.answer()
+    server.signal(signal.SIGTTIN)
+    server.wait_for_children(2)
+    server.signal(signal.SIGTTOU)
+    server.wait_for_children(1)
+    server.signal(signal.SIGTTOU)
+    server.wait_for_line("SIGTTOU: one worker is the least")
+    assert len(server.children()) == 1
+
+
+def test_signals_for_all_workers(start: Start) -> None:
+    """P5: log files and figures."""
+    server = start(2)
+    pids = server.wait_for_children(2)
+    for pid in pids:
+        server.wait_for_line(f"{pid} was told serve")
+    server.signal(signal.SIGUSR1)
+    server.signal(signal.SIGUSR2)
+    for pid in pids:
+        server.wait_for_line(f"{pid} was told reopen-logs")
+        server.wait_for_line(f"{pid} was told stats")
+
+
+def test_a_worker_that_stands_still_is_killed(start: Start) -> None:
+    """P6: one that is stopped says nothing."""
+    server = start(2)
+    victim = server.answer()[0]
+    os.kill(victim, signal.SIGSTOP)
+    server.wait_for_line(f"worker {victim} is blocked")
+    server.wait_for(lambda: len(server.children() - {victim}) == 2, "it was not replaced")
+
+
+@pytest.mark.parametrize("kind", ["serve", "deaf"])
+def test_a_second_sigint_ends_it_at_once(start: Start, kind: str) -> None:
+    """P2: whatever the workers do."""
+    server = start(2, kind)
+    if kind == "deaf":
+        server.wait_for_line("is deaf")
+    pids = server.wait_for_children(2 if kind == "serve" else 1)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    server.signal(signal.SIGINT)
+    time.sleep(0.1)  # else both are one signal
+    server.signal(signal.SIGINT)
+    assert server.end() == 130
+    assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
