@@ -14,7 +14,7 @@ import click
 from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
-from bridge.server.commands import surroundings
+from bridge.server.commands import as_it_is, surroundings
 from bridge.server.commands.ctl import ctl
 from bridge.server.commands.running import exit_codes, run, run_server
 from bridge.server.config import commands
@@ -190,6 +190,7 @@ def _read_sources(options: dict[str, Any], *, warns: bool = False) -> Config:
     file = options.pop("config")
     surroundings.enter(options)
     surroundings.take_binds(options)
+    as_it_is.take(options)
     given: Layer = {
         name: (value, _label(name)) for name, value in options.items() if value not in (None, ())
     }
@@ -275,7 +276,7 @@ def _add_command(
         _SettingsCommand(
             name,
             callback=callback,
-            params=[*_options(settings), *binding, *surroundings.OPTIONS, *more],
+            params=[*_options(settings), *binding, *surroundings.OPTIONS, *as_it_is.OPTIONS, *more],
             short_help=short_help,
             help=f"{help}\n\n{_SOURCES}",
         )

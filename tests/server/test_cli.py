@@ -303,7 +303,7 @@ def test_settings_from_file_and_environment(start_host: StartHost, tmp_path: Pat
 
 def test_an_option_of_another_server() -> None:
     """S63: it is answered with what to write instead, before `serve` and behind it."""
-    for arguments in (["serve", HELLO, "--loop", "x"], ["--loop", "x", HELLO]):
+    for arguments in (["serve", HELLO, "--http2"], ["--http2", HELLO]):
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == 2
-        assert "--loop is an option of uvicorn; here: leave it out: the loop is" in done.output
+        assert "--http2 is an option of uvicorn; here: this server speaks HTTP/1.1" in done.output

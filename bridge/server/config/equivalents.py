@@ -15,7 +15,6 @@ _NO_HTTP2 = "this server speaks HTTP/1.1; let the proxy in front of it speak HTT
 _STRICT = "it is always strict, because lenient parsing lets requests be smuggled"
 _STREAMS = "leave it out: standard output and standard error are left as they are"
 _DIRTY = "there are no dirty workers; use a task queue"
-_ONE_LOOP = "leave it out: the loop is uvloop's if that is installed, else asyncio's"
 _STATSD = "say --metrics-bind HOST:PORT, where Prometheus, or an exporter to statsd, gets figures"
 
 #: Ours that are no settings, for who looks for them in a file, in the environment or in Python.
@@ -26,10 +25,22 @@ COMMAND_LINE: dict[str, str] = {
     "--env-file": "set the variables in the environment",
     "--chdir": "change the directory before the start, or say --app-dir PATH",
     "--pythonpath": "say --app-dir PATH for the app's directory, and PYTHONPATH=... for more",
+    "--loop": "leave it out: the loop is uvloop's, where there is one, and else asyncio's",
+    "--asgi-loop": "leave it out: the loop is uvloop's, where there is one, and else asyncio's",
+    "--http": "leave it out: httptools parses, and our own code checks",
+    "--http-parser": "leave it out: httptools parses, and our own code checks",
+    "--ws": "leave it out: WebSockets always work",
+    "--reset-contextvars": "leave it out: it is always so",
+    "--no-use-colors": "set NO_COLOR=1",
 }
 
 #: What is said otherwise, or does something else, though it goes by the same name.
 NOTES: dict[str, str] = {
+    "--asgi-loop": "`auto` or `uvloop`",
+    "--http": "`auto` or `httptools`",
+    "--http-parser": "`auto` or `fast`",
+    "--loop": "`auto` or `uvloop`",
+    "--reset-contextvars": "it is always so",
     "--config": "a TOML file; Gunicorn's own, which are Python, are not read",
     "-c": "a TOML file; Gunicorn's own, which are Python, are not read",
     "-k": "`thread`, `greenlet` or `inline`: how WSGI apps run; ASGI apps always run on the loop",
@@ -52,22 +63,16 @@ UVICORN: dict[str, str] = {
     "--reload-include": _NO_RELOAD,
     "--reload-exclude": _NO_RELOAD,
     "--reload-delay": _NO_RELOAD,
-    "--loop": _ONE_LOOP,
-    "--http": "leave it out: httptools parses, and our own code checks",
     "--http2": _NO_HTTP2,
-    "--ws": "leave it out: WebSockets always work",
     "--use-colors": "there are colours on a terminal, unless NO_COLOR is set",
-    "--no-use-colors": "set NO_COLOR=1 in the environment",
     "--ssl-version": "TLS 1.2 and 1.3 are spoken; say --ssl-ciphers for those of 1.2",
     "--header": "set the field in the app, in a middleware or in the proxy; --no-server-header "
     "takes away `Server`",
-    "--reset-contextvars": "it is always so: each request has a context of its own",
 }
 
 #: Gunicorn's, by option.
 GUNICORN: dict[str, str] = {
     "--asgi-disconnect-grace-period": "an app that waits is told at once that its client has left",
-    "--asgi-loop": _ONE_LOOP,
     "--capture-output": _STREAMS,
     "--casefold-http-method": _STRICT,
     "--control-socket": _UNDER_GUNICORN,
@@ -96,7 +101,6 @@ GUNICORN: dict[str, str] = {
     "--http2-max-concurrent-streams": _NO_HTTP2,
     "--http2-max-frame-size": _NO_HTTP2,
     "--http2-max-header-list-size": _NO_HTTP2,
-    "--http-parser": "leave it out: httptools parses, and our own code checks",
     "--http-protocols": _NO_HTTP2,
     "--initgroups": _SYSTEMD,
     "--logger-class": _LOGGING,

@@ -79,7 +79,7 @@ def test_every_option_is_ours_or_has_an_answer(table: dict[str, str], theirs: se
     ("given", "said"),
     [
         (["--http2"], "--http2 is an option of uvicorn; here: this server speaks HTTP/1.1"),
-        (["--loop=uvloop"], "here: leave it out: the loop is uvloop's if that is installed"),
+        (["--use-colors"], "here: there are colours on a terminal, unless NO_COLOR is set"),
         (["-D"], "it stays in the foreground; have systemd or your container do it"),
         (["--reuse-port"], "is an option of Gunicorn"),
         (["--worker-class", "gthread"], "say --runner thread|greenlet|inline"),

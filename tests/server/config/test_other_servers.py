@@ -70,7 +70,7 @@ def test_variables_of_uvicorn() -> None:
         "ignored: UVICORN_ACCESS_LOG, UVICORN_APP, UVICORN_LOOP, UVICORN_SSL_KEYFILE_PASSWORD, "
         "UVICORN_UDS, of another server; say instead BRIDGE_ACCESS_LOG=no BRIDGE_APP=shop:app "
         "BRIDGE_SSL_KEYFILE_PASSWORD=... BRIDGE_BIND=unix:/run/x.sock; --loop: leave it out: the "
-        "loop is uvloop's if that is installed, else asyncio's"
+        "loop is uvloop's, where there is one, and else asyncio's"
     )
 
 
