@@ -100,4 +100,4 @@ async def _accept_at(
 
 def _alone() -> WorkerLoad:
     """Return the load of the only worker, which takes whatever comes."""
-    return WorkerLoad(LoadBoard(1).take())
+    return WorkerLoad(LoadBoard(1).take(), (), ())

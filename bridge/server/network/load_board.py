@@ -4,8 +4,10 @@ The board is memory that the processes share: a supervisor makes it before its f
 a seat on it for each worker. Each worker writes its own seat only, so there are no locks.
 
     cell 0        how many of the seats are in use: those from this one on are not looked at
-    other cells   one for each seat: connections in the upper 32 bits, in the lower ones how often
-                  the worker has written; or `CLOSED`, if it accepts nothing
+    one each      connections of the worker in the upper 32 bits, in the lower ones how often it has
+                  written; or `CLOSED`, if it accepts nothing
+    one each      what it had written when others waited for it in vain: as long as it is that, they
+                  do not wait for it any more
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class LoadBoard:
     """Shared by a supervisor and its workers; only the supervisor gives seats."""
 
     def __init__(self, seats: int = MOST_SEATS) -> None:
-        self._cells = memoryview(mmap.mmap(-1, 8 * (seats + 1))).cast("Q")
+        self._cells = memoryview(mmap.mmap(-1, 8 * (2 * seats + 1))).cast("Q")
+        self._seats = seats
         self._taken: set[int] = set()
 
     def take(self) -> Seat:
@@ -35,12 +38,13 @@ class LoadBoard:
         Raises `RuntimeError` if there is none.
         """
         number = next(each for each in range(1, len(self._taken) + 2) if each not in self._taken)
-        if number >= len(self._cells):
+        if number > self._seats:
             raise RuntimeError(f"there are {len(self._taken)} workers, which is the most")
         self._taken.add(number)
         self._cells[number] = CLOSED
+        self._cells[self._seats + number] = 0
         self._cells[0] = max(self._taken)
-        return Seat(self, self._cells, number)
+        return Seat(self, self._cells, number, self._seats + 1)
 
     def give_back(self, number: int) -> None:
         """Take back a seat whose worker is gone."""
@@ -51,10 +55,12 @@ class LoadBoard:
 class Seat:
     """The place of one worker on the board."""
 
-    def __init__(self, board: LoadBoard, cells: memoryview, number: int) -> None:
+    def __init__(self, board: LoadBoard, cells: memoryview, number: int, silent: int) -> None:
         self._board = board
         self._cells = cells
-        #: Its index in `cells()`.
+        #: Where the cells of those begin that were waited for in vain.
+        self._silent = silent
+        #: Which of the workers it is, from 0 on.
         self.index = number - 1
         self._writes = 0
         self._is_free = False
@@ -68,9 +74,27 @@ class Seat:
         """Say that the worker accepts nothing."""
         self._cells[self.index + 1] = CLOSED
 
-    def cells(self) -> list[int]:
-        """Return the cells of all workers, this one's included."""
-        return self._cells[1 : self._cells[0] + 1].tolist()
+    @property
+    def is_given_up(self) -> bool:
+        """Whether others have waited in vain for this worker, since it has written."""
+        return bool(self._cells[self._silent + self.index] == self._cells[1 + self.index])
+
+    def others(self) -> dict[int, int]:
+        """Return what the other workers have written last, by their indices.
+
+        Without those that accept nothing, and those that were given up.
+        """
+        used, start = self._cells[0], self._silent
+        cells, silent = self._cells[1 : 1 + used], self._cells[start : start + used]
+        pairs = enumerate(zip(cells.tolist(), silent.tolist(), strict=True))
+        found = {i: cell for i, (cell, given_up) in pairs if cell not in (CLOSED, given_up)}
+        found.pop(self.index, None)
+        return found
+
+    def give_up(self, silent: dict[int, int]) -> None:
+        """Have no worker wait for others, until they write: `silent` is what they wrote last."""
+        for index, cell in silent.items():
+            self._cells[self._silent + index] = cell
 
     def free(self) -> None:
         """Give it back, when its worker is gone: in the process that has taken it."""

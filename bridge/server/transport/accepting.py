@@ -12,7 +12,6 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
 from bridge.log import logger
@@ -176,7 +175,8 @@ class PlainListener(Acceptor):
     def _settle(self, begun: list[Coroutine[Any, Any, Any]]) -> None:
         """Go on after the loop has told the protocols, which it does before this."""
         for connecting in begun:
-            with suppress(StopIteration):
+            try:
                 connecting.send(None)
-        self._load.add_begun(-len(begun))
-        self._load.publish()
+            except StopIteration:
+                pass
+        self._load.add_begun(-len(begun))  # no change: the protocols are counted now

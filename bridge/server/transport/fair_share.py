@@ -7,7 +7,7 @@ missing to that, and leaves the rest to the others:
     share = (connections of all workers + those that wait) / workers, rounded up
 
 If others have room and nothing is heard of them, they may be blocked, stopped, or about to die.
-After `PATIENCE` they are left out of the account, until they write on the board again.
+After `PATIENCE` all workers leave them out of the account, until they write on the board again.
 
 A worker that has had its share looks away, so that it is not woken for each connection of the
 others, and looks again a little later: at first soon, then more and more seldom.
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sized
 from typing import Final
 
-from bridge.server.network.load_board import CLOSED, SHIFT, Seat
+from bridge.server.network.load_board import SHIFT, Seat
 
 #: Seconds that connections wait for workers that have room and do nothing.
 PATIENCE: Final = 0.02
@@ -32,25 +32,24 @@ _TOGETHER: Final = 8
 class WorkerLoad:
     """How many connections this worker has: counted here, written on the board for the others.
 
-    `counted`: what is known to be open, in parts.
+    They are those of `connections`, which are open, and `handshakes`, which are about to be.
     """
 
-    def __init__(self, seat: Seat, *counted: Sized) -> None:
+    def __init__(self, seat: Seat, connections: Sized, handshakes: Sized) -> None:
         self._seat = seat
         #: Where it is among the workers.
         self.index = seat.index
-        self._counted = counted
-        #: Accepted, and in none of `counted` yet.
+        self._connections = connections
+        self._handshakes = handshakes
+        #: Accepted, and in none of them yet.
         self._begun = 0
         self._accepts = False
-        #: Others that did not take what they should have -> what they wrote last.
-        self._ignored: dict[int, int] = {}
         #: Where connections waited when this worker had had its share -> how large that was.
         self._away: dict[Callable[[], None], int] = {}
 
     def count(self) -> int:
         """Return how many connections it has."""
-        return self._begun + sum(map(len, self._counted))
+        return self._begun + len(self._connections) + len(self._handshakes)
 
     def publish(self) -> None:
         """Write how many connections it has, after each change."""
@@ -94,19 +93,14 @@ class WorkerLoad:
     # --------------------------------------------------------- the others
 
     def others(self) -> dict[int, int]:
-        """Return the cells of the other workers that accept, but for those that are ignored."""
-        cells, own, ignored = self._seat.cells(), self._seat.index, self._ignored
-        found = {i: cell for i, cell in enumerate(cells) if cell != CLOSED and i != own}
-        for i, cell in list(ignored.items()):
-            if found.get(i) == cell:
-                del found[i]
-            else:
-                del ignored[i]  # it lives, or is gone
-        return found
+        """Return what those others have written last that accept, and did so when they should."""
+        if self._accepts and self._seat.is_given_up:
+            self.publish()  # it is here again
+        return self._seat.others()
 
-    def ignore(self, silent: dict[int, int]) -> None:
-        """Leave workers out until they write again: `silent` is what they wrote last."""
-        self._ignored.update(silent)
+    def give_up(self, silent: dict[int, int]) -> None:
+        """Wait no more for others, until they write again: `silent` is what they wrote last."""
+        self._seat.give_up(silent)
 
 
 class Turn:
@@ -131,7 +125,9 @@ class Turn:
     def room(self, waiting: int, now: float) -> int:
         """Return how many connections to take, of `waiting` (at least 1). `now` is in seconds."""
         own, others = self._load.count(), self._load.others()
-        total = own + waiting + sum(cell >> SHIFT for cell in others.values())
+        total = own + waiting
+        for cell in others.values():
+            total += cell >> SHIFT
         share = self.share = -(-total // (len(others) + 1))
         if own < share:
             self._expected = {}
@@ -147,6 +143,6 @@ class Turn:
         if now - self._since < PATIENCE:
             self.pause = min(self.pause * 2, LATEST)
             return 0
-        self._load.ignore(self._expected)
+        self._load.give_up(self._expected)
         self._expected = {}
         return self.room(waiting, now)

@@ -6,7 +6,9 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -14,7 +16,7 @@ import trustme
 from bridge.server import Config
 from bridge.server.lifecycle.listening import Listening
 from bridge.server.network.listeners import Listener, open_listeners
-from bridge.server.network.load_board import CLOSED, SHIFT, LoadBoard
+from bridge.server.network.load_board import SHIFT, LoadBoard
 from bridge.server.state import ServerState
 
 
@@ -25,6 +27,20 @@ class Greets(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.write(b"hello")
         transport.close()
+
+
+class Counted(Greets):
+    """Is known to be open while it is."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._connections: Any = state.connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connections.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._connections.discard(self)
 
 
 async def greeting(listener: Listener, context: ssl.SSLContext | None) -> bytes:
@@ -87,22 +103,22 @@ def test_a_worker_beside_others(place: Callable[[Path], str], tls: bool, tmp_pat
     ca.issue_cert("127.0.0.1").configure_cert(ours)
     theirs = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
     board = LoadBoard()
-    seat = board.take()
+    seat, other = board.take(), board.take()
 
     async def main() -> None:
         config = Config(bind=place(tmp_path))
         listening, listeners = Listening(), open_listeners(config)
         state = ServerState(config, asyncio.get_running_loop())
-        await listening.open(listeners, Greets, state, ours if tls else None, seat)
-        assert seat.cells()[0] >> SHIFT == 0
-        state.connections.add("one")  # type: ignore[arg-type]
+        make = partial(Counted, state)
+        await listening.open(listeners, make, state, ours if tls else None, seat)
+        before = other.others()[0]
+        assert before >> SHIFT == 0
         assert await greeting(listeners[0], theirs if tls else None) == b"hello"
-        while seat.cells()[0] >> SHIFT != 1:
+        assert other.others()[0] != before
+        while other.others()[0] >> SHIFT:
             await asyncio.sleep(0)
-        state.connections.discard("one")
-        assert seat.cells()[0] >> SHIFT == 0
         listening.close()
-        assert seat.cells()[0] == CLOSED
+        assert other.others() == {}
         await asyncio.sleep(0)
 
     asyncio.run(main())

@@ -397,12 +397,12 @@ class Leaving(socket.socket):
 
     has_left = False
 
-    def accept(self) -> tuple[socket.socket, Any]:
+    def _accept(self) -> tuple[int, Any]:
         """Accept a client."""
         if not self.has_left:
             self.has_left = True
             raise ConnectionAbortedError("on purpose")
-        return super().accept()
+        return super()._accept()
 
 
 class Accepting:
@@ -421,7 +421,7 @@ class Accepting:
         self.state = ServerState(Config(app="x:y", timeout_header=0), loop)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.listener = TlsListener(
-            sock, asyncio.Protocol, context, self.state, WorkerLoad(LoadBoard(1).take())
+            sock, asyncio.Protocol, context, self.state, WorkerLoad(LoadBoard(1).take(), (), ())
         )
         self.clients: list[socket.socket] = []
 

@@ -90,17 +90,25 @@ def test_one_that_is_blocked() -> None:
     assert one.turn.room(1, PATIENCE) == 0
     two.load.close()
     assert one.turn.room(1, PATIENCE) == 1
+    assert two.turn.room(1, PATIENCE) == 3  # it is no other that it waits for
 
 
-def test_one_that_dies_is_not_remembered() -> None:
-    """P8: whoever takes the seat of a worker that was waited for in vain is waited for anew."""
+def test_one_that_was_blocked() -> None:
+    """P8: when it is back, it says so as soon as it sees that something waits."""
     one, two = workers(5, 0)
     one.turn.room(1, 0.0)
     assert one.turn.room(1, PATIENCE) == 1
-    two.load.close()
-    assert one.turn.room(1, PATIENCE) == 1
-    two.load.open()
+    assert two.turn.room(1, PATIENCE) == 3
     assert one.turn.room(1, PATIENCE) == 0
+
+
+def test_nobody_else_waits() -> None:
+    """P8: that a worker is blocked is found out once, and not by each of the others."""
+    one, _, three = workers(5, 0, 5)
+    one.turn.room(1, 0.0)
+    assert three.turn.room(1, PATIENCE) == 0
+    assert one.turn.room(1, PATIENCE) == 1
+    assert three.turn.room(1, PATIENCE) == 1
 
 
 def test_others_that_go_on() -> None:
