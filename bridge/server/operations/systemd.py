@@ -60,11 +60,19 @@ class Notifier:
     @contextmanager
     def reload(self) -> Iterator[None]:
         """Tell that it reloads as long as the block lasts, and serves then, whatever came of it."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self.reloading()
         try:
             yield
         finally:
-            self._send("READY=1")
+            self.reloaded()
+
+    def reloading(self) -> None:
+        """Tell that a reload begins; `reloaded` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def reloaded(self) -> None:
+        """Tell that a reload is over, whatever came of it."""
+        self._send("READY=1")
 
     def stopping(self) -> None:
         """Tell that it stops; that the loop turns is told on, to the end."""

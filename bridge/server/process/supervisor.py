@@ -42,6 +42,7 @@ from bridge.server.process.fleet.members import (
 )
 from bridge.server.process.forking import ForkingLoop, refuse_fork_here
 from bridge.server.process.links import Ends, Links
+from bridge.server.process.monitoring import Monitoring
 from bridge.server.process.rereading import Reread, next_config
 from bridge.server.process.stacks import StackFile
 
@@ -77,6 +78,7 @@ class Supervisor:
         self._forking = ForkingLoop()
         self.links = Links(self.loop, self._hear)
         self._terminal = Terminal()
+        self._monitoring = Monitoring(self.fleet)
         self._forks: list[Fork] = []
         self._finish: Finish | None = None
         #: Set when a worker is to be forked, or all is over.
@@ -101,6 +103,7 @@ class Supervisor:
             refuse_fork_here("a server with several processes")
             configure_logging(self.config)
             self.listeners = open_listeners(self.config)
+            self._forking.run(self._monitoring.open(self.config))
             with Signals(self._table(), in_children=signal.SIG_DFL, last=last):
                 self.fleet.start(self.loop.time())
                 self.carry_out()
@@ -110,6 +113,7 @@ class Supervisor:
                 return self._finish
         finally:
             self._close_listeners()
+            self._monitoring.close()
             self._forking.close()
 
     async def _next_fork(self) -> Fork | None:
@@ -163,6 +167,7 @@ class Supervisor:
         """Do what the fleet wants, and look again in time. To be called after each event."""
         for action in self.fleet.take_actions():
             try:
+                self._monitoring.note(action)
                 self._do(action)
             except ProcessLookupError:  # it has just gone
                 pass
@@ -297,9 +302,11 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all workers gracefully, and end; more of these change nothing."""
         if not self.fleet.is_stopping:
+            self._monitoring.stopping()
             delay = self.config.drain_delay
             if delay and self.fleet.is_ready:
                 logger.info("not ready any more; it stops in %g s", delay)
+                self.links.tell_all({"type": "drain"})
             self.fleet.stop(self.loop.time(), delay=delay)
             self.carry_out()
 
@@ -317,12 +324,14 @@ class Supervisor:
         Raises `ConfigError` if the settings cannot be read again.
         """
         logger.info("reloading")
+        self._monitoring.reloading()
         try:
             if self.fleet.is_stopping:
                 raise ConfigError("the server stops")
             config = next_config(self.fleet.config, self._reread)
         except ConfigError as error:
             logger.error("no reload, the workers stay as they are: %s", error)
+            self._monitoring.reloaded()
             raise
         self.fleet.reload(config, self.loop.time())
         self.carry_out()  # one that was under way is over
