@@ -91,9 +91,12 @@ def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
 SETTINGS: list[tuple[str, str]] = [
     ("", "no app is named; say module:attr"),
     ("shop:app --port http", "--port is 'http'; allowed is a whole number from 0 to 65535"),
-    ("shop:app --workers 0", "--workers is '0'; allowed is auto, or a whole number from 1"),
-    ("shop:app --workers 10001", "--workers is '10001'; allowed is auto, or a whole number from 1"),
-    ("shop:app -w abc", "--workers is 'abc'; allowed is auto, or a whole number from 1"),
+    ("shop:app --workers 0", "--workers is '0'; allowed is auto, or a whole number from 1 to 1000"),
+    (
+        "shop:app --workers 10001",
+        "--workers is '10001'; allowed is auto, or a whole number from 1 to 1000",
+    ),
+    ("shop:app -w abc", "--workers is 'abc'; allowed is auto, or a whole number from 1 to 1000"),
     ("shop:app -k fork", "--runner is 'fork'; allowed is one of thread, greenlet, inline"),
     ("shop:app --threads 0", "--threads is '0'; allowed is a whole number, at least 1"),
     ("shop:app --log-level loud", "--log-level is 'loud'; allowed is one of critical, error,"),
@@ -227,6 +230,41 @@ FAULTS: list[tuple[str, str, str]] = [
         "the app raised RuntimeError('no redis') at lifespan.startup",
     ),
 ]
+
+
+#: What a worker finds, and what the supervisor finds.
+SEVERAL: list[tuple[str, int, str]] = [
+    ("shop:ap", 3, "shop has no attribute 'ap' (it is "),
+    ("needing:app", 3, "importing needing failed: No module named 'nothing_like_it'"),
+    ("shop:refusing --lifespan on", 3, "startup failed: no licence"),
+    ("shop:failing --lifespan on", 3, "the app raised RuntimeError('no redis') at lifespan.start"),
+    ("shop:app --certfile one.crt --keyfile two.key", 2, "the key in two.key is not that of the"),
+    ("shop:app --forwarded-allow-ips x.y", 2, "forwarded_allow_ips has 'x.y'; give addresses"),
+    ("shop:app --access-log-format fancy", 2, "access_log_format is 'fancy'; give default,"),
+    ("shop:app --log-config log.json", 2, "log.json is no configuration of Python's logging"),
+    ("shop:app --log-file no/log", 2, "--log-file is 'no/log', which cannot be opened"),
+    ("shop:app --bind nowhere", 2, "cannot bind to 'nowhere'; give host:port, [::1]:port,"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), SEVERAL)
+def test_several_workers_say_it_once(place: Path, arguments: str, code: int, said: str) -> None:
+    """O6, P1: the first worker ends the server with its code; the line comes once."""
+    done = start(place, "-w", "2", *arguments.split())
+    assert done.returncode == code, done.stderr
+    (line,) = errors(done)
+    assert line.startswith(f"Error: {said}")
+    assert done.stderr.count(line.removeprefix("Error: ")) == 1
+    assert f"{os.sep}bridge{os.sep}" not in done.stderr
+
+
+def test_several_workers_at_a_port_in_use(place: Path, taken: int) -> None:
+    """O6, P1: no worker is forked; 1."""
+    done = start(place, "-w", "2", "shop:app", "--port", str(taken))
+    assert done.returncode == 1
+    (line,) = errors(done)
+    assert line.startswith(f"Error: cannot listen on 127.0.0.1:{taken}: another process listens")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "shown", "said"), FAULTS)

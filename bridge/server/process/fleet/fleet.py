@@ -245,7 +245,8 @@ class Fleet:
         self.roster.add(Gone(member, goes or ("start" if code in CANNOT_START else "crash")))
         nobody = not self.roster.having(State.SERVING, State.STARTED)
         if code in CANNOT_START and nobody and self.reloading is None:
-            self.roster.report(logging.ERROR, f"{what}; no worker serves: the server ends")
+            told = f"{member.name} could not start" if member.error else what  # that is printed
+            self.roster.report(logging.ERROR, f"{told}; no worker serves: the server ends")
             self.stop(now, finish=Finish(code, what))
         elif goes:
             self.roster.report(logging.INFO, f"{member.name} has gone ({goes}); starting another")

@@ -151,7 +151,8 @@ def test_an_app_that_cannot_start_ends_the_server(code: int) -> None:
     (finish,) = story.take(Finish)
     assert finish.code == code
     assert "importing app failed" in finish.error
-    assert "importing app failed; no worker serves: the server ends" in story.lines()
+    assert "could not start; no worker serves: the server ends" in story.lines()
+    assert "importing app failed" not in story.lines()  # the worker has printed that
 
 
 def test_a_first_worker_that_crashes_is_started_again_after_a_pause() -> None:
