@@ -20,6 +20,7 @@ from typing import NoReturn, Protocol
 from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.server.config.config import Config
+from bridge.server.control.usage import memory
 from bridge.server.lifecycle.signals import Signals
 from bridge.server.lifecycle.terminal import Terminal
 from bridge.server.logs.loggers import configure_logging, reopen_log_files
@@ -37,6 +38,7 @@ from bridge.server.process.fleet.members import (
     Member,
     Reloaded,
     Report,
+    State,
     Tell,
     Terminate,
 )
@@ -213,7 +215,11 @@ class Supervisor:
         self.loop.call_soon(self.loop.call_soon, self._look)
 
     def _look(self) -> None:
-        self.fleet.tick(self.loop.time())
+        now = self.loop.time()
+        if self.fleet.config.max_rss:
+            for member in self.fleet.roster.having(State.SERVING):
+                self.fleet.measured(member, memory(member.pid), now)
+        self.fleet.tick(now)
         self.carry_out()
 
     # --------------------------------------------------------- workers
@@ -312,9 +318,7 @@ class Supervisor:
 
     def scale(self, wanted: int) -> None:
         """Have so many workers from now on."""
-        logger.info(
-            "%d workers are wanted from now on; there were to be %d", wanted, self.fleet.wanted
-        )
+        logger.info("workers wanted from now on: %d (before: %d)", wanted, self.fleet.wanted)
         self.fleet.scale(wanted, self.loop.time())
         self.carry_out()
 

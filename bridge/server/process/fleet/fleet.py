@@ -172,8 +172,8 @@ class Fleet:
             self.roster.add(Gone(member, member.leaving or "told to"))
         self._settle(now)
 
-    def measured(self, member: Member, rss: int, now: float) -> None:
-        """Note how much memory a worker has."""
+    def measured(self, member: Member, rss: int | None, now: float) -> None:
+        """Note how much memory a worker has; None: the system does not say."""
         member.rss = rss
         replace_if_spent(self.roster, member, self.config, now)
 
@@ -283,6 +283,9 @@ class Fleet:
             return
         for member in self.roster.having(State.STARTED, generation=self.generation):
             self.roster.serve(member, self.config, now)
+            serving = len(self.roster.having(State.SERVING, generation=self.generation))
+            text = f"{member.name} serves ({serving} of {self.wanted})"
+            self.roster.report(logging.INFO, text)
         reload = self.reloading
         if reload is not None:
             needed = reload.wanted if self.roster.having(State.SERVING) else 1
