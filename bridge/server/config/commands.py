@@ -19,7 +19,7 @@ _APP: Final = frozenset(
 _SUPERVISED: Final = frozenset(
     {
         *("workers", "max_requests", "max_requests_jitter", "max_rss", "max_lifetime"),
-        "timeout_worker",
+        *("timeout_worker", "control_socket"),
     }
 )
 

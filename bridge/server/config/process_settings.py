@@ -67,6 +67,12 @@ class ProcessSettings:
     )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
+    control_socket: Path | None = setting(
+        None,
+        "Take the orders of `asgi-bridge ctl` at this Unix socket, even with one worker; `off`: "
+        "take none. If not set: with several workers, in a directory that `ctl` knows.",
+        _OPERATIONS,
+    )
     pid: Path | None = setting(
         None,
         "Write the number of the process (the supervisor's, if there is one) to this file.",
@@ -96,4 +102,6 @@ class ProcessSettings:
     @property
     def supervised(self) -> bool:
         """Whether a supervisor is needed: it forks the process that serves, and watches it."""
-        return bool(self.workers > 1 or self.max_requests or self.max_rss or self.max_lifetime)
+        has_orders = self.control_socket not in (None, "off")
+        may_be_replaced = self.max_requests or self.max_rss or self.max_lifetime
+        return bool(self.workers > 1 or may_be_replaced or has_orders)

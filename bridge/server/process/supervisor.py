@@ -45,6 +45,7 @@ from bridge.server.process.fleet.members import (
 from bridge.server.process.forking import ForkingLoop, refuse_fork_here
 from bridge.server.process.links import Ends, Links
 from bridge.server.process.monitoring import Monitoring
+from bridge.server.process.orders.desk import Desk
 from bridge.server.process.rereading import Reread, next_config
 from bridge.server.process.stacks import StackFile
 
@@ -86,6 +87,7 @@ class Supervisor:
         #: Set when a worker is to be forked, or all is over.
         self._is_due = asyncio.Event()
         self._next_tick: asyncio.TimerHandle | None = None
+        self._desk = Desk(self, self._monitoring.figures)
         #: Who waits for the reload that is under way.
         self._reload: asyncio.Future[str] | None = None
 
@@ -106,6 +108,7 @@ class Supervisor:
             configure_logging(self.config)
             self.listeners = open_listeners(self.config)
             self._forking.run(self._monitoring.open(self.config))
+            self._forking.run(self._desk.open())
             with Signals(self._table(), in_children=signal.SIG_DFL, last=last):
                 self.fleet.start(self.loop.time())
                 self.carry_out()
@@ -116,6 +119,7 @@ class Supervisor:
         finally:
             self._close_listeners()
             self._monitoring.close()
+            self._desk.close()
             self._forking.close()
 
     async def _next_fork(self) -> Fork | None:
@@ -183,6 +187,7 @@ class Supervisor:
         self._next_tick = self.loop.call_at(self.fleet.next_time(now), self._tick)
 
     def _do(self, action: Action) -> None:
+        self._desk.note(action)
         match action:
             case Fork():
                 self._forks.append(action)
@@ -229,6 +234,7 @@ class Supervisor:
         for message in messages:
             try:
                 self.fleet.receive(member, message, self.loop.time())
+                self._desk.hear(message)
             except Exception:  # it may be out of its mind; the others are not
                 logger.exception("%s said what cannot be understood", member.name)
         self.carry_out()

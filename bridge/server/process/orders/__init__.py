@@ -1,0 +1,1 @@
+"""Orders to a supervisor, and what it tells of its workers (O3)."""
