@@ -133,6 +133,26 @@ def test_a_listener_that_cannot_be_served() -> None:
     assert events == ["lifespan.startup", "lifespan.shutdown"]
 
 
+def test_an_app_that_has_started_and_is_not_listened_for_yet() -> None:
+    """P2: it is held, as a worker is; then it serves, or it is stopped."""
+
+    async def main(*, served: bool) -> None:
+        server = made(lifespan="on")
+        await server.prepare()
+        assert server.addresses == []
+        assert server.figures() == {}
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            sock.setblocking(False)
+            if served:
+                await server.listen([Listener(sock, False, None)])
+                assert server.addresses == [sock.getsockname()]
+            await server.stop(1)
+        assert server.addresses == []
+
+    for served in (False, True):
+        asyncio.run(main(served=served))
+
+
 def test_an_app_that_does_not_start() -> None:
     """S40: nothing listens."""
 
@@ -227,6 +247,19 @@ def test_ways_in(tls: bool, proxied: bool, tmp_path: Path) -> None:
 
     settings = {"ssl_certfile": str(certificate)} if tls else {}
     started(test, proxy_protocol=proxied, **settings)
+
+
+def test_health_is_answered_by_the_server() -> None:
+    """O1: the app is not asked."""
+
+    async def test(server: Server) -> None:
+        reader, writer = await asyncio.open_connection(*server.addresses[0])
+        writer.write(request("/health"))
+        assert b" 200 " in await reader.readline()
+        assert b"ready" in await reader.readuntil(b"ready")
+        writer.close()
+
+    started(test, health_path="/health")
 
 
 def test_the_clock_goes_on() -> None:

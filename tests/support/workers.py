@@ -12,11 +12,13 @@ itself: no replacement, no restart. At the end of its standard input it waits fo
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import queue
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +30,7 @@ from typing import Any, NoReturn
 from bridge.server.config.sources import from_python
 from bridge.server.network.listeners import Listener, open_listeners
 from bridge.server.process.channel import Channel, ChannelClosed
+from bridge.server.process.stacks import StackFile
 from bridge.server.process.worker import run_worker
 from tests.support.hosts import ENV, ROOT
 
@@ -38,26 +41,37 @@ def main(settings: dict[str, Any]) -> int:
     _said_to = os.dup(1)
     os.dup2(2, 1)  # what the workers print is the log
     count = settings.pop("count", 1)
+    broken = settings.pop("broken", False)
+    stacks = StackFile() if settings.pop("stacks", False) else None
     config = from_python(settings.pop("app"), settings)
     listeners = open_listeners(config)
     say(port=listeners[0].address[1])
+    if broken:
+        close_all(listeners)
     channels: list[Channel] = []
     pids: dict[int, int] = {}
     for slot in range(count):
-        ours, theirs = Channel.pair()
+        ours, theirs = small_pair()
         pid = fork_held()
         if not pid:
             for each in (ours, *channels):
                 each.close()
-            run_worker(config, listeners, theirs, slot=slot)
+            run_worker(config, listeners, theirs, slot=slot, stacks=stacks)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
         theirs.close()
         channels.append(ours)
         pids[pid] = slot
         say(worker=slot, pid=pid)
     close_all(listeners)
-    pass_on(channels)
+    pass_on(channels, stacks, [*pids])
     return wait_for(pids)
+
+
+def small_pair() -> tuple[Channel, Channel]:
+    """A channel into which the worker cannot write much: what is long comes in pieces."""
+    ours, theirs = socket.socketpair()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    return Channel(ours), Channel(theirs)
 
 
 def fork_held() -> int:
@@ -72,7 +86,7 @@ def close_all(listeners: list[Listener]) -> None:
         listener.socket.close()
 
 
-def pass_on(channels: list[Channel]) -> None:
+def pass_on(channels: list[Channel], stacks: StackFile | None, pids: list[int]) -> None:
     """Pass messages on, in both directions, until every worker has closed its channel."""
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
@@ -85,7 +99,14 @@ def pass_on(channels: list[Channel]) -> None:
                     data = os.read(sys.stdin.fileno(), 65536)
                     *lines, read = (read + data).split(b"\n")
                     for message in map(json.loads, lines):
-                        channels[message.pop("worker")].send(message)
+                        slot = message.pop("worker")
+                        if message["type"] == "read stacks":
+                            say(
+                                worker=slot,
+                                stacks=asyncio.run(read_stacks(stacks, pids[slot])),
+                            )
+                        else:
+                            channels[slot].send(message)
                     if not data:
                         selector.unregister(sys.stdin)
                     continue
@@ -95,6 +116,12 @@ def pass_on(channels: list[Channel]) -> None:
                 except ChannelClosed:
                     selector.unregister(channels[key.data])
                     left -= 1
+
+
+async def read_stacks(stacks: StackFile | None, pid: int) -> str:
+    """What the worker writes at the signal."""
+    assert stacks is not None
+    return await stacks.read(pid)
 
 
 def wait_for(pids: dict[int, int]) -> int:

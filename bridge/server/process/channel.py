@@ -50,9 +50,9 @@ class Channel:
 
     def send(self, message: Message) -> None:
         """Send `message`, or keep it if the other side is slow. Raises `ChannelClosed`."""
-        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
         if len(self._unsent) > MOST_WAITING:
             raise ChannelClosed("the other side has read nothing for too long")
+        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
         self.flush()
 
     def flush(self) -> None:

@@ -46,8 +46,6 @@ from bridge.types import ASGIApp
 
 #: Seconds between two beats.
 BEAT: Final = 1.0
-#: Seconds that a worker which was told to go by a signal serves on, if none takes its place.
-TAKE_OVER_LIMIT: Final = 30.0
 #: Seconds for what is in flight when the supervisor has gone.
 ORPHAN_GRACE: Final = 1.0
 
@@ -77,16 +75,15 @@ def run_worker(
         _leave(code, STARTING_LIMIT if code else worker.time_left())
 
 
-def _leave(code: int, seconds: float) -> NoReturn:
+def _leave(code: int, seconds: float) -> NoReturn:  # type: ignore[misc]  # the last step ends all
     """Exit as a program does at its end, in so many seconds, and in any case."""
-    try:
-        end_within(seconds, code)
-        threading._shutdown()  # type: ignore[attr-defined]  # joins the app's threads
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(code)
+    end_within(seconds, code)
+    with contextlib.ExitStack() as steps:  # the last one is the first
+        steps.callback(os._exit, code)
+        steps.callback(sys.stdout.flush)
+        steps.callback(sys.stderr.flush)
+        steps.callback(atexit._run_exitfuncs)
+        steps.callback(threading._shutdown)  # type: ignore[attr-defined]  # joins the app's threads
 
 
 class SupervisedHost(Host):
@@ -213,20 +210,22 @@ class SupervisedWorker:
         """Tell the supervisor that the loop turns, and what it does."""
         state = self._server.state
         now = state.loop.time()
-        busy = count_busy(state, self._server.app)
-        self._send(
-            {
-                "type": "beat",
-                "served": state.served,
-                "connections": len(state.connections),
-                "websockets": busy.get("WebSocket", 0),
-                "busy": busy.get("request", 0),
-                "lag": max(now - self._beat_due, 0),
-                "figures": self._server.figures() if state.config.metrics_bind else None,
-            }
-        )
+        self._send(self._figures(max(now - self._beat_due, 0)))
         self._beat_due = now + BEAT
         state.loop.call_later(BEAT, self._beat)
+
+    def _figures(self, lag: float) -> Message:
+        state = self._server.state
+        busy = count_busy(state, self._server.app)
+        return {
+            "type": "beat",
+            "served": state.served,
+            "connections": len(state.connections),
+            "websockets": busy.get("WebSocket", 0),
+            "busy": busy.get("request", 0),
+            "lag": lag,
+            "figures": self._server.figures() if state.config.metrics_bind else None,
+        }
 
     # --------------------------------------------------------- signals
 
@@ -244,14 +243,15 @@ class SupervisedWorker:
         }
 
     async def _heed_signal(self) -> None:
-        """At SIGTERM, have another worker take the place of this one."""
+        """At SIGTERM, have another worker take the place of this one, if that is soon enough."""
+        config = self._server.config
         await self._server.orders.stop.wait()
         if not self._is_serving:
             self._told_to_go.set()
         elif not self._told_to_go.is_set():
             logger.info("told to stop by a signal: serving until another worker takes over")
             self._send({"type": "retiring", "why": "SIGTERM"})
-            await asyncio.sleep(TAKE_OVER_LIMIT + self._server.config.drain_delay)
+            await asyncio.sleep(config.drain_delay + config.timeout_graceful_shutdown)
             self._told_to_go.set()
 
     # --------------------------------------------------------- the channel

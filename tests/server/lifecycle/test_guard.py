@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from queue import SimpleQueue
 import pytest
 
 from bridge.loops.waiters import NativeThread
-from bridge.server.lifecycle.guard import CUT_LIMIT, Deadline, Guard, Watch
+from bridge.server.lifecycle.guard import CUT_LIMIT, ORPHAN_LIMIT, Deadline, Guard, Watch
 from tests.support.site import STUCK, app_source, is_pending, running
 from tests.support.waiting import eventually
 
@@ -142,6 +143,76 @@ Watch(reader, Deadline(lambda: 0.0, lambda number: True)).run()
 """
     with running(tmp_path, app_source(), code=code) as server:
         assert server.process.wait(15) == 143
+
+
+def test_a_deadline_of_a_worker() -> None:
+    """P7: without a limit signals change nothing; the end of the supervisor gives one."""
+    deadline = Deadline(None, lambda number: True)
+    for number in (TERM, INT, INT):
+        deadline.note(number, 10.0)
+    assert (deadline.left(1e9), deadline.code) == (None, 0)
+    deadline.note_orphaned(20.0)
+    assert (deadline.left(20.0), deadline.code) == (ORPHAN_LIMIT, 1)
+
+
+def test_watch_of_a_lifeline(pipes: list[tuple[int, int]]) -> None:
+    """P7: what comes through it is not the guard's; its end is, and signals after it, too."""
+    (reader, writer), (ear, mouth), _ = pipes
+    ours, theirs = socket.socketpair()
+    orphaned = threading.Event()
+
+    class Noted(Deadline):
+        def note_orphaned(self, now: float) -> None:
+            super().note_orphaned(now + 1000)
+            orphaned.set()
+
+    watch = Watch(os.dup(reader), Noted(None, lambda number: True), theirs.fileno())
+
+    def tell() -> None:
+        watch.pass_on_to(mouth)
+        ours.send(b"a message")
+        os.write(writer, bytes([INT]))
+        assert os.read(ear, 9) == bytes([INT])
+        assert not orphaned.is_set()
+        ours.close()
+        assert orphaned.wait(30)
+        os.write(writer, bytes([TERM]))
+        assert os.read(ear, 9) == bytes([TERM])
+        os.write(writer, b"\0")
+
+    with ThreadPoolExecutor(1) as pool, theirs:
+        telling = pool.submit(tell)
+        watch.run()
+        telling.result()
+        assert theirs.recv(99) == b"a message"
+    watch.close()
+
+
+def test_watch_of_a_lifeline_that_is_not_there(pipes: list[tuple[int, int]]) -> None:
+    """P7: a descriptor that is closed tells nothing of the supervisor."""
+    (reader, writer), (_, closed), _ = pipes
+    own = os.dup(reader)
+    os.close(closed)
+    deadline = Deadline(None, lambda number: True)
+    watch = Watch(own, deadline, closed)
+    os.write(writer, b"\0")
+    watch.run()
+    assert deadline.left(0) is None
+    watch.close()
+
+
+def test_watch_ends_the_process_after_its_supervisor(tmp_path: Path) -> None:
+    """P7: whatever else it does; here it does nothing but watch."""
+    code = """
+import os, socket
+from bridge.server.lifecycle.guard import Deadline, Watch
+reader, writer = os.pipe()
+ours, theirs = socket.socketpair()
+ours.close()
+Watch(reader, Deadline(None, lambda number: True), theirs.fileno()).run()
+"""
+    with running(tmp_path, app_source(), code=code) as server:
+        assert server.process.wait(15) == 1
 
 
 @pytest.fixture

@@ -52,6 +52,19 @@ def test_the_end_of_the_other_process_is_told_after_its_last_message(
     assert worker.fileno() == -1
 
 
+def test_a_process_that_ends_before_it_has_read_everything(
+    pair: tuple[Channel, Channel],
+) -> None:
+    """Its last words are read all the same; then the system says that it has reset the channel."""
+    supervisor, worker = pair
+    supervisor.send({"type": "serve"})
+    worker.send({"type": "failed", "code": 3})
+    worker.close()
+    assert supervisor.receive() == [{"type": "failed", "code": 3}]
+    with pytest.raises(ChannelClosed):
+        supervisor.receive()
+
+
 def test_a_message_that_comes_in_pieces_is_put_together(raw: tuple[socket.socket, Channel]) -> None:
     """A line is a message when its end has come; what is no message is dropped."""
     ours, channel = raw
