@@ -23,6 +23,8 @@ Path: TypeAlias = str
 Texts: TypeAlias = tuple[str, ...]
 #: Items are ``PATH=APP``; a mapping is accepted too.
 Mounts: TypeAlias = tuple[str, ...]
+#: A function of the program, or its name.
+Hook: TypeAlias = str | Callable[..., object]
 #: A file, or a ``logging.config`` dictionary.
 LogConfig: TypeAlias = str | dict[str, Any]
 
@@ -137,6 +139,15 @@ class WrongPart(ValueError):
     """Raised with the one part of a list that is wrong."""
 
 
+def _hook(value: object) -> Hook:
+    if callable(value):
+        return value
+    module, colon, function = _text(value).partition(":")
+    if not (colon and module and all(part.isidentifier() for part in function.split("."))):
+        raise ValueError
+    return _text(value)
+
+
 def _log_config(value: object) -> LogConfig:
     return value if isinstance(value, dict) else _text(value)
 
@@ -175,5 +186,6 @@ VALUE_TYPES = {
     "Path": ValueType("the path of a file or directory", "PATH", _text),
     "Texts": ValueType("a list of texts, or one text with commas between them", "TEXT", _texts),
     "Mounts": ValueType("PATH=APP", "PATH=APP", _mounts, "/=old:app or /api=new.asgi:app"),
+    "Hook": ValueType("a function", "MODULE:FUNCTION", _hook, "deploy.hooks:warm_up"),
     "LogConfig": ValueType("the path of a TOML, JSON or YAML file", "PATH", _log_config),
 }

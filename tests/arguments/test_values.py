@@ -51,6 +51,8 @@ READ: list[tuple[str, Any, Any]] = [
         ("/=m:make('a, )', \"b'\")", "/b=n:app"),
     ),
     ("Mounts", r"/=m:make('\', x'), /b=n:app", (r"/=m:make('\', x')", "/b=n:app")),
+    ("Hook", "a.b:c.d", "a.b:c.d"),
+    ("Hook", len, len),
     ("LogConfig", "log.toml", "log.toml"),
     ("LogConfig", {"version": 1}, {"version": 1}),
 ]
@@ -91,6 +93,11 @@ WRONG: list[tuple[str, Any]] = [
     ("Texts", [5]),
     ("Mounts", {"/": 5}),
     ("Mounts", 5),
+    ("Hook", "a.b"),
+    ("Hook", ":c"),
+    ("Hook", "a:"),
+    ("Hook", "a:c()"),
+    ("Hook", 5),
     ("LogConfig", 5),
 ]
 

@@ -124,6 +124,11 @@ def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
     return found
 
 
+def find(name: str, app_dir: str = ".") -> Any:
+    """Return what ``module:attr`` names, whatever that is. Raises as `load_app` does."""
+    return _resolve(parse_target(name), app_dir)
+
+
 def _resolve(target: Target, app_dir: str) -> Any:
     """Import the module and look its attributes up. Raises as `load_app` does."""
     module = _import(target.module, app_dir)

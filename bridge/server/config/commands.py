@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.server.config.config import BEHIND_GATEWAYS, SETTINGS
+from bridge.server.config.process_settings import HOOKS
 
 #: `asgi-bridge serve`: all but those of gateways and workers.
 SERVE: Final = frozenset(each.name for each in SETTINGS if each.section != BEHIND_GATEWAYS)
@@ -19,7 +20,7 @@ _APP: Final = frozenset(
 _SUPERVISED: Final = frozenset(
     {
         *("workers", "max_requests", "max_requests_jitter", "max_rss", "max_lifetime"),
-        *("timeout_worker", "control_socket"),
+        *("timeout_worker", "control_socket", *HOOKS),
     }
 )
 

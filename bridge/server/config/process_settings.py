@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.arguments.values import Path, Place, Seconds, Size
+from bridge.arguments.values import Hook, Path, Place, Seconds, Size
 from bridge.server.config.setting import setting
 from bridge.server.config.worker_count import Workers
 
 _PROCESS = "Processes"
 _OPERATIONS = "Operations"
+
+#: The settings that are functions to call.
+HOOKS = ("on_start", "post_fork", "worker_exit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,18 @@ class ProcessSettings:
         minimum=0,
         zero_means="any",
     )
+    on_start: Hook | None = setting(
+        None,
+        "A function to call before the first worker is forked; here and below, it gets the "
+        "settings, and one that raises is logged.",
+        _PROCESS,
+    )
+    post_fork: Hook | None = setting(
+        None, "A function to call in each worker, before the app is imported.", _PROCESS
+    )
+    worker_exit: Hook | None = setting(
+        None, "A function to call in each worker at its end, after the app's shutdown.", _PROCESS
+    )
     reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
 
     control_socket: Path | None = setting(
@@ -102,6 +117,7 @@ class ProcessSettings:
     @property
     def supervised(self) -> bool:
         """Whether a supervisor is needed: it forks the process that serves, and watches it."""
+        has_hooks = any(getattr(self, name) is not None for name in HOOKS)
         has_orders = self.control_socket not in (None, "off")
         may_be_replaced = self.max_requests or self.max_rss or self.max_lifetime
-        return bool(self.workers > 1 or may_be_replaced or has_orders)
+        return bool(self.workers > 1 or may_be_replaced or has_orders or has_hooks)

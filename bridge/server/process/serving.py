@@ -7,6 +7,7 @@ from typing import Any
 from bridge.errors import AppLoadError, ConfigError
 from bridge.server import server
 from bridge.server.config.config import Config
+from bridge.server.config.process_settings import HOOKS
 from bridge.server.config.sources import from_python
 from bridge.server.process.exits import NOT_STARTED, WRONG_USAGE
 from bridge.server.process.fleet.members import Finish
@@ -51,7 +52,7 @@ class Server(server.Server):
 
 def _wish(config: Config) -> str:
     """Return what it is that a supervisor is needed for."""
-    wishes = ("workers", "max_requests", "max_rss", "max_lifetime")
+    wishes = ("workers", "max_requests", "max_rss", "max_lifetime", *HOOKS)
     defaults = Config()
     given = {name: getattr(config, name) for name in wishes}
     return ", ".join(f"{k} is {v}" for k, v in given.items() if v != getattr(defaults, k))

@@ -19,6 +19,7 @@ from typing import NoReturn, Protocol
 
 from bridge.errors import ConfigError
 from bridge.log import logger
+from bridge.server.apps.hooks import load_hook
 from bridge.server.config.config import Config
 from bridge.server.control.usage import memory
 from bridge.server.lifecycle.signals import Signals
@@ -101,11 +102,12 @@ class Supervisor:
     def run(self, *, last: bool = False) -> Finish:
         """Serve until told to stop; return how it has ended. `last` is that of `Signals`.
 
-        Raises `ConfigError` if it cannot start.
+        Raises `ConfigError` if it cannot start, `AppLoadError` if there is no hook `on_start`.
         """
         try:
             refuse_fork_here("a server with several processes")
             configure_logging(self.config)
+            load_hook("on_start", self.config.on_start, self.config)()
             self.listeners = open_listeners(self.config)
             self._forking.run(self._monitoring.open(self.config))
             self._forking.run(self._desk.open())

@@ -26,6 +26,7 @@ from typing import Final, NoReturn
 
 from bridge.log import logger
 from bridge.server.apps.handlers import runner_apps, runners_of
+from bridge.server.apps.hooks import worker_hooks
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.guard import end_within
@@ -159,7 +160,7 @@ class SupervisedWorker:
         with Signals(table, lifeline=self._channel.fileno()) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, table)
             configure_logging(server.config)
-            with own_loop(server.orders) as loop:
+            with worker_hooks(server.config), own_loop(server.orders) as loop:
                 server.orders.attach_loop(loop)
                 if server.load_unless_told():
                     signals.listen()

@@ -244,6 +244,10 @@ SEVERAL: list[tuple[str, int, str]] = [
     ("shop:app --log-config log.json", 2, "log.json is no configuration of Python's logging"),
     ("shop:app --log-file no/log", 2, "--log-file is 'no/log', which cannot be opened"),
     ("shop:app --bind nowhere", 2, "cannot bind to 'nowhere'; give host:port, [::1]:port,"),
+    ("shop:app --on-start nowhere:hook", 3, "on_start: there is no module 'nowhere' in "),
+    ("shop:app --post-fork shop:hook", 3, "post_fork: shop has no attribute 'hook' (it is "),
+    ("shop:app --worker-exit shop:value", 3, "worker_exit: shop:value is 5; a hook is a plain f"),
+    ("shop:app --on-start hook", 2, "--on-start is 'hook'; allowed is a function, such as deploy"),
 ]
 
 
