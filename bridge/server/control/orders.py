@@ -124,7 +124,7 @@ CHANGING: Final = frozenset({"reload", "scale", "reopen-logs", "stop"})
 
 
 def read_order(line: bytes) -> dict[str, Any]:
-    """Read an order. Raises `OrderFailed` if it is none."""
+    """Read an order. Raises `OrderFailed` if it is none, or cannot be."""
     try:
         order = json.loads(line)
     except (ValueError, RecursionError):
@@ -133,6 +133,8 @@ def read_order(line: bytes) -> dict[str, Any]:
         raise OrderFailed(f"that is no order: {line[:40]!r}; {_EXAMPLE}")
     if order["order"] not in ORDERS:
         raise OrderFailed(f"there is no order {order['order'][:40]!r}; {_KNOWN}")
+    if order["order"] == "scale":
+        _check_number(order.get("number"))
     return order
 
 
@@ -146,7 +148,7 @@ def carry_out(order: dict[str, Any], supervision: Supervision) -> Result | Futur
         case "reload":
             return supervision.reload()
         case "scale":
-            return supervision.scale(_number(order))
+            return supervision.scale(order["number"])
         case "reopen-logs":
             return supervision.reopen_logs()
         case "threads":
@@ -157,8 +159,7 @@ def carry_out(order: dict[str, Any], supervision: Supervision) -> Result | Futur
             return supervision.stop()
 
 
-def _number(order: dict[str, Any]) -> int:
-    number = order.get("number")
+def _check_number(number: object) -> None:
     if type(number) is not int:
         raise OrderFailed(f"scale needs a whole number of workers, and not {number!r:.40}")
     if number < 1:
@@ -170,7 +171,6 @@ def _number(order: dict[str, Any]) -> int:
             f"cannot scale to {number}: {MOST_WORKERS} workers are the most, since each is a "
             "process with memory of its own; about one for each CPU is usual"
         )
-    return number
 
 
 _EXAMPLE: Final = 'an order is one line such as {"order": "status"}'
