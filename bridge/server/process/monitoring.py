@@ -1,4 +1,4 @@
-"""What others see of a supervisor: health and metrics at a port, systemd, the pid file (O1 to O8).
+"""What others see of a supervisor: health and metrics at a port of its own, and systemd (O1 to O4).
 
 All of that is on the supervisor's loop, so it goes on while every worker is blocked.
 """
@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from bridge.errors import ConfigError, pluralize
-from bridge.log import logger
+from bridge.errors import pluralize
 from bridge.server.config.config import Config
-from bridge.server.control.pid_file import PidFile
 from bridge.server.metrics.merge import keep_counts, merge
 from bridge.server.metrics.snapshot import COUNTER, GAUGE, Family, Snapshot
 from bridge.server.operations.health import Health
@@ -39,9 +37,6 @@ class Monitoring:
         self._systemd = Notifier()
         self._port: OperationsPort | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        #: Where its pid is to stand, and does.
-        self._pid = ""
-        self._pid_file: PidFile | None = None
         #: What workers that are gone have counted, and how many have gone, by reason.
         self._gone: Snapshot = {}
         self._ends: dict[str, int] = {}
@@ -52,17 +47,12 @@ class Monitoring:
         self._systemd = Notifier.from_environment()
         self._port = OperationsPort(open_operations(config), self._health, self.figures)
         await self._port.open()
-        if config.pid is not None:
-            PidFile.check(config.pid)
-            self._pid = config.pid
 
     def close(self) -> None:
         """Answer no more."""
         self._systemd.close()
         if self._port is not None:
             self._port.close()
-        if self._pid_file is not None:
-            self._pid_file.remove()
 
     # --------------------------------------------------------- what happens to the workers
 
@@ -71,7 +61,6 @@ class Monitoring:
         match action:
             case Announce() if self._loop is not None:
                 self._systemd.begin(self._loop, self.status)
-                self._write_pid()
             case Gone(member, why):
                 self._note_end(member, why)
             case Reloaded() if self._fleet.reloading is None:
@@ -81,13 +70,6 @@ class Monitoring:
         reason = _REASONS.get(why.partition(":")[0], "other")
         self._ends[reason] = self._ends.get(reason, 0) + 1
         self._gone = keep_counts(self._gone, member.figures or {})
-
-    def _write_pid(self) -> None:
-        if self._pid:
-            try:
-                self._pid_file = PidFile.write(self._pid)
-            except ConfigError as error:  # the workers serve: it is too late to refuse
-                logger.error("%s", error)
 
     def reloading(self) -> None:
         """Note that a reload begins."""

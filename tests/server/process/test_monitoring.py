@@ -16,7 +16,6 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.errors import ConfigError
 from bridge.server.config.config import Config
 from bridge.server.metrics.snapshot import COUNTER, GAUGE, Family, Snapshot
 from bridge.server.process.fleet.fleet import Fleet
@@ -140,31 +139,6 @@ def test_what_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     asyncio.run(main())
     systemd.socket.close()
-
-
-def test_the_pid_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """O8: it is there once a worker serves, and gone at the end; what is in its way is told."""
-    path = tmp_path / "shop.pid"
-
-    async def main(wanted: bool) -> None:
-        workers = Workers(pid=str(path))
-        await workers.monitoring.open(workers.config)
-        assert not path.exists()
-        if not wanted:
-            path.mkdir()
-        workers.begin()
-        if wanted:
-            assert path.read_text() == f"{os.getpid()}\n"
-        workers.monitoring.close()
-
-    asyncio.run(main(True))
-    assert not path.exists()
-    asyncio.run(main(False))
-    assert caplog.messages[-1].startswith(f"cannot write the pid file {path}: ")
-    path.rmdir()
-    path.write_text("1\n")
-    with pytest.raises(ConfigError, match="a server runs already: process 1,"):
-        asyncio.run(main(True))
 
 
 def test_before_it_is_opened() -> None:
