@@ -65,7 +65,7 @@ _APP = "bench.apps.deployed"
 
 ROWS = {
     "bridge": Row(
-        f"{{python}} -m bridge serve {_AT} --no-access-log --control-socket off",
+        f"{{python}} -m bridge serve {_AT} --no-access-log",
         f"{_APP}_both:app",
         BOTH,
         _LIMITED,

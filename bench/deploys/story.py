@@ -88,7 +88,7 @@ class Story:
 
     def reload_broken(self, seen: str) -> None:
         """SIGHUP onto a version that cannot start: `seen` is said, and the old one serves on."""
-        before, workers = str(self.site.version), self.workers()
+        before, workers = self.ask("/asgi/who")[1], self.workers()
         at = len(self.log())
         self.site.change(broken=True)
         self._note("SIGHUP onto a version that cannot start")
