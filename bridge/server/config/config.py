@@ -197,6 +197,14 @@ def _one_place_for_logs(config: Config) -> None:
         )
 
 
+def _pid_is_no_port(config: Config) -> None:
+    if config.pid is not None and config.pid.isdecimal():
+        raise ConfigError(
+            f"{config.source('pid')} is {config.pid!r}, the file for the number of the process; "
+            f"for the port say --port {config.pid}, for a file of that name ./{config.pid}"
+        )
+
+
 def _key_belongs_to_certificate(config: Config) -> None:
     needing = {
         "--ssl-keyfile": config.ssl_keyfile,
@@ -242,6 +250,7 @@ _CHECKS = (
     _one_way_to_name_apps,
     _no_reload,
     _one_place_for_logs,
+    _pid_is_no_port,
     _key_belongs_to_certificate,
     _metrics_apart_from_apps,
 )

@@ -6,8 +6,6 @@ others are here: each has an equivalent, or a reason why there is none.
 
 from __future__ import annotations
 
-_WORKER = "for several processes, run: gunicorn -w N -k bridge.server.gunicorn.BridgeWorker app"
-_UNDER_GUNICORN = f"one process has no use for it; {_WORKER}"
 _SYSTEMD = "have systemd or your container do it"
 _LOGGING = "say --log-config FILE, which configures Python's logging"
 _NO_RELOAD = "this version cannot reload yet; restart it by hand"
@@ -43,6 +41,7 @@ NOTES: dict[str, str] = {
     "--reset-contextvars": "it is always so",
     "--config": "a TOML file; Gunicorn's own, which are Python, are not read",
     "-c": "a TOML file; Gunicorn's own, which are Python, are not read",
+    "-p": "if it is a number, it is refused: a port is said with `--port`",
     "-k": "`thread`, `greenlet` or `inline`: how WSGI apps run; ASGI apps always run on the loop",
     "--access-logfile": "without it, the access log goes to standard output",
     "--interface": "also `asgi1`",
@@ -109,7 +108,7 @@ GUNICORN: dict[str, str] = {
     "--permit-obsolete-folding": _STRICT,
     "--permit-unconventional-http-method": "every method that is a token reaches the app",
     "--permit-unconventional-http-version": _STRICT,
-    "--preload": _UNDER_GUNICORN + " --preload",
+    "--preload": "leave it out: each worker imports the app itself, so that a reload gets new code",
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",

@@ -146,6 +146,15 @@ def test_one_interface_for_several_apps_is_refused() -> None:
     assert "--mount /=wsgi:legacy.wsgi:application" in error(mount=["/=a:b"], interface="wsgi")
 
 
+def test_a_port_is_not_taken_for_a_pid_file() -> None:
+    """O5: `-p 8000` means a port to most people, and a file to Gunicorn."""
+    assert error(pid="8000", sources={"pid": "--pid"}) == (
+        "--pid is '8000', the file for the number of the process; for the port say --port 8000, "
+        "for a file of that name ./8000"
+    )
+    assert Config(pid="./8000").pid == "./8000"
+
+
 def test_logs_have_one_place() -> None:
     """O5: a log_config says where logs go, and so does a file."""
     said = error(log_file="log", log_config="log.toml")

@@ -96,6 +96,7 @@ SETTINGS: list[tuple[str, str]] = [
         "shop:app --workers 10001",
         "--workers is '10001'; allowed is auto, or a whole number from 1 to 1000",
     ),
+    ("shop:app -p 8000", "--pid is '8000', the file for the number of the process; for the port"),
     ("shop:app -w abc", "--workers is 'abc'; allowed is auto, or a whole number from 1 to 1000"),
     ("shop:app -k fork", "--runner is 'fork'; allowed is one of thread, greenlet, inline"),
     ("shop:app --threads 0", "--threads is '0'; allowed is a whole number, at least 1"),
