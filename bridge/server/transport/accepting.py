@@ -36,7 +36,7 @@ class Acceptor:
         self._load = load
         self._turn = Turn(load)
         self._loop = state.loop
-        self._has_queue = sock.family in (socket.AF_INET, socket.AF_INET6)
+        self._knows_waiting = _knows_waiting(sock)
         #: Out of descriptors or memory until then.
         self._pause: asyncio.TimerHandle | None = None
         #: It has had its share, and looks again then.
@@ -107,7 +107,7 @@ class Acceptor:
     def _room(self) -> int:
         """Return how many connections to accept now; one waits at least."""
         waiting, most = 1, _AT_ONCE
-        if self._has_queue:
+        if self._knows_waiting:
             info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WAITING.stop)
             waiting = max(int.from_bytes(info[_WAITING], sys.byteorder), 1)
             most = min(most, waiting)  # that one waits no longer is an error, which takes time
@@ -143,6 +143,15 @@ class Acceptor:
             self._look_away()
         elif self._accept(most):
             self._watch()
+
+
+def _knows_waiting(sock: socket.socket) -> bool:
+    """Return whether the system says how many connections wait: Linux does, for TCP."""
+    try:
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WAITING.stop)
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 class PlainListener(Acceptor):
