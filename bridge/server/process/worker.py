@@ -182,6 +182,8 @@ class SupervisedWorker:
                 self._beat()
                 await self._told_to_go.wait()
             await self._retire_and_stop()
+            if self._is_serving:
+                self._send(self._figures(0.0))  # what it has counted since its last beat
         finally:
             signalled.cancel()
             loop.remove_reader(self._channel.fileno())

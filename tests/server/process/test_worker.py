@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -117,6 +118,19 @@ def test_a_worker_that_is_told_to_stop_finishes_what_is_in_flight(folder: Path) 
             assert response.closes
         assert running.next("code")["code"] == 0
     assert running.log().index("work after the response") < running.log().index("shut down")
+
+
+def test_nothing_that_it_has_counted_is_lost(folder: Path) -> None:
+    """O2: the last of its figures is sent when it has stopped, whenever the next beat is due."""
+    with workers(folder, "app:app") as running:
+        running.serving()
+        assert httpx.get(running.url()).status_code == 200
+        running.tell("stop", grace=5)
+        last: dict[str, Any] = {}
+        while "code" not in (message := running.next("beat", "code")):
+            last = message
+        assert last["served"] == 1
+        assert message["code"] == 0
 
 
 def test_sigterm_asks_for_another_worker(folder: Path) -> None:
