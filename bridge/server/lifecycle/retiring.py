@@ -84,7 +84,7 @@ async def _wait_for_streams(
     if not told.is_set() and _may_ask_again(state, longest):
         logger.info(
             "retiring: %s still in use (at most %g s)",
-            "a connection is" if len(connections) == 1 else f"{len(connections)} connections are",
+            "a connection is" if (number := _count(state)) == 1 else f"{number} connections are",
             round(max(deadline - loop.time(), 0), 1),
         )
     while loop.time() < deadline and not told.is_set() and _may_ask_again(state, longest):
@@ -92,10 +92,17 @@ async def _wait_for_streams(
         await unless(told, gone, timeout=min(LOOK_AGAIN, deadline - loop.time()))
 
 
+def _count(state: ServerState) -> int:
+    return len(state.connections) + len(state.handshakes)
+
+
 def _may_ask_again(state: ServerState, longest: float) -> bool:
-    """Return whether a client has a response, or had one less than `longest` seconds ago."""
+    """Return whether a client has a response, or had one less than `longest` seconds ago.
+
+    One that is about to have TLS has not asked yet.
+    """
     since = state.clock() - longest
-    return any(
+    return any(state.handshakes.values()) or any(
         isinstance(each, Http1Connection)
         and (each.exchange is not None or (each.phase == IDLE and each.phase_since > since))
         for each in state.connections

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from bridge.log import logger
 from bridge.server import Config, Server
 from bridge.server.lifecycle import retiring
-from bridge.server.lifecycle.retiring import retire
+from bridge.server.lifecycle.retiring import retire, retire_and_stop
 from tests.support.raw import request
 from tests.support.websocket import KEY
 
@@ -64,6 +67,7 @@ def run(
     keep_alive: float = 60,
     graceful: float = 30,
     end: asyncio.Event | None = None,
+    **settings: Any,
 ) -> None:
     async def main() -> None:
         server = Server(
@@ -75,6 +79,7 @@ def run(
                 access_log=False,
                 timeout_keep_alive=keep_alive,
                 timeout_graceful_shutdown=graceful,
+                **settings,
             )
         )
         await server.start()
@@ -264,3 +269,80 @@ def test_streams_that_never_end(told: asyncio.Event, monkeypatch: pytest.MonkeyP
 
     run(test, end=asyncio.Event())
     run(test, end=asyncio.Event(), graceful=0.1)
+
+
+def test_tls_that_has_begun(told: asyncio.Event, tmp_path: Path) -> None:
+    """P10: a client whose handshake is under way has its answer, too; one that says nothing not."""
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    theirs = ssl._create_unverified_context()
+
+    async def test(server: Server) -> None:
+        silent = await connect(server)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = theirs.wrap_bio(incoming, outgoing)
+        client = await connect(server)
+
+        async def talk(step: Callable[[], bytes | None]) -> bytes | None:
+            """Do a step of TLS with as much from the server as it needs."""
+            while True:
+                try:
+                    done = step()
+                except ssl.SSLWantReadError:
+                    client.writer.write(outgoing.read())
+                    data = await client.reader.read(65_536)
+                    assert data, "it was closed"
+                    incoming.write(data)
+                else:
+                    client.writer.write(outgoing.read())
+                    return done
+
+        with pytest.raises(ssl.SSLWantReadError):
+            session.do_handshake()
+        hello = outgoing.read()
+        client.writer.write(hello[:20])
+        while list(server.state.handshakes.values()) != [False, True]:
+            await asyncio.sleep(0)
+        going = retired(server)
+        await told.wait()
+        client.writer.write(hello[20:])
+        incoming.write(await client.reader.read(65_536))
+        await talk(session.do_handshake)
+        session.write(request("/"))
+        answer = b""
+        while not answer.endswith(b"done"):
+            piece = await talk(lambda: session.read(65_536))
+            assert piece, answer
+            answer += piece
+        assert b"connection: close" in answer
+        client.writer.close()
+        await going
+        silent.writer.close()
+
+    run(test, ssl_certfile=str(tmp_path / "pem"))
+
+
+def test_the_whole_way() -> None:
+    """P10 P2: what retiring has left of the graceful timeout is for the stop."""
+
+    async def test(server: Server) -> None:
+        client = await connect(server)
+        await client.ask()
+        given: list[float] = []
+
+        async def stop(seconds: float) -> None:
+            given.append(seconds)
+
+        going = asyncio.ensure_future(
+            retire_and_stop(
+                server.state, server.orders.cut, server.close_listeners, stop, still_accepting=False
+            )
+        )
+        while server.addresses:
+            await asyncio.sleep(0)
+        assert b"connection: close" in await client.ask()
+        await going
+        client.writer.close()
+        assert 0 < given[0] < server.config.timeout_graceful_shutdown
+
+    run(test)
