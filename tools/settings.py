@@ -83,12 +83,17 @@ Signals:
 
 - SIGTERM and SIGINT stop the server, also if SIGINT was ignored at the start (`&` in a shell
   script), as in uvicorn and Gunicorn. A second SIGINT ends what the stop waits for.
-- SIGHUP loads the certificates again. If the terminal of the server was closed it stops the server,
-  unless that was started with `nohup`.
-- SIGUSR1 opens log files again after rotation. SIGUSR2 logs the figures of the runners.
+- SIGHUP: with a supervisor, new workers start with the code, settings, certificates and log files
+  of now, and then the old ones retire; if they cannot start, the old ones stay. One process alone
+  loads its certificates again. If the terminal of the server was closed it stops the server, unless
+  that was started with `nohup`.
+- SIGTTIN and SIGTTOU: one worker more, one less.
+- SIGUSR1 opens log files again after rotation. SIGUSR2 logs the figures of the runners, and of each
+  worker where its threads and tasks stand.
 
-`--workers` above 1 and `--reload` are not supported yet. For several processes, use
-[Gunicorn](../howto/run-under-gunicorn.md).
+There is a supervisor with more than one of `--workers`, and whenever a worker may have to be
+replaced or to take orders: with `--max-requests`, `--max-rss`, `--max-lifetime`,
+`--control-socket`, or a hook. `--reload` is not supported yet.
 """
 
 
