@@ -60,14 +60,6 @@ def test_help_shows_defaults_and_choices() -> None:
     assert "[666]" in shown
 
 
-def test_help_says_what_is_refused() -> None:
-    """Nobody learns only from an error that an option does nothing yet."""
-    shown = " ".join(
-        CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output.split()
-    )
-    assert "Start again when a file changes. Refused for now." in shown
-
-
 @pytest.mark.parametrize("arguments", [["--version"], ["-V"]])
 def test_version(arguments: list[str]) -> None:
     """The version is that of the package, and it says whether the accelerator is used."""
@@ -95,7 +87,7 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--app-dir", "nowhere"], "app_dir is 'nowhere', and "),
         (["serve", HELLO, "--uds-mode", "999"], "--uds-mode is '999'; allowed is octal permission"),
         (["serve", HELLO, "--timeout-body=-1"], "a number of seconds, at least 0 (0: never)"),
-        (["serve", HELLO, "--reload"], "this version cannot reload yet"),
+        (["serve", HELLO, "--reload", "--reload-dir", "nowhere"], "there is no such directory"),
         (["serve", HELLO, "--prot", "1"], "No such option"),
         (
             ["serve", "--ws-per-message-deflate", "False", HELLO],

@@ -21,13 +21,12 @@ _SUPERVISED: Final = frozenset(
     {
         *("workers", "max_requests", "max_requests_jitter", "max_rss", "max_lifetime"),
         *("timeout_worker", "control_socket", *HOOKS),
+        *("reload", "reload_dir", "reload_include", "reload_exclude", "reload_delay"),
     }
 )
 
 #: `asgi-bridge gateway`: it has sockets, and no app of its own.
-GATEWAY: Final = (
-    frozenset(each.name for each in SETTINGS) - _APP - _SUPERVISED - {"pathsend", "reload"}
-)
+GATEWAY: Final = frozenset(each.name for each in SETTINGS) - _APP - _SUPERVISED - {"pathsend"}
 
 #: `asgi-bridge worker`: it has an app, and no sockets.
 WORKER: Final = _APP | {

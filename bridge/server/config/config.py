@@ -179,14 +179,6 @@ def _one_way_to_name_apps(config: Config) -> None:
         )
 
 
-def _no_reload(config: Config) -> None:
-    if config.reload:
-        raise ConfigError(
-            "reload is on, and this version cannot reload yet; take away --reload, BRIDGE_RELOAD "
-            "or reload in the file, and restart the server by hand"
-        )
-
-
 def _one_place_for_logs(config: Config) -> None:
     files = {"--log-file": config.log_file, "--access-log-file": config.access_log_file}
     given = [flag for flag, value in files.items() if value is not None]
@@ -248,7 +240,6 @@ def _same_place(one: str, other: str) -> bool:
 
 _CHECKS = (
     _one_way_to_name_apps,
-    _no_reload,
     _one_place_for_logs,
     _pid_is_no_port,
     _key_belongs_to_certificate,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 _SYSTEMD = "have systemd or your container do it"
 _LOGGING = "say --log-config FILE, which configures Python's logging"
-_NO_RELOAD = "this version cannot reload yet; restart it by hand"
 _NO_HTTP2 = "this server speaks HTTP/1.1; let the proxy in front of it speak HTTP/2"
 _STRICT = "it is always strict, because lenient parsing lets requests be smuggled"
 _STREAMS = "leave it out: standard output and standard error are left as they are"
@@ -59,10 +58,6 @@ NOTES: dict[str, str] = {
 
 #: uvicorn's, by option.
 UVICORN: dict[str, str] = {
-    "--reload-dir": _NO_RELOAD,
-    "--reload-include": _NO_RELOAD,
-    "--reload-exclude": _NO_RELOAD,
-    "--reload-delay": _NO_RELOAD,
     "--http2": _NO_HTTP2,
     "--use-colors": "there are colours on a terminal, unless NO_COLOR is set",
     "--ssl-version": "TLS 1.2 and 1.3 are spoken; say --ssl-ciphers for those of 1.2",
@@ -113,8 +108,8 @@ GUNICORN: dict[str, str] = {
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",
-    "--reload-engine": _NO_RELOAD,
-    "--reload-extra-file": _NO_RELOAD,
+    "--reload-engine": "leave it out: the system tells of changes",
+    "--reload-extra-file": "say --reload-include PATTERN",
     "--reuse-port": "leave it out: connections spread over the workers without it, and a restart "
     "loses none",
     "--no-sendfile": "files are sent by the system only if the app asks for that",

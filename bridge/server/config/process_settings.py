@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.arguments.values import Hook, Path, Place, Seconds, Size
+from bridge.arguments.values import Hook, Path, Place, Seconds, Size, Texts
 from bridge.server.config.setting import setting
 from bridge.server.config.worker_count import Workers
 
@@ -80,7 +80,26 @@ class ProcessSettings:
     worker_exit: Hook | None = setting(
         None, "A function to call in each worker at its end, after the app's shutdown.", _PROCESS
     )
-    reload: bool = setting(False, "Start again when a file changes. Refused for now.", _PROCESS)
+    reload: bool = setting(
+        False,
+        "Start new workers when a file changes; for development. What cannot start waits for the "
+        "next change. Needs watchfiles: `pip install 'asgi-bridge[reload]'`.",
+        _PROCESS,
+    )
+    reload_dir: Texts = setting(
+        (),
+        "What to watch, with all below it; if not set, the working directory, and `app_dir`.",
+        _PROCESS,
+    )
+    reload_include: Texts = setting(
+        (), "Patterns of more files to watch than `*.py`: `*.html`.", _PROCESS
+    )
+    reload_exclude: Texts = setting(
+        (), "Patterns of files and directories not to watch: `migrations`, `test_*.py`.", _PROCESS
+    )
+    reload_delay: Seconds = setting(
+        0.25, "For more changes to come after one, before the reload.", _PROCESS, minimum=0
+    )
 
     control_socket: Path | None = setting(
         None,
@@ -120,4 +139,4 @@ class ProcessSettings:
         has_hooks = any(getattr(self, name) is not None for name in HOOKS)
         has_orders = self.control_socket not in (None, "off")
         may_be_replaced = self.max_requests or self.max_rss or self.max_lifetime
-        return bool(self.workers > 1 or may_be_replaced or has_orders or has_hooks)
+        return bool(self.workers > 1 or may_be_replaced or has_orders or has_hooks or self.reload)

@@ -17,6 +17,7 @@ Reread: TypeAlias = Callable[[], Config]
 FIXED: Final = (
     *("host", "port", "bind", "uds_mode", "backlog"),
     *("control_socket", "metrics_bind", "pid"),
+    *("reload", "reload_dir", "reload_include", "reload_exclude", "reload_delay"),
 )
 
 

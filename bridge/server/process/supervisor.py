@@ -49,6 +49,7 @@ from bridge.server.process.monitoring import Monitoring
 from bridge.server.process.orders.desk import Desk
 from bridge.server.process.rereading import Reread, next_config
 from bridge.server.process.stacks import StackFile
+from bridge.server.process.watcher import Watcher
 
 
 class RunWorker(Protocol):
@@ -89,6 +90,7 @@ class Supervisor:
         self._is_due = asyncio.Event()
         self._next_tick: asyncio.TimerHandle | None = None
         self._desk = Desk(self, self._monitoring.figures)
+        self._watcher = Watcher(self.loop, self._reload_if_possible)
         #: Who waits for the reload that is under way.
         self._reload: asyncio.Future[str] | None = None
 
@@ -112,6 +114,7 @@ class Supervisor:
             self._forking.run(self._monitoring.open(self.config))
             self._forking.run(self._desk.open())
             with Signals(self._table(), in_children=signal.SIG_DFL, last=last):
+                self._watcher.start(self.config, self._forking, self.listeners, self._table())
                 self.fleet.start(self.loop.time())
                 self.carry_out()
                 while (fork := self._forking.run(self._next_fork())) is not None:
@@ -122,6 +125,7 @@ class Supervisor:
             self._close_listeners()
             self._monitoring.close()
             self._desk.close()
+            self._watcher.close()
             self._forking.close()
 
     async def _next_fork(self) -> Fork | None:
@@ -297,8 +301,11 @@ class Supervisor:
             logger.warning("the terminal was closed: stopping")
             self.stop()
         else:
-            with contextlib.suppress(ConfigError):
-                self.reload()
+            self._reload_if_possible()
+
+    def _reload_if_possible(self) -> None:
+        with contextlib.suppress(ConfigError):  # it has been logged
+            self.reload()
 
     def _scale_by(self, more: int) -> None:
         wanted = self.fleet.wanted + more

@@ -162,9 +162,9 @@ def test_logs_have_one_place() -> None:
     assert error(access_log_file="x", log_config="y").startswith("--access-log-file and --log-")
 
 
-def test_reload_is_refused_for_now() -> None:
-    """What this version cannot do is said, and not ignored."""
-    assert "cannot reload yet" in error(reload=True)
+def test_reloading_needs_a_supervisor() -> None:
+    """P9: it is the supervisor that is told of changes."""
+    assert Config(reload=True).supervised
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ class Fleet:
         self._proven: set[int] = set()
         self._newest = 1
         self._is_announced = False
+        #: No worker of the generation can start; a change of the code may help (P9).
+        self._waits_for_change = False
         #: When workers are told to stop: after `drain_delay`; when they are killed, after a cut.
         self._stop_at: float | None = None
         self._cut_at: float | None = None
@@ -246,6 +248,10 @@ class Fleet:
         nobody = not self.roster.having(State.SERVING, State.STARTED)
         if code in CANNOT_START and nobody and self.reloading is None:
             told = f"{member.name} could not start" if member.error else what  # that is printed
+            if self.config.reload:
+                self._waits_for_change = True
+                self.roster.report(logging.ERROR, f"{told}: waiting until a file changes")
+                return
             self.roster.report(logging.ERROR, f"{told}; no worker serves: the server ends")
             self.stop(now, finish=Finish(code, what))
         elif goes:
@@ -271,7 +277,9 @@ class Fleet:
             return
         for member in self.roster.having(*ALIVE, generation=reload.generation):
             self.roster.stop(member, reload.config, now)
-        self.roster.report(level, f"the reload was given up, and the old workers serve on: {why}")
+        waits = self._waits_for_change
+        rest = "waiting until a file changes" if waits else "the old workers serve on"
+        self.roster.report(level, f"the reload was given up, and {rest}: {why}")
         self.roster.add(Reloaded(why))
 
     # --------------------------------------------------------- what there should be
@@ -293,7 +301,8 @@ class Fleet:
                 self._complete(reload, now)
             else:
                 self._fill(reload.generation, reload.config, reload.wanted, now)
-        self._fill(self.generation, self.config, self.wanted, now)
+        if not self._waits_for_change:
+            self._fill(self.generation, self.config, self.wanted, now)
         if self.reloading is None:
             self._replace_one(now)
 
@@ -304,6 +313,7 @@ class Fleet:
         self.reloading, self.generation = None, reload.generation
         self.config, self.wanted = reload.config, reload.wanted
         self._backoff.reset()
+        self._waits_for_change = False
         for member in started:
             self.roster.serve(member, self.config, now)
         for member in before:

@@ -648,3 +648,22 @@ def test_a_first_worker_that_announces_nothing() -> None:
     story = Story()
     story.say(1, "started")
     assert story.take(Announce) == [Announce(())]
+
+
+def test_a_version_that_cannot_start_waits_for_a_change() -> None:
+    """P9: with `--reload` the server does not end, nor try the same code again and again."""
+    story = Story(reload=True)
+    story.fail(1)
+    assert "could not start: waiting until a file changes" in story.lines()
+    story.wait(60)
+    assert story.pids() == []
+    story.order(story.fleet.reload, story.config)
+    story.fail(2)
+    assert "the reload was given up, and waiting until a file changes" in story.lines()
+    story.wait(60)
+    assert story.pids() == []
+    story.order(story.fleet.reload, story.config)
+    story.started(3)
+    assert story.serving == [3]
+    assert story.pids() == [3, 4]
+    assert not story.take(Finish)
