@@ -23,9 +23,17 @@ from typing import Any, Final, TextIO, TypeAlias
 from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.server.config.config import Config
+from bridge.server.logs.whole_lines import WholeLines, WholeLinesFile, write_whole
 
 #: A handler of the standard library that writes lines to a stream, or to a file.
 LineHandler: TypeAlias = logging.StreamHandler[Any]
+
+_LINE_HANDLERS: Final = (
+    logging.StreamHandler,
+    logging.FileHandler,
+    WholeLines,
+    WholeLinesFile,
+)
 
 _LINE: Final = "%(asctime)s [%(process)d] %(levelname)s: %(message)s"
 _TIME: Final = "%Y-%m-%d %H:%M:%S %z"
@@ -114,9 +122,9 @@ def _telling(config: Config, name: str) -> Iterator[None]:
 def _handler(stream: TextIO | None, path: str | None) -> logging.Handler:
     """Make a handler for the file at `path`, or else for `stream`; a daemon has none."""
     if path is not None:
-        return logging.FileHandler(path, encoding="utf-8")
+        return WholeLinesFile(path, encoding="utf-8")
     gone = stream is None or getattr(stream, "closed", False)
-    return logging.NullHandler() if gone else logging.StreamHandler(stream)
+    return logging.NullHandler() if gone else WholeLines(stream)
 
 
 def open_standard_descriptors() -> None:
@@ -207,8 +215,9 @@ def line_handler(logger: logging.Logger) -> LineHandler | None:
     if len(handlers) != 1 or logger.propagate or logger.filters:
         return None
     handler = handlers[0]
-    if type(handler) is not logging.StreamHandler and type(handler) is not logging.FileHandler:
+    if type(handler) not in _LINE_HANDLERS:
         return None
+    assert isinstance(handler, logging.StreamHandler)
     formatter = handler.formatter
     plain = formatter is None or (
         type(formatter) is logging.Formatter and formatter._fmt == "%(message)s"
@@ -223,8 +232,7 @@ def write_lines(handler: LineHandler, lines: Sequence[str]) -> None:
     """Write `lines`, given without newlines; errors are reported as `logging` does."""
     handler.acquire()
     try:
-        handler.stream.write("\n".join(lines) + "\n")
-        handler.flush()
+        write_whole(handler.stream, "\n".join(lines) + "\n")
     except Exception:
         handler.handleError(logging.makeLogRecord({"msg": lines[-1], "levelno": logging.INFO}))
     finally:

@@ -75,7 +75,7 @@ def read(file: StackFile, pid: int) -> str:
     ],
 )
 def test_a_process_that_hangs_shows_where(file: StackFile, hang: str) -> None:
-    """Also in C code that holds the GIL; and again, as often as it is asked."""
+    """P6: also in C code that holds the GIL; and again, as often as it is asked."""
     with hanging(file, hang) as pid:
         for _ in range(2):
             eventually(lambda: 'File "<string>", line 5 in hang' in read(file, pid))
@@ -83,7 +83,7 @@ def test_a_process_that_hangs_shows_where(file: StackFile, hang: str) -> None:
 
 
 def test_a_process_registers_itself(file: StackFile) -> None:
-    """All its threads are told."""
+    """P6: all its threads are told."""
     file.register()
     try:
         assert "in test_a_process_registers_itself" in read(file, os.getpid())
@@ -92,7 +92,7 @@ def test_a_process_registers_itself(file: StackFile) -> None:
 
 
 def test_two_who_ask_get_one_answer(file: StackFile) -> None:
-    """The watch for hanging workers, and a user, may ask at the same time."""
+    """P6: the watch for hanging workers, and a user, may ask at the same time."""
 
     async def main() -> None:
         with hanging(file, "time.sleep(60)") as pid:
@@ -104,7 +104,7 @@ def test_two_who_ask_get_one_answer(file: StackFile) -> None:
 
 
 def test_a_process_that_would_be_ended_by_the_signal_is_not_asked(file: StackFile) -> None:
-    """One that has just begun has no handler yet; one that is gone has nothing to say."""
+    """P6: one that has just begun has no handler yet; one that is gone has nothing to say."""
     with subprocess.Popen(
         [sys.executable, "-c", "print(flush=True); input()"],
         stdin=subprocess.PIPE,
@@ -119,14 +119,14 @@ def test_a_process_that_would_be_ended_by_the_signal_is_not_asked(file: StackFil
 
 
 def test_a_process_that_is_stopped_has_no_answer_in_time(file: StackFile) -> None:
-    """What the system holds cannot write; who waits for it is not held for long."""
+    """P6: what the system holds cannot write; who waits for it is not held for long."""
     with hanging(file, "time.sleep(60)") as pid:
         os.kill(pid, signal.SIGSTOP)
         assert read(file, pid) == ""
 
 
 def test_a_file_that_is_closed_leaves_nobody_waiting() -> None:
-    """The worker was reaped while somebody asked."""
+    """P6: the worker was reaped while somebody asked."""
 
     async def main() -> None:
         file = StackFile()
@@ -142,7 +142,7 @@ def test_a_file_that_is_closed_leaves_nobody_waiting() -> None:
 
 
 def test_without_files_in_memory_there_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Systems other than Linux have no memfd."""
+    """P6: systems other than Linux have no memfd."""
     monkeypatch.delattr(os, "memfd_create", raising=False)
     StackFile().close()
     file = StackFile()
@@ -163,7 +163,7 @@ async def waits_for(event: asyncio.Event) -> None:
 
 
 def test_threads_and_tasks_are_told_with_their_names_and_lines() -> None:
-    """Tasks with the chain of what they await; those at one place are told once."""
+    """P5: tasks with the chain of what they await; those at one place are told once."""
 
     async def main() -> str:
         event, release = asyncio.Event(), threading.Event()
@@ -192,7 +192,7 @@ def test_threads_and_tasks_are_told_with_their_names_and_lines() -> None:
 
 
 def test_tasks_of_other_loops_are_told() -> None:
-    """An app may run a loop in a thread of its own."""
+    """P5: an app may run a loop in a thread of its own."""
 
     running: queue.Queue[asyncio.Task[None]] = queue.Queue()
 
@@ -216,7 +216,7 @@ def test_tasks_of_other_loops_are_told() -> None:
 
 
 def test_what_is_told_is_bounded() -> None:
-    """An app may have ten thousand tasks, all of them somewhere else, and a deep recursion."""
+    """P5: an app may have ten thousand tasks, all of them somewhere else, and a deep recursion."""
 
     async def nested(depth: int) -> None:
         await (nested(depth - 1) if depth else asyncio.sleep(60))
@@ -236,14 +236,14 @@ def test_what_is_told_is_bounded() -> None:
 
 
 def test_code_without_a_file_has_no_lines() -> None:
-    """What was made by `exec` is told by its name."""
+    """P5: what was made by `exec` is told by its name."""
     made: dict[str, Any] = {"describe": describe}
     exec("async def made(): return describe()", made)
     assert 'File "<string>", line 1, in made\nt' in asyncio.run(made["made"]()) + "\nt"
 
 
 def test_many_threads_are_told_in_part() -> None:
-    """So is the number of threads."""
+    """P5: so is the number of threads."""
 
     async def main() -> str:
         release = threading.Event()
@@ -260,6 +260,6 @@ def test_many_threads_are_told_in_part() -> None:
 
 
 def test_the_signal_is_one_that_nobody_uses() -> None:
-    """An app may have handlers for any of the usual signals."""
+    """P6: an app may have handlers for any of the usual signals."""
     assert SIGNAL in signal.valid_signals()
     assert SIGNAL not in {each.value for each in signal.Signals}

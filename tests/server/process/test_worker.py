@@ -169,7 +169,7 @@ def test_a_worker_that_cannot_start_says_why(
 
 
 def test_a_worker_tells_where_it_stands(folder: Path) -> None:
-    """Every thread and task, with the figures of the mounts; other questions are answered, too."""
+    """P5: every thread and task, with the figures of the mounts; other orders are obeyed, too."""
     with workers(folder, "app:app") as running:
         running.serving()
         with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
@@ -293,7 +293,7 @@ def test_an_unexpected_error_is_told_with_its_traceback(folder: Path) -> None:
 def test_a_worker_that_blocks_shows_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The supervisor reads it while the worker can tell nothing."""
+    """P6: the supervisor reads it while the worker can tell nothing."""
     (tmp_path / "app.py").write_text(LONG)
     monkeypatch.setenv("BLOCK", "loop")
     with workers(tmp_path, "app:app", stacks=True) as running:
