@@ -33,6 +33,10 @@ class ConnectionSet(set[T]):
     def discard(self, connection: object) -> None:
         """Remove a connection that is closed, or that another takes the place of."""
         super().discard(connection)
+        self.note_gone()
+
+    def note_gone(self) -> None:
+        """Have those that wait look again: one has gone, perhaps before it was in the set."""
         self._gone.set()
         if self._on_gone is not None:
             self._on_gone()

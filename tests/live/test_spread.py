@@ -44,6 +44,13 @@ def spread(connect: Connect, count: int = CLIENTS) -> list[int]:
         return sorted(Counter(client.get().body for client in found).values())
 
 
+def certified(path: Path) -> ssl.SSLContext:
+    """Write a certificate and its key to `path`; the context of clients that know it."""
+    ca = trustme.CA()
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+    return ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
+
+
 def until_all_serve(connect: Connect) -> None:
     """Wait until each worker has taken one of as many connections as there are workers."""
     eventually(lambda: spread(connect, WORKERS) == [1] * WORKERS)
@@ -65,10 +72,7 @@ def test_each_worker_has_as_many(start_host: StartHost) -> None:
 
 def test_each_worker_has_as_many_with_tls(start_host: StartHost, tmp_path: Path) -> None:
     """P8: connections with TLS are spread like others."""
-    ca = trustme.CA()
-    leaf = ca.issue_cert("127.0.0.1")
-    leaf.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    context = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
+    context = certified(tmp_path / "both.pem")
     host = start_host(
         bridge(APP, f"--workers={WORKERS}", f"--ssl-certfile={tmp_path / 'both.pem'}")
     )
@@ -154,3 +158,21 @@ def test_no_connection_is_lost_at_reloads(start_host: StartHost) -> None:
     assert failed == []
     assert len(pids) >= 2000
     assert len(set(pids)) > 5 * WORKERS
+
+
+def test_a_handshake_that_begins_late(start_host: StartHost, tmp_path: Path) -> None:
+    """P8, P3: who was accepted before a reload, and begins with TLS after it, is served."""
+    context = certified(tmp_path / "both.pem")
+    host = start_host(bridge(APP, "--workers=2", f"--ssl-certfile={tmp_path / 'both.pem'}"))
+    eventually(lambda: "running on" in host.log())
+    with host.connect() as early:
+        with context.wrap_socket(host.connect(), server_hostname="127.0.0.1") as later:
+            assert Client(later).get().status == 200  # the one before it has been accepted, too
+        host.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "reloaded: " in host.log())
+        early.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            early.recv(1)
+        early.settimeout(10)
+        with context.wrap_socket(early, server_hostname="127.0.0.1") as sock:
+            assert Client(sock).get().closes

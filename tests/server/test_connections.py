@@ -71,3 +71,5 @@ def test_who_goes_is_told_of() -> None:
     connections.add("b")
     connections.discard("a")
     assert left == [1]
+    connections.note_gone()  # one whose handshake has failed, for instance
+    assert left == [1, 1]

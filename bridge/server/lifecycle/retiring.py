@@ -72,7 +72,8 @@ async def retire(
             await unless(told, gone, timeout=longest)
         close_listeners()
         await asyncio.sleep(ARRIVAL_GRACE)  # for those that are accepted, and not known yet
-        await unless(told, connections.until(lambda: not connections), timeout=longest)
+        gone = connections.until(lambda: not (connections or state.handshakes))
+        await unless(told, gone, timeout=longest)
         await _wait_for_streams(state, told, longest, deadline)
 
 

@@ -86,7 +86,7 @@ class TlsListener(Acceptor):
     def _end(self, task: asyncio.Task[None]) -> None:
         """Forget a handshake: the connection is open, or closed."""
         del self._state.handshakes[task]
-        self._load.publish()
+        self._state.connections.note_gone()
 
     # --------------------------------------------------------- one connection
 
