@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from bridge.server.apps.hooks import load_hook
 from bridge.server.config.config import Config
+from bridge.server.config.process_settings import HOOKS
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.logs.access_log import make_access_logger
 from bridge.server.logs.loggers import configure_logging, read_log_config
@@ -42,4 +44,6 @@ def check(config: Config) -> list[str]:
             resolve(spec)
     server = Server(config)
     server.load()
+    for name in HOOKS:
+        load_hook(name, getattr(config, name), config)
     return [*announcement(config, server.app), "the settings and the app are in order"]

@@ -98,3 +98,10 @@ def test_lines_about_the_app() -> None:
     ]
     with pytest.raises(AppLoadError):
         check(Config(app="no.such:app"))
+
+
+def test_hooks_are_found_and_not_called() -> None:
+    """O6, P11: one that is missing is told, and one that is there is left alone."""
+    with pytest.raises(AppLoadError, match=r"^post_fork: there is no module 'nowhere'"):
+        check(Config(app=HELLO, post_fork="nowhere:hook"))
+    check(Config(app=HELLO, on_start="sys:exit", post_fork="sys:exit", worker_exit="sys:exit"))

@@ -304,6 +304,13 @@ def test_settings_of_a_call() -> None:
     assert config.source("port") == "serve(port=...)"
 
 
+def test_a_call_may_say_it_as_the_shell_does() -> None:
+    """S61, O5: `serve(app, workers="auto", timeout_worker="30s")`."""
+    config = from_python("a:b", {"workers": "auto", "timeout_worker": "5m", "max_rss": "1G"})
+    assert config.workers >= 1
+    assert (config.timeout_worker, config.max_rss) == (300.0, 1024**3)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
