@@ -5,12 +5,17 @@ This is the short form; ``scripts/deploys`` does the same for 90 s with all that
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from bench.deploys.proof import STORIES, deployed, summary
 from bench.load.deploys.mixture import Mixture
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc"),
+]
 
 MIXTURE = Mixture("/asgi", "/wsgi", clients=24, pace=0.01, stream=1)
 
