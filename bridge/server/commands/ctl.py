@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
@@ -101,7 +102,8 @@ def _order(name: str, help: str, show: Callable[[Any], str], *more: click.Parame
         except KeyboardInterrupt:
             error = f"not waited for; the server goes on with {name}"
             raise _Ended(error, INTERRUPTED, ctx.meta[_JSON]) from None
-        click.echo(json.dumps(_shaped(name, result)) if ctx.meta[_JSON] else show(result))
+        with _understanding(ctx):
+            click.echo(json.dumps(_shaped(name, result)) if ctx.meta[_JSON] else show(result))
 
     def _give(connection: Connection, timeout: float | None) -> Result:
         arguments = click.get_current_context().params
@@ -112,6 +114,16 @@ def _order(name: str, help: str, show: Callable[[Any], str], *more: click.Parame
         return result
 
     ctl.add_command(click.Command(name, callback=give, params=[*more, *_common()], help=help))
+
+
+@contextmanager
+def _understanding(ctx: click.Context) -> Iterator[None]:
+    """End with an error if a server of another version has answered what cannot be shown."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError):
+        error = "the server is of another version, and its answer means nothing here; try its own "
+        raise _Ended(f"{error}asgi-bridge, or --json", FAILED, ctx.meta[_JSON]) from None
 
 
 def _shaped(name: str, result: Result) -> Result:
@@ -219,10 +231,11 @@ def _top(ctx: click.Context, socket: str | None, as_json: bool, once: bool) -> N
         return _carried_out(ctx, socket, lambda connection: connection.ask("status"))
 
     top = Top(status)
-    if ctx.meta[_JSON]:
-        click.echo(json.dumps(top.figures()))
-    else:
-        top.show(once=once)
+    with _understanding(ctx):
+        if ctx.meta[_JSON]:
+            click.echo(json.dumps(top.figures()))
+        else:
+            top.show(once=once)
 
 
 _ONCE = click.Option(["--once"], is_flag=True, help="Print one frame, and end.")

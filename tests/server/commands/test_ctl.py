@@ -217,6 +217,19 @@ def test_the_help_lists_the_orders() -> None:
         assert f"\n  {name} " in result.stdout
 
 
+def test_a_server_of_another_version_is_told(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O8: what cannot be shown is one line; `--json` gives it as it is."""
+    monkeypatch.setattr(running.supervised, "status", lambda: {"new": 1})
+    monkeypatch.setattr(running.supervised, "workers", lambda: [{"pid": "?"}])
+    for order in ("status", "workers", "top"):
+        result = ctl(order)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: the server is of another version")
+    assert in_json(ctl("status", "--json"))["new"] == 1
+
+
 # ------------------------------------------------------------- top
 
 
