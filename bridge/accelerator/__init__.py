@@ -1,6 +1,7 @@
-"""Plain heads and fields read in C, if that is compiled: `speedups.c`; else None.
+"""Plain heads and fields read in C, and requests counted, if that is compiled; else None.
 
-The Python code that calls these functions does all that they do, and what they do not.
+The source is `speedups.c`. The Python code that calls these functions does all that they do, and
+what they do not.
 ``BRIDGE_SPEEDUPS`` chooses: ``no`` leaves all to Python, ``yes`` is an error if there is no
 compiled module, and by default it is used if it is there. Nothing else depends on it.
 """
@@ -37,6 +38,9 @@ join_fields: Callable[[bytes, list[Any], dict[Any, int], type[Any]], PlainFields
     None
 )
 
+#: Counts requests, as `bridge.server.metrics.meter.PythonMeter` does; made with bounds in seconds.
+Meter: Callable[[tuple[float, ...]], Any] | None = None
+
 match os.environ.get(VARIABLE, ""):
     case "no":
         pass
@@ -52,5 +56,6 @@ match os.environ.get(VARIABLE, ""):
         else:
             read_head, add_headers = speedups.read_head, speedups.add_headers
             join_fields = speedups.join_fields
+            Meter = getattr(speedups, "Meter", None)  # one compiled by an older version has none
     case other:
         raise ConfigError(f"{VARIABLE} is {other!r}; it must be yes, no, or not set")

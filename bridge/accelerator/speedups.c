@@ -1,7 +1,7 @@
 /* The optional accelerator: plain heads and plain fields, read as the Python code reads them.
 
-   The Python code is the truth: `HeadParser.parse`, `wsgi.environ.add_headers` and
-   `http.plain_fields.encode_plain`. The functions
+   The Python code is the truth: `HeadParser.parse`, `wsgi.environ.add_headers`,
+   `http.plain_fields.encode_plain` and `server.metrics.meter.PythonMeter`. The functions
    here do the common part of its work, and leave to it whatever is unusual or wrong. So they raise
    no error of their own, and there is one rule to keep: what they return is what Python returns.
 
@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 typedef unsigned char byte;
 
@@ -651,6 +652,183 @@ join_fields(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t 
     return result;
 }
 
+/* ------------------------------------------------------------- meters */
+
+/* Bounds of a histogram. */
+#define MOST_BOUNDS 24
+/* Aborted, and 1xx to 5xx. */
+#define CLASSES 6
+
+typedef struct {
+    PyObject_HEAD
+    Py_ssize_t bounds_count;
+    double bounds[MOST_BOUNDS];
+    unsigned long long counts[MOST_BOUNDS + 1], classes[CLASSES];
+    double sum;
+} Meter;
+
+/* Seconds by the clock of `time.perf_counter`. */
+static double
+read_clock(void)
+{
+#if defined(__linux__)
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+#elif PY_VERSION_HEX >= 0x030D0000
+    PyTime_t now;
+    (void)PyTime_PerfCounterRaw(&now);
+    return PyTime_AsSecondsDouble(now);
+#else
+    return (double)_PyTime_GetPerfCounter() * 1e-9;
+#endif
+}
+
+/* Count what took from `started` until now. Returns success. */
+static int
+add_duration(Meter *self, PyObject *started)
+{
+    double seconds = read_clock();
+    Py_ssize_t bucket = 0;
+    if (!PyFloat_CheckExact(started)) {
+        PyErr_SetString(PyExc_TypeError, "the time is a float, as time.perf_counter() gives it");
+        return 0;
+    }
+    seconds -= PyFloat_AS_DOUBLE(started);
+    if (seconds < 0)
+        seconds = 0;
+    while (bucket < self->bounds_count && seconds > self->bounds[bucket])
+        bucket++;
+    self->counts[bucket]++;
+    self->sum += seconds;
+    return 1;
+}
+
+PyDoc_STRVAR(record_doc,
+"record(started, status, /)\n--\n\n"
+"Count a request that is over: it came at `started`, and its status is 0 if it was aborted.");
+
+static PyObject *
+meter_record(Meter *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    long status;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "record() takes a float and an int");
+        return NULL;
+    }
+    status = PyLong_AsLong(arguments[1]);
+    if ((status == -1 && PyErr_Occurred()) || !add_duration(self, arguments[0]))
+        return NULL;
+    status /= 100;
+    self->classes[status < 0 ? 0 : status >= CLASSES ? CLASSES - 1 : status]++;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(since_doc,
+"since(started, /)\n--\n\n"
+"Count what began at `started`, and is over now.");
+
+static PyObject *
+meter_since(Meter *self, PyObject *started)
+{
+    if (!add_duration(self, started))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+numbers(const unsigned long long *first, Py_ssize_t count)
+{
+    PyObject *list = PyList_New(count);
+    Py_ssize_t i;
+    for (i = 0; list != NULL && i < count; i++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(first[i]);
+        if (number == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, number);
+    }
+    return list;
+}
+
+PyDoc_STRVAR(read_doc,
+"read()\n--\n\n"
+"What was counted: a list by bucket, the sum in seconds, and a list by class of status.");
+
+static PyObject *
+meter_read(Meter *self, PyObject *Py_UNUSED(none))
+{
+    double sum = self->sum;
+    PyObject *counts = numbers(self->counts, self->bounds_count + 1);
+    PyObject *classes = numbers(self->classes, CLASSES);
+    if (counts == NULL || classes == NULL) {
+        Py_XDECREF(counts);
+        Py_XDECREF(classes);
+        return NULL;
+    }
+    return Py_BuildValue("NdN", counts, sum, classes);
+}
+
+static PyObject *
+meter_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *bounds;
+    Meter *self;
+    Py_ssize_t i, count;
+    if (!PyArg_ParseTuple(arguments, "O!", &PyTuple_Type, &bounds))
+        return NULL;
+    count = PyTuple_GET_SIZE(bounds);
+    if (count > MOST_BOUNDS) {
+        PyErr_Format(PyExc_ValueError, "at most %d bounds", MOST_BOUNDS);
+        return NULL;
+    }
+    self = (Meter *)type->tp_alloc(type, 0); /* all zeros */
+    if (self == NULL)
+        return NULL;
+    self->bounds_count = count;
+    for (i = 0; i < count; i++)
+        self->bounds[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(bounds, i));
+    if (PyErr_Occurred()) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static void
+meter_free(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef meter_methods[] = {
+    {"record", (PyCFunction)(void (*)(void))meter_record, METH_FASTCALL, record_doc},
+    {"since", (PyCFunction)meter_since, METH_O, since_doc},
+    {"read", (PyCFunction)meter_read, METH_NOARGS, read_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(meter_doc,
+"Meter(bounds, /)\n--\n\n"
+"Counts durations, and requests by class of status; each count is whole in any thread.");
+
+static PyType_Slot meter_slots[] = {
+    {Py_tp_doc, (void *)meter_doc},
+    {Py_tp_new, meter_new},
+    {Py_tp_dealloc, meter_free},
+    {Py_tp_methods, meter_methods},
+    {0, NULL},
+};
+
+static PyType_Spec meter_spec = {
+    .name = "bridge.accelerator.speedups.Meter",
+    .basicsize = sizeof(Meter),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = meter_slots,
+};
+
 /* ------------------------------------------------------------- the module */
 
 static void
@@ -664,6 +842,7 @@ static int
 set_up(PyObject *module)
 {
     State *state = PyModule_GetState(module);
+    PyObject *meter;
     const char *letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     size_t i;
     set_class(state, TOKEN | PATH | QUERY | HOST_NAME, letters);
@@ -676,7 +855,12 @@ set_up(PyObject *module)
         if (state->methods[i] == NULL)
             return -1;
     }
-    return 0;
+    meter = PyType_FromModuleAndSpec(module, &meter_spec, NULL);
+    if (meter == NULL)
+        return -1;
+    i = PyModule_AddType(module, (PyTypeObject *)meter) < 0;
+    Py_DECREF(meter);
+    return i ? -1 : 0;
 }
 
 static int

@@ -1,0 +1,194 @@
+"""What one process counts, and what that looks like at a moment: a snapshot (O2).
+
+    figures.meter("/api")            on the hot path: a request is over
+    figures.traffic, .lag            connections, and once a second
+    figures.snapshot()               all that, and what is only read then: runners, memory
+
+Label values are bounded: mounts of the app, classes of status, kinds of refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sized
+from typing import Any, Final, Protocol, TypeAlias
+
+from bridge.runners.base import Runner
+from bridge.server.metrics.histogram import (
+    ABORTED,
+    DURATIONS,
+    Histogram,
+    Meter,
+    histogram_value,
+    new_meter,
+)
+from bridge.server.metrics.resources import process_families
+from bridge.server.metrics.traffic import Traffic
+from bridge.version import __version__
+
+#: A JSON-able dict: the name of a family -> its ``type`` (counter, gauge or histogram), its
+#: ``help``, and ``samples``, each a list of labels and value. The value of a histogram has
+#: ``bounds``, ``counts`` by bucket, one more than bounds, and ``sum``. A gauge that means nothing
+#: when it is added up over processes has ``"per": "worker"``.
+Snapshot: TypeAlias = dict[str, dict[str, Any]]
+
+#: What mounts are called where there is no dispatcher, and where nothing is mounted at a path.
+ROOT_MOUNT: Final = "/"
+NO_MOUNT: Final = "none"
+
+
+class RefusalTotals(Protocol):
+    """What counts refusals."""
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """How many there were of each kind."""
+
+
+class Figures:
+    """The figures of one process. All but its meters is for the loop's thread."""
+
+    def __init__(self, connections: Sized, refusals: RefusalTotals) -> None:
+        self._connections = connections
+        self._refusals = refusals
+        self.traffic = Traffic()
+        #: How late the loop was at each tick, in seconds.
+        self.lag = Histogram(DURATIONS)
+        self._sockets = self._open_sockets = 0
+        #: By mount: requests; and how long they have waited for a thread.
+        self._requests: dict[str, Meter] = {}
+        self._waits: dict[str, Meter] = {}
+        self._runners: list[tuple[str, Runner]] = []
+
+    # --------------------------------------------------------- what is counted
+
+    def meter(self, mount: str) -> Meter:
+        """Return what counts the requests of a mount."""
+        return self._requests.setdefault(mount, new_meter())
+
+    def use_runners(self, runners: Iterable[tuple[str, Runner]]) -> None:
+        """Read these from now on, each with its mount; their threads count how long jobs wait."""
+        for mount, runner in runners:
+            self._runners.append((mount, runner))
+            if runner.threaded:
+                runner.call_with_waits(self._waits.setdefault(mount, new_meter()).since)
+
+    def socket_opened(self) -> None:
+        """Count a WebSocket that was accepted."""
+        self._sockets += 1
+        self._open_sockets += 1
+
+    def socket_closed(self) -> None:
+        """Count one that is closed."""
+        self._open_sockets -= 1
+
+    # --------------------------------------------------------- the snapshot
+
+    def snapshot(self) -> Snapshot:
+        """Return all figures of this moment."""
+        return {
+            "bridge_info": _gauge(
+                "The version of the server.", [[{"version": __version__}, 1]], per_worker=True
+            ),
+            **self._request_families(),
+            **self._connection_families(),
+            **self._runner_families(),
+            "bridge_event_loop_lag_seconds": _histogram(
+                "How late the event loop was, looked at once a second.",
+                [[{}, histogram_value(DURATIONS, self.lag.counts[:], self.lag.sum)]],
+            ),
+            "bridge_refusals_total": _counter(
+                "What was refused, by reason.",
+                [[{"reason": kind}, count] for kind, count in self._refusals.totals.items()],
+            ),
+            **process_families(),
+        }
+
+    def _request_families(self) -> Snapshot:
+        requests, responses, aborted, durations = [], [], [], []
+        for mount, meter in self._requests.items():
+            counts, total, classes = meter.read()
+            label = {"mount": mount}
+            requests.append([label, sum(counts)])
+            aborted.append([label, classes[ABORTED]])
+            responses += [
+                [{**label, "class": f"{place}xx"}, count]
+                for place, count in enumerate(classes)
+                if place != ABORTED
+            ]
+            durations.append([label, histogram_value(DURATIONS, counts, total)])
+        return {
+            "bridge_requests_total": _counter(
+                "Requests that are over: answered, or aborted.", requests
+            ),
+            "bridge_responses_total": _counter("Whole responses, by class of status.", responses),
+            "bridge_aborted_requests_total": _counter(
+                "Requests without a whole response: the client left, or it was cut.", aborted
+            ),
+            "bridge_request_duration_seconds": _histogram(
+                "From the head of a request to the last byte of its response.", durations
+            ),
+        }
+
+    def _connection_families(self) -> Snapshot:
+        traffic = self.traffic
+        traffic.update()
+        return {
+            "bridge_connections": _gauge(
+                "Open connections, WebSockets among them.", [[{}, len(self._connections)]]
+            ),
+            "bridge_connections_total": _counter("Connections opened.", [[{}, traffic.opened]]),
+            "bridge_websockets": _gauge("Open WebSockets.", [[{}, self._open_sockets]]),
+            "bridge_websockets_total": _counter("WebSockets opened.", [[{}, self._sockets]]),
+            "bridge_received_bytes_total": _counter(
+                "Bytes from clients, without those of TLS.", [[{}, traffic.received]]
+            ),
+            "bridge_sent_bytes_total": _counter(
+                "Bytes to clients, without those of TLS.", [[{}, traffic.sent]]
+            ),
+        }
+
+    def _runner_families(self) -> Snapshot:
+        busy: dict[str, int] = {}
+        idle: dict[str, int] = {}
+        queued: dict[str, int] = {}
+        oldest: dict[str, float] = {}
+        for mount, runner in self._runners:
+            stats = runner.stats()
+            busy[mount] = busy.get(mount, 0) + stats.busy
+            idle[mount] = idle.get(mount, 0) + stats.idle
+            queued[mount] = queued.get(mount, 0) + stats.queued
+            oldest[mount] = max(oldest.get(mount, 0.0), stats.oldest_wait)
+        waits = []
+        for mount, meter in self._waits.items():
+            counts, total, _ = meter.read()
+            waits.append([{"mount": mount}, histogram_value(DURATIONS, counts, total)])
+        return {
+            "bridge_threads_busy": _gauge(
+                "Threads or greenlets that run a request.", _by_mount(busy)
+            ),
+            "bridge_threads_idle": _gauge("Threads that wait for a request.", _by_mount(idle)),
+            "bridge_queue_length": _gauge("Requests that wait for a thread.", _by_mount(queued)),
+            "bridge_queue_oldest_seconds": _gauge(
+                "How long the first of these has waited.", _by_mount(oldest), per_worker=True
+            ),
+            "bridge_queue_duration_seconds": _histogram(
+                "How long requests have waited for a thread.", waits
+            ),
+        }
+
+
+def _by_mount(values: Mapping[str, float]) -> list[Any]:
+    return [[{"mount": mount}, value] for mount, value in values.items()]
+
+
+def _counter(about: str, samples: list[Any]) -> dict[str, Any]:
+    return {"type": "counter", "help": about, "samples": samples}
+
+
+def _histogram(about: str, samples: list[Any]) -> dict[str, Any]:
+    return {"type": "histogram", "help": about, "samples": samples}
+
+
+def _gauge(about: str, samples: list[Any], *, per_worker: bool = False) -> dict[str, Any]:
+    family: dict[str, Any] = {"type": "gauge", "help": about, "samples": samples}
+    return {**family, "per": "worker"} if per_worker else family
