@@ -40,6 +40,8 @@ join_fields: Callable[[bytes, list[Any], dict[Any, int], type[Any]], PlainFields
 
 #: Counts requests, as `bridge.server.metrics.meter.PythonMeter` does; made with bounds in seconds.
 Meter: Callable[[tuple[float, ...]], Any] | None = None
+#: The time, as `time.perf_counter` gives it.
+read_clock: Callable[[], float] | None = None
 
 match os.environ.get(VARIABLE, ""):
     case "no":
@@ -56,6 +58,7 @@ match os.environ.get(VARIABLE, ""):
         else:
             read_head, add_headers = speedups.read_head, speedups.add_headers
             join_fields = speedups.join_fields
-            Meter = getattr(speedups, "Meter", None)  # one compiled by an older version has none
+            if hasattr(speedups, "Meter"):  # else it was compiled by an older version
+                Meter, read_clock = speedups.Meter, speedups.read_clock
     case other:
         raise ConfigError(f"{VARIABLE} is {other!r}; it must be yes, no, or not set")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import threading
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -111,6 +111,13 @@ class Runner(abc.ABC):
     @abc.abstractmethod
     def stats(self) -> Stats:
         """Return the figures of this moment; from any thread."""
+
+    def call_with_waits(self, function: Callable[[float], object]) -> None:
+        """Have `function` called when a job begins, with its `queued_at`, in the job's thread.
+
+        Before the first job; runners without a queue call nothing.
+        """
+        return
 
     def interrupt(self, job: Job, reason: ClientDisconnected) -> None:
         """Raise `reason` in `job` when it waits for the loop, if the runner can do that (G4)."""

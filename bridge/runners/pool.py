@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -83,6 +84,8 @@ class ThreadPool:
         self._retired = 0  # jobs served by threads that have ended
         self._ended: asyncio.Event | None = None  # closed, and set when the last thread has ended
         self._context: Context
+        #: Called with the `queued_at` of each job that begins.
+        self._tell_wait: Callable[[float], object] | None = None
 
     # --------------------------------------------------------- on the loop's thread
 
@@ -91,6 +94,10 @@ class ThreadPool:
         self.loop = loop
         self._context = context
         self._ended = None
+
+    def call_with_waits(self, function: Callable[[float], object] | None) -> None:
+        """Have threads that start from now on call `function` with the `queued_at` of each job."""
+        self._tell_wait = function
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have every thread end when the queue is empty; `loop`, which runs now, is told."""
@@ -171,6 +178,7 @@ class ThreadPool:
 
     def _take_jobs(self, worker: _Worker) -> None:
         popleft, served_loop, modules = self._jobs.popleft, None, 0
+        tell_wait = self._tell_wait
         while True:
             try:
                 job = popleft()
@@ -184,6 +192,8 @@ class ThreadPool:
                     served_loop, modules = self.loop, len(sys.modules)
                     if served_loop is not None and not publish_loop(served_loop):
                         modules = 0  # one is just being imported: look again
+                if tell_wait is not None:
+                    tell_wait(job.queued_at)
                 context = copy_context()
                 context.run(job)
             except BaseException as error:

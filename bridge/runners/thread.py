@@ -19,7 +19,7 @@ import asyncio
 import concurrent.futures
 import os
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 
 from bridge.errors import (
@@ -74,12 +74,15 @@ class ThreadRunner(Runner):
         self._queue_timeout = queue_timeout
         self._idle_timeout = idle_timeout
         self._rejected = 0
+        #: Called with the `queued_at` of each job that begins.
+        self._tell_wait: Callable[[float], object] | None = None
         self._reset()
 
     def _reset(self) -> None:
         #: `queue` under a name that has no default in a base class: that is slow to read.
         self._jobs = self.queue = deque[Job]()
         self._pool = pool = ThreadPool(self, self.threads, self._jobs, self._idle_timeout)
+        pool.call_with_waits(self._tell_wait)
         #: The pool's own, at hand for each job.
         self._idle, self._workers = pool.idle, pool.workers
         #: Watches the queue for the loop that is served; None: jobs are not taken (any more).
@@ -224,6 +227,11 @@ class ThreadRunner(Runner):
             await pool.join(CANCEL_GRACE)
         pool.give_up()
         return False
+
+    def call_with_waits(self, function: Callable[[float], object]) -> None:
+        """Have `function` called with the `queued_at` of each job that begins, in its thread."""
+        self._tell_wait = function
+        self._pool.call_with_waits(function)
 
     # --------------------------------------------------------- in the pool's threads
 

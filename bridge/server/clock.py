@@ -14,13 +14,15 @@ class Clock:
     A loop that was kept busy for a minute has not listened for a minute: no client pays for that.
     """
 
-    __slots__ = ("_due", "_late", "_loop")
+    __slots__ = ("_due", "_late", "_loop", "lag")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         #: When the next tick is due by the loop's own clock, and how late ticks were in all.
         self._due = loop.time()
         self._late = 0.0
+        #: How late the last tick was, in seconds.
+        self.lag = 0.0
 
     def time(self) -> float:
         """The time now."""
@@ -29,6 +31,7 @@ class Clock:
     def tick(self) -> float:
         """Note how late the loop is; to be called every `TICK` seconds. Returns the time."""
         now = self._loop.time()
-        self._late += max(0.0, now - self._due)
+        self.lag = max(0.0, now - self._due)
+        self._late += self.lag
         self._due = now + TICK
         return now - self._late

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from time import perf_counter
 from typing import Any, Final, Protocol
 
 from bridge.errors import BridgeError, ClientDisconnected, RequestError
@@ -22,6 +21,7 @@ from bridge.http.response_head import ResponseHead, encoded_fields
 from bridge.http.response_sink import ResponseEncoder
 from bridge.limits import HIGH_WATER
 from bridge.loops.wait_queue import WaitQueue
+from bridge.server.metrics.histogram import read_clock
 from bridge.server.request import Request
 from bridge.server.request_body import EMPTY_BODY, PARTIAL, WHOLE, RequestBody, WholeBody
 from bridge.server.state import FINISHING as FINISHING
@@ -137,10 +137,10 @@ class Exchange:
     #: The response as bytes; None until it is needed, and for one that is sent whole.
     response: ResponseEncoder | None = None
 
-    # For the access log.
+    # For the access log and the figures.
     status: int
-    #: When the request came, by `time.perf_counter`; only if the access log wants it.
-    started = 0.0
+    #: When the request came, by `time.perf_counter`; only if somebody wants it: `state.timed`.
+    started: float
     #: The request's own context, if its line of the log is made in another.
     log_context: Context | None = None
     #: Of a response that was sent whole: its head, and the bytes of its body.
@@ -159,7 +159,7 @@ class Exchange:
         self._whole_head = b""
         self._receivers = None
         if connection.state.timed:
-            self.started = perf_counter()
+            self.started = read_clock()
 
     # --------------------------------------------------------- called by the connection
 
@@ -263,11 +263,11 @@ class Exchange:
         """Break the connection off, so that the client can tell that the response is not whole."""
         if self.response_state < DONE:
             self.disable_keep_alive()
-            self.response_state = ABORTED
-            log = self.connection.state.access_log
+            give_up(self)
+            recording = self.connection.state.recording
             try:
-                if log is not None and self.status:
-                    log(self)
+                if recording is not None and recording.log is not None and self.status:
+                    recording.log(self)
             finally:
                 self.connection.abort_response()
                 self.wake()
@@ -286,14 +286,18 @@ class Exchange:
             self.disable_keep_alive()
         self.response_state = DONE
         connection = self.connection
-        log = connection.state.access_log
+        recording = connection.state.recording
         try:
-            if log is None:
-                pass
-            elif self.log_context is None:
-                log(self)
-            else:
-                self.log_context.run(log, self)
+            if recording is not None:
+                if recording.figures is not None:
+                    self.handler.meter.record(self.started, self.status)
+                log = recording.log
+                if log is None:
+                    pass
+                elif self.log_context is None:
+                    log(self)
+                else:
+                    self.log_context.run(log, self)
         finally:
             connection.exchange_done(self)
             if self._receivers is not None:
@@ -310,6 +314,23 @@ class Exchange:
     def response_headers(self) -> RawHeaders:
         """The fields of the response as they left."""
         return encoded_fields(self._whole_head) if self.response is None else self.response.fields
+
+
+class Unfinished(Protocol):
+    """An exchange, as far as giving it up needs it."""
+
+    COUNTED: bool
+    connection: Connection
+    handler: Any
+    response_state: int
+    started: float
+
+
+def give_up(exchange: Unfinished) -> None:
+    """Note that there is no whole response, and that none will follow."""
+    exchange.response_state = ABORTED
+    if exchange.connection.state.figures is not None and exchange.COUNTED:
+        exchange.handler.meter.record(exchange.started, 0)
 
 
 def skip_fast_path(exchange: Exchange) -> None:

@@ -22,11 +22,17 @@ from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, pluralize
 from bridge.log import logger
 from bridge.loops.hidden import call_without_loop
-from bridge.server.apps.handlers import make_handler, runners_of, stop_runners
+from bridge.server.apps.handlers import (
+    count_requests,
+    make_handler,
+    runners_of,
+    stop_runners,
+)
 from bridge.server.apps.loading import load
 from bridge.server.clock import TICK
 from bridge.server.config.config import Config
 from bridge.server.control.pid_file import pid_file
+from bridge.server.exchange import Handler
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
 from bridge.server.http1.proxied import ProxiedConnection
@@ -295,8 +301,9 @@ class Server:
             logger.info("the certificates were read again")
 
     def figures(self) -> Snapshot:
-        """Return what this process counts."""
-        return {}
+        """Return what this process counts; nothing if nobody can ask for that."""
+        figures = None if self._state is None else self._state.figures
+        return {} if figures is None else figures.snapshot()
 
     def log_stats(self) -> None:
         """Write the figures of each mount's runner to the log (SIGUSR2)."""
@@ -369,7 +376,10 @@ def _connection_factory(
 ) -> Callable[[], Http1Connection]:
     """Return what makes a connection; `state_of_app` is the lifespan's."""
     app, state, config = server.app, server.state, server.config
-    handler = make_handler(app, state_of_app)
+    made = make_handler(app, state_of_app)
+    if config.metrics_bind:
+        count_requests(state, app, made)
+    handler: Handler = made
     if config.health_path:
         handler = HealthHandler(config.health_path, config.root_path, server.health, handler)
     websocket = WebSockets(app, state, state_of_app)

@@ -19,6 +19,7 @@ from bridge.server.connections import ConnectionSet
 from bridge.server.default_fields import DefaultFields
 from bridge.server.logs.access_log import AccessLog
 from bridge.server.logs.refusals import Refusals
+from bridge.server.metrics.figures import Figures
 from bridge.server.proxy.trust import TrustedProxies
 from bridge.types import ServerAddress
 
@@ -66,6 +67,16 @@ class CountedRequest(Protocol):
     response_state: int
 
 
+class Recording:
+    """Who is told of each request that is over; there is one if anybody is."""
+
+    __slots__ = ("figures", "log")
+
+    def __init__(self, log: AccessLog | None, figures: Figures | None) -> None:
+        self.log = log
+        self.figures = figures
+
+
 class ServerState:
     """The settings as the hot path wants them, the open connections, the clock, the counters."""
 
@@ -84,8 +95,9 @@ class ServerState:
         )
         #: What is refused, for the log.
         self.refusals = Refusals()
-        self.access_log: AccessLog | None = None
-        #: Whether requests have to be timed for the access log.
+        #: Who is told of each request that is over.
+        self.recording: Recording | None = None
+        #: Whether requests have to be timed for that.
         self.timed = False
         #: Where threads leave whole responses for the loop to write.
         self.completions = CompletionQueue(loop)
@@ -122,8 +134,26 @@ class ServerState:
 
     def use_access_log(self, log: AccessLog | None) -> None:
         """Call `log` with each exchange that is over."""
-        self.access_log = log
-        self.timed = log is not None and log.timed
+        self._record(log, self.figures)
+
+    def use_figures(self, figures: Figures | None) -> None:
+        """Count in `figures` what connections and handlers do from now on."""
+        self._clock.tick()  # what the start has taken is no lag
+        self._record(None if self.recording is None else self.recording.log, figures)
+
+    def _record(self, log: AccessLog | None, figures: Figures | None) -> None:
+        self.recording = Recording(log, figures) if log is not None or figures else None
+        self.timed = figures is not None or (log is not None and log.timed)
+
+    @property
+    def figures(self) -> Figures | None:
+        """What is counted of this process; None if nothing is (O2)."""
+        return None if self.recording is None else self.recording.figures
+
+    @property
+    def lag(self) -> float:
+        """How late the loop was at the last tick, in seconds."""
+        return self._clock.lag
 
     def count(self, exchange: CountedRequest) -> None:
         """One request more at a time. Raises `Overloaded` where that is one too many (S2)."""
@@ -144,6 +174,8 @@ class ServerState:
         self.default_fields.refresh()
         self.default_end = end_head(self.default_fields.lines)
         self.refusals.tick(self.now)
+        if self.figures is not None:
+            self.figures.lag.add(self.lag)
 
     def check_timeouts(self) -> None:
         """Have every connection look at its time limits."""

@@ -52,7 +52,7 @@ class Log:
     def __call__(self, record: Any) -> None:
         self.seen.append((record.request.path, record.status, record.sent))
         self.fields.append(record.response_headers)
-        self.started.append(record.started)
+        self.started.append(getattr(record, "started", 0.0))
 
 
 EXPECT = "Expect: 100-continue"

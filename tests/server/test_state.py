@@ -108,7 +108,7 @@ def test_the_access_log_says_whether_requests_are_timed(loop: asyncio.AbstractEv
     state = make(loop)
     for log, timed in ((None, False), (_Log(timed=True), True), (_Log(timed=False), False)):
         state.use_access_log(log)  # type: ignore[arg-type]
-        assert (state.access_log, state.timed) == (log, timed)
+        assert (state.recording and state.recording.log, state.timed) == (log, timed)
 
 
 class _Log:

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from bridge.loops.factory import new_event_loop
-from bridge.server.apps.handlers import make_handler
+from bridge.server.apps.handlers import count_requests, make_handler
 from bridge.server.config.config import Config
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.factory import connection_factory
+from bridge.server.metrics.figures import Figures
 from bridge.server.state import ServerState
 from bridge.server.websocket.exchange import WebSocketHandler
 
@@ -43,11 +44,19 @@ class InLoop:
         self.failures: list[dict[str, Any]] = []
         self.config = Config(app=app, access_log=False, **settings)
         self.state = ServerState(self.config, self.loop)
-        websocket = WebSocketHandler(app, self.state, {})
-        self._connection = connection_factory(self.state, make_handler(app, {}), websocket, kind)
+        self._handler = make_handler(app, {})
+        self._websocket = WebSocketHandler(app, self.state, {})
+        self._connection = connection_factory(self.state, self._handler, self._websocket, kind)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.failures.append(context)
+
+    def count(self) -> Figures:
+        """Count what comes from now on."""
+        count_requests(self.state, self.config.app, self._handler)
+        assert self.state.figures is not None
+        self._websocket.use_meters(self.state.figures.meter, "/")
+        return self.state.figures
 
     def close(self) -> None:
         """End the loop."""

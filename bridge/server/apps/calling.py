@@ -10,7 +10,7 @@ from contextvars import Context
 from types import FunctionType, MethodType
 from typing import Any, Protocol, TypeAlias, cast
 
-from bridge.server.exchange import DONE, Connection
+from bridge.server.exchange import DONE, Unfinished, give_up
 from bridge.server.state import CUTTING
 from bridge.types import ASGIApp, Receive, Scope, Send
 
@@ -53,12 +53,10 @@ def in_context_of(
     context.run(function, *arguments)
 
 
-class AppExchange(Protocol):
+class AppExchange(Unfinished, Protocol):
     """An exchange whose app runs in a task."""
 
-    connection: Connection
     task: asyncio.Task[None] | None
-    response_state: int
 
     def app_ended(self, error: BaseException | None) -> None:
         """Note that the app has returned or raised."""
@@ -85,7 +83,9 @@ def task_ended(exchange: AppExchange, task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         error = task.exception()
     elif state.stop_phase == CUTTING:
-        return  # the server cancels what is left at its end
+        if exchange.response_state < DONE:  # the server cancels what is left at its end
+            give_up(exchange)
+        return
     else:
         error = asyncio.CancelledError("the app was cancelled")
     in_context_of(task, exchange.app_ended, error)

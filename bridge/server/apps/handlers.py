@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.adapters.runner_app import RunnerApp
 from bridge.caches import Memo, always
@@ -22,18 +22,29 @@ from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
 from bridge.runners import Runner
 from bridge.server.apps.asgi.exchange import AsgiHandler
+from bridge.server.apps.mounts import mount_of, mounted_runners
 from bridge.server.apps.scope import http_scope
 from bridge.server.apps.wsgi.exchange import WsgiHandler
 from bridge.server.apps.wsgi.in_thread import ThreadExchange
 from bridge.server.apps.wsgi.on_loop import LoopExchange
 from bridge.server.exchange import Connection, Exchange, Handler
+from bridge.server.metrics.figures import NO_MOUNT, ROOT_MOUNT, Figures
+from bridge.server.metrics.histogram import Meter
 from bridge.server.request import Request
+from bridge.server.state import ServerState
 from bridge.types import ASGIApp
 from bridge.wsgi.environ import environ_from_scope
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
 
-def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handler:
+class AppHandler(Handler, Protocol):
+    """A handler of an app, which may be made of others."""
+
+    def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
+        """Count requests with what `meter` returns for their mounts; `mount`: that of the app."""
+
+
+def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> AppHandler:
     """Make what answers for `app` below `prefix`; `state` is its lifespan's."""
     if isinstance(app, WsgiToAsgi):
         return WsgiHandler(
@@ -50,13 +61,21 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> Handl
         return DispatchHandler(app, state, prefix)
     if isinstance(app, RunnerApp):
         module = import_module("bridge.server.apps.asgi.consumer")  # few servers need it
-        handler: Handler = module.ConsumerHandler(app, state, prefix)
+        handler: AppHandler = module.ConsumerHandler(app, state, prefix)
         return handler
     if _is_gateway(app):
         module = import_module("bridge.server.apps.asgi.gateway")  # it needs a library
-        made: Handler = module.GatewayHandler(app, state, prefix)
+        made: AppHandler = module.GatewayHandler(app, state, prefix)
         return made
     return AsgiHandler(app, state, prefix)
+
+
+def count_requests(state: ServerState, app: ASGIApp, handler: AppHandler) -> None:
+    """Begin to count what is asked of `app`, which is answered by `handler` (O2)."""
+    figures = Figures(state.connections, state.refusals)
+    figures.use_runners(mounted_runners(app))
+    handler.use_meters(figures.meter, ROOT_MOUNT)
+    state.use_figures(figures)
 
 
 def _is_gateway(app: ASGIApp) -> bool:
@@ -95,7 +114,7 @@ class DispatchHandler:
     def __init__(self, dispatcher: Dispatcher, state: dict[str, Any], prefix: str = "") -> None:
         self.dispatcher = dispatcher
         self.prefix = prefix
-        self._handlers: dict[Route | None, Handler] = {
+        self._handlers: dict[Route | None, AppHandler] = {
             route: make_handler(
                 route.served,
                 {**state, **route.state},
@@ -111,6 +130,11 @@ class DispatchHandler:
         self._by_start: Memo[str, Handler] = Memo(
             lambda start: self._handlers[dispatcher.match(start)], always
         )
+
+    def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
+        """Count the requests of each child."""
+        for route, handler in self._handlers.items():
+            handler.use_meters(meter, NO_MOUNT if route is None else mount_of(route, mount))
 
     def open(self, connection: Connection, request: Request) -> Exchange:
         """Make an exchange of the child's handler."""

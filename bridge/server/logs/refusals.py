@@ -29,6 +29,8 @@ class Refusals:
     def __init__(self) -> None:
         #: Kind of refusal -> how many since the last line.
         self._counts: dict[str, int] = {}
+        #: The same, since the start.
+        self.totals: dict[str, int] = {}
         self._last = ""
         self._due = 0.0
 
@@ -38,6 +40,7 @@ class Refusals:
             status = error.status if isinstance(error, BridgeError) else 500
             what = f"{status} {reason_phrase(status)}"
         self._counts[what] = self._counts.get(what, 0) + 1
+        self.totals[what] = self.totals.get(what, 0) + 1
         self._last = f"{peer_name(client)}: {_printable(error)}"
         if logger.isEnabledFor(logging.DEBUG):
             began = f"; it began with {begin[:_BEGIN]!r}" if begin else ""

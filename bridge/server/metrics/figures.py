@@ -9,8 +9,9 @@ Label values are bounded: mounts of the app, classes of status, kinds of refusal
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sized
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from bridge.runners.base import Runner
 from bridge.server.metrics.histogram import (
@@ -18,18 +19,11 @@ from bridge.server.metrics.histogram import (
     DURATIONS,
     Histogram,
     Meter,
-    histogram_value,
     new_meter,
 )
 from bridge.server.metrics.resources import process_families
+from bridge.server.metrics.snapshot import COUNTER, GAUGE, HISTOGRAM, Buckets, Family, Snapshot
 from bridge.server.metrics.traffic import Traffic
-from bridge.version import __version__
-
-#: A JSON-able dict: the name of a family -> its ``type`` (counter, gauge or histogram), its
-#: ``help``, and ``samples``, each a list of labels and value. The value of a histogram has
-#: ``bounds``, ``counts`` by bucket, one more than bounds, and ``sum``. A gauge that means nothing
-#: when it is added up over processes has ``"per": "worker"``.
-Snapshot: TypeAlias = dict[str, dict[str, Any]]
 
 #: What mounts are called where there is no dispatcher, and where nothing is mounted at a path.
 ROOT_MOUNT: Final = "/"
@@ -87,14 +81,14 @@ class Figures:
         """Return all figures of this moment."""
         return {
             "bridge_info": _gauge(
-                "The version of the server.", [[{"version": __version__}, 1]], per_worker=True
+                "The version of the server.", [[{"version": _version()}, 1]], per_worker=True
             ),
             **self._request_families(),
             **self._connection_families(),
             **self._runner_families(),
             "bridge_event_loop_lag_seconds": _histogram(
                 "How late the event loop was, looked at once a second.",
-                [[{}, histogram_value(DURATIONS, self.lag.counts[:], self.lag.sum)]],
+                [[{}, _buckets(self.lag.counts[:], self.lag.sum)]],
             ),
             "bridge_refusals_total": _counter(
                 "What was refused, by reason.",
@@ -115,7 +109,7 @@ class Figures:
                 for place, count in enumerate(classes)
                 if place != ABORTED
             ]
-            durations.append([label, histogram_value(DURATIONS, counts, total)])
+            durations.append([label, _buckets(counts, total)])
         return {
             "bridge_requests_total": _counter(
                 "Requests that are over: answered, or aborted.", requests
@@ -161,7 +155,7 @@ class Figures:
         waits = []
         for mount, meter in self._waits.items():
             counts, total, _ = meter.read()
-            waits.append([{"mount": mount}, histogram_value(DURATIONS, counts, total)])
+            waits.append([{"mount": mount}, _buckets(counts, total)])
         return {
             "bridge_threads_busy": _gauge(
                 "Threads or greenlets that run a request.", _by_mount(busy)
@@ -172,23 +166,34 @@ class Figures:
                 "How long the first of these has waited.", _by_mount(oldest), per_worker=True
             ),
             "bridge_queue_duration_seconds": _histogram(
-                "How long requests have waited for a thread.", waits
+                "How long requests have waited for a thread, to the millisecond.", waits
             ),
         }
+
+
+def _version() -> str:
+    """Return the toolkit's; its package is above this one, and loaded in any case."""
+    return str(sys.modules["bridge"].__version__)
 
 
 def _by_mount(values: Mapping[str, float]) -> list[Any]:
     return [[{"mount": mount}, value] for mount, value in values.items()]
 
 
-def _counter(about: str, samples: list[Any]) -> dict[str, Any]:
-    return {"type": "counter", "help": about, "samples": samples}
+def _counter(about: str, samples: list[Any]) -> Family:
+    return Family(type=COUNTER, help=about, samples=samples)
 
 
-def _histogram(about: str, samples: list[Any]) -> dict[str, Any]:
-    return {"type": "histogram", "help": about, "samples": samples}
+def _histogram(about: str, samples: list[Any]) -> Family:
+    return Family(type=HISTOGRAM, help=about, samples=samples)
 
 
-def _gauge(about: str, samples: list[Any], *, per_worker: bool = False) -> dict[str, Any]:
-    family: dict[str, Any] = {"type": "gauge", "help": about, "samples": samples}
-    return {**family, "per": "worker"} if per_worker else family
+def _gauge(about: str, samples: list[Any], *, per_worker: bool = False) -> Family:
+    family = Family(type=GAUGE, help=about, samples=samples)
+    if per_worker:
+        family["per"] = "worker"
+    return family
+
+
+def _buckets(counts: list[int], total: float) -> Buckets:
+    return Buckets(bounds=[*DURATIONS], counts=counts, sum=total)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from bridge import accelerator
 
@@ -19,6 +20,9 @@ DURATIONS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+
+#: The time in seconds, as `time.perf_counter` gives it.
+read_clock: Final[Callable[[], float]] = accelerator.read_clock or perf_counter
 
 #: Place of a request that had no whole response in a list by class; that of 2xx is 2.
 ABORTED: Final = 0
@@ -102,8 +106,3 @@ class PythonMeter:
 def new_meter(bounds: tuple[float, ...] = DURATIONS) -> Meter:
     """Make a meter: one in C, if that is compiled."""
     return (accelerator.Meter or PythonMeter)(bounds)
-
-
-def histogram_value(bounds: tuple[float, ...], counts: list[int], total: float) -> dict[str, Any]:
-    """Return a histogram as a snapshot holds it."""
-    return {"bounds": [*bounds], "counts": counts, "sum": total}

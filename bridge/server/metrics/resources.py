@@ -6,23 +6,25 @@ import os
 import resource
 import sys
 import time
-from typing import Any, Final
+from typing import Final
+
+from bridge.server.metrics.snapshot import COUNTER, GAUGE, Family, Snapshot
 
 #: When this module was loaded, for systems that do not tell when a process began.
 _LOADED: Final = time.time()
 
 
-def process_families() -> dict[str, Any]:
+def process_families() -> Snapshot:
     """Return the families ``process_*`` of a snapshot; what the system does not tell is left out.
 
     CPU time adds up over processes; all else is told for each.
     """
-    families: dict[str, Any] = {
-        "process_cpu_seconds_total": {
-            "type": "counter",
-            "help": "User and system CPU time, in seconds.",
-            "samples": [[{}, time.process_time()]],
-        }
+    families: Snapshot = {
+        "process_cpu_seconds_total": Family(
+            type=COUNTER,
+            help="User and system CPU time, in seconds.",
+            samples=[[{}, time.process_time()]],
+        )
     }
     virtual, resident = memory()
     values = {
@@ -37,12 +39,7 @@ def process_families() -> dict[str, Any]:
     }
     for name, (value, about) in values.items():
         if value is not None:
-            families[name] = {
-                "type": "gauge",
-                "help": about,
-                "per": "worker",
-                "samples": [[{}, value]],
-            }
+            families[name] = Family(type=GAUGE, help=about, per="worker", samples=[[{}, value]])
     return families
 
 

@@ -14,15 +14,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from bridge.errors import ClientDisconnected
 from bridge.limits import HIGH_WATER, MIN_UNCOPIED
 from bridge.log import logger
 from bridge.loops.wait_queue import WaitQueue
+from bridge.server.metrics.traffic import Source
 from bridge.server.state import ServerState
 from bridge.server.transport.backlog import Backlog, acknowledged, in_kernel
+from bridge.server.transport.counted import count_bytes
 from bridge.server.transport.socket_writer import SocketWriter
 
 #: Seconds for which a client that is told to go away may go on sending.
@@ -52,7 +54,9 @@ class Output:
         "_backlog",
         "_closing_tls",
         "_end_anyway",
+        "_new_writer",
         "_quiet_looks",
+        "_source",
         "_state",
         "_writable",
         "closed",
@@ -89,11 +93,19 @@ class Output:
         self._closing_tls = False
         self._quiet_looks = 0
         self._writable: WaitQueue | None = None
+        self._new_writer: Callable[[int], SocketWriter] = SocketWriter
+        #: What tells the bytes in and out, if they are counted.
+        self._source: Source | None = None
 
     def open(self, transport: asyncio.BaseTransport) -> asyncio.Transport:
         """Take the transport of a new connection, and give it back."""
         self.transport = transport = cast(asyncio.Transport, transport)
         self.tls = transport.get_extra_info("sslcontext") is not None
+        figures = self._state.figures
+        if figures is not None:
+            transport, self._source, self._new_writer = count_bytes(transport, tls=self.tls)
+            self.transport = transport
+            figures.traffic.open(self._source)
         transport.set_write_buffer_limits(HIGH_WATER)
         return transport
 
@@ -101,6 +113,9 @@ class Output:
         """Note that the transport is closed; all that wait for it go on."""
         self.closed = True
         self.writer = None
+        figures = self._state.figures
+        if figures is not None and self._source is not None:
+            figures.traffic.close(self._source)
         if self._writable is not None:
             self._writable.wake()
 
@@ -110,7 +125,7 @@ class Output:
         """A `SocketWriter` for this connection, kept; None if only the transport can write."""
         if self.writer is None and not (self.tls or self.closed):
             try:
-                self.writer = SocketWriter(self.transport.get_extra_info("socket").fileno())
+                self.writer = self._new_writer(self.transport.get_extra_info("socket").fileno())
             except OSError as error:  # no descriptors left: the transport has one
                 logger.debug("no second descriptor for a connection: %s", error)
         return self.writer

@@ -209,11 +209,15 @@ class WebSocketConnection(asyncio.Protocol):
         )
         self.queue.call_when_drained(partial(self.reader.resume, QUEUE_FULL))
         state.connections.add(self)
+        if state.figures is not None:
+            state.figures.socket_opened()
         self.reader.advance()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Note that the connection is closed (asyncio)."""
         self.output.lost()
+        if self.state.figures is not None:
+            self.state.figures.socket_closed()
         self.phase = CLOSED
         self.queue.end(CloseCode.ABNORMAL_CLOSURE)
         self._forget_if_over()

@@ -9,20 +9,26 @@ accepts, the transport is handed over to a `WebSocketConnection`, with the bytes
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import DisconnectNotice, is_disconnect
 from bridge.asgi.versions import WEBSOCKET_VERSION
 from bridge.errors import ClientDisconnected, UnsupportedScope
+from bridge.http.paths import strip_prefix
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.http.schemes import WEBSOCKET_SCHEMES
 from bridge.log import logger
 from bridge.loops.tasks import Task
 from bridge.server.apps.asgi.response import OVER, AsgiStream
 from bridge.server.apps.calling import in_context_of, in_own_task
+from bridge.server.apps.mounts import mount_for
 from bridge.server.apps.scope import http_scope
 from bridge.server.exchange import DONE, Connection, Exchange
+from bridge.server.metrics.figures import ROOT_MOUNT
+from bridge.server.metrics.histogram import Meter
 from bridge.server.request import Request
 from bridge.server.state import ServerState
 from bridge.server.transport.output import Output
@@ -36,19 +42,42 @@ class WebSocketHandler:
     """Gives WebSockets to an ASGI app: the server's whole app, which may be a `Dispatcher`."""
 
     def __init__(self, app: ASGIApp, state: ServerState, lifespan_state: dict[str, Any]) -> None:
+        self.app_given = app
         self.app = in_own_task(app)
         self.lifespan_state = lifespan_state
+        #: Counts handshakes, and gives what counts those of a mount, where that is wanted.
+        self.meter: Meter
+        self._meter_of: Callable[[str], Meter] | None = None
         config = state.config
+        if state.figures is not None:
+            self.use_meters(state.figures.meter, ROOT_MOUNT)
         self._handshake_parser = HandshakeParser(
             config.ws_max_message_size,
             max_frame=config.ws_max_frame_size,
             compress=config.ws_per_message_deflate,
         )
 
+    def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
+        """Count the handshakes of each mount; `mount` is that of the whole app."""
+        self.meter = meter(mount)
+        self._meter_of, self._mount = meter, mount
+
     def open(self, connection: Connection, request: Request) -> WebSocketExchange:
         """Make an exchange for this handshake. Raises `RequestError` (400, 426)."""
         handshake = self._handshake_parser.check(request.headers, has_body=request.length != 0)
-        return WebSocketExchange(self, connection, request, handshake)
+        handler = self if self._meter_of is None else self._counting(connection, request)
+        return WebSocketExchange(handler, connection, request, handshake)
+
+    def _counting(self, connection: Connection, request: Request) -> WebSocketHandler:
+        """Return the same with the meter of the mount that takes the request."""
+        assert self._meter_of is not None
+        host = next((value for name, value in request.headers if name == b"host"), b"")
+        path = strip_prefix(request.path, connection.identity.root_path)[1]
+        handler = copy(self)
+        handler.meter = self._meter_of(
+            mount_for(self.app_given, path, host.decode("latin-1"), self._mount)
+        )
+        return handler
 
 
 def websocket_scope(

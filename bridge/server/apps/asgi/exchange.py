@@ -7,6 +7,7 @@ with it in one write.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from bridge.server.apps.asgi.response import (
 from bridge.server.apps.calling import in_own_task, task_ended
 from bridge.server.apps.scope import base_scope, complete_scope, fill_scope
 from bridge.server.exchange import DONE, Connection, Exchange, dropped_because, next_body
+from bridge.server.metrics.histogram import Meter
 from bridge.server.request import Request
 from bridge.server.request_body import WHOLE
 from bridge.server.state import Place
@@ -52,8 +54,14 @@ class AsgiHandler:
         self.lifespan_state = lifespan_state
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
+        #: Counts requests, where that is wanted.
+        self.meter: Meter
         self._bases: BoundedDict[Place, Scope] = BoundedDict(MOST_PLACES)
         self._base_of = self._bases.get
+
+    def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
+        """Count requests, which are those of `mount`."""
+        self.meter = meter(mount)
 
     def open(self, connection: Connection, request: Request) -> AsgiExchange:
         """Make an exchange for this request."""

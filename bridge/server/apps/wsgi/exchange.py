@@ -25,7 +25,8 @@ from bridge.server.apps.scope import http_scope
 from bridge.server.apps.wsgi.environ import complete_environ, fill_environ, place_environ
 from bridge.server.apps.wsgi.lazy_scope import lazy_scope
 from bridge.server.apps.wsgi.request_body import held_body, open_input
-from bridge.server.exchange import ABORTED, DONE, Connection, Exchange, next_body, send_continue
+from bridge.server.exchange import DONE, Connection, Exchange, give_up, next_body, send_continue
+from bridge.server.metrics.histogram import Meter
 from bridge.server.request import CHUNKED, Request
 from bridge.server.request_body import WHOLE
 from bridge.server.state import Place
@@ -67,12 +68,18 @@ class WsgiHandler:
         self.spool = spool_limit(spool_body, can_wait=runner.can_wait)
         #: Where the app is mounted, below the server's own root path.
         self.prefix = prefix
+        #: Counts requests, where that is wanted.
+        self.meter: Meter
         self._places: BoundedDict[Place, Environ] = BoundedDict(_MOST_PLACES)
         self._place_environ = self._places.get
         self._base = base_environ(multithread=runner.multithread, multiprocess=multiprocess)
         self._base["SERVER_PROTOCOL"] = "HTTP/1.1"
         self._base["wsgi.errors"] = error_stream()
         self._base["bridge.stats"] = runner.stats
+
+    def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
+        """Count requests, which are those of `mount`."""
+        self.meter = meter(mount)
 
     def open(self, connection: Connection, request: Request) -> WsgiExchange:
         """Make an exchange for this request."""
@@ -167,14 +174,14 @@ class WsgiExchange(Exchange):
         if self.submitted:
             self.wake()
         else:
-            self.response_state = ABORTED
+            give_up(self)
             self.connection.abort_response()
 
     def disconnected(self) -> None:
         """Note that the client has left; an app that does not run yet never does."""
         super().disconnected()
         if not self.submitted and self.response_state < DONE:
-            self.response_state = ABORTED
+            give_up(self)
 
 
 class HintingSink(ResponseSink, Protocol):

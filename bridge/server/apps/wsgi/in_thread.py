@@ -29,7 +29,7 @@ from bridge.server.apps.wsgi.exchange import (
     note_refused,
 )
 from bridge.server.apps.wsgi.on_loop import send_duplicate
-from bridge.server.exchange import ABORTED, DONE, FINISHING
+from bridge.server.exchange import DONE, FINISHING, give_up
 from bridge.server.request_body import WHOLE
 from bridge.server.transport.output import gathered
 from bridge.server.transport.sendfile import send_file_blocking
@@ -61,7 +61,7 @@ class ThreadExchange(WsgiExchange):
             sink = call.sink
             mine = isinstance(sink, ThreadSink) and sink.exchange is self
             if mine and runner.withdraw(call):
-                self.response_state = ABORTED
+                give_up(self)
 
     # --------------------------------------------------------- called in the thread
 
@@ -82,9 +82,12 @@ class ThreadExchange(WsgiExchange):
         elif self.response is not None and not self.response.keep_alive:
             self.disable_keep_alive()
         connection = self.connection
-        log = connection.state.access_log
-        if log is not None:
-            log(self)
+        recording = connection.state.recording
+        if recording is not None:
+            if recording.figures is not None:
+                self.handler.meter.record(self.started, self.status)
+            if recording.log is not None:
+                recording.log(self)
         if pending:
             # Only when what waits has been taken by the transport may another response follow.
             connection.state.call_on_loop(self._end_late)
@@ -139,7 +142,8 @@ class ThreadSink:
             # Also the last one, which finds the loop asked already.
             self._writer = None
             self._whole = head, body
-            if state.access_log is not None:
+            recording = state.recording
+            if recording is not None and recording.log is not None:
                 exchange.keep_context()
             state.completions.put(self)
             return

@@ -1,0 +1,49 @@
+"""How the parts of an app are called in the figures: by the place where they are mounted (O2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bridge.adapters.runner_app import RunnerApp
+from bridge.dispatcher import Dispatcher, Route
+from bridge.fallback import Fallback
+from bridge.http.paths import strip_prefix
+from bridge.runners import Runner
+from bridge.server.metrics.figures import NO_MOUNT, ROOT_MOUNT
+from bridge.types import ASGIApp
+
+
+def mounted_runners(app: ASGIApp, mount: str = ROOT_MOUNT) -> Iterator[tuple[str, Runner]]:
+    """Yield the runners of all these apps, each with its mount, and each once."""
+    seen: set[int] = set()
+    for place, found in _mounted(app, mount):
+        if id(found.runner) not in seen:
+            seen.add(id(found.runner))
+            yield place, found.runner
+
+
+def _mounted(app: ASGIApp, mount: str) -> Iterator[tuple[str, RunnerApp]]:
+    if isinstance(app, RunnerApp):
+        yield mount, app
+    elif isinstance(app, Dispatcher):
+        for route in app.routes:
+            yield from _mounted(route.asgi, mount_of(route, mount))
+    elif isinstance(app, Fallback):
+        for each in app.apps:
+            yield from _mounted(each, mount)
+
+
+def mount_of(route: Route, mount: str) -> str:
+    """Return the place of a route of the dispatcher that is mounted at `mount`: host and prefix."""
+    return f"{route.host}{mount.rstrip('/')}{route.prefix}" or ROOT_MOUNT
+
+
+def mount_for(app: ASGIApp, path: str, host: str, mount: str = ROOT_MOUNT) -> str:
+    """Return the mount that takes `path` below `app`; no predicate is asked for that."""
+    while isinstance(app, Dispatcher) and not app.uses_request:
+        route = app.match(path, host)
+        if route is None:
+            return NO_MOUNT
+        app, mount = route.asgi, mount_of(route, mount)
+        path = strip_prefix(path, route.prefix)[1]
+    return mount
