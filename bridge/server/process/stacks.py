@@ -13,7 +13,6 @@ import linecache
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -97,6 +96,8 @@ def _nameless_file() -> int:
     """Open a file without a name: in memory, if the system can, for disks may be read-only."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("bridge-stacks")
+    import tempfile  # where the system can, processes need not load it
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
