@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
+from bridge.errors import pluralize
 from bridge.log import logger
 from bridge.server.apps.handlers import runner_apps, runners_of
 from bridge.server.apps.hooks import worker_hooks
@@ -322,10 +323,12 @@ class SupervisedWorker:
             self._send({"type": "answer", "id": number, "error": f"{what} is not known here"})
 
     def _describe(self) -> str:
-        """Say what the worker does: the figures of each mount, every thread, every task."""
-        app = self._server.app
+        """Say what the worker does: its figures, those of each mount, every thread, every task."""
+        state, app = self._server.state, self._server.app
+        connections = pluralize(len(state.connections), "connection")
+        served = pluralize(state.served, "request")
         mounts = "".join(f"{name}: {runner.stats()}\n" for name, runner in runners_of(app))
-        return mounts + describe()
+        return f"slot {self._slot}: {connections}, {served} served\n{mounts}{describe()}"
 
     def _be_orphaned(self) -> None:
         """Stop soon: the supervisor has gone (P7)."""

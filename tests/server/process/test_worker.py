@@ -133,6 +133,24 @@ def test_nothing_that_it_has_counted_is_lost(folder: Path) -> None:
         assert message["code"] == 0
 
 
+def test_clients_that_say_nothing_do_not_hold_a_stop(folder: Path) -> None:
+    """P2: an idle connection is closed at once, half a head has 2 seconds; not the grace."""
+    with workers(folder, "app:app") as running:
+        running.serving()
+        with (
+            socket.create_connection(("127.0.0.1", running.port), timeout=20) as idle,
+            socket.create_connection(("127.0.0.1", running.port), timeout=20) as half,
+        ):
+            idle.sendall(request("/"))
+            assert Client(idle).response().status == 200
+            half.sendall(b"GET / HTTP/1.1\r\nHo")
+            while running.next("beat")["connections"] != 2:
+                pass
+            running.tell("stop", grace=600)
+            assert idle.recv(1) == b""
+            assert running.next("code")["code"] == 0
+
+
 def test_sigterm_asks_for_another_worker(folder: Path) -> None:
     """It serves on until it is told that another has taken over; SIGINT changes nothing."""
     with workers(folder, "app:app") as running:
@@ -181,6 +199,7 @@ def test_a_worker_tells_where_it_stands(folder: Path) -> None:
             assert answer["id"] == 7
             assert "await asyncio.sleep(float(scope" in answer["text"]
             assert "thread MainThread" in answer["text"]
+            assert answer["text"].startswith("slot 0: 1 connection, 0 requests served\n")
         running.tell("ask", id=8, what="the time")
         assert running.next("answer")["error"] == "the time is not known here"
         running.tell("a word of another version")
