@@ -1,16 +1,19 @@
 """A supervisor whose workers are stand-ins: ``python -m tests.support.supervised FILE NUMBER``.
 
 FILE says what workers do that start from now on: ``serve``; ``fail``: say that they cannot start;
-``crash``; ``hang``: never say anything; ``deaf``: nor heed a signal. One that serves answers each
-connection with its pid and the number of its slot, and does what it is told. A SIGHUP makes new
-ones, as for real workers.
+``crash``; ``hang``: never say anything; ``deaf``: nor heed a signal; ``babble``: say nonsense, and
+serve. With a number behind it, those in lower slots serve. One that serves answers each connection
+with its pid and the number of its slot, and does what it is told. A SIGHUP makes new ones, as for
+real workers.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +24,8 @@ from bridge.server.config.config import Config
 from bridge.server.network.listeners import Listener
 from bridge.server.network.load_board import Seat
 from bridge.server.process.channel import Channel, ChannelClosed
+from bridge.server.process.fleet.members import Action, Gone
+from bridge.server.process.monitoring import Monitoring
 from bridge.server.process.stacks import StackFile
 from bridge.server.process.supervisor import Supervisor
 
@@ -40,7 +45,10 @@ def stand_in(
     assert seat is not None
     assert stacks is not None
     stacks.register()
-    kind = Path(sys.argv[1]).read_text()
+    kind, _, first = Path(sys.argv[1]).read_text().partition(" ")
+    if slot < int(first or 0):
+        kind = "serve"
+    print(f"{os.getpid()} is there, in slot {slot}", file=sys.stderr, flush=True)
     if kind == "fail":
         channel.send({"type": "failed", "code": 3, "error": "no database"})
         os._exit(3)
@@ -51,6 +59,9 @@ def stand_in(
         print("it is deaf", file=sys.stderr, flush=True)
     while kind in ("hang", "deaf"):
         time.sleep(60)
+    if kind == "babble":
+        channel.send({"type": "answer", "id": ["none"], "text": {}})
+        channel.send({"type": "beat", "served": {}, "figures": 7})
     channel.send({"type": "started", "app": ["serving a stand-in"]})
     _serve(listeners[0], channel, f"{os.getpid()} {slot}".encode())
     os._exit(0)
@@ -82,10 +93,34 @@ def _serve(listener: Listener, channel: Channel, answer: bytes) -> None:
                 connection.close()
 
 
+def _refuse() -> int:
+    raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+
+def _break(monitoring: Monitoring, action: Action) -> None:
+    if isinstance(action, Gone):
+        raise OSError("the disk is full")
+
+
 def main() -> None:
     """Serve until told to stop."""
-    config = Config(app="a stand-in", workers=int(sys.argv[2]), port=0, timeout_worker=1.5)
-    sys.exit(Supervisor(config, stand_in).run().code)
+    if "REFUSE_FORK" in os.environ:
+        os.fork = _refuse
+    if "BROKEN" in os.environ:
+        Monitoring.note = _break  # type: ignore[method-assign]
+    stranger = subprocess.Popen(["true"])
+    delay = float(os.environ.get("DRAIN_DELAY", 0))
+    config = Config(
+        app="a stand-in",
+        workers=int(sys.argv[2]),
+        port=0,
+        timeout_worker=1.5,
+        drain_delay=delay,
+        control_socket="off",
+    )
+    code = Supervisor(config, stand_in).run().code
+    stranger.wait()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -91,10 +91,9 @@ class ForkingLoop:
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for descriptor in [key.fd for key in self._selector.get_map().values()]:
+        watched = [key.fd for key in self._selector.get_map().values()]
+        for descriptor in (*watched, self._selector.fileno()):
             os.dup2(null, descriptor, inheritable=False)
-        if (own := getattr(self._selector, "fileno", None)) is not None:
-            os.dup2(null, own(), inheritable=False)
         os.close(null)
         self.loop.close()
 

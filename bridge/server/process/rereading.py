@@ -33,7 +33,10 @@ def next_config(config: Config, reread: Reread | None) -> Config:
                 'serve("module:attr", ...)'
             )
         return config
-    new = reread()
+    try:
+        new = reread()
+    except OSError as error:  # the directory of the start is gone
+        raise ConfigError(f"the settings cannot be read: {error}") from error
     changed = [name for name in FIXED if getattr(new, name, None) != getattr(config, name, None)]
     if changed:
         logger.warning(

@@ -43,6 +43,7 @@ from bridge.server.process.fleet.members import (
     Tell,
     Terminate,
 )
+from bridge.server.process.fleet.roster import Roster
 from bridge.server.process.forking import ForkingLoop, refuse_fork_here
 from bridge.server.process.links import Ends, Links
 from bridge.server.process.monitoring import Monitoring
@@ -92,7 +93,7 @@ class Supervisor:
         self._desk = Desk(self, self._monitoring.figures)
         self._watcher = Watcher(self.loop, self._reload_if_possible)
         #: Who waits for the reload that is under way.
-        self._reload: asyncio.Future[str] | None = None
+        self._reloads: list[asyncio.Future[str]] = []
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -111,12 +112,12 @@ class Supervisor:
             configure_logging(self.config)
             load_hook("on_start", self.config.on_start, self.config)()
             self.listeners = open_listeners(self.config)
-            self._forking.run(self._monitoring.open(self.config))
-            self._forking.run(self._desk.open())
             with Signals(self._table(), in_children=signal.SIG_DFL, last=last):
+                self._forking.run(self._monitoring.open(self.config))
+                self._forking.run(self._desk.open())
                 self._watcher.start(self.config, self._forking, self.listeners, self._table())
                 self.fleet.start(self.loop.time())
-                self.carry_out()
+                self._reap()  # strangers that have ended before
                 while (fork := self._forking.run(self._next_fork())) is not None:
                     self._fork(fork)
                 assert self._finish is not None
@@ -146,10 +147,10 @@ class Supervisor:
             try:
                 be_worker = partial(self._be_worker, fork, ends)
                 pid = self._forking.fork(be_worker, self._table())
-            except OSError:
+            except BaseException:
                 ends.close()
                 raise
-        except OSError as error:  # no memory, no descriptors, too many processes
+        except (OSError, RuntimeError) as error:  # no memory, descriptors, processes, or seats
             self.fleet.fork_failed(member, str(error), self.loop.time())
         else:
             self.fleet.forked(member, pid, self.loop.time())
@@ -181,8 +182,6 @@ class Supervisor:
             try:
                 self._monitoring.note(action)
                 self._do(action)
-            except ProcessLookupError:  # it has just gone
-                pass
             except Exception:  # nothing may end the process that all others depend on
                 logger.exception("the supervisor could not do this: %s", action)
         if self.fleet.state == "stopping":
@@ -201,13 +200,13 @@ class Supervisor:
             case Tell(member, message):
                 self.links.tell(member, message)
             case Terminate(member):
-                os.kill(member.pid, signal.SIGTERM)
+                _send_signal(self.fleet.roster, member, signal.SIGTERM)
             case Kill(member, shows_stack):
                 stacks = self.links.stacks(member)
                 if shows_stack and stacks is not None:
                     stacks.read(member.pid).add_done_callback(partial(self._kill, member))
                 else:
-                    self._kill(member)
+                    _send_signal(self.fleet.roster, member, signal.SIGKILL)
             case Gone(member):
                 self.links.remove(member)
             case Announce(lines):
@@ -217,7 +216,7 @@ class Supervisor:
                 self._end_reload(error)
             case Report(level, text):
                 logger.log(level, text)
-            case Finish():
+            case _:
                 self._finish = action
                 self._is_due.set()
 
@@ -238,11 +237,8 @@ class Supervisor:
     def _hear(self, member: Member, messages: list[Message]) -> None:
         """Take what a worker has said."""
         for message in messages:
-            try:
-                self.fleet.receive(member, message, self.loop.time())
-                self._desk.hear(message)
-            except Exception:  # it may be out of its mind; the others are not
-                logger.exception("%s said what cannot be understood", member.name)
+            self.fleet.receive(member, message, self.loop.time())
+            self._desk.hear(message)
         self.carry_out()
 
     def _reap(self) -> None:
@@ -260,14 +256,12 @@ class Supervisor:
             self.fleet.exited(pid, os.waitstatus_to_exitcode(status), self.loop.time())
         self.carry_out()
 
-    def _kill(self, member: Member, stacks: asyncio.Future[str] | None = None) -> None:
-        """Kill a worker; log first where it stands, if `stacks` says it."""
-        if self.fleet.roster.find(member.pid) is not member:
-            return  # it has gone, and its pid may be another's
-        if stacks is not None and not stacks.cancelled():
+    def _kill(self, member: Member, stacks: asyncio.Future[str]) -> None:
+        """Kill a worker; log first where it stands."""
+        if not stacks.cancelled():
             text = stacks.result() or "(nobody knows where: it does not answer)"
             logger.error("%s stood here:\n%s", member.name, text)
-        os.kill(member.pid, signal.SIGKILL)
+        _send_signal(self.fleet.roster, member, signal.SIGKILL)
 
     # --------------------------------------------------------- signals
 
@@ -315,8 +309,9 @@ class Supervisor:
         self.scale(wanted)
 
     def _show_all(self) -> None:
-        """Have each worker log its figures."""
+        """Have each worker log its figures, and log where it stands."""
         self.links.tell_all({"type": "stats"})
+        self._desk.stacks().add_done_callback(_log_stacks)
 
     # --------------------------------------------------------- orders
 
@@ -354,15 +349,26 @@ class Supervisor:
             raise
         self.fleet.reload(config, self.loop.time())
         self.carry_out()  # one that was under way is over
-        self._reload = self.loop.create_future()
-        return self._reload
+        self._reloads.append(done := self.loop.create_future())
+        return done
 
     def _end_reload(self, error: str) -> None:
-        waiting, self._reload = self._reload, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(error)
+        for done in self._reloads:
+            done.set_result(error)
+        self._reloads.clear()
 
     def reopen_logs(self) -> None:
         """Open log files again, here and in each worker."""
         reopen_log_files()
         self.links.tell_all({"type": "reopen-logs"})
+
+
+def _log_stacks(stacks: asyncio.Future[dict[int, str]]) -> None:
+    for pid, text in stacks.result().items():
+        logger.info("worker %d stands here:\n%s", pid, text)
+
+
+def _send_signal(roster: Roster, member: Member, number: int) -> None:
+    """Send a signal, unless the worker is gone: its pid may be another's by now."""
+    if roster.find(member.pid) is member:
+        os.kill(member.pid, number)

@@ -97,6 +97,21 @@ def test_what_the_parent_has_begun_is_not_ended_in_the_child() -> None:
     assert shown == "ended in the parent\n"
 
 
+def test_one_that_is_not_needed_after_all_is_closed_anywhere() -> None:
+    """Also where another loop runs."""
+    assert "closed" in run(
+        """
+        async def main():
+            forking = ForkingLoop()
+            forking.close()
+            assert forking.loop.is_closed()
+            print("closed")
+
+        asyncio.run(main())
+        """
+    )
+
+
 def test_signals_are_held_back_in_the_child_until_it_wants_them() -> None:
     """P2: one that comes before the child has handlers is not lost, and kills nobody."""
     shown = run(

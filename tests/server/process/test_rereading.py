@@ -46,3 +46,9 @@ def test_what_is_wrong_in_the_file_is_said() -> None:
 
     with pytest.raises(ConfigError, match="port is 'x'"):
         next_config(TODAY, reread)
+
+    def vanish() -> Config:
+        raise FileNotFoundError("the working directory")
+
+    with pytest.raises(ConfigError, match="cannot be read: the working directory"):
+        next_config(TODAY, vanish)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import hosts
+from tests.support.waiting import eventually
 
 #: Seconds in which whatever a test waits for must have happened; a loaded machine is slow.
 PATIENCE = 60
@@ -24,13 +28,14 @@ PATIENCE = 60
 class Supervised:
     """A supervisor that runs, its log, and the workers that answer."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, environ: dict[str, str]) -> None:
         self.kind = folder / "kind"
         self._log = folder / "log"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.supervised", str(self.kind), str(workers)],
                 cwd=hosts.ROOT,
+                env={**os.environ, **environ},
                 stderr=log,
             )
 
@@ -81,13 +86,18 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
     """Start a supervisor whose workers are of this kind."""
     started: list[Supervised] = []
 
-    def start(workers: int = 2, kind: str = "serve") -> Supervised:
+    def start(
+        workers: int = 2, kind: str = "serve", environ: dict[str, str] | None = None
+    ) -> Supervised:
         (tmp_path / "kind").write_text(kind)
-        started.append(Supervised(tmp_path, workers))
+        started.append(Supervised(tmp_path, workers, environ or {}))
         return started[-1]
 
     yield start
     for each in started:
+        each.signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            each.process.wait(30)
         workers = each.children() if each.process.poll() is None else set()
         each.process.kill()
         each.process.wait()
@@ -127,7 +137,7 @@ def test_an_app_that_cannot_start(start: Start, kind: str, code: int) -> None:
     """P1: the server ends with the code of the worker, and one line says why."""
     server = start(3, kind)
     assert server.end() == code
-    assert server.log.count("no database") == 1
+    assert server.log.count("could not start; no worker serves: the server ends") == 1
 
 
 def test_a_first_worker_that_crashes_is_started_again(start: Start) -> None:
@@ -238,3 +248,113 @@ def test_a_second_sigint_ends_it_at_once(start: Start, kind: str) -> None:
     server.signal(signal.SIGINT)
     assert server.end() == 130
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+
+
+def test_what_workers_say_may_be_nonsense(start: Start) -> None:
+    """P1: the supervisor goes on."""
+    server = start(2, "babble")
+    server.wait_for_line("serves (2 of 2)")
+    assert server.answer()[0] in server.children()
+
+
+def test_a_system_that_refuses_to_fork(start: Start) -> None:
+    """P1: that is told, and it is tried again, later and later; a stop is heeded meanwhile."""
+    server = start(2, environ={"REFUSE_FORK": "yes"})
+    server.wait_for_line("cannot start a worker: [Errno 11] no more processes; next try in 1 s")
+    server.signal(signal.SIGTERM)
+    assert server.end() == 0
+
+
+def test_the_number_of_workers_and_logs(start: Start) -> None:
+    """P5: SIGUSR2 logs where each worker stands, also one that only stands in."""
+    server = start(1)
+    server.answer()
+    server.signal(signal.SIGUSR2)
+    server.wait_for_line("stands here:")
+    assert "_serve" in server.log
+
+
+def test_a_reload_that_is_given_up_at_once_forks_nothing_more(start: Start) -> None:
+    """P3: a stop that comes with it; both signals are there before the supervisor goes on."""
+    server = start(1)
+    server.answer()
+    server.signal(signal.SIGSTOP)
+    server.signal(signal.SIGHUP)
+    server.signal(signal.SIGTERM)
+    server.signal(signal.SIGCONT)
+    assert server.end() == 0
+    assert server.log.count("is there") == 1
+
+
+def test_workers_that_die_together(start: Start) -> None:
+    """P3: one that is to be told that another has died is gone itself; its pid is left alone."""
+    server = start(1, "hang 3")
+    server.answer()
+    server.signal(signal.SIGTTIN)
+    server.wait_for_line("serves (2 of 2)")
+    server.signal(signal.SIGHUP)
+    server.wait_for_line("in slot 3")
+    pids = [int(each) for each in re.findall(r"(\d+) is there, in slot [23]", server.log)]
+    assert len(pids) == 2
+    server.signal(signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    server.signal(signal.SIGCONT)
+    server.wait_for_line("the reload was given up, and the old workers serve on")
+    assert server.answer()[0] in server.wait_for_children(2)
+
+
+def test_more_orders_to_stop_change_nothing(start: Start) -> None:
+    """P2: a second SIGTERM, and a reload while workers finish what they do."""
+    server = start(1, "deaf 1")
+    server.answer()
+    server.signal(signal.SIGHUP)
+    server.wait_for_line("it is deaf")
+    server.signal(signal.SIGTERM)
+    server.wait_for_line("the reload was given up")
+    server.signal(signal.SIGTERM)
+    server.signal(signal.SIGHUP)
+    server.wait_for_line("no reload, the workers stay as they are: the server stops")
+    server.wait_for_line("has not ended in time: killing it")
+    assert server.end() == 0
+
+
+def test_a_stop_is_announced(start: Start) -> None:
+    """O1: for `drain_delay` the workers serve on."""
+    server = start(1, environ={"DRAIN_DELAY": "0.5"})
+    server.answer()
+    server.signal(signal.SIGTERM)
+    server.wait_for_line("it stops in 0.5 s")
+    server.answer()
+    assert server.end() == 0
+    assert "was told drain" in server.log
+
+
+def test_what_goes_wrong_in_the_supervisor_does_not_end_it(start: Start) -> None:
+    """P1: it is logged, and the next thing is done."""
+    server = start(2, environ={"BROKEN": "yes"})
+    server.wait_for_line("serves (2 of 2)")
+    os.kill(min(server.children()), signal.SIGKILL)
+    server.wait_for_line("the supervisor could not do this: Gone(")
+    server.wait_for_line("serves (2 of 2)", 2)
+
+
+def test_the_terminal_is_closed(tmp_path: Path) -> None:
+    """P2: SIGHUP means something else then."""
+    (tmp_path / "kind").write_text("serve")
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "tests.support.supervised", str(tmp_path / "kind"), "1"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=hosts.ROOT,
+            stdin=end,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),
+        )
+    os.close(end)
+    eventually(lambda: "serves (1 of 1)" in (tmp_path / "log").read_text(), PATIENCE)
+    os.close(terminal)
+    assert process.wait(PATIENCE) == 0
+    assert "the terminal was closed: stopping" in (tmp_path / "log").read_text()

@@ -373,11 +373,16 @@ def test_log_files_are_opened_again_in_all_workers(shop: Shop) -> None:
 
 
 def test_the_figures_of_all_workers_are_logged(shop: Shop) -> None:
-    """P5: SIGUSR2."""
-    host = shop.start(workers=3)
+    """P5: SIGUSR2; with the stacks of threads and tasks, also of one whose loop is blocked."""
+    soon = ("--timeout-graceful-shutdown=1", "--timeout-shutdown=1")
+    host = shop.start(*soon, workers=3, source=ASGI)
+    with pytest.raises(httpx.TimeoutException):
+        httpx.get(host.url("/block"), timeout=1)
     shop.signal(signal.SIGUSR2)
     for pid in shop.workers():
-        eventually(lambda pid=pid: re.search(rf"\[{pid}\].*served", host.log()))
+        shop.wait_for(f"worker {pid} stands here:")
+    assert len(re.findall(r"INFO: \d+ connections?, \d+ requests? served", host.log())) == 2
+    assert "deaf_and_blind" in host.log()
 
 
 # ------------------------------------------------------------- P6: blocked workers

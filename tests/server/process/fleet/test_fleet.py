@@ -635,6 +635,14 @@ def test_what_workers_say_out_of_place_is_ignored(pair: Story) -> None:
     assert pair.serving == [1, 2]
 
 
+def test_one_that_is_to_stop_anyway_may_say_that_it_could_not_start() -> None:
+    """P2: it has a deadline already."""
+    story = Story()
+    story.order(story.fleet.stop)
+    story.fail(1)
+    assert story.take(Finish)[0].code == 0
+
+
 def test_a_worker_that_says_it_cannot_start_and_hangs_is_killed() -> None:
     """P1: it has said what there is to say."""
     story = Story()
