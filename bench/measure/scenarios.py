@@ -211,6 +211,11 @@ def _channels(*workers: tuple[str, str]) -> tuple[Row, ...]:
     )
 
 
+_METRICS = (
+    *_python(("bridge", "bridge, metrics"), "bench.apps.plain:asgi"),
+    *_python(("bridge thread", "bridge thread, metrics"), "bench.apps.plain:wsgi"),
+)
+
 _ONE_WORKER = ("gateway, 1 worker", "channels 1")
 _MORE_WORKERS = (("gateway, 2 workers", "channels 2"), ("gateway, 4 workers", "channels 4"))
 _DAPHNE = Row("ASGI 1: daphne, 1 worker", "daphne 1 with asgi_redis", "bench.apps.plain:asgi1")
@@ -291,6 +296,10 @@ SCENARIOS = {
         + _python(("bridge thread", "bridge thread, log"), "bench.apps.plain:wsgi"),
         BROWSER,
     ),
+    "metrics-equal": Scenario(f"Hello, world! with metrics and without, {SAME}", _METRICS),
+    "metrics-differ": Scenario(
+        f"Hello, world! with metrics and without, {DIFFERENT}", _METRICS, BROWSER
+    ),
     "mail-equal": Scenario(
         f"the table of 2017: Hello, world! with equal fields in all responses, {SAME}",
         _MAIL,
@@ -325,5 +334,5 @@ SCENARIOS = {
 #: Names under which several scenarios run, one after the other.
 GROUPS = {
     group: tuple(name for name in SCENARIOS if name.startswith(f"{group}-"))
-    for group in ("browser", "mail", "channels")
+    for group in ("browser", "mail", "channels", "metrics")
 }

@@ -52,6 +52,8 @@ _BRIDGE_ASGI = f"{_BRIDGE} --interface asgi3"
 _BRIDGE_ASGI1 = f"{_BRIDGE} --interface asgi1"
 _EQUAL = "--no-access-log --no-server-header"
 _BRIDGE_THREAD = f"{_BRIDGE} --interface wsgi --runner thread --threads 8"
+#: Each request is counted; nobody asks for the figures during a sample.
+_METRICS = "--metrics-bind 127.0.0.1:0"
 _UVICORN = (
     "{bin}/uvicorn {app} --host 127.0.0.1 --port {port} --loop uvloop --http httptools"
     " --no-access-log --log-level warning"
@@ -77,6 +79,8 @@ SERVERS = {
     "bridge, log": Server(f"{_BRIDGE_ASGI} --access-log"),
     "bridge, no C": Server(f"{_BRIDGE_ASGI} --no-access-log", _NO_C),
     "bridge thread": Server(f"{_BRIDGE_THREAD} --no-access-log"),
+    "bridge, metrics": Server(f"{_BRIDGE_ASGI} --no-access-log {_METRICS}"),
+    "bridge thread, metrics": Server(f"{_BRIDGE_THREAD} --no-access-log {_METRICS}"),
     "bridge thread, no C": Server(f"{_BRIDGE_THREAD} --no-access-log", _NO_C),
     "bridge thread, log": Server(f"{_BRIDGE_THREAD} --access-log"),
     "bridge greenlet": Server(f"{_BRIDGE} --interface wsgi --runner greenlet --no-access-log"),

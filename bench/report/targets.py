@@ -87,6 +87,10 @@ _MAIL = tuple(
     for way in ("asgi 3", "asgi 1 inline", "asgi 1 thread", "wsgi inline", "wsgi thread")
 )
 
+_METRICS = tuple(
+    Within(f"{row}, metrics", "cpu_us", 1.01, row) for row in ("bridge", "bridge thread")
+)
+
 _CHANNELS = tuple(
     Within(f"{kind}: gateway, 1 worker", "cpu_us", 4, f"{kind}: direct")
     for kind in ("ASGI 3", "ASGI 1", "WSGI")
@@ -95,6 +99,8 @@ _CHANNELS = tuple(
 TARGETS: dict[str, tuple[Target, ...]] = {
     "channels-equal": _CHANNELS,
     "channels-differ": _CHANNELS,
+    "metrics-equal": _METRICS,
+    "metrics-differ": _METRICS,
     "mail-equal": _MAIL,
     "mail-differ": _MAIL,
     "browser-asgi": _ASGI_BROWSER,

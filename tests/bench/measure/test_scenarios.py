@@ -8,7 +8,9 @@ from bench.measure.scenarios import GROUPS, SCENARIOS
 def test_browser_runs_each_scenario_of_heads_that_differ() -> None:
     """One command shows everything about heads that differ, and nothing else."""
     differ = {name for name, each in SCENARIOS.items() if each.request.browser}
-    assert differ - {"access-log", "mail-differ", "channels-differ"} == {*GROUPS["browser"]}
+    assert differ - {"access-log", "mail-differ", "channels-differ", "metrics-differ"} == {
+        *GROUPS["browser"]
+    }
 
 
 def test_rows_have_different_names() -> None:
