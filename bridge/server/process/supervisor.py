@@ -237,8 +237,11 @@ class Supervisor:
     def _hear(self, member: Member, messages: list[Message]) -> None:
         """Take what a worker has said."""
         for message in messages:
-            self.fleet.receive(member, message, self.loop.time())
-            self._desk.hear(message)
+            try:
+                self.fleet.receive(member, message, self.loop.time())
+                self._desk.hear(message)
+            except Exception:  # it may be out of its mind; the others are not
+                logger.exception("%s said what cannot be understood", member.name)
         self.carry_out()
 
     def _reap(self) -> None:

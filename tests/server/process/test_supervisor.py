@@ -254,6 +254,7 @@ def test_what_workers_say_may_be_nonsense(start: Start) -> None:
     """P1: the supervisor goes on."""
     server = start(2, "babble")
     server.wait_for_line("serves (2 of 2)")
+    assert "said what cannot be understood" in server.log
     assert server.answer()[0] in server.children()
 
 
