@@ -259,7 +259,7 @@ def test_health_is_answered_by_the_server() -> None:
         assert b"ready" in await reader.readuntil(b"ready")
         writer.close()
 
-    started(test, health_path="/health")
+    started(test, health_path="/health", metrics_bind="127.0.0.1:0")
 
 
 def test_the_clock_goes_on() -> None:
