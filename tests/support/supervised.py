@@ -116,6 +116,7 @@ def main() -> None:
         port=0,
         timeout_worker=1.5,
         drain_delay=delay,
+        max_rss=os.environ.get("MAX_RSS", 0),
         control_socket="off",
     )
     code = Supervisor(config, stand_in).run().code

@@ -123,3 +123,13 @@ def test_an_error_that_no_line_of_the_app_has_raised() -> None:
     assert done.returncode == 3
     assert "TypeError: len() takes exactly one argument (3 given)" in done.stderr
     assert "Traceback" in done.stderr
+
+
+def test_several_workers_serve_until_told_to_stop(start_host: StartHost) -> None:
+    """P1: the exit code is that of the supervisor."""
+    host = start_host(hosts.bridge(HELLO, "--workers", "2"))
+    assert httpx.get(host.url("/")).status_code == 200
+    host.process.send_signal(signal.SIGTERM)
+    assert host.process.wait(timeout=30) == 0
+    ended = run("serve", "nowhere:app", "--workers", "2", "--port=0")
+    assert ended.returncode == 3

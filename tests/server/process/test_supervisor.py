@@ -359,3 +359,20 @@ def test_the_terminal_is_closed(tmp_path: Path) -> None:
     os.close(terminal)
     assert process.wait(PATIENCE) == 0
     assert "the terminal was closed: stopping" in (tmp_path / "log").read_text()
+
+
+def test_a_worker_that_dies_before_it_is_killed(start: Start) -> None:
+    """P6: its pid is left alone, for it may be another's by then."""
+    server = start(2)
+    victim = server.answer()[0]
+    os.kill(victim, signal.SIGSTOP)
+    server.wait_for_line(f"worker {victim} is blocked")
+    os.kill(victim, signal.SIGKILL)
+    server.wait_for(lambda: len(server.children() - {victim}) == 2, "it was not replaced")
+
+
+def test_the_memory_of_workers_is_measured(start: Start) -> None:
+    """P4: once a second."""
+    server = start(1, environ={"MAX_RSS": "1M"})
+    server.wait_for_line("is to be replaced (max_rss: ")
+    server.wait_for_line("serves (1 of 1)", 2)
