@@ -10,6 +10,7 @@ import pytest
 
 from bridge.errors import Overloaded
 from bridge.server.config import Config
+from bridge.server.metrics.figures import Figures
 from bridge.server.state import (
     CUTTING,
     FINISHING,
@@ -109,6 +110,23 @@ def test_the_access_log_says_whether_requests_are_timed(loop: asyncio.AbstractEv
     for log, timed in ((None, False), (_Log(timed=True), True), (_Log(timed=False), False)):
         state.use_access_log(log)  # type: ignore[arg-type]
         assert (state.recording and state.recording.log, state.timed) == (log, timed)
+
+
+def test_figures(loop: asyncio.AbstractEventLoop) -> None:
+    """O2: requests are timed for them, with and without a log; each tick says how late it is."""
+    state = make(loop)
+    assert state.figures is None
+    figures = Figures(state.connections, state.refusals)
+    state.use_figures(figures)
+    state.use_access_log(_Log(timed=False))  # type: ignore[arg-type]
+    assert (state.figures, state.timed, state.lag) == (figures, True, 0.0)
+    state.use_figures(figures)
+    assert state.recording is not None
+    assert state.recording.log is not None
+    state.tick()
+    assert sum(figures.lag.counts) == 1
+    state.use_figures(None)
+    assert (state.figures, state.timed) == (None, False)
 
 
 class _Log:

@@ -20,8 +20,10 @@ from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler
 from bridge.server.apps.calling import in_own_task, run_app
 from bridge.server.exchange import Connection
 from bridge.server.request import Request
+from bridge.server.state import CUTTING
 from bridge.types import Receive, Scope, Send
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, call, environ
+from tests.support.in_loop import InLoop, in_loop
 from tests.support.raw import request
 from tests.support.serving import served
 from tests.support.waiting import eventually
@@ -268,3 +270,30 @@ def test_an_app_that_is_run_later(path: str, caplog: pytest.LogCaptureFixture) -
             eventually(lambda: not server.server.state.tasks)
     assert status == (500 if "raises" in path or "returns" in path else 200)
     assert ("mine" in caplog.text) == ("raises" in path)
+
+
+def test_an_app_that_is_cut_after_its_response() -> None:
+    """P2, O2: what the end of the server cuts is given up, unless its response is whole."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/whole":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"whole"})
+        await asyncio.Event().wait()
+
+    async def cut(server: InLoop, path: str) -> None:
+        talk = await server.open()
+        await talk.send(request(path))
+        (task,) = server.state.tasks
+        task.cancel()
+        while server.state.tasks:
+            await asyncio.sleep(0)
+        talk.sock.close()
+
+    with in_loop(app) as server:
+        figures = server.count()
+        server.state.enter_stop(CUTTING)
+        for path, aborted in (("/whole", 0), ("/", 1)):
+            server.run(cut(server, path))
+            samples = figures.snapshot()["bridge_aborted_requests_total"]["samples"]
+            assert samples == [[{"mount": "/"}, aborted]]
