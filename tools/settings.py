@@ -70,30 +70,39 @@ them, in half the time or less. Python does the same if it is not there, and rea
 in any case. `no` has Python do everything; `yes` makes the import fail if there is no compiled
 module; without the variable it is used if it is there. `asgi-bridge --version` says whether it is.
 
-Exit codes:
+| exit code | when |
+| --- | --- |
+| 0 | the server was told to stop, and has stopped |
+| 1 | an error outside (the address is in use), or the app's lifespan shutdown failed |
+| 2 | wrong usage, or a wrong setting |
+| 3 | the app could not be loaded or started; starting it again does not help |
+| 130 | after a second SIGINT: what the stop waited for was cut |
+| 143 | the time after SIGTERM was up: the process did not stop by itself |
 
-- 0: the server was told to stop, and has stopped
-- 1: an error outside (the address is in use), or the app's lifespan shutdown failed
-- 2: wrong usage, or a wrong setting
-- 3: the app could not be loaded or started; starting it again does not help
-- 130 after a second SIGINT, 143 when the time after SIGTERM is up: the process did not stop by
-  itself
+With a supervisor these are its own codes. If a worker ends with one of them while others serve,
+that is a
+line in the log, and another worker starts. `asgi-bridge ctl` ends with 0 if the order was carried
+out,
+with 1 if not, with 2 after wrong usage, and with 4 if there is no server.
 
-Signals:
-
-- SIGTERM and SIGINT stop the server, also if SIGINT was ignored at the start (`&` in a shell
-  script), as in uvicorn and Gunicorn. A second SIGINT ends what the stop waits for.
-- SIGHUP: with a supervisor, new workers start with the code, settings, certificates and log files
-  of now, and then the old ones retire; if they cannot start, the old ones stay. One process alone
-  loads its certificates again. If the terminal of the server was closed it stops the server, unless
-  that was started with `nohup`.
-- SIGTTIN and SIGTTOU: one worker more, one less.
-- SIGUSR1 opens log files again after rotation. SIGUSR2 logs the figures of the runners, and of each
-  worker where its threads and tasks stand.
+| signal | one process alone | with a supervisor (send it to the supervisor) |
+| --- | --- | --- |
+| SIGTERM, SIGINT | stops the server, also if SIGINT was ignored at the start (`&` in a shell \
+script). A second SIGTERM changes nothing, a second SIGINT ends what the stop waits for | the \
+same, for all workers |
+| SIGHUP | loads the certificates again. If the terminal of the server was closed: stops it, \
+unless it was started with `nohup` | starts new workers with the code, settings, certificates \
+and log files of now; then the old ones retire. If the new ones cannot start, the old ones stay. \
+A closed terminal: as for one process |
+| SIGTTIN, SIGTTOU | for a supervisor only; do not send them | one worker more, one less |
+| SIGUSR1 | opens log files again that were moved | the same, in all processes |
+| SIGUSR2 | logs connections, requests served, and the figures of each runner | the same for \
+each worker, and where its threads and tasks stand |
+| SIGTERM to a worker | | that one is replaced: it serves until another one has started |
 
 There is a supervisor with more than one of `--workers`, and whenever a worker may have to be
-replaced or to take orders: with `--max-requests`, `--max-rss`, `--max-lifetime`,
-`--control-socket`, or a hook. `--reload` is not supported yet.
+replaced or to take orders: with `--max-requests`, `--max-rss`, `--max-lifetime`, `--reload`,
+`--control-socket`, or a hook. [Processes](../explanation/processes.md) explains what it does.
 """
 
 

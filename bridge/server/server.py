@@ -349,7 +349,7 @@ class Server:
             if self._access_log is not None:
                 self._access_log.flush()
             state.refusals.report()
-        logger.info("stopped")
+        logger.info(self._host.last_words)
 
     async def _end(self, deadline: float) -> None:
         """End what is in flight, by `deadline` (the loop's time), and then the app."""

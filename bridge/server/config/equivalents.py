@@ -37,7 +37,6 @@ NOTES: dict[str, str] = {
     "--http": "`auto` or `httptools`",
     "--http-parser": "`auto` or `fast`",
     "--loop": "`auto` or `uvloop`",
-    "--reload": "refused for now",
     "--reset-contextvars": "it is always so",
     "--config": "a TOML file; Gunicorn's own, which are Python, are not read",
     "-c": "a TOML file; Gunicorn's own, which are Python, are not read",

@@ -16,6 +16,8 @@ class Host:
 
     #: How a user cuts what a stopping server waits for, for the log; empty: in no way.
     cut_by = "CTRL+C again cuts"
+    #: What the log says when all is over.
+    last_words = "stopped"
 
     def tls_context(self, config: Config) -> ssl.SSLContext | None:
         """Make the context for new connections; None: they are not encrypted.

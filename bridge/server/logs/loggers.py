@@ -143,10 +143,11 @@ def open_standard_descriptors() -> None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
 
 
-def reopen_log_files() -> None:
+def reopen_log_files(idle_level: int = logging.INFO) -> None:
     """Open the files of all loggers again, after they have been rotated (SIGUSR1).
 
-    A file that is still at its path is left alone.
+    A file that is still at its path is left alone. If all of them are, a line of `idle_level` says
+    so.
     """
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = {
@@ -157,9 +158,10 @@ def reopen_log_files() -> None:
         if isinstance(handler, logging.FileHandler)
     }
     opened = [handler.baseFilename for handler in handlers if _reopen(handler)]
-    logger.info(
-        "SIGUSR1: %s", f"opened again: {', '.join(opened)}" if opened else "no log file has moved"
-    )
+    if opened:
+        logger.info("SIGUSR1: opened again: %s", ", ".join(opened))
+    else:
+        logger.log(idle_level, "SIGUSR1: no log file has moved")
 
 
 def _reopen(handler: logging.FileHandler) -> bool:

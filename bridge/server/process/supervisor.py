@@ -217,6 +217,8 @@ class Supervisor:
             case Report(level, text):
                 logger.log(level, text)
             case _:
+                if not action.error:
+                    logger.info("stopped")
                 self._finish = action
                 self._is_due.set()
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import math
 import os
 import signal
@@ -92,6 +93,7 @@ class SupervisedHost(Host):
     """What a supervisor decides for the server in a worker."""
 
     cut_by = ""
+    last_words = "the worker has stopped"
 
     def app_loaded(self, app: ASGIApp) -> None:
         """Tell WSGI apps that other processes serve them, too (``wsgi.multiprocess``).
@@ -300,7 +302,7 @@ class SupervisedWorker:
                 self._server.orders.cut.set()
                 self._stop_within(0)
             case "reopen-logs":
-                reopen_log_files()
+                reopen_log_files(logging.DEBUG)  # the supervisor has said it for all
             case "stats":
                 self._server.log_stats()
             case "ask":

@@ -357,6 +357,15 @@ def test_an_app_that_disables_the_access_log(tmp_path: Path, start_host: StartHo
     assert "GET /" not in said
 
 
+def test_that_no_log_file_has_moved(caplog: pytest.LogCaptureFixture) -> None:
+    """P5: a line says it; with several processes it is for debugging, in all but one."""
+    with caplog.at_level(logging.INFO, logger="bridge"):
+        reopen_log_files(logging.DEBUG)
+        assert not caplog.messages
+        reopen_log_files()
+        assert caplog.messages == ["SIGUSR1: no log file has moved"]
+
+
 def test_log_files_that_somebody_has_closed(tmp_path: Path) -> None:
     """P5: a file that was closed behind its handler's back is opened again, as others are."""
     logger = logging.getLogger("tests.closed")

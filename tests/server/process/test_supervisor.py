@@ -117,6 +117,7 @@ def test_workers_serve_until_the_supervisor_is_told_to_stop(start: Start) -> Non
     assert server.answer()[1] in (0, 1)
     server.signal(signal.SIGTERM)
     assert server.end() == 0
+    assert server.log.endswith(f" [{server.process.pid}] INFO: stopped\n")
     with pytest.raises(ConnectionRefusedError):
         server.answer()
 

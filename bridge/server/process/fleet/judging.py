@@ -12,6 +12,8 @@ from bridge.server.process.fleet.roster import Roster, seconds
 
 #: Seconds of a start after which a line says that it takes long.
 SLOW_START: Final = 60.0
+#: Seconds in which a worker is new: if it has too much memory by then, all will have.
+NEW: Final = 5.0
 
 
 def judge(roster: Roster, config: Config, now: float) -> None:
@@ -51,7 +53,8 @@ def replace_if_spent(roster: Roster, member: Member, config: Config, now: float)
     if served >= member.most_requests:
         leave(roster, member, f"max_requests: {pluralize(served, 'request')} served")
     elif config.max_rss and member.rss is not None and member.rss > config.max_rss:
-        leave(roster, member, f"max_rss: {member.rss / 2**20:.0f} MiB")
+        is_new = "; a new worker has that much" if age < NEW else ""
+        leave(roster, member, f"max_rss: {member.rss / 2**20:.0f} MiB{is_new}")
     elif config.max_lifetime and age > config.max_lifetime:
         leave(roster, member, f"max_lifetime: {seconds(age)} served")
 

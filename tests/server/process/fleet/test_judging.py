@@ -35,6 +35,11 @@ def lines(actions: list[Action]) -> list[str]:
         ({}, {"most_requests": 10, "beat": {"served": 10}}, "max_requests: 10 requests served"),
         ({}, {"most_requests": 10, "beat": {"served": 9}}, ""),
         ({"max_rss": 100 * MiB}, {"rss": 101 * MiB}, "max_rss: 101 MiB"),
+        (
+            {"max_rss": 100 * MiB},
+            {"rss": 101 * MiB, "serving_since": 6},
+            "max_rss: 101 MiB; a new worker has that much",
+        ),
         ({"max_rss": 100 * MiB}, {"rss": 100 * MiB}, ""),
         ({"max_rss": 100 * MiB}, {"rss": None}, ""),
         ({"max_lifetime": 9}, {}, "max_lifetime: 10 s served"),
