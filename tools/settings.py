@@ -80,10 +80,8 @@ module; without the variable it is used if it is there. `asgi-bridge --version` 
 | 143 | the time after SIGTERM was up: the process did not stop by itself |
 
 With a supervisor these are its own codes. If a worker ends with one of them while others serve,
-that is a
-line in the log, and another worker starts. `asgi-bridge ctl` ends with 0 if the order was carried
-out,
-with 1 if not, with 2 after wrong usage, and with 4 if there is no server.
+that is a line in the log, and another worker starts. `asgi-bridge ctl` ends with 0 if the order was
+carried out, with 1 if not, with 2 after wrong usage, and with 4 if there is no server.
 
 | signal | one process alone | with a supervisor (send it to the supervisor) |
 | --- | --- | --- |

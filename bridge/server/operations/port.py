@@ -114,7 +114,11 @@ def _limits() -> Config:
 
 
 def open_operations(config: Config) -> list[Listener]:
-    """Listen at `metrics_bind`, if it is set. Raises `ConfigError`."""
+    """Listen at `metrics_bind`, if it is set. Raises `ConfigError`.
+
+    If another process has that address, a warning says so, and there is no such port: what serves
+    clients does not depend on it.
+    """
     spec = config.metrics_bind
     if spec is None:
         return []
@@ -124,7 +128,9 @@ def open_operations(config: Config) -> list[Listener]:
         cause = error.__cause__
         if getattr(cause, "errno", None) != errno.EADDRINUSE:
             raise ConfigError(f"metrics_bind: {error}") from cause
-        raise ConfigError(
-            f"metrics_bind: cannot listen on {spec}: another process listens there; stop it "
-            "(`ss -lntxp` names it), or choose another address with --metrics-bind"
-        ) from cause
+        logger.warning(
+            "no metrics, and no /live and /ready, at %s: another process listens there; stop it "
+            "(`ss -lntxp` names it), or choose another address with --metrics-bind, and restart",
+            spec,
+        )
+        return []

@@ -173,12 +173,14 @@ def test_none_is_wanted() -> None:
     asyncio.run(main())
 
 
-def test_an_address_in_use() -> None:
-    """O8: one line says what to do."""
+def test_an_address_in_use(caplog: pytest.LogCaptureFixture) -> None:
+    """O8: one line says what to do, and the server goes on without."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ConfigError, match=r"another process listens there; .*--metrics-bind"):
-            open_operations(Config(metrics_bind=bind))
+        with caplog.at_level(logging.WARNING, logger="bridge"):
+            assert open_operations(Config(metrics_bind=bind)) == []
+    (line,) = caplog.messages
+    assert line.startswith(f"no metrics, and no /live and /ready, at {bind}: another process")
 
 
 def test_an_address_that_cannot_be_had() -> None:
