@@ -76,7 +76,8 @@ module; without the variable it is used if it is there. `asgi-bridge --version` 
 | 1 | an error outside (the address is in use), or the app's lifespan shutdown failed |
 | 2 | wrong usage, or a wrong setting |
 | 3 | the app could not be loaded or started; starting it again does not help |
-| 130 | after a second SIGINT: what the stop waited for was cut |
+| 130 | after a second SIGINT, if that cut what the process would not end by itself; with a \
+supervisor, always |
 | 143 | the time after SIGTERM was up: the process did not stop by itself |
 
 With a supervisor these are its own codes. If a worker ends with one of them while others serve,
@@ -92,10 +93,12 @@ same, for all workers |
 unless it was started with `nohup` | starts new workers with the code, settings, certificates \
 and log files of now; then the old ones retire. If the new ones cannot start, the old ones stay. \
 A closed terminal: as for one process |
-| SIGTTIN, SIGTTOU | for a supervisor only; do not send them | one worker more, one less |
+| SIGTTIN | a line says that it serves alone | one worker more |
+| SIGTTOU | what the system makes of it: it may suspend the process, so do not send it | one \
+worker less; one is the least |
 | SIGUSR1 | opens log files again that were moved | the same, in all processes |
-| SIGUSR2 | logs connections, requests served, and the figures of each runner | the same for \
-each worker, and where its threads and tasks stand |
+| SIGUSR2 | logs connections, requests served, the figures of each runner, and where its threads \
+and tasks stand | the same for each worker |
 | SIGTERM to a worker | | that one is replaced: it serves until another one has started |
 
 There is a supervisor with more than one of `--workers`, and whenever a worker may have to be

@@ -82,6 +82,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _path(value: object) -> str:
+    """Take a path as text, or as what `pathlib` makes of it. Raises `TypeError`."""
+    fspath = getattr(value, "__fspath__", None)
+    return _text(value if fspath is None else fspath())
+
+
 def _cert_reqs(value: object) -> str:
     if isinstance(value, bool):
         raise TypeError
@@ -183,7 +189,7 @@ VALUE_TYPES = {
     "str": ValueType("text", "TEXT", _text),
     "CertReqs": ValueType("text", "TEXT", _cert_reqs),
     "Place": ValueType("the path of a URL", "PATH", _place, "/api"),
-    "Path": ValueType("the path of a file or directory", "PATH", _text),
+    "Path": ValueType("the path of a file or directory", "PATH", _path),
     "Texts": ValueType("a list of texts, or one text with commas between them", "TEXT", _texts),
     "Mounts": ValueType("PATH=APP", "PATH=APP", _mounts, "/=old:app or /api=new.asgi:app"),
     "Hook": ValueType("a function", "MODULE:FUNCTION", _hook, "deploy.hooks:warm_up"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ READ: list[tuple[str, Any, Any]] = [
     ("Place", "api", "/api"),
     ("Place", "/", ""),
     ("Path", "/tmp/x", "/tmp/x"),
+    ("Path", Path("/tmp/x"), "/tmp/x"),
     ("Texts", "a, b,,c ", ("a", "b", "c")),
     ("Texts", ["a", "b"], ("a", "b")),
     ("Texts", (), ()),

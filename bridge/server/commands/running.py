@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import click
 
+from bridge.server import server
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.guard import end_within
 from bridge.server.lifecycle.orders import STARTING_LIMIT
@@ -18,8 +19,7 @@ from bridge.server.lifecycle.stopping import CUT_GRACE
 from bridge.server.logs.loggers import open_standard_descriptors
 from bridge.server.process.exits import EXPECTED, WRONG_USAGE, code_of, print_error
 from bridge.server.process.rereading import Reread
-from bridge.server.process.serving import supervise
-from bridge.server.server import Server
+from bridge.server.process.serving import Server, supervise
 
 
 def run_server(config: Config, reread: Reread | None = None) -> None:
@@ -33,13 +33,13 @@ def run_server(config: Config, reread: Reread | None = None) -> None:
     sys.exit(ended.code)  # of an error a line has been written
 
 
-def run(config: Config, process: Callable[[Config], Server] = Server) -> None:
+def run(config: Config, process: Callable[[Config], server.Server] = Server) -> None:
     """Serve in this process until told to stop; if that fails, exit with the code that says why."""
     open_standard_descriptors()
     with exit_codes():
-        server = process(config)
-        server.run(last=True)
-    end_within(max(server.orders.time_left(), CUT_GRACE), 0)
+        running = process(config)
+        running.run(last=True)
+    end_within(max(running.orders.time_left(), CUT_GRACE), 0)
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
 from typing import Any
 
 from bridge.errors import AppLoadError, ConfigError
+from bridge.log import logger
 from bridge.server import server
 from bridge.server.config.config import Config
 from bridge.server.config.process_settings import HOOKS
@@ -12,6 +16,7 @@ from bridge.server.config.sources import from_python
 from bridge.server.process.exits import NOT_STARTED, WRONG_USAGE
 from bridge.server.process.fleet.members import Finish
 from bridge.server.process.rereading import Reread
+from bridge.server.process.stacks import describe
 from bridge.server.process.supervisor import Supervisor
 from bridge.server.process.worker import run_worker
 
@@ -49,12 +54,26 @@ class Server(server.Server):
             )
         await super().serve()
 
+    def log_stats(self) -> None:
+        """Write the figures to the log, and where each thread and task stands (SIGUSR2, P5)."""
+        super().log_stats()
+        logger.info("process %d stands here:\n%s", os.getpid(), describe())
+
+    def _table(self) -> dict[int, Callable[[], None]]:
+        """Return what to do for each signal: one that only a supervisor can obey gets a line."""
+        return super()._table() | {signal.SIGTTIN: lambda: self.orders.soon(_refuse_worker)}
+
+
+def _refuse_worker() -> None:
+    """Say how to get what SIGTTIN asks for; its default would stop a process with a terminal."""
+    logger.warning("SIGTTIN: this process serves alone; for more workers, start it with -w 2")
+
 
 def _wish(config: Config) -> str:
     """Return what it is that a supervisor is needed for."""
-    wishes = ("workers", "max_requests", "max_rss", "max_lifetime", *HOOKS)
+    wishes = ("workers", "max_requests", "max_rss", "max_lifetime", "reload", "control_socket")
     defaults = Config()
-    given = {name: getattr(config, name) for name in wishes}
+    given = {name: getattr(config, name) for name in (*wishes, *HOOKS)}
     return ", ".join(f"{k} is {v}" for k, v in given.items() if v != getattr(defaults, k))
 
 

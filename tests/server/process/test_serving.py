@@ -136,13 +136,33 @@ def test_one_process_is_that_which_has_called(start: Start) -> None:
     program = start(OBJECT.replace("workers=2", "workers=1"))
     program.wait_for("running on")
     assert int(program.get()) == program.process.pid
+    program.signal(signal.SIGTTIN)
+    program.wait_for("SIGTTIN: this process serves alone; for more workers, start it with -w 2")
+    program.signal(signal.SIGTERM)
+    assert program.end() == 0
+
+
+def test_one_process_tells_where_it_stands(start: Start) -> None:
+    """P5: figures, threads and tasks, as each of several workers."""
+    program = start(OBJECT.replace("workers=2", "workers=1"))
+    program.wait_for("running on")
+    assert program.get()
+    program.signal(signal.SIGUSR2)
+    program.wait_for("1 request served")
+    program.wait_for(f"process {program.process.pid} stands here:\nthread ")
+    program.wait_for("thread MainThread")
     program.signal(signal.SIGTERM)
     assert program.end() == 0
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"workers": 4}, "workers is 4"), ({"max_requests": 9}, "max_requests is 9")],
+    [
+        ({"workers": 4}, "workers is 4"),
+        ({"max_requests": 9}, "max_requests is 9"),
+        ({"reload": True}, "reload is True"),
+        ({"control_socket": "/run/c"}, "control_socket is /run/c"),
+    ],
 )
 def test_a_running_loop_cannot_be_forked(settings: dict[str, Any], said: str) -> None:
     """P1: that is told, with what to do."""
