@@ -149,7 +149,7 @@ def _resolve(target: Target, app_dir: str) -> Any:
 
 def _import(name: str, app_dir: str) -> Any:
     """Import the module `name`, from `app_dir` first. Raises as `load_app` does."""
-    path = Path(app_dir).resolve()
+    path = _absolute(app_dir)
     if not path.is_dir():
         wrong = "is a file" if path.exists() else "does not exist"
         raise ConfigError(
@@ -172,6 +172,16 @@ def _import(name: str, app_dir: str) -> Any:
         raise
     except BaseException as error:
         raise AppLoadError(f"importing {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _absolute(app_dir: str) -> Path:
+    try:
+        return Path(app_dir).resolve()
+    except FileNotFoundError as error:  # of a relative path, if there is nothing that it starts at
+        raise ConfigError(
+            f"app_dir is {app_dir!r}, and the working directory has been removed; start again in "
+            "another one, or start with --chdir PATH: a reload enters that anew"
+        ) from error
 
 
 def _colon_hint(name: str) -> str | None:

@@ -230,6 +230,18 @@ def test_an_app_directory_that_is_none(write, tmp_path: Path, name: str, wrong: 
     assert directory not in sys.path
 
 
+def test_a_working_directory_that_has_been_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that was cleared away, say: a reload finds no app there, and says why."""
+    release = tmp_path / "release"
+    release.mkdir()
+    monkeypatch.chdir(release)
+    release.rmdir()
+    with pytest.raises(ConfigError, match="working directory has been removed; .* --chdir PATH"):
+        load_app("example_site.wsgi:app")
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
