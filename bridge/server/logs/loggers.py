@@ -89,6 +89,13 @@ def configure_logging(config: Config) -> None:
         _install_handler("bridge.access", _handler(sys.stdout, access), plain)
 
 
+def lose_what_waits() -> None:
+    """Have lines lost that nobody takes soon, in a process that all others depend on."""
+    for handler in logging.getLogger("bridge").handlers:
+        if isinstance(handler, WholeLines):
+            handler.lose_what_waits()
+
+
 def reenable_loggers() -> None:
     """Enable the server's loggers again if the app has disabled them by accident.
 

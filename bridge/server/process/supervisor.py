@@ -24,7 +24,7 @@ from bridge.server.config.config import Config
 from bridge.server.control.usage import memory
 from bridge.server.lifecycle.signals import Signals
 from bridge.server.lifecycle.terminal import Terminal
-from bridge.server.logs.loggers import configure_logging, reopen_log_files
+from bridge.server.logs.loggers import configure_logging, lose_what_waits, reopen_log_files
 from bridge.server.network.listeners import Listener, banner, open_listeners
 from bridge.server.network.load_board import Seat
 from bridge.server.process.channel import Channel, Message
@@ -110,6 +110,7 @@ class Supervisor:
         try:
             refuse_fork_here("a server with several processes")
             configure_logging(self.config)
+            lose_what_waits()  # a worker that is stuck, or who reads the log, holds up nobody
             load_hook("on_start", self.config.on_start, self.config)()
             self.listeners = open_listeners(self.config)
             with Signals(self._table(), in_children=signal.SIG_DFL, last=last):

@@ -238,7 +238,7 @@ def test_a_working_directory_that_has_been_removed(
     release.mkdir()
     monkeypatch.chdir(release)
     release.rmdir()
-    with pytest.raises(ConfigError, match="working directory has been removed; .* --chdir PATH"):
+    with pytest.raises(ConfigError, match=r"has been removed; .* --chdir PATH"):
         load_app("example_site.wsgi:app")
 
 

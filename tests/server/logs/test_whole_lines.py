@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import logging
@@ -133,6 +134,89 @@ def test_access_lines_of_four_workers_are_whole(tmp_path: Path) -> None:
         assert b" 204 " in line
 
 
+# ------------------------------------------------------------- nobody reads
+
+#: Holds the lock of the pipe that is its standard output, until its standard input ends.
+HOLDER = """
+import fcntl, sys
+fcntl.lockf(1, fcntl.LOCK_EX)
+print("held", file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+def say(handler: WholeLines, text: str) -> None:
+    handler.handle(logging.makeLogRecord({"msg": text}))
+
+
+def test_lines_that_nobody_reads_hold_nobody_up() -> None:
+    """P1: in the supervisor they are lost, and told when somebody reads again."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream, os.fdopen(reader) as lines:
+        handler = WholeLines(stream)
+        handler.lose_what_waits()
+        say(handler, "x" * 2**20)  # as much as the pipe takes
+        say(handler, "lost")
+        os.set_blocking(reader, False)
+        while lines.buffer.read():
+            pass
+        os.set_blocking(reader, True)
+        say(handler, "read")
+        assert lines.readline() == "(2 lines lost: nobody took what was written)\n"
+        assert lines.readline() == "read\n"
+        say(handler, "read, too")
+        assert lines.readline() == "read, too\n"
+
+
+def test_a_writer_that_is_stuck_holds_nobody_up() -> None:
+    """P1: a worker that was stopped within a line, say."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream, os.fdopen(reader) as lines:
+        handler = WholeLines(stream)
+        handler.lose_what_waits()
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLDER],
+            stdin=subprocess.PIPE,
+            stdout=stream,
+            stderr=subprocess.PIPE,
+        ) as holder:
+            assert holder.stderr is not None
+            assert holder.stderr.readline() == b"held\n"
+            say(handler, "lost")
+        say(handler, "read")
+        assert lines.readline() == "(1 line lost: nobody took what was written)\n"
+        assert lines.readline() == "read\n"
+
+
+def test_a_log_that_nobody_reads_does_not_stop_a_supervisor() -> None:
+    """P1: it takes orders all the same, and ends what hangs."""
+    reader, writer = os.pipe()
+    argv = [sys.executable, "-m", "bridge", "serve", "tests.support.apps.hello:asgi"]
+    limits = ["--timeout-graceful-shutdown=1", "--timeout-shutdown=1"]  # workers hang in a line
+    process = subprocess.Popen(
+        [*argv, "--workers=2", "--port=0", *limits],
+        cwd=ROOT,
+        env={**os.environ, **ENV},
+        stderr=writer,
+    )
+    try:
+        with os.fdopen(reader, "rb") as lines:
+            while b"serves (2 of 2)" not in lines.readline():
+                pass
+            os.set_blocking(writer, False)
+            with contextlib.suppress(BlockingIOError):
+                while os.write(writer, b"x" * 512):
+                    pass
+            os.set_blocking(writer, True)
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(writer)
+
+
 # ------------------------------------------------------------- streams of other kinds
 
 
@@ -168,7 +252,10 @@ def test_what_the_stream_holds_back_comes_first(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"before, \xf6 and ?\nafter"
 
 
-def test_what_cannot_be_locked_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", [None, 60])
+def test_what_cannot_be_locked_is_written_to(
+    monkeypatch: pytest.MonkeyPatch, limit: float | None
+) -> None:
     """S50: not every system has locks for everything."""
 
     def refuse(descriptor: int, command: int) -> None:
@@ -177,7 +264,7 @@ def test_what_cannot_be_locked_is_written_to(monkeypatch: pytest.MonkeyPatch) ->
     reader, writer = os.pipe()
     monkeypatch.setattr(fcntl, "lockf", refuse)
     with os.fdopen(writer, "w") as stream, os.fdopen(reader) as lines:
-        write_whole(stream, "a line\n")
+        write_whole(stream, "a line\n", limit)
         assert lines.readline() == "a line\n"
 
 
