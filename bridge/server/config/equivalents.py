@@ -103,7 +103,6 @@ GUNICORN: dict[str, str] = {
     "--permit-obsolete-folding": _STRICT,
     "--permit-unconventional-http-method": "every method that is a token reaches the app",
     "--permit-unconventional-http-version": _STRICT,
-    "--preload": "leave it out: each worker imports the app itself, so that a reload gets new code",
     "-n": _SYSTEMD,
     "--name": _SYSTEMD,
     "--protocol": "it speaks HTTP; say --proxy-protocol for the PROXY protocol before it",

@@ -29,6 +29,12 @@ class ProcessSettings:
         minimum=1,
         maximum=1000,
     )
+    preload: bool = setting(
+        False,
+        "Import the app once, in a process that workers are forked from: they share its memory. "
+        "Needs Linux.",
+        _PROCESS,
+    )
     max_requests: int = setting(
         0,
         "A worker that has served so many is replaced; the next one is there before it goes.",
@@ -139,4 +145,5 @@ class ProcessSettings:
         has_hooks = any(getattr(self, name) is not None for name in HOOKS)
         has_orders = self.control_socket not in (None, "off")
         may_be_replaced = self.max_requests or self.max_rss or self.max_lifetime
-        return bool(self.workers > 1 or may_be_replaced or has_orders or has_hooks or self.reload)
+        is_wished = self.preload or self.reload
+        return bool(self.workers > 1 or may_be_replaced or has_orders or has_hooks or is_wished)

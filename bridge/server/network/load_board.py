@@ -74,6 +74,10 @@ class Seat:
         """Say that the worker accepts nothing."""
         self._cells[self.index + 1] = CLOSED
 
+    def at(self, index: int) -> Seat:
+        """Return the seat of another worker: for a process that was forked before it was taken."""
+        return Seat(self._board, self._cells, index + 1, self._silent)
+
     @property
     def is_given_up(self) -> bool:
         """Whether others have waited in vain for this worker, since it has written."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol, TypeAlias
 
+from bridge.server.config.config import Config
+from bridge.server.network.listeners import Listener
 from bridge.server.network.load_board import LoadBoard, Seat
 from bridge.server.process.channel import Channel, ChannelClosed, Message
-from bridge.server.process.fleet.members import Member
+from bridge.server.process.fleet.members import Fork, Member
 from bridge.server.process.stacks import StackFile
 
 #: Takes what a worker has said.
@@ -38,6 +40,38 @@ class Ends:
         self.theirs.close()
         self.stacks.close()
         self.seat.free()
+
+
+class RunWorker(Protocol):
+    """What a worker does, in its process: `worker.run_worker`."""
+
+    def __call__(
+        self,
+        config: Config,
+        listeners: Sequence[Listener],
+        channel: Channel,
+        *,
+        slot: int,
+        seat: Seat | None = None,
+        stacks: StackFile | None = None,
+    ) -> NoReturn:
+        """Serve at `listeners`, and end the process; `channel` is the worker's end."""
+        ...
+
+
+def be_worker(
+    run_worker: RunWorker, fork: Fork, listeners: Sequence[Listener], ends: Ends
+) -> NoReturn:
+    """In the child: be the worker; what belongs to the supervisor's loop has been left behind."""
+    ends.ours.close()
+    run_worker(
+        fork.config,
+        listeners,
+        ends.theirs,
+        slot=fork.member.slot,
+        seat=ends.seat,
+        stacks=ends.stacks,
+    )
 
 
 class Links:

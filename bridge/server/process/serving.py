@@ -71,9 +71,9 @@ def _refuse_worker() -> None:
 
 def _wish(config: Config) -> str:
     """Return what it is that a supervisor is needed for."""
-    wishes = ("workers", "max_requests", "max_rss", "max_lifetime", "reload", "control_socket")
+    wishes = ("workers", "max_requests", "max_rss", "max_lifetime", "preload", "reload")
     defaults = Config()
-    given = {name: getattr(config, name) for name in (*wishes, *HOOKS)}
+    given = {name: getattr(config, name) for name in (*wishes, "control_socket", *HOOKS)}
     return ", ".join(f"{k} is {v}" for k, v in given.items() if v != getattr(defaults, k))
 
 

@@ -49,12 +49,17 @@ class StackFile:
     """Where one worker's stacks are written. The supervisor makes it before the fork.
 
     The worker calls `register`, the supervisor `read`, and `close` when the worker is gone.
+    `descriptor`: of one that was made before, in another process.
     """
 
-    def __init__(self) -> None:
-        self._descriptor = _nameless_file()
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = _nameless_file() if descriptor is None else descriptor
         #: What the worker was asked for last.
         self._answer: asyncio.Future[str] | None = None
+
+    def fileno(self) -> int:
+        """Return the descriptor, to send it to another process."""
+        return self._descriptor
 
     def register(self) -> None:
         """Have this process write its stacks when it gets `SIGNAL`."""

@@ -15,7 +15,6 @@ import random
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NoReturn, Protocol
 
 from bridge.errors import ConfigError
 from bridge.log import logger
@@ -26,8 +25,7 @@ from bridge.server.lifecycle.signals import Signals
 from bridge.server.lifecycle.terminal import Terminal
 from bridge.server.logs.loggers import configure_logging, lose_what_waits, reopen_log_files
 from bridge.server.network.listeners import Listener, banner, open_listeners
-from bridge.server.network.load_board import Seat
-from bridge.server.process.channel import Channel, Message
+from bridge.server.process.channel import Message
 from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import (
     Action,
@@ -45,29 +43,12 @@ from bridge.server.process.fleet.members import (
 )
 from bridge.server.process.fleet.roster import Roster
 from bridge.server.process.forking import ForkingLoop, refuse_fork_here
-from bridge.server.process.links import Ends, Links
+from bridge.server.process.links import Links, RunWorker, be_worker
 from bridge.server.process.monitoring import Monitoring
 from bridge.server.process.orders.desk import Desk
+from bridge.server.process.preload.templates import Templates
 from bridge.server.process.rereading import Reread, next_config
-from bridge.server.process.stacks import StackFile
 from bridge.server.process.watcher import Watcher
-
-
-class RunWorker(Protocol):
-    """What a worker does, in its process: `worker.run_worker`."""
-
-    def __call__(
-        self,
-        config: Config,
-        listeners: Sequence[Listener],
-        channel: Channel,
-        *,
-        slot: int,
-        seat: Seat | None = None,
-        stacks: StackFile | None = None,
-    ) -> NoReturn:
-        """Serve at `listeners`, and end the process; `channel` is the worker's end."""
-        ...
 
 
 class Supervisor:
@@ -82,6 +63,7 @@ class Supervisor:
         self._run_worker = run_worker
         self._reread = reread
         self._forking = ForkingLoop()
+        self._templates = Templates(self._forking, self._forked)
         self.links = Links(self.loop, self._hear)
         self._terminal = Terminal()
         self._monitoring = Monitoring(self.fleet)
@@ -111,6 +93,7 @@ class Supervisor:
             refuse_fork_here("a server with several processes")
             configure_logging(self.config)
             lose_what_waits()  # a worker that is stuck, or who reads the log, holds up nobody
+            self._templates.open(self.config)
             load_hook("on_start", self.config.on_start, self.config)()
             self.listeners = open_listeners(self.config)
             with Signals(self._table(), in_children=signal.SIG_DFL, last=last):
@@ -128,13 +111,15 @@ class Supervisor:
             self._monitoring.close()
             self._desk.close()
             self._watcher.close()
+            self._templates.close()
             self._forking.close()
 
     async def _next_fork(self) -> Fork | None:
         """Wait until a worker is to be forked; None: it is over."""
         while self._finish is None:
-            if self._forks:
-                return self._forks.pop(0)
+            for index, fork in enumerate(self._forks):
+                if self._templates.can_fork(fork):
+                    return self._forks.pop(index)
             self._is_due.clear()
             await self._is_due.wait()
         return None
@@ -146,29 +131,40 @@ class Supervisor:
         try:
             ends = self.links.make()
             try:
-                be_worker = partial(self._be_worker, fork, ends)
-                pid = self._forking.fork(be_worker, self._table())
+                if fork.config.preload:
+                    pid = self._templates.fork(fork, ends, self.listeners, self._table())
+                else:
+                    child = partial(be_worker, self._run_worker, fork, self.listeners, ends)
+                    pid = self._forking.fork(child, self._table())
             except BaseException:
                 ends.close()
                 raise
-        except (OSError, RuntimeError) as error:  # no memory, descriptors, processes, or seats
+        except (
+            OSError,
+            RuntimeError,
+            ConfigError,
+        ) as error:  # no memory, descriptors, processes, or seats
             self.fleet.fork_failed(member, str(error), self.loop.time())
         else:
             self.fleet.forked(member, pid, self.loop.time())
             self.links.add(member, ends)
         self.carry_out()
 
-    def _be_worker(self, fork: Fork, ends: Ends) -> NoReturn:
-        """In the child: the loop and all that belongs to it has been left behind."""
-        ends.ours.close()
-        self._run_worker(
-            fork.config,
-            self.listeners,
-            ends.theirs,
-            slot=fork.member.slot,
-            seat=ends.seat,
-            stacks=ends.stacks,
-        )
+    def _forked(self, member: Member, pid: int, error: str) -> None:
+        """Take what has come of a fork by a template; 0: nothing, and `error` says why."""
+        is_wanted = self.fleet.roster.by_slot.get(member.slot) is member
+        if pid and not is_wanted:
+            os.kill(pid, signal.SIGKILL)
+        elif pid:
+            self.fleet.forked(member, pid, self.loop.time())
+            if member.told_to_stop:  # when the template still stood for it
+                os.kill(pid, signal.SIGTERM)
+        elif is_wanted:
+            self.fleet.fork_failed(member, error, self.loop.time())
+        if not (pid and is_wanted):
+            self.links.remove(member)
+        self._is_due.set()  # the template may fork the next one
+        self.loop.call_soon(self.carry_out)
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:
@@ -187,6 +183,7 @@ class Supervisor:
                 logger.exception("the supervisor could not do this: %s", action)
         if self.fleet.state == "stopping":
             self._close_listeners()  # the workers have been told: the system refuses connections
+        self._templates.keep(self.fleet)
         if self._next_tick is not None:
             self._next_tick.cancel()
         now = self.loop.time()
@@ -239,6 +236,7 @@ class Supervisor:
 
     def _hear(self, member: Member, messages: list[Message]) -> None:
         """Take what a worker has said."""
+        self._templates.read()
         for message in messages:
             try:
                 self.fleet.receive(member, message, self.loop.time())
@@ -256,6 +254,7 @@ class Supervisor:
                 break
             if not pid:
                 break
+            self._templates.reaped(pid)
             member = self.fleet.roster.find(pid)
             if member is not None:
                 self.links.read(member)  # its last words
@@ -366,6 +365,7 @@ class Supervisor:
     def reopen_logs(self) -> None:
         """Open log files again, here and in each worker."""
         reopen_log_files()
+        self._templates.reopen_logs()
         self.links.tell_all({"type": "reopen-logs"})
 
 

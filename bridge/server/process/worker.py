@@ -61,24 +61,26 @@ def run_worker(
     slot: int,
     seat: Seat | None = None,
     stacks: StackFile | None = None,
+    server: Server | None = None,
 ) -> NoReturn:
     """Serve at `listeners` in this process, which was just forked, and end it.
 
     `channel` is its end; the other one belongs to the supervisor alone. `slot` is its place among
     the workers, `seat` the one at which it says how many connections it has, `stacks` where it
     says what it does, even if it hangs. Signals that the caller holds back are let come in here.
+    `server` is one with an app that is imported already, and with logging set up (P11).
     """
-    worker = SupervisedWorker(config, listeners, channel, slot, seat)
+    worker = SupervisedWorker(config, listeners, channel, slot, seat, server)
     if stacks is not None:
         stacks.register()
     code = FAILED
     try:
         code = worker.run()
     finally:  # nothing of the supervisor's code that called this may run on
-        _leave(code, STARTING_LIMIT if code else worker.time_left())
+        leave(code, STARTING_LIMIT if code else worker.time_left())
 
 
-def _leave(code: int, seconds: float) -> NoReturn:  # type: ignore[misc]  # the last step ends all
+def leave(code: int, seconds: float) -> NoReturn:  # type: ignore[misc]  # the last step ends all
     """Exit as a program does at its end, in so many seconds, and in any case."""
     end_within(seconds, code)
     with contextlib.ExitStack() as steps:  # the last one is the first
@@ -87,6 +89,21 @@ def _leave(code: int, seconds: float) -> NoReturn:  # type: ignore[misc]  # the 
         steps.callback(sys.stderr.flush)
         steps.callback(atexit._run_exitfuncs)
         steps.callback(threading._shutdown)  # type: ignore[attr-defined]  # joins the app's threads
+
+
+def tell_failure(error: BaseException, channel: Channel | None) -> int:
+    """Print what a process ends of, tell the supervisor if that waits; return the exit code."""
+    if isinstance(error, EXPECTED):
+        print_error(error)
+        text = str(error)
+    else:
+        traceback.print_exception(error)
+        text = f"{type(error).__name__}: {error}"
+    code = code_of(error)
+    if channel is not None:
+        with contextlib.suppress(ChannelClosed):
+            channel.send({"type": "failed", "code": code, "error": text})
+    return code
 
 
 class SupervisedHost(Host):
@@ -114,8 +131,10 @@ class SupervisedWorker:
         channel: Channel,
         slot: int,
         seat: Seat | None = None,
+        server: Server | None = None,
     ) -> None:
-        self._server = Server(config, SupervisedHost())
+        self._server = server or Server(config, SupervisedHost())
+        self._is_preloaded = server is not None
         self._listeners = listeners
         self._channel = channel
         self._slot = slot
@@ -137,32 +156,21 @@ class SupervisedWorker:
         """Serve until told to go, and return the exit code; errors are printed."""
         try:
             self._run()
-        except EXPECTED as error:
-            print_error(error)
-            return self._fail(error, str(error))
         except BaseException as error:
-            traceback.print_exc()
-            return self._fail(error, f"{type(error).__name__}: {error}")
+            return tell_failure(error, None if self._is_serving else self._channel)
         return 0
 
     def time_left(self) -> float:
         """Return the seconds left for what the app has left behind."""
         return max(self._server.orders.time_left(), CUT_GRACE)
 
-    def _fail(self, error: BaseException, text: str) -> int:
-        """Tell the supervisor, if it waits for the start; return the exit code."""
-        code = code_of(error)
-        if not self._is_serving:
-            with contextlib.suppress(ChannelClosed):
-                self._channel.send({"type": "failed", "code": code, "error": text})
-        return code
-
     def _run(self) -> None:
         server = self._server
         table = self._table()
         with Signals(table, lifeline=self._channel.fileno()) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, table)
-            configure_logging(server.config)
+            if not self._is_preloaded:  # else the app may have changed it since
+                configure_logging(server.config)
             with worker_hooks(server.config), own_loop(server.orders) as loop:
                 server.orders.attach_loop(loop)
                 if server.load_unless_told():
