@@ -1,7 +1,7 @@
 """The operator's own functions, which the server calls when processes begin and end (P11).
 
     on_start      in the supervisor, once, before it forks the first worker
-    post_fork     in each worker, before the app is imported
+    post_fork     in each worker, before the app is imported; with `preload`, after that
     worker_exit   in each worker, after the app's shutdown, unless the worker was killed
 
 Each is called with the settings (`Config`). One that cannot be loaded stops the start; one that

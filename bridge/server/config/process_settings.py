@@ -81,7 +81,9 @@ class ProcessSettings:
         _PROCESS,
     )
     post_fork: Hook | None = setting(
-        None, "A function to call in each worker, before the app is imported.", _PROCESS
+        None,
+        "A function to call in each worker, before the app is imported; with `preload`, after it.",
+        _PROCESS,
     )
     worker_exit: Hook | None = setting(
         None, "A function to call in each worker at its end, after the app's shutdown.", _PROCESS
