@@ -366,7 +366,7 @@ def test_log_files_are_opened_again_in_all_workers(shop: Shop) -> None:
     eventually(access.exists)
     access.rename(shop.folder / "access.log.1")
     shop.signal(signal.SIGUSR1)
-    shop.wait_for("opened again: ", 2)
+    shop.wait_for("opened again: ", 3)  # the supervisor, too
     for _ in range(8):
         shop.get()
     eventually(lambda: access.exists() and access.read_text().count("GET / ") == 8)
