@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 #: What a child keeps of its parent's loop: thrown away, suspended tasks would run their `finally`.
 _kept: Final[list[object]] = []
+#: The pids of children that were forked here, in themselves.
+_children: Final[set[int]] = set()
 
 
 def refuse_fork_here(what: str) -> None:
@@ -40,6 +42,11 @@ def refuse_fork_here(what: str) -> None:
         raise ConfigError(
             f"{what} forks processes and minds their signals, which only the main thread can; "
             f"call it there (this is the thread {threading.current_thread().name})"
+        )
+    if os.getpid() in _children:
+        raise ConfigError(
+            f"{what} was started again by the app, in one of its workers; if the module of the app "
+            'calls serve(), put that below: if __name__ == "__main__":'
         )
     others = [each.name for each in threading.enumerate() if each is not threading.main_thread()]
     if others:
@@ -78,6 +85,7 @@ class ForkingLoop:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             return pid
         try:
+            _children.add(os.getpid())
             self._leave_behind()
             child()
         except BaseException:

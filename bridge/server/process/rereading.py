@@ -35,7 +35,7 @@ def next_config(config: Config, reread: Reread | None) -> Config:
         return config
     try:
         new = reread()
-    except OSError as error:  # the directory of the start is gone
+    except (OSError, RecursionError) as error:  # the directory of the start is gone; nonsense
         raise ConfigError(f"the settings cannot be read: {error}") from error
     changed = [name for name in FIXED if getattr(new, name, None) != getattr(config, name, None)]
     if changed:

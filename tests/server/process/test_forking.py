@@ -219,3 +219,20 @@ def test_where_no_process_can_be_forked(program: str, said: str) -> None:
     body = textwrap.indent(textwrap.dedent(program), "    ")
     shown = run(f"try:\n{body}\nexcept ConfigError as error:\n    print(error)\n")
     assert said in shown if said else shown == ""
+
+
+def test_a_child_has_no_workers_of_its_own() -> None:
+    """P1: an app whose module calls `serve` would start a server in its worker."""
+    assert "if __name__ ==" in run(
+        """
+        def child():
+            try:
+                refuse_fork_here("a server")
+            except ConfigError as error:
+                print(error, flush=True)
+            os._exit(0)
+
+        refuse_fork_here("a server")
+        os.waitpid(ForkingLoop().fork(child, []), 0)
+        """
+    )

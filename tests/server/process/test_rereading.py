@@ -52,3 +52,9 @@ def test_what_is_wrong_in_the_file_is_said() -> None:
 
     with pytest.raises(ConfigError, match="cannot be read: the working directory"):
         next_config(TODAY, vanish)
+
+    def be_nonsense() -> Config:
+        raise RecursionError("[[[[ without an end")
+
+    with pytest.raises(ConfigError, match=r"cannot be read: .* without an end"):
+        next_config(TODAY, be_nonsense)

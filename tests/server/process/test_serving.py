@@ -189,3 +189,22 @@ def test_serving_on_a_running_loop_in_one_process() -> None:
         await serving
 
     asyncio.run(main())
+
+
+def test_a_module_that_serves_itself_when_it_is_imported(tmp_path: Path) -> None:
+    """P1: it is told what to write, instead of a server within a worker."""
+    (tmp_path / "shop.py").write_text(
+        "import bridge\n"
+        "def app(environ, start_response): ...\n"
+        "bridge.serve('shop:app', port=0, workers=2)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "shop.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{hosts.ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert 'put that below: if __name__ == "__main__":' in ended.stderr
