@@ -94,3 +94,11 @@ def test_no_seat_is_left() -> None:
     board.take()
     with pytest.raises(RuntimeError, match="there are 1 workers, which is the most"):
         board.take()
+
+
+def test_a_seat_in_a_process_that_was_forked_before_it_was_taken() -> None:
+    """P11: a number is enough, for what is on the board is shared."""
+    board = LoadBoard()
+    first, second = board.take(), board.take()
+    first.at(second.index).set(3)
+    assert first.others() == {1: 3 << SHIFT | 1}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from bridge.server.config.config import Config
+from bridge.server.network.load_board import LoadBoard
 from bridge.server.process.channel import Channel, ChannelClosed, Message
-from bridge.server.process.fleet.members import Member
-from bridge.server.process.links import Ends, Links
+from bridge.server.process.fleet.members import Fork, Member
+from bridge.server.process.links import Ends, Links, be_worker
 
 
 class Worlds:
@@ -167,3 +169,21 @@ def test_a_system_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
         assert world.make().seat.index == 0
 
     run(story)
+
+
+def test_a_child_is_a_worker_with_its_ends() -> None:
+    """P1: the supervisor's end is closed there."""
+    ends = Ends(LoadBoard())
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def run_worker(*args: Any, **kwargs: Any) -> NoReturn:
+        calls.append((args, kwargs))
+        raise SystemExit
+
+    config = Config()
+    with pytest.raises(SystemExit):
+        be_worker(run_worker, Fork(Member(3, 1, 0.0), config), [], ends)
+    given = {"slot": 3, "seat": ends.seat, "stacks": ends.stacks}
+    assert calls == [((config, [], ends.theirs), given)]
+    assert ends.ours.fileno() == -1
+    ends.close()

@@ -263,3 +263,12 @@ def test_the_signal_is_one_that_nobody_uses() -> None:
     """P6: an app may have handlers for any of the usual signals."""
     assert SIGNAL in signal.valid_signals()
     assert SIGNAL not in {each.value for each in signal.Signals}
+
+
+def test_a_file_that_was_made_in_another_process() -> None:
+    """P11: its descriptor is all that is needed."""
+    file = StackFile()
+    same = StackFile(os.dup(file.fileno()))
+    assert os.path.samestat(os.fstat(file.fileno()), os.fstat(same.fileno()))
+    file.close()
+    same.close()

@@ -18,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from bridge.server.config.config import Config
+from bridge.server.process.fleet.members import Fork, Member
+from bridge.server.process.supervisor import Supervisor
+from bridge.server.process.worker import run_worker
 from tests.support import hosts
 from tests.support.waiting import eventually
 
@@ -377,3 +381,35 @@ def test_the_memory_of_workers_is_measured(start: Start) -> None:
     server = start(1, environ={"MAX_RSS": "1M"})
     server.wait_for_line("is to be replaced (max_rss: ")
     server.wait_for_line("serves (1 of 1)", 2)
+
+
+# ------------------------------------------------------------- workers that templates fork
+
+
+@contextlib.contextmanager
+def idling() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stands in for a worker."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def test_what_comes_of_an_order_to_a_template() -> None:
+    """P11: a worker that is not wanted any more is killed, one that is to stop is told so."""
+    supervisor = Supervisor(Config(app=print, preload=True), run_worker)
+    fleet = supervisor.fleet
+    fleet.start(0.0)
+    [member] = [each.member for each in fleet.take_actions() if isinstance(each, Fork)]
+    with idling() as stranger:
+        supervisor._forked(Member(9, 1, 0.0), stranger.pid, "")
+        assert stranger.wait(60) == -signal.SIGKILL
+    with idling() as worker:
+        supervisor._forked(member, worker.pid, "")
+        assert member.pid == worker.pid
+        assert worker.poll() is None
+        member.told_to_stop = True
+        supervisor._forked(member, worker.pid, "")
+        assert worker.wait(60) == -signal.SIGTERM
+    supervisor._forked(member, 0, "no more processes")
+    assert not [*fleet.roster]
+    supervisor._forking.close()

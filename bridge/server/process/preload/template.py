@@ -160,10 +160,13 @@ class Template:
     def _be_between(self, place: Place) -> NoReturn:
         """In the process between: fork the worker, and end, so that the supervisor gets it."""
         try:
-            if not os.fork():
-                self._be_worker(place)
-        except OSError as error:
-            self._answer({"error": str(error)})
+            try:
+                is_between = os.fork()
+            except OSError as error:
+                self._answer({"error": str(error)})
+            else:
+                if not is_between:
+                    self._be_worker(place)
         except BaseException:
             traceback.print_exc()
         finally:

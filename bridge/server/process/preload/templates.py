@@ -162,8 +162,7 @@ class Templates:
 
     def _lose(self, link: _Link) -> None:
         """Note that a template has ended, which was not told to."""
-        if not self._forget(link):
-            return
+        self._forget(link)
         if link.member is None:
             logger.warning(
                 "the template process %d has ended: its workers serve on, and another is made "
@@ -173,8 +172,8 @@ class Templates:
         elif not link.imports:
             self._forked(link.member, 0, f"the template process {link.pid} has ended")
 
-    def _forget(self, link: _Link) -> bool:
-        """Close what belongs to a template; return whether that was still to be done."""
+    def _forget(self, link: _Link) -> None:
+        """Close what belongs to a template."""
         generations = [each for each, known in self._by_generation.items() if known is link]
         for each in generations:
             del self._by_generation[each]
@@ -182,7 +181,6 @@ class Templates:
             link.orders.close()
             if link.limit is not None:
                 link.limit.cancel()
-        return bool(generations)
 
     # --------------------------------------------------------- orders
 

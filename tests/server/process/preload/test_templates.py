@@ -10,6 +10,7 @@ def test_one_order_at_a_time() -> None:
     them are children of the supervisor."""
     run(
         """
+        templates.close()  # there are none yet
         first = order(0)
         fork = Fork(Member(1, 1, 0.0), config)
         assert first.pid and not templates.can_fork(fork)
@@ -69,6 +70,28 @@ def test_one_that_does_not_fork() -> None:
         wait_for(2)
         assert told[1] == (1, 0, f"the template process {template} has ended")
         assert templates.can_fork(Fork(Member(1, 1, 0.0), config))
+        templates.close()
+        """
+    )
+
+
+def test_more_answers_than_orders() -> None:
+    """They mean nothing."""
+    run(
+        """
+        from bridge.server.process.preload.template import Template
+        answer = Template._answer
+
+        def answer_twice(self, message):
+            answer(self, message)
+            answer(self, message)
+
+        Template._answer = answer_twice
+        order(0)
+        wait_for(1)
+        order(1)
+        wait_for(2)
+        assert [slot for slot, pid, error in told] == [0, 1]
         templates.close()
         """
     )
