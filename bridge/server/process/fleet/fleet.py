@@ -252,7 +252,9 @@ class Fleet:
                 self._waits_for_change = True
                 self.roster.report(logging.ERROR, f"{told}: waiting until a file changes")
                 return
-            self.roster.report(logging.ERROR, f"{told}; no worker serves: the server ends")
+            said_all = member.error and not self._is_announced  # its error is all there is to say
+            level = logging.DEBUG if said_all else logging.ERROR
+            self.roster.report(level, f"{told}; no worker serves: the server ends")
             self.stop(now, finish=Finish(code, what))
         elif goes:
             self.roster.report(logging.INFO, f"{member.name} has gone ({goes}); starting another")
