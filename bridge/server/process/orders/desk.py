@@ -198,8 +198,7 @@ class Desk:
         def note(reloaded: asyncio.Future[str]) -> None:
             if answer.done():
                 return
-            error = "the server stops" if reloaded.cancelled() else reloaded.result()
-            if error:
+            if error := reloaded.result():
                 answer.set_exception(
                     OrderFailed(f"the reload was given up, and the old workers serve on: {error}")
                 )

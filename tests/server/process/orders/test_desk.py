@@ -258,8 +258,7 @@ def test_a_reload_that_nobody_waits_for_goes_on(supervisor: Supervisor) -> None:
     third = desk.reload()
     with pytest.raises(OrderFailed, match="another one was ordered"):
         supervisor.loop.run_until_complete(second)
-    assert supervisor._reload is not None
-    supervisor._reload.cancel()
+    supervisor.stop()
     with pytest.raises(OrderFailed, match="the server stops"):
         supervisor.loop.run_until_complete(third)
 
