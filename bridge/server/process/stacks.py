@@ -216,5 +216,6 @@ def _describe_stack(places: list[_Place]) -> Iterator[str]:
         yield f"  ({pluralize(len(places) - _MOST_FRAMES, 'call')} before)"
     for file, line, function in places[-_MOST_FRAMES:]:
         yield f'  File "{file}", line {line}, in {function}'
-        if source := linecache.getline(file, line).strip():
+        # For "<string>", Python may have the line of another text: of ``python -c``.
+        if not file.startswith("<") and (source := linecache.getline(file, line).strip()):
             yield f"    {source}"
