@@ -401,8 +401,8 @@ def test_a_blocked_worker_is_reported_and_replaced(shop: Shop) -> None:
 
 def test_a_worker_that_starts_slowly_is_left_alone(shop: Shop) -> None:
     """P6: whatever its limit is when it serves."""
-    slow = "import time\ntime.sleep(4)\n"
-    host = shop.start("--timeout-worker", "1s", workers=2, source=slow + WSGI)
+    slow = "import time\ntime.sleep(7)\n"
+    host = shop.start("--timeout-worker", "3s", workers=2, source=slow + WSGI)
     assert shop.get() == "one"
     assert "blocked" not in host.log()
     assert "killing" not in host.log()

@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from bridge.errors import pluralize
+from bridge.server.clock import TICK
 from bridge.server.config.config import Config
 from bridge.server.process.fleet.members import Member, State
 from bridge.server.process.fleet.roster import Roster, seconds
@@ -31,9 +32,12 @@ def judge(roster: Roster, config: Config, now: float) -> None:
 
 
 def _kill_if_blocked(roster: Roster, member: Member, config: Config, now: float) -> bool:
-    """Kill a worker that has not been heard of for too long; return whether it is so."""
+    """Kill a worker that has not been heard of for too long; return whether it is so.
+
+    One whose loop turns is heard of once in each `TICK`, so only from then on it is late.
+    """
     silent = now - member.heard
-    if not config.timeout_worker or silent <= config.timeout_worker:
+    if not config.timeout_worker or silent <= TICK + config.timeout_worker:
         return False
     member.leaving = "blocked"
     roster.report(

@@ -77,14 +77,16 @@ def test_one_that_is_not_serving_leaves_in_silence() -> None:
 
 @pytest.mark.parametrize("state", [*State])
 def test_only_one_that_serves_can_be_blocked(state: State) -> None:
-    """P6: whoever starts, is held or retires is left alone."""
+    """P6: whoever starts, is held or retires is left alone; a sign of life is due each second."""
     roster, member = one(state, heard=0)
     judge(roster, Config(app="app:app", timeout_worker=30), 31)
+    assert roster.take_actions() == []
+    judge(roster, Config(app="app:app", timeout_worker=30), 32)
     actions = roster.take_actions()
     if state is State.SERVING:
         assert actions[1:] == [Kill(member, shows_stack=True)]
         assert lines(actions) == [
-            "worker 7 is blocked: its event loop has stood still for 31 s (timeout_worker is "
+            "worker 7 is blocked: its event loop has stood still for 32 s (timeout_worker is "
             "30 s); killing it, and starting another"
         ]
     else:
