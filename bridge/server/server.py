@@ -212,6 +212,7 @@ class Server:
     async def start(self, listeners: Sequence[Listener] | None = None) -> None:
         """Start the app, then listen: at `listeners`; None: at what the settings name."""
         self.load()
+        self._tls = self._host.tls_context(self.config)  # before anybody can connect
         own = open_listeners(self.config) if listeners is None else listeners
         try:
             await self.prepare()
@@ -228,7 +229,7 @@ class Server:
         """Start the app, and what is needed to serve it; then comes `listen`, or `stop`."""
         config, loop = self.config, asyncio.get_running_loop()
         self._state = state = ServerState(config, loop)
-        self._tls = self._host.tls_context(config)
+        self._tls = self._tls or self._host.tls_context(config)
         self.load()
         try:
             self._access_log = self._host.access_log(config, loop)
