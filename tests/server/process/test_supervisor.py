@@ -71,8 +71,10 @@ class Supervised:
         return int(pid), int(slot)
 
     def children(self) -> set[int]:
+        """Its workers: not the stranger that it begins with (`tests.support.supervised`)."""
         pid = self.process.pid
-        return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {int(each) for each in children if is_python(each)}
 
     def wait_for_children(self, number: int) -> set[int]:
         self.wait_for(lambda: len(self.children()) == number, f"not {number} workers")
@@ -83,6 +85,13 @@ class Supervised:
 
     def end(self) -> int:
         return self.process.wait(PATIENCE)
+
+
+def is_python(pid: str) -> bool:
+    try:
+        return "python" in Path(f"/proc/{pid}/comm").read_text()
+    except OSError:  # it has ended
+        return False
 
 
 @pytest.fixture
@@ -129,8 +138,8 @@ def test_workers_serve_until_the_supervisor_is_told_to_stop(start: Start) -> Non
 def test_a_worker_that_is_killed_is_replaced(start: Start) -> None:
     """P1: the log says what has happened to which, and what is done."""
     server = start(2)
-    victim = min(server.wait_for_children(2))
-    server.answer()
+    server.wait_for_line("serves (2 of 2)")
+    victim, _ = server.answer()
     os.kill(victim, signal.SIGKILL)
     server.wait_for_line(f"worker {victim}: was killed by SIGKILL")
     server.wait_for(lambda: len(server.children() - {victim}) == 2, "it was not replaced")
