@@ -47,7 +47,8 @@ def read(client: socket.socket) -> Any:
 
 def ask(server: Running, line: bytes) -> Any:
     with connect(server) as client:
-        client.sendall(line)
+        with contextlib.suppress(BrokenPipeError):  # it has been answered, and closed, before
+            client.sendall(line)
         return read(client)
 
 

@@ -193,7 +193,7 @@ def test_a_reload_during_a_reload(start: Start) -> None:
     server.answer()
     server.kind.write_text("hang")
     server.signal(signal.SIGHUP)
-    server.wait_for_children(2)
+    server.wait_for_line("is there, in slot 1")  # it has read its kind
     server.kind.write_text("serve")
     server.signal(signal.SIGHUP)
     server.wait_for_line("reloaded: 1 new worker")
