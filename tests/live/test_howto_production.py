@@ -47,6 +47,8 @@ class Shell:
             **{name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONPATH": str(ROOT),
+            # Edits of one second that keep the size would not be seen behind cached bytecode.
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
         self.servers: list[subprocess.Popen[bytes]] = []
 
