@@ -116,7 +116,8 @@ def server(shell: Shell) -> Iterator[subprocess.Popen[bytes]]:
     """The server of the page's first command, which has served something."""
     process = shell.start(examples()[0][0])
     try:
-        eventually(lambda: serving(shell) == 2)
+        eventually(lambda: serving(shell) == 2 or process.poll() is not None)
+        assert process.returncode is None, shell.log()
         with httpx.Client() as client:
             for _ in range(10):
                 assert client.get(shell.url()).text == "hello"

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -192,21 +193,29 @@ class Host:
         return f"{self.name} on port {self.port} (pid {self.process.pid})"
 
 
+#: The ports that were given last: one that was asked for may not be listened at yet.
+_GIVEN: deque[int] = deque(maxlen=64)
+
+
 def free_port() -> int:
     """A port on which nothing listens now, outside the range that outgoing connections use.
 
-    Nothing else takes it before the server does: each process of pytest-xdist has its own ports.
-    Else a test could talk to the server of another. `start` tries again if something has.
+    Nothing else takes it before the server does: each process of pytest-xdist has its own ports,
+    and none is given twice in a row. Else a test could talk to the server of another. `start` tries
+    again if something has.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     for _ in range(1000):
         port = random.randrange(20_000 + worker % 16, 32_000, 16)
+        if port in _GIVEN:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ADDRESS, port))
             except OSError:
                 continue
+            _GIVEN.append(port)
             return port
     raise HostError("found no free port between 20000 and 32000")
 

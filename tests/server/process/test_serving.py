@@ -147,8 +147,12 @@ def test_one_process_tells_where_it_stands(start: Start) -> None:
     program = start(OBJECT.replace("workers=2", "workers=1"))
     program.wait_for("running on")
     assert program.get()
-    program.signal(signal.SIGUSR2)
-    program.wait_for("1 request served")
+
+    def counted() -> bool:
+        program.signal(signal.SIGUSR2)  # a thread counts a request when the client has its answer
+        return "1 request served" in program.log
+
+    eventually(counted, pause=0.5)
     program.wait_for(f"process {program.process.pid} stands here:\nthread ")
     program.wait_for("thread MainThread")
     program.signal(signal.SIGTERM)
