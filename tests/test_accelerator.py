@@ -105,4 +105,4 @@ def test_the_source_is_distributed(source: Path, tmp_path: Path) -> None:
     """Who installs from the source distribution can compile it."""
     with tarfile.open(build(source, "sdist", tmp_path)) as archive:
         files = {Path(name).name for name in archive.getnames() if "/bridge/accelerator/" in name}
-    assert files == {"__init__.py", "speedups.c", "speedups.pyi"}
+    assert files == {"__init__.py", "clock.h", "speedups.c", "speedups.pyi"}

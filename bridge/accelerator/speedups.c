@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
+
+#include "clock.h"
 
 typedef unsigned char byte;
 
@@ -667,23 +668,6 @@ typedef struct {
     double sum;
 } Meter;
 
-/* Seconds by the clock of `time.perf_counter`. */
-static double
-seconds_now(void)
-{
-#if defined(__linux__)
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-#elif PY_VERSION_HEX >= 0x030D0000
-    PyTime_t now;
-    (void)PyTime_PerfCounterRaw(&now);
-    return PyTime_AsSecondsDouble(now);
-#else
-    return (double)_PyTime_GetPerfCounter() * 1e-9;
-#endif
-}
-
 PyDoc_STRVAR(read_clock_doc,
 "read_clock()\n--\n\n"
 "The time in seconds, as time.perf_counter() gives it, in half the time.");
@@ -859,6 +843,7 @@ set_up(PyObject *module)
     PyObject *meter;
     const char *letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     size_t i;
+    set_up_clock();
     set_class(state, TOKEN | PATH | QUERY | HOST_NAME, letters);
     set_class(state, TOKEN, "!#$%&'*+-.^_`|~");
     set_class(state, PATH | QUERY, "-._~:/@!$&'()*+,;=%[]|");
