@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def eventually(holds: Callable[[], object], timeout: float = 30, pause: float = 0.02) -> None:
@@ -12,3 +14,9 @@ def eventually(holds: Callable[[], object], timeout: float = 30, pause: float = 
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout} s"
         time.sleep(pause)  # the pace of asking, nothing depends on it
+
+
+def listens(path: str | Path) -> bool:
+    """Whether the Unix socket at `path` takes connections; its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0

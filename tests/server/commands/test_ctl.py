@@ -19,7 +19,7 @@ from bridge.server.cli import main
 from bridge.server.control import places
 from tests.support.hosts import ROOT
 from tests.support.orders import Running, taking_orders
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, listens
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,7 @@ def test_stop_returns_when_the_process_is_gone(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.orders", str(path)]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
-        eventually(path.exists)
+        eventually(lambda: listens(path))
         result = ctl("stop", "--timeout", "20", "--socket", str(path))
         assert (result.exit_code, result.stdout) == (0, "stopping\n")
         assert process.wait(20) == 0

@@ -20,7 +20,7 @@ from bridge.server.control.client import Connection, NoServer, SeveralServers, f
 from bridge.server.control.orders import OrderFailed
 from tests.support.hosts import ROOT
 from tests.support.orders import taking_orders
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, listens
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_the_end_of_the_process_is_waited_for(
     command = [sys.executable, "-m", "tests.support.orders", str(path)]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
-        eventually(path.exists)
+        eventually(lambda: listens(path))
         with Connection(str(path)) as connection:
             assert connection.ask("stop") == "stopping"
             connection.wait_for_end(None)

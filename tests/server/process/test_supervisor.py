@@ -176,7 +176,7 @@ def test_a_reload_makes_new_workers(start: Start) -> None:
 def test_a_reload_that_fails_changes_nothing(start: Start) -> None:
     """P3: the old workers serve on, and one line says why."""
     server = start(2)
-    server.answer()
+    server.wait_for_line("serves (2 of 2)")  # both have read their kind
     old = server.wait_for_children(2)
     server.kind.write_text("fail")
     server.signal(signal.SIGHUP)
@@ -204,7 +204,7 @@ def test_a_reload_during_a_reload(start: Start) -> None:
 def test_a_stop_during_a_reload(start: Start) -> None:
     """P2: nothing of it is left."""
     server = start(2)
-    server.answer()
+    server.wait_for_line("serves (2 of 2)")
     server.kind.write_text("hang")
     server.signal(signal.SIGHUP)
     pids = server.wait_for_children(3)

@@ -22,7 +22,7 @@ import pytest
 from bridge.server import Config, Server
 from tests.conftest import StartHost
 from tests.support.hosts import ROOT, Command, Host, bridge, python
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, listens
 
 HELLO = "tests.support.apps.hello:asgi"
 CONNECTION = "tests.support.apps.connection"
@@ -74,7 +74,7 @@ def test_tcp_and_unix_together(start_host: StartHost, tmp_path: Path, kind: str)
     path = tmp_path / "app.sock"
     command = bound(f"{CONNECTION}:{kind}", f"unix:{path}", options=("--uds-mode", "600"))
     host = start_host(command)
-    eventually(path.exists)  # the port is open a moment before
+    eventually(lambda: listens(path))  # the port is open a moment before
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     tcp = httpx.get(host.url("/")).json()
     unix = get(httpx.HTTPTransport(uds=str(path))).json()

@@ -23,7 +23,7 @@ from bridge.server.process.orders.desk import Desk
 from bridge.server.process.supervisor import Supervisor
 from bridge.server.process.worker import run_worker
 from tests.support.hosts import Host, bridge, start
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, listens
 
 #: An app that answers with its version, and can stand still: code on disk, to be changed.
 SOURCE = """
@@ -59,7 +59,7 @@ class Server:
             )
         )
 
-        eventually(Path(self.socket).exists)
+        eventually(lambda: listens(self.socket))
 
     def ask(self, order: str, **arguments: Any) -> Any:
         with Connection(self.socket) as connection:
