@@ -117,10 +117,10 @@ def test_those_that_are_not_wanted() -> None:
     run(
         """
         fleet = Fleet(config, lambda most: 0)
-        old, new = order(0).pid, order(1, generation=2).pid
-        while len(told) < 1:
-            forking.run(asyncio.sleep(0.01))
-        templates.keep(fleet)
+        old = order(0).pid
+        wait_for(1)
+        new = order(1, generation=2).pid
+        templates.keep(fleet)  # as far as is known, it still imports
         wait_for(2)
         order(2, generation=2)
         fleet.reload(config, 0.0)
@@ -131,8 +131,9 @@ def test_those_that_are_not_wanted() -> None:
         fleet.stop(0.0)
         templates.keep(fleet)
         assert told[3:] == [(3, 0, "it is not wanted any more")], told
-        assert os.waitpid(old, 0)[1] in (0, signal.SIGKILL)  # 0: it has read that all is over
-        assert os.waitpid(new, 0)[1] == signal.SIGKILL
+        ended = [os.waitpid(pid, 0)[1] for pid in (old, new)]
+        assert ended[0] in (0, signal.SIGKILL), ended  # 0: it has read that all is over
+        assert ended[1] == signal.SIGKILL, ended
         templates.close()
         """
     )
