@@ -118,7 +118,7 @@ class Shop:
 def children(pid: int) -> set[int]:
     try:
         return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    except FileNotFoundError:
+    except OSError:  # it is gone, perhaps just now
         return set()
 
 
@@ -126,7 +126,7 @@ def lives(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:  # it is gone, perhaps just now
         return False
 
 
