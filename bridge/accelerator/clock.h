@@ -1,7 +1,7 @@
 /* The time in seconds, as `time.perf_counter` gives it, without its price.
 
    Of a processor whose counter of cycles the kernel itself takes for its clock, that counter is
-   read: in a third of the time that the kernel's clock takes. Once a second it is set by the
+   read: in half of the time that the kernel's clock takes. Once a second it is set by the
    kernel's clock anew, so that it is wrong by some microseconds at most. Each thread has a clock of
    its own, which counts after the first tenth of a second; until then, and everywhere else, the
    kernel's clock is read. */

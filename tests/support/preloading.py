@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
-from tests.support import hosts
+from tests.support import programs
 
 HEAD = """
 import asyncio, json, os, select, signal, socket, sys, threading, time
@@ -66,12 +62,4 @@ def wait_for_hang_up(generation=1):
 
 def run(program: str) -> str:
     """Run a program to its end, and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD + textwrap.dedent(program)],
-        cwd=hosts.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    return programs.run(HEAD, program)

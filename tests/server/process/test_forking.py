@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
 
-from tests.support import hosts
+from tests.support import programs
 
 HEAD = """
 import asyncio, os, signal, socket, sys, threading, time
@@ -19,15 +17,7 @@ from bridge.server.process.forking import ForkingLoop, refuse_fork_here
 
 def run(program: str) -> str:
     """Run a program to its end, and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD + textwrap.dedent(program)],
-        cwd=hosts.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    return programs.run(HEAD, program)
 
 
 def test_a_child_has_nothing_open_of_its_parents_loop() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import StartHost
 from tests.support.hosts import ENV, ROOT, Command, Host, bridge, migrate
+from tests.support.programs import serve_to_the_end
 from tests.support.waiting import eventually
 from tests.wire.operation.test_workers import Shop, lives, under_load
 
@@ -166,14 +167,7 @@ def test_a_bad_version_leaves_the_old_one(shop: PreloadedShop, source: str, said
 def test_a_failed_import_ends_the_start_with_3(tmp_path: Path) -> None:
     """P11, P1: its error is told once."""
     (tmp_path / "shop.py").write_text(NOTE + "app = 1/0\n")
-    ended = subprocess.run(
-        [sys.executable, "-m", "bridge", "serve", "shop:app", "-w4", "--port=0", "--preload"],
-        cwd=tmp_path,
-        env={**os.environ, **ENV, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = serve_to_the_end(tmp_path, "shop:app", "-w4", "--preload")
     assert ended.returncode == 3
     assert ended.stderr.count("Error: importing shop failed: ZeroDivisionError") == 1
     assert (tmp_path / "notes").read_text().count("import") == 1

@@ -23,6 +23,7 @@ import pytest
 from tests.conftest import StartHost
 from tests.support.hosts import ENV, ROOT, Host, bridge, free_port
 from tests.support.load import Load, short_pauses
+from tests.support.programs import serve_to_the_end
 from tests.support.waiting import eventually
 
 WSGI = """
@@ -192,14 +193,7 @@ def test_a_worker_that_is_killed_is_replaced(shop: Shop) -> None:
 def test_an_app_that_cannot_start_ends_with_3(tmp_path: Path, source: str, said: str) -> None:
     """P1: its error is told once, however many workers there should be."""
     (tmp_path / "shop.py").write_text(source)
-    ended = subprocess.run(
-        [sys.executable, "-m", "bridge", "serve", "shop:app", "--workers=4", "--port=0"],
-        cwd=tmp_path,
-        env={**os.environ, **ENV, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = serve_to_the_end(tmp_path, "shop:app", "--workers=4")
     assert ended.returncode == 3
     assert said in ended.stderr
     assert len([line for line in ended.stderr.splitlines() if line.startswith("Error: ")]) == 1
