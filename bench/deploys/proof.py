@@ -56,11 +56,12 @@ def summary(story: Story, outcome: Outcome) -> tuple[Tally, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/deploys", description=__doc__)
-    parser.add_argument("server", nargs="*", choices=[[], *STORIES], default=[*STORIES])
+    # An empty list is what argparse finds, and looks up, if none is named.
+    parser.add_argument("server", nargs="*", choices=[[], *STORIES], default=[], metavar="server")
     parser.add_argument("--seconds", type=float, default=90)
     options = parser.parse_args()
     failed = False
-    for name in options.server:
+    for name in options.server or STORIES:
         with deployed(name, Mixture("/asgi", "/wsgi")) as story:
             began = time.monotonic()
             STORIES[name](story, RELOADS)
