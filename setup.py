@@ -7,4 +7,10 @@ speedups = Extension(
     depends=["bridge/accelerator/clock.h"],
     optional=True,
 )
-setup(ext_modules=[speedups])
+# Without it there is no greenlet runner, and all else works.
+thread_locals = Extension(
+    "bridge.runners.greenlets.thread_locals",
+    ["bridge/runners/greenlets/thread_locals.c"],
+    optional=True,
+)
+setup(ext_modules=[speedups, thread_locals])

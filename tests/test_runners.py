@@ -6,9 +6,9 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.runners import make_runner
-from bridge.runners.greenlet import GreenletRunner
+from bridge.runners.greenlets.runner import GreenletRunner
 from bridge.runners.inline import InlineRunner
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 
 
 def test_by_name() -> None:

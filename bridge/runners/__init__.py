@@ -9,13 +9,21 @@ from typing import Any
 from bridge.errors import ConfigError
 from bridge.runners.base import Job, Runner, Stats, await_
 from bridge.runners.inline import InlineRunner
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 
 __all__ = ["Job", "Runner", "Stats", "await_", "make_runner"]
 
 
 def _greenlet(**settings: Any) -> Runner:
-    module = import_module("bridge.runners.greenlet")  # loads greenlet: only if it is used
+    try:
+        # Loads greenlet: only if it is used.
+        module = import_module("bridge.runners.greenlets.runner")
+    except ImportError as error:
+        raise ConfigError(
+            f"runner is 'greenlet', which needs parts written in C that cannot be loaded: {error}; "
+            "install asgi-bridge again where there are a C compiler and the headers of Python "
+            "(Debian: apt install gcc python3-dev), or choose thread"
+        ) from error
     runner: Runner = module.GreenletRunner(settings.get("queue_limit", 1024))
     return runner
 

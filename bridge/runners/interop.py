@@ -202,14 +202,19 @@ def switch_calls(loop: asyncio.AbstractEventLoop) -> None:
     Other calls are as before.
     """
     global _switching
-    if "anyio" in sys.modules:
-        _attempt("anyio", _publish_to_anyio, sys.modules["anyio"], loop)
+    publish_in_greenlet(loop)
     if _switching:
         return
     _switching = True
     for name in _SWITCHES:
         if name in sys.modules:
             _attempt(name, _switch_imported, name)
+
+
+def publish_in_greenlet(loop: asyncio.AbstractEventLoop) -> None:
+    """Let ``anyio.from_thread`` find `loop` from this greenlet, whose thread-locals are its own."""
+    if "anyio" in sys.modules:
+        _attempt("anyio", _publish_to_anyio, sys.modules["anyio"], loop)
 
 
 def _switch_imported(name: str) -> None:

@@ -15,7 +15,7 @@ from bridge.channels import get_channel_layer
 from bridge.channels.memory import MemoryLayer
 from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedScope
 from bridge.runners.inline import InlineRunner
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 from tests.adapters.wsgi_on_asgi.asking import RUNNERS, Client
 from tests.support.in_process import http
 

@@ -36,8 +36,8 @@ from bridge.limits import READ_SIZE
 from bridge.log import logger
 from bridge.runners.base import set_current_runner
 from bridge.runners.interop import publish_loop
-from bridge.runners.thread import ThreadRunner
-from bridge.runners.thread_start import start_thread
+from bridge.runners.threads.runner import ThreadRunner
+from bridge.runners.threads.thread_start import start_thread
 from bridge.types import Environ, Message, RawHeaders, Receive, Scope, Send, WSGIApp
 from bridge.websocket.frames import Frames
 from bridge.wsgi.call import WsgiCall

@@ -11,7 +11,7 @@ from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
 from bridge.runners import Runner
 from bridge.runners.inline import InlineRunner
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 from bridge.server.config.config import SETTINGS, Config
 from bridge.types import ASGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi

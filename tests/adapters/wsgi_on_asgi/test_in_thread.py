@@ -12,7 +12,7 @@ import pytest
 import bridge
 from bridge.errors import RequestError
 from bridge.runners import Job
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 from bridge.types import Environ, StartResponse
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.adapters.wsgi_on_asgi.asking import (

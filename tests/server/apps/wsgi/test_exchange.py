@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ClientDisconnected, RequestError
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.raw import chunked, request
 from tests.support.serving import Served, served

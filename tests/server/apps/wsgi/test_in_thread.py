@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ClientDisconnected
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 from bridge.server.apps.wsgi import in_thread
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.state import ServerState

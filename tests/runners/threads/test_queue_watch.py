@@ -15,9 +15,9 @@ import pytest
 
 from bridge.errors import BridgeError, Overloaded, SelfRequest
 from bridge.runners import Runner
-from bridge.runners.queue_watch import QueueWatch
-from bridge.runners.self_requests import self_connections
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.queue_watch import QueueWatch
+from bridge.runners.threads.runner import ThreadRunner
+from bridge.runners.threads.self_requests import self_connections
 from tests.runners.jobs import Call, blocked, run_with, until
 
 
@@ -125,7 +125,7 @@ def test_request_to_itself_that_waits_its_turn(
         searches.append(len(found))
         return found
 
-    monkeypatch.setattr("bridge.runners.queue_watch.self_connections", search)
+    monkeypatch.setattr("bridge.runners.threads.queue_watch.self_connections", search)
 
     async def main(runner: Runner) -> None:
         gate = threading.Event()
@@ -402,7 +402,7 @@ def test_self_requests(
 
     waiting = jobs(queued) or [Waiting(peer=("192.0.2.1", 1))]
     monkeypatch.setattr(
-        "bridge.runners.queue_watch.self_connections", lambda peers: {OWN} & set(peers)
+        "bridge.runners.threads.queue_watch.self_connections", lambda peers: {OWN} & set(peers)
     )
     pool = Watched(waiting)
     pool.busy = jobs(busy)
@@ -417,7 +417,7 @@ def test_self_requests(
 
 def test_self_requests_that_threads_take_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """W53: a request that a thread takes during the search is neither refused nor moved."""
-    monkeypatch.setattr("bridge.runners.queue_watch.self_connections", lambda peers: {OWN})
+    monkeypatch.setattr("bridge.runners.threads.queue_watch.self_connections", lambda peers: {OWN})
     other, first, second = Waiting(), Waiting(peer=OWN), Waiting(peer=OWN)
     pool = Watched([other, first, second])
     pool.busy = [Waiting(), Waiting()]
@@ -431,8 +431,8 @@ def test_a_search_takes_little_of_the_time(monkeypatch: pytest.MonkeyPatch) -> N
     """W53: after a search that took long the next one waits 99 times as long."""
     searches: list[Any] = []
     clock = iter([0.0, 1.0, 1.0, 1.0])
-    monkeypatch.setattr("bridge.runners.queue_watch.self_connections", searches.append)
-    monkeypatch.setattr("bridge.runners.queue_watch.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("bridge.runners.threads.queue_watch.self_connections", searches.append)
+    monkeypatch.setattr("bridge.runners.threads.queue_watch.time.perf_counter", lambda: next(clock))
     pool = Watched([Waiting()])
     pool.watch.start()
     counts = []

@@ -15,7 +15,7 @@ from greenlet import GreenletExit, getcurrent
 import bridge
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled
 from bridge.runners import Runner
-from bridge.runners.greenlet import GreenletRunner
+from bridge.runners.greenlets.runner import GreenletRunner
 from tests.runners.jobs import Call, run_with, until
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")

@@ -18,8 +18,8 @@ import pytest
 
 from bridge.errors import BridgeError, Overloaded
 from bridge.runners import Runner
-from bridge.runners.pool import ThreadPool
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.pool import ThreadPool
+from bridge.runners.threads.runner import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
 
 pytestmark = pytest.mark.usefixtures("pool_threads")
@@ -32,7 +32,7 @@ def test_no_more_threads_than_needed(
 ) -> None:
     """W52: jobs that never block are all run by one thread, however many may be started."""
     # On a busy machine a thread may be given no time for longer than the pool's patience.
-    monkeypatch.setattr("bridge.runners.queue_watch.TICK", 60)
+    monkeypatch.setattr("bridge.runners.threads.queue_watch.TICK", 60)
 
     async def main(runner: Runner) -> None:
         for _ in range(100):
@@ -129,7 +129,7 @@ def test_a_job_that_cannot_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(runner: Runner) -> None:
         for _ in range(3):
             with monkeypatch.context() as patch:
-                patch.setattr("bridge.runners.pool.copy_context", _no_memory)
+                patch.setattr("bridge.runners.threads.pool.copy_context", _no_memory)
                 call = Call(int)
                 runner.submit(call)
                 with pytest.raises(Overloaded, match="MemoryError"):
@@ -318,7 +318,9 @@ def test_never_more_than_its_limit() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("missing", ["bridge.runners.pool._Worker", "threading.Thread.start"])
+@pytest.mark.parametrize(
+    "missing", ["bridge.runners.threads.pool._Worker", "threading.Thread.start"]
+)
 def test_a_shortage(
     missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -377,7 +379,7 @@ def test_the_loop_has_closed(
     loop, jobs = asyncio.new_event_loop(), deque[Any](["first", "second"])
     pool, owner = make_pool(1, jobs, loop)
     loop.close()
-    monkeypatch.setattr("bridge.runners.pool.copy_context", _no_memory)
+    monkeypatch.setattr("bridge.runners.threads.pool.copy_context", _no_memory)
     taken: list[str] = []
 
     class Jobs(deque[Any]):

@@ -25,7 +25,7 @@ from typing import Protocol
 
 from bridge.errors import BridgeError, Overloaded, SelfRequest
 from bridge.runners.base import Job
-from bridge.runners.self_requests import self_connections
+from bridge.runners.threads.self_requests import self_connections
 
 #: Seconds between two looks at the queue: while more threads can be woken ...
 TICK = 0.001

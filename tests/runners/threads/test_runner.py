@@ -16,7 +16,7 @@ import pytest
 import bridge
 from bridge.errors import BridgeError, ClientDisconnected, Overloaded, SelfRequest, WaitNotPossible
 from bridge.runners import Runner
-from bridge.runners.thread import ThreadRunner
+from bridge.runners.threads.runner import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
 
 pytestmark = pytest.mark.usefixtures("pool_threads")

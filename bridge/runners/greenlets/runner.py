@@ -16,7 +16,9 @@ with it. If it has none, a task is made when the app first waits.
 
 While the app's own code runs the loop is hidden (G5): code that asks whether a loop is running
 (Django's ORM, `asyncio.run`) sees none. It is back when the greenlet has switched back. No
-blocking call is made cooperative (G6-G9).
+blocking call is made cooperative, unless `bridge.greenlet_patch` has changed it (G6).
+
+A greenlet waits in one of two ways: `worker.py` says which.
 """
 
 from __future__ import annotations
@@ -24,18 +26,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-from asyncio import events
 from collections import deque
 from collections.abc import Awaitable
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import getcurrent
 
 from bridge.errors import ClientDisconnected, Overloaded, RequestCancelled, WaitNotPossible
-from bridge.log import logger
-from bridge.loops.hidden import call_without_loop
-from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
+from bridge.loops.tasks import close_unawaited
 from bridge.runners.base import (
     CANCEL_GRACE,
     Job,
@@ -45,48 +44,12 @@ from bridge.runners.base import (
     current_runner,
     set_current_runner,
 )
+from bridge.runners.greenlets.descriptors import DescriptorWatch
+from bridge.runners.greenlets.worker import OVER, PAUSED, Worker
 from bridge.runners.interop import switch_calls, watch_imports
 
-#: What a greenlet switches back with when its job is over.
-_OVER: Any = object()
 #: Free greenlets that are kept; more than that end.
 _MAX_FREE = 128
-#: Waits that a cancelled app may begin before it is ended with a `GreenletExit` (G4).
-_MAX_WAITS_AFTER_CANCEL = 3
-
-
-class _Worker(greenlet):
-    """A greenlet that runs one job after the other, its own or those that are queued."""
-
-    job: Job | None = None
-    #: Whether it goes on with the next job in the queue; else a task waits for this job's end.
-    takes_queue = False
-    #: The task as part of which the job runs now; None: there is none (yet).
-    task: asyncio.Task[Any] | None = None
-    #: What it waits for, while it does.
-    awaited: asyncio.Future[Any] | None = None
-    #: What is raised in the job when it waits, since it has to end; and how often that was.
-    interrupt: ClientDisconnected | None = None
-    waits_refused = 0
-
-    def __init__(self, runner: GreenletRunner) -> None:
-        super().__init__()
-        self.runner = runner
-
-    def run(self, _: object = None) -> None:
-        runner = self.runner
-        while self.job is not None or (self.takes_queue and runner.take_next(self)):
-            try:
-                self.job()  # type: ignore[misc]
-            except GreenletExit:
-                pass  # it has swallowed that it was cancelled; or the app ends itself so
-            except BaseException:
-                logger.exception(
-                    "a job of the greenlet runner raised; that is an error of the bridge"
-                )
-            if not (self.takes_queue and runner.take_next(self)):
-                assert self.parent is not None
-                self.parent.switch(_OVER)
 
 
 class GreenletRunner(Runner):
@@ -98,20 +61,22 @@ class GreenletRunner(Runner):
     def __init__(self, queue_limit: int = 1024) -> None:
         self.queue_limit = queue_limit
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._free: list[_Worker] = []
-        self._busy: dict[Job, _Worker] = {}
+        self._free: list[Worker] = []
+        self._busy: dict[Job, Worker] = {}
         self._queue: deque[tuple[Job, Context]] = deque()
         self._drivers: set[asyncio.Task[None]] = set()
         self._served = 0
         self._rejected = 0
         self._stopped: asyncio.Event | None = None
+        #: The descriptors for which greenlets wait.
+        self.descriptors: DescriptorWatch
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve `loop`; greenlets are made with the first jobs."""
         if self._loop is not loop:
             self._free.clear()  # greenlets cannot leave their thread
             self._queue.clear()
-            self._start_task = task_starter(loop)
+            self.descriptors = DescriptorWatch(loop)
         self._loop = loop
         self._stopped = None
         watch_imports()
@@ -140,20 +105,36 @@ class GreenletRunner(Runner):
 
     def _run_some(self) -> None:
         """Run jobs of the queue in one greenlet, until there is none left or one waits."""
-        worker = self._free.pop() if self._free else _Worker(self)
+        worker = self._free_worker()
         worker.takes_queue = True
-        awaited = self._enter(worker)
-        if awaited is _OVER:
+        awaited = worker.enter(worker.switch)
+        if awaited is OVER:
             self._release(worker)
             return
         assert worker.job is not None
-        assert self._loop is not None
         self._busy[worker.job] = worker
+        self.resumed(worker, awaited)
+
+    def resumed(self, worker: Worker, awaited: Any) -> None:
+        """Have a task await what `worker` waits for, if it needs one."""
+        if awaited is PAUSED:
+            return
+        if awaited is OVER:
+            self._ended(worker)
+            return
+        assert self._loop is not None
+        worker.driven = True
         driver = self._loop.create_task(self._drive(worker, awaited))
         self._drivers.add(driver)
         driver.add_done_callback(self._drivers.discard)
 
-    def take_next(self, worker: _Worker) -> bool:
+    def _free_worker(self) -> Worker:
+        if self._free:
+            return self._free.pop()
+        assert self._loop is not None
+        return Worker(self, self, self._loop)
+
+    def take_next(self, worker: Worker) -> bool:
         """In `worker`: take the next job of the queue; False if there is none."""
         if not self._queue:
             return False
@@ -166,12 +147,13 @@ class GreenletRunner(Runner):
         """Run `job` as a part of the current task."""
         if len(self._busy) + len(self._queue) >= self.queue_limit or self._stopped is not None:
             self._reject()
-        worker = self._free.pop() if self._free else _Worker(self)
+        worker = self._free_worker()
         worker.job = job
         worker.gr_context = copy_context()
         worker.task = asyncio.current_task(self._loop)
-        awaited = self._enter(worker)
-        if awaited is _OVER:
+        worker.driven = True
+        awaited = worker.enter(worker.switch)
+        if awaited is OVER:
             self._release(worker)
             return
         self._busy[job] = worker
@@ -181,9 +163,7 @@ class GreenletRunner(Runner):
         """Raise `reason` in the app when it waits (G4); a job that never waits is not busy."""
         worker = self._busy.get(job)
         if worker is not None:
-            worker.interrupt = worker.interrupt or reason
-            if worker.awaited is not None:
-                worker.awaited.cancel()
+            worker.break_off(reason)
 
     def _reject(self) -> NoReturn:
         """Raise `Overloaded`: the limit is reached, or the runner stops."""
@@ -194,37 +174,31 @@ class GreenletRunner(Runner):
             else "the server is stopping"
         )
 
-    def _enter(self, worker: _Worker) -> Any:
-        """Switch to a free greenlet; returns what its app waits for, or `_OVER`."""
-        here = getcurrent()
-        if worker.parent is not here:
-            worker.parent = here  # where it comes back to
-        return call_without_loop(worker.switch)
-
-    def _resume(
-        self, worker: _Worker, value: Any = None, error: BaseException | None = None
-    ) -> Any:
-        """Let the app go on; returns what it waits for next, or `_OVER`."""
-        worker.parent = getcurrent()
+    def _resume(self, worker: Worker, value: Any = None, error: BaseException | None = None) -> Any:
+        """Let the app go on; returns what it waits for next, or `OVER`."""
         worker.task = asyncio.current_task(self._loop)
         if error is None:
-            awaited = call_without_loop(worker.switch, value)
+            awaited = worker.enter(worker.switch, value)
         else:
-            awaited = call_without_loop(worker.throw, type(error), error, error.__traceback__)
-        if awaited is _OVER:
-            assert worker.job is not None
-            del self._busy[worker.job]
-            worker.awaited = worker.interrupt = None
-            worker.waits_refused = 0
-            self._release(worker)
-            if self._stopped is not None and not self._busy:
-                self._stopped.set()
+            awaited = worker.enter(worker.throw, type(error), error, error.__traceback__)
+        if awaited is OVER:
+            self._ended(worker)
         return awaited
 
-    async def _drive(self, worker: _Worker, awaited: asyncio.Future[Any]) -> None:
+    def _ended(self, worker: Worker) -> None:
+        """Note that a job that has waited is over."""
+        assert worker.job is not None
+        del self._busy[worker.job]
+        worker.awaited = worker.interrupt = None
+        worker.waits_refused = 0
+        self._release(worker)
+        if self._stopped is not None and not self._busy:
+            self._stopped.set()
+
+    async def _drive(self, worker: Worker, awaited: asyncio.Future[Any]) -> None:
         """In the request's task: await what the app waits for, until the job is over."""
         cancelled: asyncio.CancelledError | None = None
-        while awaited is not _OVER:
+        while awaited is not OVER:
             value: Any = None
             error: BaseException | None = None
             try:
@@ -241,14 +215,14 @@ class GreenletRunner(Runner):
         if cancelled is not None:
             raise cancelled
 
-    def _release(self, worker: _Worker) -> None:
+    def _release(self, worker: Worker) -> None:
         self._served += 1
         worker.job = worker.task = None
-        worker.takes_queue = False
+        worker.takes_queue = worker.driven = False
         if len(self._free) < _MAX_FREE:
             self._free.append(worker)
         else:
-            worker.switch()  # without a job it ends
+            worker.enter(worker.switch)  # without a job it ends
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Wait for what runs; then interrupt it, and it ends at its next wait."""
@@ -268,8 +242,8 @@ class GreenletRunner(Runner):
             set_current_runner(None)
         while self._free:
             worker = self._free.pop()
-            worker.parent = getcurrent()
-            worker.switch()
+            worker.enter(worker.switch)
+        self.descriptors.close()
         return True
 
     # --------------------------------------------------------- the app's side
@@ -277,63 +251,22 @@ class GreenletRunner(Runner):
     def wait(self, awaitable: Awaitable[T]) -> T:
         """Switch to the loop until `awaitable` is done."""
         worker = getcurrent()
-        if not isinstance(worker, _Worker) or not worker.runner.runs_app_code(worker):
+        if not isinstance(worker, Worker) or not worker.runs_app_code():
             close_unawaited(awaitable)
             raise WaitNotPossible(
                 "await_() works in the app's own synchronous code, which the thread or greenlet "
                 "runner runs, not in a coroutine, nor in a greenlet that the app made; use `await`"
             )
-        return worker.runner.wait_in(worker, awaitable)
-
-    def runs_app_code(self, worker: _Worker) -> bool:
-        """Whether the app's own code runs in `worker` now, and not a coroutine."""
-        return self._loop is not None and events._get_running_loop() is None
+        return worker.wait(awaitable)
 
     def in_greenlet(self) -> bool:
         """Whether the caller is the app's own code, in a greenlet."""
         worker = getcurrent()
-        return isinstance(worker, _Worker) and worker.runner.runs_app_code(worker)
+        return isinstance(worker, Worker) and worker.runs_app_code()
 
     def app_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop, if the caller is the app's own code."""
         return self._loop if self.in_greenlet() else None
-
-    def wait_in(self, worker: _Worker, awaitable: Awaitable[T]) -> T:
-        """`wait`, in a greenlet of this runner."""
-        if worker.interrupt is not None:
-            close_unawaited(awaitable)
-            worker.waits_refused += 1
-            if worker.waits_refused > _MAX_WAITS_AFTER_CANCEL:
-                raise GreenletExit
-            raise worker.interrupt
-        assert self._loop is not None
-        events._set_running_loop(self._loop)
-        try:
-            future = self._future(awaitable)
-        finally:
-            events._set_running_loop(None)
-        if not future.done():
-            worker.awaited = future
-            worker.takes_queue = False
-            assert worker.parent is not None
-            try:
-                return worker.parent.switch(future)  # type: ignore[no-any-return]
-            finally:
-                worker.awaited = None
-        try:
-            return future.result()
-        except asyncio.CancelledError:
-            raise concurrent.futures.CancelledError from None
-
-    def _future(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
-        """Return the future to await; a coroutine runs to its first wait here, often to its end.
-
-        It is cancelled if the client leaves. A future that the app made itself is shielded from
-        that: others may wait for it too.
-        """
-        if asyncio.isfuture(awaitable):
-            return asyncio.shield(awaitable)
-        return self._start_task(as_coroutine(awaitable))
 
     def stats(self) -> Stats:
         """Return the figures of this moment; what is queued runs within this step of the loop."""

@@ -43,9 +43,9 @@ from bridge.runners.base import (
     set_current_runner,
 )
 from bridge.runners.interop import watch_imports
-from bridge.runners.pool import ThreadPool
-from bridge.runners.queue_watch import QueueWatch
-from bridge.runners.thread_start import check_threads
+from bridge.runners.threads.pool import ThreadPool
+from bridge.runners.threads.queue_watch import QueueWatch
+from bridge.runners.threads.thread_start import check_threads
 
 
 class ThreadRunner(Runner):

@@ -23,7 +23,7 @@ from bridge.errors import BridgeError, Overloaded
 from bridge.log import logger
 from bridge.runners.base import Job
 from bridge.runners.interop import publish_loop
-from bridge.runners.thread_start import ThreadStarter
+from bridge.runners.threads.thread_start import ThreadStarter
 
 
 class PoolOwner(Protocol):

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from bridge.runners.self_requests import self_connections
+from bridge.runners.threads.self_requests import self_connections
 
 
 @pytest.fixture
@@ -88,5 +88,5 @@ def test_other_descriptors(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_system_that_does_not_tell(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """W53: without a folder of descriptors nothing is known."""
     _, served = connect(stack, socket.AF_INET, "127.0.0.1", "127.0.0.1")
-    monkeypatch.setattr("bridge.runners.self_requests._DESCRIPTORS", "/no/such/folder")
+    monkeypatch.setattr("bridge.runners.threads.self_requests._DESCRIPTORS", "/no/such/folder")
     assert self_connections({served.getpeername()[:2]}) == set()

@@ -14,8 +14,8 @@ import pytest
 
 from bridge.errors import AppLoadError, Overloaded
 from bridge.runners import Runner
-from bridge.runners.thread import ThreadRunner
-from bridge.runners.thread_start import check_threads
+from bridge.runners.threads.runner import ThreadRunner
+from bridge.runners.threads.thread_start import check_threads
 from tests.conftest import StartHost
 from tests.runners.jobs import Call, run_with, until
 from tests.support import hosts
@@ -85,7 +85,9 @@ def test_patched_while_it_runs(
         await call.done
         await until(lambda: runner.stats()[:2] == (0, 0))  # its thread has ended
         with monkeypatch.context() as patch:
-            patch.setattr("bridge.runners.thread_start.threads_replaced_by", lambda: "gevent")
+            patch.setattr(
+                "bridge.runners.threads.thread_start.threads_replaced_by", lambda: "gevent"
+            )
             for _ in range(3):
                 refused = Call(int)
                 runner.submit(refused)

@@ -1,0 +1,82 @@
+"""How a greenlet waits for a wake-up or for some time: what cooperative calls are made of (G6)."""
+
+from __future__ import annotations
+
+import asyncio
+from _thread import get_ident
+from typing import Final
+
+from bridge.runners.greenlets.worker import Worker
+
+#: No timer is set for a wait that is longer, in seconds.
+_NO_TIMER: Final = 10_000_000.0
+
+
+class GreenletWaiter:
+    """A flag that one greenlet waits for, and that any thread may raise.
+
+    As `bridge.loops.waiters.ThreadWaiter` is for threads. A wait ends with what interrupts the job,
+    too: a timeout of the request, a stop of the server.
+    """
+
+    __slots__ = ("_raised", "_thread", "_waiting", "_worker")
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._thread = get_ident()
+        self._raised = False
+        self._waiting = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the flag is up, at most `timeout` s, and lower it; False: the time is up."""
+        if not self._raised:
+            loop = self._worker.loop
+            timer: asyncio.Handle | None = None
+            if timeout is not None and timeout < _NO_TIMER:
+                timer = (
+                    loop.call_later(timeout, self._go_on)
+                    if timeout > 0
+                    else loop.call_soon(self._go_on)
+                )
+            self._waiting = True
+            try:
+                self._worker.pause()
+            finally:
+                self._waiting = False
+                if timer is not None:
+                    timer.cancel()
+        raised, self._raised = self._raised, False
+        return raised
+
+    def wake(self) -> None:
+        """Raise the flag; the greenlet goes on in the loop's next step. From any thread."""
+        if self._raised:
+            return
+        self._raised = True
+        loop = self._worker.loop
+        if get_ident() == self._thread:
+            loop.call_soon(self._deliver)
+            return
+        try:
+            loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the loop has closed: nobody waits
+            pass
+
+    def wake_now(self) -> None:
+        """Raise the flag, and let the greenlet go on at once. In callbacks of its loop only."""
+        self._raised = True
+        self._go_on()
+
+    def _deliver(self) -> None:
+        if self._raised:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._worker.resume()
+
+
+def sleep(worker: Worker, seconds: float) -> None:
+    """Let the loop have the thread for `seconds`; for one step of it if that is 0."""
+    GreenletWaiter(worker).wait(seconds)

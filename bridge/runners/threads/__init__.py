@@ -1,0 +1,1 @@
+"""The thread runner: a pool of threads of its own."""
