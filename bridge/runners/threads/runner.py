@@ -262,7 +262,7 @@ class ThreadRunner(Runner):
 
     def stats(self) -> Stats:
         """Return the figures of this moment."""
-        threads, idle, served = self._pool.figures()
+        threads, idle, served, _, _ = self._pool.figures()
         queued, loop, oldest = len(self.queue), self._pool.loop, 0.0
         try:
             if queued and loop is not None:

@@ -18,7 +18,7 @@ import pytest
 
 from bridge.errors import BridgeError, Overloaded
 from bridge.runners import Runner
-from bridge.runners.threads.pool import ThreadPool
+from bridge.runners.threads.pool import STREAM, WRITTEN_OFF, ThreadPool, Worker
 from bridge.runners.threads.runner import ThreadRunner
 from tests.runners.jobs import Call, blocked, run_with, until
 
@@ -240,7 +240,7 @@ class Owner:
         self.served += 1
 
 
-class Worker:
+class Still:
     """A thread of the pool, as one that never runs."""
 
     served = 0
@@ -289,16 +289,16 @@ def test_closed_and_given_up() -> None:
         await until(lambda: pool.running() == [stuck])
         assert pool.wake()
         await until(lambda: len(pool.idle) == 1)
-        assert pool.figures() == (2, 1, 1)
+        assert pool.figures()[:3] == (2, 1, 1)
         pool.close(loop)
         assert not await pool.join(0.01)
-        await until(lambda: pool.figures() == (1, 0, 1))
+        await until(lambda: pool.figures()[:3] == (1, 0, 1))
         pool.give_up()
         assert await pool.join(None)
-        assert pool.figures() == (0, 0, 0)
+        assert pool.figures()[:3] == (0, 0, 0)
         gate.set()
         await stuck.done
-        await until(lambda: pool.figures() == (0, 0, 2))
+        await until(lambda: pool.figures()[:3] == (0, 0, 2))
 
     asyncio.run(main())
 
@@ -318,8 +318,86 @@ def test_never_more_than_its_limit() -> None:
     asyncio.run(main())
 
 
+def test_let_go() -> None:
+    """R1: a busy thread that is let go counts no more, and another may start in its place."""
+
+    async def main() -> None:
+        loop, jobs = asyncio.get_running_loop(), deque[Any]()
+        pool, _ = make_pool(1, jobs, loop)
+        gates = [threading.Event() for _ in range(3)]
+        calls = [Call(gate.wait) for gate in gates]
+        for call in calls:
+            jobs.append(call)
+            assert pool.wake()
+            await until(lambda call=call: call in pool.running())
+            ((worker, job),) = pool.busy()
+            assert job is call
+            assert not pool.let_go(worker, calls[0] if call is not calls[0] else calls[1], STREAM)
+            assert pool.let_go(worker, call, STREAM if call is calls[0] else WRITTEN_OFF)
+        assert pool.figures() == (0, 0, 0, 1, 2)
+        assert (pool.size(), pool.busy(), {*pool.running()}) == (3, [], {*calls})
+        assert pool.let_go(worker, calls[2], STREAM)  # for another reason
+        assert pool.figures() == (0, 0, 0, 2, 1)
+        gates[0].set()  # there is a place: it comes back
+        await until(lambda: pool.figures() == (1, 1, 1, 1, 1))
+        gates[1].set()  # there is none: it ends
+        await until(lambda: pool.figures() == (1, 1, 2, 1, 0))
+        pool.close(loop)
+        assert not await pool.join(0.01)
+        gates[2].set()
+        assert await pool.join(10)
+        assert pool.figures() == (0, 0, 3, 0, 0)
+
+    asyncio.run(main())
+
+
+def test_let_go_and_given_up() -> None:
+    """R1, W54: a thread that was let go ends with its job if the pool has given it up."""
+
+    async def main() -> None:
+        loop, jobs, gate = asyncio.get_running_loop(), deque[Any](), threading.Event()
+        pool, _ = make_pool(1, jobs, loop)
+        call = Call(gate.wait)
+        jobs.append(call)
+        assert pool.wake()
+        await until(lambda: pool.running() == [call])
+        ((worker, _),) = pool.busy()
+        assert pool.let_go(worker, call, STREAM)
+        pool.close(loop)
+        pool.give_up()
+        assert await pool.join(None)
+        assert not pool.let_go(worker, call, STREAM)
+        gate.set()
+        await call.done
+        await until(lambda: pool.figures().served == 1)
+
+    asyncio.run(main())
+
+
+def test_let_go_as_its_job_ends() -> None:
+    """R1: a thread whose job ends while it is let go counts once, and goes on."""
+    pool, _ = make_pool()
+    worker = Worker()
+    pool.workers.add(worker)
+    worker.kind = STREAM  # the loop was just about to
+    assert pool._come_back(worker)
+    assert (worker.kind, pool.workers, pool.beside) == (None, {worker}, set())
+
+
+def test_a_place_is_taken_while_a_thread_starts() -> None:
+    """R1: a thread that comes back takes the last place, and no other starts there."""
+
+    async def main() -> None:
+        pool, _ = make_pool(1, loop=asyncio.get_running_loop())
+        pool.workers.add(Worker())
+        assert not pool._start_thread()
+        assert pool.size() == 1
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
-    "missing", ["bridge.runners.threads.pool._Worker", "threading.Thread.start"]
+    "missing", ["bridge.runners.threads.pool.Worker", "threading.Thread.start"]
 )
 def test_a_shortage(
     missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -332,7 +410,7 @@ def test_a_shortage(
             patch.setattr(missing, lambda *_: _no_memory())
             assert not pool.wake()
         assert isinstance(pool.starter.shortage, MemoryError)
-        assert pool.figures() == (0, 0, 0)
+        assert pool.figures()[:3] == (0, 0, 0)
 
     asyncio.run(main())
     assert "no thread can be started" in caplog.text
@@ -341,7 +419,7 @@ def test_a_shortage(
 def test_woken_when_its_time_is_up() -> None:
     """W52: a thread that the loop wakes in the moment in which it would end takes the job."""
     pool, _ = make_pool()
-    worker: Any = Worker()
+    worker: Any = Still()
     worker.sleep = Sleep(pool)
     assert pool._sleep(worker)
     assert (worker.sleep.acquired, pool.idle) == (2, [])
@@ -363,7 +441,7 @@ def test_news_before_it_sleeps(news: str) -> None:
 
     loop = asyncio.new_event_loop()
     pool.idle = Idle()
-    worker: Any = Worker()
+    worker: Any = Still()
     worker.sleep = Sleep(pool)
     assert pool._sleep(worker)
     assert (worker.sleep.acquired, pool.idle) == (0, [])
@@ -390,9 +468,9 @@ def test_the_loop_has_closed(
             return super().popleft()
 
     pool._jobs = Jobs(jobs)
-    worker: Any = Worker()
+    worker: Any = Still()
     pool._work(worker)
-    assert (owner.refused, owner.served, pool.figures()) == ([], 0, (0, 0, 1))
+    assert (owner.refused, owner.served, pool.figures()[:3]) == ([], 0, (0, 0, 1))
     assert "could not be begun" in caplog.text
     assert "a thread of the pool has ended" in caplog.text
 
@@ -401,5 +479,5 @@ def test_without_a_loop() -> None:
     """W54: a pool that was never opened has nobody to tell."""
     pool, owner = make_pool()
     pool._raised(Call.__new__(Call), ValueError("?"), begun=False)
-    pool._retire(Worker())  # type: ignore[arg-type]
+    pool._retire(Still())  # type: ignore[arg-type]
     assert (owner.refused, owner.served) == ([], 0)
