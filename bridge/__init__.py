@@ -43,6 +43,8 @@ _MODULES = {
     "await_": "bridge.runners.base",
     "from_asgi1": "bridge.asgi1.app",
     "from_asgi2": "bridge.asgi.versions",
+    "greenlet_patch": "bridge.runners.patching.patch",
+    "in_thread": "bridge.runners.in_thread",
     "serve": "bridge.server.process.serving",
 }
 
@@ -75,6 +77,8 @@ __all__ = [
     "await_",
     "from_asgi1",
     "from_asgi2",
+    "greenlet_patch",
+    "in_thread",
     "serve",
 ]
 
@@ -107,6 +111,8 @@ if TYPE_CHECKING:
         WaitNotPossible,
     )
     from bridge.runners.base import await_
+    from bridge.runners.in_thread import in_thread
+    from bridge.runners.patching.patch import greenlet_patch
     from bridge.server.process.serving import serve
     from bridge.wsgi_to_asgi import WsgiToAsgi
 else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 from bridge.errors import ConfigError
 from bridge.runners.base import Job, Runner, Stats, await_
+from bridge.runners.c_parts import load_c_part
 from bridge.runners.inline import InlineRunner
 from bridge.runners.threads.runner import ThreadRunner
 
@@ -15,15 +15,10 @@ __all__ = ["Job", "Runner", "Stats", "await_", "make_runner"]
 
 
 def _greenlet(**settings: Any) -> Runner:
-    try:
-        # Loads greenlet: only if it is used.
-        module = import_module("bridge.runners.greenlets.runner")
-    except ImportError as error:
-        raise ConfigError(
-            f"runner is 'greenlet', which needs parts written in C that cannot be loaded: {error}; "
-            "install asgi-bridge again where there are a C compiler and the headers of Python "
-            "(Debian: apt install gcc python3-dev), or choose thread"
-        ) from error
+    # Loads greenlet: only if it is used.
+    module = load_c_part(
+        "bridge.runners.greenlets.runner", "runner is 'greenlet', which", "choose thread"
+    )
     runner: Runner = module.GreenletRunner(settings.get("queue_limit", 1024))
     return runner
 
