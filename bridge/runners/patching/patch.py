@@ -11,7 +11,12 @@ from bridge.runners.c_parts import load_c_part
 from bridge.runners.patching.everywhere import replace_everywhere
 
 #: The modules of this package that change something, each a part of the standard library.
-PARTS: Final = ("sleeping",)
+PARTS: Final = (
+    "names",
+    "sleeping",
+    "sockets",
+    "tls",
+)
 
 #: Whether it is done in this process.
 _patched = False

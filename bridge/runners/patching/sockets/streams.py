@@ -1,0 +1,132 @@
+"""`recv`, `recv_into`, `send` and `sendall` in greenlets: what most requests do (G6).
+
+If the data is there, or there is room for it, each is one call of the system. Outside of greenlets
+they cost one look at the current greenlet. `tries.py` says how they are kept from blocking.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import socket
+from typing import Any, Final
+
+from greenlet import getcurrent
+
+from bridge.runners.greenlets.descriptors import READ, WRITE
+from bridge.runners.greenlets.worker import Worker, current_worker
+from bridge.runners.patching.sockets.tries import (
+    NOW,
+    at_once,
+    blocks,
+    deadline_of,
+    get_descriptor,
+    get_timeout,
+    kind_of,
+    refuse_to_wait,
+    tried,
+    wait_for,
+)
+
+_recv: Final = _socket.socket.recv
+_recv_into: Final = _socket.socket.recv_into
+_send: Final = _socket.socket.send
+_sendall: Final = _socket.socket.sendall
+
+
+def recv(self: socket.socket, size: int, flags: int = 0, /) -> bytes:
+    """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
+    if type(getcurrent()) is not Worker:
+        return _recv(self, size, flags)
+    if flags & socket.MSG_WAITALL and get_timeout(self) is None:
+        buffer = bytearray(size)
+        return bytes(buffer[: _recv_whole(self, buffer, flags)])
+    return tried(self, READ, _recv_now, _recv, size, flags)
+
+
+def _recv_now(sock: socket.socket, size: int, flags: int) -> bytes:
+    if get_timeout(sock) is None:
+        return _recv(sock, size, flags | NOW)
+    if flags or size <= 0 or blocks(sock):
+        return at_once(sock, _recv, size, flags)
+    return os.read(get_descriptor(sock), size)
+
+
+def recv_into(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+    """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
+    if type(getcurrent()) is not Worker:
+        return _recv_into(self, buffer, nbytes, flags)
+    if flags & socket.MSG_WAITALL and get_timeout(self) is None:
+        return _recv_whole(self, buffer, flags, nbytes)
+    return tried(self, READ, _recv_into_now, _recv_into, buffer, nbytes, flags)
+
+
+def _recv_into_now(sock: socket.socket, buffer: Any, nbytes: int, flags: int) -> int:
+    if get_timeout(sock) is None:
+        return _recv_into(sock, buffer, nbytes, flags | NOW)
+    if flags or nbytes or blocks(sock):
+        return at_once(sock, _recv_into, buffer, nbytes, flags)
+    return os.readv(get_descriptor(sock), (buffer,))
+
+
+def _recv_whole(sock: socket.socket, buffer: Any, flags: int, nbytes: int = 0) -> int:
+    """Receive until `buffer` is full, with MSG_WAITALL: a try returns what is there."""
+    received = 0
+    with memoryview(buffer) as view, view.cast("B") as left:
+        if not 0 <= nbytes <= len(left):
+            return _recv_into(sock, buffer, nbytes, flags)  # it says what is wrong
+        while True:
+            part = left[received : nbytes or None]
+            arrived = tried(sock, READ, _recv_into_now, _recv_into, part, 0, flags)
+            received += arrived
+            if not arrived or arrived == len(part) or not _goes_on(sock, flags):
+                return received
+
+
+def _goes_on(sock: socket.socket, flags: int) -> bool:
+    """Whether the next call returns what comes next, and not another message, or the same."""
+    return kind_of(sock) == socket.SOCK_STREAM and not flags & socket.MSG_PEEK
+
+
+def send(self: socket.socket, data: Any, flags: int = 0, /) -> int:
+    """As in `_socket.socket`; a greenlet lets the loop run until there is room for some of it."""
+    if type(getcurrent()) is not Worker:
+        return _send(self, data, flags)
+    return tried(self, WRITE, _send_now, _send, data, flags)
+
+
+def _send_now(sock: socket.socket, data: Any, flags: int) -> int:
+    if get_timeout(sock) is None:
+        return _send(sock, data, flags | NOW)
+    if flags or blocks(sock):
+        return at_once(sock, _send, data, flags)
+    return os.write(get_descriptor(sock), data)
+
+
+def sendall(self: socket.socket, data: Any, flags: int = 0, /) -> None:
+    """As in `_socket.socket`; a greenlet lets the loop run until there is room for all of it."""
+    if type(getcurrent()) is not Worker or (timeout := get_timeout(self)) == 0:
+        return _sendall(self, data, flags)
+    worker = current_worker()
+    if worker is None:
+        return _sendall(self, data, flags)
+    with memoryview(data) as view, view.cast("B") as left:
+        _send_all(worker, self, left, flags, timeout)
+    return None
+
+
+def _send_all(
+    worker: Worker, sock: socket.socket, data: memoryview, flags: int, timeout: float | None
+) -> None:
+    sent = 0
+    deadline: float | None = None
+    while True:
+        try:
+            sent += _send_now(sock, data[sent:] if sent else data, flags)
+            if sent >= len(data):
+                return
+        except BlockingIOError:
+            pass
+        refuse_to_wait(sock, timeout)
+        deadline = deadline or deadline_of(timeout)
+        wait_for(worker, sock, WRITE, deadline)
