@@ -26,7 +26,7 @@ APPS = ["flask", "django"]
 
 HOSTS: dict[str, Callable[[str], Command]] = {
     "bridge": lambda app: hosts.bridge(f"{app}:wsgi"),
-    "bridge-greenlet": lambda app: hosts.bridge(f"{app}:wsgi", "--runner=greenlet"),
+    "bridge-greenlet": lambda app: hosts.bridge(f"{app}:wsgi", *hosts.RUNNERS["greenlet"]),
     "bridge-inline": lambda app: hosts.bridge(f"{app}:wsgi", "--runner=inline"),
     "bridge-gunicorn": lambda app: hosts.gunicorn(f"{app}:wsgi", worker=hosts.BRIDGE_WORKER),
     "bridge-asgi": lambda app: hosts.bridge(f"{app}:opaque_asgi"),

@@ -59,10 +59,11 @@ def test_a_command_serves_its_example(line: str, start_host: StartHost) -> None:
 # ------------------------------------------------------------- mixed.py
 
 
-@pytest.fixture(scope="module")
-def mixed() -> Iterator[Host]:
+@pytest.fixture(scope="module", params=hosts.RUNNERS)
+def mixed(request: pytest.FixtureRequest) -> Iterator[Host]:
     """The mixed example, on our server."""
-    with hosts.start(hosts.bridge("--app-dir=examples", "mixed:app")) as host:
+    options = hosts.RUNNERS[request.param]
+    with hosts.start(hosts.bridge("--app-dir=examples", "mixed:app", *options)) as host:
         yield host
 
 
@@ -100,9 +101,18 @@ def test_the_new_app_has_its_lifespan_and_its_stream(mixed: Host) -> None:
 # ------------------------------------------------------------- django_on_bridge
 
 
-@pytest.fixture(scope="module", params=["mysite.wsgi", "mysite.asgi"])
-def django(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    """The Django project on our server, as WSGI and as ASGI, with a database of its own."""
+#: The project as ASGI, and as WSGI on each of our runners.
+DJANGO_WAYS = {
+    "asgi": "mysite.asgi",
+    **{name: " ".join(("mysite.wsgi", *options)) for name, options in hosts.RUNNERS.items()},
+}
+
+
+@pytest.fixture(scope="module", params=DJANGO_WAYS)
+def django(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """The Django project on our server, with a database of its own."""
     database = str(tmp_path_factory.mktemp("django") / "db.sqlite3")
     environ = {"EXAMPLE_DATABASE": database, "DJANGO_SUPERUSER_PASSWORD": "secret"}
     for step in ("migrate", "createsuperuser --noinput --username=admin --email=a@example.com"):
@@ -112,7 +122,8 @@ def django(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             env={**os.environ, **environ},
             check=True,
         )
-    serve = command(f"asgi-bridge serve {request.param}", cwd=DJANGO).with_env(**environ)
+    line = f"asgi-bridge serve {DJANGO_WAYS[request.param]}"
+    serve = command(line, cwd=DJANGO).with_env(**environ)
     with hosts.start(serve) as host, httpx.Client(base_url=host.url("")) as client:
         yield client
 
@@ -130,6 +141,7 @@ def test_django_orm_and_form(django: httpx.Client) -> None:
     assert "<li>from a test</li>" in django.get("/").text
     assert "from a test" in django.get("/notes.json").json()["notes"]
     assert django.post("/add", data={"text": "no token"}).status_code == 403
+    assert django.get("/error").status_code == 500
 
 
 def test_django_admin_and_static_files(django: httpx.Client) -> None:

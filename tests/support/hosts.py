@@ -35,6 +35,12 @@ BRIDGE_WORKER = "bridge.server.gunicorn.BridgeWorker"
 #: made from them (Flask's Allow field) can be compared.
 ENV = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
 
+#: How our server runs WSGI apps: each way in which the examples have to work.
+RUNNERS = {
+    "thread": ("--runner=thread",),
+    "greenlet": ("--runner=greenlet",),
+}
+
 #: The hosts that run now, in order of their start; conftest.py reads their logs.
 RUNNING: list[Host] = []
 

@@ -17,11 +17,6 @@ from tests.support.mariadb import needs_mariadb
 from tests.support.postgres import needs_postgres
 from tests.support.waiting import eventually
 
-RUNNERS = {
-    "thread": ("--runner=thread", "--threads=40"),
-    "greenlet": ("--runner=greenlet",),
-}
-
 
 class App(NamedTuple):
     """An app, its database, and how many can be in that at once."""
@@ -77,10 +72,10 @@ def started(command: Command, name: str, bank: Bank, start_host: StartHost) -> H
 def on_bridge(name: str, runner: str) -> Command:
     """The app on our server, with one of the runners."""
     module = f"tests.support.apps.banks.{APPS[name].module}"
-    return hosts.bridge(*RUNNERS[runner], f"{module}:wsgi")
+    return hosts.bridge(*hosts.RUNNERS[runner], f"{module}:wsgi")
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", hosts.RUNNERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_transactions_are_apart(name: str, runner: str, bank: Bank, start_host: StartHost) -> None:
     """G7: requests that wait in the middle of a transaction have it alone, on every runner."""
