@@ -22,7 +22,9 @@ import signal
 import ssl
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
 from types import FrameType, SimpleNamespace
@@ -34,6 +36,7 @@ from gunicorn.workers.base import Worker
 
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed, pluralize
 from bridge.log import logger
+from bridge.runners.patching.patch import greenlet_patch
 from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
@@ -54,32 +57,53 @@ class BridgeWorker(Worker):  # type: ignore[misc]
     #: Set when it is told to retire, or to stop.
     _retired: asyncio.Event
     _server: Server
+    #: Read before the app is imported.
+    _config: Config
+
+    def load_wsgi(self) -> None:
+        """Import the app, unless Gunicorn has (`preload_app`); before that, patch (G6)."""
+        _share_handlers(self.log)
+        with self._told_errors():
+            self._config = worker_config(self.cfg, None)
+            if self._config.patch:
+                greenlet_patch()
+        super().load_wsgi()
 
     def run(self) -> None:
         """Serve until told to stop; Gunicorn calls it."""
-        _share_handlers(self.log)
+        _share_handlers(self.log)  # again: the app may have set up logging
         try:
-            self._retired = asyncio.Event()
-            self._server = Server(worker_config(self.cfg, self.wsgi), GunicornHost(self))
-            with own_loop(self._server.orders) as loop:
-                soon = loop.call_soon_threadsafe
-                table: dict[int, Callable[[], object]] = {
-                    signal.SIGTERM: lambda: soon(self._retire),
-                    signal.SIGQUIT: lambda: soon(self._quit),
-                    signal.SIGINT: lambda: soon(self._quit),
-                    signal.SIGUSR1: lambda: soon(self.log.reopen_files),
-                }
-                with Signals(table, in_children=signal.SIG_DFL):
-                    complete(loop, self._serve())
+            with self._told_errors():
+                self._run(replace(self._config, app=self.wsgi))
+        finally:
+            # The loop has given its signals back, and Gunicorn still repeats this one.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def _run(self, config: Config) -> None:
+        self._retired = asyncio.Event()
+        self._server = Server(config, GunicornHost(self))
+        with own_loop(self._server.orders) as loop:
+            soon = loop.call_soon_threadsafe
+            table: dict[int, Callable[[], object]] = {
+                signal.SIGTERM: lambda: soon(self._retire),
+                signal.SIGQUIT: lambda: soon(self._quit),
+                signal.SIGINT: lambda: soon(self._quit),
+                signal.SIGUSR1: lambda: soon(self.log.reopen_files),
+            }
+            with Signals(table, in_children=signal.SIG_DFL):
+                complete(loop, self._serve())
+
+    @contextmanager
+    def _told_errors(self) -> Iterator[None]:
+        """Log what keeps the worker from its work, and end it."""
+        try:
+            yield
         except (AppLoadError, ConfigError, LifespanFailed) as error:
             if isinstance(error, LifespanFailed) and error.phase == "shutdown":
                 self.log.error("%s", error, exc_info=error.__cause__)
                 sys.exit(1)  # not the other code, which tells Gunicorn to give up
             self.log.error("the worker cannot start: %s", error, exc_info=error.__cause__)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
-        finally:
-            # The loop has given its signals back, and Gunicorn still repeats this one.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     async def _serve(self) -> None:
         loop, server = asyncio.get_running_loop(), self._server

@@ -34,13 +34,7 @@ def greenlet_patch() -> None:
     global _patched
     if _patched:
         return
-    other = _other_patcher()
-    if other:
-        raise ConfigError(
-            f"greenlet_patch() was called, or --patch was given, but {other} has changed the "
-            f"standard library already, and only one can; take the patching by {other} out of the "
-            "app, or run it without greenlet_patch() and --patch"
-        )
+    check_patchers()
     # They keep the originals, so all are loaded before the first change.
     load_c_part("bridge.runners.greenlets.in_thread", "greenlet_patch()", "do without it")
     parts = [import_module(f"bridge.runners.patching.{name}") for name in PARTS]
@@ -53,10 +47,17 @@ def is_patched() -> bool:
     return _patched
 
 
-def _other_patcher() -> str:
-    """Return the library that has changed the standard library; "" if none has."""
-    monkey = sys.modules.get("gevent.monkey")
+def check_patchers() -> None:
+    """Raise `ConfigError` if another library has changed the standard library in its own way."""
+    monkey, patcher = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     if monkey is not None and monkey.is_anything_patched():
-        return "gevent"
-    patcher = sys.modules.get("eventlet.patcher")
-    return "eventlet" if patcher is not None and patcher.already_patched else ""
+        other = "gevent"
+    elif patcher is not None and patcher.already_patched:
+        other = "eventlet"
+    else:
+        return
+    raise ConfigError(
+        f"greenlet_patch() was called, or --patch was given, but {other} has changed the standard "
+        f"library, too, and only one can; take the patching by {other} out of the app, or run it "
+        "without greenlet_patch() and --patch"
+    )

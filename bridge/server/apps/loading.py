@@ -16,6 +16,7 @@ from bridge.dispatcher import Dispatcher, Mount
 from bridge.errors import AppLoadError, ConfigError
 from bridge.log import logger
 from bridge.loops.tasks import close_unawaited
+from bridge.runners.patching.patch import greenlet_patch
 from bridge.server.apps.targets import CallArguments, Target, parse_target
 from bridge.server.config.config import Config
 
@@ -26,9 +27,13 @@ DEFAULT_NAMES = ("app", "application")
 def load(config: Config) -> Any:
     """Return the app that `config` names: `app` itself, or a `Dispatcher` of its mounts.
 
+    If `config` wishes that, the process is patched before anything is imported (G6).
+
     Raises `AppLoadError` if an app cannot be loaded, `ConfigError` if none is named.
     An explicit kind wins, with a warning if the app looks like another.
     """
+    if config.patch:
+        greenlet_patch()
     if config.mount:
         return _load_mounts(config)
     if config.app is None:

@@ -58,6 +58,12 @@ class AppSettings:
         _RUNNER,
         short="-k",
     )
+    patch: bool = setting(
+        False,
+        "Let calls of the standard library that block (sleeps, sockets, locks) wait without "
+        "blocking in greenlets: `bridge.greenlet_patch()`, before the app is imported.",
+        _RUNNER,
+    )
     threads: int = wsgi_setting(
         "threads",
         "The most threads of one WSGI app; they start when needed.",

@@ -13,7 +13,7 @@ SERVE: Final = frozenset(each.name for each in SETTINGS if each.section != BEHIN
 _APP: Final = frozenset(
     {
         *("app", "mount", "interface", "factory", "app_dir", "lifespan"),
-        *("runner", "threads", "queue_limit", "queue_timeout", "websocket", "strict"),
+        *("runner", "patch", "threads", "queue_limit", "queue_timeout", "websocket", "strict"),
     }
 )
 

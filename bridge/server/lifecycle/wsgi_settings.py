@@ -3,21 +3,28 @@
 They hold for every such app that the server finds (the app itself, in a `WsgiToAsgi`, mounted,
 nested or a fallback) and that says nothing itself. What an app says itself stays, and one inside a
 middleware that is not ours is out of reach: the log says both at the start, in a line each.
+
+`patch` is of the process, and was obeyed before the app was imported (`load`, G6).
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from bridge.log import logger
 from bridge.runners import Runner
+from bridge.runners.patching.patch import check_patchers
 from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.types import ASGIApp
 
 
 def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
-    """Run all these apps in `app` as `config` says, and log what cannot be."""
+    """Run all these apps in `app` as `config` says, and log what cannot be.
+
+    Raises `ConfigError` if `app` has patched the standard library in another way.
+    """
     values = {
         "runner": config.runner,
         "threads": config.threads,
@@ -48,6 +55,20 @@ def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
             "middleware or a framework is told in Python: WsgiToAsgi(app, %s)",
             " and ".join(given.values()),
             ", ".join(f"{name}={values[name]!r}" for name in given),
+        )
+    if config.patch:
+        _check_patch(config)
+
+
+def _check_patch(config: Config) -> None:
+    """Warn if nothing uses the patch; raise `ConfigError` if the app has patched in another way."""
+    check_patchers()
+    # Loaded with the first runner, wherever that was made.
+    if "bridge.runners.greenlets.runner" not in sys.modules:
+        logger.warning(
+            "%s changes nothing: it is for greenlets, and no app here runs in them; say "
+            "--runner greenlet, too, or leave it out",
+            config.source("patch"),
         )
 
 

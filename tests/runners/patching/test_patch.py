@@ -54,7 +54,7 @@ def test_other_libraries(library: str, patch: str) -> None:
             print(error, time.sleep is sleep)
     """
     said = run(patch + "\n", code)
-    assert f"{library} has changed the standard library already" in said
+    assert f"{library} has changed the standard library, too" in said
     assert said.strip().endswith("True")
 
 
