@@ -204,7 +204,7 @@ class GreenletRunner(Runner):
             try:
                 value = await awaited
             except asyncio.CancelledError as cancellation:
-                if worker.interrupt is None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                if not worker.heeds_interrupt() and asyncio.current_task().cancelling():  # type: ignore[union-attr]
                     worker.interrupt = RequestCancelled("the request was cancelled")
                 if isinstance(worker.interrupt, RequestCancelled):
                     cancelled = cancellation

@@ -120,7 +120,11 @@ class Worker(greenlet):
 
     def break_off(self, reason: BridgeError) -> None:
         """Raise `reason` in the app as soon as it waits, or now if it does."""
-        self.interrupt = self.interrupt or reason
+        former = self.interrupt
+        if former is None or (
+            type(former) is ClientDisconnected and type(reason) is not ClientDisconnected
+        ):
+            self.interrupt = reason
         if self.awaited is not None:
             self.awaited.cancel()
         elif self.paused and self.heeds_interrupt():

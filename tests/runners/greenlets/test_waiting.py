@@ -140,6 +140,37 @@ def test_interrupts() -> None:
     run_with(GreenletRunner(), main)
 
 
+@pytest.mark.parametrize("driven", [False, True])
+def test_stop_after_a_client_has_left(driven: bool) -> None:
+    """G4: a stop ends the wait of a request whose client has left before."""
+
+    async def main(runner: Runner) -> None:
+        waiters: list[GreenletWaiter] = []
+
+        def job() -> None:
+            waiters.append(GreenletWaiter(here()))
+            waiters[-1].wait(None)
+
+        call = Call(job)
+        if driven:
+            task = asyncio.ensure_future(runner.run(call))
+        else:
+            runner.submit(call)
+        await until(lambda: waiters)
+        assert isinstance(runner, GreenletRunner)
+        runner.interrupt(call, ClientDisconnected("gone"))
+        await asyncio.sleep(0.01)
+        assert not call.done.done()
+        await runner.stop(timeout=0.01)
+        with pytest.raises(RequestCancelled, match="stopping"):
+            await call.done
+        if driven:
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    run_with(GreenletRunner(), main)
+
+
 def test_app_that_goes_on_waiting() -> None:
     """G4: an app that swallows that it was cancelled still ends."""
 
