@@ -130,14 +130,15 @@ def test_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_thread, "LIMIT", 1)
 
     async def main(runner: Runner) -> None:
-        gate, ended = threading.Event(), []
+        gate, begun, ended = threading.Event(), [], []
 
         def job(number: int) -> None:
+            begun.append(number)
             assert gate.wait(30)
             ended.append(number)
 
         calls = submit(runner, *(lambda n=n: bridge.in_thread(job, n) for n in range(3)))
-        await until(lambda: runner.stats().busy == 3)
+        await until(lambda: begun == [0])
         for call in calls[:2]:
             runner.interrupt(call, RequestCancelled("enough"))
             with pytest.raises(RequestCancelled, match="enough"):
