@@ -15,7 +15,6 @@ from bench.machine.cores import pinned
 from bench.peers.environments import Tools
 from bench.peers.processes import Failed
 
-CONNECTIONS = 64
 GRACE = 15.0
 SCRIPT = Path(__file__).parent / "load.lua"
 
@@ -49,7 +48,13 @@ def wrk(
 
     To compare each answer takes time.
     """
-    options = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    options = [
+        "-t1",
+        f"-c{request.connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--timeout",
+        "10s",
+    ]
     arguments = [str(request.upload), str(int(request.browser))]
     if compare:
         arguments.append(str(len(request.answer)))
@@ -63,7 +68,7 @@ def websocket(
     port: int, request: Request, seconds: float, core: int, tools: Tools, compare: bool
 ) -> Load:
     """Messages, one at a time on each connection, each of them compared when it comes back."""
-    arguments = [str(port), str(seconds), str(CONNECTIONS)]
+    arguments = [str(port), str(seconds), str(request.connections)]
     return _generate([tools.python, "-m", "bench.load.websocket", *arguments], seconds, core)
 
 

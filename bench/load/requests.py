@@ -13,13 +13,15 @@ class Request:
     """A GET of `path`, or a POST of `upload` bytes of ``x``; the body that must come back.
 
     `browser`: under load each request has a head as browsers send it, 12 fields in 700 bytes, and
-    its path, query, Referer, cookie and id are new. Its path begins with `path`.
+    its path, query, Referer, cookie and id are new. Its path begins with `path`. `connections`: so
+    many ask at the same time.
     """
 
     path: str = "/"
     upload: int = 0
     answer: bytes = b"Hello, world!"
     browser: bool = False
+    connections: int = 64
 
     @property
     def first_path(self) -> str:

@@ -17,9 +17,10 @@ from pathlib import Path
 from bench.load.generators import Generator, Load, websocket, wrk
 from bench.load.requests import Request, check
 from bench.machine import cpu
-from bench.machine.cores import Cores
+from bench.machine.cores import Cores, pinned
 from bench.peers.environments import ROOT, Tools
-from bench.peers.processes import Failed, Running, running
+from bench.peers.processes import Failed, Running, free_port, running, started
+from bench.peers.servers import redis_server, upstream
 
 #: A sample is quiet when others took at most this share of either core; how often a sample that
 #: is not is taken again. The quietest counts, whatever its figures are.
@@ -75,9 +76,9 @@ Measure = Callable[[Row, Request, Settings], Sample]
 
 
 @contextmanager
-def _started(row: Row, settings: Settings) -> Iterator[Running]:
-    core = settings.cores.server
-    with running(row.server, row.app, row.inner, settings.tools, core, row.root) as server:
+def _started(row: Row, settings: Settings, upstream: str = "") -> Iterator[Running]:
+    core, tools = settings.cores.server, settings.tools
+    with running(row.server, row.app, row.inner, tools, core, row.root, upstream) as server:
         yield server
 
 
@@ -94,8 +95,30 @@ def websocket_load(row: Row, request: Request, settings: Settings) -> Sample:
         return _loaded(server, websocket, request, settings)
 
 
-def _loaded(server: Running, generate: Generator, request: Request, settings: Settings) -> Sample:
-    """Warm up, then load; again, up to `RETAKES` times, while others take part of the cores."""
+def waiting_load(row: Row, request: Request, settings: Settings) -> Sample:
+    """The same with an app that waits in each request, for servers that run beside the load."""
+    core, tools = settings.cores.load, settings.tools
+    http, redis = free_port(), free_port()
+    with (
+        started([*pinned(core), *upstream(tools, http)], {}, http) as first,
+        started([*pinned(core), *redis_server(redis)], {}, redis) as second,
+        _started(row, settings, f"{http},{redis}") as server,
+    ):
+        check(server.port, request)
+        return _loaded(server, wrk, request, settings, (first, second))
+
+
+def _loaded(
+    server: Running,
+    generate: Generator,
+    request: Request,
+    settings: Settings,
+    beside: tuple[Running, ...] = (),
+) -> Sample:
+    """Warm up, then load; again, up to `RETAKES` times, while others take part of the cores.
+
+    What runs `beside` the load belongs to it.
+    """
 
     def load(seconds: float, compare: bool = False) -> Load:
         core, tools = settings.cores.load, settings.tools
@@ -104,21 +127,24 @@ def _loaded(server: Running, generate: Generator, request: Request, settings: Se
     warm = load(min(1.0, settings.seconds), compare=True)
     samples: list[Sample] = []
     while len(samples) <= RETAKES and all(_others(sample) > QUIET for sample in samples):
-        samples.append(_load_once(server, lambda: load(settings.seconds), settings.cores))
+        samples.append(_load_once(server, lambda: load(settings.seconds), settings.cores, beside))
     quietest = min(samples, key=_others)
     early = tuple(f"{error} in the warm-up" for error in warm.errors)
     return dataclasses.replace(quietest, errors=early + quietest.errors)
 
 
-def _load_once(server: Running, load: Callable[[], Load], cores: Cores) -> Sample:
-    before, began = _Clock.read(server, cores), time.monotonic()
+def _load_once(
+    server: Running, load: Callable[[], Load], cores: Cores, beside: tuple[Running, ...]
+) -> Sample:
+    before, began = _Clock.read(server, cores, beside), time.monotonic()
     done = load()
-    after, wall = _Clock.read(server, cores), time.monotonic() - began
+    after, wall = _Clock.read(server, cores, beside), time.monotonic() - began
     if not done.requests:
         raise Failed(f"served nothing under load: {', '.join(done.errors) or 'no error either'}")
     used = after.server - before.server
     others = after.server_core - before.server_core - used
-    others_beside_load = after.load_core - before.load_core - done.busy * wall
+    load_used = done.busy * wall + after.beside - before.beside
+    others_beside_load = after.load_core - before.load_core - load_used
     figures = {
         "cpu_us": used / done.requests * 1e6,
         "rate": done.requests / done.seconds,
@@ -126,7 +152,7 @@ def _load_once(server: Running, load: Callable[[], Load], cores: Cores) -> Sampl
         "mean_us": done.mean,
         "deviation_us": done.deviation,
         "server_busy": used / done.seconds,
-        "load_busy": done.busy,
+        "load_busy": load_used / wall,
         "others_busy": max(others, others_beside_load, 0.0) / wall,
     }
     return Sample(figures, done.errors)
@@ -138,15 +164,17 @@ def _others(sample: Sample) -> float:
 
 @dataclass(frozen=True)
 class _Clock:
-    """CPU seconds so far of the server, and of its core and the load's for whomever."""
+    """CPU seconds so far of the server, of what is beside the load, and of both cores."""
 
     server: float
+    beside: float
     server_core: float
     load_core: float
 
     @classmethod
-    def read(cls, server: Running, cores: Cores) -> _Clock:
-        return cls(cpu.seconds(server.pid), cpu.busy(cores.server), cpu.busy(cores.load))
+    def read(cls, server: Running, cores: Cores, beside: tuple[Running, ...]) -> _Clock:
+        used = sum(cpu.seconds(each.pid) for each in beside)
+        return cls(cpu.seconds(server.pid), used, cpu.busy(cores.server), cpu.busy(cores.load))
 
 
 def idle(row: Row, request: Request, settings: Settings) -> Sample:

@@ -9,6 +9,7 @@ from bench.load.requests import Request
 from bench.measure import samples
 from bench.measure.figures import Column
 from bench.measure.samples import Measure, Row
+from bench.peers.servers import THREADS
 
 LOAD_COLUMNS = (
     Column("cpu_us", "CPU us/request", 1),
@@ -224,6 +225,17 @@ _THROUGH_REDIS = (
     "Hello, world! through a gateway, Redis and workers, and directly: CPU of all processes"
 )
 
+_WAITING_SERVERS = (
+    "bridge greenlet, patch",
+    *(f"bridge thread {count}" for count in THREADS),
+    "gunicorn gevent",
+    "gunicorn gevent_pywsgi",
+    *(f"gunicorn gthread {count}" for count in THREADS),
+    *(f"granian wsgi {count}" for count in THREADS),
+    *(f"waitress {count}" for count in THREADS),
+)
+_WAITING = Request("/items/", browser=True, connections=512)
+
 #: As the table of 2017 had them: rate, then latency with its deviation.
 MAIL_COLUMNS = (
     Column("cpu_us", "CPU us/request", 1),
@@ -315,6 +327,18 @@ SCENARIOS = {
         f"{_THROUGH_REDIS}, {SAME}", (*_channels(_ONE_WORKER, *_MORE_WORKERS), _DAPHNE)
     ),
     "channels-differ": Scenario(f"{_THROUGH_REDIS}, {DIFFERENT}", _channels(_ONE_WORKER), BROWSER),
+    "waiting-http": Scenario(
+        f"each request waits 10 ms in a call of http.client, 512 connections, {DIFFERENT}",
+        _python(_WAITING_SERVERS, "bench.apps.waiting:http_call"),
+        _WAITING,
+        measure=samples.waiting_load,
+    ),
+    "waiting-redis": Scenario(
+        f"each request waits 10 ms in Redis, by redis-py, 512 connections, {DIFFERENT}",
+        _python(_WAITING_SERVERS, "bench.apps.waiting:redis_call"),
+        _WAITING,
+        measure=samples.waiting_load,
+    ),
     "idle": Scenario(
         "memory of a hello worker, and of each idle keep-alive connection",
         _python(("bridge", "uvicorn", "granian", "hypercorn"), "bench.apps.plain:asgi")
@@ -334,5 +358,5 @@ SCENARIOS = {
 #: Names under which several scenarios run, one after the other.
 GROUPS = {
     group: tuple(name for name in SCENARIOS if name.startswith(f"{group}-"))
-    for group in ("browser", "mail", "channels", "metrics")
+    for group in ("browser", "mail", "channels", "metrics", "waiting")
 }

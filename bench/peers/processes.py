@@ -38,17 +38,23 @@ class Running:
 
 @contextmanager
 def running(
-    server: str, app: str, inner: str, tools: Tools, core: int, root: Path = ROOT
+    server: str,
+    app: str,
+    inner: str,
+    tools: Tools,
+    core: int,
+    root: Path = ROOT,
+    upstream: str = "",
 ) -> Iterator[Running]:
     """Start `server` with `app` and give it once it accepts connections; stop it afterwards.
 
-    The code of `root`, a checkout, is served.
+    The code of `root`, a checkout, is served. `upstream` tells the app what it waits for.
 
     Raises ``Absent`` or ``Failed``, with what the server said last.
     """
     port = free_port()
     arguments = SERVERS[server].arguments(tools, app, port)
-    environment = SERVERS[server].environment | {"BENCH_APP": inner}
+    environment = SERVERS[server].environment | {"BENCH_APP": inner, "BENCH_UPSTREAM": upstream}
     with started([*pinned(core), *arguments], environment, port, root) as process:
         yield process
 

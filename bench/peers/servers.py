@@ -7,6 +7,7 @@ Everything else is each server's default, but for what a user who wants speed wo
 
 from __future__ import annotations
 
+import shutil
 import string
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,11 +48,15 @@ class Absent(Exception):
 #: granian serves no more connections at a time than its backlog is long, by default 1,024.
 CONNECTIONS = 4_096
 
+#: Threads for requests that wait: as many as a core can serve if each waits 10 ms, or one for each.
+THREADS = (64, 512)
+
 _BRIDGE = "{python} -m bridge serve {app} --host 127.0.0.1 --port {port}"
 _BRIDGE_ASGI = f"{_BRIDGE} --interface asgi3"
 _BRIDGE_ASGI1 = f"{_BRIDGE} --interface asgi1"
 _EQUAL = "--no-access-log --no-server-header"
-_BRIDGE_THREAD = f"{_BRIDGE} --interface wsgi --runner thread --threads 8"
+_BRIDGE_WSGI = f"{_BRIDGE} --interface wsgi --runner"
+_BRIDGE_THREAD = f"{_BRIDGE_WSGI} thread --threads 8"
 #: Each request is counted; nobody asks for the figures during a sample.
 _METRICS = "--metrics-bind 127.0.0.1:0"
 _UVICORN = (
@@ -63,6 +68,16 @@ _GRANIAN = (
     f" --backlog {CONNECTIONS} --no-access-log --log-level warning"
 )
 _GUNICORN = "{bin}/gunicorn {app} --bind 127.0.0.1:{port} --workers 1 --log-level warning"
+_WAITRESS = "{bin}/waitress-serve --listen=127.0.0.1:{port}"
+#: Servers with so many threads; waitress takes 100 connections, and no descriptor above 1,024, if
+#: it is not told so.
+_MANY_THREADS = {
+    "bridge thread": f"{_BRIDGE_WSGI} thread --no-access-log --threads COUNT",
+    "gunicorn gthread": f"{_GUNICORN} -k gthread --threads COUNT",
+    "granian wsgi": f"{_GRANIAN} --interface wsgi --blocking-threads COUNT",
+    "waitress": f"{_WAITRESS} --connection-limit={CONNECTIONS} --asyncore-use-poll"
+    " --threads=COUNT {app}",
+}
 _PEREGRINE = "{bin}/peregrine {app} --host 127.0.0.1 --port {port} --log-level warning"
 _WEFT = "{bin}/weft {app} --host 127.0.0.1 --port {port} --log-level warning"
 #: It has no threads for WSGI, and finds out itself which kind of app it serves.
@@ -83,8 +98,9 @@ SERVERS = {
     "bridge thread, metrics": Server(f"{_BRIDGE_THREAD} --no-access-log {_METRICS}"),
     "bridge thread, no C": Server(f"{_BRIDGE_THREAD} --no-access-log", _NO_C),
     "bridge thread, log": Server(f"{_BRIDGE_THREAD} --access-log"),
-    "bridge greenlet": Server(f"{_BRIDGE} --interface wsgi --runner greenlet --no-access-log"),
-    "bridge inline": Server(f"{_BRIDGE} --interface wsgi --runner inline --no-access-log"),
+    "bridge greenlet": Server(f"{_BRIDGE_WSGI} greenlet --no-access-log"),
+    "bridge greenlet, patch": Server(f"{_BRIDGE_WSGI} greenlet --patch --no-access-log"),
+    "bridge inline": Server(f"{_BRIDGE_WSGI} inline --no-access-log"),
     # The rows of 2017: all with the same fields in their responses, which for ours means no Server.
     "bridge asgi 3": Server(f"{_BRIDGE_ASGI} {_EQUAL}"),
     "bridge asgi 1 inline": Server(f"{_BRIDGE_ASGI1} --runner inline {_EQUAL}"),
@@ -119,7 +135,14 @@ SERVERS = {
     "hypercorn": Server("{bin}/hypercorn {app} --bind 127.0.0.1:{port} -k uvloop --workers 1"),
     "gunicorn asgi": Server(f"{_GUNICORN} -k asgi --asgi-loop uvloop"),
     "gunicorn gthread": Server(f"{_GUNICORN} -k gthread --threads 8"),
-    "waitress": Server("{bin}/waitress-serve --listen=127.0.0.1:{port} --threads=8 {app}"),
+    "gunicorn gevent": Server(f"{_GUNICORN} -k gevent"),
+    "gunicorn gevent_pywsgi": Server(f"{_GUNICORN} -k gevent_pywsgi"),
+    "waitress": Server(f"{_WAITRESS} --threads=8 {{app}}"),
+    **{
+        f"{name} {count}": Server(command.replace("COUNT", str(count)))
+        for count in THREADS
+        for name, command in _MANY_THREADS.items()
+    },
     "peregrine": Server(f"{_PEREGRINE} --protocol asgi"),
     "peregrine wsgi 1": Server(f"{_PEREGRINE} --protocol wsgi --wsgi-threads 1"),
     "peregrine wsgi 8": Server(f"{_PEREGRINE} --protocol wsgi --wsgi-threads 8"),
@@ -130,3 +153,19 @@ SERVERS = {
     "fastpysgi wsgi": Server(_FASTPYSGI),
     "meinheld": Server("{meinheld_python} -m bench.peers.meinheld_main {app} {port}"),
 }
+
+
+def upstream(tools: Tools, port: int) -> list[str]:
+    """The words that start the HTTP server for which apps wait."""
+    return [tools.python, "-m", "bench.peers.upstream", str(port)]
+
+
+def redis_server(port: int) -> list[str]:
+    """The words that start a Redis which looks 500 times a second whether a wait is over.
+
+    Raises ``Absent`` if there is none.
+    """
+    if (program := shutil.which("redis-server")) is None:
+        raise Absent("no redis-server on the path (Debian: redis-server)")
+    listen = ["--port", str(port), "--bind", "127.0.0.1", "--maxclients", str(CONNECTIONS)]
+    return [program, *listen, "--save", "", "--hz", "500", "--dynamic-hz", "no"]

@@ -38,6 +38,9 @@ LABELS = {
     "bridge thread, no C": "**asgi-bridge, thread runner**, without the accelerator",
     "bridge thread": "**asgi-bridge, thread runner**",
     "bridge greenlet": "**asgi-bridge, greenlet runner**",
+    "bridge greenlet, patch": "**asgi-bridge, greenlet runner** with `--patch`",
+    "bridge thread 64": "**asgi-bridge, 64 threads**",
+    "bridge thread 512": "**asgi-bridge, 512 threads**",
     "bridge inline": "**asgi-bridge, inline runner**",
     "floor": "floor: uvloop, fixed bytes, no parsing",
     "go": "Go net/http",
@@ -47,6 +50,13 @@ LABELS = {
     "granian": "granian (Rust)",
     "granian wsgi 1": "granian (Rust), 1 thread",
     "granian wsgi 8": "granian (Rust), 8 threads",
+    "granian wsgi 64": "granian (Rust), 64 threads",
+    "granian wsgi 512": "granian (Rust), 512 threads",
+    "gunicorn gthread 64": "gunicorn gthread, 64 threads",
+    "gunicorn gthread 512": "gunicorn gthread, 512 threads",
+    "gunicorn gevent_pywsgi": "gunicorn gevent, with gevent's own server",
+    "waitress 64": "waitress, 64 threads",
+    "waitress 512": "waitress, 512 threads",
     "peregrine": "peregrine (Swift)",
     "peregrine wsgi 1": "peregrine (Swift), 1 thread",
     "peregrine wsgi 8": "peregrine (Swift), 8 threads",
@@ -157,6 +167,24 @@ def _both_loads(what: str, differ: str, same: str) -> Callable[[], Iterator[str]
 
 def _one_load(what: str, scenario: str) -> Callable[[], Iterator[str]]:
     return lambda: _servers(what, {BUILDS[each]: each.format(scenario) for each in BUILDS})
+
+
+def _waiting() -> Iterator[str]:
+    """Requests that wait: for an HTTP server and for Redis, by CPU time and by rate."""
+    for scenario, what in (("waiting-http", "http.client"), ("waiting-redis", "redis-py")):
+        for pattern, build in BUILDS.items():
+            name = pattern.format(scenario)
+            rows = sorted(_result(name), key=lambda row: _median(name, row) or 0)
+            if rows:
+                head = [f"10 ms in {what}, {build}", "CPU us/request", "requests/s", "p99 ms"]
+                yield aligned([head, *(_waiting_row(name, row) for row in rows)])
+                yield from _chart(name)
+
+
+def _waiting_row(name: str, row: str) -> list[str]:
+    p99 = _median(name, row, "p99_us")
+    rest = [_median(name, row), _median(name, row, "rate"), None if p99 is None else p99 / 1e3]
+    return [_label(row), *map(_show, rest)]
 
 
 # ------------------------------------------------------------- bodies
@@ -284,6 +312,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "responses": _one_load(f"responses that differ, {DIFFER}", "browser-responses"),
     "frameworks": _one_load(f"frameworks, {DIFFER}", "browser-frameworks"),
     "mounts": _both_loads("mounts", "browser-mounts", "mounts"),
+    "waiting": _waiting,
     "bodies": _bodies,
     "missed": _missed,
     "mail": _mail,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.peers.servers import THREADS
 from bench.report.verdicts import AtMost, Faster, Target, Within
 
 GRANIAN_WSGI = ("granian wsgi 1", "granian wsgi 8")
@@ -96,7 +97,20 @@ _CHANNELS = tuple(
     for kind in ("ASGI 3", "ASGI 1", "WSGI")
 )
 
+_WITH_THREADS = tuple(
+    f"{name} {count}"
+    for name in ("gunicorn gthread", "waitress", "granian wsgi")
+    for count in THREADS
+)
+_WAITING = (
+    Faster("bridge greenlet, patch", 1.0, ("gunicorn gevent", "gunicorn gevent_pywsgi")),
+    Faster("bridge greenlet, patch", 1.5, _WITH_THREADS[:4]),
+    Faster("bridge greenlet, patch", 1.0, _WITH_THREADS[4:]),
+)
+
 TARGETS: dict[str, tuple[Target, ...]] = {
+    "waiting-http": _WAITING,
+    "waiting-redis": _WAITING,
     "channels-equal": _CHANNELS,
     "channels-differ": _CHANNELS,
     "metrics-equal": _METRICS,

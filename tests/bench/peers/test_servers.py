@@ -25,6 +25,13 @@ def test_words_of_a_command(tmp_path: Path) -> None:
     assert "8001" in words
 
 
+def test_words_of_a_server_with_many_threads(tmp_path: Path) -> None:
+    """The number of threads comes before the app: waitress reads no option after it."""
+    (tmp_path / "waitress-serve").touch()
+    words = SERVERS["waitress 512"].arguments(tools(tmp_path), "module:app", 8001)
+    assert words[-2:] == ["--threads=512", "module:app"]
+
+
 @pytest.mark.parametrize(
     ("server", "reason"),
     [
