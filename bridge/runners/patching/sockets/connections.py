@@ -26,6 +26,7 @@ from bridge.runners.patching.sockets.tries import (
 
 _connect: Final = _socket.socket.connect
 _connect_ex: Final = _socket.socket.connect_ex
+_getpeername: Final = _socket.socket.getpeername
 _bind: Final = _socket.socket.bind
 _class: Final[Any] = socket.socket
 _accept: Final = _class._accept
@@ -71,8 +72,18 @@ def _connect_in_greenlet(worker: Worker, sock: socket.socket, address: Any) -> i
         failure = at_once(sock, _connect_ex, address)
     if failure != errno.EINPROGRESS:
         return failure
-    wait_for(worker, sock, WRITE, deadline)
+    if not _is_connected(sock):
+        wait_for(worker, sock, WRITE, deadline)
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    """Whether there is a connection already, as there mostly is to this machine itself."""
+    try:
+        _getpeername(sock)
+    except OSError:
+        return False
+    return True
 
 
 def bind(self: socket.socket, address: Any, /) -> None:

@@ -16,6 +16,7 @@ from greenlet import getcurrent
 from bridge.runners.greenlets.descriptors import READ, WRITE
 from bridge.runners.greenlets.worker import Worker, current_worker
 from bridge.runners.patching.sockets.tries import (
+    ALL,
     NOW,
     at_once,
     blocks,
@@ -38,7 +39,7 @@ def recv(self: socket.socket, size: int, flags: int = 0, /) -> bytes:
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
     if type(getcurrent()) is not Worker:
         return _recv(self, size, flags)
-    if flags & socket.MSG_WAITALL and get_timeout(self) is None:
+    if flags & ALL and get_timeout(self) is None:
         buffer = bytearray(size)
         return bytes(buffer[: _recv_whole(self, buffer, flags)])
     return tried(self, READ, _recv_now, _recv, size, flags)
@@ -56,7 +57,7 @@ def recv_into(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0)
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
     if type(getcurrent()) is not Worker:
         return _recv_into(self, buffer, nbytes, flags)
-    if flags & socket.MSG_WAITALL and get_timeout(self) is None:
+    if flags & ALL and get_timeout(self) is None:
         return _recv_whole(self, buffer, flags, nbytes)
     return tried(self, READ, _recv_into_now, _recv_into, buffer, nbytes, flags)
 

@@ -27,8 +27,11 @@ from bridge.runners.greenlets.worker import Worker, current_worker
 
 T = TypeVar("T")
 
+# Plain numbers, which are quicker than those of `socket`.
 #: A flag: the call does not block, whatever the descriptor does.
-NOW: Final = socket.MSG_DONTWAIT
+NOW: Final = int(socket.MSG_DONTWAIT)
+#: A flag: the call waits until all is there.
+ALL: Final = int(socket.MSG_WAITALL)
 
 get_timeout: Final = _socket.socket.gettimeout
 set_timeout: Final = _socket.socket.settimeout

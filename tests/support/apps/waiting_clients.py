@@ -1,0 +1,143 @@
+"""Views that wait for another server, each in the way of one client library.
+
+``UPSTREAM`` and ``UPSTREAM_TLS`` in the environment are the URLs that the views ask, ``AUTHORITY``
+the file with the certificate that signs the second, ``REDIS`` the URL of a Redis. With ``PATCH=1``
+the app itself calls `bridge.greenlet_patch`.
+"""
+
+from __future__ import annotations
+
+import os
+
+if os.environ.get("PATCH"):
+    import bridge
+
+    bridge.greenlet_patch()
+
+import http.client
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+UPSTREAM = os.environ.get("UPSTREAM", "")
+UPSTREAM_TLS = os.environ.get("UPSTREAM_TLS", "")
+
+#: What views have come to an end with, by the name that the request gave them.
+ended: dict[str, str] = {}
+
+
+def with_requests(query: str) -> bytes:
+    import requests
+
+    timeout = float(query) if query else None
+    return requests.get(UPSTREAM, timeout=timeout).content
+
+
+def with_urllib3(_: str) -> bytes:
+    return bytes(_urllib3_pool().request("GET", UPSTREAM).data)
+
+
+def with_httpx(_: str) -> bytes:
+    return bytes(_httpx_client().get(UPSTREAM).content)
+
+
+def with_urllib(_: str) -> bytes:
+    with urllib.request.urlopen(UPSTREAM) as response:
+        return bytes(response.read())
+
+
+def with_tls(_: str) -> bytes:
+    to = urlsplit(UPSTREAM_TLS)
+    connection = http.client.HTTPSConnection(to.hostname or "", to.port, context=_context())
+    connection.request("GET", to.path)
+    try:
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def with_redis(query: str) -> bytes:
+    return repr(_redis().blpop([f"never-filled-{query}"], timeout=1)).encode()
+
+
+def asleep(_: str) -> bytes:
+    time.sleep(1)
+    return b"slept"
+
+
+def left_alone(query: str) -> bytes:
+    """Whether the view named `query` has come to its end, and how."""
+    return ended.get(query, "").encode()
+
+
+def noted(query: str) -> bytes:
+    """Ask the other server, and note the end, which a client that leaves does not change."""
+    try:
+        with_requests("")
+    except BaseException as error:
+        ended[query] = repr(error)
+        raise
+    ended[query] = "answered"
+    return b"answered"
+
+
+def threads(_: str) -> bytes:
+    return " ".join(sorted(thread.name for thread in threading.enumerate())).encode()
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=os.environ["AUTHORITY"])
+
+
+@cache
+def _urllib3_pool() -> Any:
+    import urllib3
+
+    return urllib3.PoolManager(maxsize=1000)
+
+
+@cache
+def _httpx_client() -> Any:
+    import httpx
+
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    return httpx.Client(limits=limits, timeout=30)
+
+
+@cache
+def _redis() -> Any:
+    import redis
+
+    return redis.Redis.from_url(os.environ["REDIS"], max_connections=2000)
+
+
+VIEWS: dict[str, Callable[[str], bytes]] = {
+    "/requests": with_requests,
+    "/urllib3": with_urllib3,
+    "/httpx": with_httpx,
+    "/urllib": with_urllib,
+    "/tls": with_tls,
+    "/redis": with_redis,
+    "/sleep": asleep,
+    "/noted": noted,
+    "/ended": left_alone,
+    "/threads": threads,
+}
+
+
+def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """The view that the path names; what it raises is the answer, with 502."""
+    try:
+        body = VIEWS[environ["PATH_INFO"]](environ["QUERY_STRING"])
+    except Exception as error:
+        body = f"{type(error).__module__}.{type(error).__qualname__}: {error}".encode()
+        start_response("502 Bad Gateway", [("Content-Length", str(len(body)))])
+        return [body]
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
