@@ -3,8 +3,8 @@
 On Linux all are in one epoll set, whose own descriptor the loop watches: to wait costs one call of
 the kernel, and a descriptor may belong to a transport of the loop, which uvloop refuses to watch
 twice. Each entry tells once (EPOLLONESHOT): one that nobody waits for any more tells nothing. The
-kernel forgets it when the descriptor is closed, so nothing needs to be kept here. Elsewhere the
-loop watches each descriptor itself.
+kernel forgets it when the descriptor is closed; what is kept of that here may be wrong. Elsewhere
+the loop watches each descriptor itself.
 
 Several greenlets may wait for one descriptor; all of them are woken, and look for themselves.
 """
@@ -17,7 +17,7 @@ import os
 import select
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias
-from weakref import WeakSet
+from weakref import ref
 
 from bridge.runners.greenlets.waiting import GreenletWaiter
 from bridge.runners.greenlets.worker import Worker
@@ -51,6 +51,9 @@ class Watch(Protocol):
     def set(self, descriptor: int, events: int) -> None:
         """Tell once of any of `events`; 0: of none. Raises OSError if that cannot be."""
 
+    def forget(self, descriptor: int) -> None:
+        """`descriptor` is about to be closed. From any thread."""
+
     def close(self) -> None:
         """Tell no more."""
 
@@ -76,7 +79,7 @@ class DescriptorWatch:
             self._watch = (EpollWatch if hasattr(select, "epoll") else LoopWatch)(
                 self._loop, self.on_ready
             )
-            _open_watches.add(self)
+            _open_watches.append(ref(self, _open_watches.remove))
         try:
             for descriptor, events in wanted:
                 self._waits.setdefault(descriptor, []).append((wait, events))
@@ -92,24 +95,29 @@ class DescriptorWatch:
 
     def tell_closing(self, descriptor: int) -> None:
         """End the waits for `descriptor` with an error."""
+        if self._watch is not None:
+            self._watch.forget(descriptor)
         for wait, _ in self._waits.get(descriptor, ()):
             wait.closed = True
             wait.waiter.wake()
 
     def on_ready(self, descriptor: int, events: int) -> None:
         """In the loop: wake those that wait for any of `events`."""
+        others = False
         for wait, wanted in tuple(self._waits.get(descriptor, ())):
             happened = events & (wanted | _FAILED)
             if happened:
                 wait.ready[descriptor] = happened
                 wait.waiter.wake_now()
-        if descriptor in self._waits:
-            self._set(descriptor)  # for the others
+            else:
+                others = True
+        if others and descriptor in self._waits:
+            self._set(descriptor)
 
     def close(self) -> None:
         """Watch no more: nobody waits."""
-        _open_watches.discard(self)
         if self._watch is not None:
+            _open_watches.remove(ref(self))
             self._watch.close()
             self._watch = None
 
@@ -130,8 +138,9 @@ class DescriptorWatch:
             self._watch.set(descriptor, 0)
 
 
-#: All that may have a wait for a descriptor that is about to be closed.
-_open_watches: WeakSet[DescriptorWatch] = WeakSet()
+#: All that may have a wait for a descriptor that is about to be closed. Each socket that is closed
+#: is told to them, in whatever thread: a `WeakSet` would take longer than that.
+_open_watches: Final[list[ref[DescriptorWatch]]] = []
 
 
 def wait_ready(worker: Worker, wanted: Wanted, timeout: float | None = None) -> dict[int, int]:
@@ -148,8 +157,15 @@ def wait_ready(worker: Worker, wanted: Wanted, timeout: float | None = None) -> 
 
 def tell_closing(descriptor: int) -> None:
     """Before `descriptor` is closed, say so to those that wait for it."""
-    for watch in tuple(_open_watches):
-        watch.tell_closing(descriptor)
+    for reference in tuple(_open_watches):
+        watch = reference()
+        if watch is not None:
+            watch.tell_closing(descriptor)
+
+
+#: An entry that should be changed is not there; one that should be made is there.
+_OTHER_WAY: Final = (errno.ENOENT, errno.EEXIST)
+_Change: TypeAlias = Callable[[int, int], object]
 
 
 class EpollWatch:
@@ -158,19 +174,32 @@ class EpollWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop, on_ready: OnReady) -> None:
         self._loop = loop
         self._set = select.epoll()
+        #: Descriptors that are in the set, as far as is known.
+        self._known: set[int] = set()
         self._on_ready = on_ready
         loop.add_reader(self._set.fileno(), self._collect)
 
     def set(self, descriptor: int, events: int) -> None:
         """Tell once of any of `events` (`Watch`)."""
+        first: _Change = self._set.modify
+        second: _Change = self._set.register
+        if descriptor not in self._known:
+            if not events:
+                return
+            first, second = second, first
+            self._known.add(descriptor)
         try:
-            self._set.modify(descriptor, events | select.EPOLLONESHOT)
+            first(descriptor, events | select.EPOLLONESHOT)
         except OSError as error:
             if not events:
-                return  # it is closed, and forgotten
-            if error.errno != errno.ENOENT:
+                return  # it is closed, and the kernel has forgotten it
+            if error.errno not in _OTHER_WAY:
                 raise
-            self._set.register(descriptor, events | select.EPOLLONESHOT)
+            second(descriptor, events | select.EPOLLONESHOT)
+
+    def forget(self, descriptor: int) -> None:
+        """`descriptor` is about to be closed (`Watch`)."""
+        self._known.discard(descriptor)
 
     def close(self) -> None:
         """Tell no more (`Watch`)."""
@@ -203,6 +232,9 @@ class LoopWatch:
         except RuntimeError:  # uvloop: it is used by a transport
             copy = self._watched[descriptor] = os.dup(descriptor)
             self._add(descriptor, copy, events)
+
+    def forget(self, descriptor: int) -> None:
+        """`descriptor` is about to be closed (`Watch`); the loop is told when the waits end."""
 
     def close(self) -> None:
         """Tell no more (`Watch`)."""

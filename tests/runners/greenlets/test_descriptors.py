@@ -161,6 +161,22 @@ def test_closed_meanwhile(run: Any, pair: Any) -> None:
     run(main)
 
 
+def test_closing_that_was_told_in_vain(run: Any, pair: Any) -> None:
+    """G6: a descriptor that was said to close, and did not, can be waited for again."""
+    left, right = pair
+
+    async def main(runner: Runner) -> None:
+        for byte in (b"a", b"b"):
+            (call,) = submit(runner, lambda: wait_ready(here(), [(left.fileno(), READ)]))
+            await asyncio.sleep(0.01)
+            right.send(byte)
+            assert await call.done == {left.fileno(): READ}
+            assert left.recv(1) == byte
+            tell_closing(left.fileno())
+
+    run(main)
+
+
 def test_peer_that_hangs_up(run: Any, pair: Any) -> None:
     """G6: the end of the other side wakes those that want to read."""
     left, right = pair

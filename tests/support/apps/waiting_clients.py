@@ -1,8 +1,8 @@
 """Views that wait for another server, each in the way of one client library.
 
-``UPSTREAM`` and ``UPSTREAM_TLS`` in the environment are the URLs that the views ask, ``AUTHORITY``
-the file with the certificate that signs the second, ``REDIS`` the URL of a Redis. With ``PATCH=1``
-the app itself calls `bridge.greenlet_patch`.
+The query of a request is an argument for the view. ``UPSTREAM`` and ``UPSTREAM_TLS`` in the
+environment are the URLs that the views ask, ``AUTHORITY`` the file with the certificate that signs
+the second, ``REDIS`` the URL of a Redis. With ``PATCH=1`` the app calls `bridge.greenlet_patch`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ if os.environ.get("PATCH"):
 
 import http.client
 import ssl
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
@@ -24,18 +23,26 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
 UPSTREAM = os.environ.get("UPSTREAM", "")
 UPSTREAM_TLS = os.environ.get("UPSTREAM_TLS", "")
 
-#: What views have come to an end with, by the name that the request gave them.
+_kept: list[http.client.HTTPSConnection] = []
+#: What has become of some views, by the name that the request gave them.
 ended: dict[str, str] = {}
 
 
-def with_requests(query: str) -> bytes:
-    import requests
+def with_requests(path: str) -> bytes:
+    return requests.get(UPSTREAM + path).content
 
-    timeout = float(query) if query else None
-    return requests.get(UPSTREAM, timeout=timeout).content
+
+def with_little_time(seconds: str) -> bytes:
+    return requests.get(UPSTREAM, timeout=float(seconds)).content
+
+
+def refused(port: str) -> bytes:
+    return requests.get(f"http://127.0.0.1:{port}/").content
 
 
 def with_urllib3(_: str) -> bytes:
@@ -61,8 +68,22 @@ def with_tls(_: str) -> bytes:
         connection.close()
 
 
-def with_redis(query: str) -> bytes:
-    return repr(_redis().blpop([f"never-filled-{query}"], timeout=1)).encode()
+def with_kept_tls(_: str) -> bytes:
+    """As `with_tls`, with the connection of a request before."""
+    to = urlsplit(UPSTREAM_TLS)
+    connection = (
+        _kept.pop()
+        if _kept
+        else http.client.HTTPSConnection(to.hostname or "", to.port, context=_context())
+    )
+    connection.request("GET", to.path)
+    body = connection.getresponse().read()
+    _kept.append(connection)
+    return body
+
+
+def with_redis(_: str) -> bytes:
+    return repr(_redis().blpop(["never-filled"], timeout=1)).encode()
 
 
 def asleep(_: str) -> bytes:
@@ -77,6 +98,7 @@ def left_alone(query: str) -> bytes:
 
 def noted(query: str) -> bytes:
     """Ask the other server, and note the end, which a client that leaves does not change."""
+    ended[query] = "begun"
     try:
         with_requests("")
     except BaseException as error:
@@ -84,10 +106,6 @@ def noted(query: str) -> bytes:
         raise
     ended[query] = "answered"
     return b"answered"
-
-
-def threads(_: str) -> bytes:
-    return " ".join(sorted(thread.name for thread in threading.enumerate())).encode()
 
 
 @cache
@@ -123,11 +141,13 @@ VIEWS: dict[str, Callable[[str], bytes]] = {
     "/httpx": with_httpx,
     "/urllib": with_urllib,
     "/tls": with_tls,
+    "/kept-tls": with_kept_tls,
+    "/little-time": with_little_time,
+    "/refused": refused,
     "/redis": with_redis,
     "/sleep": asleep,
     "/noted": noted,
     "/ended": left_alone,
-    "/threads": threads,
 }
 
 
