@@ -89,7 +89,7 @@ class ConsumerCall:
     # No class attribute has the name of one of these: instances read and write them fast so.
     __slots__ = (
         *("_awaitable", "_context", "_job", "_owner", "_task", "_unsent", "_values", "caller"),
-        *("channels", "error", "message", "queued_at", "refused"),
+        *("channels", "error", "message", "queued_at", "refused", "streams"),
     )
 
     queued_at: float
@@ -115,6 +115,8 @@ class ConsumerCall:
         self._owner: CallOwner | None = owner
         #: What the consumer raised, or why it could not be called; None if neither.
         self.error: BaseException | None = None
+        #: Whether it is a generator, of which a reply has left.
+        self.streams = False
         #: Whether it was not called, since the runner has no place for it.
         self.refused = False
         #: What is left to be done on the loop when the job has ended.
@@ -338,8 +340,10 @@ class ConsumerCall:
                     return True
                 if not _send(reply, value):
                     self._unsent = value
-                elif reply.client is None or not reply.client.is_slow:
-                    continue
+                else:
+                    self.streams = True
+                    if reply.client is None or not reply.client.is_slow:
+                        continue
                 if self._context is None:
                     paused = True
                     return False

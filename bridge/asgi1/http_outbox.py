@@ -100,6 +100,11 @@ class HttpOutbox:
         return self._replies.has_begun
 
     @property
+    def streams(self) -> bool:
+        """Whether a reply has come, and more are to come."""
+        return self._replies.has_begun and not self.complete
+
+    @property
     def is_slow(self) -> bool:
         """Whether so much waits for the client that a sender had better pause."""
         return self._size - self._sent > HIGH_WATER and not self.is_gone

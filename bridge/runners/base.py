@@ -37,6 +37,10 @@ class Job(Protocol):
     def peer(self) -> Address | None:
         """The address and port of its client's end of the connection; None if not known."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether its response has begun to leave, and did not come as a whole (R1)."""
+
     def on_long_wait(self) -> None:
         """Find out whether its client is still there: it has waited for a thread for long."""
 
@@ -50,12 +54,13 @@ class Job(Protocol):
 class Stats(NamedTuple):
     """A runner's figures at one moment (W52)."""
 
-    busy: int  #: jobs that run now
+    busy: int  #: jobs that run now, in the pool if there is one
     idle: int  #: threads or greenlets that wait for work
     queued: int  #: jobs that wait
     oldest_wait: float  #: seconds that the first of these has waited, to the millisecond
     served: int  #: jobs run so far
     rejected: int  #: jobs refused: the queue was full, they waited too long, or for themselves
+    streams: int = 0  #: responses that stream in threads beside the pool (R1); not among `busy`
 
 
 class Runner(abc.ABC):

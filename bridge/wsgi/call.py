@@ -46,6 +46,8 @@ class WsgiCall:
 
     #: Whether the body is known to be one chunk.
     _single_chunk = False
+    #: Whether the head has left before the end of the body; for the runner (R1).
+    streams = False
     #: Where the body is written, once the sink has the head.
     _stream: ResponseStream
     #: When it was queued; set and read by the runner.
@@ -174,6 +176,7 @@ class WsgiCall:
                     self._log_excess(-self._remaining)
                 return True
             self._phase = STARTED
+            self.streams = True
             self._stream = self._sink.start(head)
         return self._write(chunk)
 
@@ -247,6 +250,7 @@ class WsgiCall:
             if not wrapper.has_descriptor():
                 return False
             self._phase = STARTED
+            self.streams = True
             self._stream = self._sink.start(head)
         count = size if self._remaining is None else min(size, self._remaining)
         if not wrapper.has_descriptor() or not self._stream.send_file(

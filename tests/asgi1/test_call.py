@@ -501,6 +501,7 @@ class OwnJob:
     """The job of a host that calls the consumer itself."""
 
     queued_at = 0.0
+    streams = False
     peer = None
 
     def __init__(self, call: ConsumerCall) -> None:

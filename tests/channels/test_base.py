@@ -134,6 +134,7 @@ class _Call(Job):
     """A job that calls a function, and keeps its result."""
 
     queued_at = 0.0
+    streams = False
 
     def __init__(self, call: Any) -> None:
         self.call = call

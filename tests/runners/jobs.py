@@ -16,6 +16,8 @@ class Call:
 
     queued_at: float
     waited = False
+    #: Set by a test, if it is to look like a response that streams.
+    streams = False
 
     def __init__(self, function: Callable[[], Any], peer: tuple[str, int] | None = None) -> None:
         self.function = function
@@ -40,6 +42,15 @@ class Call:
 
     def _tell(self, setter: Callable[[Any], None], value: Any) -> None:
         self.loop.call_soon_threadsafe(setter, value)
+
+
+def streaming(runner: Runner, count: int, gate: threading.Event) -> list[Call]:
+    """Have `count` jobs stream until `gate` is set."""
+    calls = [Call(gate.wait) for _ in range(count)]
+    for call in calls:
+        call.streams = True
+        runner.submit(call)
+    return calls
 
 
 def run_with(runner: Runner, main: Callable[[Runner], Coroutine[Any, Any, None]]) -> None:

@@ -18,6 +18,7 @@ class Job:
     """A job as the simplest runner knows it."""
 
     queued_at = 0.0
+    streams = False
     peer = None
     runs = 0
     cancelled = False

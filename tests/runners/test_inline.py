@@ -19,6 +19,7 @@ class Pausing:
     """A job that pauses twice before it is over, and writes down what it sees."""
 
     queued_at = 0.0
+    streams = False
     peer = None
 
     def __init__(self) -> None:

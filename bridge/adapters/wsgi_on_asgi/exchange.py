@@ -51,6 +51,8 @@ class Exchange(RaisesOn):
     #: What runs, in which context; set by `begin`. None when the call has returned.
     call: WsgiCall | None
     context: Context
+    #: Whether its response has begun to leave, and does not come as a whole (for the runner).
+    streams = False
     #: When it was queued (for the runner).
     queued_at: float
 
@@ -159,6 +161,7 @@ class Exchange(RaisesOn):
     def start(self, head: ResponseHead) -> ResponseStream:
         """ResponseSink: the head; a piece of body follows at once, or the end."""
         self.put(start_message(head))
+        self.streams = True
         return self
 
     def write(self, chunk: bytes) -> bool:

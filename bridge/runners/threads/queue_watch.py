@@ -2,8 +2,10 @@
 
 One timer of the loop looks at the first job of the queue. The same one there at two looks means
 that no thread takes jobs: threads are woken, twice as many at each look. If none can be woken, jobs
-keep their place (W52), with three exceptions:
+keep their place (W52), with four exceptions:
 
+- threads whose responses stream leave the pool, so that others can be started (`stream_watch.py`);
+  if they may not, and hold every thread, all that wait are refused (R1);
 - with `queue_timeout`, a job that has waited longer than that is refused;
 - a job that waits for long is told so, and finds out whether its client is still there;
 - requests that the app sends to itself are refused if they would wait for each other (W53).
@@ -26,6 +28,7 @@ from typing import Protocol
 from bridge.errors import BridgeError, Overloaded, SelfRequest
 from bridge.runners.base import Job
 from bridge.runners.threads.self_requests import self_connections
+from bridge.runners.threads.stream_watch import StreamWatch
 
 #: Seconds between two looks at the queue: while more threads can be woken ...
 TICK = 0.001
@@ -34,6 +37,8 @@ SLOW_TICK = 0.05
 #: Seconds after which a job that waits is told so, and after which a queue that does not move is
 #: searched for requests of the app to itself.
 LONG_WAIT = 0.25
+#: Seconds after which a look is late: other threads compute, and keep the loop from running.
+LATE = 0.004
 #: Such a search takes at most this part of the loop's time.
 SEARCH_SHARE = 0.01
 
@@ -48,7 +53,7 @@ class Pool(Protocol):
         """Whether there is no thread and none can be started; then all that wait are refused."""
 
     def running(self) -> list[Job]:
-        """Return the jobs that run now, one for each busy thread."""
+        """Return the jobs that run now, one for each busy thread that counts."""
 
     def withdraw(self, job: Job) -> bool:
         """Take `job` out of the queue; False if it is not there any more."""
@@ -61,14 +66,21 @@ class QueueWatch:
     """Watches the queue `jobs` of `pool` on `loop`; `timeout`: seconds in the queue, 0 for any."""
 
     def __init__(
-        self, pool: Pool, jobs: deque[Job], loop: asyncio.AbstractEventLoop, timeout: float
+        self,
+        pool: Pool,
+        streams: StreamWatch,
+        jobs: deque[Job],
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
     ) -> None:
         self.loop = loop
+        self.streams = streams
         self._pool = pool
         self._jobs = jobs
         self._timeout = timeout
         #: The next look; None while no job waits.
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         #: The first job at the last look.
         self._first: Job | None = None
         #: Threads to wake at the next look.
@@ -85,7 +97,8 @@ class QueueWatch:
             self._look_from_now()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, nor at what streams."""
+        self.streams.stop()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._first = None
@@ -98,13 +111,19 @@ class QueueWatch:
             self._first = None
             return
         self._to_wake = 1
-        self._ask_at = self.loop.time() + LONG_WAIT
-        self._timer = self.loop.call_later(TICK, self._look)
+        now = self.loop.time()
+        self._ask_at = now + LONG_WAIT
+        self._look_after(TICK, now)
+
+    def _look_after(self, delay: float, now: float) -> None:
+        self._due = now + delay
+        self._timer = self.loop.call_later(delay, self._look)
 
     def _look(self) -> None:
         """Wake more threads if the first job is still the one of the last look."""
-        self._timer = None
         now = self.loop.time()
+        late = now > self._due + LATE
+        self._timer = None
         if self._timeout:
             self._refuse_queued_before(now - self._timeout)
         if now >= self._tell_at:
@@ -118,14 +137,31 @@ class QueueWatch:
         if first is not self._first:
             self._look_from_now()
             return
-        woken = sum(self._pool.wake() for _ in range(min(self._to_wake, len(self._jobs))))
+        woken = self._wake(min(self._to_wake, len(self._jobs)))
         self._to_wake *= 2
-        if self._pool.nobody_can_run():
+        if not woken:
+            woken = self._wake(self.streams.make_room(len(self._jobs), late=late))
+        if self._pool.nobody_can_run() or not (woken or self._unless_streams_hold_all()):
             return
         if not woken and now >= self._ask_at:
             self._ask_at = now + LONG_WAIT
             self._search_if_due(now)
-        self._timer = self.loop.call_later(TICK if woken else SLOW_TICK, self._look)
+        self._look_after(TICK if woken or late else SLOW_TICK, now)
+
+    def _wake(self, count: int) -> int:
+        """Wake or start up to `count` threads; return how many that were."""
+        return sum(self._pool.wake() for _ in range(count))
+
+    def _unless_streams_hold_all(self) -> bool:
+        """Refuse all that wait, and return False, if no thread ever comes free for them."""
+        refusal = self.streams.refusal()
+        if refusal is None:
+            return True
+        for job in tuple(self._jobs):
+            if self._pool.withdraw(job):
+                self._pool.refuse(job, refusal)
+        self._first = None
+        return False
 
     def _refuse_queued_before(self, last: float) -> None:
         """Refuse jobs that were queued before `last`, a time of the loop."""

@@ -45,6 +45,7 @@ from bridge.runners.base import (
 from bridge.runners.interop import watch_imports
 from bridge.runners.threads.pool import ThreadPool
 from bridge.runners.threads.queue_watch import QueueWatch
+from bridge.runners.threads.stream_watch import StreamWatch
 from bridge.runners.threads.thread_start import check_threads
 
 
@@ -52,6 +53,8 @@ class ThreadRunner(Runner):
     """A pool of at most `threads` threads with at most `queue_limit` jobs waiting.
 
     `queue_timeout`: seconds that a job may wait before it is refused; 0: any time.
+    `stream_after`: seconds after which the thread of a response that streams leaves the pool, and
+    `stream_limit`: how many may be beside it; 0: none.
     `idle_timeout`: seconds after which a thread without work ends.
     """
 
@@ -66,12 +69,16 @@ class ThreadRunner(Runner):
         queue_limit: int = 1024,
         queue_timeout: float = 0.0,
         *,
+        stream_after: float = 1.0,
+        stream_limit: int = 256,
         idle_timeout: float = 10.0,
     ) -> None:
         self.threads = threads
         self.queue_limit = queue_limit
         self.multithread = threads > 1
         self._queue_timeout = queue_timeout
+        self._stream_after = stream_after
+        self._stream_limit = stream_limit
         self._idle_timeout = idle_timeout
         self._rejected = 0
         #: Called with the `queued_at` of each job that begins.
@@ -85,6 +92,7 @@ class ThreadRunner(Runner):
         pool.call_with_waits(self._tell_wait)
         #: The pool's own, at hand for each job.
         self._idle, self._workers = pool.idle, pool.workers
+        self._streams: StreamWatch
         #: Watches the queue for the loop that is served; None: jobs are not taken (any more).
         self._watch: QueueWatch | None = None
         #: The loop will call `serve_queue`.
@@ -104,7 +112,10 @@ class ThreadRunner(Runner):
             self._reset()
         watch_imports()
         if self._watch is None or self._pool.loop is not loop:
-            self._watch = QueueWatch(self, self.queue, loop, self._queue_timeout)
+            if self._watch is not None:
+                self._watch.stop()
+            self._streams = StreamWatch(self._pool, loop, self._stream_after, self._stream_limit)
+            self._watch = QueueWatch(self, self._streams, self.queue, loop, self._queue_timeout)
             self._wake_scheduled = False
         context = copy_context()
         context.run(occupied_runners.set, (*occupied_runners.get(), self))
@@ -133,7 +144,7 @@ class ThreadRunner(Runner):
     def _admit(self, queued: int) -> None:
         """Every thread is awake: refuse a job that has no place, or that would wait for itself."""
         self._check_queue(queued)
-        if self in occupied_runners.get():
+        if self in occupied_runners.get() and not self._streams.make_room(1, late=False):
             self._rejected += 1
             raise SelfRequest(
                 f"the app waits for a request to itself, and its threads ({self.threads}) are all "
@@ -168,6 +179,8 @@ class ThreadRunner(Runner):
 
     def wake(self) -> bool:
         """Wake or start one thread; False if that cannot be."""
+        if not self._streams.watching:
+            self._streams.start()
         return self._pool.wake()
 
     def nobody_can_run(self) -> bool:
@@ -179,8 +192,8 @@ class ThreadRunner(Runner):
         return True
 
     def running(self) -> list[Job]:
-        """Return the jobs that run now, one for each busy thread."""
-        return self._pool.running()
+        """Return the jobs that run now in the pool, one for each busy thread that counts."""
+        return [job for _, job in self._pool.busy()]
 
     def withdraw(self, job: Job) -> bool:
         """Take `job` out of the queue, if it is still there."""
@@ -262,14 +275,14 @@ class ThreadRunner(Runner):
 
     def stats(self) -> Stats:
         """Return the figures of this moment."""
-        threads, idle, served, _, _ = self._pool.figures()
+        threads, idle, served, streams, _ = self._pool.figures()
         queued, loop, oldest = len(self.queue), self._pool.loop, 0.0
         try:
             if queued and loop is not None:
                 oldest = max(0.0, loop.time() - self.queue[0].queued_at)
         except IndexError:  # just taken
             pass
-        return Stats(threads - idle, idle, queued, oldest, served, self._rejected)
+        return Stats(threads - idle, idle, queued, oldest, served, self._rejected, streams)
 
 
 async def _shielded(future: asyncio.Future[T]) -> T:

@@ -206,7 +206,8 @@ def count_busy(state: ServerState, app: ASGIApp) -> dict[str, int]:
 
 def _count_calls(app: ASGIApp) -> int:
     """Count the calls of WSGI apps that run, also those that only close their responses."""
-    return sum(runner.stats().busy for _, runner in runners_of(app))
+    figures = [runner.stats() for _, runner in runners_of(app)]
+    return sum(each.busy + each.streams for each in figures)
 
 
 def _list_counts(busy: dict[str, int]) -> str:

@@ -239,7 +239,10 @@ class Watched:
         self.busy: list[Any] = []
         self.taken: set[Any] = set()  # by a thread, before they can be withdrawn
         self.refused: list[Any] = []
-        self.watch = QueueWatch(self, self.jobs, self, timeout)  # type: ignore[arg-type]
+        self.streams = 0  # threads that can be let go
+        self.held = False  # by streams, each of the threads
+        self.asked: list[tuple[int, bool]] = []
+        self.watch = QueueWatch(self, self, self.jobs, self, timeout)  # type: ignore[arg-type]
 
     # --- the loop
 
@@ -260,6 +263,21 @@ class Watched:
         self.now += delay if later is None else later
         self.delay = None
         self.call()
+
+    # --- the streams
+
+    def make_room(self, wanted: int, *, late: bool) -> int:
+        self.asked.append((wanted, late))
+        gone = 0 if late else min(wanted, self.streams)
+        self.streams -= gone
+        self.threads += gone
+        return gone
+
+    def refusal(self) -> Overloaded | None:
+        return Overloaded("streams hold all") if self.held else None
+
+    def stop(self) -> None:
+        pass
 
     # --- the pool
 
@@ -317,6 +335,43 @@ def test_twice_as_many_at_each_look() -> None:
     assert (pool.woken, pool.delay) == (7, 0.001)  # the queue moves: start anew
     pool.look()
     assert pool.woken == 8
+
+
+def test_streams_make_room() -> None:
+    """R1: if no thread can be woken, as many streams leave as jobs wait, and threads start."""
+    pool = Watched([Waiting() for _ in range(10)])
+    pool.threads, pool.streams = 1, 4
+    pool.watch.start()
+    pool.look()
+    assert (pool.woken, pool.asked) == (1, [])
+    pool.look()
+    assert (pool.woken, pool.asked, pool.delay) == (5, [(10, False)], 0.001)
+    pool.look()
+    assert (pool.woken, pool.asked[1:], pool.delay) == (5, [(10, False)], 0.05)
+
+
+def test_a_look_that_is_late() -> None:
+    """R1: a loop that gets no turn in time, since threads compute, looks again before it helps."""
+    pool = Watched([Waiting()])
+    pool.streams = 1
+    pool.watch.start()
+    pool.look(0.006)
+    assert (pool.woken, pool.asked, pool.delay) == (0, [(1, True)], 0.001)
+    pool.look()
+    assert (pool.woken, pool.asked) == (1, [(1, True), (1, False)])
+
+
+def test_streams_hold_all() -> None:
+    """R1: if streams hold every thread, and may not leave, all that wait are refused."""
+    jobs = [Waiting() for _ in range(3)]
+    pool = Watched([*jobs])
+    pool.taken.add(jobs[1])
+    pool.held = True
+    pool.watch.start()
+    pool.look()
+    assert (pool.refused, pool.delay) == ([jobs[0], jobs[2]], None)
+    pool.watch.start()  # another comes
+    assert pool.delay == 0.001
 
 
 def test_until_no_job_waits() -> None:

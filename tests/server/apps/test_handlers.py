@@ -261,6 +261,7 @@ def test_stop_runners() -> None:
 
     class Job:
         queued_at = 0.0
+        streams = False
         peer = None
 
         def __init__(self) -> None:

@@ -180,6 +180,12 @@ class FirstCall:
         client = None if message is None else message.content.get("client")
         return None if client is None else tuple(client)
 
+    @property
+    def streams(self) -> bool:
+        """Whether a reply has left, and more are to come."""
+        outbox = self._outbox
+        return outbox is not None and outbox.streams
+
     def on_long_wait(self) -> None:
         """Do nothing: what takes over listens for the client."""
 
