@@ -43,9 +43,12 @@ class WsgiToAsgi(RunnerApp):
     `runner`: ``"thread"``, ``"greenlet"``, ``"inline"``, or a `Runner`.
     `threads`: the most threads that run the app at once. `queue_limit`: the most requests that
     wait for one; those beyond get a 503 with Retry-After, and so do those that wait for longer than
-    `queue_timeout` seconds (0: they wait for any time, in their turn). None, for these, for
-    `websocket` and for `strict`: as our server is told (``--threads`` and so on); elsewhere
-    ``"thread"``, 8, 1024, 0, False and False.
+    `queue_timeout` seconds (0: they wait for any time, in their turn).
+    `stream_after`: seconds after which a response that streams leaves the pool; its thread goes on,
+    and another may start in its place. `stream_limit`: the most that are beside the pool; if
+    streams hold all other threads too, the answer is 503. 0: none leaves.
+    None, for these, for `websocket` and for `strict`: as our server is told (``--threads`` and so
+    on); elsewhere ``"thread"``, 8, 1024, 0, 1, 256, False and False.
     `max_body_size`: bytes of a request body; more is a 413. None: no limit.
     `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
     more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
@@ -80,6 +83,8 @@ class WsgiToAsgi(RunnerApp):
         threads: int | None = None,
         queue_limit: int | None = None,
         queue_timeout: float | None = None,
+        stream_after: float | None = None,
+        stream_limit: int | None = None,
         max_body_size: int | None = None,
         spool_body: int | None = None,
         propagate_context: bool = False,
@@ -96,6 +101,8 @@ class WsgiToAsgi(RunnerApp):
             "threads": threads,
             "queue_limit": queue_limit,
             "queue_timeout": queue_timeout,
+            "stream_after": stream_after,
+            "stream_limit": stream_limit,
             "max_body_size": max_body_size,
             "spool_body": spool_body,
             "propagate_context": propagate_context,

@@ -119,6 +119,8 @@ WSGI_SETTINGS: dict[str, Check] = {
     "threads": Check(type=VALUE_TYPES["int"], minimum=1),
     "queue_limit": Check(type=VALUE_TYPES["int"], minimum=1),
     "queue_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),
+    "stream_after": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="at once"),
+    "stream_limit": Check(type=VALUE_TYPES["int"], minimum=0, zero_means="none leaves"),
     "websocket": Check(type=VALUE_TYPES["bool"]),
     "strict": Check(type=VALUE_TYPES["bool"]),
 }
@@ -127,6 +129,8 @@ WSGI_DEFAULTS: dict[str, Any] = {
     "threads": 8,
     "queue_limit": 1024,
     "queue_timeout": 0.0,
+    "stream_after": 1.0,
+    "stream_limit": 256,
     "websocket": False,
     "strict": False,
 }

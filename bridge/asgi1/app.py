@@ -29,7 +29,10 @@ from bridge.types import ASGIApp, Receive, Scope, Send
 from bridge.types import Message as Content
 
 #: What a server may say of how a consumer runs, if it was not said in Python.
-_ADOPTED = ("runner", "threads", "queue_limit", "queue_timeout")
+_ADOPTED = (
+    *("runner", "threads", "queue_limit", "queue_timeout"),
+    *("stream_after", "stream_limit"),
+)
 
 #: The settings of a consumer.
 SETTINGS: dict[str, Check] = {
@@ -176,10 +179,10 @@ def from_asgi1(
     threads: int | None = None,
     queue_limit: int | None = None,
     queue_timeout: float | None = None,
-    idle_timeout: float | None = None,
     response_timeout: float | None = None,
     websocket_connect_timeout: float | None = None,
     subprotocols: Sequence[str] | None = None,
+    **of_threads: Any,
 ) -> ASGIApp:
     """Wrap an ASGI 1 consumer as ASGI 3.
 
@@ -187,8 +190,8 @@ def from_asgi1(
     function, a generator or async generator of replies, or an object that is called like one.
 
     `layer`: its channel layer; None: `bridge.channels.get_channel_layer()`.
-    `runner`, `threads`, `queue_limit`, `queue_timeout`, `idle_timeout`: how a consumer runs that is
-    no coroutine, as in `WsgiToAsgi`.
+    `runner`, `threads`, `queue_limit`, `queue_timeout`, `stream_after`, `stream_limit`,
+    `idle_timeout`: how a consumer runs that is no coroutine, as in `WsgiToAsgi`.
     `response_timeout`: seconds that a request waits for its first reply before it is answered with
     503; 0: any time; None: 120.
     `websocket_connect_timeout`: seconds that a WebSocket waits to be accepted before it is refused
@@ -203,9 +206,9 @@ def from_asgi1(
         "threads": threads,
         "queue_limit": queue_limit,
         "queue_timeout": queue_timeout,
-        "idle_timeout": idle_timeout,
         "response_timeout": response_timeout,
         "websocket_connect_timeout": websocket_connect_timeout,
         "subprotocols": subprotocols,
+        **of_threads,
     }
     return ConsumerApp(consumer, layer, given)

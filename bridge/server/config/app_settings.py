@@ -79,6 +79,18 @@ class AppSettings:
         "For a request to get a thread; then 503. It gives its place back if its client leaves.",
         _RUNNER,
     )
+    stream_after: Seconds = wsgi_setting(
+        "stream_after",
+        "After it a response that streams (events, a slow download) leaves the pool: its thread "
+        "goes on, and another may start in its place; earlier if requests wait.",
+        _RUNNER,
+    )
+    stream_limit: int = wsgi_setting(
+        "stream_limit",
+        "The most threads of one WSGI app that stream beside its pool; if streams hold every other "
+        "thread, too, the answer is 503.",
+        _RUNNER,
+    )
     websocket: bool = wsgi_setting(
         "websocket",
         "Give WSGI apps WebSockets, as `werkzeug.socket` (flask-sock).",

@@ -13,7 +13,8 @@ SERVE: Final = frozenset(each.name for each in SETTINGS if each.section != BEHIN
 _APP: Final = frozenset(
     {
         *("app", "mount", "interface", "factory", "app_dir", "lifespan"),
-        *("runner", "patch", "threads", "queue_limit", "queue_timeout", "websocket", "strict"),
+        *("runner", "patch", "threads", "queue_limit", "queue_timeout"),
+        *("stream_after", "stream_limit", "websocket", "strict"),
     }
 )
 

@@ -30,6 +30,8 @@ def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
         "threads": config.threads,
         "queue_limit": config.queue_limit,
         "queue_timeout": config.queue_timeout,
+        "stream_after": config.stream_after,
+        "stream_limit": config.stream_limit,
         "websocket": config.websocket,
         "strict": config.strict,
     }

@@ -134,9 +134,8 @@ def test_shortage_over_the_wire(start_host: StartHost) -> None:
 
 def test_queue_timeout_over_the_wire(start_host: StartHost) -> None:
     """W52: with `--queue-timeout` what gets no thread in time is answered 503 with Retry-After."""
-    host = start_host(
-        hosts.bridge("--threads=1", "--queue-timeout=0.1", "tests.support.apps.wsgi_rules:wsgi")
-    )
+    options = ("--threads=1", "--queue-timeout=0.1", "--stream-limit=0")
+    host = start_host(hosts.bridge(*options, "tests.support.apps.wsgi_rules:wsgi"))
     with httpx.Client(base_url=host.url()) as client:
         with client.stream("GET", "/slowly?queue_timeout") as running:
             next(running.iter_bytes())
