@@ -13,6 +13,7 @@ from bridge.runners.patching.everywhere import replace_everywhere
 #: The modules of this package that change something, each a part of the standard library.
 PARTS: Final = (
     "names",
+    "selecting",
     "sleeping",
     "sockets",
     "tls",
