@@ -19,20 +19,14 @@ import threading
 from asyncio import events
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridge.log import logger
 from bridge.runners.base import Runner, current_runner
-
-if TYPE_CHECKING:
-    from importlib.abc import Loader, MetaPathFinder
-else:  # it loads tempfile and zipfile, 1 MB
-    Loader = MetaPathFinder = object
-
+from bridge.runners.import_hook import when_imported
 
 # ------------------------------------------------------------- in threads
 
@@ -107,8 +101,8 @@ def _attempt(name: str, change: Callable[..., None], *arguments: object) -> None
 
 def watch_imports() -> None:
     """Patch the libraries that are imported from now on; harmless if that is done already."""
-    if not any(isinstance(finder, _ImportHook) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _ImportHook())
+    for name, change in _CHANGES.items():
+        when_imported(name, change)
 
 
 class _LoopLocal(threading.local):
@@ -143,50 +137,14 @@ def _patch_anyio_backend(backend: ModuleType) -> None:
 
 
 #: What changes a module before anybody else sees it.
-_PATCHES: dict[str, Callable[[ModuleType], None]] = {
-    "asgiref.sync": _patch_asgiref,
-    "anyio._core._eventloop": _patch_anyio,
-    "anyio._backends._asyncio": _patch_anyio_backend,
+_CHANGES: dict[str, Callable[[ModuleType], None]] = {
+    name: partial(_attempt, name, change)
+    for name, change in {
+        "asgiref.sync": _patch_asgiref,
+        "anyio._core._eventloop": _patch_anyio,
+        "anyio._backends._asyncio": _patch_anyio_backend,
+    }.items()
 }
-
-
-class _ImportHook(MetaPathFinder):
-    """Finds the modules of `_PATCHES` as other finders do, with a loader that patches them."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """importlib: where the module is; None leaves that to other finders."""
-        if name not in _PATCHES:
-            return None
-        for finder in sys.meta_path:
-            find = None if isinstance(finder, _ImportHook) else getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = None if find is None else find(name, path, target)
-            if spec is not None:
-                if spec.loader is not None:
-                    spec.loader = _PatchingLoader(spec.loader)
-                return spec
-        return None
-
-
-class _PatchingLoader(Loader):
-    """A loader that patches a module when its code has run."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """importlib: the module, still empty."""
-        module: ModuleType | None = self._loader.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """importlib: run the module's code."""
-        self._loader.exec_module(module)
-        _attempt(module.__name__, _PATCHES[module.__name__], module)
 
 
 # ------------------------------------------------------------- in greenlets

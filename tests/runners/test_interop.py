@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import subprocess
 import sys
@@ -15,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from bridge.runners import interop
-from bridge.runners.interop import publish_loop, watch_imports
+from bridge.runners.interop import publish_loop
 
 #: Four jobs at once each import a library and use it: one of them is the first.
 FIRST_IMPORT = """
@@ -253,42 +251,3 @@ def test_anyio_before_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.join()
     loop.close()
     assert seen == [loop, "AsyncIOBackend"]
-
-
-@pytest.fixture
-def not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The libraries are found by our hook, and by nothing that was there before."""
-    monkeypatch.delitem(sys.modules, "asgiref.sync", raising=False)
-    monkeypatch.setattr(sys, "meta_path", sys.meta_path.copy())
-    watch_imports()
-    watch_imports()
-    assert sum(isinstance(finder, interop._ImportHook) for finder in sys.meta_path) == 1
-
-
-# Python 3.11 says of a finder that it is of the older kind.
-@pytest.mark.filterwarnings("ignore:.*falling back to find_module:ImportWarning")
-@pytest.mark.usefixtures("not_imported")
-def test_the_hook_hides_nothing_of_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """W51: tools find a module's source through its loader; what nobody finds is not there."""
-    spec: Any = importlib.util.find_spec("asgiref.sync")
-    assert "class AsyncToSync" in spec.loader.get_source("asgiref.sync")
-
-    class Namespace:
-        """A finder that knows of a folder only."""
-
-        @staticmethod
-        def find_spec(name: str, path: Any, target: Any = None) -> ModuleSpec:
-            return ModuleSpec(name, None)
-
-    class Older:
-        """A finder of the kind that Python 3.11 still asks, and that finds nothing."""
-
-        @staticmethod
-        def find_module(name: str, path: Any) -> None:
-            return None
-
-    hooks = [finder for finder in sys.meta_path if isinstance(finder, interop._ImportHook)]
-    monkeypatch.setattr(sys, "meta_path", [*hooks, Namespace])
-    assert importlib.util.find_spec("asgiref.sync").loader is None  # type: ignore[union-attr]
-    monkeypatch.setattr(sys, "meta_path", [*hooks, Older])
-    assert importlib.util.find_spec("asgiref.sync") is None

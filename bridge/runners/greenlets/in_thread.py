@@ -84,6 +84,7 @@ class _Pool:
         #: Guards the figures. Nobody may wait while it is held: not even for a thread to start.
         self._lock = allocate_lock()
         self._threads = self._idle = self._queued = self._number = 0
+        self._idle_timeout = IDLE_TIMEOUT
 
     def put(self, call: _Call) -> None:
         """Have a thread run `call`, a new one if none is idle."""
@@ -111,7 +112,7 @@ class _Pool:
                 self._idle += 1
             call: _Call | None = None
             try:
-                call = self._calls.get(timeout=IDLE_TIMEOUT)
+                call = self._calls.get(timeout=self._idle_timeout)
             except Empty:
                 pass
             with self._lock:

@@ -12,6 +12,8 @@ from bridge.runners.patching.everywhere import replace_everywhere
 
 #: The modules of this package that change something, each a part of the standard library.
 PARTS: Final = (
+    "child_processes",
+    "drivers",
     "names",
     "selecting",
     "sleeping",
