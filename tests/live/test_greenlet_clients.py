@@ -44,8 +44,7 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     with ExitStack() as stack:
         plain = stack.enter_context(start(bridge(UPSTREAM, "--no-access-log")))
         tls = stack.enter_context(start(bridge(UPSTREAM, *files, "--no-access-log")))
-        command = bridge(VIEWS, "--runner=greenlet", "--no-access-log").with_env(
-            PATCH="1",
+        command = bridge(VIEWS, "--runner=greenlet", "--patch", "--no-access-log").with_env(
             UPSTREAM=plain.url("/"),
             UPSTREAM_TLS=tls.url("/").replace("http:", "https:"),
             AUTHORITY=str(folder / "authority.pem"),

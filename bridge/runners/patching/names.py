@@ -96,8 +96,11 @@ def resolved(worker: Worker | None, family: int, address: Any) -> Any:
     host = address[0]
     if not isinstance(host, (str, bytes, bytearray)) or host in _NO_NAMES:
         return address
-    if _is_number(host, family):
-        return address
+    try:
+        if isinstance(host, str) and _socket.inet_pton(family, host):
+            return address
+    except OSError:
+        pass  # most often a name
     found = run_in_thread(worker, _getaddrinfo, host, None, family)
     return (found[0][4][0], *address[1:])
 

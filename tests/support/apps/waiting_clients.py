@@ -2,19 +2,13 @@
 
 The query of a request is an argument for the view. ``UPSTREAM`` and ``UPSTREAM_TLS`` in the
 environment are the URLs that the views ask, ``AUTHORITY`` the file with the certificate that signs
-the second, ``REDIS`` the URL of a Redis. With ``PATCH=1`` the app calls `bridge.greenlet_patch`.
+the second, ``REDIS`` the URL of a Redis.
 """
 
 from __future__ import annotations
 
-import os
-
-if os.environ.get("PATCH"):
-    import bridge
-
-    bridge.greenlet_patch()
-
 import http.client
+import os
 import ssl
 import time
 import urllib.request
@@ -131,8 +125,11 @@ def _httpx_client() -> Any:
 @cache
 def _redis() -> Any:
     import redis
+    from redis.driver_info import DriverInfo
 
-    return redis.Redis.from_url(os.environ["REDIS"], max_connections=2000)
+    # Else each connection reads the metadata of the package for it.
+    about = DriverInfo()
+    return redis.Redis.from_url(os.environ["REDIS"], max_connections=2000, driver_info=about)
 
 
 VIEWS: dict[str, Callable[[str], bytes]] = {

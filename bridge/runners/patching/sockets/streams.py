@@ -26,6 +26,7 @@ from bridge.runners.patching.sockets.tries import (
     kind_of,
     refuse_to_wait,
     tried,
+    tried_again,
     wait_for,
 )
 
@@ -39,9 +40,15 @@ def recv(self: socket.socket, size: int, flags: int = 0, /) -> bytes:
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
     if type(getcurrent()) is not Worker:
         return _recv(self, size, flags)
-    if flags & ALL and get_timeout(self) is None:
-        buffer = bytearray(size)
-        return bytes(buffer[: _recv_whole(self, buffer, flags)])
+    if get_timeout(self) is None:
+        if flags & ALL:
+            buffer = bytearray(size)
+            return bytes(buffer[: _recv_whole(self, buffer, flags)])
+        try:
+            return _recv(self, size, flags | NOW)
+        except BlockingIOError:
+            pass
+        return tried_again(self, READ, _recv_now, _recv, size, flags)
     return tried(self, READ, _recv_now, _recv, size, flags)
 
 
@@ -57,8 +64,14 @@ def recv_into(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0)
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
     if type(getcurrent()) is not Worker:
         return _recv_into(self, buffer, nbytes, flags)
-    if flags & ALL and get_timeout(self) is None:
-        return _recv_whole(self, buffer, flags, nbytes)
+    if get_timeout(self) is None:
+        if flags & ALL:
+            return _recv_whole(self, buffer, flags, nbytes)
+        try:
+            return _recv_into(self, buffer, nbytes, flags | NOW)
+        except BlockingIOError:
+            pass
+        return tried_again(self, READ, _recv_into_now, _recv_into, buffer, nbytes, flags)
     return tried(self, READ, _recv_into_now, _recv_into, buffer, nbytes, flags)
 
 
@@ -106,28 +119,35 @@ def _send_now(sock: socket.socket, data: Any, flags: int) -> int:
 
 def sendall(self: socket.socket, data: Any, flags: int = 0, /) -> None:
     """As in `_socket.socket`; a greenlet lets the loop run until there is room for all of it."""
-    if type(getcurrent()) is not Worker or (timeout := get_timeout(self)) == 0:
+    if type(getcurrent()) is not Worker or get_timeout(self) == 0:
         return _sendall(self, data, flags)
-    worker = current_worker()
-    if worker is None:
-        return _sendall(self, data, flags)
+    sent = -1
+    try:
+        sent = _send_now(self, data, flags)
+    except BlockingIOError:
+        pass
+    if type(data) is bytes and sent == len(data):
+        return None
     with memoryview(data) as view, view.cast("B") as left:
-        _send_all(worker, self, left, flags, timeout)
+        if sent != len(left):
+            _send_rest(self, left[max(0, sent) :], flags)
     return None
 
 
-def _send_all(
-    worker: Worker, sock: socket.socket, data: memoryview, flags: int, timeout: float | None
-) -> None:
+def _send_rest(sock: socket.socket, data: memoryview, flags: int) -> None:
+    """Wait for room, until all is sent."""
+    worker = current_worker()
+    if worker is None:
+        return _sendall(sock, data, flags)
+    timeout = get_timeout(sock)
+    refuse_to_wait(sock, timeout)
+    deadline = deadline_of(timeout)
     sent = 0
-    deadline: float | None = None
     while True:
-        try:
-            sent += _send_now(sock, data[sent:] if sent else data, flags)
-            if sent >= len(data):
-                return
-        except BlockingIOError:
-            pass
-        refuse_to_wait(sock, timeout)
-        deadline = deadline or deadline_of(timeout)
         wait_for(worker, sock, WRITE, deadline)
+        try:
+            sent += _send_now(sock, data[sent:], flags)
+        except BlockingIOError:
+            continue
+        if sent >= len(data):
+            return None

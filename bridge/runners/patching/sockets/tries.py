@@ -80,19 +80,32 @@ def tried(
 ) -> T:
     """Return what `attempt` does, called with `sock` and `arguments`; wait when it would block.
 
-    If the app has made the socket non-blocking, and outside of its own code, which may not wait,
-    it is the `original` method that is called.
+    If the app has made the socket non-blocking, it is the `original` method that is called.
     """
-    timeout = get_timeout(sock)
-    if timeout == 0:
+    if get_timeout(sock) == 0:
         return original(sock, *arguments)
     try:
         return attempt(sock, *arguments)
     except BlockingIOError:
         pass
+    return tried_again(sock, events, attempt, original, *arguments)
+
+
+def tried_again(
+    sock: socket.socket,
+    events: int,
+    attempt: Callable[..., T],
+    original: Callable[..., T],
+    *arguments: Any,
+) -> T:
+    """As `tried`, after a first try that would have blocked.
+
+    Outside of the app's own code, which may not wait, it is the `original` that is called.
+    """
     worker = current_worker()
     if worker is None:
         return original(sock, *arguments)
+    timeout = get_timeout(sock)
     refuse_to_wait(sock, timeout)
     deadline = deadline_of(timeout)
     while True:
