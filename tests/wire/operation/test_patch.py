@@ -135,9 +135,10 @@ def test_apps_that_gevent_has_patched(tmp_path: Path, where: str) -> None:
     assert "gevent has changed the standard library, too" in done.stderr
 
 
-def test_under_gunicorn(start_host: StartHost) -> None:
-    """G6, P10: a worker of Gunicorn's patches before it imports the app."""
-    command = hosts.gunicorn(f"{APP}:wsgi", worker=hosts.BRIDGE_WORKER)
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=str)
+def test_under_gunicorn(start_host: StartHost, options: tuple[str, ...]) -> None:
+    """G6, P10: a worker of Gunicorn's patches before it imports the app, or after Gunicorn has."""
+    command = hosts.gunicorn(f"{APP}:wsgi", *options, worker=hosts.BRIDGE_WORKER)
     host = start_host(command.with_env(BRIDGE_RUNNER="greenlet", BRIDGE_PATCH="1"))
     assert patched(host) == "True"
     sleeps_side_by_side(host)
