@@ -282,3 +282,47 @@ def test_in_threads_and_coroutines() -> None:
             assert await call.done == b"cd"
 
         run_jobs(main)
+
+
+def test_blocking_in_a_coroutine() -> None:
+    """G6: a coroutine of the server's loop that calls a socket that blocks is blocked, as ever."""
+    with pair(None) as (left, right):
+
+        def other_side() -> None:
+            taken = 0
+            while taken < len(LARGE):
+                taken += len(right.recv(1 << 20))
+            right.send(b"x")
+
+        async def main(begin: Any) -> None:
+            async def coroutine() -> bytes:
+                left.sendall(LARGE)
+                return left.recv(1)
+
+            thread = threading.Thread(target=other_side)
+            thread.start()
+            assert await begin(lambda: await_(coroutine())).done == b"x"
+            thread.join()
+
+        run_jobs(main)
+
+
+def test_two_that_write() -> None:
+    """G6: greenlets that write to one socket each write all of theirs."""
+    with pair(None) as (left, right):
+
+        async def main(begin: Any) -> None:
+            calls = [begin(lambda: left.sendall(bytearray(LARGE))) for _ in range(3)]
+            await paused(*calls)
+            right.setblocking(False)
+            received = 0
+            while received < 3 * len(LARGE):
+                try:
+                    received += len(right.recv(1 << 16))
+                except BlockingIOError:
+                    pass
+                await asyncio.sleep(0)
+            for call in calls:
+                await call.done
+
+        run_jobs(main)

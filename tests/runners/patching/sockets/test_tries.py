@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from bridge.runners.patching.sockets.tries import at_once, deadline_of, refuse_to_wait
-from tests.runners.patching.sockets.jobs import pair
+from bridge.runners.base import await_
+from bridge.runners.greenlets.descriptors import READ
+from bridge.runners.patching.sockets.tries import at_once, deadline_of, refuse_to_wait, tried
+from tests.runners.patching.sockets.jobs import pair, paused, run_jobs
 
 
 @pytest.mark.parametrize("timeout", [None, 5.0, 0.0])
@@ -47,3 +49,52 @@ def test_what_does_not_wait() -> None:
         refuse_to_wait(left, 5)
         with pytest.raises(BlockingIOError):
             refuse_to_wait(left, None)
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_tried(timeout: float | None) -> None:
+    """G6: a call is tried, its socket waited for, and tried again, until it succeeds."""
+    with pair(timeout) as (left, right):
+        tries = [3]
+
+        def attempt(sock: socket.socket, what: str) -> str:
+            tries[0] -= 1
+            if tries[0]:
+                raise BlockingIOError
+            return what
+
+        def original(sock: socket.socket, what: str) -> str:
+            return f"original {what}"
+
+        async def main(begin: Any) -> None:
+            call = begin(lambda: tried(left, READ, attempt, original, "done"))
+            await paused(call)
+            right.send(b"x")  # it stays ready: nobody reads that
+            assert await call.done == "done"
+
+            async def coroutine() -> str:
+                tries[0] = 2
+                return tried(left, READ, attempt, original, "call")
+
+            assert await begin(lambda: await_(coroutine())).done == "original call"
+            left.setblocking(False)
+            assert await begin(lambda: tried(left, READ, attempt, original, "x")).done == (
+                "original x"
+            )
+
+        run_jobs(main)
+
+
+def test_time_is_up() -> None:
+    """G6: the socket's timeout is for all tries together."""
+    with pair(0.1) as (left, right):
+        right.send(b"x")
+
+        def attempt(sock: socket.socket) -> None:
+            raise BlockingIOError
+
+        async def main(begin: Any) -> None:
+            with pytest.raises(TimeoutError, match=r"^timed out$"):
+                await begin(lambda: tried(left, READ, attempt, attempt)).done
+
+        run_jobs(main)
