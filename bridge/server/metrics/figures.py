@@ -144,12 +144,14 @@ class Figures:
     def _runner_families(self) -> Snapshot:
         busy: dict[str, int] = {}
         idle: dict[str, int] = {}
+        streaming: dict[str, int] = {}
         queued: dict[str, int] = {}
         oldest: dict[str, float] = {}
         for mount, runner in self._runners:
             stats = runner.stats()
             busy[mount] = busy.get(mount, 0) + stats.busy
             idle[mount] = idle.get(mount, 0) + stats.idle
+            streaming[mount] = streaming.get(mount, 0) + stats.streams
             queued[mount] = queued.get(mount, 0) + stats.queued
             oldest[mount] = max(oldest.get(mount, 0.0), stats.oldest_wait)
         waits = []
@@ -161,6 +163,10 @@ class Figures:
                 "Threads or greenlets that run a request.", _by_mount(busy)
             ),
             "bridge_threads_idle": _gauge("Threads that wait for a request.", _by_mount(idle)),
+            "bridge_threads_streaming": _gauge(
+                "Threads that have left their pool, since their responses stream.",
+                _by_mount(streaming),
+            ),
             "bridge_queue_length": _gauge("Requests that wait for a thread.", _by_mount(queued)),
             "bridge_queue_oldest_seconds": _gauge(
                 "How long the first of these has waited.", _by_mount(oldest), per_worker=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -181,6 +181,27 @@ def test_threads_and_their_queue() -> None:
     wrapped = WsgiToAsgi(app, threads=1)
     with in_loop(Dispatcher({"/a": wrapped})) as server:
         server.run(main(server, wrapped.runner))
+
+
+def test_streams() -> None:
+    """O2, R1: threads that stream beside the pool are told apart from those that are busy."""
+    go = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"begun"
+        assert go.wait(20)
+
+    with served(WsgiToAsgi(app, threads=1, stream_after=0), **COUNTED) as server:
+        clients = [server.connect() for _ in range(2)]
+        for client in clients:
+            client.send(request("/"))
+        eventually(lambda: read(server)("bridge_threads_streaming") == 2)
+        assert read(server)("bridge_threads_busy") == 0
+        go.set()
+        eventually(lambda: read(server)("bridge_threads_streaming") == 0)
+        for client in clients:
+            client.sock.close()
 
 
 def test_mounts_and_websockets() -> None:

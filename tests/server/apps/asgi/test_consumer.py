@@ -232,6 +232,35 @@ def test_a_pool_that_is_full() -> None:
             assert first.result().status_code == second.result().status_code == 200
 
 
+@pytest.mark.parametrize("shape", ["function", "generator"])
+def test_streams_leave_the_pool(shape: str) -> None:
+    """R1: replies that go on for long hold no place in the pool, and other calls go on."""
+    release = threading.Event()
+    begun = {"status": 200, "content": b"one", "more_content": True}
+
+    def generator(message: Message) -> Iterator[Any]:
+        yield begun
+        assert release.wait(20)
+        yield {"content": b"two"}
+
+    def consumer(message: Message) -> Any:
+        if message.content["path"] == "/health":
+            return hello(message)
+        if shape == "generator":
+            return generator(message)
+        for reply in generator(message):
+            message.reply_channel.send(reply)
+        return None
+
+    with served(consumer, threads=1) as server, ThreadPoolExecutor(4) as clients:
+        streams = [clients.submit(httpx.get, server.url("/", "http")) for _ in range(4)]
+        runner = server.server.app.runner  # type: ignore[attr-defined]
+        eventually(lambda: runner.stats().streams == 4)
+        assert httpx.get(server.url("/health", "http")).text == "/health"
+        release.set()
+        assert [stream.result().text for stream in streams] == ["onetwo"] * 4
+
+
 def test_a_layer_that_is_gone(caplog: pytest.LogCaptureFixture) -> None:
     """L4: the request is answered with 500, and the log says why."""
 
