@@ -32,7 +32,7 @@ from bridge.runners.threads.stream_watch import StreamWatch
 
 #: Seconds between two looks at the queue: while more threads can be woken ...
 TICK = 0.001
-#: ... and while they cannot.
+#: ... and, after ever longer times, while they cannot. (What is just beginning may soon stream.)
 SLOW_TICK = 0.05
 #: Seconds after which a job that waits is told so, and after which a queue that does not move is
 #: searched for requests of the app to itself.
@@ -146,7 +146,8 @@ class QueueWatch:
         if not woken and now >= self._ask_at:
             self._ask_at = now + LONG_WAIT
             self._search_if_due(now)
-        self._look_after(TICK if woken or late else SLOW_TICK, now)
+        moves = woken or late
+        self._look_after(TICK if moves else min(TICK * self._to_wake, SLOW_TICK), now)
 
     def _wake(self, count: int) -> int:
         """Wake or start up to `count` threads; return how many that were."""

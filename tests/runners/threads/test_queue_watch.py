@@ -328,7 +328,10 @@ def test_twice_as_many_at_each_look() -> None:
         pool.look()
         woken.append(pool.woken)
     assert woken == [1, 3, 7, 7]
-    assert pool.delay == 0.05  # none is left to be woken
+    assert pool.delay == 0.016  # none is left to be woken
+    pool.look()
+    pool.look()
+    assert pool.delay == 0.05
     pool.jobs.popleft()
     pool.threads = 1
     pool.look()
@@ -347,7 +350,7 @@ def test_streams_make_room() -> None:
     pool.look()
     assert (pool.woken, pool.asked, pool.delay) == (5, [(10, False)], 0.001)
     pool.look()
-    assert (pool.woken, pool.asked[1:], pool.delay) == (5, [(10, False)], 0.05)
+    assert (pool.woken, pool.asked[1:], pool.delay) == (5, [(10, False)], 0.008)
 
 
 def test_a_look_that_is_late() -> None:
