@@ -28,17 +28,20 @@ WRITE: Final = select.POLLOUT
 _FAILED: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
+#: Descriptors that are told of in one step of the loop; the others follow in the next.
+_AT_ONCE: Final = 128
+
 #: What a wait is for: descriptors, each with its events.
 Wanted: TypeAlias = Sequence[tuple[int, int]]
 
 
-class _Wait:
+class _Wait(GreenletWaiter):
     """One greenlet's wait for some descriptors."""
 
-    __slots__ = ("closed", "ready", "waiter")
+    __slots__ = ("closed", "ready")
 
     def __init__(self, worker: Worker) -> None:
-        self.waiter = GreenletWaiter(worker)
+        super().__init__(worker)
         #: What is ready: events by descriptor.
         self.ready: dict[int, int] = {}
         #: Whether one of them is about to be closed.
@@ -74,18 +77,19 @@ class DescriptorWatch:
 
     def wait(self, worker: Worker, wanted: Wanted, timeout: float | None = None) -> dict[int, int]:
         """In `worker`: wait as `wait_ready` says."""
+        watch = self._watch or self._open()
         wait, watched = _Wait(worker), []
-        if self._watch is None:
-            self._watch = (EpollWatch if hasattr(select, "epoll") else LoopWatch)(
-                self._loop, self.on_ready
-            )
-            _open_watches.append(ref(self, _open_watches.remove))
         try:
             for descriptor, events in wanted:
-                self._waits.setdefault(descriptor, []).append((wait, events))
+                others = self._waits.get(descriptor)
                 watched.append(descriptor)
-                self._set(descriptor)
-            wait.waiter.wait(timeout)
+                if others is None:
+                    self._waits[descriptor] = [(wait, events)]
+                    watch.set(descriptor, events)
+                else:
+                    others.append((wait, events))
+                    self._set(descriptor)
+            wait.wait(timeout)
         finally:
             for descriptor in watched:
                 self._remove(descriptor, wait)
@@ -93,13 +97,19 @@ class DescriptorWatch:
             raise OSError(errno.EBADF, "the descriptor was closed while a greenlet waited for it")
         return wait.ready
 
+    def _open(self) -> Watch:
+        kind = EpollWatch if hasattr(select, "epoll") else LoopWatch
+        self._watch = kind(self._loop, self.on_ready)
+        _open_watches.append(ref(self, _open_watches.remove))
+        return self._watch
+
     def tell_closing(self, descriptor: int) -> None:
         """End the waits for `descriptor` with an error."""
         if self._watch is not None:
             self._watch.forget(descriptor)
         for wait, _ in self._waits.get(descriptor, ()):
             wait.closed = True
-            wait.waiter.wake()
+            wait.wake()
 
     def on_ready(self, descriptor: int, events: int) -> None:
         """In the loop: wake those that wait for any of `events`."""
@@ -108,7 +118,7 @@ class DescriptorWatch:
             happened = events & (wanted | _FAILED)
             if happened:
                 wait.ready[descriptor] = happened
-                wait.waiter.wake_now()
+                wait.wake_now()
             else:
                 others = True
         if others and descriptor in self._waits:
@@ -129,10 +139,11 @@ class DescriptorWatch:
         self._watch.set(descriptor, events)
 
     def _remove(self, descriptor: int, wait: _Wait) -> None:
-        left = [each for each in self._waits[descriptor] if each[0] is not wait]
-        if left:
-            self._waits[descriptor] = left
-            return
+        waits = self._waits[descriptor]
+        if len(waits) > 1:
+            left = self._waits[descriptor] = [each for each in waits if each[0] is not wait]
+            if left:
+                return
         del self._waits[descriptor]
         if self._watch is not None and descriptor not in wait.ready and not wait.closed:
             self._watch.set(descriptor, 0)
@@ -208,7 +219,7 @@ class EpollWatch:
         self._set.close()
 
     def _collect(self) -> None:
-        for descriptor, events in self._set.poll(0):
+        for descriptor, events in self._set.poll(0, _AT_ONCE):
             self._on_ready(descriptor, events)
 
 
