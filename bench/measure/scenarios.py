@@ -119,7 +119,9 @@ _PLAIN_ASGI = (
     *_others("floor", "go", "node"),
 )
 _PLAIN_WSGI = (
-    *_python((*_WSGI_SERVERS, "bridge thread, no C"), "bench.apps.plain:wsgi"),
+    *_python(
+        (*_WSGI_SERVERS, "bridge greenlet, patch", "bridge thread, no C"), "bench.apps.plain:wsgi"
+    ),
     *_through_uvicorn("bench.apps.plain:wsgi"),
 )
 _FLASK = _python(_FRAMEWORK_WSGI, "bench.apps.flask_app:wsgi", "flask: ")

@@ -14,7 +14,11 @@ _ASGI_SAME = (
     Faster("bridge", 2.2, ("uvicorn",)),
     Faster("bridge", 1.0, ("peregrine",)),
 )
-_WSGI_SAME = (Faster("uvicorn + WsgiToAsgi", 5, ("uvicorn + a2wsgi",)),)
+_WSGI_SAME = (
+    Faster("uvicorn + WsgiToAsgi", 5, ("uvicorn + a2wsgi",)),
+    Within("bridge greenlet", "cpu_us", 1.3, "bridge inline"),
+    Within("bridge greenlet, patch", "cpu_us", 1.3, "bridge inline"),
+)
 # Heads that differ.
 _ASGI_BROWSER = (
     Faster("bridge", 1.0, ("go",)),
