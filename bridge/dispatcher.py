@@ -98,6 +98,10 @@ class Route:
         self.app = mount.app
         self.kind: Kind = check_kind(mount.kind) or _detect(self.name, mount.app)
         self.asgi: ASGIApp = as_asgi(mount.app, mount.kind, **{**settings, **mount.settings})
+        #: How long its requests may take, if it is told; for ASGI apps it is for a server to see.
+        self.timeout_request: float | None = read_settings(
+            {**settings, **mount.settings}, "Mount"
+        ).get("timeout_request")
         self.when = mount.when
         self.keep_prefix = keep_prefix if mount.keep_prefix is None else mount.keep_prefix
         self.served = self.asgi

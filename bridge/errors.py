@@ -54,6 +54,22 @@ class RequestCancelled(ClientDisconnected):
     """The request was cancelled while the app waited: the app should clean up and end."""
 
 
+class RequestAnswered(ClientDisconnected):
+    """The request was answered, or cut, without waiting for its app: nothing can be sent."""
+
+
+class RequestTimeout(BridgeError):
+    """The request has run for longer than `timeout_request` allows: clean up and end (R2).
+
+    It is raised in the app's code, wherever that is, or waits.
+    """
+
+    status = 504
+
+    def __init__(self, message: str = "the request runs for longer than timeout_request") -> None:
+        super().__init__(message)
+
+
 class AppError(BridgeError):
     """The app's fault: it breaks PEP 3333 or the ASGI specification."""
 

@@ -47,8 +47,11 @@ class WsgiToAsgi(RunnerApp):
     `stream_after`: seconds after which a response that streams leaves the pool; its thread goes on,
     and another may start in its place. `stream_limit`: the most that are beside the pool; if
     streams hold all other threads too, the answer is 503. 0: none leaves.
+    `timeout_request`: seconds until the app begins its response, and from one piece of it to the
+    next, after which it is ended: `RequestTimeout` is raised in it, and the answer is a 504, or the
+    response is cut. 0: it may take any time.
     None, for these, for `websocket` and for `strict`: as our server is told (``--threads`` and so
-    on); elsewhere ``"thread"``, 8, 1024, 0, 1, 256, False and False.
+    on); elsewhere ``"thread"``, 8, 1024, 0, 1, 256, 0, False and False.
     `max_body_size`: bytes of a request body; more is a 413. None: no limit.
     `spool_body`: take the whole body before the app runs, this many bytes of it in memory and
     more in a temporary file, so that slow clients hold no thread. None: the app reads it as it
@@ -128,8 +131,10 @@ class WsgiToAsgi(RunnerApp):
         self.websocket: bool = how.pop("websocket")
         #: How far responses that break PEP 3333 are taken as they are meant (W34).
         self.leniency = Leniency(self.app, strict=how.pop("strict"))
+        seconds = how.pop("timeout_request")
         of_threads = {name: explicit[name] for name in OF_THREADS if name in explicit}
         self.runner = make_runner(how.pop("runner"), **how, **of_threads)
+        self.use_limit(seconds)
         base = with_placeholders(
             base_environ(multithread=self.runner.multithread, multiprocess=self.multiprocess),
             *("SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "wsgi.errors"),
@@ -144,6 +149,7 @@ class WsgiToAsgi(RunnerApp):
             spool_body=self.spool_body,
             propagate_context=explicit["propagate_context"],
             pathsend=explicit["pathsend"],
+            limit=self.limit,
         )
 
     def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError
 from bridge.runners import Runner, Stats
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from bridge.runners.timeouts.limit import TimeLimit
 
 
 class RunnerApp(abc.ABC):
@@ -21,6 +25,8 @@ class RunnerApp(abc.ABC):
     #: The app itself.
     app: Any
     runner: Runner
+    #: Ends its requests that take too long (R2); None: none are ended.
+    limit: TimeLimit | None = None
     #: Of the loop that is served; None: none is, and the runner is not running.
     _completions: CompletionQueue | None
 
@@ -38,6 +44,19 @@ class RunnerApp(abc.ABC):
     def adopt_processes(self, *, several: bool) -> None:
         """For a server: whether several processes serve the app, if that was not given here."""
         return
+
+    def use_limit(self, seconds: float) -> None:
+        """End requests that run for longer than `seconds` (R2); 0: none are ended."""
+        if seconds:
+            module = import_module("bridge.runners.timeouts.limit")  # few servers need it
+            self.limit = module.TimeLimit(self.runner, seconds, repr(self))
+        else:
+            self.limit = None
+
+    def name_limit(self, name: str) -> None:
+        """For a server: what the log calls this app if its requests take too long."""
+        if self.limit is not None:
+            self.limit.mount = name
 
     def stats(self) -> Stats:
         """Return the runner's figures at this moment (W52)."""

@@ -121,6 +121,7 @@ WSGI_SETTINGS: dict[str, Check] = {
     "queue_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),
     "stream_after": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="at once"),
     "stream_limit": Check(type=VALUE_TYPES["int"], minimum=0, zero_means="none leaves"),
+    "timeout_request": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),
     "websocket": Check(type=VALUE_TYPES["bool"]),
     "strict": Check(type=VALUE_TYPES["bool"]),
 }
@@ -131,6 +132,7 @@ WSGI_DEFAULTS: dict[str, Any] = {
     "queue_timeout": 0.0,
     "stream_after": 1.0,
     "stream_limit": 256,
+    "timeout_request": 0.0,
     "websocket": False,
     "strict": False,
 }

@@ -31,7 +31,7 @@ from bridge.types import Message as Content
 #: What a server may say of how a consumer runs, if it was not said in Python.
 _ADOPTED = (
     *("runner", "threads", "queue_limit", "queue_timeout"),
-    *("stream_after", "stream_limit"),
+    *("stream_after", "stream_limit", "timeout_request"),
 )
 
 #: The settings of a consumer.
@@ -79,8 +79,12 @@ class ConsumerApp(RunnerApp):
         self._how = how.copy()
         if "idle_timeout" in self._explicit:
             how["idle_timeout"] = self._explicit["idle_timeout"]
+        seconds = how.pop("timeout_request")
         self.runner = make_runner(how.pop("runner"), **how)
+        self.use_limit(seconds)
         self.caller = Caller(self.app, self.runner)
+        if self.limit is not None and not self.caller.on_loop:
+            self.caller.consumer = self.limit.timed(self.app)
 
     def adopt(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Run as `values` say, but for what was given here (see `RunnerApp.adopt`)."""
@@ -133,6 +137,8 @@ class ConsumerApp(RunnerApp):
         """Serve `loop` from now on; harmless if it does so already. Raises `AppLoadError`."""
         if self._completions is None or self._completions.loop is not loop:
             self.runner.start(loop)
+            if self.limit is not None:
+                self.limit.serve(loop)
             self._completions = CompletionQueue(loop)
             self.caller.open(self._completions)
 
@@ -186,12 +192,12 @@ def from_asgi1(
 ) -> ASGIApp:
     """Wrap an ASGI 1 consumer as ASGI 3.
 
-    It takes ``(message)`` or ``(message, channels)``, and may be a plain function, a coroutine
-    function, a generator or async generator of replies, or an object that is called like one.
+    It takes ``(message)`` or ``(message, channels)``, and may be a function, a coroutine function,
+    a generator or async generator of replies, or an object that is called like one.
 
     `layer`: its channel layer; None: `bridge.channels.get_channel_layer()`.
     `runner`, `threads`, `queue_limit`, `queue_timeout`, `stream_after`, `stream_limit`,
-    `idle_timeout`: how a consumer runs that is no coroutine, as in `WsgiToAsgi`.
+    `timeout_request`, `idle_timeout`: how a consumer runs that is no coroutine, as in `WsgiToAsgi`.
     `response_timeout`: seconds that a request waits for its first reply before it is answered with
     503; 0: any time; None: 120.
     `websocket_connect_timeout`: seconds that a WebSocket waits to be accepted before it is refused

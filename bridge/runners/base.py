@@ -12,6 +12,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
@@ -61,6 +62,8 @@ class Stats(NamedTuple):
     served: int  #: jobs run so far
     rejected: int  #: jobs refused: the queue was full, they waited too long, or for themselves
     streams: int = 0  #: responses that stream in threads beside the pool (R1); not among `busy`
+    timed_out: int = 0  #: jobs ended since they took longer than `timeout_request` (R2)
+    written_off: int = 0  #: threads that could not be interrupted then, and have not ended yet
 
 
 class Runner(abc.ABC):
@@ -74,6 +77,8 @@ class Runner(abc.ABC):
     queue: Collection[Any] = ()
     #: Whether `wait` works; if not, a job has all its input before it starts.
     can_wait: bool
+    #: How many of its jobs were ended by their time limit (R2); None: none has one.
+    timed_out: int | None = None
 
     @abc.abstractmethod
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -132,13 +137,33 @@ class Runner(abc.ABC):
         """Take back a `job` that has not begun, because its client has left. False if it has."""
         return False
 
+    def write_off(self, thread: int, runs: Callable[[], bool]) -> None:
+        """Count the thread no more in which a job runs that cannot be interrupted (R2).
+
+        `runs` says whether it still does.
+        """
+        return
+
     def cancel(self, job: Any) -> None:
         """Give up a `job` that has paused (inline runner): it closes what it has open."""
         job.cancel()
 
 
+class TimedCode(Protocol):
+    """The app's code of a job that has a time limit (`timeouts.async_raise.AppCode`)."""
+
+    def wait(
+        self,
+        function: Callable[[], T],
+        stop: Callable[[], object],
+        frame: Callable[[], FrameType | None] | None = None,
+    ) -> T:
+        """Return ``function()``, which waits until `stop` is called at the latest."""
+
+
 class _Current(threading.local):
     runner: Runner | None = None
+    code: TimedCode | None = None
 
 
 _current = _Current()
@@ -152,6 +177,16 @@ def current_runner() -> Runner | None:
 def set_current_runner(runner: Runner | None) -> None:
     """Say that jobs of `runner` run in this thread from now on."""
     _current.runner = runner
+
+
+def current_code() -> TimedCode | None:
+    """Return the code that runs in this thread or greenlet, if it has a time limit."""
+    return _current.code
+
+
+def set_current_code(code: TimedCode | None) -> None:
+    """Say which code with a time limit runs in this thread or greenlet; None: it has ended."""
+    _current.code = code
 
 
 #: The runners that hold a thread for the request that runs in this context, or for one that

@@ -71,4 +71,4 @@ class InlineRunner(Runner):
 
     def stats(self) -> Stats:
         """Return the figures of this moment: only paused jobs are busy."""
-        return Stats(len(self._paused), 0, 0, 0.0, self._served, 0)
+        return Stats(len(self._paused), 0, 0, 0.0, self._served, 0, 0, self.timed_out or 0)

@@ -377,7 +377,7 @@ def _connection_factory(
 ) -> Callable[[], Http1Connection]:
     """Return what makes a connection; `state_of_app` is the lifespan's."""
     app, state, config = server.app, server.state, server.config
-    made = make_handler(app, state_of_app)
+    made = make_handler(app, state_of_app, timeout_request=config.timeout_request)
     if config.metrics_bind:
         count_requests(state, app, made)
     handler: Handler = made

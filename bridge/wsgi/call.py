@@ -18,7 +18,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from bridge.errors import BridgeError, ClientDisconnected, IllegalResponse, SelfRequest
+from bridge.errors import (
+    BridgeError,
+    ClientDisconnected,
+    IllegalResponse,
+    RequestAnswered,
+    RequestTimeout,
+    SelfRequest,
+)
 from bridge.http.error_response import error_response
 from bridge.http.leniency import LENIENT, Leniency
 from bridge.http.response_head import (
@@ -73,7 +80,7 @@ class WsgiCall:
         try:
             result = self._app(environ, self.start_response)
         except BaseException as error:  # StopIteration and SystemExit are errors like others, W38
-            self._failed(error)
+            self.fail(error)
             return True
         head = self._head
         if type(result) is list and len(result) == 1 and head is not None and not self._phase:
@@ -127,7 +134,7 @@ class WsgiCall:
                 return True
             self._iterator, self._single_chunk = as_chunks(result)
         except BaseException as error:
-            self._failed(error)
+            self.fail(error)
             self._close()
             return True
         return self._continue()
@@ -146,7 +153,7 @@ class WsgiCall:
                     break
             self._end()
         except BaseException as error:
-            self._failed(error)
+            self.fail(error)
         self._close()
         return True
 
@@ -308,13 +315,21 @@ class WsgiCall:
         self._is_head = self._environ["REQUEST_METHOD"] == "HEAD"
         self._send_error(error)
 
-    def _failed(self, error: BaseException) -> None:
-        """Handle an error of the app: send a 500, or cut the response visibly (W38)."""
+    def fail(self, error: BaseException) -> None:
+        """Handle an error of the app: send a 500, or cut the response visibly (W38).
+
+        The loop calls it with a `RequestTimeout` if the app does not end (R2); that is logged.
+        """
+        if isinstance(error, RequestAnswered):
+            self._phase = OVER
+            return
         if isinstance(error, ClientDisconnected):
             self._client_gone(error)
             return
         status = error.status if isinstance(error, BridgeError) else 500
-        if status < 500:
+        if isinstance(error, RequestTimeout):
+            pass  # it was logged, with its place
+        elif status < 500:
             logger.info("%s: %s", self._name(), error)
         elif self._phase == OVER or not self._sink.failed(error):
             logger.error("error in the WSGI app at %s", self._name(), exc_info=error)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 #: Iterators over what is in memory already: there is no waiting for their next item.
-_IN_MEMORY_ITERATORS: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))
+IN_MEMORY_ITERATORS: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))
 
 
 def as_chunks(result: Any) -> tuple[Iterator[Any], bool]:
@@ -21,7 +21,7 @@ def as_chunks(result: Any) -> tuple[Iterator[Any], bool]:
         raise TypeError(f"the app returned {type(result).__name__}; return a list of bytes: [body]")
     single = hasattr(result, "__len__") and len(result) == 1
     iterator = iter(result)
-    if iterator is not result and type(iterator) in _IN_MEMORY_ITERATORS:
+    if iterator is not result and type(iterator) in IN_MEMORY_ITERATORS:
         # A response object that has all its chunks in memory, but no length, such as Django's.
         return _joined(iterator)
     return iterator, single

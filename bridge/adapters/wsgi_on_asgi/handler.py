@@ -26,9 +26,9 @@ from bridge.runners import Runner
 from bridge.runners.base import occupied_runners
 from bridge.runners.completions import CompletionQueue
 from bridge.types import Environ, Receive, Scope, Send, WSGIApp
-from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import NULL_STREAM, environ_from_scope, pop_transfer_encoding
 from bridge.wsgi.input import WsgiInput, spool_limit, spool_limit_without_length
+from bridge.wsgi.watched import Limit, new_watched_call
 
 # A request has no body if it announces none (RFC 9112 §6.3). HTTP/2 announces none, and some
 # gateways that speak ASGI forget it; both are safe for methods that have none anyway.
@@ -40,7 +40,7 @@ class WsgiHandler:
     """Answers ASGI ``http`` scopes with a WSGI app, under one runner.
 
     `base`: the environ's keys that are the same for every request. The others are settings of
-    `WsgiToAsgi`.
+    `WsgiToAsgi`; `limit` is the time that requests have.
     """
 
     def __init__(
@@ -54,8 +54,10 @@ class WsgiHandler:
         spool_body: int | None = None,
         propagate_context: bool = False,
         pathsend: bool = False,
+        limit: Limit | None = None,
     ) -> None:
         self._app = app
+        self._limit = limit
         self._runner = runner
         self.base = base
         self._leniency = leniency
@@ -93,7 +95,8 @@ class WsgiHandler:
         except ClientDisconnected as error:
             logger.debug("client gone: %s", error)
             return
-        exchange.begin(WsgiCall(self._app, environ, exchange, self._leniency), copy_context())
+        call = new_watched_call(self._limit, self._app, environ, exchange, self._leniency)
+        exchange.begin(call, copy_context())
         await self.finish(exchange)
 
     def begin(
@@ -122,7 +125,7 @@ class WsgiHandler:
         coded = pop_transfer_encoding(environ)
         if self._fill(environ, exchange, extensions, coded):
             return None
-        call = WsgiCall(self._app, environ, exchange, self._leniency)
+        call = new_watched_call(self._limit, self._app, environ, exchange, self._leniency)
         exchange.begin(call, copy_context(), partial(news, exchange))
         return exchange
 

@@ -271,4 +271,6 @@ class GreenletRunner(Runner):
     def stats(self) -> Stats:
         """Return the figures of this moment; what is queued runs within this step of the loop."""
         busy = len(self._busy)
-        return Stats(busy, len(self._free), len(self._queue), 0.0, self._served, self._rejected)
+        free, queued = len(self._free), len(self._queue)
+        timed_out = self.timed_out or 0
+        return Stats(busy, free, queued, 0.0, self._served, self._rejected, 0, timed_out)

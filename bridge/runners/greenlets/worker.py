@@ -16,16 +16,18 @@ import asyncio
 import concurrent.futures
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import import_module
+from types import FrameType
 from typing import Any, Final, Protocol
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from bridge.errors import BridgeError, ClientDisconnected
+from bridge.errors import BridgeError, ClientDisconnected, RequestTimeout
 from bridge.log import logger
 from bridge.loops.hidden import call_without_loop, remember_loop
 from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
-from bridge.runners.base import Job, Runner, T, set_current_runner
+from bridge.runners.base import Job, Runner, T, current_code, set_current_runner
 from bridge.runners.interop import publish_in_greenlet
 
 #: The values of all `threading.local` objects for one greenlet; written in C (`thread_locals.c`).
@@ -165,17 +167,29 @@ class Worker(greenlet):
         finally:
             _set_running_loop(None)
         if not future.done():
-            self.awaited = future
             self.takes_queue = False
-            assert self.parent is not None
-            try:
-                return self.parent.switch(future)  # type: ignore[no-any-return]
-            finally:
-                self.awaited = None
+            code = current_code() if self.runner.timed_out is not None else None
+            if code is not None:
+                return code.wait(partial(self._await, future), self._time_is_over, self._frame)
+            return self._await(future)
         try:
             return future.result()
         except asyncio.CancelledError:
             raise concurrent.futures.CancelledError from None
+
+    def _await(self, future: asyncio.Future[T]) -> T:
+        self.awaited = future
+        assert self.parent is not None
+        try:
+            return self.parent.switch(future)  # type: ignore[no-any-return]
+        finally:
+            self.awaited = None
+
+    def _time_is_over(self) -> None:
+        self.break_off(RequestTimeout())
+
+    def _frame(self) -> FrameType | None:
+        return self.gr_frame
 
     def _future(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
         """Return the future to await; a coroutine runs to its first wait here, often to its end.
@@ -194,6 +208,12 @@ class Worker(greenlet):
         """
         if self.interrupt is not None and self.heeds_interrupt():
             self.refuse_wait()
+        code = current_code() if self.runner.timed_out is not None else None
+        if code is not None:
+            return code.wait(self._pause, self._time_is_over, self._frame)
+        return self._pause()
+
+    def _pause(self) -> Any:
         assert self.parent is not None
         running = _get_running_loop()  # one of the app's own, in `asyncio.run`
         if running is not None:

@@ -127,6 +127,9 @@ class ThreadPool:
         """Have every thread end when the queue is empty; `loop`, which runs now, is told."""
         self.loop = loop
         self._ended = asyncio.Event()
+        with self._lock:  # these are not waited for: they may never end
+            stuck = {worker for worker in self.beside if worker.kind == WRITTEN_OFF}
+            self.beside -= stuck
         with contextlib.suppress(IndexError):  # threads also wake by themselves
             while True:
                 self.idle.pop().sleep.release()
@@ -198,6 +201,12 @@ class ThreadPool:
         with self._lock:
             pairs = [(worker, worker.job) for worker in self.workers]
         return [(worker, job) for worker, job in pairs if job is not None]
+
+    def worker_of(self, ident: int) -> Worker | None:
+        """Return the thread of the pool with this `threading.get_ident()`."""
+        with self._lock:
+            workers = (*self.workers, *self.beside)
+        return next((worker for worker in workers if worker.ident == ident), None)
 
     def running(self) -> list[Job]:
         """Return the jobs that run now, also those in threads that were let go."""

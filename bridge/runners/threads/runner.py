@@ -38,12 +38,13 @@ from bridge.runners.base import (
     Runner,
     Stats,
     T,
+    current_code,
     current_runner,
     occupied_runners,
     set_current_runner,
 )
 from bridge.runners.interop import watch_imports
-from bridge.runners.threads.pool import ThreadPool
+from bridge.runners.threads.pool import WRITTEN_OFF, ThreadPool
 from bridge.runners.threads.queue_watch import QueueWatch
 from bridge.runners.threads.stream_watch import StreamWatch
 from bridge.runners.threads.thread_start import check_threads
@@ -77,8 +78,7 @@ class ThreadRunner(Runner):
         self.queue_limit = queue_limit
         self.multithread = threads > 1
         self._queue_timeout = queue_timeout
-        self._stream_after = stream_after
-        self._stream_limit = stream_limit
+        self._of_streams = stream_after, stream_limit
         self._idle_timeout = idle_timeout
         self._rejected = 0
         #: Called with the `queued_at` of each job that begins.
@@ -114,7 +114,7 @@ class ThreadRunner(Runner):
         if self._watch is None or self._pool.loop is not loop:
             if self._watch is not None:
                 self._watch.stop()
-            self._streams = StreamWatch(self._pool, loop, self._stream_after, self._stream_limit)
+            self._streams = StreamWatch(self._pool, loop, *self._of_streams)
             self._watch = QueueWatch(self, self._streams, self.queue, loop, self._queue_timeout)
             self._wake_scheduled = False
         context = copy_context()
@@ -221,6 +221,15 @@ class ThreadRunner(Runner):
         except Exception:
             logger.exception("could not refuse a request")
 
+    def write_off(self, thread: int, runs: Callable[[], bool]) -> None:
+        """Count the thread no more whose job is stuck (R2); another starts in its place."""
+        worker = self._pool.worker_of(thread)
+        job = None if worker is None else worker.job
+        if worker is None or job is None or not runs():  # then the job is another, or none
+            return
+        if self._pool.let_go(worker, job, WRITTEN_OFF):
+            self.serve_queue()
+
     async def stop(self, timeout: float | None = None) -> bool:
         """Refuse what waits, then wait for the threads to end."""
         pool = self._pool
@@ -261,7 +270,10 @@ class ThreadRunner(Runner):
         coroutine = _shielded(awaitable) if asyncio.isfuture(awaitable) else as_coroutine(awaitable)
         waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
         self._waits.add(waiting)
+        code = current_code() if self.timed_out is not None else None
         try:
+            if code is not None:
+                return code.wait(waiting.result, waiting.cancel)
             return waiting.result()
         finally:
             self._waits.discard(waiting)
@@ -275,14 +287,15 @@ class ThreadRunner(Runner):
 
     def stats(self) -> Stats:
         """Return the figures of this moment."""
-        threads, idle, served, streams, _ = self._pool.figures()
+        threads, idle, served, streams, written_off = self._pool.figures()
         queued, loop, oldest = len(self.queue), self._pool.loop, 0.0
         try:
             if queued and loop is not None:
                 oldest = max(0.0, loop.time() - self.queue[0].queued_at)
         except IndexError:  # just taken
             pass
-        return Stats(threads - idle, idle, queued, oldest, served, self._rejected, streams)
+        counts = (streams, self.timed_out or 0, written_off)
+        return Stats(threads - idle, idle, queued, oldest, served, self._rejected, *counts)
 
 
 async def _shielded(future: asyncio.Future[T]) -> T:

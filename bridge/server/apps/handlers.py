@@ -43,9 +43,23 @@ class AppHandler(Handler, Protocol):
     def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
         """Count requests with what `meter` returns for their mounts; `mount`: that of the app."""
 
+    def use_limit(self, seconds: float, name: str) -> None:
+        """End requests of ASGI apps after `seconds`; 0: none; `name` is the app's, for the log."""
 
-def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> AppHandler:
-    """Make what answers for `app` below `prefix`; `state` is its lifespan's."""
+
+def make_handler(
+    app: ASGIApp, state: dict[str, Any], prefix: str = "", *, timeout_request: float = 0.0
+) -> AppHandler:
+    """Make what answers for `app` below `prefix`; `state` is its lifespan's.
+
+    `timeout_request`: seconds that requests of ASGI apps may take, if a mount says nothing (R2).
+    """
+    handler = _make(app, state, prefix)
+    handler.use_limit(timeout_request, "the app")
+    return handler
+
+
+def _make(app: ASGIApp, state: dict[str, Any], prefix: str) -> AppHandler:
     if isinstance(app, WsgiToAsgi):
         return WsgiHandler(
             app.app,
@@ -55,6 +69,7 @@ def make_handler(app: ASGIApp, state: dict[str, Any], prefix: str = "") -> AppHa
             multiprocess=app.multiprocess,
             prefix=prefix,
             leniency=app.leniency,
+            limit=app.limit,
             exchange=ThreadExchange if app.runner.threaded else LoopExchange,
         )
     if isinstance(app, Dispatcher):
@@ -115,7 +130,7 @@ class DispatchHandler:
         self.dispatcher = dispatcher
         self.prefix = prefix
         self._handlers: dict[Route | None, AppHandler] = {
-            route: make_handler(
+            route: _make(
                 route.served,
                 {**state, **route.state},
                 prefix if route.keep_prefix else prefix + route.prefix,
@@ -135,6 +150,13 @@ class DispatchHandler:
         """Count the requests of each child."""
         for route, handler in self._handlers.items():
             handler.use_meters(meter, NO_MOUNT if route is None else mount_of(route, mount))
+
+    def use_limit(self, seconds: float, name: str) -> None:
+        """End requests of each child: a mount may have a time of its own."""
+        for route, handler in self._handlers.items():
+            if route is not None:
+                own = route.timeout_request
+                handler.use_limit(seconds if own is None else own, route.name)
 
     def open(self, connection: Connection, request: Request) -> Exchange:
         """Make an exchange of the child's handler."""

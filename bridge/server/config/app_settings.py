@@ -91,6 +91,12 @@ class AppSettings:
         "thread, too, the answer is 503.",
         _RUNNER,
     )
+    timeout_request: Seconds = wsgi_setting(
+        "timeout_request",
+        "For an app, WSGI or ASGI, to begin its response, and then from one piece of it to the "
+        "next; then it is interrupted, and the answer is 504, or the connection is cut.",
+        _RUNNER,
+    )
     websocket: bool = wsgi_setting(
         "websocket",
         "Give WSGI apps WebSockets, as `werkzeug.socket` (flask-sock).",

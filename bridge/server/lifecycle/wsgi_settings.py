@@ -25,22 +25,14 @@ def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
 
     Raises `ConfigError` if `app` has patched the standard library in another way.
     """
-    values = {
-        "runner": config.runner,
-        "threads": config.threads,
-        "queue_limit": config.queue_limit,
-        "queue_timeout": config.queue_timeout,
-        "stream_after": config.stream_after,
-        "stream_limit": config.stream_limit,
-        "websocket": config.websocket,
-        "strict": config.strict,
-    }
+    values = _values(config)
     given = {name: source for name in values if (source := config.source(name))}
     found = False
     keeping: dict[tuple[str, ...], list[str]] = {}
     for name, each in runner_apps(app):
         found = True
         own = each.adopt(values)
+        each.name_limit(name)
         if kept := [name for name in given if name in own]:
             said = " and ".join(f"{name}={_shown(own[name])}" for name in kept)
             keeping.setdefault((said, *kept), []).append(name)
@@ -51,6 +43,7 @@ def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
             said,
             " and ".join(f"{given[name]} ({_shown(values[name])})" for name in kept),
         )
+    given.pop("timeout_request", None)  # it holds for ASGI apps, too
     if given and not found:
         logger.warning(
             "%s changes nothing: no WSGI app here is run by the server itself; one inside a "
@@ -60,6 +53,21 @@ def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
         )
     if config.patch:
         _check_patch(config)
+
+
+def _values(config: Config) -> dict[str, Any]:
+    """Return each of `checks.WSGI_SETTINGS`."""
+    return {
+        "runner": config.runner,
+        "threads": config.threads,
+        "queue_limit": config.queue_limit,
+        "queue_timeout": config.queue_timeout,
+        "stream_after": config.stream_after,
+        "stream_limit": config.stream_limit,
+        "timeout_request": config.timeout_request,
+        "websocket": config.websocket,
+        "strict": config.strict,
+    }
 
 
 def _check_patch(config: Config) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from bridge.asgi import messages as grammar
 from bridge.asgi.disconnect import DisconnectNotice, is_disconnect
 from bridge.caches import BoundedDict
-from bridge.errors import ClientDisconnected, IllegalMessage, RequestError
+from bridge.errors import ClientDisconnected, IllegalMessage, RequestError, RequestTimeout
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.log import logger
 from bridge.server.apps.asgi.extensions import hint_fields, open_path, trailer_fields
@@ -28,6 +28,7 @@ from bridge.server.apps.asgi.response import (
     WAITING,
     AsgiStream,
 )
+from bridge.server.apps.asgi.time_limit import AsgiTimeLimit, is_over_time
 from bridge.server.apps.calling import in_own_task, task_ended
 from bridge.server.apps.scope import base_scope, complete_scope, fill_scope
 from bridge.server.exchange import DONE, Connection, Exchange, dropped_because, next_body
@@ -56,12 +57,18 @@ class AsgiHandler:
         self.prefix = prefix
         #: Counts requests, where that is wanted.
         self.meter: Meter
+        #: Ends those that take too long (R2); None: none are ended.
+        self.limit: AsgiTimeLimit | None = None
         self._bases: BoundedDict[Place, Scope] = BoundedDict(MOST_PLACES)
         self._base_of = self._bases.get
 
     def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
         """Count requests, which are those of `mount`."""
         self.meter = meter(mount)
+
+    def use_limit(self, seconds: float, name: str) -> None:
+        """End requests that take longer than `seconds`; `name` is the app's, for the log."""
+        self.limit = AsgiTimeLimit(seconds, name, _give_up) if seconds else None
 
     def open(self, connection: Connection, request: Request) -> AsgiExchange:
         """Make an exchange for this request."""
@@ -120,16 +127,19 @@ class AsgiExchange(Exchange):
             self.task = task
             connection.state.tasks.add(task)
             task.add_done_callback(partial(task_ended, self))
+            if handler.limit is not None:
+                handler.limit.watch(self, task)
 
     def app_ended(self, error: BaseException | None) -> None:
         """End the exchange: the app has returned or raised (S14)."""
         has_left = self.connection.client_left
         if error is not None:
-            if not ((has_left or dropped_because(self)) and is_disconnect(error)):
+            known = has_left or dropped_because(self) or is_over_time(self)
+            if not (known and is_disconnect(error)):
                 logger.error("the app raised in %s", self.request.shown, exc_info=error)
         elif self.response_state >= DONE:
             return
-        elif not has_left:
+        elif not (has_left or is_over_time(self)):
             logger.error(
                 "the app returned %s in %s",
                 "without a response" if self._phase == WAITING else "with its response unfinished",
@@ -139,7 +149,7 @@ class AsgiExchange(Exchange):
         if has_left and error is None:
             self.abort()  # the app was told that its client has left
         else:
-            self.refuse(500)
+            self.refuse(RequestTimeout() if is_over_time(self) else 500)
 
     def end_body(self, error: RequestError | None = None) -> None:
         """Note that the body is whole. If it breaks a rule, say so; the app is told of the end."""
@@ -237,6 +247,8 @@ class AsgiExchange(Exchange):
     async def _send_slow(self, kind: str, message: Message) -> None:
         """Take a message that is rare, or not allowed now."""
         dropped = dropped_because(self)
+        if not dropped and self.response_state >= DONE and is_over_time(self):
+            dropped = "the request was answered when its time was over"
         if dropped:
             raise ClientDisconnected(dropped)
         phase = PHASES[self._phase]
@@ -296,3 +308,9 @@ class AsgiExchange(Exchange):
                     self.abort()
                 return True
         raise ClientDisconnected("the client is gone; nothing more can be sent")
+
+
+def _give_up(exchange: AsgiExchange, error: RequestTimeout) -> None:
+    """Answer without the app, or cut: it does not end, though it was cancelled (R2)."""
+    exchange._phase = OVER
+    exchange.refuse(error)

@@ -34,6 +34,7 @@ from bridge.types import Environ, Scope, TextHeaders, WSGIApp
 from bridge.wsgi.call import WsgiCall
 from bridge.wsgi.environ import base_environ, error_stream
 from bridge.wsgi.input import spool_limit
+from bridge.wsgi.watched import Limit, new_watched_call
 
 #: The most places that a handler keeps the beginning of an environ for.
 _MOST_PLACES: Final = 256
@@ -45,6 +46,7 @@ class WsgiHandler:
     `spool_body`: take whole bodies before the app runs, this many bytes of each in memory.
     `max_body_size`: bytes; None leaves it to the server's own limit (W22).
     `leniency`: how far responses that break PEP 3333 are taken.
+    `limit`: the time that requests have (R2); None: any.
     `exchange`: the class of exchanges that fits the runner.
     """
 
@@ -58,11 +60,13 @@ class WsgiHandler:
         multiprocess: bool = False,
         prefix: str = "",
         leniency: Leniency = LENIENT,
+        limit: Limit | None = None,
         exchange: Callable[[WsgiHandler, Connection, Request], WsgiExchange],
     ) -> None:
         self.app = app
         self.runner = runner
         self.leniency = leniency
+        self.limit = limit
         self._exchange = exchange
         self.max_body_size = max_body_size
         self.spool = spool_limit(spool_body, can_wait=runner.can_wait)
@@ -80,6 +84,9 @@ class WsgiHandler:
     def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
         """Count requests, which are those of `mount`."""
         self.meter = meter(mount)
+
+    def use_limit(self, seconds: float, name: str) -> None:
+        """Do nothing: the app was told when it was adopted (`limit`)."""
 
     def open(self, connection: Connection, request: Request) -> WsgiExchange:
         """Make an exchange for this request."""
@@ -208,7 +215,9 @@ def new_call(exchange: WsgiExchange, sink: HintingSink) -> WsgiCall:
         environ["wsgi.input"] = BytesIO()
     if not request.fast:
         complete_environ(environ, request)
-    return WsgiCall(handler.app, environ, sink, handler.leniency)
+    if handler.limit is None:
+        return WsgiCall(handler.app, environ, sink, handler.leniency)
+    return new_watched_call(handler.limit, handler.app, environ, sink, handler.leniency)
 
 
 def note_refused(exchange: Exchange, error: BridgeError) -> bool:

@@ -1,0 +1,1 @@
+"""Requests that run for too long: found, told, and ended (R2)."""
