@@ -86,6 +86,7 @@ class Figures:
             **self._request_families(),
             **self._connection_families(),
             **self._runner_families(),
+            **self._timeout_families(),
             "bridge_event_loop_lag_seconds": _histogram(
                 "How late the event loop was, looked at once a second.",
                 [[{}, _buckets(self.lag.counts[:], self.lag.sum)]],
@@ -173,6 +174,25 @@ class Figures:
             ),
             "bridge_queue_duration_seconds": _histogram(
                 "How long requests have waited for a thread, to the millisecond.", waits
+            ),
+        }
+
+    def _timeout_families(self) -> Snapshot:
+        """Return what `timeout_request` has done to apps that run under a runner (R2)."""
+        ended: dict[str, int] = {}
+        stuck: dict[str, int] = {}
+        for mount, runner in self._runners:
+            stats = runner.stats()
+            ended[mount] = ended.get(mount, 0) + stats.timed_out
+            stuck[mount] = stuck.get(mount, 0) + stats.written_off
+        return {
+            "bridge_request_timeouts_total": _counter(
+                "Requests that were ended, since they ran for longer than timeout_request.",
+                _by_mount(ended),
+            ),
+            "bridge_threads_written_off": _gauge(
+                "Threads that could not be interrupted then, and have not ended yet.",
+                _by_mount(stuck),
             ),
         }
 

@@ -318,6 +318,24 @@ def test_threads_descriptors_and_memory_are_where_they_were(
         assert get(server, "/").status == 200
 
 
+def test_what_was_ended_is_counted() -> None:
+    """R2: the metrics count requests that were ended, and threads that are written off."""
+    with app_served(threads=2, metrics_bind="127.0.0.1:0") as (app, server):
+
+        def counted(name: str) -> Any:
+            figures = server.server.state.figures
+            assert figures is not None
+            return server.call(figures.snapshot)[name]["samples"][0][1]
+
+        assert get(server, "/loop").status == 504
+        assert counted("bridge_request_timeouts_total") == 1
+        assert get(server, "/sleep").status == 504
+        eventually(lambda: counted("bridge_threads_written_off") == 1)
+        app.gate.set()
+        eventually(lambda: counted("bridge_threads_written_off") == 0)
+        assert counted("bridge_request_timeouts_total") == 2
+
+
 def test_each_mount_has_its_own() -> None:
     """R2: one mount ends its requests, its neighbour does not; the log names the mount."""
     stuck, free = App(), App()
