@@ -27,6 +27,7 @@ APPS = ["flask", "django"]
 HOSTS: dict[str, Callable[[str], Command]] = {
     "bridge": lambda app: hosts.bridge(f"{app}:wsgi"),
     "bridge-greenlet": lambda app: hosts.bridge(f"{app}:wsgi", *hosts.RUNNERS["greenlet"]),
+    "bridge-patched": lambda app: hosts.bridge(f"{app}:wsgi", *hosts.RUNNERS["patched"]),
     "bridge-inline": lambda app: hosts.bridge(f"{app}:wsgi", "--runner=inline"),
     "bridge-gunicorn": lambda app: hosts.gunicorn(f"{app}:wsgi", worker=hosts.BRIDGE_WORKER),
     "bridge-asgi": lambda app: hosts.bridge(f"{app}:opaque_asgi"),
@@ -36,7 +37,7 @@ HOSTS: dict[str, Callable[[str], Command]] = {
 
 
 #: Those that run the app without ASGI in between, so that its reason phrases arrive.
-NATIVE = {"bridge", "bridge-greenlet", "bridge-inline", "bridge-gunicorn"}
+NATIVE = {"bridge", "bridge-greenlet", "bridge-patched", "bridge-inline", "bridge-gunicorn"}
 
 #: What the reference itself gets wrong; the exchange's own checks then say what is right.
 NO_REFERENCE = {

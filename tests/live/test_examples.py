@@ -167,7 +167,11 @@ def test_django_streams_and_uploads(django: httpx.Client) -> None:
 # ------------------------------------------------------------- flask_await.py
 
 
-@pytest.mark.parametrize("line", [line for line in commands() if "flask_await" in line])
+AWAITING = [line for line in commands() if "flask_await" in line]
+AWAITING += [f"{line} --patch" for line in AWAITING if "greenlet" in line]
+
+
+@pytest.mark.parametrize("line", AWAITING)
 def test_flask_views_wait_for_async_code(line: str, start_host: StartHost) -> None:
     """W51, G1: a Flask view asks an async HTTP client and an async database, on every runner."""
     host = start_host(command(line))

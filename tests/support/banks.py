@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -66,6 +68,22 @@ def ask_all(host: Host, count: int, **query: float) -> list[dict[str, Any]]:
         return [answer.raise_for_status().json() for answer in answers]
 
     return asyncio.run(asked())
+
+
+@contextmanager
+def opened(host: Host, count: int, sleep: float) -> Iterator[None]:
+    """Requests 0 to `count` are sent; at the end of the block their clients leave."""
+    with ExitStack() as clients:
+        for number in range(count):
+            client = clients.enter_context(host.connect())
+            head = f"GET /{number}?sleep={sleep} HTTP/1.1\r\nHost: bank.example\r\n\r\n"
+            client.sendall(head.encode())
+        yield
+
+
+def peak(host: Host) -> int:
+    """How many have been in the database at the same time."""
+    return int(httpx.get(host.url("/peak"), timeout=30).json()["most"])
 
 
 def balances_after(count: int) -> dict[int, int]:

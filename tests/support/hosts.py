@@ -39,6 +39,7 @@ ENV = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
 RUNNERS = {
     "thread": ("--runner=thread",),
     "greenlet": ("--runner=greenlet",),
+    "patched": ("--runner=greenlet", "--patch"),
 }
 
 #: The hosts that run now, in order of their start; conftest.py reads their logs.

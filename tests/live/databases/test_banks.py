@@ -69,10 +69,10 @@ def started(command: Command, name: str, bank: Bank, start_host: StartHost) -> H
     return start_host(command.with_env(BANK_URL=bank.url, **dict(APPS[name].env)))
 
 
-def on_bridge(name: str, runner: str) -> Command:
+def on_bridge(name: str, runner: str, *options: str) -> Command:
     """The app on our server, with one of the runners."""
     module = f"tests.support.apps.banks.{APPS[name].module}"
-    return hosts.bridge(*hosts.RUNNERS[runner], f"{module}:wsgi")
+    return hosts.bridge(*hosts.RUNNERS[runner], *options, f"{module}:wsgi")
 
 
 @pytest.mark.parametrize("runner", hosts.RUNNERS)

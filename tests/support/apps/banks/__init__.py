@@ -5,16 +5,24 @@ money and takes that back with an exception, or it looks at all accounts twice. 
 long the database sleeps in it, and `?pause=0.01` how long it waits for the event loop, before it
 locks anything. It answers what it has seen, as JSON; `/peak` tells how many were in the database at
 once. `BANK_URL` names the database. `tests/support/banks.py` asks, and knows what is right.
+
+Each has a `wsgi`; and an `asgi` for other servers, whose requests are greenlets. With `BANK_PATCH`,
+`bridge.greenlet_patch()` is called before anything else.
 """
 
 from __future__ import annotations
+
+import os
+
+import bridge
+
+if os.environ.get("BANK_PATCH"):
+    bridge.greenlet_patch()
 
 import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import bridge
 
 ACCOUNTS = 20
 #: What is on each account at first.

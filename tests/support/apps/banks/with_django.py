@@ -1,16 +1,8 @@
-"""The bank with Django's ORM, over PostgreSQL; a new connection for each request.
-
-With `BANK_PATCH` it begins with `bridge.greenlet_patch()`, and `asgi` is for other servers.
-"""
+"""The bank with Django's ORM, over PostgreSQL; a new connection for each request."""
 
 from __future__ import annotations
 
 import os
-
-import bridge
-
-if os.environ.get("BANK_PATCH"):
-    bridge.greenlet_patch()
 
 import django
 from django.conf import settings
@@ -21,6 +13,7 @@ from django.urls import path
 from django.utils import timezone, translation
 from sqlalchemy import make_url
 
+from bridge import WsgiToAsgi
 from tests.support.apps.banks import Peak, Taken, kind, parties, pause
 
 url = make_url(os.environ["BANK_URL"])
@@ -133,4 +126,4 @@ urlpatterns = [
     path("peak", lambda request: JsonResponse({"most": peak.most})),
 ]
 wsgi = get_wsgi_application()
-asgi = bridge.WsgiToAsgi(wsgi, runner="greenlet")
+asgi = WsgiToAsgi(wsgi, runner="greenlet")

@@ -11,6 +11,7 @@ import os
 from flask import Flask, Response, g, jsonify, request
 from redis import BlockingConnectionPool, Redis
 
+from bridge import WsgiToAsgi
 from tests.support.apps.banks import Peak, pause
 
 pool = BlockingConnectionPool.from_url(
@@ -45,5 +46,8 @@ def run(number: int) -> Response:
 
 @app.get("/peak")
 def most() -> Response:
-    """How many waited at the same time, for Redis or for a connection to it."""
+    """How many waited at the same time."""
     return jsonify(most=peak.most)
+
+
+asgi = WsgiToAsgi(wsgi, runner="greenlet")

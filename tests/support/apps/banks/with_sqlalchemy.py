@@ -12,6 +12,7 @@ from flask import Flask, Response, g, jsonify, request, session
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
 
+from bridge import WsgiToAsgi
 from tests.support.apps.banks import Peak, Taken, kind, parties, pause
 
 engine = create_engine(
@@ -121,3 +122,6 @@ def run(number: int) -> Response:
 def most() -> Response:
     """How many were in the database at the same time."""
     return jsonify(most=peak.most)
+
+
+asgi = WsgiToAsgi(wsgi, runner="greenlet")
