@@ -6,8 +6,9 @@ import os
 import pwd
 import shutil
 import signal
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def folder_of(name: str | None) -> Iterator[Path]:
         if name is not None:
             shutil.chown(folder, name)
         yield Path(folder)
+
+
+def make(argv: Sequence[str], folder: Path) -> None:
+    """Run a command to its end in `folder`; what it says is in the error if it fails."""
+    done = subprocess.run(
+        argv, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120
+    )
+    assert done.returncode == 0, f"{argv} failed: {done.stdout}{done.stderr}"
 
 
 def stop(host: Host, number: signal.Signals) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from tests.support.databases import as_user, folder_of, needs, stop, user
+from tests.support.databases import as_user, folder_of, make, needs, stop, user
 from tests.support.hosts import ADDRESS, Command, Host, start
 from tests.support.waiting import eventually
 
@@ -27,10 +26,15 @@ _RUN = as_user(_USER, "TERM")
 _SMALL = ("--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M")
 
 
+def _places(folder: Path) -> tuple[str, ...]:
+    # A MariaDB deletes the temporary tables of others if they are in the same folder.
+    return ("--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}")
+
+
 def mariadb(folder: Path) -> Command:
     """A MariaDB whose data is in `folder`; it takes 300 connections and flushes once a second."""
     argv = (
-        *_RUN, PROGRAM, "--no-defaults", f"--datadir={folder}", "--port={port}",
+        *_RUN, PROGRAM, *_places(folder), "--port={port}",
         f"--bind-address={ADDRESS}", "--socket=socket", "--pid-file=pid", "--skip-name-resolve",
         "--max-connections=300", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0",
         "--innodb-fast-shutdown=2", *_SMALL,
@@ -42,16 +46,9 @@ def mariadb(folder: Path) -> Command:
 def started() -> Iterator[Host]:
     """A new MariaDB with an empty database ``test`` for ``root``, without password."""
     with folder_of(_USER) as folder:
-        data = folder / "data"
-        make = (INSTALL, "--no-defaults", f"--datadir={data}", "--skip-test-db", *_SMALL)
-        subprocess.run(
-            (*_RUN, *make, "--auth-root-authentication-method=normal"),
-            cwd=folder,
-            check=True,
-            timeout=120,
-            capture_output=True,
-        )
-        with start(mariadb(data)) as host:
+        options = ("--skip-test-db", "--auth-root-authentication-method=normal")
+        make((*_RUN, INSTALL, *_places(folder), *options, *_SMALL), folder)
+        with start(mariadb(folder)) as host:
             try:
                 eventually(lambda: _makes_database(host))
                 yield host

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import as_user, folder_of, needs, stop, user
+from tests.support.databases import as_user, folder_of, make, needs, stop, user
 from tests.support.hosts import ADDRESS, Command, Host, start
 from tests.support.waiting import eventually
 
@@ -52,11 +52,8 @@ def started() -> Iterator[Host]:
     """A new PostgreSQL with an empty database ``test`` for a user ``test``, without password."""
     with folder_of(_USER) as folder:
         data = folder / "data"
-        make = (_program("initdb"), "--no-sync", "--auth=trust", "--username=test", "-D", str(data))
-        options = ("--locale=C", "--encoding=UTF8", "--no-instructions")
-        subprocess.run(
-            (*_RUN, *make, *options), cwd=folder, check=True, timeout=120, capture_output=True
-        )
+        options = ("--no-sync", "--auth=trust", "--username=test", "--locale=C", "--encoding=UTF8")
+        make((*_RUN, _program("initdb"), "-D", str(data), *options, "--no-instructions"), folder)
         with start(postgres(data)) as host:
             try:
                 eventually(lambda: _takes_queries(host))
