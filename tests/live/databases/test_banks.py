@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -11,7 +12,16 @@ import pytest
 
 from tests.conftest import StartHost
 from tests.support import hosts, mariadb, postgres
-from tests.support.banks import Bank, ask_all, balances_after, check
+from tests.support.banks import (
+    RUNNERS,
+    Bank,
+    ask_all,
+    balances_after,
+    check,
+    needs_locks,
+    opened,
+    peak,
+)
 from tests.support.hosts import Command, Host
 from tests.support.mariadb import needs_mariadb
 from tests.support.postgres import needs_postgres
@@ -75,7 +85,7 @@ def on_bridge(name: str, runner: str, *options: str) -> Command:
     return hosts.bridge(*hosts.RUNNERS[runner], *options, f"{module}:wsgi")
 
 
-@pytest.mark.parametrize("runner", hosts.RUNNERS)
+@pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_transactions_are_apart(name: str, runner: str, bank: Bank, start_host: StartHost) -> None:
     """G7: requests that wait in the middle of a transaction have it alone, on every runner."""
@@ -87,3 +97,57 @@ def test_transactions_are_apart(name: str, runner: str, bank: Bank, start_host: 
         eventually(lambda: bank.clients() == 0)
     host.stop()
     eventually(lambda: bank.clients() == 0)
+
+
+def on_uvicorn(name: str) -> Command:
+    """The app on another server, patched by its own first line."""
+    module = f"tests.support.apps.banks.{APPS[name].module}"
+    return hosts.uvicorn(f"{module}:asgi").with_env(BANK_PATCH="1")
+
+
+@needs_locks
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["bridge", "uvicorn"])
+@pytest.mark.parametrize("name", NAMES)
+def test_transactions_wait_at_the_same_time(
+    name: str, server: str, bank: Bank, start_host: StartHost
+) -> None:
+    """G8: 200 transactions of 2 s run at once on one thread, as far as connections go."""
+    command = on_bridge(name, "patched") if server == "bridge" else on_uvicorn(name)
+    host = started(command, name, bank, start_host)
+    begin = time.monotonic()
+    answers = ask_all(host, 200, sleep=2)
+    assert time.monotonic() - begin < 100  # one after the other it is more than 400
+    for number, answer in enumerate(answers):
+        check(number, answer)
+    assert bank.balances() == balances_after(200)
+    assert 20 < peak(host) <= APPS[name].most
+
+
+@needs_locks
+@pytest.mark.parametrize("name", NAMES)
+def test_clients_that_leave_stop_no_transaction(
+    name: str, bank: Bank, start_host: StartHost
+) -> None:
+    """G8: a transaction whose client has gone goes on to its end, and gives its connection back."""
+    host = started(on_bridge(name, "patched"), name, bank, start_host)
+    with opened(host, 20, sleep=3):
+        eventually(lambda: peak(host) == 20)
+    eventually(lambda: bank.balances() == balances_after(20))
+    for number, answer in enumerate(ask_all(host, 100, sleep=0.01)[20:], 20):
+        check(number, answer)
+
+
+@needs_locks
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stop_ends_transactions(name: str, bank: Bank, start_host: StartHost) -> None:
+    """G8: what is in the middle of a transaction when the server ends is taken back."""
+    command = on_bridge(
+        name, "patched", "--timeout-graceful-shutdown=0.1", "--timeout-shutdown=0.1"
+    )
+    host = started(command, name, bank, start_host)
+    with opened(host, 20, sleep=5):
+        eventually(lambda: peak(host) == 20)
+        host.stop()
+    eventually(lambda: bank.clients() == 0)
+    assert bank.balances() == balances_after(0)
