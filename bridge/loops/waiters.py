@@ -114,8 +114,14 @@ def waits_in_gevent(loop: Any) -> bool:
     return type(getattr(loop, "_selector", None)).__module__.startswith("gevent.")
 
 
+#: What `bridge.greenlet_patch` replaces: the originals, as they were when this was imported.
+_originals = {name: getattr(_thread, name) for name in ("allocate_lock", "get_ident")}
+
+
 def unpatched(name: str, module: ModuleType = _thread) -> Any:
-    """`module`'s attribute of that name, as it was before gevent replaced it."""
+    """`module`'s attribute of that name, as it was before gevent, or we, replaced it."""
+    if module is _thread and name in _originals and not threading_is_patched():
+        return _originals[name]
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None:
         return getattr(module, name)

@@ -19,18 +19,18 @@ class GreenletWaiter:
     too: a timeout of the request, a stop of the server.
     """
 
-    __slots__ = ("_raised", "_thread", "_waiting", "_worker")
+    __slots__ = ("_raised", "_waiting", "thread", "worker")
 
     def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._thread = get_ident()
+        self.worker = worker
+        self.thread = get_ident()
         self._raised = False
         self._waiting = False
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is up, at most `timeout` s, and lower it; False: the time is up."""
         if not self._raised:
-            loop = self._worker.loop
+            loop = self.worker.loop
             timer: asyncio.Handle | None = None
             if timeout is not None and timeout < _NO_TIMER:
                 timer = (
@@ -40,7 +40,7 @@ class GreenletWaiter:
                 )
             self._waiting = True
             try:
-                self._worker.pause()
+                self.worker.pause()
             finally:
                 self._waiting = False
                 if timer is not None:
@@ -48,19 +48,23 @@ class GreenletWaiter:
         raised, self._raised = self._raised, False
         return raised
 
-    def wake(self) -> None:
-        """Raise the flag; the greenlet goes on in the loop's next step. From any thread."""
+    def wake(self) -> bool:
+        """Raise the flag; the greenlet goes on in the loop's next step. From any thread.
+
+        False if its loop has closed: it can wait no more.
+        """
         if self._raised:
-            return
+            return True
         self._raised = True
-        loop = self._worker.loop
-        if get_ident() == self._thread:
-            loop.call_soon(self._deliver)
-            return
+        loop = self.worker.loop
         try:
-            loop.call_soon_threadsafe(self._deliver)
+            if get_ident() == self.thread:
+                loop.call_soon(self._deliver)
+            else:
+                loop.call_soon_threadsafe(self._deliver)
         except RuntimeError:  # the loop has closed: nobody waits
-            pass
+            return False
+        return True
 
     def wake_now(self) -> None:
         """Raise the flag, and let the greenlet go on at once. In callbacks of its loop only."""
@@ -74,7 +78,7 @@ class GreenletWaiter:
     def _go_on(self) -> None:
         if self._waiting:
             self._waiting = False
-            self._worker.resume()
+            self.worker.resume()
 
 
 def sleep(worker: Worker, seconds: float) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+from _thread import get_ident
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -73,11 +74,18 @@ class Worker(greenlet):
     #: What is raised in the job when it waits, since it has to end; and how often that was.
     interrupt: BridgeError | None = None
     waits_refused = 0
+    #: How many calls are under way in it that must not switch: they block (logging).
+    blocks = 0
+    #: The `threading.Thread` that stands for it, if something has asked for that.
+    thread: Any = None
 
     def __init__(self, runner: Runner, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.runner = runner
         self.loop = loop
+        #: What `threading.get_ident` returns in it (G6), and what that returns in its thread.
+        self.ident = id(self)
+        self.thread_ident = get_ident()
         self.locals = ThreadLocals()
         self._start_task = task_starter(loop)
         self.owner = owner
@@ -243,9 +251,10 @@ class Worker(greenlet):
 def current_worker() -> Worker | None:
     """Return the greenlet that calls, if that can wait by switching to the loop of its thread.
 
-    None in every other thread or greenlet, and in coroutines of the loop itself.
+    None in every other thread or greenlet, in coroutines of the loop itself, and in calls that must
+    not switch (`Worker.blocks`).
     """
     worker = getcurrent()
-    if type(worker) is Worker and _get_running_loop() is not worker.loop:
+    if type(worker) is Worker and not worker.blocks and _get_running_loop() is not worker.loop:
         return worker
     return None

@@ -18,6 +18,7 @@ PARTS: Final = (
     "selecting",
     "sleeping",
     "sockets",
+    "threads",
     "tls",
 )
 

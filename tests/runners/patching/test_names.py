@@ -31,12 +31,12 @@ class SlowResolver:
 
     def _slow(self, original: Any) -> Any:
         def slow(*arguments: Any) -> Any:
-            if threading.get_ident() != self.loop_thread:
-                self.threads.add(threading.get_ident())
+            if threading.get_native_id() != self.loop_thread:
+                self.threads.add(threading.get_native_id())
                 assert self.go.wait(30)
             return original(*arguments)
 
-        self.loop_thread = threading.get_ident()
+        self.loop_thread = threading.get_native_id()
         return slow
 
 
