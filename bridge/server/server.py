@@ -22,6 +22,7 @@ from bridge.detect import as_asgi
 from bridge.errors import AppLoadError, ConfigError, pluralize
 from bridge.log import logger
 from bridge.loops.hidden import call_without_loop
+from bridge.loops.watchdog.watchdog import Watchdog
 from bridge.server.apps.handlers import (
     count_requests,
     make_handler,
@@ -39,7 +40,7 @@ from bridge.server.http1.proxied import ProxiedConnection
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.listening import Listening
-from bridge.server.lifecycle.loop import complete, own_loop
+from bridge.server.lifecycle.loop import complete, own_loop, refuse_running_loop
 from bridge.server.lifecycle.orders import Orders
 from bridge.server.lifecycle.signals import Interrupted, Signals
 from bridge.server.lifecycle.stopping import CUT_GRACE, Draining, unless
@@ -54,6 +55,7 @@ from bridge.server.network.tls import reload_certificates
 from bridge.server.operations.health import Health, HealthHandler, drain
 from bridge.server.operations.port import operations
 from bridge.server.operations.systemd import Notifier
+from bridge.server.operations.watching import watch_loop
 from bridge.server.state import RETIRING, ServerState
 from bridge.server.websocket.handler import WebSockets
 from bridge.types import ASGIApp
@@ -79,6 +81,8 @@ class Server:
         self._tls: ssl.SSLContext | None = None
         self._access_log: AccessLog | None = None
         self._next_tick: asyncio.TimerHandle | None = None
+        #: Names what blocks the loop, while the app serves.
+        self.watchdog: Watchdog | None = None
         #: The process's own signals, if the process is this server's.
         self._signals: Signals | None = None
         self._terminal = Terminal()
@@ -265,6 +269,7 @@ class Server:
             await stop_runners(self.app, 0)
             raise
         self._tick()
+        self.watchdog = watch_loop(self.config, self.app, lambda: self.served)
         self.orders.started()
 
     def load(self) -> None:
@@ -357,6 +362,8 @@ class Server:
         cut, lifespan = self.orders.cut, self._lifespan
         assert lifespan is not None, "the app has not started yet"
         await Draining(self.state, self.app, cut, self._host.cut_by).run(deadline)
+        if self.watchdog is not None:
+            self.watchdog.stop()
         await unless(cut, lifespan.shutdown(), CUT_GRACE)
 
 
@@ -388,12 +395,3 @@ def _connection_factory(
     if config.proxy_protocol:
         kind = Http1Connection if tls else ProxiedConnection
     return connection_factory(state, handler, websocket, kind)
-
-
-def refuse_running_loop(name: str) -> None:
-    """Raise `ConfigError` if a loop is running: in a notebook, or in async code."""
-    if asyncio._get_running_loop() is not None:
-        raise ConfigError(
-            f"{name} runs an event loop of its own, and one runs here already; there, say: "
-            "from bridge.server import Config, Server; await Server(Config(app=app)).serve()"
-        )

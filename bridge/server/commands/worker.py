@@ -20,6 +20,7 @@ from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.stopping import ARRIVAL_GRACE
 from bridge.server.logs.loggers import reenable_loggers
 from bridge.server.network.listeners import Listener
+from bridge.server.operations.watching import watch_loop
 from bridge.server.server import Server
 
 
@@ -80,6 +81,7 @@ class WorkerProcess(Server):
         except BaseException:
             await stop_runners(self.app, 0)
             raise
+        self.watchdog = watch_loop(config, self.app, lambda: self.served)
         self.orders.started()
         reenable_loggers()
         for line in announcement(config, self.app):
@@ -110,6 +112,8 @@ class WorkerProcess(Server):
         if grace is None:
             grace = self.config.timeout_graceful_shutdown
         self.orders.stop_within(grace)
+        if self.watchdog is not None:
+            self.watchdog.stop()
         ending = asyncio.ensure_future(self.worker.stop(grace, self.orders.cut))
         try:
             await asyncio.shield(ending)

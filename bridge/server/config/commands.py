@@ -27,11 +27,18 @@ _SUPERVISED: Final = frozenset(
 )
 
 #: `asgi-bridge gateway`: it has sockets, and no app of its own.
-GATEWAY: Final = frozenset(each.name for each in SETTINGS) - _APP - _SUPERVISED - {"pathsend"}
+GATEWAY: Final = (
+    frozenset(each.name for each in SETTINGS)
+    - _APP
+    - _SUPERVISED
+    - {
+        *("pathsend", "max_blocking_time"),
+    }
+)
 
 #: `asgi-bridge worker`: it has an app, and no sockets.
 WORKER: Final = _APP | {
-    *("channels", "channels_prefix", "limit_requests"),
+    *("channels", "channels_prefix", "limit_requests", "max_blocking_time"),
     *("timeout_startup", "timeout_shutdown", "timeout_graceful_shutdown"),
     *("log_level", "log_file", "log_config", "metrics_bind"),
 }

@@ -14,7 +14,7 @@ from bridge.arguments.values import CertReqs, LogConfig, Path, Seconds
 from bridge.errors import ConfigError
 from bridge.server.config.app_settings import AppSettings
 from bridge.server.config.limit_settings import LimitSettings
-from bridge.server.config.process_settings import ProcessSettings
+from bridge.server.config.process_settings import SHORTEST_BLOCKING_TIME, ProcessSettings
 from bridge.server.config.setting import Setting, setting, settings_of
 from bridge.server.proxy.forwarded import FAMILIES
 
@@ -228,6 +228,16 @@ def _metrics_apart_from_apps(config: Config) -> None:
         )
 
 
+def _not_too_many_looks(config: Config) -> None:
+    seconds = config.max_blocking_time
+    if 0 < seconds < SHORTEST_BLOCKING_TIME:
+        raise ConfigError(
+            f"max_blocking_time is {seconds:g} s, and must be at least "
+            f"{SHORTEST_BLOCKING_TIME:g} s, since each look at the event loop costs something; "
+            "0 turns it off"
+        )
+
+
 def _same_place(one: str, other: str) -> bool:
     """Whether two specs of addresses are, or include, the same one."""
     if one.startswith("unix:"):
@@ -244,4 +254,5 @@ _CHECKS = (
     _pid_is_no_port,
     _key_belongs_to_certificate,
     _metrics_apart_from_apps,
+    _not_too_many_looks,
 )

@@ -11,6 +11,9 @@ from bridge.server.config.worker_count import Workers
 _PROCESS = "Processes"
 _OPERATIONS = "Operations"
 
+#: The least `max_blocking_time`, in seconds, but for 0.
+SHORTEST_BLOCKING_TIME = 0.01
+
 #: The settings that are functions to call.
 HOOKS = ("on_start", "post_fork", "worker_exit")
 
@@ -71,6 +74,13 @@ class ProcessSettings:
         _PROCESS,
         short="-t",
         aliases=("--timeout", "--timeout-worker-healthcheck"),
+        minimum=0,
+        zero_means="any",
+    )
+    max_blocking_time: Seconds = setting(
+        0.1,
+        "For one call of an app to hold the event loop; then the log names the line that blocks.",
+        _PROCESS,
         minimum=0,
         zero_means="any",
     )

@@ -7,12 +7,22 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.loops.factory import new_event_loop
 from bridge.loops.thread import CANCEL_GRACE
 from bridge.server.lifecycle.orders import Orders
 
 T = TypeVar("T")
+
+
+def refuse_running_loop(name: str) -> None:
+    """Raise `ConfigError` if a loop is running: in a notebook, or in async code."""
+    if asyncio._get_running_loop() is not None:
+        raise ConfigError(
+            f"{name} runs an event loop of its own, and one runs here already; there, say: "
+            "from bridge.server import Config, Server; await Server(Config(app=app)).serve()"
+        )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from bridge.server import server
 from bridge.server.config.config import Config
 from bridge.server.config.process_settings import HOOKS
 from bridge.server.config.sources import from_python
+from bridge.server.lifecycle.loop import refuse_running_loop
 from bridge.server.process.exits import NOT_STARTED, WRONG_USAGE
 from bridge.server.process.fleet.members import Finish
 from bridge.server.process.rereading import Reread
@@ -92,5 +93,5 @@ def serve(app: Any, **settings: Any) -> None:
     `settings` are the fields of `Config`. Raises `ConfigError`, `AppLoadError`, `LifespanFailed`;
     if a loop runs already, `ConfigError`: write ``await Server(Config(app=app)).serve()`` there.
     """
-    server.refuse_running_loop("serve()")
+    refuse_running_loop("serve()")
     Server(from_python(app, settings)).run()

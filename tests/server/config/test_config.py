@@ -234,3 +234,11 @@ def test_any_value_is_taken_or_refused_by_name(value: object) -> None:
             continue
         types = (type(setting.default), str, dict, type(None))
         assert setting.type is VALUE_TYPES["object"] or isinstance(found, types)
+
+
+def test_a_watchdog_that_looks_too_often_is_refused() -> None:
+    """R3, S61: each look costs something; 0 turns it off."""
+    assert Config(max_blocking_time="10ms").max_blocking_time == 0.01
+    assert Config(max_blocking_time=0).max_blocking_time == 0
+    with pytest.raises(ConfigError, match=r"is 0.005 s, and must be at least 0.01 s.*0 turns it"):
+        Config(max_blocking_time=0.005)

@@ -1,0 +1,96 @@
+"""What blocks a loop, in the log: what a line of code does again and again is told now and then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.errors import pluralize
+from bridge.log import logger
+from bridge.loops.watchdog.block import Block
+from bridge.loops.watchdog.stack import Place, Stack
+
+#: Seconds between two times that one line of code is told.
+PERIOD: Final = 10.0
+#: The most lines of code that are remembered for this.
+_MOST_PLACES: Final = 256
+
+
+@dataclass(slots=True)
+class _Told:
+    """A line of code that was told at a time of `time.monotonic`; and its blocks since then."""
+
+    at: float
+    count: int = 0
+    seconds: float = 0.0
+
+
+class BlockLog:
+    """Writes a warning when a block is found, and one at its end (`Observer`)."""
+
+    def __init__(self) -> None:
+        self._told: dict[Place, _Told] = {}
+        #: The block that is told now: its end is told, too.
+        self._current: Block | None = None
+
+    def __call__(self, block: Block) -> None:
+        """Tell of `block`, unless its line was told not long ago."""
+        place = block.stack.place
+        told = self._told.get(place)
+        if block is self._current:
+            if block.ended:
+                self._current = None
+                logger.warning(
+                    "the event loop turns again: it was blocked for %s %s",
+                    block.duration,
+                    block.by,
+                )
+        elif told is not None:
+            if block.ended:
+                told.count += 1
+                told.seconds += block.seconds
+        elif not block.ended:
+            self._remember(place, block.since)
+            self._current = block
+            logger.warning("%s", _warning(block))
+
+    def _remember(self, place: Place, now: float) -> None:
+        if len(self._told) >= _MOST_PLACES:
+            del self._told[next(iter(self._told))]
+        self._told[place] = _Told(now)
+
+    def look(self, now: float) -> None:
+        """Tell how often each line has blocked the loop since it was told, if it is time."""
+        if not self._told:
+            return
+        for place, told in list(self._told.items()):
+            if now - told.at < PERIOD:
+                continue
+            del self._told[place]
+            if told.count:
+                self._told[place] = _Told(now)
+                logger.warning(
+                    "the event loop was blocked %s in %.0f s, for %.2f s in all, at %s",
+                    pluralize(told.count, "more time"),
+                    now - told.at,
+                    told.seconds,
+                    place,
+                )
+
+
+def _warning(block: Block) -> str:
+    stack = block.stack
+    alone = "; it lets no other thread run" if block.alone else ""
+    return (
+        f"the event loop has been blocked for {block.duration} {block.by}{alone}. "
+        f"{_advice(stack)}\n{stack.text}"
+    )
+
+
+def _advice(stack: Stack) -> str:
+    """Say what to do with a call that blocks."""
+    if stack.kind == "WSGI" and stack.in_greenlet:
+        return "Run such calls by bridge.in_thread, or the app with --runner thread:"
+    if stack.kind == "WSGI":
+        return "The runner inline is for apps that never block; take --runner thread:"
+    return "Run such calls in a thread (asyncio.to_thread):"

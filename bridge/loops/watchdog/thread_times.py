@@ -1,0 +1,66 @@
+"""How long a thread has run, and how long it has waited for a processor."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+_NANO: Final = 1e-9
+
+
+class Times(NamedTuple):
+    """What a thread has done since its start, in seconds."""
+
+    ran: float
+    #: For how long it has waited for a processor.
+    waited: float
+    #: How often it was given one.
+    turns: int
+
+
+class ThreadTimes:
+    """The times of the thread that makes it; any thread may read them.
+
+    Linux tells all of them. Where the system tells only how long a thread has run, it has never
+    waited; where it does not tell that, it has run for as long as the whole process.
+    """
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._files: list[int] = []
+        folder = f"{proc}/self/task/{threading.get_native_id()}"
+        try:
+            for name in ("schedstat", "stat"):
+                self._files.append(os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC))
+            self.read()
+        except OSError:  # it is no Linux, or one that does not count this
+            self.close()
+        self._clock = _clock_of_this_thread()
+
+    def read(self) -> Times:
+        """Return the times of this moment."""
+        if not self._files:
+            return Times(self._clock(), 0.0, 0)
+        ran, waited, turns = map(int, os.pread(self._files[0], 64, 0).split())
+        return Times(ran * _NANO, waited * _NANO, turns)
+
+    def is_runnable(self) -> bool:
+        """Whether it runs, or would if it had a processor; False if the system does not tell."""
+        if not self._files:
+            return False
+        return os.pread(self._files[1], 256, 0).rpartition(b") ")[2].startswith(b"R")
+
+    def close(self) -> None:
+        """Close what it has open."""
+        while self._files:
+            os.close(self._files.pop())
+
+
+def _clock_of_this_thread() -> Callable[[], float]:
+    """Return a function that returns how long this thread has run, for any thread to call."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return time.process_time
+    clock = time.pthread_getcpuclockid(threading.get_ident())
+    return lambda: time.clock_gettime(clock)

@@ -1,0 +1,31 @@
+"""The watchdog of a server's event loop: what it is told of, and who is told (G9, R3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.loops.watchdog.log import BlockLog
+from bridge.loops.watchdog.watchdog import Watchdog
+from bridge.server.apps.handlers import runners_of
+from bridge.server.config.config import Config
+from bridge.types import ASGIApp
+
+
+def watch_loop(config: Config, app: ASGIApp, served: Callable[[], int]) -> Watchdog | None:
+    """Watch the running loop, on which `app` is served; None if the settings do not want it.
+
+    `served` returns the number of requests taken so far.
+    """
+    if not config.max_blocking_time:
+        return None
+    # Threads that end a request do not show that the loop goes on.
+    runners = [each for _, each in runners_of(app) if not each.threaded]
+
+    def progress() -> object:
+        return served(), [each.stats().served for each in runners]
+
+    log = BlockLog()
+    watchdog = Watchdog(config.max_blocking_time, progress=progress, on_look=log.look)
+    watchdog.observers.append(log)
+    watchdog.start()
+    return watchdog
