@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import FrameType
 from typing import Any
 
 from bridge.errors import ConfigError
@@ -11,7 +13,7 @@ from bridge.runners.c_parts import load_c_part
 from bridge.runners.inline import InlineRunner
 from bridge.runners.threads.runner import ThreadRunner
 
-__all__ = ["Job", "Runner", "Stats", "await_", "make_runner"]
+__all__ = ["Job", "Runner", "Stats", "await_", "make_runner", "paused_jobs"]
 
 
 def _greenlet(**settings: Any) -> Runner:
@@ -45,3 +47,9 @@ def make_runner(name: str | Runner, **settings: Any) -> Runner:
     if name not in RUNNERS:
         raise ConfigError(f"runner is {name!r}, and must be one of: {', '.join(RUNNERS)}")
     return RUNNERS[name](**settings)
+
+
+def paused_jobs(runner: Runner) -> Iterator[tuple[FrameType, str]]:
+    """Yield where each job of `runner` stands that waits outside of any thread, and what for."""
+    if type(runner).__name__ == "GreenletRunner":  # loaded only if it is used
+        yield from import_module("bridge.runners.greenlets.paused").paused_greenlets(runner)

@@ -269,7 +269,7 @@ class Server:
             await stop_runners(self.app, 0)
             raise
         self._tick()
-        self.watchdog = watch_loop(self.config, self.app, lambda: self.served)
+        self.watchdog = watch_loop(self.config, self.app, lambda: self.served, self.state.figures)
         self.orders.started()
 
     def load(self) -> None:

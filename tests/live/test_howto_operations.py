@@ -173,3 +173,23 @@ def test_the_columns_of_the_page_are_those_of_the_table(
     explained = re.findall(r"`([A-Z/]+)`", table)
     assert len(explained) == 6
     assert {*explained} < {*names.split()}
+
+
+def test_the_log_names_what_blocks_the_loop_as_the_page_shows(shell: Shell) -> None:
+    """R3: the app of the page, and the lines of the log."""
+    section = PAGE[PAGE.index("## What blocks the event loop") :]
+    app, shown = re.findall(r"```(?:python|text)\n(.*?)```", section, re.DOTALL)[:2]
+    (shell.folder / "report.py").write_text(app)
+    port = free_port()
+    process = shell.start(f"asgi-bridge serve report:app --port {port} --no-access-log")
+    try:
+        eventually(lambda: "running on" in shell.log() or process.poll() is not None)
+        httpx.get(f"http://127.0.0.1:{port}/report", timeout=60)
+        eventually(lambda: "turns again" in shell.log())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    log = shell.log().replace(str(shell.folder), "/srv/shop")
+    lines = [shape(re.sub(r".*WARNING", "WARNING", line)) for line in log.splitlines()]
+    for line in shown.splitlines():
+        assert shape(line) in lines

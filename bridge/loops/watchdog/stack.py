@@ -143,6 +143,15 @@ def read_stack(frame: FrameType | None, loop: FrameType) -> Stack | None:
     )
 
 
+def request_of(frame: FrameType | None) -> str:
+    """Return the request that the code at `frame` runs for; empty if it is not known."""
+    frames: list[FrameType] = []
+    while frame is not None and len(frames) < _MOST_LOOKED_AT:
+        frames.append(frame)
+        frame = frame.f_back
+    return next(_requests(frames[::-1]), ("", ""))[1]
+
+
 def _requests(frames: list[FrameType]) -> Iterator[tuple[str, str]]:
     """Yield kind and name of the requests that are seen in the arguments of apps."""
     for frame in frames:

@@ -21,6 +21,7 @@ from typing import Any, Final
 from bridge.log import logger
 from bridge.loops.waiters import NativeThread, ThreadWaiter, threading_is_patched
 from bridge.loops.watchdog.block import Block, Observer
+from bridge.loops.watchdog.history import History
 from bridge.loops.watchdog.judge import Held, Judge, Look
 from bridge.loops.watchdog.stack import Stack, frame_of_loop, read_stack, runs_app_code
 from bridge.loops.watchdog.thread_times import ThreadTimes
@@ -60,7 +61,8 @@ class Watchdog:
         self._judge = Judge(limit)
         self._progress = progress
         self._on_look = on_look
-        self.observers: list[Observer] = []
+        self.history = History()
+        self.observers: list[Observer] = [self.history]
         self._stop = ThreadWaiter()
         self._thread: NativeThread | None = None
         self._loop: asyncio.AbstractEventLoop

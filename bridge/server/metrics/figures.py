@@ -47,6 +47,8 @@ class Figures:
         self.traffic = Traffic()
         #: How late the loop was at each tick, in seconds.
         self.lag = Histogram(DURATIONS)
+        #: For how long calls have blocked the loop; counted by the watchdog.
+        self.blocked = Histogram(DURATIONS)
         self._sockets = self._open_sockets = 0
         #: By mount: requests; and how long they have waited for a thread.
         self._requests: dict[str, Meter] = {}
@@ -90,6 +92,10 @@ class Figures:
             "bridge_event_loop_lag_seconds": _histogram(
                 "How late the event loop was, looked at once a second.",
                 [[{}, _buckets(self.lag.counts[:], self.lag.sum)]],
+            ),
+            "bridge_event_loop_blocked_seconds": _histogram(
+                "For how long one call has held the event loop, if longer than max_blocking_time.",
+                [[{}, _buckets(self.blocked.counts[:], self.blocked.sum)]],
             ),
             "bridge_refusals_total": _counter(
                 "What was refused, by reason.",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from bridge.loops.watchdog.block import Block
 from bridge.loops.watchdog.log import BlockLog
 from bridge.loops.watchdog.watchdog import Watchdog
 from bridge.server.apps.handlers import runners_of
 from bridge.server.config.config import Config
+from bridge.server.metrics.figures import Figures
 from bridge.types import ASGIApp
 
 
-def watch_loop(config: Config, app: ASGIApp, served: Callable[[], int]) -> Watchdog | None:
+def watch_loop(
+    config: Config, app: ASGIApp, served: Callable[[], int], figures: Figures | None = None
+) -> Watchdog | None:
     """Watch the running loop, on which `app` is served; None if the settings do not want it.
 
-    `served` returns the number of requests taken so far.
+    `served` returns the number of requests taken so far. Blocks are counted in `figures`.
     """
     if not config.max_blocking_time:
         return None
@@ -27,5 +32,12 @@ def watch_loop(config: Config, app: ASGIApp, served: Callable[[], int]) -> Watch
     log = BlockLog()
     watchdog = Watchdog(config.max_blocking_time, progress=progress, on_look=log.look)
     watchdog.observers.append(log)
+    if figures is not None:
+        watchdog.observers.append(partial(_count, figures))
     watchdog.start()
     return watchdog
+
+
+def _count(figures: Figures, block: Block) -> None:
+    if block.ended:
+        figures.blocked.add(block.seconds)

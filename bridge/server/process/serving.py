@@ -10,6 +10,7 @@ from typing import Any
 from bridge.errors import AppLoadError, ConfigError
 from bridge.log import logger
 from bridge.server import server
+from bridge.server.apps.handlers import runners_of
 from bridge.server.config.config import Config
 from bridge.server.config.process_settings import HOOKS
 from bridge.server.config.sources import from_python
@@ -58,7 +59,10 @@ class Server(server.Server):
     def log_stats(self) -> None:
         """Write the figures to the log, and where each thread and task stands (SIGUSR2, P5)."""
         super().log_stats()
-        logger.info("process %d stands here:\n%s", os.getpid(), describe())
+        if self.watchdog is not None and str(self.watchdog.history):
+            logger.info("%s", self.watchdog.history)
+        runners = () if self._app is None else runners_of(self._app)
+        logger.info("process %d stands here:\n%s", os.getpid(), describe(runners))
 
     def _table(self) -> dict[int, Callable[[], None]]:
         """Return what to do for each signal: one that only a supervisor can obey gets a line."""

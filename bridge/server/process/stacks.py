@@ -2,7 +2,7 @@
 
 A worker whose loop turns answers itself (`describe`): with names, and all tasks. One that hangs
 cannot. So `faulthandler` writes the stacks of its threads to a file that the supervisor has, too,
-at a signal: in C, whoever has the GIL (P6).
+at a signal: in C, whoever has the GIL (P6). The watchdog notes in that file what blocks the loop.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from time import monotonic
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import pluralize
+from bridge.loops.watchdog.block import Block
+from bridge.loops.watchdog.stack import request_of
+from bridge.runners import Runner, paused_jobs
 
 #: The signal that has a worker's stacks written. Ones that nobody else uses: on Linux a real-time
 #: one (programs take the first and the last of these), elsewhere one that does nothing by itself.
@@ -34,7 +38,11 @@ _MOST_FRAMES: Final = 30
 _MOST_STACKS: Final = 100
 _MOST_NAMES: Final = 3
 _MOST_TASKS: Final = 20_000
+_MOST_OF_A_NAME: Final = 200
 MOST_TEXT: Final = 256 * 1024
+
+#: The bytes at the beginning of a stack file that are the watchdog's.
+_NOTE_SIZE: Final = 2048
 
 #: The tasks of all loops, a `WeakSet`; asyncio has no function for it.
 _KNOWN_TASKS: Final[Any] = getattr(
@@ -56,6 +64,12 @@ class StackFile:
         self._descriptor = _nameless_file() if descriptor is None else descriptor
         #: What the worker was asked for last.
         self._answer: asyncio.Future[str] | None = None
+        self._rewind()
+
+    def _rewind(self) -> None:
+        """Have stacks written behind the note; also for the worker: the two share the place."""
+        os.ftruncate(self._descriptor, _NOTE_SIZE)
+        os.lseek(self._descriptor, _NOTE_SIZE, os.SEEK_SET)
 
     def fileno(self) -> int:
         """Return the descriptor, to send it to another process."""
@@ -73,10 +87,9 @@ class StackFile:
         """
         if self._answer is None or self._answer.done():
             self._answer = asyncio.get_running_loop().create_future()
-            os.ftruncate(self._descriptor, 0)
-            os.lseek(self._descriptor, 0, os.SEEK_SET)  # also for the worker: they share it
+            self._rewind()
             looks = round(_WRITE_LIMIT / _PAUSE) if _ask(pid) else 0
-            self._look(self._answer, 0, looks)
+            self._look(self._answer, _NOTE_SIZE, looks)
         return self._answer
 
     def _look(self, answer: asyncio.Future[str], size: int, looks: int) -> None:
@@ -84,11 +97,37 @@ class StackFile:
         if answer.done():
             return  # nobody waits any more
         now = os.fstat(self._descriptor).st_size
-        if looks and (now == 0 or now != size):
+        if looks and (now <= _NOTE_SIZE or now != size):
             answer.get_loop().call_later(_PAUSE, self._look, answer, now, looks - 1)
         else:
-            text = os.pread(self._descriptor, MOST_TEXT, 0)
-            answer.set_result(text.decode(errors="replace").strip())
+            text = os.pread(self._descriptor, MOST_TEXT, _NOTE_SIZE)
+            answer.set_result(self._with_note(text.decode(errors="replace").strip()))
+
+    def note(self, block: Block) -> None:
+        """In the worker: note what blocks the loop, until that ends (`Observer`)."""
+        note = "" if block.ended else f"{block.thread:016x} {block.since!r} {block.by}"
+        os.pwrite(self._descriptor, note.encode()[: _NOTE_SIZE - 1].ljust(_NOTE_SIZE, b"\0"), 0)
+
+    def read_note(self) -> tuple[str, str]:
+        """Return the thread of a loop that is blocked, in hex, and a line about it; or nothing."""
+        note = os.pread(self._descriptor, _NOTE_SIZE, 0).partition(b"\0")[0]
+        try:
+            thread, since, by = note.decode(errors="replace").split(" ", 2)
+            seconds = max(monotonic() - float(since), 0.0)
+        except ValueError:
+            return "", ""
+        return thread, f"the event loop has been blocked for {seconds:.2f} s {by}"
+
+    def _with_note(self, stacks: str) -> str:
+        """Return `stacks` with the note at the thread of the loop."""
+        thread, line = self.read_note()
+        before, header, after = stacks.partition(f"hread 0x{thread} ")
+        if not line or not stacks:
+            return stacks
+        if not header:
+            return f"{line}\n{stacks}"
+        first, _, rest = after.partition("\n")
+        return f"{before}{header}{first}\n  {line}\n{rest}"
 
     def close(self) -> None:
         """Close the file; who still waits for an answer waits no longer."""
@@ -131,13 +170,14 @@ def _catches_signal(pid: int) -> bool:
 # ------------------------------------------------------------- a worker's own answer
 
 
-def describe() -> str:
+def describe(runners: Iterable[tuple[str, Runner]] = ()) -> str:
     """Return the stack of every thread and every asyncio task of this process, most recent last.
 
-    Tasks that stand at the same place are told once. Called on a loop.
+    And of each greenlet of `runners`, by mount, that waits. Those that stand at the same place are
+    told once. Called on a loop.
     """
     lines: list[str] = []
-    for line in (*_describe_threads(), *_describe_tasks()):
+    for line in (*_describe_threads(), *_describe_greenlets(runners), *_describe_tasks()):
         lines.append(line)
     text = "\n".join(lines)
     if len(text) > MOST_TEXT:
@@ -166,6 +206,27 @@ def _places_of(frame: FrameType | None) -> list[_Place]:
     return places[::-1]
 
 
+def _describe_greenlets(runners: Iterable[tuple[str, Runner]]) -> Iterator[str]:
+    for mount, runner in runners:
+        groups: dict[tuple[str, tuple[_Place, ...]], list[str]] = {}
+        for frame, awaited in paused_jobs(runner):
+            alike = groups.setdefault((awaited, tuple(_places_of(frame))), [])
+            alike.append(request_of(frame) or "an app")
+        largest_first = sorted(groups.items(), key=lambda group: -len(group[1]))
+        for (awaited, places), requests in largest_first[:_MOST_STACKS]:
+            what = "greenlet" if len(requests) == 1 else f"{len(requests)} greenlets:"
+            wait = f", waiting for {awaited[:_MOST_OF_A_NAME]}" if awaited else ", waiting"
+            yield f"{what} {_names(requests)} of {mount}{wait}"
+            yield from _describe_stack(list(places))
+        if len(groups) > _MOST_STACKS:
+            yield f"and {pluralize(len(groups) - _MOST_STACKS, 'greenlet')} more"
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
 def _describe_tasks() -> Iterator[str]:
     tasks = _every_task()
     groups: dict[tuple[_Place, ...], list[asyncio.Task[Any]]] = {}
@@ -175,9 +236,8 @@ def _describe_tasks() -> Iterator[str]:
     told = 0
     for places, alike in largest_first[:_MOST_STACKS]:
         told += len(alike)
-        names = ", ".join(each.get_name() for each in alike[:_MOST_NAMES])
-        more = f" and {len(alike) - _MOST_NAMES} more" if len(alike) > _MOST_NAMES else ""
-        yield f"{'task' if len(alike) == 1 else f'{len(alike)} tasks:'} {names}{more}"
+        names = _names([each.get_name() for each in alike])
+        yield f"{'task' if len(alike) == 1 else f'{len(alike)} tasks:'} {names}"
         yield from _describe_stack(list(places))
     if told < len(tasks):
         yield f"and {pluralize(len(tasks) - told, 'task')} more"

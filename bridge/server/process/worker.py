@@ -27,6 +27,7 @@ from typing import Final, NoReturn
 
 from bridge.errors import pluralize
 from bridge.log import logger
+from bridge.loops.watchdog.block import Observer
 from bridge.server.apps.handlers import runner_apps, runners_of
 from bridge.server.apps.hooks import worker_hooks
 from bridge.server.config.config import Config
@@ -73,6 +74,7 @@ def run_worker(
     worker = SupervisedWorker(config, listeners, channel, slot, seat, server)
     if stacks is not None:
         stacks.register()
+        worker.note_block = stacks.note
     code = FAILED
     try:
         code = worker.run()
@@ -148,6 +150,8 @@ class SupervisedWorker:
         self._is_serving = False
         #: When what is in flight must have ended, and when the next beat is due: the loop's time.
         self._latest_end = math.inf
+        #: Told what blocks the loop.
+        self.note_block: Observer | None = None
         self._beat_due = 0.0
 
     # --------------------------------------------------------- the whole story
@@ -187,6 +191,8 @@ class SupervisedWorker:
             self._send({"type": "started", "app": [*announcement(server.config, server.app)]})
             if await unless(self._told_to_go, self._may_serve.wait()):
                 await server.listen(self._listeners, self._seat)
+                if server.watchdog is not None and self.note_block is not None:
+                    server.watchdog.observers.append(self.note_block)
                 self._is_serving = True
                 self._send({"type": "serving"})
                 self._beat_due = loop.time()
@@ -337,8 +343,11 @@ class SupervisedWorker:
         state, app = self._server.state, self._server.app
         connections = pluralize(len(state.connections), "connection")
         served = pluralize(state.served, "request")
-        mounts = "".join(f"{name}: {runner.stats()}\n" for name, runner in runners_of(app))
-        return f"slot {self._slot}: {connections}, {served} served\n{mounts}{describe()}"
+        runners = [*runners_of(app)]
+        mounts = "".join(f"{name}: {runner.stats()}\n" for name, runner in runners)
+        blocks = f"{self._server.watchdog.history}\n" if self._server.watchdog else ""
+        head = f"slot {self._slot}: {connections}, {served} served\n{mounts}{blocks.lstrip()}"
+        return f"{head}{describe(runners)}"
 
     def _be_orphaned(self) -> None:
         """Stop soon: the supervisor has gone (P7)."""

@@ -102,6 +102,21 @@ def test_0_turns_it_off(said: Callable[[], list[str]]) -> None:
     assert said() == []
 
 
+def test_blocks_are_counted() -> None:
+    """R3, O2: a histogram, if figures are kept; and a line for `ctl threads`."""
+    with served(asgi, metrics_bind="127.0.0.1:1") as server:
+        get(server, "/slow")
+        watchdog = server.server.watchdog
+        assert watchdog is not None
+        eventually(lambda: str(watchdog.history))
+        figures = server.call(server.server.figures)
+        ((_, blocked),) = figures["bridge_event_loop_blocked_seconds"]["samples"]
+    assert sum(blocked["counts"]) == 1
+    assert 0.05 < blocked["sum"] < 60
+    assert "blocked 1 time, " in str(watchdog.history)
+    assert "by GET /slow, at " in str(watchdog.history)
+
+
 @pytest.mark.parametrize("runner", ["asgi", "thread", "greenlet", "inline"])
 def test_usual_requests_are_not_told(runner: str, said: Callable[[], list[str]]) -> None:
     """R3: a thousand of them, on several connections at once."""

@@ -7,17 +7,25 @@ import contextlib
 import faulthandler
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
+from bridge.loops.watchdog.block import Block
+from bridge.loops.watchdog.stack import Place, Stack
+from bridge.runners.greenlets.runner import GreenletRunner
+from bridge.runners.inline import InlineRunner
 from bridge.server.process.stacks import MOST_TEXT, SIGNAL, StackFile, describe
+from tests.runners.jobs import Call, run_with, until
 from tests.support.hosts import ROOT
 from tests.support.waiting import eventually
 
@@ -272,3 +280,72 @@ def test_a_file_that_was_made_in_another_process() -> None:
     assert os.path.samestat(os.fstat(file.fileno()), os.fstat(same.fileno()))
     file.close()
     same.close()
+
+
+# ------------------------------------------------------------- what blocks the loop
+
+
+def block(ended: bool = False, function: str = "view") -> Block:
+    stack = Stack((Place("app.py", 3, function),), 0, "GET /slow", "ASGI", False, False)
+    since = time.monotonic() - 2.5
+    return Block(stack, threading.get_ident(), since, alone=False, ended=ended)
+
+
+def test_what_blocks_the_loop_is_told_at_its_thread(file: StackFile) -> None:
+    """R3: the watchdog notes it for those that read the stacks, until it ends."""
+    file.register()
+    try:
+        file.note(block())
+        lines = read(file, os.getpid()).splitlines()
+        place = next(n for n, line in enumerate(lines) if f"0x{threading.get_ident():016x}" in line)
+        assert re.fullmatch(
+            r"  the event loop has been blocked for \d+\.\d\d s by GET /slow, at app.py:3 in view",
+            lines[place + 1],
+        )
+        assert " in test_what_blocks" in read(file, os.getpid())
+        file.note(block(ended=True))
+        assert file.read_note() == ("", "")
+        assert "blocked for" not in read(file, os.getpid())
+    finally:
+        faulthandler.unregister(SIGNAL)
+
+
+def test_a_note_fits_whatever_it_says(file: StackFile) -> None:
+    """R3: a long one is cut, what is no note is none, and a thread may be unknown."""
+    file.note(block(function="ü" * 5000))
+    assert len(file.read_note()[1]) < 2048
+    other = block()
+    other.thread = 0xABC
+    file.note(other)
+    assert file._with_note("Thread 0x1 (most recent call first):").startswith("the event loop has")
+    assert file._with_note("") == ""
+    os.pwrite(file.fileno(), b"nonsense\0", 0)
+    assert file.read_note() == ("", "")
+
+
+def test_greenlets_that_wait_are_told() -> None:
+    """R3: by their requests, those at the same place once, with what they wait for."""
+
+    async def main(runner: Any) -> None:
+        event = asyncio.get_running_loop().create_future()
+
+        def app(environ: Any) -> None:
+            runner.wait(event)
+
+        calls = [
+            Call(partial(app, {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{n}"})) for n in "abcd"
+        ]
+        calls.append(Call(lambda: runner.wait(asyncio.sleep(0.2))))
+        for call in calls:
+            runner.submit(call)
+        await until(lambda: runner.stats().busy == 5)
+        text = describe([("/shop", runner), ("/other", InlineRunner())])
+        assert text.count(" of /shop, waiting for <") >= 2
+        assert "greenlet an app of /shop, waiting for <Task" in text
+        assert "GET /a" in text
+        assert " in test_greenlets_that_wait_are_told.<locals>.main.<locals>.app\n" in text
+        event.set_result(None)
+        for call in calls:
+            await call.done
+
+    run_with(GreenletRunner(), main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -324,6 +325,23 @@ def test_a_worker_that_blocks_shows_its_line(
             running.tell("read stacks")
             stacks = running.next("stacks")["stacks"]
     assert f'File "{tmp_path}/app.py", line 7 in block' in stacks
+
+
+def test_a_worker_that_is_blocked_says_for_how_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R3: with the request and the line, at the thread of the loop."""
+    (tmp_path / "app.py").write_text(LONG)
+    monkeypatch.setenv("BLOCK", "loop")
+    with workers(tmp_path, "app:app", stacks=True) as running:
+        running.serving()
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
+            client.sendall(request("/"))
+            eventually(lambda: "the event loop has been blocked" in running.log())
+            running.tell("read stacks")
+            stacks = running.next("stacks")["stacks"]
+    line = r"  the event loop has been blocked for \d+\.\d\d s by GET /, at "
+    assert re.search(f"{line}{tmp_path}/app.py:7 in block", stacks)
 
 
 # ------------------------------------------------------------- without a supervisor

@@ -28,12 +28,16 @@ class Asking:
     def stacks(self, member: Member) -> asyncio.Future[str]:
         """Say what `member` does: every thread and task; empty if it cannot be found out.
 
-        A worker whose loop turns tells it itself, with all names. Else `faulthandler` does.
+        A worker whose loop turns tells it itself, with all names. Else `faulthandler` does; at
+        once, if the worker has noted that its loop is blocked.
         """
         number = next(self._numbers)
         answer: asyncio.Future[str] = self._loop.create_future()
         self._waiting[number] = answer
-        limit = self._loop.call_later(ANSWER_LIMIT, self._read_file, member, answer)
+        file = self._links.stacks(member)
+        is_blocked = file is not None and file.read_note()[1]
+        patience = 0.0 if is_blocked else ANSWER_LIMIT
+        limit = self._loop.call_later(patience, self._read_file, member, answer)
         answer.add_done_callback(partial(self._end, number, limit))
         self._links.tell(member, {"type": "ask", "id": number, "what": "stacks"})
         return answer

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bridge.loops.watchdog.block import Block
+from bridge.loops.watchdog.stack import Place, Stack
 from bridge.server.process.channel import Channel, Message
 from bridge.server.process.fleet.members import Member
 from bridge.server.process.links import Links
@@ -89,6 +91,21 @@ def test_a_worker_that_does_not_answer_has_its_file_read(monkeypatch: pytest.Mon
         assert await world.asking.stacks(world.member) == ""
         world.links.remove(world.member)
         assert await world.asking.stacks(world.member) == ""
+
+    run(story)
+
+
+def test_a_worker_that_is_blocked_is_not_waited_for() -> None:
+    """R3: its watchdog has noted that, so its file is read at once."""
+
+    async def story(world: World) -> None:
+        file = world.links.stacks(world.member)
+        assert file is not None
+        stack = Stack((Place("app.py", 3, "view"),), 0, "", "", False, False)
+        file.note(Block(stack, 1, 0.0, alone=False))
+        begin = asyncio.get_running_loop().time()
+        assert await world.asking.stacks(world.member) == ""  # there is no such process
+        assert asyncio.get_running_loop().time() - begin < module.ANSWER_LIMIT
 
     run(story)
 
