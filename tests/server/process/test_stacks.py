@@ -328,6 +328,7 @@ def test_greenlets_that_wait_are_told() -> None:
 
     async def main(runner: Any) -> None:
         event = asyncio.get_running_loop().create_future()
+        event_too = asyncio.Event()
 
         def app(environ: Any) -> None:
             runner.wait(event)
@@ -335,7 +336,7 @@ def test_greenlets_that_wait_are_told() -> None:
         calls = [
             Call(partial(app, {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{n}"})) for n in "abcd"
         ]
-        calls.append(Call(lambda: runner.wait(asyncio.sleep(0.2))))
+        calls.append(Call(lambda: runner.wait(event_too.wait())))
         for call in calls:
             runner.submit(call)
         await until(lambda: runner.stats().busy == 5)
@@ -345,6 +346,7 @@ def test_greenlets_that_wait_are_told() -> None:
         assert "GET /a" in text
         assert " in test_greenlets_that_wait_are_told.<locals>.main.<locals>.app\n" in text
         event.set_result(None)
+        event_too.set()
         for call in calls:
             await call.done
 
