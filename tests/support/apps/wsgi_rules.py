@@ -449,7 +449,7 @@ opaque_limited = opaque(limited)
 spooled = WsgiToAsgi(wsgi, threads=1, spool_body=1000)
 opaque_spooled = opaque(spooled)
 
-one_thread = WsgiToAsgi(wsgi, threads=1, queue_limit=2)
+one_thread = WsgiToAsgi(wsgi, threads=1, queue_limit=2, stream_limit=0)
 opaque_one_thread = opaque(one_thread)
 
 greenlet = WsgiToAsgi(wsgi, runner="greenlet")
