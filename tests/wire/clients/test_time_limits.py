@@ -260,7 +260,9 @@ def test_late_loop(shared_host: StartHost, app: str) -> None:
 def test_stalled_file_of_a_thread(start_host: StartHost, tmp_path: Path) -> None:
     """S2 W41: a thread that sends a file is free again when its client takes nothing of it."""
     (tmp_path / "file").write_bytes(CONTENT)
-    command = bridge("tests.support.apps.known_bytes:wsgi", "--threads=1", *IMPATIENT)
+    command = bridge(
+        "tests.support.apps.known_bytes:wsgi", "--threads=1", "--stream-limit=0", *IMPATIENT
+    )
     host = start_host(command.with_env(FILES_PATH=str(tmp_path / "file")))
     with Client(host.connect()) as stalled, Client(host.connect()) as other:
         stalled.send(request("/file"))
@@ -276,7 +278,9 @@ def test_client_leaves_a_file_of_a_thread(
 ) -> None:
     """W40 W41: the thread is free at once when its client leaves in the middle of a file."""
     (tmp_path / "file").write_bytes(CONTENT)
-    command = bridge("tests.support.apps.known_bytes:wsgi", "--threads=1", *QUIET)
+    command = bridge(
+        "tests.support.apps.known_bytes:wsgi", "--threads=1", "--stream-limit=0", *QUIET
+    )
     host = start_host(command.with_env(FILES_PATH=str(tmp_path / "file")))
     for _ in range(5):
         with Client(host.connect()) as client, Client(host.connect()) as other:
