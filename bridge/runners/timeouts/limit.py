@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from functools import partial, wraps
 from typing import Any, Final
 
@@ -79,7 +80,7 @@ class TimedRun:
         self.since = time.monotonic()
         self.running = True
         set_current_code(self.code)
-        self._limit.running.add(self)
+        self._limit.began(self)
 
     def restart(self) -> None:
         """Count the time anew: a piece of the response was written."""
@@ -125,6 +126,19 @@ class TimeLimit:
             self._begin_to_look()
         return TimedRun(self, name)
 
+    def began(self, run: TimedRun) -> None:
+        """Look at `run` from now on, also if the looks have ended since it was made.
+
+        Either a look that is the last sees it, or it sees that there is none.
+        """
+        self.running.add(run)
+        if self._timer is None and self._loop is not None:
+            if _get_ident() == self._loop_thread:
+                self._begin_to_look()
+            else:
+                with suppress(RuntimeError):  # the loop has closed: nobody waits
+                    self._loop.call_soon_threadsafe(self._begin_to_look)
+
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `function`, each call of which is a request, by itself or as a generator.
 
@@ -134,8 +148,6 @@ class TimeLimit:
         @wraps(function)
         def called(*arguments: Any) -> Any:
             run = TimedRun(self, "a call")
-            if self._timer is None and self._loop is not None:
-                self._loop.call_soon_threadsafe(self._begin_to_look)
             run.begin()
             try:
                 result = run.code.call(function, *arguments)
@@ -169,6 +181,8 @@ class TimeLimit:
         idle = not self.running and not self.runner.queue
         if idle and self._was_idle:
             self._timer = None
+            if self.running:  # one began just before, and saw the timer
+                self._begin_to_look()
             return
         self._was_idle = idle
         delay = min(self._tick, _URGENT) if urgent else self._tick

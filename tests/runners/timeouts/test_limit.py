@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 import bridge
 from bridge import WsgiToAsgi
 from bridge.errors import RequestTimeout
+from bridge.runners import make_runner
 from bridge.runners.timeouts import limit as limits
 from bridge.runners.timeouts.limit import TimeLimit
 from tests.support.raw import Client, Closed, Response, request
@@ -313,7 +315,9 @@ def test_threads_descriptors_and_memory_are_where_they_were(
         eventually(lambda: len(server.server.state.connections) == 0)
         assert left()[0] <= descriptors
         assert left()[1] <= objects + 2000
-        names = [each.name for each in threading.enumerate() if each.name.startswith("bridge-")]
+        names = [
+            each.name for each in threading.enumerate() if re.fullmatch(r"bridge-\d+", each.name)
+        ]
         assert len(names) <= 8
         assert get(server, "/").status == 200
 
@@ -377,6 +381,63 @@ def test_looks_end_with_the_requests() -> None:
         eventually(lambda: not threads())
         assert get(server, "/loop").status == 504
         eventually(lambda: not threads())
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_looks_that_end_just_before_a_request_begins(runner: str) -> None:
+    """R2: a request that was taken before the last look, and begins after it, is watched."""
+    limit = TimeLimit(make_runner(runner), SHORT)
+
+    async def main() -> None:
+        for begin_in in (lambda begin: begin(), lambda begin: in_thread(begin)):
+            run = limit.new_run("a request")
+            for _ in range(2):  # no request runs, none is queued: it is the last look
+                assert limit._timer is not None
+                limit._timer.cancel()
+                limit._look()
+            assert limit._timer is None
+            begin_in(run.begin)
+            while limit._timer is None:
+                await asyncio.sleep(0)
+            run.end()
+            limit._timer.cancel()
+            limit._timer = None
+
+    def in_thread(begin: Any) -> None:
+        thread = threading.Thread(target=begin)
+        thread.start()
+        thread.join(20)
+
+    asyncio.run(main())
+
+
+def test_a_request_that_begins_within_the_last_look() -> None:
+    """R2: a request that saw the timer, and was not seen by the last look, is watched."""
+    limit = TimeLimit(make_runner("thread"), SHORT)
+
+    class Running(set[Any]):
+        def __bool__(self) -> bool:
+            return limit._timer is None  # empty until the look has ended the looks
+
+    async def main() -> None:
+        limit.new_run("a request")
+        limit.running = Running()
+        limit._was_idle = True
+        limit._look()
+        assert limit._timer is not None
+        limit._timer.cancel()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("runner", ["greenlet", "inline"])
+def test_bursts_of_requests_that_hold_the_loop(runner: str) -> None:
+    """R2: however many come at once, and after whatever pause, each is ended."""
+    with app_served(runner=runner, timeout_request=0.05) as (_, server):
+        for pause in (0.0, 0.005, 0.01, 0.02, 0.03):
+            with ThreadPoolExecutor(4) as clients:
+                assert [*clients.map(lambda _: get(server, "/loop").status, range(8))] == [504] * 8
+            time.sleep(pause)
 
 
 async def asgi_call(app: Any, path: str) -> list[Any]:
