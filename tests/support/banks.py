@@ -6,23 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import create_engine, text
 
-from tests.support import hosts
 from tests.support.apps.banks import ACCOUNTS, BALANCE, kind, parties
 from tests.support.hosts import Host
-
-needs_locks = pytest.mark.skipif(
-    find_spec("bridge.runners.patching.threads") is None, reason="locks block greenlets"
-)
-RUNNERS = [
-    pytest.param(name, marks=[needs_locks] if name == "patched" else []) for name in hosts.RUNNERS
-]
 
 _TABLES = (
     "DROP TABLE IF EXISTS account, entry",

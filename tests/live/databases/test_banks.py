@@ -13,12 +13,10 @@ import pytest
 from tests.conftest import StartHost
 from tests.support import hosts, mariadb, postgres
 from tests.support.banks import (
-    RUNNERS,
     Bank,
     ask_all,
     balances_after,
     check,
-    needs_locks,
     opened,
     peak,
 )
@@ -85,7 +83,7 @@ def on_bridge(name: str, runner: str, *options: str) -> Command:
     return hosts.bridge(*hosts.RUNNERS[runner], *options, f"{module}:wsgi")
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", hosts.RUNNERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_transactions_are_apart(name: str, runner: str, bank: Bank, start_host: StartHost) -> None:
     """G7: requests that wait in the middle of a transaction have it alone, on every runner."""
@@ -105,7 +103,6 @@ def on_uvicorn(name: str) -> Command:
     return hosts.uvicorn(f"{module}:asgi").with_env(BANK_PATCH="1")
 
 
-@needs_locks
 @pytest.mark.slow
 @pytest.mark.parametrize("server", ["bridge", "uvicorn"])
 @pytest.mark.parametrize("name", NAMES)
@@ -124,7 +121,6 @@ def test_transactions_wait_at_the_same_time(
     assert 20 < peak(host) <= APPS[name].most
 
 
-@needs_locks
 @pytest.mark.parametrize("name", NAMES)
 def test_clients_that_leave_stop_no_transaction(
     name: str, bank: Bank, start_host: StartHost
@@ -138,7 +134,6 @@ def test_clients_that_leave_stop_no_transaction(
         check(number, answer)
 
 
-@needs_locks
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stop_ends_transactions(name: str, bank: Bank, start_host: StartHost) -> None:
     """G8: what is in the middle of a transaction when the server ends is taken back."""

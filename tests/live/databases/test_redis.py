@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import StartHost
 from tests.support import hosts
-from tests.support.banks import RUNNERS, ask_all, needs_locks, peak
+from tests.support.banks import ask_all, peak
 from tests.support.hosts import Command, Host
 from tests.support.redis import needs_redis, redis, redis_url
 
@@ -31,7 +31,7 @@ def are_right(answers: list[dict[str, Any]]) -> None:
     assert all(answer["transaction"] is True for answer in answers)
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", hosts.RUNNERS)
 def test_answers_of_redis_are_apart(runner: str, start_host: StartHost) -> None:
     """G7: requests that wait in the middle of a transaction get their own answers."""
     store = start_host(redis())
@@ -39,7 +39,6 @@ def test_answers_of_redis_are_apart(runner: str, start_host: StartHost) -> None:
     are_right(ask_all(host, 40, sleep=0.01, pause=0.01))
 
 
-@needs_locks
 def test_requests_wait_for_redis_at_the_same_time(start_host: StartHost) -> None:
     """G8: 200 requests that each wait 0.5 s in Redis do so at once, over 50 connections."""
     store = start_host(redis())
