@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bridge.server.network.listeners import Listener
 from bridge.server.network.load_board import LoadBoard, Seat
@@ -16,13 +18,17 @@ from bridge.server.transport.accepting import Acceptor, PlainListener
 from bridge.server.transport.acceptor import TlsListener
 from bridge.server.transport.fair_share import WorkerLoad
 
+#: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
+#: belongs to another server by now. The listener knows better which to remove (S30).
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
 
 class Listening:
     """The listeners of one server, and what accepts their connections."""
 
     def __init__(self) -> None:
         self.listeners: Sequence[Listener] = ()
-        self._acceptors: list[Acceptor] = []
+        self._acceptors: list[asyncio.Server | Acceptor] = []
         #: What the other workers see of this one, if there are any.
         self._load: WorkerLoad | None = None
 
@@ -50,7 +56,7 @@ class Listening:
                 self._load.open()
                 state.connections.watch(self._load.publish)
             for listener in listeners:
-                acceptor = _accept_at(listener, make_connection, state, tls, self._load)
+                acceptor = await _accept_at(listener, make_connection, state, tls, self._load)
                 self._acceptors.append(acceptor)
         except BaseException:
             self.close()
@@ -63,7 +69,7 @@ class Listening:
         """
         for acceptor in self._acceptors:
             acceptor.close()
-            if takes_waiting:
+            if takes_waiting and isinstance(acceptor, Acceptor):
                 acceptor.take_waiting()
         if self._load is not None:
             self._load.close()
@@ -73,16 +79,23 @@ class Listening:
         self.listeners = ()
 
 
-def _accept_at(
+async def _accept_at(
     listener: Listener,
     make_connection: Callable[[], asyncio.Protocol],
     state: ServerState,
     tls: ssl.SSLContext | None,
     load: WorkerLoad | None,
-) -> Acceptor:
+) -> asyncio.Server | Acceptor:
+    loop, sock, backlog = state.loop, listener.socket, state.config.backlog
     if tls is not None:
-        return TlsListener(listener.socket, make_connection, tls, state, load or _alone())
-    return PlainListener(listener.socket, make_connection, state, load or _alone())
+        return TlsListener(sock, make_connection, tls, state, load or _alone())
+    if load is not None:
+        return PlainListener(sock, make_connection, state, load)
+    if listener.is_unix:
+        return await loop.create_unix_server(
+            make_connection, sock=sock, backlog=backlog, **_KEEP_PATH
+        )
+    return await loop.create_server(make_connection, sock=sock, backlog=backlog)
 
 
 def _alone() -> WorkerLoad:

@@ -1,8 +1,8 @@
 """Accept connections: as many as this worker is to have, beside others at the same socket (P8).
 
-The event loop would take whatever it sees first, and uvloop one connection in each step: if apps
-work on the loop's thread, clients that come together would wait for as many steps. So a lone
-process accepts here, too. With several workers `fair_share.py` says how many each takes.
+A lone process leaves plain connections to its event loop. With several workers the loop would take
+whatever it sees first: so they are accepted here, and `fair_share.py` says how many. TLS is always
+accepted here (`acceptor.py`).
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _knows_waiting(sock: socket.socket) -> bool:
 
 
 class PlainListener(Acceptor):
-    """Accept plain connections at `sock`; `make` returns their protocols."""
+    """Accept plain connections at `sock`, beside other workers; `make` returns their protocols."""
 
     def __init__(
         self,

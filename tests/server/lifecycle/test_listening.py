@@ -6,14 +6,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-import uvloop
 
 from bridge.server import Config
 from bridge.server.lifecycle.listening import Listening
@@ -124,34 +122,6 @@ def test_a_worker_beside_others(place: Callable[[Path], str], tls: bool, tmp_pat
         await asyncio.sleep(0)
 
     asyncio.run(main())
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_many_that_come_at_once(run: Callable[..., None]) -> None:
-    """P8: clients that come together are not kept waiting for as many steps of a busy loop."""
-    clients, open_now = 150, 0
-
-    class Waiting(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            nonlocal open_now
-            open_now += 1
-
-    async def main() -> None:
-        config = Config(bind="127.0.0.1:0")
-        listening, listeners = Listening(), open_listeners(config)
-        state = ServerState(config, asyncio.get_running_loop())
-        await listening.open(listeners, Waiting, state, None)
-        with ExitStack() as stack:
-            for _ in range(clients):
-                stack.enter_context(socket.create_connection(listeners[0].address))
-            steps = 0
-            while open_now < clients:
-                await asyncio.sleep(0)
-                steps += 1
-            assert steps < clients / 5
-            listening.close()
-
-    run(main())
 
 
 def test_those_that_wait_at_the_end() -> None:
