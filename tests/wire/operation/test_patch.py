@@ -99,7 +99,8 @@ def test_threads_beside_greenlets(start_host: StartHost) -> None:
     sleeps_side_by_side(host, "/greenlets/")
     for thread in busy:
         thread.join()
-    assert time.monotonic() - begin >= 4
+    # The fourth of its sleeps is in close(), when the client has the whole response.
+    assert time.monotonic() - begin >= 3
     assert httpx.get(host.url("/threads/?0")).text == "same same "
     assert "changes nothing" not in host.log()
 
