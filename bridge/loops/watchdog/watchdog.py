@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 from bridge.log import logger
+from bridge.loops.frames import current_frames
 from bridge.loops.waiters import NativeThread, ThreadWaiter, threading_is_patched
 from bridge.loops.watchdog.block import Block, Observer
 from bridge.loops.watchdog.history import History
@@ -136,7 +137,7 @@ class Watchdog:
         """Look once. `own`: the times of this thread."""
         # First, and without giving up Python's lock: where the loop's thread stands when it has
         # let us have it.
-        frame, loop_frame = sys._current_frames().get(self._ident), self._loop_frame
+        frame, loop_frame = current_frames().get(self._ident), self._loop_frame
         now, turned_at = monotonic(), self._turned_at
         late = max(now - self._last - self._pause, 0.0)
         self._last = now
@@ -199,7 +200,7 @@ class Watchdog:
         self._tell(block)
 
     def _read_stack(self) -> Stack | None:
-        frame, loop_frame = sys._current_frames().get(self._ident), self._loop_frame
+        frame, loop_frame = current_frames().get(self._ident), self._loop_frame
         return None if loop_frame is None else read_stack(frame, loop_frame)
 
     def _tell(self, block: Block) -> None:

@@ -39,13 +39,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import sys
 import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, TypeVar
 
 from bridge.errors import RequestAnswered, RequestTimeout
+from bridge.loops.frames import current_frames
 from bridge.loops.waiters import unpatched
 
 T = TypeVar("T")
@@ -242,7 +242,7 @@ class AppCode:
         """Return the innermost call."""
         frame = self._frame
         found = None if frame is None else frame()
-        return found or sys._current_frames().get(self.ident)
+        return found or current_frames().get(self.ident)
 
     def interrupt(self, *, throw: bool = True) -> Callable[[], object] | None:
         """End the request, if the app's code still runs; None if it does not.

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import pluralize
+from bridge.loops.frames import current_frames
 from bridge.loops.watchdog.block import Block
 from bridge.loops.watchdog.stack import request_of
 from bridge.runners import Runner, paused_jobs
@@ -187,7 +188,7 @@ def describe(runners: Iterable[tuple[str, Runner]] = ()) -> str:
 
 def _describe_threads() -> Iterator[str]:
     names = {each.ident: each.name for each in threading.enumerate()}
-    frames = sys._current_frames()
+    frames = current_frames()
     for number, (ident, frame) in enumerate(frames.items()):
         if number == _MOST_STACKS:
             yield f"and {pluralize(len(frames) - number, 'thread')} more"

@@ -27,9 +27,9 @@ from typing import Any, Final
 
 from greenlet import getcurrent
 
+from bridge.loops.frames import current_frames
 from bridge.runners.greenlets.worker import Worker
 
-_real_frames: Final = sys._current_frames
 _check_loops_thread: Final[Any] = BaseEventLoop._check_thread  # type: ignore[attr-defined]
 
 
@@ -56,7 +56,7 @@ def get_ident() -> int:
 
 def _current_frames() -> dict[int, FrameType]:
     """`sys._current_frames`, with the calling greenlet by its own number."""
-    frames = _real_frames()
+    frames = current_frames()
     frames[thread_ident()] = sys._getframe(1)
     worker = acting_greenlet()
     if worker is not None:
@@ -66,7 +66,7 @@ def _current_frames() -> dict[int, FrameType]:
 
 def number_of_thread(number: int) -> int:
     """Return the number of the thread in which the greenlet with that number runs."""
-    if number in _real_frames():
+    if number in current_frames():
         return number
     for each in gc.get_objects():
         if type(each) is Worker and each.ident == number:
@@ -95,7 +95,7 @@ def patch() -> list[tuple[object, object]]:
     BaseEventLoop._check_thread = _check_thread  # type: ignore[attr-defined]
     pairs: list[tuple[object, object]] = [
         (_thread.get_ident, get_ident),
-        (_real_frames, _current_frames),
+        (sys._current_frames, _current_frames),
     ]
     for module, name in ((signal, "pthread_kill"), (time, "pthread_getcpuclockid")):
         function = getattr(module, name, None)
