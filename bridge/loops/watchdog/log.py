@@ -1,4 +1,7 @@
-"""What blocks a loop, in the log: what a line of code does again and again is told now and then."""
+"""What blocks a loop, in the log: what a line of code does again and again is told now and then.
+
+So is a call that blocks it for long. Nobody can end it from outside of its process if it is in C.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ from bridge.loops.watchdog.stack import Place, Stack
 
 #: Seconds between two times that one line of code is told.
 PERIOD: Final = 10.0
+#: A block is told again when it has lasted for so many seconds, and each time it has lasted for so
+#: many times longer.
+_LONG: Final = 2.0
+_LONGER: Final = 4
 #: The most lines of code that are remembered for this.
 _MOST_PLACES: Final = 256
 
@@ -26,12 +33,14 @@ class _Told:
 
 
 class BlockLog:
-    """Writes a warning when a block is found, and one at its end (`Observer`)."""
+    """Writes warnings: a block is found, lasts for long, ends (`Observer`)."""
 
     def __init__(self) -> None:
         self._told: dict[Place, _Told] = {}
         #: The block that is told now: its end is told, too.
         self._current: Block | None = None
+        #: How long it has lasted when it is told again.
+        self._again = _LONG
 
     def __call__(self, block: Block) -> None:
         """Tell of `block`, unless its line was told not long ago."""
@@ -45,13 +54,16 @@ class BlockLog:
                     block.duration,
                     block.by,
                 )
-        elif told is not None:
+            elif block.lasted >= self._again:
+                self._again *= _LONGER
+                logger.warning("the event loop is still blocked, for %s %s%s", *_lasting(block))
+        elif told is not None and (block.ended or block.lasted < _LONG):
             if block.ended:
                 told.count += 1
                 told.seconds += block.seconds
         elif not block.ended:
             self._remember(place, block.since)
-            self._current = block
+            self._current, self._again = block, _LONG
             logger.warning("%s", _warning(block))
 
     def _remember(self, place: Place, now: float) -> None:
@@ -85,6 +97,15 @@ def _warning(block: Block) -> str:
         f"the event loop has been blocked for {block.duration} {block.by}{alone}. "
         f"{_advice(stack)}\n{stack.text}"
     )
+
+
+def _lasting(block: Block) -> tuple[str, str, str]:
+    """Return for how long, by what, and what comes of that."""
+    what = (
+        ". Nothing else is served until that returns, and it cannot be ended if it is a call in C; "
+        "where there are several workers, one that is blocked for timeout_worker is replaced"
+    )
+    return block.duration, block.by, what
 
 
 def _advice(stack: Stack) -> str:

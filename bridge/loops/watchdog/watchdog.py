@@ -29,6 +29,10 @@ from bridge.loops.watchdog.thread_times import ThreadTimes
 
 #: Looks within the time for which a call may hold the loop.
 LOOKS: Final = 2
+#: Seconds by which a look at a loop that sleeps may be late, and how many such looks may follow
+#: each other, before it is asked what it has waited for.
+_QUICK: Final = 0.001
+_MOST_QUICK: Final = 16
 #: Seconds for the thread to end.
 _END_LIMIT: Final = 1.0
 #: The task that runs in each loop.
@@ -77,6 +81,9 @@ class Watchdog:
         #: What blocks the loop now.
         self._block: Block | None = None
         self._last = self._own_waited = 0.0
+        #: For how long the thread of the loop had run when it was last seen idle; None: it is not.
+        self._idle_at: float | None = None
+        self._looks = 0
 
     # --------------------------------------------------------- on the loop
 
@@ -135,14 +142,27 @@ class Watchdog:
 
     def _look(self, own: ThreadTimes) -> None:
         """Look once. `own`: the times of this thread."""
+        ran, now = self._times.ran(), monotonic()
+        late = max(now - self._last - self._pause, 0.0)
+        self._last = now
+        self._looks += 1
+        if ran == self._idle_at:  # the loop still sleeps: most looks end here, and cost little
+            if late > _QUICK or not self._looks % _MOST_QUICK:
+                self._own_waited = own.read().waited
+        else:
+            is_idle = self._look_closely(now, late, own)
+            self._idle_at = ran if is_idle and self._block is None else None
+        if self._on_look is not None:
+            self._on_look(now)
+
+    def _look_closely(self, now: float, late: float, own: ThreadTimes) -> bool:
+        """Look what runs; return whether that is no code of the app's."""
         # First, and without giving up Python's lock: where the loop's thread stands when it has
         # let us have it.
         frame, loop_frame = current_frames().get(self._ident), self._loop_frame
-        now, turned_at = monotonic(), self._turned_at
-        late = max(now - self._last - self._pause, 0.0)
-        self._last = now
+        turned_at = self._turned_at
         if loop_frame is None or frame is None:
-            return
+            return False
         key = self._key() if runs_app_code(frame, loop_frame) else None
         stack = read_stack(frame, loop_frame) if key is not None and late > self._pause else None
         del frame  # what it holds must not end in this thread
@@ -160,8 +180,7 @@ class Watchdog:
             self._ask()
         if held is not None:
             self._blocked(held, now, stack)
-        if self._on_look is not None:
-            self._on_look(now)
+        return key is None
 
     def _times_at(self, now: float, late: float, own: ThreadTimes, *, asks: bool) -> Look:
         """Return the look, with the times of the loop's thread; what it waits for if it `asks`."""

@@ -118,3 +118,39 @@ def test_few_lines_of_code_are_remembered(caplog: pytest.LogCaptureFixture) -> N
     for number in range(1000):
         log(block(replace(STACK, places=(Place("<string>", number, "f"),))))
     assert len(log._told) <= 256
+
+
+def test_a_block_that_lasts_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    """R3: now and then, while it lasts: that nobody else is served, and what can be done."""
+    log, one = BlockLog(), block()
+    for lasted in (0.1, 1.9, 2.0, 2.1, 7.9, 8.0, 31.9, 32.0):
+        one.seconds = one.lasted = lasted
+        log(one)
+    first, *later = said(caplog)
+    assert first.startswith("the event loop has been blocked for 0.10 s")
+    assert [each.partition(" by ")[0] for each in later] == [
+        f"the event loop is still blocked, for {seconds} s" for seconds in ("2.00", "8.00", "32.00")
+    ]
+    assert "by GET /slow, at /srv/shop/views.py:12 in view. Nothing else is served" in later[0]
+    assert "cannot be ended if it is a call in C" in later[0]
+    log(end(one, 40.0))
+    assert [each.partition(":")[0] for each in said(caplog)] == ["the event loop turns again"]
+
+
+def test_a_line_that_was_told_just_before_is_told_if_it_lasts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """R3: a short block of a line does not hide that the next one does not end."""
+    log = BlockLog()
+    first = block()
+    log(first)
+    log(end(first, 0.2))
+    said(caplog)
+    second = block(since=101.0)
+    log(second)
+    assert said(caplog) == []
+    second.seconds = second.lasted = 2.1
+    log(second)
+    assert [each.partition(" by ")[0] for each in said(caplog)] == [
+        "the event loop has been blocked for 2.10 s"
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.loops.watchdog import thread_times
 from bridge.loops.watchdog.thread_times import ThreadTimes
 from tests.support.waiting import eventually
 
@@ -81,6 +82,8 @@ def test_a_thread_that_sleeps_would_not_run() -> None:
         assert own.is_runnable()
         own.close()
         assert not own.is_runnable()
+        ran = mine[0].ran()
+        assert 0 < ran == mine[0].ran()
     finally:
         end.set()
         thread.join()
@@ -89,13 +92,14 @@ def test_a_thread_that_sleeps_would_not_run() -> None:
 
 def test_a_system_without_clocks_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """R3: there a thread has run for as long as the process, and has never waited."""
-    monkeypatch.delattr(time, "pthread_getcpuclockid", raising=False)
+    monkeypatch.setattr(thread_times, "_HAS_CLOCKS", False)
     times = ThreadTimes("/no-such-folder")
     work(0.05)
     ran, *others = times.read()
     assert ran == pytest.approx(time.process_time(), abs=0.05)
     assert others == [0, 0]
     assert not times.is_runnable()
+    assert times.ran() != times.ran()
 
 
 def test_files_that_say_something_else_are_not_used(tmp_path: Path) -> None:

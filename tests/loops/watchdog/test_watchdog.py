@@ -125,6 +125,29 @@ def test_an_idle_loop_is_not_woken(make_loop: Loops, monkeypatch: pytest.MonkeyP
     assert len(asked) <= 4  # the code of this test runs a little, too
 
 
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clocks of threads")
+def test_most_looks_at_an_idle_loop_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R3: as long as its thread has not run, the loop still sleeps; then one is found as ever."""
+    close: list[float] = []
+    look_closely = Watchdog._look_closely
+
+    def note(self: Watchdog, now: float, *arguments: Any) -> bool:
+        close.append(now)
+        return look_closely(self, now, *arguments)
+
+    monkeypatch.setattr(Watchdog, "_look_closely", note)
+    looks: list[float] = []
+
+    async def main(seen: Seen) -> None:
+        while len(looks) < 40:
+            await asyncio.sleep(0.5)
+        assert len(close) < len(looks) / 2
+        block_until_found(seen)
+
+    seen = watched(main, on_look=looks.append)
+    assert [each.stack.place.function for each in seen.blocks] == ["block_until_found"]
+
+
 @both_loops
 def test_a_loop_that_is_busy_with_short_calls_is_not_blocked(make_loop: Loops) -> None:
     """R3: it turns, so nothing holds it."""
