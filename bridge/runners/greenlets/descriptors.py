@@ -122,7 +122,10 @@ class DescriptorWatch:
             else:
                 others = True
         if others and descriptor in self._waits:
-            self._set(descriptor)
+            try:
+                self._set(descriptor)
+            except OSError:  # one that was woken has closed it, and nobody was told
+                self.tell_closing(descriptor)
 
     def close(self) -> None:
         """Watch no more: nobody waits."""
@@ -159,8 +162,9 @@ def wait_ready(worker: Worker, wanted: Wanted, timeout: float | None = None) -> 
 
     `wanted` has pairs of a descriptor and the events that are wanted, `READ`, `WRITE` or both;
     `timeout` is in seconds. Returns what is ready, events by descriptor: there may be an error
-    among them, and another greenlet may have been faster; empty: the time is up. Raises OSError if
-    a descriptor cannot be watched, or is closed meanwhile, and what interrupts the job.
+    among them; empty: the time is up. Look again: another greenlet may have been faster, or what
+    was ready is what had that number before, and lives on as a copy (`os.dup`, a fork). Raises
+    OSError if a descriptor cannot be watched, or is closed meanwhile, and what interrupts the job.
     """
     watch: DescriptorWatch = worker.owner.descriptors
     return watch.wait(worker, wanted, timeout)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
+from time import monotonic
 from typing import Final
 
 from bridge.runners.greenlets.worker import Worker
 
 #: No timer is set for a wait that is longer, in seconds.
 _NO_TIMER: Final = 10_000_000.0
+#: The seconds by which a loop counts: timers of uvloop may be early by one.
+_TICK: Final = 0.001
 
 
 class GreenletWaiter:
@@ -19,43 +22,50 @@ class GreenletWaiter:
     too: a timeout of the request, a stop of the server.
     """
 
-    __slots__ = ("_raised", "_waiting", "thread", "worker")
+    __slots__ = ("_waiting", "raised", "thread", "worker")
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.thread = get_ident()
-        self._raised = False
+        #: Whether the flag is up: the greenlet was woken, and has not gone on yet.
+        self.raised = False
         self._waiting = False
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is up, at most `timeout` s, and lower it; False: the time is up."""
-        if not self._raised:
+        if not self.raised:
             loop = self.worker.loop
-            timer: asyncio.Handle | None = None
-            if timeout is not None and timeout < _NO_TIMER:
-                timer = (
-                    loop.call_later(timeout, self._go_on)
-                    if timeout > 0
-                    else loop.call_soon(self._go_on)
-                )
-            self._waiting = True
-            try:
-                self.worker.pause()
-            finally:
-                self._waiting = False
-                if timer is not None:
-                    timer.cancel()
-        raised, self._raised = self._raised, False
+            if timeout is None or timeout >= _NO_TIMER:
+                self._pause(None)
+            elif timeout <= 0:
+                self._pause(loop.call_soon(self._go_on))
+            else:
+                deadline = monotonic() + timeout
+                woken = self._pause(loop.call_later(timeout, self._go_on))
+                while not woken and (left := deadline - monotonic()) > 0:
+                    woken = self._pause(loop.call_later(max(left, _TICK), self._go_on))
+        raised, self.raised = self.raised, False
         return raised
+
+    def _pause(self, timer: asyncio.Handle | None) -> bool:
+        """Wait for the flag or the timer; whether it is the flag."""
+        self._waiting = True
+        try:
+            self.worker.pause()
+        finally:
+            self._waiting = False
+            if timer is not None:
+                timer.cancel()
+        return self.raised
 
     def wake(self) -> bool:
         """Raise the flag; the greenlet goes on in the loop's next step. From any thread.
 
         False if its loop has closed: it can wait no more.
         """
-        if self._raised:
+        if self.raised:
             return True
-        self._raised = True
+        self.raised = True
         loop = self.worker.loop
         try:
             if get_ident() == self.thread:
@@ -68,11 +78,11 @@ class GreenletWaiter:
 
     def wake_now(self) -> None:
         """Raise the flag, and let the greenlet go on at once. In callbacks of its loop only."""
-        self._raised = True
+        self.raised = True
         self._go_on()
 
     def _deliver(self) -> None:
-        if self._raised:
+        if self.raised:
             self._go_on()
 
     def _go_on(self) -> None:

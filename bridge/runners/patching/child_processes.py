@@ -119,9 +119,10 @@ class _Pipe(io.FileIO):
         super().close()
 
     def _wait(self, events: int) -> None:
-        worker = current_worker()
-        if worker is not None:
-            wait_ready(worker, [(self.fileno(), events)])
+        if current_worker() is not None:
+            waiting = select.poll()
+            waiting.register(self.fileno(), events)
+            waiting.poll()
 
 
 class _InSubprocess:

@@ -177,6 +177,42 @@ def test_closing_that_was_told_in_vain(run: Any, pair: Any) -> None:
     run(main)
 
 
+def test_closed_and_nobody_is_told(run: Any, pair: Any) -> None:
+    """G6: who closes a descriptor by the system's own call ends its waits, and nobody else's."""
+    left, right = pair
+
+    async def main(runner: Runner) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.setblocking(False)
+            while True:
+                try:
+                    ours.send(bytes(65536))  # until there is no room
+                except BlockingIOError:
+                    break
+            descriptor = ours.detach()
+
+            def read_and_close() -> None:
+                wait_ready(here(), [(descriptor, READ)])
+                os.close(descriptor)
+
+            reading, writing, other = submit(
+                runner,
+                read_and_close,
+                lambda: wait_ready(here(), [(descriptor, WRITE)]),
+                lambda: wait_ready(here(), [(left.fileno(), READ)]),
+            )
+            await asyncio.sleep(0.01)
+            theirs.send(b"x")  # both are told of in one step
+            right.send(b"x")
+            await reading.done
+            with pytest.raises(OSError):
+                await writing.done
+            assert await other.done == {left.fileno(): READ}
+
+    run(main)
+
+
 def test_peer_that_hangs_up(run: Any, pair: Any) -> None:
     """G6: the end of the other side wakes those that want to read."""
     left, right = pair

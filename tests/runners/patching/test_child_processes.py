@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from os import waitpid as waitpid_imported_before
 from typing import Any
 
@@ -187,6 +188,26 @@ def test_pipe_that_is_closed_meanwhile() -> None:
         children[0].stdout.close()
         with pytest.raises(OSError, match="closed while"):
             await call.done
+
+    run_with(GreenletRunner(), main)
+
+
+def test_two_greenlets_read_one_pipe() -> None:
+    """G6: both are woken by what comes; the one that finds nothing any more waits on."""
+
+    async def main(runner: Runner) -> None:
+        arguments: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
+        with subprocess.Popen(["cat"], **arguments) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            calls = submit(runner, *[partial(child.stdout.read, 10)] * 2)
+            for text in (b"a", b"b"):
+                await asyncio.sleep(0.01)
+                child.stdin.write(text)
+                await until(lambda: any(call.done.done() for call in calls))
+                (done,) = (call for call in calls if call.done.done())
+                assert done.done.result() == text
+                calls.remove(done)
 
     run_with(GreenletRunner(), main)
 

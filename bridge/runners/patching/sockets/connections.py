@@ -20,6 +20,7 @@ from bridge.runners.patching.sockets.tries import (
     family_of,
     get_descriptor,
     get_timeout,
+    is_ready,
     tried,
     wait_for,
 )
@@ -74,6 +75,8 @@ def _connect_in_greenlet(worker: Worker, sock: socket.socket, address: Any) -> i
         return failure
     if not _is_connected(sock):
         wait_for(worker, sock, WRITE, deadline)
+        while not is_ready(sock, WRITE):
+            wait_for(worker, sock, WRITE, deadline)
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 

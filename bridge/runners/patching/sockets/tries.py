@@ -17,6 +17,7 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable
 from time import monotonic
@@ -33,6 +34,7 @@ NOW: Final = int(socket.MSG_DONTWAIT)
 #: A flag: the call waits until all is there.
 ALL: Final = int(socket.MSG_WAITALL)
 
+_poll: Final = select.poll
 get_timeout: Final = _socket.socket.gettimeout
 set_timeout: Final = _socket.socket.settimeout
 get_descriptor: Final = _socket.socket.fileno
@@ -53,6 +55,13 @@ def wait_for(
     left = None if deadline is None else max(0.0, deadline - monotonic())
     if not wait_ready(worker, ((get_descriptor(sock), events),), left):
         raise TimeoutError("timed out")
+
+
+def is_ready(sock: socket.socket, events: int) -> bool:
+    """Whether `sock` is ready now."""
+    waiting = _poll()
+    waiting.register(get_descriptor(sock), events)
+    return bool(waiting.poll(0))
 
 
 def at_once(sock: socket.socket, function: Callable[..., T], *arguments: Any) -> T:

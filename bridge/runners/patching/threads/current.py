@@ -1,8 +1,12 @@
-"""`threading.current_thread` in greenlets, and `join` (G6).
+"""`threading.current_thread` in greenlets, and `start` and `join` (G6).
 
 Each greenlet has a `threading.Thread` of its own, made when something asks for it. It stands for
 the greenlet: it has a name for the log, a number, and is alive as long as that. `threading` does
 not list it: `enumerate` and `main_thread` tell of threads only.
+
+A greenlet that starts a thread does not switch until that has begun, which takes a moment:
+libraries start threads while they hold locks that code of the event loop needs, too
+(`Executor.submit`).
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from bridge.runners.patching.threads.idents import acting_greenlet
 from bridge.runners.patching.threads.waiters import WaitingGreenlets
 
 _current_thread: Final = threading.current_thread
+_start: Final = threading.Thread.start
 _join: Final = threading.Thread.join
 _numbers: Final = count(1)
 
@@ -62,6 +67,19 @@ def current_thread() -> threading.Thread:
     return thread
 
 
+@wraps(_start)
+def _start_without_switch(self: threading.Thread) -> None:
+    worker = current_worker()
+    if worker is None:
+        _start(self)
+        return
+    worker.blocks += 1
+    try:
+        _start(self)
+    finally:
+        worker.blocks -= 1
+
+
 @wraps(_join)
 def _join_from_greenlet(self: threading.Thread, timeout: float | None = None) -> None:
     """Wait for a thread; a greenlet looks for its end every few milliseconds."""
@@ -78,6 +96,7 @@ def _join_from_greenlet(self: threading.Thread, timeout: float | None = None) ->
 
 
 def patch() -> list[tuple[object, object]]:
-    """Change `join`, and return `current_thread` with what is to be in its place."""
+    """Change `start` and `join`, and return `current_thread` with what is to be in its place."""
+    threading.Thread.start = _start_without_switch  # type: ignore[method-assign]
     threading.Thread.join = _join_from_greenlet  # type: ignore[method-assign]
     return [(_current_thread, current_thread)]

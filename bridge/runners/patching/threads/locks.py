@@ -5,7 +5,8 @@ else happens as long as it is free. A thread that does not get it waits for the 
 greenlet adds itself to those that wait (`waiters.py`), and each release wakes one of these; the
 release of the real lock wakes a thread, as ever. So one of each kind may be woken by one release.
 The faster one has the lock, and the other waits on for the next release. A greenlet that was too
-late once has the lock handed to it by a release: threads that are faster cannot starve it.
+late once has the lock handed to it by a release: threads that are faster cannot starve it. Until it
+goes on, code that stops its thread may take the lock from it again: the greenlet is the next then.
 
 What stops the whole thread must not wait for a greenlet of that thread: code of the event loop, or
 a call that must not switch. It could never get the lock, since the greenlet that has it does not go
@@ -26,6 +27,7 @@ from typing import Any, Final, NoReturn
 from greenlet import getcurrent, greenlet
 
 from bridge.errors import WaitNotPossible
+from bridge.runners.greenlets.waiting import GreenletWaiter
 from bridge.runners.greenlets.worker import Worker, current_worker
 from bridge.runners.patching.threads.waiters import WaitingGreenlets, undisturbed
 
@@ -40,10 +42,12 @@ _WAITING: Final = re.compile(r"(bridge|threading|queue|concurrent|ssl|socket|sel
 class _Contention:
     """Who waits for one lock."""
 
-    __slots__ = ("blocked", "greenlets")
+    __slots__ = ("blocked", "greenlets", "handed")
 
     def __init__(self) -> None:
         self.greenlets = WaitingGreenlets()
+        #: The last to which the lock was handed, until it gives that back.
+        self.handed: GreenletWaiter | None = None
         #: The threads that are stopped until they have it.
         self.blocked: list[int] = []
 
@@ -82,8 +86,10 @@ class Lock:
     def release(self) -> None:
         """Give it back, and wake one that waits. Raises RuntimeError if nobody has it."""
         self._holder = None
-        if self._contention is not None and self._handed_over(self._contention):
-            return
+        if self._contention is not None:
+            self._contention.handed = None
+            if self._handed_over(self._contention):
+                return
         self._free()
         if self._contention is not None:
             self._contention.greenlets.wake_one()
@@ -113,7 +119,7 @@ class Lock:
             contention = self._contention = self._contention or _Contention()
         worker = current_worker()
         if worker is None:
-            return self._block(contention.blocked, timeout)
+            return self._block(contention, timeout)
         return timeout != 0 and contention.greenlets.wait_until(
             worker,
             self._attempt,
@@ -128,9 +134,9 @@ class Lock:
             return True
         return False
 
-    def _block(self, blocked: list[int], timeout: float) -> bool:
+    def _block(self, contention: _Contention, timeout: float) -> bool:
         """Stop the thread until it has the lock."""
-        thread = get_ident()
+        thread, blocked = get_ident(), contention.blocked
         with _deciding:
             holder = self._holder
             if (
@@ -138,6 +144,8 @@ class Lock:
                 and holder.thread_ident == thread
                 and holder is not getcurrent()  # which waits, as conditions do, for a thread
             ):
+                if self._taken_back(contention):
+                    return True
                 if timeout >= 0:
                     return False
                 refuse_to_freeze(self, holder)
@@ -156,11 +164,24 @@ class Lock:
             return False  # `release` will raise
         with _deciding:
             while waiter := contention.greenlets.take_patient(contention.blocked):
-                self._holder = waiter.worker
+                self._holder, contention.handed = waiter.worker, waiter
                 if waiter.wake():
                     return True
-            self._holder = None
+            self._holder = contention.handed = None
             return False
+
+    def _taken_back(self, contention: _Contention) -> bool:
+        """Take it from a greenlet of this thread that does not know yet that it was handed over.
+
+        Its turn comes in the loop's next step, but this thread must not wait for that.
+        """
+        waiter = contention.handed
+        if waiter is None or not waiter.raised:
+            return False
+        contention.handed = None
+        contention.greenlets.put_back(waiter)
+        self._holder = getcurrent()
+        return True
 
     def _at_fork_reinit(self) -> None:
         self._real._at_fork_reinit()

@@ -109,6 +109,10 @@ class WaitingGreenlets:
             return None
         return waiter
 
+    def put_back(self, waiter: GreenletWaiter) -> None:
+        """Have one that was taken out, and does not know it yet, be the first that is patient."""
+        self._patient.appendleft(waiter)
+
     def wake_one(self) -> None:
         """Wake the first that waits. From any thread, also from a finalizer or a signal's handler.
 

@@ -98,6 +98,31 @@ def test_no_answer() -> None:
         each.close()
 
 
+def test_a_false_alarm() -> None:
+    """G6: what is told of a closed socket that lives on as a copy is no end of a connection."""
+    listener, waiting = full(socket.AF_INET, ("127.0.0.1", 0))
+
+    async def main(begin: Any) -> None:
+        with pair(0.01) as (left, right):
+            with pytest.raises(TimeoutError):
+                await begin(lambda: left.recv(1)).done
+            number = left.fileno()
+            with left.dup():
+                left.close()
+                with socket.socket() as sock:
+                    assert sock.fileno() == number
+                    sock.settimeout(0.2)
+                    call = begin(lambda: sock.connect(listener.getsockname()))
+                    await paused(call)
+                    right.close()
+                    with pytest.raises(TimeoutError, match=r"^timed out$"):
+                        await call.done
+
+    run_jobs(main)
+    for each in (listener, *waiting):
+        each.close()
+
+
 def test_full_unix_socket(tmp_path: Path) -> None:
     """G6: a Unix socket that takes no further connection is waited for, without blocking."""
     path = str(tmp_path / "full")

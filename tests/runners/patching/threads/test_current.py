@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from threading import current_thread as imported_before
 from typing import Any
 
@@ -71,6 +72,25 @@ def test_asyncio_in_a_greenlet() -> None:
     async def main(begin: Begin) -> None:
         calls = [begin(lambda: asyncio.run(coroutine())) for _ in range(5)]
         assert [await call.done for call in calls] == ["done"] * 5
+
+    run_jobs(main)
+
+
+def test_start() -> None:
+    """G6: who starts a thread while it holds a lock has given that back when others go on."""
+
+    async def main(begin: Begin) -> None:
+        def job() -> int:
+            total = 0
+            for _ in range(10):
+                with ThreadPoolExecutor(4) as pool:
+                    total += sum(pool.map(abs, range(-4, 0)))
+            return total
+
+        calls = [begin(job) for _ in range(5)]
+        while not all(call.done.done() for call in calls):
+            assert await asyncio.to_thread(abs, -1) == 1  # `submit` of the loop has the same lock
+        assert [call.done.result() for call in calls] == [100] * 5
 
     run_jobs(main)
 

@@ -279,6 +279,48 @@ def test_the_loop_wants_it() -> None:
     run_jobs(main)
 
 
+def test_the_loop_wants_what_was_handed_over() -> None:
+    """G6: the loop's code goes before a greenlet that has the lock and does not know it yet."""
+
+    async def main(begin: Begin) -> None:
+        lock, go = threading.Lock(), threading.Event()
+
+        def job() -> str:
+            with lock:
+                go.wait()
+                return "done"
+
+        for interrupted in (False, True, False):
+            go.clear()
+            lock.acquire()
+            call = begin(job)
+            await paused(call)
+            lock.release()
+            lock.acquire()
+            await paused(call)  # it was too late once
+            lock.release()
+            with lock:
+                if interrupted:
+                    begin.interrupt(call, RequestCancelled("enough"))
+            lock.acquire()
+            if interrupted:
+                with pytest.raises(RequestCancelled):
+                    await call.done
+                lock.release()
+                continue
+            await paused(call)
+            assert lock.locked()
+            lock.release()
+            await paused(call)
+            with pytest.raises(WaitNotPossible):
+                lock.acquire()
+            go.set()
+            assert await call.done == "done"
+        assert lock.acquire(False)
+
+    run_jobs(main)
+
+
 def test_the_loop_waits_for_a_thread() -> None:
     """G6: what a thread gives back to the loop is not handed to a greenlet of the loop's thread."""
 
