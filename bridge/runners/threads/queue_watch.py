@@ -1,8 +1,9 @@
 """Watch a pool's queue while jobs wait in it: wake threads, and refuse what waits in vain.
 
 One timer of the loop looks at the first job of the queue. The same one there at two looks means
-that no thread takes jobs: threads are woken, twice as many at each look. If none can be woken, jobs
-keep their place (W52), with four exceptions:
+that no thread takes jobs: threads are woken, twice as many at each look. (Jobs that those have
+taken do not count: if nothing else moves, more are woken.) If none can be woken, jobs keep their
+place (W52), with four exceptions:
 
 - threads whose responses stream leave the pool, so that others can be started (`stream_watch.py`);
   if they may not, and hold every thread, all that wait are refused (R1);
@@ -80,9 +81,9 @@ class QueueWatch:
         self._timeout = timeout
         #: The next look; None while no job waits.
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        #: The first job at the last look.
-        self._first: Job | None = None
+        self._delay = self._due = 0.0
+        #: The first jobs at the last look: one for each thread that was woken, and one more.
+        self._front: tuple[Job, ...] = ()
         #: Threads to wake at the next look.
         self._to_wake = 1
         # Not before these times of the loop: tell jobs that they wait for long; ask whether they
@@ -101,26 +102,24 @@ class QueueWatch:
         self.streams.stop()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._first = None
+        self._timer = None
+        self._front = ()
 
     def _look_from_now(self) -> None:
         """Begin with the job that is the first now."""
-        try:
-            self._first = self._jobs[0]
-        except IndexError:
-            self._first = None
-            return
-        self._to_wake = 1
-        now = self.loop.time()
-        self._ask_at = now + LONG_WAIT
-        self._look_after(TICK, now)
+        self._front = tuple(self._jobs)[:1]
+        if self._front:
+            self._to_wake = 1
+            self._ask_at = self.loop.time() + LONG_WAIT
+            self._look_after(TICK)
 
-    def _look_after(self, delay: float, now: float) -> None:
-        self._due = now + delay
+    def _look_after(self, delay: float) -> None:
+        self._delay = delay
         self._timer = self.loop.call_later(delay, self._look)
+        self._due = self.loop.time() + delay  # uvloop's time stands still until it sets a timer
 
     def _look(self) -> None:
-        """Wake more threads if the first job is still the one of the last look."""
+        """Wake more threads if no job was taken since the last look but by those woken there."""
         now = self.loop.time()
         late = now > self._due + LATE
         self._timer = None
@@ -129,25 +128,22 @@ class QueueWatch:
         if now >= self._tell_at:
             self._tell_at = now + LONG_WAIT
             self._tell_queued_before(now - LONG_WAIT)
-        try:
-            first = self._jobs[0]
-        except IndexError:
-            self._first = None
-            return
-        if first is not self._first:
+        queued = tuple(self._jobs)
+        if not queued or queued[0] not in self._front:
             self._look_from_now()
             return
-        woken = self._wake(min(self._to_wake, len(self._jobs)))
+        woken = self._wake(min(self._to_wake, len(queued)))
         self._to_wake *= 2
         if not woken:
-            woken = self._wake(self.streams.make_room(len(self._jobs), late=late))
+            woken = self._wake(self.streams.make_room(len(queued), late=late))
         if self._pool.nobody_can_run() or not (woken or self._unless_streams_hold_all()):
+            self._front = ()
             return
+        self._front = queued[: woken + 1]
         if not woken and now >= self._ask_at:
             self._ask_at = now + LONG_WAIT
             self._search_if_due(now)
-        moves = woken or late
-        self._look_after(TICK if moves else min(TICK * self._to_wake, SLOW_TICK), now)
+        self._look_after(TICK if woken or late else min(self._delay * 2, SLOW_TICK))
 
     def _wake(self, count: int) -> int:
         """Wake or start up to `count` threads; return how many that were."""
@@ -161,7 +157,6 @@ class QueueWatch:
         for job in tuple(self._jobs):
             if self._pool.withdraw(job):
                 self._pool.refuse(job, refusal)
-        self._first = None
         return False
 
     def _refuse_queued_before(self, last: float) -> None:

@@ -328,9 +328,9 @@ def test_twice_as_many_at_each_look() -> None:
         pool.look()
         woken.append(pool.woken)
     assert woken == [1, 3, 7, 7]
-    assert pool.delay == 0.016  # none is left to be woken
-    pool.look()
-    pool.look()
+    assert pool.delay == 0.002  # none is left to be woken
+    for _ in range(5):
+        pool.look()
     assert pool.delay == 0.05
     pool.jobs.popleft()
     pool.threads = 1
@@ -338,6 +338,43 @@ def test_twice_as_many_at_each_look() -> None:
     assert (pool.woken, pool.delay) == (7, 0.001)  # the queue moves: start anew
     pool.look()
     assert pool.woken == 8
+
+
+def test_jobs_that_woken_threads_take() -> None:
+    """W52: a queue that moves only by the threads just woken stands still: more are woken."""
+    pool = Watched([Waiting() for _ in range(20)])
+    pool.threads = 9
+    pool.watch.start()
+    woken = []
+    for taken in (0, 1, 2, 3):  # all that were woken take one, then two of them, then most
+        for _ in range(taken):
+            pool.jobs.popleft()
+        pool.look()
+        woken.append(pool.woken)
+    assert woken == [1, 3, 7, 9]
+    pool.threads = 1
+    for _ in range(3):  # one more than were woken
+        pool.jobs.popleft()
+    pool.look()
+    assert (pool.woken, pool.delay) == (9, 0.001)
+    pool.look()
+    assert pool.woken == 10
+
+
+def test_streams_that_come_one_after_another() -> None:
+    """R1: a burst of streams leaves by one look for each time that the pool is full of them."""
+    pool = Watched([Waiting() for _ in range(20)])
+    pool.streams = 4
+    pool.watch.start()
+    for gone in (4, 8, 12):
+        pool.look()
+        assert (pool.woken, pool.delay) == (gone, 0.001)
+        for _ in range(4):
+            pool.jobs.popleft()
+        pool.streams = 4
+    pool.streams = 0  # those that begin just now do not stream yet
+    pool.look()
+    assert (pool.woken, pool.delay) == (12, 0.002)
 
 
 def test_streams_make_room() -> None:
@@ -350,7 +387,7 @@ def test_streams_make_room() -> None:
     pool.look()
     assert (pool.woken, pool.asked, pool.delay) == (5, [(10, False)], 0.001)
     pool.look()
-    assert (pool.woken, pool.asked[1:], pool.delay) == (5, [(10, False)], 0.008)
+    assert (pool.woken, pool.asked[1:], pool.delay) == (5, [(10, False)], 0.002)
 
 
 def test_a_look_that_is_late() -> None:
