@@ -15,7 +15,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TypeAlias, cast
 
 from bridge.errors import ClientDisconnected
 from bridge.limits import HIGH_WATER, MIN_UNCOPIED
@@ -37,11 +37,25 @@ _QUIET_LOOKS = 3
 _RESET = struct.pack("ii", 1, 0)
 
 
+#: Bytes, or a part of some.
+Piece: TypeAlias = bytes | memoryview
+
+
 def gathered(parts: Sequence[bytes]) -> Sequence[bytes]:
     """Return these parts as they are to be written: small ones as one, large ones not copied."""
     if sum(map(len, parts)) < MIN_UNCOPIED or len(parts) < 2:
         return (b"".join(parts),)
     return parts
+
+
+def unsent(parts: Sequence[Piece], sent: int) -> list[Piece]:
+    """Return what of `parts` is left behind the first `sent` bytes, and copy none of it."""
+    left: list[Piece] = []
+    for part in parts:
+        if sent < len(part):
+            left.append(memoryview(part)[sent:] if sent else part)
+        sent = max(sent - len(part), 0)
+    return left
 
 
 class Output:
@@ -134,7 +148,7 @@ class Output:
         """Give the descriptor back; the next that wants a writer gets a new one."""
         self.writer = None
 
-    def write_through(self, parts: Sequence[bytes]) -> None:
+    def write_through(self, parts: Sequence[Piece]) -> None:
         """Write at once, not at the end of the loop's step, if nothing waits before it (W39)."""
         writer = self.writer or self.direct_writer()
         if writer is None or self.transport.get_write_buffer_size():
@@ -142,23 +156,25 @@ class Output:
             return
         sent = writer.send(*parts)
         if sent != sum(map(len, parts)):
-            self.transport.write(b"".join(parts)[sent:])
+            self.write_parts(unsent(parts, sent))
 
-    def write_parts(self, parts: Sequence[bytes]) -> None:
+    def write_parts(self, parts: Sequence[Piece]) -> None:
         """Write these behind one another, without a copy if the loop can do that.
 
         asyncio's own transports cannot in all of our Pythons: they do not pause the protocol then
         (gh-127655), nor see a lost connection.
         """
-        if not isinstance(self._state.loop, asyncio.SelectorEventLoop):
+        if len(parts) == 1:
+            self.transport.write(parts[0])
+        elif not isinstance(self._state.loop, asyncio.SelectorEventLoop):
             self.transport.writelines(parts)
         else:
             self.transport.write(b"".join(parts))
 
-    def write_late(self, data: bytes) -> None:
+    def write_late(self, parts: Sequence[Piece]) -> None:
         """Write what a thread could not, if the client is still there to read it."""
         if not self.closed:
-            self.transport.write(data)
+            self.write_parts(parts)
 
     # --------------------------------------------------------- back-pressure
 

@@ -15,7 +15,7 @@ from bridge.errors import ClientDisconnected
 from bridge.limits import HIGH_WATER
 from bridge.server.config.config import Config
 from bridge.server.state import ServerState
-from bridge.server.transport.output import LINGER, Output, gathered
+from bridge.server.transport.output import LINGER, Output, gathered, unsent
 from bridge.types import Receive, Scope, Send
 from tests.support.in_loop import InLoop, Talk, in_loop, tcp_pair
 
@@ -65,11 +65,11 @@ def test_the_socket_and_the_transport(server: InLoop, talk: Talk) -> None:
     output.write_through([b"<", MUCH, b">"])
     assert output.paused
     output.write_through([b"b"])
-    output.write_late(b"c")
+    output.write_late([b"c"])
     output.write_parts([b"d", b"e"])
     output.close(lingering=False)
     assert ended(server, talk) == b"a<" + MUCH + b">bcde"
-    output.write_late(b"to nobody")
+    output.write_late([b"to nobody"])
     assert output.direct_writer() is None
 
 
@@ -79,6 +79,21 @@ def test_what_is_copied() -> None:
     assert gathered([b"a", b"", b"b"]) == (b"ab",)
     assert gathered([MUCH]) == (MUCH,)
     assert gathered([b"a", MUCH]) == [b"a", MUCH]
+
+
+def test_what_is_left() -> None:
+    """W39: of a large response that does not fit, what waits for the client is not copied."""
+    parts = [b"head", b"", MUCH, b"end"]
+    assert unsent(parts, 0) == [b"head", MUCH, b"end"]
+    assert unsent(parts, 3) == [b"d", MUCH, b"end"]
+    for sent, left in ((4, MUCH), (5, MUCH[1:])):
+        rest, end = unsent(parts, sent)
+        assert (rest, end) == (left, b"end")
+        assert rest is MUCH or (isinstance(rest, memoryview) and rest.obj is MUCH)
+    again = unsent(unsent(parts, 5), 10)
+    assert again == [MUCH[11:], b"end"]
+    assert unsent(again, len(MUCH) - 11 + 2) == [b"d"]
+    assert unsent(again, len(MUCH) - 11 + 3) == []
 
 
 def test_parts_on_a_loop_that_takes_one() -> None:

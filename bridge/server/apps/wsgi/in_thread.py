@@ -31,7 +31,7 @@ from bridge.server.apps.wsgi.exchange import (
 from bridge.server.apps.wsgi.on_loop import send_duplicate
 from bridge.server.exchange import DONE, FINISHING, give_up
 from bridge.server.request_body import WHOLE
-from bridge.server.transport.output import gathered
+from bridge.server.transport.output import Piece, gathered, unsent
 from bridge.server.transport.sendfile import send_file_blocking
 from bridge.server.transport.socket_writer import NULL_WRITER, NullWriter, SocketWriter
 from bridge.types import TextHeaders
@@ -239,28 +239,27 @@ class ThreadSink:
         if not self._transport_busy:
             sent = writer.send(*parts)
             if sent != sum(map(len, parts)):
-                self._put_rest(writer, b"".join(parts), sent, patience)
+                self._put_rest(writer, unsent(parts, sent), patience)
         else:
             try:
                 wait = self.exchange.handler.runner.wait
                 self._transport_busy = wait(self._write_behind(parts))
             except WaitNotPossible:  # on the loop: the runner has refused the call
-                output.write_late(b"".join(parts))
+                output.write_late(parts)
 
     def _put_rest(
-        self, writer: SocketWriter | NullWriter, data: bytes, sent: int, patience: int
+        self, writer: SocketWriter | NullWriter, rest: Sequence[Piece], patience: int
     ) -> None:
-        """Write the rest of `data` while the client makes room soon; leave it to the loop if not.
+        """Write `rest` while the client makes room soon; leave it to the loop if not.
 
         To wait here costs less than to wait for the loop, which writes when there is room.
         """
-        view = memoryview(data)
-        while sent < len(data) and patience and writer.wait_for_room(patience):
-            sent += writer.send(view[sent:])
-        if sent < len(data):
+        while rest and patience and writer.wait_for_room(patience):
+            rest = unsent(rest, writer.send(*rest))
+        if rest:
             self._transport_busy = True
             connection = self.exchange.connection
-            connection.state.call_on_loop(connection.output.write_late, data[sent:])
+            connection.state.call_on_loop(connection.output.write_late, rest)
 
     async def _write_behind(self, parts: Sequence[bytes]) -> bool:
         """On the loop: write behind what waits there; return whether something still waits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bridge.runners.threads.runner import ThreadRunner
 from bridge.server.apps.wsgi import in_thread
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.state import ServerState
-from bridge.server.transport.output import Output
+from bridge.server.transport.output import Output, Piece
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.server.apps.wsgi import responses
 from tests.server.apps.wsgi.responses import LARGE
@@ -126,12 +126,12 @@ def test_a_slow_client() -> None:
 
 def test_a_fast_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """W39: a thread waits itself for a client that makes room soon; the loop writes nothing."""
-    left_to_the_loop: list[bytes] = []
+    left_to_the_loop: list[Sequence[Piece]] = []
     write_late = Output.write_late
 
-    def noted(self: Output, data: bytes) -> None:
-        left_to_the_loop.append(data)
-        write_late(self, data)
+    def noted(self: Output, parts: Sequence[Piece]) -> None:
+        left_to_the_loop.append(parts)
+        write_late(self, parts)
 
     monkeypatch.setattr(Output, "write_late", noted)
     monkeypatch.setattr(in_thread, "_PATIENCE", 20_000)  # however slow the machine is
