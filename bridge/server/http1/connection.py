@@ -1,10 +1,10 @@
 """One HTTP/1.1 connection: from bytes in to exchanges, one at a time.
 
 The story of a connection is a loop over messages (`timeouts.py`): its `Reader` finds a head, a
-handler opens an exchange for it, the exchange gets the body, answers, and is over. Only then is
-the next head looked at; what a pipelining client sent meanwhile waits as bytes, bounded by pausing
-the transport (S1). So a message is never parsed before the one before it is answered, and nothing
-is parsed after an error (S3).
+handler opens an exchange for it, the exchange gets the body, answers, and is over. Only then, and
+when the client has taken enough of the answer, is the next head looked at; what a pipelining client
+sent meanwhile waits as bytes, bounded by pausing the transport (S1). So a message is never parsed
+before the one before it is answered, and nothing is parsed after an error (S3).
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from bridge.server.http1.timeouts import (
     HANDED_OVER,
     HEAD,
     IDLE,
+    LEAVING,
 )
 from bridge.server.proxy.proxy_protocol import Proxied
 from bridge.server.request import Request
-from bridge.server.state import DRAIN_LIMIT, LATE, ServerState
+from bridge.server.state import DRAIN_LIMIT, ServerState
 from bridge.server.transport.identity import Identity
 from bridge.server.transport.output import Output
 
@@ -137,7 +138,7 @@ class Http1Connection(asyncio.Protocol):
         elif self.phase < ANSWERING:
             reader.feed(data)
             self._note_phase()
-        elif self.phase == ANSWERING:
+        elif self.phase <= LEAVING:
             reader.keep(data)
             self._note_phase()
 
@@ -150,6 +151,8 @@ class Http1Connection(asyncio.Protocol):
         self.output.resume()
         if self.exchange is not None:
             self.exchange.on_writable()
+        elif self.phase == LEAVING:
+            self._become_idle()
 
     def resume(self) -> None:
         """Read on in what was kept, if nothing is being answered."""
@@ -166,13 +169,16 @@ class Http1Connection(asyncio.Protocol):
                 self.close(lingering=False)  # all that came whole before FIN has been answered
 
     def _resume_soon(self) -> None:
+        if self.output.paused and self.phase == IDLE:
+            self.phase = LEAVING  # until there is room: the responses to one client do not pile up
+            return
         self._note_phase()
         # In a context of its own: this one can be that of the app that has just answered.
         self.state.loop.call_soon(self.resume, context=self.state.context)
 
     def _note_phase(self) -> None:
         """See what has come behind what was read: part of a head, or a pipelined request."""
-        if self.phase == ANSWERING and self.reader.buffer:
+        if ANSWERING <= self.phase <= LEAVING and self.reader.buffer:
             self.notify_on_end = True  # a thread has to say so: look only then if it has ended
             exchange = self.exchange
             if exchange is not None and exchange.response_state >= DONE:
@@ -190,7 +196,7 @@ class Http1Connection(asyncio.Protocol):
         self.input.end_body()
         self.phase = IDLE
         self.phase_since = self.state.now
-        if self.reader.buffer or self.notify_on_end:
+        if self.reader.buffer or self.notify_on_end or self.output.paused:
             self._resume_soon()
 
     # --------------------------------------------------------- the reader's side
@@ -304,7 +310,7 @@ class Http1Connection(asyncio.Protocol):
         if self.phase == ANSWERING:
             self.phase = IDLE
             self.phase_since = state.now
-            if self.reader.buffer or self.notify_on_end:
+            if self.reader.buffer or self.notify_on_end or self.output.paused:
                 self._resume_soon()
 
     def _finish_slow(self, exchange: Exchange) -> None:
@@ -367,8 +373,7 @@ class Http1Connection(asyncio.Protocol):
         """Close when everything has been written; nothing more is read."""
         self.reader.stop()
         self.input.end_body()
-        if self.phase < CLOSING:
-            self.phase = CLOSING
+        self.phase = max(self.phase, CLOSING)
         if lingering:
             self.input.resume()
         self.output.close(lingering=lingering and self.input.end is None)
@@ -381,7 +386,7 @@ class Http1Connection(asyncio.Protocol):
 
     def shutdown(self, *, at_once: bool) -> None:
         """Close if idle; else after the response in flight, or at once."""
-        exchange, phase, late = self.exchange, self.phase, self.state.stop_phase >= LATE
+        exchange = self.exchange
         self.shutting_down = True
         if at_once:
             self.output.abort()
@@ -390,5 +395,5 @@ class Http1Connection(asyncio.Protocol):
             skip_fast_path(exchange)
             if exchange.response_state >= DONE:
                 self.end_from_thread(exchange)
-        elif phase <= IDLE or phase == DISCARDING or (phase == HEAD and late):
-            self.close(lingering=phase == DISCARDING)
+        elif timeouts.is_idle(self):
+            self.close(lingering=self.phase == DISCARDING)

@@ -2,6 +2,7 @@
 
     IDLE -> HEAD -> BODY -> ANSWERING -> IDLE        a request with a body, and its response
     BODY -> DISCARDING -> IDLE                       answered before the body was whole
+    ANSWERING -> LEAVING -> IDLE                     the client takes its response slowly
     any -> CLOSING -> CLOSED                         the last bytes leave
     ANSWERING -> HANDED_OVER                         a WebSocket has the transport now
 
@@ -32,7 +33,7 @@ from bridge.server.http1.faults import response_name
 from bridge.server.http1.input import Input, InputEnd
 from bridge.server.http1.reader import Reader
 from bridge.server.logs import refusals
-from bridge.server.state import ServerState
+from bridge.server.state import LATE, ServerState
 from bridge.server.transport.identity import Identity
 from bridge.server.transport.output import Output
 from bridge.server.transport.unread_end import FINISHED, GONE, unread_end
@@ -51,12 +52,14 @@ BODY: Final = 3
 DISCARDING: Final = 4
 #: The request is whole, or has failed, and its response is not over; what comes now is kept.
 ANSWERING: Final = 5
+#: The response is over, and more of it waits for the client than may wait; what comes is kept.
+LEAVING: Final = 6
 #: What was written leaves, and what comes is thrown away.
-CLOSING: Final = 6
+CLOSING: Final = 7
 #: The transport has another protocol.
-HANDED_OVER: Final = 7
+HANDED_OVER: Final = 8
 #: The transport is closed.
-CLOSED: Final = 8
+CLOSED: Final = 9
 
 #: Seconds after which an idle connection gives back its second descriptor.
 _FORGET: Final = 5.0
@@ -99,6 +102,16 @@ def check(connection: Timed, now: float) -> None:
         check_phase = _CHECKS.get(connection.phase)
         if check_phase is not None:
             check_phase(connection, now)
+
+
+def is_idle(connection: Timed) -> bool:
+    """Whether a connection has nothing to answer, and can be closed if the server stops."""
+    phase = connection.phase
+    if phase == HEAD:
+        return connection.state.stop_phase >= LATE
+    if phase == LEAVING:
+        return not connection.reader.buffer
+    return phase <= IDLE or phase == DISCARDING
 
 
 # ------------------------------------------------------------- what each phase is checked for

@@ -18,7 +18,7 @@ from typing import Final
 
 from bridge.log import logger
 from bridge.server.http1.connection import Http1Connection
-from bridge.server.http1.timeouts import IDLE
+from bridge.server.http1.timeouts import IDLE, LEAVING
 from bridge.server.lifecycle.stopping import ARRIVAL_GRACE, unless
 from bridge.server.state import RETIRING, ManagedConnection, ServerState
 
@@ -105,6 +105,10 @@ def _may_ask_again(state: ServerState, longest: float) -> bool:
     since = state.clock() - longest
     return any(state.handshakes.values()) or any(
         isinstance(each, Http1Connection)
-        and (each.exchange is not None or (each.phase == IDLE and each.phase_since > since))
+        and (
+            each.exchange is not None
+            or each.phase == LEAVING
+            or (each.phase == IDLE and each.phase_since > since)
+        )
         for each in state.connections
     )

@@ -31,6 +31,7 @@ from bridge.server.http1.timeouts import (
     HANDED_OVER,
     HEAD,
     IDLE,
+    LEAVING,
 )
 from bridge.server.proxy.proxy_protocol import Proxied
 from bridge.server.request import Request
@@ -42,6 +43,9 @@ from tests.support.websocket import handshake
 
 #: Seconds that nothing here takes, on the slowest machine.
 LONG = 60
+
+#: More than a socket and a transport take before the client reads.
+MUCH = b"x" * 5_000_000
 
 #: For SO_LINGER: the socket is reset when it is closed.
 RESET = struct.pack("ii", 1, 0)
@@ -55,6 +59,7 @@ class App:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.begun = 0
         self.go = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,6 +73,9 @@ class App:
             self.told.append((await receive())["type"])
             return
         way, body = scope["path"][1:], b""
+        self.begun += 1
+        if way == "much":
+            body = MUCH
         if way in ("read", "late"):
             body = await self.read(receive)
         if way in ("hold", "late", "begin"):
@@ -131,6 +139,12 @@ class Client:
         for piece in pieces:
             self.server.run(self.talk.send(piece))
         self.turns()
+
+    def send_unread(self, *pieces: bytes) -> None:
+        """Send, and let the loop turn, and take nothing of what comes back."""
+        for piece in pieces:
+            self.server.run(self.talk.send(piece))
+            self.server.run(asyncio.sleep(0.001))
 
     def turns(self, count: int = 6) -> None:
         async def turning() -> None:
@@ -411,6 +425,92 @@ def test_what_waits_is_bounded(app: App, client: Client) -> None:
     client.until(lambda: client.connection.phase == IDLE)
     assert client.talk.transport.is_reading()
     assert {answer.body for answer in client.answers()} == {b"hold", b"a"}
+
+
+# ------------------------------------------------------------- a client that does not read
+
+MUCH_AND_MORE = request("/much"), request("/a")
+
+
+@pytest.mark.parametrize("pieces", [MUCH_AND_MORE, (b"".join(MUCH_AND_MORE),)], ids=len)
+def test_a_client_that_does_not_read(app: App, client: Client, pieces: tuple[bytes, ...]) -> None:
+    """S1: the next request is not begun before the client has taken enough of the response."""
+    client.send_unread(*pieces)
+    assert client.connection.exchange is None
+    assert (client.connection.phase, app.begun) == (LEAVING, 1)
+    for _ in range(client.server.config.limit_pipeline):
+        if client.connection.input.paused:
+            break
+        client.send_unread(request("/a"))
+    assert client.connection.input.paused
+    assert app.begun == 1
+    client.until(lambda: client.connection.phase == IDLE and not client.connection.reader.buffer)
+    client.turns()
+    assert client.talk.transport.is_reading()
+    assert bodies(bytes(client.talk.answer)) == [MUCH, *[b"a"] * (app.begun - 1)]
+    assert app.begun > client.server.config.limit_pipeline
+
+
+def test_a_client_that_reads_before_it_asks_again(client: Client) -> None:
+    """S1: a connection is idle when the client has taken its response."""
+    client.send_unread(request("/much"))
+    assert client.connection.phase == LEAVING
+    client.until(lambda: client.connection.phase == IDLE)
+    client.send(request("/a"))
+    client.until(lambda: client.talk.answer.endswith(b"a"))
+
+
+def test_a_client_of_a_thread_that_does_not_read() -> None:
+    """S1 W25: its next request is not begun, and holds no thread."""
+    begun: list[str] = []
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        begun.append(environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Length", str(len(MUCH)))])
+        return [MUCH]
+
+    app = WsgiToAsgi(answer)
+    with in_loop(app) as server:
+        app.runner.start(server.loop)
+        client = Client(server, server.run(server.open()))
+        client.send_unread(request("/first") + request("/second"))
+
+        async def leaving() -> None:
+            while client.connection.phase != LEAVING:
+                await asyncio.sleep(0.001)
+
+        server.run(asyncio.wait_for(leaving(), LONG))
+        client.send_unread(request("/third"))
+        assert begun == ["/first"]
+        client.until(lambda: len(client.talk.answer) > 3 * len(MUCH))
+        assert begun == ["/first", "/second", "/third"]
+        client.close()
+        server.run(stopped(app))
+
+
+@pytest.mark.parametrize("more", [b"", request("/a"), request("/a") * 2 + b"GET"])
+def test_fin_of_a_client_that_does_not_read(client: Client, more: bytes) -> None:
+    """S1: all that came whole before its FIN is answered, when it reads on."""
+    client.send_unread(request("/much") + more)
+    client.talk.sock.shutdown(1)
+    client.until(lambda: client.talk.ended)
+    assert bodies(bytes(client.talk.answer)) == [MUCH, *[b"a"] * more.count(b"/a")]
+
+
+@pytest.mark.parametrize("more", [b"", request("/a")])
+def test_shutdown_while_a_response_leaves(client: Client, more: bytes) -> None:
+    """P2: a response that leaves slowly is not cut, and what came behind it is answered."""
+    client.send_unread(request("/much") + more)
+    client.connection.shutdown(at_once=False)
+    client.until(lambda: client.talk.ended)
+    assert bodies(bytes(client.talk.answer)) == ([MUCH, b"a"] if more else [MUCH])
+
+
+def test_cut_while_a_response_leaves(client: Client) -> None:
+    """P2: at the end of its time the client of such a response is cut."""
+    client.send_unread(request("/much") + request("/a"))
+    client.connection.shutdown(at_once=True)
+    client.until(lambda: client.connection.phase == CLOSED)
 
 
 # ------------------------------------------------------------- phases

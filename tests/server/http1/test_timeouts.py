@@ -26,6 +26,7 @@ from bridge.server.http1.timeouts import (
     DISCARDING,
     HEAD,
     IDLE,
+    LEAVING,
     PROXY_HEADER,
 )
 from bridge.server.transport.output import LINGER
@@ -67,7 +68,9 @@ class App:
                 return
             more = path == "/held" or message["more_body"]
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        if path == "/much":
+        if path == "/whole":
+            await send({"type": "http.response.body", "body": MUCH})
+        elif path == "/much":
             await send({"type": "http.response.body", "body": MUCH, "more_body": True})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -153,6 +156,32 @@ def test_idle(timed: Timed) -> None:
     timed.after(5.1)
     assert timed.connection.phase >= CLOSING
     assert not timed.talk.answer
+
+
+def test_a_response_that_leaves_slowly(timed: Timed) -> None:
+    """S2: a connection is not idle while its client takes the response; then its time begins."""
+    timed.server.run(timed.talk.send(request("/whole")))
+    timed.until(lambda: timed.connection.phase == LEAVING)
+    timed.connection.check_timeouts(timed.connection.phase_since + 50)
+    assert timed.connection.phase == LEAVING
+    while timed.connection.phase == LEAVING:
+        timed.turns()
+    assert timed.connection.phase == IDLE
+    timed.after(5.1)
+    assert timed.connection.phase >= CLOSING
+
+
+def test_a_response_that_nobody_takes(timed: Timed, caplog: pytest.LogCaptureFixture) -> None:
+    """S2: a client that takes nothing is cut after `timeout_write`, with requests that wait."""
+    timed.server.run(timed.talk.send(request("/whole") * 2))
+    timed.until(lambda: timed.connection.phase == LEAVING)
+    now = timed.server.state.clock()
+    timed.connection.check_timeouts(now)
+    timed.connection.check_timeouts(now + 60)
+    assert timed.connection.phase == LEAVING
+    timed.connection.check_timeouts(now + 60.5)
+    timed.until(lambda: timed.connection.phase == CLOSED)
+    assert "raise --timeout-write" in caplog.text
 
 
 def test_a_head_that_does_not_come(timed: Timed) -> None:

@@ -26,6 +26,10 @@ UPGRADE = (
 )  # fmt: skip
 
 
+#: More than the kernel takes before the client reads.
+MUCH = bytes(20_000_000)
+
+
 async def app(scope: Any, receive: Any, send: Any, end: asyncio.Event) -> None:
     if scope["type"] == "websocket":
         await receive()
@@ -37,7 +41,8 @@ async def app(scope: Any, receive: Any, send: Any, end: asyncio.Event) -> None:
     if scope["path"] == "/stream":
         await send({"type": "http.response.body", "body": b"some", "more_body": True})
         await end.wait()
-    await send({"type": "http.response.body", "body": b"done"})
+    body = MUCH if scope["path"] == "/much" else b"done"
+    await send({"type": "http.response.body", "body": body})
 
 
 class Client:
@@ -130,6 +135,28 @@ def test_clients_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         await retired(server)
         assert len(server.state.connections) == 1
         client.writer.close()
+
+    run(test)
+
+
+def test_a_response_that_leaves_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P10: a client that still takes its response has time for one more request after it."""
+    monkeypatch.setattr(retiring, "RETIRE_GRACE", 0.3)
+    monkeypatch.setattr(retiring, "LOOK_AGAIN", 0.05)
+
+    async def test(server: Server) -> None:
+        slow = await connect(server)
+        slow.writer.write(request("/much"))
+        head = await slow.reader.readuntil(b"\r\n\r\n")
+        assert b"connection: close" not in head
+        going = retired(server)
+        await asyncio.sleep(0.8)
+        assert not going.done()
+        await slow.reader.readexactly(len(MUCH))
+        assert b"connection: close" in await slow.ask()
+        assert await slow.at_end()
+        slow.writer.close()
+        await going
 
     run(test)
 
