@@ -15,23 +15,36 @@ import sys
 from _thread import allocate_lock
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Final, TypeVar
 
-_read_frames: Final[Callable[[], dict[int, FrameType]]] = sys._current_frames
+T = TypeVar("T")
+
+#: The function itself, whatever takes its place in `sys`; to be called `without_collection`.
+read_frames: Final[Callable[[], dict[int, FrameType]]] = sys._current_frames
 #: Held while nothing is collected.
 _lock = allocate_lock()
 
 
-def _current_frames() -> dict[int, FrameType]:
-    """`sys._current_frames`, without a collection meanwhile."""
+def _without_collection(function: Callable[[], T]) -> T:
+    """Return ``function()``; nothing is collected meanwhile."""
     with _lock:
         if not gc.isenabled():
-            return _read_frames()
+            return function()
         gc.disable()
         try:
-            return _read_frames()
+            return function()
         finally:
             gc.enable()
+
+
+def _at_once(function: Callable[[], T]) -> T:
+    """Return ``function()``: collections wait for its end by themselves."""
+    return function()
+
+
+def _current_frames() -> dict[int, FrameType]:
+    """`sys._current_frames`, without a collection meanwhile."""
+    return _without_collection(read_frames)
 
 
 def _after_fork_in_child() -> None:
@@ -43,7 +56,7 @@ def _after_fork_in_child() -> None:
 
 
 if sys.version_info >= (3, 12):
-    current_frames = _read_frames
+    current_frames, without_collection = read_frames, _at_once
 else:
-    current_frames = _current_frames
+    current_frames, without_collection = _current_frames, _without_collection
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -7,12 +7,13 @@ which is there while the app's own code runs:
 
     the app's thread:    append the mark -> app ... app -> pop the mark -> our own code
     the other thread:    pop the mark, set the exception, say so (`_settled`)
+                         or, if this is no moment for that: append the mark again
 
 `list.pop` is one step, so just one of them gets the mark. If it is the app's thread, nothing will
 be set any more, and nothing is pending. If it is the other, the app's thread finds no mark when it
-leaves the app's code; it waits (some microseconds) until the other has done all, and takes back an
-exception that is still pending. Nothing can come after that. This holds although the exception may
-be raised before any bytecode of that very code:
+leaves the app's code; it waits (some microseconds) until the other has done all, and takes the mark
+if it is there again, or takes back an exception that is still pending. Nothing can come after that.
+This holds although the exception may be raised before any bytecode of that very code:
 
 - There is one mark and so one exception for a request, never a second one.
 - `call` holds two nested ``try``. The exception may break off the inner handler, which cleans up;
@@ -27,26 +28,25 @@ be raised before any bytecode of that very code:
 What the app's code calls of ours (``write``, ``start_response``) is `protected`: the mark is away
 meanwhile. A wait for the loop has another mark: nothing is raised in it, the wait is ended instead.
 
-Code of libraries cannot be protected so. A lock that an exception leaves locked would be worse than
-a request that lasts: nothing is set while the innermost call is one that takes or gives back a lock
-or imports a module (`may_raise_in`), and a thread that was interrupted gives back the locks
-of logging handlers that it still holds (`release_logging_locks`). ``with lock:`` is safe in CPython
-if the lock is one of ``threading``'s; ``lock.acquire()`` before a ``try`` is not, since the
-exception may be raised between them.
+Code of libraries cannot be protected so: `moments.py` says when an exception would do harm there.
+If no moment is the right one for long, the request is given up: it is over, and answered by another
+thread. The exception comes when the right moment does, or its code is left before that. A thread
+that was interrupted gives back the locks of logging that it still holds (`release_logging_locks`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, TypeVar
 
 from bridge.errors import RequestAnswered, RequestTimeout
 from bridge.loops.frames import current_frames
 from bridge.loops.waiters import unpatched
+from bridge.runners.timeouts.moments import raise_at, take_back
 
 T = TypeVar("T")
 
@@ -54,35 +54,12 @@ T = TypeVar("T")
 RUNS: Final = 1
 WAITS: Final = 2
 
-_set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
-_set_async_exc.restype = ctypes.c_int
-_NOTHING: Final = ctypes.py_object()  # NULL: takes back what is pending
-
-#: Calls in which nothing is raised: of these names, and in these modules.
-_LOCKING: Final = frozenset(
-    {
-        *("acquire", "release", "__enter__", "__exit__", "__del__"),
-        *("_acquire_restore", "_release_save", "_is_owned", "notify", "notify_all"),
-    }
-)
-_MODULES: Final = ("bridge", "importlib", "logging", "asyncio", "concurrent", "_weakrefset")
-#: But for those that stand for calls of the standard library.
-_PATCHES: Final = "bridge.runners.patching"
+#: How often a thread is looked at that goes on between the look and the exception.
+_TRIES: Final = 10
 #: Seconds that a thread waits for the other one, which takes some microseconds.
 _PATIENCE: Final = 5.0
 
 _get_ident: Callable[[], int] = unpatched("get_ident")
-
-
-def may_raise_in(frame: FrameType | None) -> bool:
-    """Whether the thread whose innermost call is `frame` can be interrupted there."""
-    if frame is None:
-        return False
-    if frame.f_code.co_name in _LOCKING:
-        return False
-    module = str(frame.f_globals.get("__name__") or "")
-    return module.partition(".")[0] not in _MODULES or module.startswith(_PATCHES)
 
 
 def release_logging_locks() -> None:
@@ -93,6 +70,10 @@ def release_logging_locks() -> None:
         is_owned = getattr(lock, "_is_owned", None)
         while is_owned is not None and is_owned():
             lock.release()  # type: ignore[union-attr]
+
+
+def _anywhere(frame: FrameType) -> bool:
+    return True
 
 
 class AppCode:
@@ -111,7 +92,7 @@ class AppCode:
         self.ident = 0
         #: In its thread: whether the app's code runs now, and not what it has called of ours.
         self.inside = False
-        #: The mark was taken: the request's time is over. And all that follows from it is done.
+        #: The request's time is over. And the mark is taken for it, and all that follows is done.
         self.over = False
         self._settled = False
         #: In its thread: it knows that, and nothing is pending.
@@ -195,32 +176,35 @@ class AppCode:
             self._marks.append(RUNS)
 
     def _leave(self) -> None:
-        try:
-            self._marks.pop()
-        except IndexError:
-            self._take_back()
-            raise RequestTimeout from None
-        self.inside = False
+        """Leave the app's code. Raises `RequestTimeout` if the time is over."""
+        self._take_mark()
+        if self.over:
+            self.spent = True
+            raise RequestTimeout
 
     def _leave_for_good(self) -> None:
         """Leave the app's code, which has raised something."""
         if self.inside and not self.spent:
-            try:
-                self._marks.pop()
-            except IndexError:
-                self._take_back()
-            self.inside = False
+            self._take_mark()
 
-    def _take_back(self) -> None:
-        """Wait until the thread that has the mark has set the exception; take that back."""
+    def _take_mark(self) -> None:
+        """Take the mark, or take back the exception that another thread has set for it."""
         try:
-            if not self.spent:
-                deadline = time.monotonic() + _PATIENCE
-                while not self._settled and time.monotonic() < deadline:
-                    time.sleep(0.0001)
-                _set_async_exc(self.ident, _NOTHING)
-        finally:
-            self.spent, self.inside = True, False
+            self._marks.pop()
+        except IndexError:
+            self._await_mark()
+        self.inside = False
+
+    def _await_mark(self) -> None:
+        """Wait for what the thread that has the mark does with it."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self._settled and time.monotonic() < deadline:
+            if self._marks:
+                with suppress(IndexError):  # it has it again
+                    self._marks.pop()
+                    return
+            time.sleep(0.0001)
+        take_back(self.ident)
 
     def _verdict(self) -> Exception:
         """Return what the request ends with, in its thread."""
@@ -244,26 +228,56 @@ class AppCode:
         found = None if frame is None else frame()
         return found or current_frames().get(self.ident)
 
-    def interrupt(self, *, throw: bool = True) -> Callable[[], object] | None:
-        """End the request, if the app's code still runs; None if it does not.
+    def interrupt(
+        self, may_raise: Callable[[FrameType], bool] = _anywhere
+    ) -> Callable[[], object] | None:
+        """End the request; None if the app's code does not run, or this is not the moment.
 
-        Returns what is still to be done on the loop. `throw`: raise the exception in its thread;
-        without, the request ends when the app next leaves its own code.
+        Returns what is still to be done on the loop. `may_raise` says whether the exception may be
+        raised in the thread while that is its innermost call.
         """
         try:
             mark = self._marks.pop()
         except IndexError:
             return None
-        self.over = True
-        if mark == WAITS:
-            self._settled = True
-            return self._stop_wait
+        was_over, self.over = self.over, True
+        done = False
         try:
-            if throw:
-                _set_async_exc(self.ident, RequestTimeout)
+            done = mark == WAITS or self._raise(may_raise)
         finally:
-            self._settled = True
-        return _done
+            if done:
+                self._settled = True
+            else:
+                self.over = was_over
+                self._marks.append(mark)
+        if not done:
+            return None
+        return self._stop_wait if mark == WAITS else _done
+
+    def _raise(self, may_raise: Callable[[FrameType], bool]) -> bool:
+        for _ in range(_TRIES):
+            frame = self.frame()
+            if frame is None:
+                return False
+            instruction = frame.f_lasti
+            if not may_raise(frame):
+                return False
+            if raise_at(self.ident, frame, instruction, RequestTimeout):
+                return True
+        return False
+
+    def give_up(self) -> bool:
+        """Let the request be over, though its code still runs; False if it does not.
+
+        It may be interrupted later. It ends when it leaves the app's code.
+        """
+        try:
+            mark = self._marks.pop()
+        except IndexError:
+            return False
+        self.over = True
+        self._marks.append(mark)
+        return True
 
     def take_answer(self) -> bool:
         """Take the right to answer; False if it is taken."""

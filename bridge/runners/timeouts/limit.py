@@ -4,6 +4,7 @@ One timer of the loop looks at the requests of one app, while there are some:
 
     over time       log where it stands; raise `RequestTimeout` in its code, or end its wait
     `GRACE` later   it still runs: answer for it on the loop, and write its thread off
+    from then on    look for the moment to raise it, if there was none (`moments.py`)
 
 The time of a request counts while the app's own code runs, or waits for something. It begins anew
 with each piece of the response that was written, so that a stream of events lives on, and one that
@@ -27,7 +28,8 @@ from bridge.errors import RequestTimeout
 from bridge.log import logger
 from bridge.loops.waiters import NativeThread, unpatched
 from bridge.runners.base import Runner, set_current_code
-from bridge.runners.timeouts.async_raise import RUNS, WAITS, AppCode, may_raise_in
+from bridge.runners.timeouts.async_raise import RUNS, AppCode
+from bridge.runners.timeouts.moments import LATER, NOW, moment_at
 from bridge.runners.timeouts.report import Place, calls_of_frame
 
 #: Seconds that a request has to end when its time is over.
@@ -36,6 +38,16 @@ GRACE: Final = 1.0
 _SHORTEST: Final = 0.01
 _LONGEST: Final = 1.0
 _URGENT: Final = 0.05
+
+#: The call with which an app's code begins.
+_OUTERMOST: Final = AppCode.call.__code__
+#: What becomes of what cannot be interrupted.
+_ANSWERED: Final = "it is answered without its app, which is written off until it ends by itself"
+_HOLDS: Final = (
+    "it holds the event loop, and so all other requests wait for it, until it ends by itself, or "
+    "its process is replaced (timeout_worker, where there are several); run such calls by "
+    "bridge.in_thread (--runner greenlet), or the app with --runner thread"
+)
 
 _get_ident: Callable[[], int] = unpatched("get_ident")
 _sleep: Callable[[float], None] = unpatched("sleep", time)
@@ -51,6 +63,7 @@ class TimedRun:
         "_limit",
         "answer",
         "code",
+        "given_up",
         "name",
         "over_at",
         "running",
@@ -71,8 +84,9 @@ class TimedRun:
         self.since = 0.0
         #: When the app was interrupted; when it was first found where it cannot be.
         self.over_at = self.stuck_at = 0.0
-        #: Whether the log says that it could not be interrupted.
-        self.told = False
+        #: Whether it is answered without its app; and whether the log says that it could not be
+        #: interrupted.
+        self.given_up = self.told = False
 
     def begin(self) -> None:
         """Begin, in the thread or greenlet in which the app is about to run."""
@@ -192,61 +206,71 @@ class TimeLimit:
     def _judge(self, run: TimedRun, now: float) -> bool:
         """Do with `run` what is to be done now; return whether more follows soon."""
         if not run.over_at and not self._interrupt(run, now):
-            return bool(run.stuck_at)
-        if now - run.over_at < GRACE:
+            if run.stuck_at and now - run.stuck_at >= GRACE and run.code.give_up():
+                self._answer(run)
+            return bool(run.stuck_at) and not run.given_up
+        if now - run.over_at < GRACE and not run.given_up:
             return True
         self.running.discard(run)
-        answer = run.answer
-        if not run.running:  # it has just ended
-            return False
-        self._tell_stuck(run)
-        if answer is not None and run.code.take_answer():
-            answer(RequestTimeout())
-        self.runner.write_off(run.code.ident, lambda: run.running)
+        self._answer(run)
         return False
+
+    def _answer(self, run: TimedRun) -> None:
+        """Answer for `run`, which could not be interrupted, and write its thread off; once."""
+        answer, code = run.answer, run.code
+        if not run.running or run.given_up:  # it has just ended
+            return
+        run.given_up = True
+        self._tell_stuck(run, _ANSWERED)
+        if answer is not None and code.take_answer():
+            answer(RequestTimeout())
+        self.runner.write_off(code.ident, lambda: run.running)
 
     # --------------------------------------------------------- on the loop, and in the thread
 
     def _interrupt(self, run: TimedRun, now: float) -> bool:
-        """Interrupt `run` if its time is over; whether that was done."""
+        """Interrupt `run` if its time is over, and it may be; whether that was done."""
         code, taken = run.code, now - run.since
-        state = code.state
-        if not state or taken < self.seconds:
+        if not code.state or (taken < self.seconds and not run.given_up):
             run.stuck_at = 0.0
             return False
-        frame = code.frame()
-        throw = state == WAITS or may_raise_in(frame)
-        place = Place(calls_of_frame(frame, AppCode.call.__code__))
-        del frame
-        if not throw:
-            run.stuck_at = run.stuck_at or now
-            if now - run.stuck_at < GRACE:
-                return False
-        stop = code.interrupt(throw=throw)
+        calls = calls_of_frame(code.frame(), _OUTERMOST)
+        has_waited = run.stuck_at and now - run.stuck_at >= GRACE
+        least = LATER if has_waited else NOW
+        stop = code.interrupt(lambda frame: moment_at(frame, _OUTERMOST) >= least)
         if stop is None:
+            run.stuck_at = run.stuck_at or now
             return False
         run.over_at = run.stuck_at or now
-        self.runner.timed_out = (self.runner.timed_out or 0) + 1
-        logger.warning(
-            "%s of %s has run for %.1f s, longer than timeout_request (%g s), and is ended; "
-            "it is at %s\n%s",
-            *(run.name, self.mount, taken, self.seconds, place.line, place.stack),
-        )
+        if not run.told:
+            place = Place(calls)
+            self._count()
+            logger.warning(
+                "%s of %s has run for %.1f s, longer than timeout_request (%g s), and is ended; "
+                "it is at %s\n%s",
+                *(run.name, self.mount, taken, self.seconds, place.line, place.stack),
+            )
         if _get_ident() == self._loop_thread:
             stop()
         elif self._loop is not None:
             self._loop.call_soon_threadsafe(stop)
         return True
 
-    def _tell_stuck(self, run: TimedRun) -> None:
+    def _count(self) -> None:
+        self.runner.timed_out = (self.runner.timed_out or 0) + 1
+
+    def _tell_stuck(self, run: TimedRun, what: str) -> None:
+        """Say, once, that `run` could not be interrupted, and `what` becomes of it."""
         if run.told:
             return
         run.told = True
-        place = Place(calls_of_frame(run.code.frame(), AppCode.call.__code__))
+        if not run.over_at:
+            self._count()
+        place = Place(calls_of_frame(run.code.frame(), _OUTERMOST))
         logger.warning(
-            "%s of %s could not be interrupted within %g s: it is answered without its app, which "
-            "is written off until it ends by itself; it is at %s\n%s",
-            *(run.name, self.mount, GRACE, place.line, place.stack),
+            "%s of %s, which has run for longer than timeout_request (%g s), could not be "
+            "interrupted within %g s: %s; it is at %s\n%s",
+            *(run.name, self.mount, self.seconds, GRACE, what, place.line, place.stack),
         )
 
     # --------------------------------------------------------- in the thread
@@ -258,13 +282,17 @@ class TimeLimit:
             now = time.monotonic()
             for run in tuple(self.running):
                 try:
-                    if not run.over_at:
-                        if run.code.state == RUNS:
-                            self._interrupt(run, now)
-                    elif now - run.over_at > 2 * GRACE and run.running:
-                        self._tell_stuck(run)  # the loop would have done so, if it could
+                    self._judge_holder(run, now)
                 except Exception:
                     logger.exception("could not end %s, which holds the event loop", run.name)
+
+    def _judge_holder(self, run: TimedRun, now: float) -> None:
+        """Interrupt `run` if it holds the loop; if that cannot be, tell."""
+        if not run.over_at and run.code.state == RUNS:
+            self._interrupt(run, now)
+        since = run.over_at or run.stuck_at
+        if since and now - since > 2 * GRACE and run.running:
+            self._tell_stuck(run, _HOLDS)  # the loop would have done so, if it could
 
 
 def _timed_values(run: TimedRun, values: Generator[Any, Any, Any]) -> Iterator[Any]:

@@ -16,7 +16,6 @@ from bridge.runners.timeouts.async_raise import (
     RUNS,
     WAITS,
     AppCode,
-    may_raise_in,
     release_logging_locks,
 )
 from tests.support.waiting import eventually
@@ -217,15 +216,47 @@ def test_one_side_answers() -> None:
     assert not runs.code.take_answer()
 
 
-def test_an_end_without_an_exception() -> None:
-    """R2: a request that cannot be interrupted where it is ends when it leaves the app's code."""
+def test_a_request_that_is_given_up() -> None:
+    """R2: one that cannot be interrupted where it is ends when it leaves the app's code."""
     gate = threading.Event()
     runs = Runs(lambda code: gate.wait(20))
     eventually(lambda: runs.code.state)
-    assert runs.code.interrupt(throw=False) is not None
+    assert runs.code.interrupt(lambda frame: False) is None
+    assert not runs.code.over
+    assert runs.code.give_up()
     gate.set()
     runs.thread.join(20)
     assert type(runs.outcome) is RequestTimeout
+    assert not runs.code.give_up()
+
+
+def test_a_request_that_is_given_up_and_interrupted_later() -> None:
+    """R2: the exception comes when the right moment does; what it still writes is refused."""
+    gate = threading.Event()
+    refused = []
+
+    def app(code: AppCode) -> None:
+        gate.wait(20)
+        try:
+            code.protected(refused.append, False)
+        except RequestTimeout:
+            refused.append(True)
+
+    runs = Runs(app)
+    eventually(lambda: runs.code.state)
+    assert runs.code.give_up()
+    gate.set()
+    runs.thread.join(20)
+    assert refused == [True]
+    assert type(runs.outcome) is RequestTimeout
+    assert runs.code.interrupt() is None, "it has left, and stays so"
+
+    again = Runs(lambda code: forever())
+    eventually(lambda: again.code.state)
+    assert again.code.give_up()
+    assert again.code.take_answer()
+    again.interrupt()
+    assert type(again.outcome) is RequestAnswered
 
 
 # One may be raised in a weak reference's callback, which cannot raise; the job ends all the same.
@@ -280,32 +311,6 @@ def test_jobs_that_end_just_as_their_time_comes() -> None:
     assert interrupted
     assert lock.acquire(timeout=1), "a lock stayed held"
     log.removeHandler(handler)
-
-
-def test_calls_that_are_left_alone() -> None:
-    """R2: nothing is raised in the middle of taking a lock, of logging, or of an import."""
-
-    class Lock:
-        def __enter__(self) -> bool:
-            return may_raise_in(sys._getframe())
-
-        def __exit__(self, *error: object) -> None: ...
-
-    with Lock() as allowed:
-        assert not allowed
-    assert may_raise_in(sys._getframe())
-    assert not may_raise_in(None)
-    frames: list[bool] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            frames.append(may_raise_in(sys._getframe()))
-            frames.append(may_raise_in(sys._getframe(1)))
-
-    log = logging.Logger("alone")
-    log.addHandler(Handler())
-    log.warning("x")
-    assert frames == [True, False]
 
 
 def test_locks_of_logging_are_given_back() -> None:

@@ -1,0 +1,164 @@
+"""When a thread may be interrupted: what would be harmed by an exception where it stands (R2).
+
+A lock that an exception leaves locked, a module that is half imported, a clean-up that is half done
+would be worse than a request that lasts. So nothing is raised in these, from the innermost call on:
+
+    NEVER   where a lock is taken or given back; within an import, logging, a finalizer
+    LATER   within ``finally`` or ``__exit__``, and a wait of some seconds for a condition: these
+            have some time to end first
+
+Between the look and the moment at which the exception is set the thread must not go on. Python lets
+another thread run between two of its instructions, but not within one call of a function in C. So
+`raise_at` is one such call, of nothing but functions in C.
+
+``with lock:`` is safe in CPython if it is a lock of the standard library. A lock that is taken by a
+C extension, or by a method that is not called ``acquire``, is not known as one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dis
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import compress
+from operator import attrgetter, call, eq, is_, itemgetter
+from types import CodeType, FrameType
+from typing import Any, Final
+
+from bridge.loops.frames import read_frames, without_collection
+
+NEVER: Final = 0
+LATER: Final = 1
+NOW: Final = 2
+
+#: Functions in which nothing is raised, and modules.
+_LOCKING: Final = frozenset(
+    {
+        *("acquire", "release", "__enter__", "__exit__", "__del__"),
+        *("_acquire_restore", "_release_save", "_is_owned", "notify", "notify_all"),
+    }
+)
+_MODULES: Final = ("bridge", "importlib", "logging", "asyncio", "concurrent", "_weakrefset")
+#: But for those that stand for calls of the standard library; locks are none of these.
+_PATCHES: Final = "bridge.runners.patching"
+_LOCKS: Final = "bridge.runners.patching.threads"
+#: Methods that take a lock, or give it back, without underscores before their name.
+_OF_LOCKS: Final = {"acquire", "release", "acquire_lock", "release_lock", "acquire_restore"}
+#: Modules that import others, by what they call themselves.
+_IMPORTING: Final = ("importlib._bootstrap", "_frozen_importlib")
+#: Functions that clean up, whatever called them.
+_CLEANING: Final = ("__exit__", "__aexit__")
+#: Instructions before which nothing belongs to a call that comes after them.
+_ENDS: Final = ("CALL", "STORE", "POP", "JUMP", "FOR")
+#: Instructions of handlers that are no ``finally``.
+_OTHER_HANDLERS: Final = {"CHECK_EXC_MATCH", "CHECK_EG_MATCH", "WITH_EXCEPT_START"}
+
+_set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_set_async_exc.restype = ctypes.c_int
+_NOTHING: Final = ctypes.py_object()  # NULL: takes back what is pending
+
+
+def moment_at(frame: FrameType | None, outermost: CodeType | None = None) -> int:
+    """Return `NOW`, `LATER` or `NEVER` for a thread whose innermost call is `frame`.
+
+    `outermost` is the code of the call with which the app's code begins.
+    """
+    if frame is None or not _may_raise_in(frame):
+        return NEVER
+    moment = LATER if _waits_for_condition(frame) else NOW
+    if moment is NOW and _is_at_lock(frame.f_code, frame.f_lasti):
+        return NEVER
+    each: FrameType | None = frame
+    while each is not None and each.f_code is not outermost:
+        name = each.f_code.co_name
+        if name == "__del__" or _module(each).startswith(_IMPORTING):
+            return NEVER
+        if name in _CLEANING or each.f_lineno in _lines_of_finally(each.f_code):
+            moment = LATER
+        each = each.f_back
+    return moment
+
+
+def _may_raise_in(frame: FrameType) -> bool:
+    """Whether the innermost call is none of those that are left alone."""
+    if frame.f_code.co_name in _LOCKING:
+        return False
+    module = _module(frame)
+    if module.startswith(_PATCHES):
+        return not module.startswith(_LOCKS)
+    return module.partition(".")[0] not in _MODULES
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__") or "")
+
+
+def _waits_for_condition(frame: FrameType) -> bool:
+    """Whether this is ``Condition.wait`` with a time limit; what it waits for may be lost."""
+    is_wait = frame.f_code.co_name == "wait" and _module(frame) == "threading"
+    return is_wait and frame.f_locals.get("timeout") is not None
+
+
+@lru_cache(256)
+def _is_at_lock(code: CodeType, instruction: int) -> bool:
+    """Whether what is called there is named like a method that takes a lock, or gives it back."""
+    names: set[str] = set()
+    for each in dis.get_instructions(code):
+        if each.offset > instruction:
+            break
+        if each.offset < instruction and each.opname.startswith(_ENDS):
+            names.clear()
+        elif type(each.argval) is str:
+            names.add(each.argval.strip("_"))
+    return not names.isdisjoint(_OF_LOCKS)
+
+
+@lru_cache(1024)
+def _lines_of_finally(code: CodeType) -> frozenset[int]:
+    """Return the lines of all ``finally`` blocks of a function.
+
+    Each is there twice, after the end and for an exception; the second one is found, as a handler.
+    """
+    listing: Any = dis.Bytecode(code)
+    instructions = {each.offset: each for each in listing}
+    handlers: dict[int, tuple[int, int]] = {}
+    for each in listing.exception_entries:
+        target = instructions.get(each.target)
+        if each.lasti and target is not None and target.opname == "COPY":
+            start, end = handlers.get(each.target, (each.start, each.end))
+            handlers[each.target] = min(start, each.start), max(end, each.end)
+    lines: set[int] = set()
+    for start, end in handlers.values():
+        inside = [instructions[at] for at in range(start, end, 2) if at in instructions]
+        if _OTHER_HANDLERS.isdisjoint(each.opname for each in inside):
+            lines.update(_lines(inside))
+    return frozenset(lines)
+
+
+def _lines(instructions: list[dis.Instruction]) -> Iterator[int]:
+    for each in instructions:
+        line = None if each.positions is None else each.positions.lineno
+        if line is not None:
+            yield line
+
+
+def raise_at(ident: int, frame: FrameType, instruction: int, error: type[Exception]) -> bool:
+    """Raise `error` in the thread `ident`, if its innermost call is still there; whether it is.
+
+    The thread raises it before the next instruction, or when the C call that it is in returns.
+    """
+    innermost = map(itemgetter(ident), map(call, (read_frames,)))
+    is_innermost = map(is_, innermost, (frame,))
+    has_not_gone_on = map(eq, map(attrgetter("f_lasti"), (frame,)), (instruction,))
+    threads = compress(compress((ident,), is_innermost), has_not_gone_on)
+    try:
+        return without_collection(lambda: [*map(_set_async_exc, threads, (error,))]) == [1]
+    except KeyError:  # it has ended
+        return False
+
+
+def take_back(ident: int) -> None:
+    """Have the thread `ident` not raise what it has not raised yet."""
+    _set_async_exc(ident, _NOTHING)
