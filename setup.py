@@ -13,4 +13,10 @@ thread_locals = Extension(
     ["bridge/runners/greenlets/thread_locals.c"],
     optional=True,
 )
-setup(ext_modules=[speedups, thread_locals])
+# Without it that runner's sockets are slower.
+nonblocking = Extension(
+    "bridge.runners.greenlets.nonblocking",
+    ["bridge/runners/greenlets/nonblocking.c"],
+    optional=True,
+)
+setup(ext_modules=[speedups, thread_locals, nonblocking])

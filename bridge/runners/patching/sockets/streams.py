@@ -7,8 +7,8 @@ they cost one look at the current greenlet. `tries.py` says how they are kept fr
 from __future__ import annotations
 
 import _socket
-import os
 import socket
+from importlib import import_module
 from typing import Any, Final
 
 from greenlet import getcurrent
@@ -17,18 +17,20 @@ from bridge.runners.greenlets.descriptors import READ, WRITE
 from bridge.runners.greenlets.worker import Worker, current_worker
 from bridge.runners.patching.sockets.tries import (
     ALL,
-    NOW,
     at_once,
-    blocks,
     deadline_of,
     get_descriptor,
     get_timeout,
     kind_of,
     refuse_to_wait,
     tried,
-    tried_again,
     wait_for,
 )
+
+try:
+    nonblocking: Any = import_module("bridge.runners.greenlets.nonblocking")
+except ImportError:  # it is not compiled
+    nonblocking = None
 
 _recv: Final = _socket.socket.recv
 _recv_into: Final = _socket.socket.recv_into
@@ -40,47 +42,33 @@ def recv(self: socket.socket, size: int, flags: int = 0, /) -> bytes:
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
     if type(getcurrent()) is not Worker:
         return _recv(self, size, flags)
-    if get_timeout(self) is None:
-        if flags & ALL:
-            buffer = bytearray(size)
-            return bytes(buffer[: _recv_whole(self, buffer, flags)])
-        try:
-            return _recv(self, size, flags | NOW)
-        except BlockingIOError:
-            pass
-        return tried_again(self, READ, _recv_now, _recv, size, flags)
+    if flags & ALL and get_timeout(self) is None:
+        buffer = bytearray(size)
+        return bytes(buffer[: _recv_whole(self, buffer, flags)])
     return tried(self, READ, _recv_now, _recv, size, flags)
 
 
-def _recv_now(sock: socket.socket, size: int, flags: int) -> bytes:
-    if get_timeout(sock) is None:
-        return _recv(sock, size, flags | NOW)
-    if flags or size <= 0 or blocks(sock):
+def _recv_now(sock: socket.socket, size: int, flags: int) -> bytes | None:
+    if nonblocking is None:
         return at_once(sock, _recv, size, flags)
-    return os.read(get_descriptor(sock), size)
+    received: bytes | None = nonblocking.recv(get_descriptor(sock), size, flags)
+    return received
 
 
 def recv_into(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
     if type(getcurrent()) is not Worker:
         return _recv_into(self, buffer, nbytes, flags)
-    if get_timeout(self) is None:
-        if flags & ALL:
-            return _recv_whole(self, buffer, flags, nbytes)
-        try:
-            return _recv_into(self, buffer, nbytes, flags | NOW)
-        except BlockingIOError:
-            pass
-        return tried_again(self, READ, _recv_into_now, _recv_into, buffer, nbytes, flags)
+    if flags & ALL and get_timeout(self) is None:
+        return _recv_whole(self, buffer, flags, nbytes)
     return tried(self, READ, _recv_into_now, _recv_into, buffer, nbytes, flags)
 
 
-def _recv_into_now(sock: socket.socket, buffer: Any, nbytes: int, flags: int) -> int:
-    if get_timeout(sock) is None:
-        return _recv_into(sock, buffer, nbytes, flags | NOW)
-    if flags or nbytes or blocks(sock):
+def _recv_into_now(sock: socket.socket, buffer: Any, nbytes: int, flags: int) -> int | None:
+    if nonblocking is None:
         return at_once(sock, _recv_into, buffer, nbytes, flags)
-    return os.readv(get_descriptor(sock), (buffer,))
+    received: int | None = nonblocking.recv_into(get_descriptor(sock), buffer, nbytes, flags)
+    return received
 
 
 def _recv_whole(sock: socket.socket, buffer: Any, flags: int, nbytes: int = 0) -> int:
@@ -109,28 +97,31 @@ def send(self: socket.socket, data: Any, flags: int = 0, /) -> int:
     return tried(self, WRITE, _send_now, _send, data, flags)
 
 
-def _send_now(sock: socket.socket, data: Any, flags: int) -> int:
-    if get_timeout(sock) is None:
-        return _send(sock, data, flags | NOW)
-    if flags or blocks(sock):
+def _send_now(sock: socket.socket, data: Any, flags: int) -> int | None:
+    if nonblocking is None:
         return at_once(sock, _send, data, flags)
-    return os.write(get_descriptor(sock), data)
+    sent: int | None = nonblocking.send(get_descriptor(sock), data, flags)
+    return sent
+
+
+def _sent_now(sock: socket.socket, data: Any, flags: int) -> int:
+    """Send what there is room for, maybe nothing."""
+    try:
+        return _send_now(sock, data, flags) or 0
+    except BlockingIOError:
+        return 0
 
 
 def sendall(self: socket.socket, data: Any, flags: int = 0, /) -> None:
     """As in `_socket.socket`; a greenlet lets the loop run until there is room for all of it."""
     if type(getcurrent()) is not Worker or get_timeout(self) == 0:
         return _sendall(self, data, flags)
-    sent = -1
-    try:
-        sent = _send_now(self, data, flags)
-    except BlockingIOError:
-        pass
+    sent = _sent_now(self, data, flags)
     if type(data) is bytes and sent == len(data):
         return None
     with memoryview(data) as view, view.cast("B") as left:
         if sent != len(left):
-            _send_rest(self, left[max(0, sent) :], flags)
+            _send_rest(self, left[sent:], flags)
     return None
 
 
@@ -145,9 +136,6 @@ def _send_rest(sock: socket.socket, data: memoryview, flags: int) -> None:
     sent = 0
     while True:
         wait_for(worker, sock, WRITE, deadline)
-        try:
-            sent += _send_now(sock, data[sent:], flags)
-        except BlockingIOError:
-            continue
+        sent += _sent_now(sock, data[sent:], flags)
         if sent >= len(data):
             return None

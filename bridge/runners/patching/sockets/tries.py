@@ -1,15 +1,16 @@
 """How a socket is tried without blocking the loop, and waited for, in a greenlet (G6).
 
-A call is tried first. What says that it would block is waited for, and the call is tried again:
-another greenlet may have been faster. How a try is kept from blocking depends on the timeout:
+A call is tried first. If it would block (it returns None, or raises BlockingIOError), its socket is
+waited for, and the call is tried again: another greenlet may have been faster. How a try is kept
+from blocking depends on the call and on the timeout:
 
-| timeout | the descriptor | a try |
-| --- | --- | --- |
-| None | blocks | with the flag MSG_DONTWAIT |
-| > 0 | does not block, but the method waits first | the system's call itself, without the method |
-| 0 | does not block | the method; it is never waited for |
+| timeout | the descriptor | `recv`, `recv_into`, `send` | other calls |
+| --- | --- | --- | --- |
+| None | blocks | the system's call itself (`nonblocking.c`) | with the flag MSG_DONTWAIT |
+| > 0 | does not block, but the method waits first | the same | with the timeout 0 (`at_once`) |
+| 0 | does not block | the method; it is never waited for | the same |
 
-A call that has neither a flag nor a plain system call is made with the timeout 0 (`at_once`).
+Where `nonblocking.c` is not compiled, its calls are made with the timeout 0, too.
 """
 
 from __future__ import annotations
@@ -83,44 +84,35 @@ def blocks(sock: socket.socket) -> bool:
 def tried(
     sock: socket.socket,
     events: int,
-    attempt: Callable[..., T],
+    attempt: Callable[..., T | None],
     original: Callable[..., T],
     *arguments: Any,
 ) -> T:
     """Return what `attempt` does, called with `sock` and `arguments`; wait when it would block.
 
-    If the app has made the socket non-blocking, it is the `original` method that is called.
+    If the app has made the socket non-blocking, it is the `original` method that is called. So it
+    is outside of the app's own code, which may not wait, after a first try.
     """
-    if get_timeout(sock) == 0:
+    timeout = get_timeout(sock)
+    if timeout == 0:
         return original(sock, *arguments)
     try:
-        return attempt(sock, *arguments)
+        result = attempt(sock, *arguments)
+        if result is not None:
+            return result
     except BlockingIOError:
         pass
-    return tried_again(sock, events, attempt, original, *arguments)
-
-
-def tried_again(
-    sock: socket.socket,
-    events: int,
-    attempt: Callable[..., T],
-    original: Callable[..., T],
-    *arguments: Any,
-) -> T:
-    """As `tried`, after a first try that would have blocked.
-
-    Outside of the app's own code, which may not wait, it is the `original` that is called.
-    """
     worker = current_worker()
     if worker is None:
         return original(sock, *arguments)
-    timeout = get_timeout(sock)
     refuse_to_wait(sock, timeout)
     deadline = deadline_of(timeout)
     while True:
         wait_for(worker, sock, events, deadline)
         try:
-            return attempt(sock, *arguments)
+            result = attempt(sock, *arguments)
+            if result is not None:
+                return result
         except BlockingIOError:
             pass
 

@@ -14,6 +14,7 @@ import pytest
 from bridge.errors import RequestCancelled
 from bridge.runners.base import await_
 from bridge.runners.greenlets.runner import GreenletRunner
+from bridge.runners.patching.sockets import streams
 from tests.runners.jobs import Call, run_with
 from tests.runners.patching.sockets.jobs import pair, paused, run_jobs
 
@@ -324,5 +325,33 @@ def test_two_that_write() -> None:
                 await asyncio.sleep(0)
             for call in calls:
                 await call.done
+
+        run_jobs(main)
+
+
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+def test_without_the_part_in_c(timeout: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G6: where the calls in C are not compiled, sockets wait in greenlets all the same."""
+    monkeypatch.setattr(streams, "nonblocking", None)
+    with pair(timeout) as (left, right):
+
+        async def main(begin: Any) -> None:
+            for read in READERS.values():
+                call = begin(lambda read=read: read(left))
+                await paused(call)
+                right.send(b"one\n")
+                assert await call.done == b"one\n"
+            assert await begin(lambda: left.send(b"some")).done == 4
+            call = begin(lambda: left.sendall(LARGE))
+            await paused(call)
+            right.setblocking(False)
+            received = 0
+            while received < len(LARGE) + 4:
+                try:
+                    received += len(right.recv(1 << 20))
+                except BlockingIOError:
+                    await asyncio.sleep(0)
+            assert await call.done is None
+            assert left.gettimeout() == timeout
 
         run_jobs(main)
