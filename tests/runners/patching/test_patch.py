@@ -32,6 +32,30 @@ def test_price(modules: str) -> None:
     assert servers == "[]"
 
 
+def test_the_end_of_the_process() -> None:
+    """G6: finalizers that run when the interpreter is taken apart use what is patched, as ever."""
+    code = """
+        import bridge
+        bridge.greenlet_patch()
+        import queue, socket, threading, time
+
+        class Kept:
+            lock, items = threading.RLock(), queue.Queue()
+            pair, events = socket.socketpair(), threading.Event()
+
+            def __del__(self):
+                with self.lock:
+                    self.items.put(1)
+                self.events.wait(0.001)
+                time.sleep(0)
+                self.pair[0].sendall(b"x")
+                print(self.items.get(), self.pair[1].recv(1), threading.get_ident() > 0)
+
+        _kept = Kept()
+    """
+    assert run("", code).strip() == "1 b'x' True"
+
+
 @pytest.mark.parametrize(
     ("library", "patch"),
     [

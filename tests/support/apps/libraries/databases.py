@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sqlite3
 import tempfile
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import psycopg2
+import psycopg_pool
 import pymysql
 import pytest
 import redis
@@ -20,6 +22,8 @@ import sqlalchemy
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 _POSTGRES, _MARIADB = os.environ["POSTGRES"], urlsplit(os.environ["MARIADB"])
+_pool = psycopg_pool.ConnectionPool(_POSTGRES, min_size=2, max_size=2, open=True)
+atexit.register(_pool.close)
 _redis = redis.Redis.from_url(os.environ["REDIS"])
 _engine = sqlalchemy.create_engine(_POSTGRES.replace("postgresql:", "postgresql+psycopg:"))
 _session = scoped_session(sessionmaker(_engine))
@@ -28,6 +32,13 @@ _SLEEP = "select 42, pg_sleep(%s)"
 
 def _with_psycopg(seconds: float) -> None:
     with psycopg.connect(_POSTGRES) as connection:
+        row = connection.execute(_SLEEP, (seconds,)).fetchone()
+    assert row is not None
+    assert row[0] == 42
+
+
+def _with_psycopg_pool(seconds: float) -> None:
+    with _pool.connection() as connection:
         row = connection.execute(_SLEEP, (seconds,)).fetchone()
     assert row is not None
     assert row[0] == 42
@@ -94,6 +105,7 @@ def _with_sqlalchemy(seconds: float) -> None:
 
 WAITS: dict[str, Callable[[float], None]] = {
     "psycopg": _with_psycopg,
+    "psycopg_pool": _with_psycopg_pool,
     "psycopg2": _with_psycopg2,
     "pymysql": _with_pymysql,
     "sqlite3": _with_sqlite3,

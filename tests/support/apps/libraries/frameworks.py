@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ import falcon
 import flask
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.db import connection
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from pyramid.config import Configurator
@@ -45,27 +46,40 @@ def _orm_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse(timed(_in_database, request.META))
 
 
-def _in_database(seconds: float) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("select 42, pg_sleep(%s)", (seconds,))
-        assert cursor.fetchone()[0] == 42
+def _in_database(seconds: float, database: str = "default") -> None:
+    with connections[database].cursor() as cursor:
+        cursor.execute("select pg_backend_pid(), pg_sleep(%s)", (seconds,))
+        _numbers.now = cursor.fetchone()[0]
 
 
-urlpatterns = [path("", _django_view), path("orm", _orm_view)]
+def _persistent_view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(timed(_in_the_same_connection, request.META))
+
+
+def _in_the_same_connection(seconds: float) -> None:
+    _in_database(seconds, "persistent")
+    assert vars(_numbers).setdefault("first", _numbers.now) == _numbers.now
+
+
+_numbers = threading.local()
+urlpatterns = [
+    path("", _django_view),
+    path("orm", _orm_view),
+    path("persistent", _persistent_view),
+]
 _database = urlsplit(os.environ["POSTGRES"])
+_options = {
+    "ENGINE": "django.db.backends.postgresql",
+    "HOST": _database.hostname,
+    "PORT": _database.port,
+    "USER": _database.username,
+    "NAME": _database.path[1:],
+}
 settings.configure(
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="of no use",
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "HOST": _database.hostname,
-            "PORT": _database.port,
-            "USER": _database.username,
-            "NAME": _database.path[1:],
-        }
-    },
+    DATABASES={"default": _options, "persistent": {**_options, "CONN_MAX_AGE": None}},
 )
 django.setup()
 _django = get_wsgi_application()
@@ -73,6 +87,10 @@ _django = get_wsgi_application()
 
 def _django_orm(environ: dict[str, Any], start_response: Any) -> Any:
     return _django({**environ, "PATH_INFO": "/orm"}, start_response)
+
+
+def _django_persistent(environ: dict[str, Any], start_response: Any) -> Any:
+    return _django({**environ, "PATH_INFO": "/persistent"}, start_response)
 
 
 # ------------------------------------------------------------- Bottle
@@ -115,4 +133,5 @@ PAGES: dict[str, Any] = {
     "Pyramid": _pyramid.make_wsgi_app(),
     "Falcon": _falcon,
     "Django's ORM": _django_orm,
+    "Django's ORM with CONN_MAX_AGE": _django_persistent,
 }
