@@ -1,12 +1,14 @@
 """Run the tests in parallel, say how far they are, and run what failed once more, alone.
 
 A test that fails beside others and passes alone is *flaky*: it is named and counted at the end, and
-does not make the run red. What fails twice does. ``python -m tools.suite`` runs everything in
+does not make the run red. What fails twice does. A test that ends its process has failed, too; the
+tests that this process had left are run after it. ``python -m tools.suite`` runs everything in
 parallel; with arguments it runs what they name, as pytest takes them, in one process and once.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Seconds between two lines that say how far the run is.
 PACE = 15.0
@@ -40,26 +42,36 @@ def main(arguments: list[str]) -> int:
         return subprocess.call([*pytest, *arguments], stdin=subprocess.DEVNULL)
     processes = min((os.cpu_count() or 1) * PROCESSES_PER_CORE, MOST_PROCESSES)
     with TemporaryDirectory(prefix="bridge-suite-") as folder:
-        record = Path(folder) / "failed"
         # Whole files go to one process each: what a file starts is started once.
         # A process that crashes ends the run: pytest-xdist can wait for ever for its successor.
-        parallel = ["-q", "-n", str(processes), "--max-worker-restart=0"]
-        parallel += ["--dist", "loadfile", "--no-loadscope-reorder"]
-        code = _run([*pytest, *parallel, "-p", "tools.suite"], record)
-        left, *failed = _lines(record) or ["all"]
-        if left != "0":
+        parallel = [*pytest, "-q", "-n", str(processes), "--max-worker-restart=0"]
+        parallel += ["--dist", "loadfile", "--no-loadscope-reorder", "-p", "tools.suite"]
+        first = _run(parallel, Path(folder) / "first")
+        if not first.left:
+            return _judge(pytest, first.code, first.failed)
+        print(f"\na process crashed: the {len(first.left)} tests not run are run now", flush=True)
+        rest = Path(folder) / "rest"
+        rest.write_text("\n".join(first.left), encoding="utf-8")
+        second = _run([*parallel, f"@{rest}"], Path(folder) / "second")
+        if second.left:
+            left = len(second.left)
             print(f"\nthe run ended before its end: {left} tests were not run", flush=True)
-            return code or FAILED
-        if code != FAILED or not failed:
-            return code
-        if len(failed) > MOST_FLAKY:
-            print(f"\n{len(failed)} failed: too many to be by chance", flush=True)
-            return code
-        print(f"\n{len(failed)} failed; each once more, alone:", flush=True)
-        red = [test for test in failed if not _passes([*pytest, "-q", test])]
-        flaky = [test for test in failed if test not in red]
-        print("\n".join(summary(flaky, red)), flush=True)
-        return FAILED if red else 0
+            return second.code or FAILED
+        return _judge(pytest, second.code or FAILED, [*first.failed, *second.failed])
+
+
+def _judge(pytest: list[str], code: int, failed: list[str]) -> int:
+    """Run what has failed once more, each test alone. Returns the exit code of the whole."""
+    if code != FAILED or not failed:
+        return code
+    if len(failed) > MOST_FLAKY:
+        print(f"\n{len(failed)} failed: too many to be by chance", flush=True)
+        return code
+    print(f"\n{len(failed)} failed; each once more, alone:", flush=True)
+    red = [test for test in failed if not _passes([*pytest, "-q", test])]
+    flaky = [test for test in failed if test not in red]
+    print("\n".join(summary(flaky, red)), flush=True)
+    return FAILED if red else 0
 
 
 def summary(flaky: list[str], red: list[str]) -> list[str]:
@@ -71,7 +83,15 @@ def summary(flaky: list[str], red: list[str]) -> list[str]:
     ]
 
 
-def _run(command: list[str], record: Path) -> int:
+class Run(NamedTuple):
+    """pytest's exit code, which tests have failed, and which were not run."""
+
+    code: int
+    failed: list[str]
+    left: list[str]
+
+
+def _run(command: list[str], record: Path) -> Run:
     # pytest captures its own output: the plugin says how far it is on a copy of ours.
     output = os.dup(sys.stdout.fileno())
     environment = {
@@ -80,11 +100,15 @@ def _run(command: list[str], record: Path) -> int:
         "SUITE_OUTPUT": str(output),
     }
     try:
-        return subprocess.call(
+        code = subprocess.call(
             command, stdin=subprocess.DEVNULL, env=environment, pass_fds=[output]
         )
     finally:
         os.close(output)
+    if not record.exists():
+        return Run(code or FAILED, [], [])
+    failed, left = json.loads(record.read_text(encoding="utf-8"))
+    return Run(code, failed, left)
 
 
 def _passes(command: list[str]) -> bool:
@@ -93,10 +117,6 @@ def _passes(command: list[str]) -> bool:
         return subprocess.call(command, stdin=subprocess.DEVNULL, timeout=ALONE) == 0
     except subprocess.TimeoutExpired:  # it has been killed
         return False
-
-
-def _lines(record: Path) -> list[str]:
-    return record.read_text(encoding="utf-8").splitlines() if record.exists() else []
 
 
 # ------------------------------------------------------------- inside pytest
@@ -110,8 +130,9 @@ class Progress:
         self._output = output
         self._begun = time.monotonic()
         self._total = 0
-        self._done = 0
-        self._failed: dict[str, None] = {}  # in order, each once
+        # In order, each once.
+        self._failed: dict[str, None] = {}
+        self._left: dict[str, None] = {}
         self._last = ""
         self._over = threading.Event()
 
@@ -121,15 +142,21 @@ class Progress:
 
     def pytest_collection_finish(self, session: Any) -> None:
         """How many tests there are, in a run of one process."""
-        self._total = len(session.items)
+        self._begin([item.nodeid for item in session.items])
 
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """How many tests there are, in a run of several processes."""
-        self._total = len(ids)
+        self._begin(ids)
+
+    def _begin(self, ids: list[str]) -> None:
+        if not self._total:
+            self._left = dict.fromkeys(ids)
+            self._total = len(ids)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """A test has passed a stage: its setup, itself, or its end."""
-        self._done += report.when == "teardown"
+        if report.when == "teardown" or report.failed:  # a crash is told once, as a failure
+            self._left.pop(report.nodeid, None)
         self._last = report.nodeid
         if report.failed:
             self._failed[report.nodeid] = None
@@ -143,15 +170,13 @@ class Progress:
     def pytest_sessionfinish(self) -> None:
         """The run is over."""
         self._over.set()
-        left = self._total - self._done
-        lines = [str(left), *self._failed]
-        self._record.write_text("\n".join(lines), encoding="utf-8")
+        self._record.write_text(json.dumps([[*self._failed], [*self._left]]), encoding="utf-8")
 
     def _tell(self) -> None:
         while not self._over.wait(PACE):
             seconds = time.monotonic() - self._begun
             self._say(
-                f"[{seconds:.0f} s] {self._done} of {self._total} tests, "
+                f"[{seconds:.0f} s] {self._total - len(self._left)} of {self._total} tests, "
                 f"{len(self._failed)} failed; last: {self._last}"
             )
 

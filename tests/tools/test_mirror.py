@@ -27,6 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(mirror, "SOURCES", tmp_path / "bridge")
     monkeypatch.setattr(mirror, "TESTS", tmp_path / "tests")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # loading all takes a second
     return tmp_path
 
 

@@ -28,6 +28,7 @@ BY_CHANCE = (
 LEAVES = "import builtins\ndef test_leaves():\n    builtins.left = 1\n    assert False\n"
 MINDS = BY_CHANCE + "    import builtins\n    assert not hasattr(builtins, 'left')\n"
 CRASHES = "import os\ndef test_crashes(): os._exit(1)\n"
+CRASHES_BY_CHANCE = BY_CHANCE.replace("assert False, 'this time'", "__import__('os')._exit(1)")
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -54,19 +55,29 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
             0,
             ["1 flaky", "0 failed twice", "FLAKY test_1.py::test_by_chance"],
         ),
-        ([PASSES, CRASHES], 1, ["the run ended before its end: 1 tests were not run"]),
+        ([PASSES, CRASHES], 1, ["1 failed twice", "RED   test_1.py::test_crashes"]),
+        (
+            [PASSES, CRASHES_BY_CHANCE + PASSES],
+            0,
+            ["the 1 tests not run are run now", "1 passed", "FLAKY test_1.py::test_by_chance"],
+        ),
+        (
+            [PASSES, CRASHES + "def test_again(): os._exit(1)\n" + PASSES],
+            1,
+            ["the run ended before its end: 1 tests were not run"],
+        ),
         ([FAILS, BY_CHANCE], 1, ["1 flaky", "1 failed twice", "RED   test_0.py::test_fails"]),
         ([LEAVES, MINDS], 1, ["1 flaky", "1 failed twice", "RED   test_0.py::test_leaves"]),
         ([PASSES, "import no_such_module"], 1, ["no_such_module"]),
     ],
-    ids=["flaky", "crash", "red", "each alone", "does not load"],
+    ids=["flaky", "crash", "crash by chance", "two crashes", "red", "each alone", "does not load"],
 )
 def test_what_fails_is_run_once_more(
     tmp_path: Path, tests: list[str], code: int, said: list[str]
 ) -> None:
     """What passes alone is flaky, named and counted; what fails twice makes the run red.
 
-    So does a run that did not come to its end.
+    So does a run that did not come to its end twice.
     """
     for number, text in enumerate(tests):
         (tmp_path / f"test_{number}.py").write_text(text)
@@ -117,7 +128,7 @@ def test_progress_that_nobody_reads(tmp_path: Path) -> None:
     progress.pytest_runtest_logreport(SimpleNamespace(when="teardown", nodeid="a", failed=True))
     progress.pytest_sessionfinish()
     os.close(writer)
-    assert (tmp_path / "failed").read_text() == "0\na"
+    assert (tmp_path / "failed").read_text() == '[["a"], []]'
 
 
 def test_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
