@@ -5,22 +5,16 @@ A worker beside others accepts what it is to have (P8), and says so on the board
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import ssl
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from bridge.server.network.listeners import Listener
 from bridge.server.network.load_board import LoadBoard, Seat
 from bridge.server.state import ServerState
-from bridge.server.transport.accepting import Acceptor, PlainListener
+from bridge.server.transport.accepting import Acceptor, LoneListener, Make, PlainListener
 from bridge.server.transport.acceptor import TlsListener
 from bridge.server.transport.fair_share import WorkerLoad
-
-#: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
-#: belongs to another server by now. The listener knows better which to remove (S30).
-_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Listening:
@@ -28,7 +22,7 @@ class Listening:
 
     def __init__(self) -> None:
         self.listeners: Sequence[Listener] = ()
-        self._acceptors: list[asyncio.Server | Acceptor] = []
+        self._acceptors: list[LoneListener | Acceptor] = []
         #: What the other workers see of this one, if there are any.
         self._load: WorkerLoad | None = None
 
@@ -40,7 +34,7 @@ class Listening:
     async def open(
         self,
         listeners: Sequence[Listener],
-        make_connection: Callable[[], asyncio.Protocol],
+        make_connection: Make,
         state: ServerState,
         tls: ssl.SSLContext | None,
         seat: Seat | None = None,
@@ -56,7 +50,9 @@ class Listening:
                 self._load.open()
                 state.connections.watch(self._load.publish)
             for listener in listeners:
-                acceptor = await _accept_at(listener, make_connection, state, tls, self._load)
+                acceptor = await _accept_at(
+                    listener.socket, make_connection, state, tls, self._load
+                )
                 self._acceptors.append(acceptor)
         except BaseException:
             self.close()
@@ -80,22 +76,19 @@ class Listening:
 
 
 async def _accept_at(
-    listener: Listener,
-    make_connection: Callable[[], asyncio.Protocol],
+    sock: socket.socket,
+    make_connection: Make,
     state: ServerState,
     tls: ssl.SSLContext | None,
     load: WorkerLoad | None,
-) -> asyncio.Server | Acceptor:
-    loop, sock, backlog = state.loop, listener.socket, state.config.backlog
+) -> LoneListener | Acceptor:
     if tls is not None:
         return TlsListener(sock, make_connection, tls, state, load or _alone())
     if load is not None:
         return PlainListener(sock, make_connection, state, load)
-    if listener.is_unix:
-        return await loop.create_unix_server(
-            make_connection, sock=sock, backlog=backlog, **_KEEP_PATH
-        )
-    return await loop.create_server(make_connection, sock=sock, backlog=backlog)
+    lone = LoneListener(sock, make_connection, state)
+    await lone.open()
+    return lone
 
 
 def _alone() -> WorkerLoad:

@@ -1,8 +1,11 @@
 """Accept connections: as many as this worker is to have, beside others at the same socket (P8).
 
-A lone process leaves plain connections to its event loop. With several workers the loop would take
-whatever it sees first: so they are accepted here, and `fair_share.py` says how many. TLS is always
-accepted here (`acceptor.py`).
+With several workers the loop would take whatever it sees first: so connections are accepted here,
+and `fair_share.py` says how many. TLS is always accepted here (`acceptor.py`).
+
+A lone process leaves plain connections to its event loop, which is quicker. But uvloop takes one in
+each step: clients that come together would wait for as many steps, and each may be long if apps run
+in the loop's thread. So with the first of them those that wait behind it are accepted here.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
 
 from bridge.log import logger
 from bridge.server.state import ServerState
@@ -25,6 +29,12 @@ _AT_ONCE: Final = 64
 #: Where ``tcpi_unacked`` is in Linux' ``struct tcp_info``, and how long it is: for a socket that
 #: listens it is the number of connections that wait.
 _WAITING: Final = slice(24, 28)
+#: From Python 3.13 on, a loop removes the path of any Unix socket that it served, also of one that
+#: belongs to another server by now. The listener knows better which to remove (S30).
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
+#: Returns the protocol of a new connection.
+Make: TypeAlias = Callable[[], asyncio.Protocol]
 
 
 class Acceptor:
@@ -41,6 +51,7 @@ class Acceptor:
         self._pause: asyncio.TimerHandle | None = None
         #: It has had its share, and looks again then.
         self._away: asyncio.TimerHandle | None = None
+        sock.setblocking(False)
         self._watch()
 
     def close(self) -> None:
@@ -154,25 +165,38 @@ def _knows_waiting(sock: socket.socket) -> bool:
     return True
 
 
+#: Connections that the loop is about to tell their protocols of.
+_Begun: TypeAlias = list[Coroutine[Any, Any, Any]]
+
+
+def _begin_at(
+    loop: asyncio.AbstractEventLoop, make: Make, sock: socket.socket, begun: _Begun
+) -> None:
+    """Have `loop` serve a connection; add it to those that have begun."""
+    connecting = loop.connect_accepted_socket(make, sock)
+    connecting.send(None)  # does all but wait: there is no need for a task
+    begun.append(connecting)
+
+
+def _settle(begun: _Begun) -> None:
+    """Go on after the loop has told the protocols, which it does before what was called later."""
+    for connecting in begun:
+        with suppress(StopIteration):
+            connecting.send(None)
+
+
 class PlainListener(Acceptor):
     """Accept plain connections at `sock`, beside other workers; `make` returns their protocols."""
 
     def __init__(
-        self,
-        sock: socket.socket,
-        make: Callable[[], asyncio.Protocol],
-        state: ServerState,
-        load: WorkerLoad,
+        self, sock: socket.socket, make: Make, state: ServerState, load: WorkerLoad
     ) -> None:
         self._make = make
-        #: Connections that the loop is about to tell their protocols of.
-        self._begun: list[Coroutine[Any, Any, Any]] = []
+        self._begun: _Begun = []
         super().__init__(sock, state, load)
 
     def _take(self, sock: socket.socket, peer: Any) -> None:
-        connecting = self._loop.connect_accepted_socket(self._make, sock)
-        connecting.send(None)  # does all but wait: there is no need for a task
-        self._begun.append(connecting)
+        _begin_at(self._loop, self._make, sock, self._begun)
 
     def _after_taking(self) -> None:
         if self._begun:
@@ -181,11 +205,56 @@ class PlainListener(Acceptor):
             self._begun = []
         super()._after_taking()
 
-    def _settle(self, begun: list[Coroutine[Any, Any, Any]]) -> None:
-        """Go on after the loop has told the protocols, which it does before this."""
-        for connecting in begun:
-            try:
-                connecting.send(None)
-            except StopIteration:
-                pass
+    def _settle(self, begun: _Begun) -> None:
+        _settle(begun)
         self._load.add_begun(-len(begun))  # no change: the protocols are counted now
+
+
+class LoneListener:
+    """Have the loop accept plain connections at `sock`, in a process alone."""
+
+    def __init__(self, sock: socket.socket, make: Make, state: ServerState) -> None:
+        self._socket = sock
+        self._make = make
+        self._state = state
+        self._loop = state.loop
+        self._waiting = select.poll()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Accept from now on. Raises OSError."""
+        sock, backlog = self._socket, self._state.config.backlog
+        sock.setblocking(False)
+        self._waiting.register(sock, select.POLLIN)
+        if sock.family == socket.AF_UNIX:
+            self._server = await self._loop.create_unix_server(
+                self._make_first, sock=sock, backlog=backlog, **_KEEP_PATH
+            )
+        else:
+            self._server = await self._loop.create_server(
+                self._make_first, sock=sock, backlog=backlog
+            )
+
+    def close(self) -> None:
+        """Accept no more connections; those that were accepted go on."""
+        if self._server is not None:
+            self._server.close()
+
+    def _make_first(self) -> asyncio.Protocol:
+        """For one that the loop has accepted; those that wait begin behind it."""
+        if self._waiting.poll(0):
+            self._loop.call_soon(self._take_along)
+        return self._make()
+
+    def _take_along(self) -> None:
+        """Accept those that wait, unless the socket is closed by now."""
+        begun: _Begun = []
+        for _ in range(_AT_ONCE):
+            try:
+                sock, _ = self._socket.accept()
+            except ConnectionError:
+                continue  # it left before it was accepted
+            except OSError:
+                break  # none waits; or there is an error, which the loop will see and tell
+            _begin_at(self._loop, self._make, sock, begun)
+        self._loop.call_soon(_settle, begun)

@@ -19,7 +19,6 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable
 from typing import Any, Final, Protocol, runtime_checkable
 
 from bridge.errors import RequestError
@@ -29,7 +28,7 @@ from bridge.server.logs.refusals import HANDSHAKE, PLAIN_ON_TLS, PROXY_HEADER
 from bridge.server.network.tls import SHUTDOWN_TIMEOUT
 from bridge.server.proxy.proxy_protocol import Proxied, ProxyHeader, not_allowed
 from bridge.server.state import ServerState
-from bridge.server.transport.accepting import Acceptor
+from bridge.server.transport.accepting import Acceptor, Make
 from bridge.server.transport.fair_share import WorkerLoad
 from bridge.server.transport.output import LINGER
 from bridge.types import Address
@@ -58,7 +57,7 @@ class TlsListener(Acceptor):
     def __init__(
         self,
         sock: socket.socket,
-        make: Callable[[], asyncio.Protocol],
+        make: Make,
         context: ssl.SSLContext,
         state: ServerState,
         load: WorkerLoad,

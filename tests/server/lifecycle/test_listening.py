@@ -6,12 +6,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import uvloop
 
 from bridge.server import Config
 from bridge.server.lifecycle.listening import Listening
@@ -122,6 +124,40 @@ def test_a_worker_beside_others(place: Callable[[Path], str], tls: bool, tmp_pat
         await asyncio.sleep(0)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("place", [at_port, at_path])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_many_that_come_at_once(
+    run: Callable[..., None], place: Callable[[Path], str], tmp_path: Path
+) -> None:
+    """P8: clients that come together begin in a few steps of the loop, and in their order."""
+    number = 150
+    begun: list[object] = []
+
+    class Waiting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            begun.append(transport.get_extra_info("peername") or "")
+
+    async def main() -> None:
+        config = Config(bind=place(tmp_path))
+        listening, listeners = Listening(), open_listeners(config)
+        state = ServerState(config, asyncio.get_running_loop())
+        await listening.open(listeners, Waiting, state, None)
+        with ExitStack() as stack:
+            stack.callback(listening.close)
+            family, address = listeners[0].socket.family, listeners[0].socket.getsockname()
+            clients = [stack.enter_context(socket.socket(family)) for _ in range(number)]
+            for client in clients:
+                client.connect(address)
+            steps = 0
+            while len(begun) < number:
+                await asyncio.sleep(0)
+                steps += 1
+            assert steps < number / 5
+            assert begun == [client.getsockname() for client in clients]
+
+    run(main())
 
 
 def test_those_that_wait_at_the_end() -> None:

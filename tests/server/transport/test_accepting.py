@@ -16,7 +16,7 @@ from bridge.loops.factory import new_event_loop
 from bridge.server.config.config import Config
 from bridge.server.network.load_board import LoadBoard
 from bridge.server.state import ServerState
-from bridge.server.transport.accepting import PlainListener
+from bridge.server.transport.accepting import LoneListener, PlainListener
 from bridge.server.transport.fair_share import WorkerLoad
 
 #: Seconds that nothing here takes, on the slowest machine.
@@ -342,3 +342,39 @@ def test_a_client_that_has_left(site: Site) -> None:
     one.sock.errors = [BlockingIOError("on purpose"), ConnectionAbortedError("on purpose")]
     site.connect(3)
     site.until_all_are_open()
+
+
+@LOOPS
+def test_alone(loop: Any) -> None:
+    """P8: what cannot be taken with the first of many is left to the loop, and is not lost."""
+    site = Site(socket.AF_INET, ("127.0.0.1", 0), loop)
+    try:
+        [worker] = site.add(1, listens=False)
+        listener = LoneListener(worker.sock, lambda: Open(worker), worker.state)
+        left = [OSError(errno.EMFILE, "on purpose"), ConnectionAbortedError("on purpose")]
+        worker.sock.errors = left if loop is new_event_loop else []  # asyncio accepts them all
+        worker.sock.setblocking(True)
+        site.loop.run_until_complete(listener.open())
+        site.connect(100)
+        site.until_all_are_open()
+        assert worker.sock.errors == []
+        site.connect(1)
+        site.until_all_are_open()
+        site.connect(20)
+        site.until(lambda: len(worker.connections) > 101)
+        listener.close()  # the others have come too late, or just in time
+    finally:
+        site.close()
+    assert site.failures == []
+
+
+def test_a_socket_that_is_closed(site: Site) -> None:
+    """S40: it cannot be listened at, which is an error of the system."""
+    [worker] = site.add(1, listens=False)
+    worker.sock.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        worker.listen()
+    listener = LoneListener(worker.sock, lambda: Open(worker), worker.state)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        site.loop.run_until_complete(listener.open())
+    listener.close()
