@@ -8,18 +8,28 @@ given, and what is allowed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.arguments.values import VALUE_TYPES, ValueType, WrongPart
+from bridge.arguments.values import VALUE_TYPES, TooLong, ValueType, WrongPart
 from bridge.errors import ConfigError
 
 
 def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return those of `known` that are close to `name`: one of them was probably meant."""
+    """Return those of `known` that are close to `name`: one of them was probably meant.
+
+    First those of the same words in another order: ``request_timeout`` is ``timeout_request``.
+    """
     import difflib  # only after a mistake: other processes need not load it
 
-    return difflib.get_close_matches(name, list(known), count, cutoff=0.75)
+    names = list(known)
+    swapped = [each for each in names if each != name and _words(each) == _words(name)]
+    close = difflib.get_close_matches(name, names, count, cutoff=0.75)
+    return list(dict.fromkeys([*swapped, *close]))[:count]
+
+
+def _words(name: str) -> list[str]:
+    return sorted(name.replace("_", "-").split("-"))
 
 
 # ------------------------------------------------------------- one value
@@ -35,6 +45,8 @@ class Check:
     maximum: float | None = None
     zero_means: str = ""
     optional: bool = False
+    #: What to say to values that are not allowed, but that other programs have.
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def allowed(self) -> str:
@@ -60,6 +72,9 @@ class Check:
             return None
         try:
             result = self.type.read(value)
+        except TooLong as error:
+            off = f"; 0: {self.zero_means}" if self.zero_means else ""
+            raise ConfigError(f"{label} is {value!r}; {error}{off}") from None
         except WrongPart as error:
             raise self.wrong(error.args[0], label) from None
         except (TypeError, ValueError, KeyError):
@@ -76,7 +91,12 @@ class Check:
 
     def wrong(self, value: object, label: str) -> ConfigError:
         """Make the error for a value that is not allowed."""
-        return ConfigError(f"{label} is {value!r}; allowed is {self.allowed}")
+        meant = ""
+        if self.choices and isinstance(value, str):
+            close = close_names(value.lower(), self.choices, 1)
+            advice = self.instead.get(value.lower())
+            meant = f"; {advice}" if advice else f"; did you mean {close[0]}?" if close else ""
+        return ConfigError(f"{label} is {value!r}; allowed is {self.allowed}{meant}")
 
 
 def read_all(checks: Mapping[str, Check], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
@@ -115,7 +135,14 @@ def check_mounting(mounts: object, fallback: object) -> None:
 #: Settings of `WsgiToAsgi`, of a mount and of the server. What is not set for an app itself comes
 #: from the server's settings; without our server, from `WSGI_DEFAULTS`.
 WSGI_SETTINGS: dict[str, Check] = {
-    "runner": Check(type=VALUE_TYPES["str"], choices=("thread", "greenlet", "inline")),
+    "runner": Check(
+        type=VALUE_TYPES["str"],
+        choices=("thread", "greenlet", "inline"),
+        instead=dict.fromkeys(
+            ("gevent", "eventlet"),
+            "greenlet with --patch, or bridge.greenlet_patch(), waits as they do",
+        ),
+    ),
     "threads": Check(type=VALUE_TYPES["int"], minimum=1),
     "queue_limit": Check(type=VALUE_TYPES["int"], minimum=1),
     "queue_timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0, zero_means="any"),

@@ -38,6 +38,8 @@ _TRUTH = {
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 _CERT_REQS = {"0": "none", "1": "optional", "2": "required"}
 _TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+#: The most seconds: the system cannot wait for much longer.
+LONGEST = 10**9
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
@@ -69,6 +71,8 @@ def _seconds(value: object) -> float:
     seconds = float(value)
     if not seconds < float("inf"):
         raise ValueError
+    if seconds > LONGEST:
+        raise TooLong(f"the most is {LONGEST} s, which is 31 years")
     return seconds
 
 
@@ -143,6 +147,10 @@ def _split(text: str) -> list[str]:
 
 class WrongPart(ValueError):
     """Raised with the one part of a list that is wrong."""
+
+
+class TooLong(ValueError):
+    """Raised with the longest time that is allowed."""
 
 
 def _hook(value: object) -> Hook:

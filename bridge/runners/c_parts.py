@@ -13,6 +13,11 @@ def load_c_part(name: str, wanted_by: str, instead: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
+        if error.name == "greenlet":
+            raise ConfigError(
+                f"{wanted_by} needs the package greenlet, which is not installed: "
+                f"python -m pip install greenlet, or {instead}"
+            ) from error
         raise ConfigError(
             f"{wanted_by} needs parts written in C that cannot be loaded: {error}; "
             "install asgi-bridge again where there are a C compiler and the headers of Python "

@@ -80,6 +80,15 @@ def _raise_equivalent(error: click.NoSuchOption, ctx: click.Context) -> None:
         raise click.UsageError(instead, ctx) from None
 
 
+def _raise_swapped(command: click.Command, error: click.NoSuchOption, ctx: click.Context) -> None:
+    """Raise with the option that has the same words in another order, if there is one."""
+    known = [name for each in command.params for name in each.opts]
+    for name in close_names(error.option_name, known, 1):
+        if sorted(name) == sorted(error.option_name):
+            text = f"No such option {error.option_name!r}; did you mean {name}?"
+            raise click.UsageError(text, ctx) from None
+
+
 def _missing_serve(ctx: click.Context, seen: str, given: list[str]) -> click.UsageError:
     return click.UsageError(f"{seen}; say: {ctx.info_name} serve {shlex.join(given)}", ctx)
 
@@ -106,6 +115,7 @@ class _SettingsCommand(click.Command):
             left = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _raise_equivalent(error, ctx)
+            _raise_swapped(self, error, ctx)
             raise
         surroundings.anchor(ctx.params)
         if left and not ctx.resilient_parsing:

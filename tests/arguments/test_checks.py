@@ -73,6 +73,28 @@ def test_a_name_that_is_none_is_told(way: str) -> None:
     assert said(WAYS[way], flavour=10).startswith("flavour is no setting of ")
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"runner": "greenlets"}, "; did you mean greenlet?"),
+        ({"runner": "Threads"}, "; did you mean thread?"),
+        ({"runner": "gthread"}, "; did you mean thread?"),
+        ({"runner": "gevent"}, "; greenlet with --patch, or bridge.greenlet_patch(), waits as"),
+        ({"request_timeout": 5}, "; did you mean timeout_request?"),
+        ({"timeout_request": 1e30}, "timeout_request is 1e+30; the most is 1000000000 s, which is"),
+        ({"timeout_request": 1e30}, "; 0: any"),
+        ({"patch": True}, "it is of the process; call bridge.greenlet_patch() before other"),
+        ({"max_blocking_time": 1}, "it is of the process; start the server with --max-blocking"),
+    ],
+)
+def test_mistakes_that_are_likely_are_told_what_to_do(
+    way: str, settings: dict[str, Any], words: str
+) -> None:
+    """S61: names of other programs, words in another order, settings of the whole process."""
+    assert words in said(WAYS[way], **settings)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -75,6 +75,7 @@ WRONG: list[tuple[str, Any]] = [
     ("Seconds", [1]),
     ("Seconds", "5M"),
     ("Seconds", "5 minutes"),
+    ("Seconds", 1e10),
     ("Seconds", "m"),
     ("Seconds", "s5"),
     ("Seconds", "-5s"),

@@ -89,6 +89,9 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--timeout-body=-1"], "a number of seconds, at least 0 (0: never)"),
         (["serve", HELLO, "--reload", "--reload-dir", "nowhere"], "there is no such directory"),
         (["serve", HELLO, "--prot", "1"], "No such option"),
+        (["serve", HELLO, "--request-timeout", "1"], "did you mean --timeout-request?"),
+        (["serve", HELLO, "-k", "gevent"], "; greenlet with --patch, or bridge.greenlet_patch()"),
+        (["serve", HELLO, "--max-blocking-time=1e30"], "the most is 1000000000 s"),
         (
             ["serve", "--ws-per-message-deflate", "False", HELLO],
             "--ws-per-message-deflate takes no value (seen: False); say --ws-per-message-deflate "

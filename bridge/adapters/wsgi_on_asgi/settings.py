@@ -24,6 +24,12 @@ SETTINGS: dict[str, Check] = {
 #: Those of them that `ThreadRunner` alone heeds.
 OF_THREADS = ("idle_timeout",)
 
+#: Settings of the server that one app cannot have for itself.
+_OF_THE_PROCESS = {
+    "patch": "call bridge.greenlet_patch() before other imports, or start the server with --patch",
+    "max_blocking_time": "start the server with --max-blocking-time",
+}
+
 
 def read_settings(given: Mapping[str, Any], owner: str = "WsgiToAsgi") -> dict[str, Any]:
     """Check the settings `given` to `owner`; those that are None are left out.
@@ -32,6 +38,9 @@ def read_settings(given: Mapping[str, Any], owner: str = "WsgiToAsgi") -> dict[s
     """
     if "workers" in given:  # of a2wsgi and uvicorn
         raise ConfigError(f"workers is no setting of {owner}; did you mean threads?")
+    for name, instead in _OF_THE_PROCESS.items():
+        if name in given:
+            raise ConfigError(f"{name} is no setting of {owner}: it is of the process; {instead}")
     runner = given.get("runner")
     if isinstance(runner, Runner):
         rest = {name: value for name, value in given.items() if name != "runner"}

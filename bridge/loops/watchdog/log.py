@@ -5,6 +5,7 @@ So is a call that blocks it for long. Nobody can end it from outside of its proc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,7 +36,9 @@ class _Told:
 class BlockLog:
     """Writes warnings: a block is found, lasts for long, ends (`Observer`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_patched: Callable[[], bool] = lambda: True) -> None:
+        """`is_patched`: whether calls of the standard library wait cooperatively in greenlets."""
+        self._is_patched = is_patched
         self._told: dict[Place, _Told] = {}
         #: The block that is told now: its end is told, too.
         self._current: Block | None = None
@@ -64,7 +67,7 @@ class BlockLog:
         elif not block.ended:
             self._remember(place, block.since)
             self._current, self._again = block, _LONG
-            logger.warning("%s", _warning(block))
+            logger.warning("%s", _warning(block, self._is_patched()))
 
     def _remember(self, place: Place, now: float) -> None:
         if len(self._told) >= _MOST_PLACES:
@@ -90,12 +93,12 @@ class BlockLog:
                 )
 
 
-def _warning(block: Block) -> str:
+def _warning(block: Block, patched: bool) -> str:
     stack = block.stack
     alone = "; it lets no other thread run" if block.alone else ""
     return (
         f"the event loop has been blocked for {block.duration} {block.by}{alone}. "
-        f"{_advice(stack)}\n{stack.text}"
+        f"{_advice(stack, patched)}\n{stack.text}"
     )
 
 
@@ -108,8 +111,13 @@ def _lasting(block: Block) -> tuple[str, str, str]:
     return block.duration, block.by, what
 
 
-def _advice(stack: Stack) -> str:
+def _advice(stack: Stack, patched: bool) -> str:
     """Say what to do with a call that blocks."""
+    if stack.kind == "WSGI" and stack.in_greenlet and not patched:
+        return (
+            "Start with --patch, with which sleeps, sockets and locks let other requests go on. "
+            "Run other calls by bridge.in_thread, or the app with --runner thread:"
+        )
     if stack.kind == "WSGI" and stack.in_greenlet:
         return "Run such calls by bridge.in_thread, or the app with --runner thread:"
     if stack.kind == "WSGI":

@@ -169,7 +169,8 @@ class GreenletRunner(Runner):
         """Raise `Overloaded`: the limit is reached, or the runner stops."""
         self._rejected += 1
         raise Overloaded(
-            f"{len(self._busy) + len(self._queue)} requests are under way, which is the limit"
+            f"{len(self._busy) + len(self._queue)} requests are under way, which is "
+            "the limit; raise queue_limit, or see what they wait for"
             if self._stopped is None
             else "the server is stopping"
         )

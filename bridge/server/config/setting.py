@@ -8,7 +8,7 @@ key in a file, the reference page, and the error text for a wrong value.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass
 from typing import Any
 
@@ -88,7 +88,9 @@ def setting(
     `zero_means` says what 0 means, if it is special. `check`, shared with the adapters, replaces
     `choices`, `minimum`, `maximum` and `zero_means`.
     """
+    instead: Mapping[str, str] = {}
     if check is not None:
+        instead = check.instead
         choices, zero_means = check.choices, check.zero_means
         minimum, maximum = check.minimum, check.maximum
     about = {
@@ -101,6 +103,7 @@ def setting(
         "minimum": minimum,
         "maximum": maximum,
         "zero_means": zero_means,
+        "instead": instead,
         "secret": secret,
     }
     return dataclasses.field(default=default, repr=not secret, metadata=about)

@@ -11,6 +11,7 @@ from bridge.dispatcher import Dispatcher, Route
 from bridge.fallback import Fallback
 from bridge.runners import Runner
 from bridge.runners.inline import InlineRunner
+from bridge.runners.patching.patch import is_patched
 from bridge.runners.threads.runner import ThreadRunner
 from bridge.server.config.config import SETTINGS, Config
 from bridge.types import ASGIApp
@@ -78,7 +79,9 @@ def _runner(runner: Runner) -> str:
     if isinstance(runner, InlineRunner):
         return "inline"
     # The greenlet runner is loaded only if it is used.
-    return "greenlets" if type(runner).__name__ == "GreenletRunner" else type(runner).__name__
+    if type(runner).__name__ == "GreenletRunner":
+        return "greenlets, patched" if is_patched() else "greenlets"
+    return type(runner).__name__
 
 
 def _name(app: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.log import logger
 from bridge.runners import Runner
-from bridge.runners.patching.patch import check_patchers
+from bridge.runners.patching.patch import check_patchers, is_patched
 from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.types import ASGIApp
@@ -51,6 +51,8 @@ def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
             " and ".join(given.values()),
             ", ".join(f"{name}={values[name]!r}" for name in given),
         )
+    if config.patch or is_patched():
+        check_patchers()
     if config.patch:
         _check_patch(config)
 
@@ -71,14 +73,15 @@ def _values(config: Config) -> dict[str, Any]:
 
 
 def _check_patch(config: Config) -> None:
-    """Warn if nothing uses the patch; raise `ConfigError` if the app has patched in another way."""
-    check_patchers()
+    """Warn if nothing uses the patch."""
     # Loaded with the first runner, wherever that was made.
     if "bridge.runners.greenlets.runner" not in sys.modules:
+        source = config.source("patch") or "patch"
         logger.warning(
-            "%s changes nothing: it is for greenlets, and no app here runs in them; say "
-            "--runner greenlet, too, or leave it out",
-            config.source("patch"),
+            "%s changes nothing: it is for greenlets, and no app here runs in them; say %s, too, "
+            "or leave it out",
+            source,
+            "BRIDGE_RUNNER=greenlet" if source.startswith("BRIDGE_") else "--runner greenlet",
         )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from bridge.loops.watchdog.block import Block
 from bridge.loops.watchdog.log import BlockLog
 from bridge.loops.watchdog.watchdog import Watchdog
+from bridge.runners.patching.patch import is_patched
 from bridge.server.apps.handlers import runners_of
 from bridge.server.config.config import Config
 from bridge.server.metrics.figures import Figures
@@ -29,7 +30,7 @@ def watch_loop(
     def progress() -> object:
         return served(), [each.stats().served for each in runners]
 
-    log = BlockLog()
+    log = BlockLog(is_patched)
     watchdog = Watchdog(config.max_blocking_time, progress=progress, on_look=log.look)
     watchdog.observers.append(log)
     if figures is not None:

@@ -66,6 +66,15 @@ def test_the_advice_fits_the_kind_of_app(
     assert advice in caplog.text
 
 
+def test_the_first_advice_without_the_patch_is_the_patch(caplog: pytest.LogCaptureFixture) -> None:
+    """R3: a greenlet that no patch lets wait needs that first; the inline runner does not."""
+    BlockLog(lambda: False)(block())
+    assert "in view. Start with --patch, with which sleeps, sockets and locks let" in caplog.text
+    caplog.clear()
+    BlockLog(lambda: False)(block(replace(STACK, in_greenlet=False)))
+    assert "--patch" not in caplog.text
+
+
 def test_what_could_not_run_all_the_time_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
     """R3: the time of the call itself, and the time that it took on a machine that is busy."""
     one = block()

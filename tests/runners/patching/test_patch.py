@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,25 @@ def test_gevent_that_has_changed_nothing() -> None:
     assert run("import gevent.monkey, bridge\n", "bridge.greenlet_patch(); print('done')") == (
         "done\n"
     )
+
+
+def test_without_the_package_greenlet(tmp_path: Path) -> None:
+    """G6: a package that is missing is named, and how it is installed."""
+    (tmp_path / "greenlet.py").write_text("raise ModuleNotFoundError('x', name='greenlet')\n")
+    code = """
+        import bridge
+        for use in (bridge.greenlet_patch, lambda: bridge.WsgiToAsgi(len, runner="greenlet")):
+            try:
+                use()
+            except bridge.ConfigError as error:
+                print(error)
+    """
+    said = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n", code).splitlines()
+    needs = "needs the package greenlet, which is not installed: python -m pip install greenlet, or"
+    assert said == [
+        f"greenlet_patch() {needs} do without it",
+        f"runner is 'greenlet', which {needs} choose thread",
+    ]
 
 
 def test_without_parts_in_c() -> None:

@@ -282,6 +282,7 @@ def test_unknown_variables_are_noticed() -> None:
         ("BRIDGE_LOGLEVEL", "did you mean BRIDGE_LOG_LEVEL?"),
         ("BRIDGE_CONFG", "did you mean BRIDGE_CONFIG?"),
         ("BRIDGE_WS_MAX_SIZE", "did you mean BRIDGE_WS_MAX_MESSAGE_SIZE?"),
+        ("BRIDGE_REQUEST_TIMEOUT", "did you mean BRIDGE_TIMEOUT_REQUEST?"),
         ("BRIDGE_FOO", "asgi-bridge serve --help lists them all"),
         ("BRIDGE_HOME", "asgi-bridge serve --help lists them all"),
         ("BRIDGE_TOKEN", "asgi-bridge serve --help lists them all"),

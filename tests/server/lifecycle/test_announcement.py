@@ -9,6 +9,7 @@ import pytest
 
 from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi1, from_asgi2
 from bridge.runners import InlineRunner
+from bridge.runners.patching.patch import is_patched
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.wsgi_settings import apply_wsgi_settings
@@ -18,6 +19,8 @@ from tests.support.apps.hello import asgi, wsgi
 from tests.support.waiting import eventually
 
 HELLO = "tests.support.apps.hello"
+#: Another test of this process may have patched.
+GREENLETS = "greenlets, patched" if is_patched() else "greenlets"
 
 
 def asgi2(scope: Any) -> Any: ...
@@ -51,7 +54,7 @@ def said(app: Any, /, **settings: Any) -> list[str]:
         (
             WsgiToAsgi(wsgi),
             {"runner": "greenlet", "websocket": True},
-            f"serving {HELLO}.wsgi (WSGI, greenlets, WebSockets)",
+            f"serving {HELLO}.wsgi (WSGI, {GREENLETS}, WebSockets)",
         ),
     ],
 )

@@ -73,8 +73,9 @@ def test_the_line_that_blocks_the_loop_is_named(
     with served(app, runner=runner) as server:
         get(server, "/")
         get(server, "/slow")
-        eventually(lambda: len(said()) >= 2)
-    first, last = said()[:2]
+        eventually(lambda: any("turns again" in each for each in said()))
+    # On a machine that is busy it may take long enough to be told once more in between.
+    first, last = (each for each in said() if " is still blocked, " not in each)
     assert re.match(r"the event loop has been blocked for \d+\.\d\d s .*by GET /slow, at ", first)
     assert f"{__file__}:" in first
     assert " in scrypt_300_ms. " in first

@@ -58,6 +58,7 @@ def test_sleeping_app(start_host: StartHost, options: tuple[str, ...]) -> None:
         time.sleep(0.02)
     assert httpx.get(host.url("/closed")).text == f"{REQUESTS} True time"
     assert "changes nothing" not in host.log()
+    assert f"serving {APP}:wsgi (WSGI, greenlets, patched)" in host.log()
 
 
 def test_environment_and_file(start_host: StartHost, tmp_path: Path) -> None:
@@ -68,7 +69,9 @@ def test_environment_and_file(start_host: StartHost, tmp_path: Path) -> None:
     (tmp_path / "bridge.toml").write_text('runner = "greenlet"\npatch = true\n')
     host = start_host(hosts.bridge(f"{APP}:wsgi", "--config", str(tmp_path / "bridge.toml")))
     assert patched(host) == "True"
-    assert patched(start_host(command.with_env(BRIDGE_RUNNER="greenlet"))) == "False"
+    host = start_host(command.with_env(BRIDGE_RUNNER="greenlet"))
+    assert patched(host) == "False"
+    assert f"serving {APP}:wsgi (WSGI, greenlets)" in host.log()
 
 
 def test_workers_and_templates(start_host: StartHost, tmp_path: Path) -> None:
@@ -115,14 +118,25 @@ def test_without_greenlets(start_host: StartHost) -> None:
     )
 
 
-@pytest.mark.parametrize("where", ["before", "meanwhile"])
+def test_without_greenlets_by_the_environment(start_host: StartHost) -> None:
+    """G6: the same by a variable; then the variable that is missing is named, too."""
+    host = start_host(hosts.bridge("tests.support.apps.worker:wsgi").with_env(BRIDGE_PATCH="1"))
+    assert "BRIDGE_PATCH changes nothing" in host.log()
+    assert "say BRIDGE_RUNNER=greenlet, too, or leave it out" in host.log()
+
+
+@pytest.mark.parametrize("where", ["before", "meanwhile", "after a call in the app"])
 def test_apps_that_gevent_has_patched(tmp_path: Path, where: str) -> None:
-    """G6: what gevent patches, before or while the app is imported, is an error at the start."""
+    """G6: what gevent patches, before or while the app is imported, is an error at the start, also
+    if the app itself has called `bridge.greenlet_patch` before."""
     patch = "import gevent.monkey; gevent.monkey.patch_all()\n"
+    called = where == "after a call in the app"
+    if called:
+        patch = f"import bridge; bridge.greenlet_patch(); {patch}"
     (tmp_path / "app.py").write_text(patch + "def app(environ, start_response): ...\n")
     program = (
         f"{patch if where == 'before' else ''}import bridge\n"
-        "bridge.serve('app:app', runner='greenlet', patch=True, port=0)"
+        f"bridge.serve('app:app', runner='greenlet', patch={not called}, port=0)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
