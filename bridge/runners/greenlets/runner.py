@@ -45,6 +45,7 @@ from bridge.runners.base import (
     set_current_runner,
 )
 from bridge.runners.greenlets.descriptors import DescriptorWatch
+from bridge.runners.greenlets.garbage import collect_less_often
 from bridge.runners.greenlets.worker import OVER, PAUSED, Worker
 from bridge.runners.interop import switch_calls, watch_imports
 
@@ -81,6 +82,7 @@ class GreenletRunner(Runner):
         self._stopped = None
         watch_imports()
         switch_calls(loop)
+        collect_less_often()
         set_current_runner(self)  # for this thread; `wait` finds the runner of its greenlet
 
     # --------------------------------------------------------- the loop's side
