@@ -15,10 +15,11 @@ Whichever comes second sees the other, so no end is missed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from contextvars import copy_context
 from typing import Any, Final
 
-from bridge.errors import BridgeError, ClientDisconnected, WaitNotPossible
+from bridge.errors import BridgeError, ClientDisconnected
 from bridge.http.response_head import ResponseHead
 from bridge.http.response_sink import ResponseEncoder
 from bridge.loops.descriptors import Duplicate, regular_file
@@ -152,7 +153,7 @@ class ThreadSink:
         size = len(body)
         encoded = connection.responder.fast_head(connection, exchange, head, size)
         if encoded is not None:
-            self._put(*gathered((encoded, body)))
+            self._put(*gathered((encoded, body)), last=True)
             self._writer = None
             exchange.end_in_thread(head.status_code, size, encoded, pending=self._transport_busy)
         else:
@@ -220,14 +221,15 @@ class ThreadSink:
     def _end(self, *parts: bytes) -> None:
         """Write the last of the response."""
         if any(parts):
-            self._put(*gathered(parts))
+            self._put(*gathered(parts), last=True)
         self._writer = None
         self.exchange.end_in_thread(pending=self._transport_busy)
 
-    def _put(self, *parts: bytes, patience: int = 0) -> None:
+    def _put(self, *parts: bytes, patience: int = 0, last: bool = False) -> None:
         """Write, if nothing waits before it; else have the loop write, and wait for that.
 
         `patience`: milliseconds to wait for room before what does not fit is left to the loop.
+        `last`: nothing follows these, so this does not wait; a slow client holds no thread (W25).
         """
         connection, writer = self.exchange.connection, self._writer
         output = connection.output
@@ -240,12 +242,14 @@ class ThreadSink:
             sent = writer.send(*parts)
             if sent != sum(map(len, parts)):
                 self._put_rest(writer, unsent(parts, sent), patience)
+        elif last:
+            connection.state.call_on_loop(output.write_late, parts)
         else:
             try:
                 wait = self.exchange.handler.runner.wait
                 self._transport_busy = wait(self._write_behind(parts))
-            except WaitNotPossible:  # on the loop: the runner has refused the call
-                output.write_late(parts)
+            except CancelledError:
+                raise ClientDisconnected("the server stops, and has cut the response") from None
 
     def _put_rest(
         self, writer: SocketWriter | NullWriter, rest: Sequence[Piece], patience: int

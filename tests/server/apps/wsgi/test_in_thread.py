@@ -15,6 +15,7 @@ from bridge.runners.threads.runner import ThreadRunner
 from bridge.server.apps.wsgi import in_thread
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.state import ServerState
+from bridge.server.transport import output
 from bridge.server.transport.output import Output, Piece
 from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.server.apps.wsgi import responses
@@ -311,6 +312,53 @@ def test_a_thread_logs_what_it_has_written() -> None:
     assert seen == [(200, 2, True)]
 
 
+@pytest.fixture
+def never_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the next request begun whatever waits, as if it were just less than may wait."""
+    monkeypatch.setattr(output, "HIGH_WATER", 1 << 30)
+
+
+@pytest.mark.usefixtures("never_paused")
+@pytest.mark.parametrize("way", ["whole", "pieces"])
+def test_responses_behind_what_waits_hold_no_thread(way: str) -> None:
+    """W25, S1: the end of a response behind one that waits is left to the loop at once."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        body = environ["PATH_INFO"][1:].encode() + bytes(LARGE)
+        return [body] if way == "whole" else iter([body])
+
+    runner = ThreadRunner(threads=1, queue_limit=0)
+    with served(WsgiToAsgi(app, runner=runner)) as server, server.connect() as client:
+        client.send(request("/1") + request("/2") + request("/3"))
+        eventually(lambda: runner.stats().served == 3 and runner.stats().idle)
+        bodies = [client.response().body for _ in range(3)]
+    assert [body.rstrip(b"\0") for body in bodies] == [b"1", b"2", b"3"]
+
+
+def test_a_stop_while_a_thread_waits_for_its_client(caplog: pytest.LogCaptureFixture) -> None:
+    """P2: a stream that is cut since the server stops is no error of the app."""
+    ended = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield bytes(100_000)
+        finally:
+            ended.set()
+
+    runner = ThreadRunner(threads=1)
+    with served(WsgiToAsgi(app, runner=runner)) as server, server.connect() as client:
+        client.send(request("/"))
+        eventually(lambda: runner._waits)
+        for waiting in tuple(runner._waits):
+            waiting.cancel()  # as at the end of a stop
+        assert ended.wait(20)
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("never_paused")
 def test_a_request_that_is_refused_behind_a_large_response() -> None:
     """W52, S1: the refusal, which is made on the loop, comes behind what the client has to take."""
     begun, release = threading.Event(), threading.Event()
