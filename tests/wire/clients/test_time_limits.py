@@ -269,7 +269,7 @@ def test_stalled_file_of_a_thread(start_host: StartHost, tmp_path: Path) -> None
         assert stalled.line() == b"HTTP/1.1 200 OK"
         other.sock.settimeout(30)
         assert other.get("/small?3").body == CONTENT[:3]
-        assert "WARNING: cut the response to GET /file " in host.log()
+        eventually(lambda: "WARNING: cut the response to GET /file " in host.log())
 
 
 @pytest.mark.parametrize("resets", [False, True])
