@@ -4,7 +4,8 @@ Each asks the kernel once without waiting. If nothing is ready, the greenlet wai
 is, and asks again: another greenlet may have been faster. An epoll set is itself a descriptor that
 can be waited for, so its own are not looked at.
 
-What the runner's watch does not take (a plain file) is waited for in a thread.
+What the runner's watch does not take is waited for in a thread: a plain file, or an epoll set in
+which there is another, or whose descriptors are in a hundred others.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _select: Final = _module.select
 _poll: Final[Any] = getattr(_module, "poll", None)
 _epoll: Final[Any] = getattr(_module, "epoll", None)
 _epoll_poll: Final[Any] = None if _epoll is None else _epoll.poll
+#: What the kernel says of descriptors that an epoll set cannot watch.
+_NOT_WATCHED: Final = (errno.EPERM, errno.EINVAL, errno.ELOOP)
 #: What `select` calls an exceptional condition.
 _URGENT: Final = getattr(_module, "POLLPRI", 0)
 
@@ -57,7 +60,7 @@ def _wait_for(
         try:
             in_time = wait_ready(worker, wanted, left)
         except OSError as error:
-            if error.errno != errno.EPERM:
+            if error.errno not in _NOT_WATCHED:
                 raise
             return run_in_thread(worker, block)
         found = ask()

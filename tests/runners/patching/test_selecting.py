@@ -330,3 +330,24 @@ def test_without_epoll(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> No
         assert [await call.done for call in calls] == [True, True]
 
     run_with(GreenletRunner(), main)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
+def test_epoll_sets_that_cannot_be_watched(pairs: list[Pair]) -> None:
+    """G6: more than a hundred sets may have the same file, and a set may be in another."""
+    left, right = pairs[0]
+    nested = [select.epoll() for _ in range(3)]
+    for outer, inner in zip(nested, (left, *nested), strict=False):
+        outer.register(inner, select.EPOLLIN)
+
+    async def main(runner: Runner) -> None:
+        calls = submit(runner, *[lambda: by_epoll(left, 30)] * 110)
+        calls += submit(runner, lambda: bool(nested[-1].poll(30)))
+        await until(lambda: runner.stats().busy == len(calls))
+        right.send(b"x")
+        for call in calls:
+            assert await call.done is True
+
+    run_with(GreenletRunner(), main)
+    for each in nested:
+        each.close()
