@@ -31,10 +31,13 @@ from bridge.runners.base import Job
 from bridge.runners.threads.self_requests import self_connections
 from bridge.runners.threads.stream_watch import StreamWatch
 
-#: Seconds between two looks at the queue: while more threads can be woken ...
+#: Seconds between two looks at the queue: while more threads can be woken (the next comes at once
+#: if that takes longer) ...
 TICK = 0.001
 #: ... and, after ever longer times, while they cannot. (What is just beginning may soon stream.)
 SLOW_TICK = 0.05
+#: Threads that one look wakes or starts: the loop waits until each that it starts does run.
+MOST_AT_ONCE = 16
 #: Seconds after which a job that waits is told so, and after which a queue that does not move is
 #: searched for requests of the app to itself.
 LONG_WAIT = 0.25
@@ -81,11 +84,12 @@ class QueueWatch:
         self._timeout = timeout
         #: The next look; None while no job waits.
         self._timer: asyncio.TimerHandle | None = None
-        self._delay = self._due = 0.0
+        self._due = 0.0
         #: The first jobs at the last look: one for each thread that was woken, and one more.
         self._front: tuple[Job, ...] = ()
-        #: Threads to wake at the next look.
+        #: Threads to wake at the next look, and seconds from one that wakes none to the next.
         self._to_wake = 1
+        self._pause = TICK
         # Not before these times of the loop: tell jobs that they wait for long; ask whether they
         # wait in vain; search for the app's own requests.
         self._tell_at = 0.0
@@ -109,12 +113,11 @@ class QueueWatch:
         """Begin with the job that is the first now."""
         self._front = tuple(self._jobs)[:1]
         if self._front:
-            self._to_wake = 1
+            self._to_wake, self._pause = 1, TICK
             self._ask_at = self.loop.time() + LONG_WAIT
             self._look_after(TICK)
 
     def _look_after(self, delay: float) -> None:
-        self._delay = delay
         self._timer = self.loop.call_later(delay, self._look)
         self._due = self.loop.time() + delay  # uvloop's time stands still until it sets a timer
 
@@ -128,14 +131,16 @@ class QueueWatch:
         if now >= self._tell_at:
             self._tell_at = now + LONG_WAIT
             self._tell_queued_before(now - LONG_WAIT)
+        begin = time.monotonic()
         queued = tuple(self._jobs)
         if not queued or queued[0] not in self._front:
             self._look_from_now()
             return
         woken = self._wake(min(self._to_wake, len(queued)))
-        self._to_wake *= 2
+        self._to_wake = min(self._to_wake * 2, MOST_AT_ONCE)
         if not woken:
-            woken = self._wake(self.streams.make_room(len(queued), late=late))
+            wanted = min(len(queued), MOST_AT_ONCE)
+            woken = self._wake(self.streams.make_room(wanted, late=late))
         if self._pool.nobody_can_run() or not (woken or self._unless_streams_hold_all()):
             self._front = ()
             return
@@ -143,7 +148,14 @@ class QueueWatch:
         if not woken and now >= self._ask_at:
             self._ask_at = now + LONG_WAIT
             self._search_if_due(now)
-        self._look_after(TICK if woken or late else min(self._delay * 2, SLOW_TICK))
+        if woken:
+            self._pause = TICK
+            self._look_after(max(0.0, TICK - (time.monotonic() - begin)))
+        elif late:
+            self._look_after(TICK)
+        else:
+            self._pause = min(self._pause * 2, SLOW_TICK)
+            self._look_after(self._pause)
 
     def _wake(self, count: int) -> int:
         """Wake or start up to `count` threads; return how many that were."""

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from bridge.errors import BridgeError, Overloaded, SelfRequest
 from bridge.runners import Runner
-from bridge.runners.threads.queue_watch import QueueWatch
+from bridge.runners.threads.queue_watch import TICK, QueueWatch
 from bridge.runners.threads.runner import ThreadRunner
 from bridge.runners.threads.self_requests import self_connections
 from tests.runners.jobs import Call, blocked, run_with, until
@@ -235,6 +236,7 @@ class Watched:
         self.delay: float | None = None
         self.woken = 0
         self.threads = 0  # that can still be woken
+        self.slow = 0.0  # seconds that it takes to wake one
         self.dead = False
         self.busy: list[Any] = []
         self.taken: set[Any] = set()  # by a thread, before they can be withdrawn
@@ -264,6 +266,11 @@ class Watched:
         self.delay = None
         self.call()
 
+    @property
+    def soon(self) -> bool:
+        """Whether the next look comes as soon as it may."""
+        return self.delay is not None and self.delay <= TICK
+
     # --- the streams
 
     def make_room(self, wanted: int, *, late: bool) -> int:
@@ -284,6 +291,7 @@ class Watched:
     def wake(self) -> bool:
         if not self.threads:
             return False
+        time.sleep(self.slow)
         self.threads -= 1
         self.woken += 1
         return True
@@ -324,7 +332,7 @@ def test_twice_as_many_at_each_look() -> None:
     pool.watch.start()  # is under way
     woken = []
     for _ in range(4):
-        assert pool.delay == 0.001
+        assert pool.soon
         pool.look()
         woken.append(pool.woken)
     assert woken == [1, 3, 7, 7]
@@ -338,6 +346,31 @@ def test_twice_as_many_at_each_look() -> None:
     assert (pool.woken, pool.delay) == (7, 0.001)  # the queue moves: start anew
     pool.look()
     assert pool.woken == 8
+
+
+def test_a_look_wakes_no_more_than_so_many() -> None:
+    """W52: many threads are started by several looks, and the loop does other work in between."""
+    pool = Watched([Waiting() for _ in range(100)])
+    pool.threads = pool.streams = 50
+    pool.watch.start()
+    woken = []
+    for _ in range(10):
+        before = pool.woken
+        pool.look()
+        woken.append(pool.woken - before)
+    assert woken == [1, 2, 4, 8, 16, 16, 3, 16, 16, 16]  # the last ones in the place of streams
+
+
+def test_a_look_that_takes_long() -> None:
+    """W52: if it takes as long as looks are apart to start threads, the next comes at once."""
+    pool = Watched([Waiting() for _ in range(10)])
+    pool.threads, pool.slow = 2, 0.01
+    pool.watch.start()
+    for _ in range(2):
+        pool.look()
+        assert pool.delay == 0
+    pool.look()  # none is left to be woken
+    assert pool.delay == 0.002
 
 
 def test_jobs_that_woken_threads_take() -> None:
@@ -368,7 +401,7 @@ def test_streams_that_come_one_after_another() -> None:
     pool.watch.start()
     for gone in (4, 8, 12):
         pool.look()
-        assert (pool.woken, pool.delay) == (gone, 0.001)
+        assert (pool.woken, pool.soon) == (gone, True)
         for _ in range(4):
             pool.jobs.popleft()
         pool.streams = 4
@@ -385,7 +418,7 @@ def test_streams_make_room() -> None:
     pool.look()
     assert (pool.woken, pool.asked) == (1, [])
     pool.look()
-    assert (pool.woken, pool.asked, pool.delay) == (5, [(10, False)], 0.001)
+    assert (pool.woken, pool.asked, pool.soon) == (5, [(10, False)], True)
     pool.look()
     assert (pool.woken, pool.asked[1:], pool.delay) == (5, [(10, False)], 0.002)
 
