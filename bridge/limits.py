@@ -16,3 +16,7 @@ READ_SIZE: Final = 64 * 1024
 MIN_UNCOPIED: Final = 16 * 1024
 #: The most of a request body in memory; a larger one goes to a temporary file (W22).
 SPOOL_LIMIT: Final = 1024 * 1024
+#: The most that the system takes for a client, beside what is on its way: 1 MiB and a head, so that
+#: a thread need not wait for the client of a usual response. Left to itself Linux takes 4 MB for a
+#: client on the same machine, such as a proxy that does not read on.
+MOST_UNSENT: Final = 1280 * 1024

@@ -21,10 +21,11 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from bridge.errors import ConfigError
+from bridge.limits import MOST_UNSENT
 from bridge.server.config.config import Config
 from bridge.server.network.binding import cannot_bind, listen
 
@@ -197,8 +198,10 @@ def _bind_tcp(
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # On Linux every accepted connection inherits this.
+        # On Linux every accepted connection inherits these.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(AttributeError, OSError):  # not every system has it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT)
         if address.family == socket.AF_INET6:
             only = address.host != _EVERY_IPV6 or _ipv4_has_port(address.port, all_addresses)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -86,6 +87,21 @@ def test_socket_options(opened: ExitStack) -> None:
         with accepted:
             if sys.platform == "linux":
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not inherited")
+def test_a_client_that_does_not_read(opened: ExitStack) -> None:
+    """W39: the system takes a response of 1 MiB for it, but not megabytes more."""
+    (listener,) = listen(opened, "127.0.0.1:0")
+    listener.socket.setblocking(True)
+    with socket.create_connection(listener.socket.getsockname()):
+        accepted, _ = listener.socket.accept()
+        with accepted:
+            accepted.setblocking(False)
+            taken, megabyte = 0, bytes(1024 * 1024)
+            while select.select([], [accepted], [], 0.1)[1]:
+                taken += accepted.send(megabyte)
+    assert len(megabyte) <= taken < 2 * len(megabyte)
 
 
 def test_addresses(opened: ExitStack, tmp_path: Path) -> None:
