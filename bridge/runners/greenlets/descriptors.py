@@ -41,7 +41,7 @@ class _Wait(GreenletWaiter):
     __slots__ = ("closed", "ready")
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__(worker)
+        GreenletWaiter.__init__(self, worker)
         #: What is ready: events by descriptor.
         self.ready: dict[int, int] = {}
         #: Whether one of them is about to be closed.
@@ -113,8 +113,11 @@ class DescriptorWatch:
 
     def on_ready(self, descriptor: int, events: int) -> None:
         """In the loop: wake those that wait for any of `events`."""
+        waits = self._waits.get(descriptor)
+        if waits is None:
+            return
         others = False
-        for wait, wanted in tuple(self._waits.get(descriptor, ())):
+        for wait, wanted in tuple(waits):
             happened = events & (wanted | _FAILED)
             if happened:
                 wait.ready[descriptor] = happened
@@ -180,6 +183,8 @@ def tell_closing(descriptor: int) -> None:
 
 #: An entry that should be changed is not there; one that should be made is there.
 _OTHER_WAY: Final = (errno.ENOENT, errno.EEXIST)
+#: An entry tells once.
+_ONCE: Final = getattr(select, "EPOLLONESHOT", 0)
 _Change: TypeAlias = Callable[[int, int], object]
 
 
@@ -189,6 +194,8 @@ class EpollWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop, on_ready: OnReady) -> None:
         self._loop = loop
         self._set = select.epoll()
+        self._modify: _Change = self._set.modify
+        self._register: _Change = self._set.register
         #: Descriptors that are in the set, as far as is known.
         self._known: set[int] = set()
         self._on_ready = on_ready
@@ -196,21 +203,20 @@ class EpollWatch:
 
     def set(self, descriptor: int, events: int) -> None:
         """Tell once of any of `events` (`Watch`)."""
-        first: _Change = self._set.modify
-        second: _Change = self._set.register
+        first, second = self._modify, self._register
         if descriptor not in self._known:
             if not events:
                 return
             first, second = second, first
             self._known.add(descriptor)
         try:
-            first(descriptor, events | select.EPOLLONESHOT)
+            first(descriptor, events | _ONCE)
         except OSError as error:
             if not events:
                 return  # it is closed, and the kernel has forgotten it
             if error.errno not in _OTHER_WAY:
                 raise
-            second(descriptor, events | select.EPOLLONESHOT)
+            second(descriptor, events | _ONCE)
 
     def forget(self, descriptor: int) -> None:
         """`descriptor` is about to be closed (`Watch`)."""

@@ -26,7 +26,7 @@ class GreenletWaiter:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.thread = get_ident()
+        self.thread = worker.thread_ident
         #: Whether the flag is up: the greenlet was woken, and has not gone on yet.
         self.raised = False
         self._waiting = False
@@ -79,7 +79,9 @@ class GreenletWaiter:
     def wake_now(self) -> None:
         """Raise the flag, and let the greenlet go on at once. In callbacks of its loop only."""
         self.raised = True
-        self._go_on()
+        if self._waiting:
+            self._waiting = False
+            self.worker.resume()
 
     def _deliver(self) -> None:
         if self.raised:
