@@ -138,6 +138,26 @@ def test_many_responses_that_nobody_reads(site: Site) -> None:
 
 @each_kind
 @plain_and_tls
+def test_uploads_of_a_client_that_does_not_read(site: Site) -> None:
+    """S1 W26: nor are the bodies of requests read on that wait behind such a response."""
+    before, first = site.memory(), site.begun()
+    client = site.client()
+    client.sock.settimeout(0.5)
+    data, sent = request(f"/whole?{MB}", method="POST", body=bytes(MB // 20)), 0
+    try:
+        for _ in range(2000):
+            client.sock.sendall(data)
+            sent += len(data)
+    except TimeoutError:
+        pass
+    assert sent < 50 * MB  # most of it lies in the kernel
+    assert site.settled() - first < 50
+    assert site.memory() - before < 50 * MB
+    client.reset()
+
+
+@each_kind
+@plain_and_tls
 def test_many_such_clients(site: Site) -> None:
     """S1: a hundred of them cost what their sockets hold, and keep nobody from being answered."""
     before = site.memory()
@@ -177,10 +197,16 @@ def test_a_client_that_leaves(site: Site, reads: int) -> None:
 # ------------------------------------------------------------- time
 
 
+@pytest.mark.slow
 @each_kind
-def test_a_client_that_never_reads(start_host: StartHost, kind: str) -> None:
+@plain_and_tls
+def test_a_client_that_never_reads(
+    start_host: StartHost, kind: str, tls: bool, certified: Certified
+) -> None:
     """S2: it is cut after `timeout_write`; what waits behind the response is not begun then."""
-    site = Site(start_host(command_of(kind, "--timeout-write=1")), None)
+    option, context = certified
+    host = start_host(command_of(kind, "--timeout-write=1", *((option,) if tls else ())))
+    site = Site(host, context if tls else None)
     with site.open:
         client = site.asks(f"/whole?{MB}", 200)
         begun = site.settled()
