@@ -78,11 +78,13 @@ def read_until(client: socket.socket, text: bytes) -> bytes:
 def checked(host: Host) -> Iterator[list[float]]:
     """Check its health over and over meanwhile; how long each answer took."""
     took: list[float] = []
-    done = threading.Event()
+    begun: list[float] = []
+    done, start = threading.Event(), time.perf_counter()
 
     def check() -> None:
         while not done.is_set():
             begin = time.perf_counter()
+            begun.append(begin - start)
             try:
                 assert get(host, "/health")[0] == 200
             except (OSError, AssertionError):
@@ -98,7 +100,10 @@ def checked(host: Host) -> Iterator[list[float]]:
     finally:
         done.set()
         thread.join(30)
-    print(f"{host.name}: {len(took)} health checks, the slowest took {max(took) * 1000:.1f} ms")
+    slowest = sorted(zip(took, begun, strict=True), reverse=True)
+    told = ", ".join(f"{each * 1000:.1f} ms (at {when:.2f} s)" for each, when in slowest[:5])
+    middle = slowest[len(slowest) // 2][0]
+    print(f"{host.name}: {len(took)} health checks, half within {middle * 1000:.1f} ms; {told}")
 
 
 def is_as_before(host: Host, before: dict[str, Any]) -> bool:

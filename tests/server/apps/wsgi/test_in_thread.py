@@ -141,6 +141,29 @@ def test_a_fast_client(monkeypatch: pytest.MonkeyPatch) -> None:
     assert left_to_the_loop == []
 
 
+def test_a_large_response_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W25, W39: what a thread leaves to the loop is the app's own bytes, not a copy."""
+    body, left_to_the_loop = bytes(20_000_000), list[Piece]()
+    write_late = Output.write_late
+
+    def noted(self: Output, parts: Sequence[Piece]) -> None:
+        left_to_the_loop.extend(parts)
+        write_late(self, parts)
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    monkeypatch.setattr(Output, "write_late", noted)
+    with served(WsgiToAsgi(app)) as server, server.connect() as client:
+        client.send(request())
+        eventually(lambda: left_to_the_loop)
+        (rest,) = left_to_the_loop
+        assert isinstance(rest, memoryview)
+        assert rest.obj is body
+        assert client.response().body == body
+
+
 def test_a_fast_client_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """W40: a thread that waits for room hears that there is nobody to make any."""
     ended = threading.Event()
