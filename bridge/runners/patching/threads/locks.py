@@ -70,7 +70,7 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take it; False if that fails: not `blocking`, or not within `timeout` s."""
-        if timeout != -1 or blocking is not True:
+        if timeout != -1 or (blocking is not True and blocking is not False):
             make_real_lock().acquire(blocking, timeout)  # its errors
         if self._try(False):
             self._holder = getcurrent()
@@ -100,6 +100,9 @@ class Lock:
     def locked(self) -> bool:
         """Whether someone has it."""
         return bool(self._real.locked())
+
+    #: For conditions, which else take it to find that out.
+    _is_owned = locked
 
     acquire_lock = acquire
     release_lock = release

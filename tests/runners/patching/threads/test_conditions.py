@@ -47,6 +47,28 @@ def test_notify(kind: str) -> None:
     run_jobs(main)
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_without_its_lock(kind: str) -> None:
+    """G6: who does not have the lock of a condition gets the error of the standard library."""
+
+    async def main(begin: Begin) -> None:
+        condition = threading.Condition(getattr(threading, kind)())
+
+        def use() -> None:
+            with pytest.raises(RuntimeError, match="un-acquired lock"):
+                condition.notify()
+            with pytest.raises(RuntimeError, match="un-acquired lock"):
+                condition.wait(0)
+            with condition:
+                condition.notify_all()
+                assert not condition.wait(0)
+
+        use()
+        await begin(use).done
+
+    run_jobs(main)
+
+
 def test_timeouts() -> None:
     """G6: a wait for a condition ends when its time is up, and has the lock then."""
 
