@@ -127,8 +127,9 @@ class Watchdog:
 
     def _run(self) -> None:
         own = ThreadTimes()
-        self._last = monotonic()
+        self._last = now = monotonic()
         try:
+            self._judge.look(self._times_at(now, 0.0, own, asks=False), None)
             while not self._stop.wait(self._pause):
                 self._look(own)
         except Exception:

@@ -291,7 +291,8 @@ class TimeLimit:
         if not run.over_at and run.code.state == RUNS:
             self._interrupt(run, now)
         since = run.over_at or run.stuck_at
-        if since and now - since > 2 * GRACE and run.running:
+        if since and now - since > 2 * GRACE and run.running and not run.told:
+            run.code.give_up()
             self._tell_stuck(run, _HOLDS)  # the loop would have done so, if it could
 
 

@@ -3,7 +3,8 @@
 A lock that an exception leaves locked, a module that is half imported, a clean-up that is half done
 would be worse than a request that lasts. So nothing is raised in these, from the innermost call on:
 
-    NEVER   where a lock is taken or given back; within an import, logging, a finalizer
+    NEVER   where a lock is taken or given back; within an import, logging, a finalizer; where
+            Python 3.13 runs no ``finally`` or ``__exit__`` for it
     LATER   within ``finally`` or ``__exit__``, and a wait of some seconds for a condition: these
             have some time to end first
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import ctypes
 import dis
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import compress
@@ -51,6 +53,8 @@ _IMPORTING: Final = ("importlib._bootstrap", "_frozen_importlib")
 _CLEANING: Final = ("__exit__", "__aexit__")
 #: Instructions before which nothing belongs to a call that comes after them.
 _ENDS: Final = ("CALL", "STORE", "POP", "JUMP", "FOR")
+#: Before Python 3.13 an error at such a jump counts as one at its target.
+_JUMPS_FIRST: Final = sys.hexversion < 0x030D0000
 #: Instructions of handlers that are no ``finally``.
 _OTHER_HANDLERS: Final = {"CHECK_EXC_MATCH", "CHECK_EG_MATCH", "WITH_EXCEPT_START"}
 
@@ -68,7 +72,8 @@ def moment_at(frame: FrameType | None, outermost: CodeType | None = None) -> int
     if frame is None or not _may_raise_in(frame):
         return NEVER
     moment = LATER if _waits_for_condition(frame) else NOW
-    if moment is NOW and _is_at_lock(frame.f_code, frame.f_lasti):
+    place = frame.f_code, frame.f_lasti
+    if (moment is NOW and _is_at_lock(*place)) or _would_escape(*place):
         return NEVER
     each: FrameType | None = frame
     while each is not None and each.f_code is not outermost:
@@ -113,6 +118,29 @@ def _is_at_lock(code: CodeType, instruction: int) -> bool:
         elif type(each.argval) is str:
             names.add(each.argval.strip("_"))
     return not names.isdisjoint(_OF_LOCKS)
+
+
+@lru_cache(256)
+def _would_escape(code: CodeType, instruction: int) -> bool:
+    """Whether this is in a loop from which an error leaves a block without its handlers.
+
+    Python 3.13 puts the jump from the end of a ``while`` that goes back to the middle of a ``try``
+    or ``with`` outside of that. And the exception may come one call or jump later than it is set.
+    """
+    if _JUMPS_FIRST:
+        return False
+    listing: Any = dis.Bytecode(code)
+    entries = listing.exception_entries
+    begins = {entry.target: entry.start for entry in reversed(entries)}
+    for each in listing:
+        if "JUMP_BACKWARD" in each.opname and each.argval <= instruction <= each.offset:
+            before, after = (
+                {entry.target for entry in entries if entry.start <= place < entry.end}
+                for place in (each.offset, each.argval)
+            )
+            if any(begins[handler] != each.argval for handler in after - before):
+                return True
+    return False
 
 
 @lru_cache(1024)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -194,6 +195,63 @@ def test_calls_outside_of_the_app_do_not_count() -> None:
     finally:
         assert app() == LATER
         assert code.call(app) == NOW
+
+
+@pytest.mark.parametrize("shape", ["while", "true", "for", "try", "inner"])
+def test_a_lock_around_a_loop_is_given_back(shape: str) -> None:
+    """R2: in Python 3.13 errors leave ``with`` without its end, from some places of a loop."""
+    lock = threading.Lock()
+    over = False
+
+    def works() -> None:
+        for _ in range(10000):
+            pass
+
+    def holds() -> None:
+        if shape == "while":
+            with lock:
+                while not over:
+                    sum(range(10))
+        elif shape == "true":
+            with lock:
+                while True:
+                    pass
+        elif shape == "for":
+            with lock:
+                for _ in iter(int, 1):
+                    pass
+        elif shape == "inner":
+            with lock:
+                while not over:
+                    works()
+        else:
+            lock.acquire()
+            try:
+                while not over:
+                    sum(range(10))
+            finally:
+                lock.release()
+
+    def interrupted(stands: Stands) -> bool:
+        frame = stands.frame()
+        return (
+            frame is not None
+            and lock.locked()
+            and moment_at(frame, Stands._run.__code__) == NOW
+            and raise_at(stands.ident, frame, frame.f_lasti, KeyError)
+        )
+
+    for _ in range(10):
+        over = False
+        stands = Stands(holds)
+        if sys.version_info >= (3, 13) and shape in ("while", "try"):
+            assert not any(interrupted(stands) for _ in range(100))
+            over = True
+        else:
+            eventually(partial(interrupted, stands), pause=0.001)
+        stands.thread.join(20)
+        assert isinstance(stands.outcome, KeyError) is not over
+        assert not lock.locked()
 
 
 def test_a_thread_that_has_gone_on_is_left_alone() -> None:
