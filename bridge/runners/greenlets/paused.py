@@ -14,6 +14,6 @@ def paused_greenlets(runner: GreenletRunner) -> Iterator[tuple[FrameType, str]]:
     That is empty for one which waits for a time, a descriptor or a lock: its frame shows it.
     """
     for worker in tuple(runner._busy.values()):
-        frame = worker.gr_frame
+        frame = worker.frame()
         if frame is not None:
             yield frame, "" if worker.awaited is None else repr(worker.awaited)

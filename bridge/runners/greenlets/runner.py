@@ -180,10 +180,11 @@ class GreenletRunner(Runner):
     def _resume(self, worker: Worker, value: Any = None, error: BaseException | None = None) -> Any:
         """Let the app go on; returns what it waits for next, or `OVER`."""
         worker.task = asyncio.current_task(self._loop)
+        waits = worker.inner or worker
         if error is None:
-            awaited = worker.enter(worker.switch, value)
+            awaited = worker.enter(waits.switch, value)
         else:
-            awaited = worker.enter(worker.throw, type(error), error, error.__traceback__)
+            awaited = worker.enter(waits.throw, type(error), error, error.__traceback__)
         if awaited is OVER:
             self._ended(worker)
         return awaited

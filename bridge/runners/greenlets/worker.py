@@ -71,6 +71,8 @@ class Worker(greenlet):
     #: Whether it is in `pause`; and what its task awaits then, if there is one.
     paused = False
     pause_future: asyncio.Future[Any] | None = None
+    #: The greenlet of the app's own, made in this one, that is in `pause`; None: it is this one.
+    inner: greenlet | None = None
     #: What is raised in the job when it waits, since it has to end; and how often that was.
     interrupt: BridgeError | None = None
     waits_refused = 0
@@ -124,7 +126,7 @@ class Worker(greenlet):
         future = self.pause_future
         if future is None:
             self.paused = False
-            self.owner.resumed(self, self.enter(self.switch, value))
+            self.owner.resumed(self, self.enter((self.inner or self).switch, value))
         elif not future.done():
             future.set_result(value)
 
@@ -146,7 +148,7 @@ class Worker(greenlet):
         future = self.pause_future
         if future is None:
             self.paused = False
-            self.owner.resumed(self, self.enter(self.throw, self.interrupt))
+            self.owner.resumed(self, self.enter((self.inner or self).throw, self.interrupt))
         else:
             future.cancel()
 
@@ -178,7 +180,7 @@ class Worker(greenlet):
             self.takes_queue = False
             code = current_code() if self.runner.timed_out is not None else None
             if code is not None:
-                return code.wait(partial(self._await, future), self._time_is_over, self._frame)
+                return code.wait(partial(self._await, future), self._time_is_over, self.frame)
             return self._await(future)
         try:
             return future.result()
@@ -196,8 +198,9 @@ class Worker(greenlet):
     def _time_is_over(self) -> None:
         self.break_off(RequestTimeout())
 
-    def _frame(self) -> FrameType | None:
-        return self.gr_frame
+    def frame(self) -> FrameType | None:
+        """Return the innermost frame, if it waits."""
+        return (self.inner or self).gr_frame
 
     def _future(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
         """Return the future to await; a coroutine runs to its first wait here, often to its end.
@@ -218,7 +221,7 @@ class Worker(greenlet):
             self.refuse_wait()
         code = current_code() if self.runner.timed_out is not None else None
         if code is not None:
-            return code.wait(self._pause, self._time_is_over, self._frame)
+            return code.wait(self._pause, self._time_is_over, self.frame)
         return self._pause()
 
     def _pause(self) -> Any:
@@ -228,6 +231,9 @@ class Worker(greenlet):
             _set_running_loop(None)
         self.takes_queue = False
         self.paused = True
+        here = getcurrent()
+        if here is not self:
+            self.inner = here
         try:
             if not self.driven:
                 return self.parent.switch(PAUSED)
@@ -235,7 +241,7 @@ class Worker(greenlet):
             return self.parent.switch(self.pause_future)
         finally:
             self.paused = False
-            self.pause_future = None
+            self.pause_future = self.inner = None
             if running is not None:
                 _set_running_loop(running)
 
@@ -251,10 +257,19 @@ class Worker(greenlet):
 def current_worker() -> Worker | None:
     """Return the greenlet that calls, if that can wait by switching to the loop of its thread.
 
-    None in every other thread or greenlet, in coroutines of the loop itself, and in calls that must
-    not switch (`Worker.blocks`).
+    One that the app has made in it waits as a part of it. None in every other thread or greenlet,
+    in coroutines of the loop itself, and in calls that must not switch (`Worker.blocks`).
     """
-    worker = getcurrent()
-    if type(worker) is Worker and not worker.blocks and _get_running_loop() is not worker.loop:
-        return worker
-    return None
+    worker: Any = getcurrent()
+    if type(worker) is not Worker and (worker := worker_of(worker)) is None:
+        return None
+    return worker if not worker.blocks and _get_running_loop() is not worker.loop else None
+
+
+def worker_of(here: Any) -> Worker | None:
+    """Return the `Worker` that is `here`, or in which the app has made it; None: there is none."""
+    while type(here) is not Worker:
+        here = here.parent
+        if here is None:
+            return None
+    return here

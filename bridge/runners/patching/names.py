@@ -11,8 +11,6 @@ import socket
 from functools import update_wrapper
 from typing import Any, Final
 
-from greenlet import getcurrent
-
 from bridge.runners.greenlets.in_thread import run_in_thread
 from bridge.runners.greenlets.worker import Worker, current_worker
 
@@ -30,7 +28,7 @@ def getaddrinfo(
     host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
 ) -> Any:
     """As in `_socket`; a greenlet lets the loop run during a look-up."""
-    worker = _waiting_worker()
+    worker = current_worker()
     if worker is None or host is None:
         return _getaddrinfo(host, port, family, type, proto, flags)
     try:
@@ -42,7 +40,7 @@ def getaddrinfo(
 
 def gethostbyname(host: Any, /) -> Any:
     """As in `_socket`; a greenlet lets the loop run during a look-up."""
-    worker = _waiting_worker()
+    worker = current_worker()
     if worker is None or host in _NO_NAMES or _is_number(host, socket.AF_INET):
         return _gethostbyname(host)
     return run_in_thread(worker, _gethostbyname, host)
@@ -50,7 +48,7 @@ def gethostbyname(host: Any, /) -> Any:
 
 def gethostbyname_ex(host: Any, /) -> Any:
     """As in `_socket`; a greenlet lets the loop run during a look-up."""
-    worker = _waiting_worker()
+    worker = current_worker()
     if worker is None:
         return _gethostbyname_ex(host)
     return run_in_thread(worker, _gethostbyname_ex, host)
@@ -58,7 +56,7 @@ def gethostbyname_ex(host: Any, /) -> Any:
 
 def gethostbyaddr(host: Any, /) -> Any:
     """As in `_socket`; a greenlet lets the loop run during a look-up."""
-    worker = _waiting_worker()
+    worker = current_worker()
     if worker is None:
         return _gethostbyaddr(host)
     return run_in_thread(worker, _gethostbyaddr, host)
@@ -66,14 +64,10 @@ def gethostbyaddr(host: Any, /) -> Any:
 
 def getnameinfo(address: Any, flags: int, /) -> Any:
     """As in `_socket`; a greenlet lets the loop run during a look-up."""
-    worker = _waiting_worker()
+    worker = current_worker()
     if worker is None or flags & socket.NI_NUMERICHOST:
         return _getnameinfo(address, flags)
     return run_in_thread(worker, _getnameinfo, address, flags)
-
-
-def _waiting_worker() -> Worker | None:
-    return None if type(getcurrent()) is not Worker else current_worker()
 
 
 def _is_number(host: Any, family: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from greenlet import getcurrent
 
 from bridge.runners.greenlets.descriptors import READ, WRITE
-from bridge.runners.greenlets.worker import Worker, current_worker
+from bridge.runners.greenlets.worker import current_worker
 from bridge.runners.patching.sockets.tries import (
     at_once,
     deadline_of,
@@ -57,7 +57,7 @@ def _tried(
 
 def _waits(sock: Any) -> bool:
     """Whether a call may have to wait in a greenlet."""
-    return type(getcurrent()) is Worker and sock._sslobj is not None and get_timeout(sock) != 0
+    return getcurrent().parent is not None and sock._sslobj is not None and get_timeout(sock) != 0
 
 
 def read(self: Any, len: int = 1024, buffer: Any = None) -> Any:
@@ -83,7 +83,7 @@ def send(self: Any, data: Any, flags: int = 0) -> int:
 
 def do_handshake(self: Any, block: bool = False) -> None:
     """As in `ssl.SSLSocket`; a greenlet lets the loop run while the other side answers."""
-    if type(getcurrent()) is not Worker or self._sslobj is None:
+    if getcurrent().parent is None or self._sslobj is None:
         return _do_handshake(self, block)  # type: ignore[no-any-return]
     timeout = get_timeout(self)
     if timeout == 0:

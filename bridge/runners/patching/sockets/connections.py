@@ -40,7 +40,7 @@ _PAUSE: Final = 0.005
 
 def connect(self: socket.socket, address: Any, /) -> None:
     """As in `_socket.socket`; a greenlet lets the loop run until there is a connection."""
-    if type(getcurrent()) is not Worker or (worker := current_worker()) is None:
+    if getcurrent().parent is None or (worker := current_worker()) is None:
         return _connect(self, address)
     if get_timeout(self) == 0:
         return _connect(self, resolved(worker, family_of(self), address))
@@ -52,7 +52,7 @@ def connect(self: socket.socket, address: Any, /) -> None:
 
 def connect_ex(self: socket.socket, address: Any, /) -> int:
     """As in `_socket.socket`; a greenlet lets the loop run until there is a connection."""
-    if type(getcurrent()) is not Worker or (worker := current_worker()) is None:
+    if getcurrent().parent is None or (worker := current_worker()) is None:
         return _connect_ex(self, address)
     if get_timeout(self) == 0:
         return _connect_ex(self, resolved(worker, family_of(self), address))
@@ -91,14 +91,14 @@ def _is_connected(sock: socket.socket) -> bool:
 
 def bind(self: socket.socket, address: Any, /) -> None:
     """As in `_socket.socket`; a greenlet waits for the name without blocking."""
-    if type(getcurrent()) is Worker:
+    if getcurrent().parent is not None:
         address = resolved(current_worker(), family_of(self), address)
     return _bind(self, address)
 
 
 def accept(self: socket.socket) -> Any:
     """As `_socket.socket._accept`; a greenlet lets the loop run until there is a connection."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _accept(self)
     return tried(self, READ, _accept_now, _accept)
 
@@ -117,6 +117,6 @@ def real_close(self: socket.socket) -> None:
 
 def use_sendfile(self: Any, *arguments: Any) -> Any:
     """As in `socket.socket`; a greenlet reads the file and sends it, as without `os.sendfile`."""
-    if type(getcurrent()) is not Worker or current_worker() is None:
+    if getcurrent().parent is None or current_worker() is None:
         return _use_sendfile(self, *arguments)
     return self._sendfile_use_send(*arguments)

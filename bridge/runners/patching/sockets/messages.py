@@ -9,7 +9,7 @@ from typing import Any, Final
 from greenlet import getcurrent
 
 from bridge.runners.greenlets.descriptors import READ, WRITE
-from bridge.runners.greenlets.worker import Worker, current_worker
+from bridge.runners.greenlets.worker import current_worker
 from bridge.runners.patching.names import resolved
 from bridge.runners.patching.sockets.tries import NOW, at_once, family_of, get_timeout, tried
 
@@ -23,7 +23,7 @@ _sendmsg: Final = _socket.socket.sendmsg
 
 def recvfrom(self: socket.socket, size: int, flags: int = 0, /) -> Any:
     """As in `_socket.socket`; a greenlet lets the loop run until there is a message."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _recvfrom(self, size, flags)
     return tried(self, READ, _recvfrom_now, _recvfrom, size, flags)
 
@@ -36,7 +36,7 @@ def _recvfrom_now(sock: socket.socket, size: int, flags: int) -> Any:
 
 def recvfrom_into(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0) -> Any:
     """As in `_socket.socket`; a greenlet lets the loop run until there is a message."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _recvfrom_into(self, buffer, nbytes, flags)
     return tried(self, READ, _recvfrom_into_now, _recvfrom_into, buffer, nbytes, flags)
 
@@ -49,7 +49,7 @@ def _recvfrom_into_now(sock: socket.socket, buffer: Any, nbytes: int, flags: int
 
 def recvmsg(self: socket.socket, size: int, ancillary: int = 0, flags: int = 0, /) -> Any:
     """As in `_socket.socket`; a greenlet lets the loop run until there is a message."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _recvmsg(self, size, ancillary, flags)
     return tried(self, READ, _recvmsg_now, _recvmsg, size, ancillary, flags)
 
@@ -62,7 +62,7 @@ def _recvmsg_now(sock: socket.socket, size: int, ancillary: int, flags: int) -> 
 
 def recvmsg_into(self: socket.socket, buffers: Any, ancillary: int = 0, flags: int = 0, /) -> Any:
     """As in `_socket.socket`; a greenlet lets the loop run until there is a message."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _recvmsg_into(self, buffers, ancillary, flags)
     buffers = list(buffers)  # a try may not use up what can be iterated over once
     return tried(self, READ, _recvmsg_into_now, _recvmsg_into, buffers, ancillary, flags)
@@ -76,7 +76,7 @@ def _recvmsg_into_now(sock: socket.socket, buffers: Any, ancillary: int, flags: 
 
 def sendto(self: socket.socket, data: Any, *arguments: Any) -> int:
     """As in `_socket.socket`: data, flags if any, address; a greenlet waits for the name, too."""
-    if type(getcurrent()) is not Worker or not 1 <= len(arguments) <= 2:
+    if getcurrent().parent is None or not 1 <= len(arguments) <= 2:
         return _sendto(self, data, *arguments)
     flags, address = (0, *arguments)[-2:]
     address = resolved(current_worker(), family_of(self), address)
@@ -98,7 +98,7 @@ def sendmsg(
     /,
 ) -> int:
     """As in `_socket.socket`; a greenlet waits for room and for the name without blocking."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _sendmsg(self, buffers, ancillary, flags, address)
     if address is not None:
         address = resolved(current_worker(), family_of(self), address)

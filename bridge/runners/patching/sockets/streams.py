@@ -14,7 +14,7 @@ from typing import Any, Final
 from greenlet import getcurrent
 
 from bridge.runners.greenlets.descriptors import READ, WRITE
-from bridge.runners.greenlets.worker import Worker, current_worker
+from bridge.runners.greenlets.worker import current_worker
 from bridge.runners.patching.sockets.tries import (
     ALL,
     at_once,
@@ -40,7 +40,7 @@ _sendall: Final = _socket.socket.sendall
 
 def recv(self: socket.socket, size: int, flags: int = 0, /) -> bytes:
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _recv(self, size, flags)
     if flags & ALL and get_timeout(self) is None:
         buffer = bytearray(size)
@@ -57,7 +57,7 @@ def _recv_now(sock: socket.socket, size: int, flags: int) -> bytes | None:
 
 def recv_into(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
     """As in `_socket.socket`; a greenlet lets the loop run until there is data."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _recv_into(self, buffer, nbytes, flags)
     if flags & ALL and get_timeout(self) is None:
         return _recv_whole(self, buffer, flags, nbytes)
@@ -92,7 +92,7 @@ def _goes_on(sock: socket.socket, flags: int) -> bool:
 
 def send(self: socket.socket, data: Any, flags: int = 0, /) -> int:
     """As in `_socket.socket`; a greenlet lets the loop run until there is room for some of it."""
-    if type(getcurrent()) is not Worker:
+    if getcurrent().parent is None:
         return _send(self, data, flags)
     return tried(self, WRITE, _send_now, _send, data, flags)
 
@@ -114,7 +114,7 @@ def _sent_now(sock: socket.socket, data: Any, flags: int) -> int:
 
 def sendall(self: socket.socket, data: Any, flags: int = 0, /) -> None:
     """As in `_socket.socket`; a greenlet lets the loop run until there is room for all of it."""
-    if type(getcurrent()) is not Worker or get_timeout(self) == 0:
+    if getcurrent().parent is None or get_timeout(self) == 0:
         return _sendall(self, data, flags)
     sent = _sent_now(self, data, flags)
     if type(data) is bytes and sent == len(data):

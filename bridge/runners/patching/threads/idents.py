@@ -29,19 +29,15 @@ from typing import Any, Final
 from greenlet import getcurrent
 
 from bridge.loops.frames import current_frames
-from bridge.runners.greenlets.worker import Worker
+from bridge.runners.greenlets.worker import Worker, worker_of
 
 _check_loops_thread: Final[Any] = BaseEventLoop._check_thread  # type: ignore[attr-defined]
 
 
 def acting_greenlet() -> Worker | None:
     """Return the greenlet for which the caller acts, also if it must not wait now; None: none."""
-    here: Any = getcurrent()
-    while type(here) is not Worker:
-        here = here.parent
-        if here is None:
-            return None
-    return here if _get_running_loop() is not here.loop else None
+    worker = worker_of(getcurrent())
+    return worker if worker is not None and _get_running_loop() is not worker.loop else None
 
 
 def get_ident() -> int:

@@ -28,7 +28,7 @@ from greenlet import getcurrent, greenlet
 
 from bridge.errors import WaitNotPossible
 from bridge.runners.greenlets.waiting import GreenletWaiter
-from bridge.runners.greenlets.worker import Worker, current_worker
+from bridge.runners.greenlets.worker import Worker, current_worker, worker_of
 from bridge.runners.patching.threads.waiters import WaitingGreenlets, undisturbed
 
 #: Held for a moment, by whoever hands a lock to a greenlet or stops its thread to wait for one: a
@@ -141,11 +141,11 @@ class Lock:
         """Stop the thread until it has the lock."""
         thread, blocked = get_ident(), contention.blocked
         with _deciding:
-            holder = self._holder
+            holder = None if self._holder is None else worker_of(self._holder)
             if (
-                type(holder) is Worker
+                holder is not None
                 and holder.thread_ident == thread
-                and holder is not getcurrent()  # which waits, as conditions do, for a thread
+                and holder is not worker_of(getcurrent())  # as with conditions: it is for a thread
             ):
                 if self._taken_back(contention):
                     return True
@@ -200,7 +200,7 @@ class Lock:
 
 def refuse_to_freeze(lock: object, holder: Worker) -> NoReturn:
     """Raise an error: this thread would wait for `lock` for ever, as `holder` is a part of it."""
-    frame: Any = getattr(holder, "gr_frame", None)
+    frame: Any = holder.frame()
     while frame is not None and _WAITING.match(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
     place = "" if frame is None else f" (at {frame.f_code.co_filename}, line {frame.f_lineno})"
