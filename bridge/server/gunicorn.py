@@ -40,6 +40,7 @@ from bridge.runners.patching.patch import greenlet_patch
 from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
+from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.host import Host
 from bridge.server.lifecycle.loop import complete, own_loop
 from bridge.server.lifecycle.retiring import retire_and_stop
@@ -111,6 +112,8 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         await server.start(
             [Listener(each.sock, bool(self.cfg.is_ssl), None) for each in self.sockets]
         )
+        for line in announcement(server.config, server.app):
+            self.log.info("%s", line)
         await self._retired.wait()
         await retire_and_stop(
             server.state,

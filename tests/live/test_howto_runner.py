@@ -113,7 +113,10 @@ def test_patch_in_the_module_that_uvicorn_imports(start_host: StartHost, tmp_pat
 
 def test_patch_in_gunicorn_s_file(start_host: StartHost, tmp_path: Path) -> None:
     """G6 P10: two variables in `raw_env`; Gunicorn reads the file of that name by itself."""
-    wait_side_by_side(start_host(command(tmp_path, "gunicorn shop:app")))
+    host = start_host(command(tmp_path, "gunicorn shop:app"))
+    wait_side_by_side(host)
+    assert re.search(r"serving .* \(WSGI, greenlets, patched\)", host.log())
+    assert "settings from the environment: BRIDGE_RUNNER, BRIDGE_PATCH" in host.log()
 
 
 def test_patch_in_django_s_settings(start_host: StartHost, tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ GUNICORN: dict[str, str] = {
     "-u": _SYSTEMD,
     "--user": _SYSTEMD,
     "--uwsgi-allow-from": "it does not speak the uwsgi protocol; have the proxy speak HTTP",
-    "--worker-class": "say --runner thread|greenlet|inline, which is how WSGI apps run; ASGI apps "
-    "always run on the event loop",
+    "--worker-class": "say --runner thread|greenlet|inline, which is how WSGI apps run (gevent's "
+    "way is --runner greenlet --patch); ASGI apps always run on the event loop",
     "--worker-tmp-dir": "leave it out: workers write no files to show that they live",
 }
 
