@@ -15,6 +15,7 @@ import pytest
 
 from bridge import WsgiToAsgi
 from bridge.server.exchange import DONE
+from bridge.server.http1 import timeouts
 from bridge.server.http1.connection import Http1Connection
 from bridge.server.http1.input import HALF_CLOSE_GRACE
 from bridge.server.http1.proxied import ProxiedConnection
@@ -29,6 +30,7 @@ from bridge.server.http1.timeouts import (
     LEAVING,
     PROXY_HEADER,
 )
+from bridge.server.state import LATE, SERVING
 from bridge.server.transport.output import LINGER
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.in_loop import InLoop, Talk, in_loop
@@ -182,6 +184,21 @@ def test_a_response_that_nobody_takes(timed: Timed, caplog: pytest.LogCaptureFix
     timed.connection.check_timeouts(now + 60.5)
     timed.until(lambda: timed.connection.phase == CLOSED)
     assert "raise --timeout-write" in caplog.text
+
+
+@pytest.mark.parametrize("more", [b"", request("/whole")])
+def test_what_a_stop_waits_for(timed: Timed, more: bytes) -> None:
+    """P2: a connection is idle unless a request waits, or begins, or has been begun."""
+    connection = timed.connection
+    assert timeouts.is_idle(connection)
+    timed.send(b"GET")
+    assert not timeouts.is_idle(connection)
+    timed.server.state.stop_phase = LATE
+    assert timeouts.is_idle(connection)
+    timed.server.state.stop_phase = SERVING
+    timed.server.run(timed.talk.send(request("/whole")[3:] + more))
+    timed.until(lambda: connection.phase == LEAVING)
+    assert timeouts.is_idle(connection) == (not more)
 
 
 def test_a_head_that_does_not_come(timed: Timed) -> None:
