@@ -22,7 +22,7 @@ from bridge.asgi_to_wsgi import AsgiToWsgi
 
 TEXT = [(b"content-type", b"text/plain")]
 #: The app waits for nothing longer than this, in seconds.
-LIMIT = 20.0
+LIMIT = 60.0
 
 Handler = Callable[[Any, Any, Any], Awaitable[None]]
 HANDLERS: dict[str, Handler] = {}

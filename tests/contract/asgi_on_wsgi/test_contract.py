@@ -25,7 +25,7 @@ from tests.contract.asgi_on_wsgi.hosts import WsgiHost, all_hosts, why_no_mod_ws
 from tests.support.hosts import Host
 
 #: No request takes longer, in seconds.
-LIMIT = 20.0
+LIMIT = 60.0
 
 _numbers = itertools.count()
 

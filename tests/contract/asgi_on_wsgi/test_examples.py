@@ -16,7 +16,7 @@ from tests.conftest import StartHost
 from tests.contract.asgi_on_wsgi.hosts import why_no_mod_wsgi
 from tests.support.hosts import ROOT, Command
 
-LIMIT = 20.0
+LIMIT = 60.0
 FOLDER = ROOT / "examples" / "asgi_on_wsgi"
 EXAMPLES = sorted(FOLDER.glob("on_*.py"))
 SERVERS = [path for path in EXAMPLES if path.stem != "on_cgi"]

@@ -12,7 +12,7 @@ from tests.conftest import StartHost
 from tests.contract.asgi_on_wsgi.frameworks import PIECES
 from tests.support import hosts
 
-LIMIT = 20.0
+LIMIT = 60.0
 HOSTS = {
     "gthread": lambda target: hosts.gunicorn(target, worker="gthread"),
     "gevent": lambda target: hosts.gunicorn(target, worker="gevent"),

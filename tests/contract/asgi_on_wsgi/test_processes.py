@@ -21,7 +21,7 @@ from tests.contract.asgi_on_wsgi.hosts import APP, mod_wsgi, own, uwsgi, why_no_
 from tests.support import hosts
 from tests.support.hosts import Command, Host
 
-LIMIT = 20.0
+LIMIT = 60.0
 
 FORKING = {
     "gthread": hosts.gunicorn(APP, "--preload", "--workers=2", worker="gthread"),

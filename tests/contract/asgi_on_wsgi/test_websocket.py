@@ -22,7 +22,7 @@ from tests.conftest import StartHost
 from tests.contract.asgi_on_wsgi.hosts import all_hosts, why_no_mod_wsgi
 from tests.support.hosts import Host
 
-LIMIT = 20.0
+LIMIT = 60.0
 
 BAD_HANDSHAKE = (
     b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

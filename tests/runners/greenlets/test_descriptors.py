@@ -71,15 +71,17 @@ def test_ready(run: Any, pair: Any) -> None:
     async def main(runner: Runner) -> None:
         descriptor = left.fileno()
 
+        results: list[dict[int, int]] = []
+
         def job() -> list[dict[int, int]]:
-            results = [wait_ready(here(), [(descriptor, WRITE)])]
+            results.append(wait_ready(here(), [(descriptor, WRITE)]))
             results.append(wait_ready(here(), [(descriptor, READ)], 0.01))
             results.append(wait_ready(here(), [(descriptor, READ | WRITE)]))
             results.append(wait_ready(here(), [(descriptor, READ)]))
             return results
 
         (call,) = submit(runner, job)
-        await asyncio.sleep(0.05)
+        await until(lambda: len(results) == 3)
         right.send(b"x")
         assert await call.done == [
             {descriptor: WRITE},

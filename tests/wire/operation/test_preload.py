@@ -152,6 +152,7 @@ def test_a_reload_imports_new_code_once(shop: PreloadedShop) -> None:
 def test_a_bad_version_leaves_the_old_one(shop: PreloadedShop, source: str, said: str) -> None:
     """P11, P3: whether it fails in the template or in the first worker."""
     host = shop.start()
+    eventually(lambda: len(shop.workers()) == 2)
     template, workers = shop.noted("import"), shop.workers()
     offset = host.log_size()
     shop.write(source)

@@ -448,14 +448,8 @@ def test_a_second_sigint_ends_everything(shop: Shop, broken: str) -> None:
         shop.signal(signal.SIGHUP)
         eventually(lambda: len(shop.workers()) == 3)
     else:
-        asking = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                f"import urllib.request as u; u.urlopen({host.url('/block')!r})",
-            ],
-            stderr=subprocess.DEVNULL,
-        )
+        asking = host.connect()
+        asking.sendall(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
         time.sleep(1)
     pids = shop.workers()
     shop.signal(signal.SIGINT)
@@ -465,8 +459,7 @@ def test_a_second_sigint_ends_everything(shop: Shop, broken: str) -> None:
     assert host.process.wait(30) in ({0, 130, -2} if broken else {130})
     assert not any(map(lives, pids))
     if not broken:
-        asking.kill()
-        asking.wait()
+        asking.close()
 
 
 # ------------------------------------------------------------- P7: as PID 1

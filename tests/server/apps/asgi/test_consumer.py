@@ -215,17 +215,17 @@ def test_a_pool_that_is_full() -> None:
 
     def consumer(message: Message) -> None:
         started.set()
-        assert release.wait(20)
+        assert release.wait(60)
         hello(message)
 
     with served(consumer, threads=1, queue_limit=1) as server:
         url = server.url("/", "http")
         with ThreadPoolExecutor(2) as clients:
-            first = clients.submit(httpx.get, url, timeout=30)
-            assert started.wait(20)
+            first = clients.submit(httpx.get, url, timeout=60)
+            assert started.wait(60)
             runner = server.server.app.runner  # type: ignore[attr-defined]
             eventually(lambda: runner.stats().queued == 0)
-            second = clients.submit(httpx.get, url, timeout=30)
+            second = clients.submit(httpx.get, url, timeout=60)
             eventually(lambda: runner.stats().queued == 1)
             assert httpx.get(url).status_code == 503
             release.set()
