@@ -19,6 +19,7 @@ from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS
 from tests.conftest import StartHost
 from tests.support import hosts
+from tests.support.processes import children
 from tests.support.waiting import eventually
 
 HELLO = "tests.support.apps.hello:wsgi"
@@ -148,7 +149,7 @@ def test_what_platforms_set_does_not_stop_the_start(start_host: StartHost) -> No
     assert lines[0].startswith("Warning: ignored: BRIDGE_PORT, set by Kubernetes")
     assert len(lines) == 1
     pid = host.process.pid
-    eventually(lambda: len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) == 2)
+    eventually(lambda: len(children(pid)) == 2)
 
 
 # ------------------------------------------------------------- showing and checking

@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import StartHost
 from tests.support import hosts
 from tests.support.validated import complaints
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("fault", ["status", "header", "chunk", "unread"])
@@ -18,3 +19,13 @@ def test_what_the_validator_finds_is_heard(fault: str, start_host: StartHost) ->
     assert not complaints(host.log())
     httpx.get(host.url(f"/{fault}"))
     assert complaints(host.log())
+
+
+def test_what_the_watchdog_says_is_no_complaint(start_host: StartHost) -> None:
+    """W11, R3: a call that took long is told with its stack, in which the validator may be."""
+    module = "tests.support.apps.faulty"
+    host = start_host(hosts.bridge(f"{module}:slow", "--runner", "inline"))
+    assert httpx.get(host.url("/"), timeout=60).status_code == 200
+    eventually(lambda: "turns again" in host.log())
+    assert "wsgiref/validate.py" in host.log()
+    assert not complaints(host.log())

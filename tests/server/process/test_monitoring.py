@@ -21,6 +21,7 @@ from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import Fork, Gone, Member
 from bridge.server.process.monitoring import Monitoring
 from tests.support.hosts import ADDRESS, Command, Host, free_port, start
+from tests.support.processes import children
 from tests.support.systemd import Systemd
 from tests.support.waiting import eventually
 
@@ -175,9 +176,8 @@ def server() -> Iterator[tuple[Host, Callable[[str], httpx.Response]]]:
         host.kill()
 
 
-def workers_of(host: Host) -> list[str]:
-    pid = host.process.pid
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+def workers_of(host: Host) -> set[int]:
+    return children(host.process.pid)
 
 
 def test_while_all_workers_are_blocked(

@@ -23,6 +23,7 @@ from bridge.server.process.fleet.members import Fork, Member
 from bridge.server.process.supervisor import Supervisor
 from bridge.server.process.worker import run_worker
 from tests.support import hosts
+from tests.support.processes import children
 from tests.support.waiting import eventually
 
 #: Seconds in which whatever a test waits for must have happened; a loaded machine is slow.
@@ -72,9 +73,7 @@ class Supervised:
 
     def children(self) -> set[int]:
         """Its workers: not the stranger that it begins with (`tests.support.supervised`)."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return {int(each) for each in children if is_python(each)}
+        return {each for each in children(self.process.pid) if is_python(each)}
 
     def wait_for_children(self, number: int) -> set[int]:
         self.wait_for(lambda: len(self.children()) == number, f"not {number} workers")
@@ -87,7 +86,7 @@ class Supervised:
         return self.process.wait(PATIENCE)
 
 
-def is_python(pid: str) -> bool:
+def is_python(pid: int) -> bool:
     try:
         return "python" in Path(f"/proc/{pid}/comm").read_text()
     except OSError:  # it has ended

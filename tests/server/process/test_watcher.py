@@ -21,6 +21,7 @@ from bridge.server.process.channel import Channel
 from bridge.server.process.forking import ForkingLoop
 from bridge.server.process.watcher import Watcher, concerns, watched_directories
 from tests.support.hosts import Host, bridge, start
+from tests.support.processes import children
 from tests.support.waiting import eventually
 
 SOURCE = """
@@ -117,9 +118,8 @@ def test_the_watcher_ends_with_its_supervisor(shop: Shop) -> None:
     """P7: also if that was killed; nothing of it listens any more."""
     shop.write("one")
     host = shop.serve()
-    children = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children")
-    eventually(lambda: len(children.read_text().split()) == 2)
-    pids = children.read_text().split()
+    eventually(lambda: len(children(host.process.pid)) == 2)
+    pids = children(host.process.pid)
     os.kill(host.process.pid, signal.SIGKILL)
     host.process.wait()
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
@@ -129,8 +129,7 @@ def test_a_watcher_that_has_ended_is_told(shop: Shop) -> None:
     """P9: the server goes on, and says that nothing is watched."""
     shop.write("one")
     host = shop.serve()
-    children = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children")
-    watcher = min(int(pid) for pid in children.read_text().split())  # the first that is forked
+    watcher = min(children(host.process.pid))  # the first that is forked
     os.kill(watcher, signal.SIGTERM)
     eventually(lambda: "files are not watched any more" in host.log())
     assert get(host) == "one"

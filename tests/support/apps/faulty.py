@@ -1,7 +1,8 @@
-"""A WSGI app with the fault that its path names, under the validator."""
+"""WSGI apps under the validator: one has the fault that its path names, one is slow."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,3 +25,13 @@ def faulty(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 wsgi = validated(faulty)
+
+
+def sleeping(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Blocks the loop of a server that calls it there."""
+    time.sleep(0.5)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"at last"]
+
+
+slow = validated(sleeping)

@@ -15,6 +15,7 @@ import trustme
 
 from tests.conftest import StartHost
 from tests.support.hosts import BRIDGE_WORKER, Command, Host, bridge, gunicorn
+from tests.support.processes import children
 from tests.support.raw import Client, request
 from tests.support.waiting import eventually
 
@@ -88,8 +89,7 @@ class Site:
         """The resident memory of all processes of the server, in bytes (Linux)."""
         pids = [self.host.process.pid]
         for pid in pids:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                pids += [int(child) for child in (task / "children").read_text().split()]
+            pids += children(pid)
         status = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
         return sum(int(text.partition("VmRSS:")[2].split()[0]) * 1024 for text in status)
 

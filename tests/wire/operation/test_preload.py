@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import StartHost
 from tests.support.hosts import ENV, ROOT, Command, Host, bridge, migrate
+from tests.support.processes import children
 from tests.support.programs import serve_to_the_end
 from tests.support.waiting import eventually
 from tests.wire.operation.test_workers import Shop, lives, under_load
@@ -282,8 +283,7 @@ def pss(pids: set[int]) -> int:
 
 def all_of(host: Host) -> set[int]:
     """The process that was started, and those below it."""
-    task = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children")
-    return {host.process.pid, *map(int, task.read_text().split())}
+    return {host.process.pid, *children(host.process.pid)}
 
 
 def warm_up(host: Host) -> None:

@@ -23,6 +23,7 @@ import pytest
 from tests.conftest import StartHost
 from tests.support.hosts import ENV, ROOT, Host, bridge, free_port
 from tests.support.load import Load, short_pauses
+from tests.support.processes import children
 from tests.support.programs import serve_to_the_end
 from tests.support.waiting import eventually
 
@@ -114,13 +115,6 @@ class Shop:
         response = httpx.get(self.host.url(path), timeout=60)
         assert response.status_code == 200
         return response.text
-
-
-def children(pid: int) -> set[int]:
-    try:
-        return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    except OSError:  # it is gone, perhaps just now
-        return set()
 
 
 def lives(pid: int) -> bool:
