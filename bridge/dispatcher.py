@@ -6,7 +6,7 @@ want it: ``path`` stays whole, a WSGI child finds the prefix in ``SCRIPT_NAME`` 
 ``PATH_INFO``.
 
 A server that makes a handler of its own for each app asks for `routes` once, and then `match`
-for each request; `Route.rebase` says what a child is told of its place.
+for each request; `MountedApp.rebase` says what a child is told of its place.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _KEEP_PREFIX = Check(type=VALUE_TYPES["bool"], optional=True)
 _STRIP_PREFIX = Check(type=VALUE_TYPES["bool"])
 
 
-class Route:
+class MountedApp:
     """One mounted app: `app` as it was given, of what `kind`, and as ASGI 3 (`asgi`).
 
     `prefix` is ``""`` for ``/`` and has no slash at its end; `host` is ``""`` for every host, a
@@ -136,7 +136,7 @@ class Route:
         return child
 
     def __repr__(self) -> str:
-        return f"<Route {self.host}{self.prefix or '/'} -> {self.kind} {self.app!r}>"
+        return f"<MountedApp {self.host}{self.prefix or '/'} -> {self.kind} {self.app!r}>"
 
 
 def _path_only(app: ASGIApp) -> ASGIApp:
@@ -187,12 +187,13 @@ class Dispatcher:
         check_mounting(mounts, fallback)
         _KEEP_PREFIX.read(keep_prefix, "keep_prefix")
         settings = read_settings(settings, "Dispatcher")
-        self.routes: list[Route] = [
-            Route(key, mount, keep_prefix, settings) for key, mount in _each_mount(mounts or {})
+        self.routes: list[MountedApp] = [
+            MountedApp(key, mount, keep_prefix, settings)
+            for key, mount in _each_mount(mounts or {})
         ]
         if fallback:
             chain = Fallback(fallback, **settings)
-            self.routes.append(Route("/", Mount(chain), keep_prefix, {}))
+            self.routes.append(MountedApp("/", Mount(chain), keep_prefix, {}))
         if not self.routes:
             raise ConfigError('nothing is mounted: pass {"/prefix": app}')
         self._table = table = MountTable(self.routes)
@@ -203,7 +204,7 @@ class Dispatcher:
 
     def match(
         self, path: str, host: str = "", environ: Callable[[], Environ] | None = None
-    ) -> Route | None:
+    ) -> MountedApp | None:
         """Return the route that takes `path`, the part of it below the dispatcher's own place.
 
         `host` is the Host field, needed if `uses_host`; `environ` makes the request's environ, and
@@ -229,7 +230,7 @@ class Dispatcher:
         else:
             await route.served(route.child_scope(scope), receive, send)
 
-    def route_of(self, scope: Scope) -> Route | None:
+    def route_of(self, scope: Scope) -> MountedApp | None:
         """Return the route that takes a request or WebSocket; None if nothing is mounted there."""
         if scope["type"] not in ("http", "websocket"):
             raise UnsupportedScope(
@@ -302,7 +303,7 @@ async def _refuse(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": shown})
 
 
-async def _serve_websocket(route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+async def _serve_websocket(route: MountedApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the child; refuse if it says nothing at all, or that it takes no WebSockets (D4)."""
     silent = True
 

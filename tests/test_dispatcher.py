@@ -193,7 +193,7 @@ def test_a_host_that_nothing_is_mounted_for() -> None:
     """D1: routes of other hosts do not count; what is mounted shows itself."""
     app = Dispatcher({"one.example.com/x": asgi("one")})
     assert seen(app, "/x", headers=[(b"host", b"two.example.com")]) is None
-    assert "<Route one.example.com/x -> asgi3" in repr(app)
+    assert "<MountedApp one.example.com/x -> asgi3" in repr(app)
 
 
 def test_routing_by_what_a_request_is_like() -> None:

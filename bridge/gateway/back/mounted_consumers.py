@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from bridge.asgi1.app import ConsumerApp
-from bridge.dispatcher import Dispatcher, Route
+from bridge.dispatcher import Dispatcher, MountedApp
 from bridge.errors import UnsupportedScope
 from bridge.types import ASGIApp, Scope
 
@@ -60,7 +60,7 @@ def consumer_at(app: ASGIApp, mount: str) -> ConsumerApp:
     return app
 
 
-def _name(dispatcher: Dispatcher, route: Route) -> str:
+def _name(dispatcher: Dispatcher, route: MountedApp) -> str:
     """Name a route by its place; those that share one by their order, too."""
     place = route.host, route.prefix
     same = [each for each in dispatcher.routes if (each.host, each.prefix) == place]

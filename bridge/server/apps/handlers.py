@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from bridge.adapters.runner_app import RunnerApp
 from bridge.caches import Memo, always
-from bridge.dispatcher import Dispatcher, Route
+from bridge.dispatcher import Dispatcher, MountedApp
 from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
 from bridge.runners import Runner
@@ -129,7 +129,7 @@ class DispatchHandler:
     def __init__(self, dispatcher: Dispatcher, state: dict[str, Any], prefix: str = "") -> None:
         self.dispatcher = dispatcher
         self.prefix = prefix
-        self._handlers: dict[Route | None, AppHandler] = {
+        self._handlers: dict[MountedApp | None, AppHandler] = {
             route: _make(
                 route.served,
                 {**state, **route.state},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.adapters.runner_app import RunnerApp
-from bridge.dispatcher import Dispatcher, Route
+from bridge.dispatcher import Dispatcher, MountedApp
 from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
 from bridge.runners import Runner
@@ -33,7 +33,7 @@ def _mounted(app: ASGIApp, mount: str) -> Iterator[tuple[str, RunnerApp]]:
             yield from _mounted(each, mount)
 
 
-def mount_of(route: Route, mount: str) -> str:
+def mount_of(route: MountedApp, mount: str) -> str:
     """Return the place of a route of the dispatcher that is mounted at `mount`: host and prefix."""
     return f"{route.host}{mount.rstrip('/')}{route.prefix}" or ROOT_MOUNT
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.adapters.runner_app import RunnerApp
 from bridge.asgi.versions import Asgi2AsAsgi3
-from bridge.dispatcher import Dispatcher, Route
+from bridge.dispatcher import Dispatcher, MountedApp
 from bridge.fallback import Fallback
 from bridge.runners import Runner
 from bridge.runners.inline import InlineRunner
@@ -57,7 +57,7 @@ def _rows(
             yield place, f"{name} ({_kind(route.asgi)}){condition}"
 
 
-def _key(route: Route) -> str:
+def _key(route: MountedApp) -> str:
     """Return the place as the command line writes it."""
     return route.host + (route.prefix or "/")
 
