@@ -17,8 +17,8 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "behaviour.md"
 TESTS = ROOT / "tests"
 
-_RULE = re.compile(r"\b([WASPGDLOR])(\d+)(?:\s*(?:-|to)\s*\1(\d+))?\b")
-_ROW = re.compile(r"^\| (?P<rule>[WASPGDLOR]\d+) \| (?P<promise>.*?) \|(?P<proof>[^|]*)\|$", re.M)
+_RULE = re.compile(r"\b([WASPGDLORM])(\d+)(?:\s*(?:-|to)\s*\1(\d+))?\b")
+_ROW = re.compile(r"^\| (?P<rule>[WASPGDLORM]\d+) \| (?P<promise>.*?) \|(?P<proof>[^|]*)\|$", re.M)
 
 
 def main(arguments: list[str]) -> int:
