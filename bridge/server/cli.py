@@ -16,6 +16,7 @@ from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.commands import as_it_is, surroundings
 from bridge.server.commands.ctl import ctl
+from bridge.server.commands.cutover import cutover
 from bridge.server.commands.running import exit_codes, run, run_server
 from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
@@ -330,3 +331,4 @@ _add_command(
     [_flag("as_json", "--json", "As JSON.")],
 )
 main.add_command(ctl)
+main.add_command(cutover)

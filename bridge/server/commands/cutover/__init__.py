@@ -1,0 +1,35 @@
+"""`asgi-bridge cutover`: the commands around moving from an old app to a new one (rules M)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+#: Command -> the module that has it as `command`; loaded when it is asked for.
+_COMMANDS: Final = {
+    "report": "bridge.server.commands.cutover.report",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command when it is used: a server needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names (overrides click's)."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command (overrides click's)."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        return command
+
+
+cutover: Final = _Commands(
+    "cutover",
+    short_help="Move from an old app to a new one.",
+    help="Move from an old app to a new one: compare what both answer.",
+)
