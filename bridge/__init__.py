@@ -1,7 +1,8 @@
 """Any Python web app on any Python web host.
 
 `WsgiToAsgi` serves a WSGI app as ASGI, `AsgiToWsgi` an ASGI app as WSGI, `Dispatcher` mounts apps
-of every kind side by side, and `serve` runs any of them on the project's own server.
+of every kind side by side, `Cutover` goes from an old app to a new one route by route, and `serve`
+runs any of them on the project's own server.
 
 Names are loaded when they are first used: `import bridge` costs almost nothing, and an app that
 uses only an adapter never loads the server.
@@ -24,6 +25,7 @@ _MODULES = {
     "ChannelFull": "bridge.errors",
     "ClientDisconnected": "bridge.errors",
     "ConfigError": "bridge.errors",
+    "Cutover": "bridge.cutover.app",
     "Dispatcher": "bridge.dispatcher",
     "IllegalMessage": "bridge.errors",
     "IllegalResponse": "bridge.errors",
@@ -35,6 +37,7 @@ _MODULES = {
     "RequestCancelled": "bridge.errors",
     "RequestError": "bridge.errors",
     "RequestTimeout": "bridge.errors",
+    "Route": "bridge.cutover.route",
     "SelfRequest": "bridge.errors",
     "UnsupportedScope": "bridge.errors",
     "WaitNotPossible": "bridge.errors",
@@ -58,6 +61,7 @@ __all__ = [
     "ChannelFull",
     "ClientDisconnected",
     "ConfigError",
+    "Cutover",
     "Dispatcher",
     "IllegalMessage",
     "IllegalResponse",
@@ -69,6 +73,7 @@ __all__ = [
     "RequestCancelled",
     "RequestError",
     "RequestTimeout",
+    "Route",
     "SelfRequest",
     "UnsupportedScope",
     "WaitNotPossible",
@@ -91,6 +96,8 @@ if TYPE_CHECKING:
     from bridge.asgi.versions import from_asgi2
     from bridge.asgi1.app import from_asgi1
     from bridge.asgi_to_wsgi import AsgiToWsgi
+    from bridge.cutover.app import Cutover
+    from bridge.cutover.route import Route
     from bridge.detect import as_asgi, as_wsgi
     from bridge.dispatcher import Dispatcher, Mount
     from bridge.errors import (

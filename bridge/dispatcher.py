@@ -92,9 +92,16 @@ class MountedApp:
     requests and WebSockets: `asgi`, or what takes the prefix off ``path`` before it.
     """
 
-    def __init__(self, key: str, mount: Mount, keep_prefix: bool, settings: Mapping[str, Any]):
+    def __init__(
+        self,
+        key: str,
+        mount: Mount,
+        keep_prefix: bool,
+        settings: Mapping[str, Any],
+        name: str = "",
+    ) -> None:
         self.host, self.prefix = parse_mount_key(key)
-        self.name = f"app mounted at {key}"
+        self.name = name or f"app mounted at {key}"
         self.app = mount.app
         self.kind: Kind = check_kind(mount.kind) or _detect(self.name, mount.app)
         self.asgi: ASGIApp = as_asgi(mount.app, mount.kind, **{**settings, **mount.settings})
@@ -226,7 +233,7 @@ class Dispatcher:
         if route is None:
             await _refuse(scope, send)
         elif scope["type"] == "websocket":
-            await _serve_websocket(route, scope, receive, send)
+            await serve_websocket(route, scope, receive, send)
         else:
             await route.served(route.child_scope(scope), receive, send)
 
@@ -237,7 +244,7 @@ class Dispatcher:
                 f"a Dispatcher takes http, websocket and lifespan scopes, not {scope['type']!r}"
             )
         rest = strip_prefix(scope["path"], scope.get("root_path", ""))[1]
-        host = _first_field(scope, b"host") if self.uses_host else ""
+        host = first_field(scope, b"host") if self.uses_host else ""
         return self.match(rest, host, lambda: environ_from_scope(scope))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -265,7 +272,7 @@ def _each_mount(mounts: Mapping[str, Any]) -> Iterator[tuple[str, Mount]]:
             yield key, one if isinstance(one, Mount) else Mount(one)
 
 
-def _first_field(scope: Scope, wanted: bytes) -> str:
+def first_field(scope: Scope, wanted: bytes) -> str:
     """Return the first field of that name, empty if there is none."""
     for name, value in scope.get("headers", ()):
         if name.lower() == wanted:
@@ -297,13 +304,13 @@ async def _refuse(scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close"})  # before it is accepted: 403
         return
-    fields, body = _NOT_FOUND[_first_field(scope, b"accept")[:256]]
+    fields, body = _NOT_FOUND[first_field(scope, b"accept")[:256]]
     await send({"type": "http.response.start", "status": 404, "headers": list(fields)})
     shown = b"" if scope.get("method") == "HEAD" else body
     await send({"type": "http.response.body", "body": shown})
 
 
-async def _serve_websocket(route: MountedApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_websocket(route: MountedApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the child; refuse if it says nothing at all, or that it takes no WebSockets (D4)."""
     silent = True
 

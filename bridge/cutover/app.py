@@ -1,0 +1,192 @@
+"""The ramp from an old app to a new one: each route has a switch that says who answers (rules M).
+
+A `Cutover` is an ordinary ASGI app. On our own server it is only looked at, and each request goes
+straight to the handler of its app (`server/apps/cutover.py`); the rules are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from typing import Any, Final
+
+from bridge.adapters.wsgi_on_asgi.settings import read_settings
+from bridge.arguments.checks import Check
+from bridge.arguments.values import VALUE_TYPES
+from bridge.asgi.lifespan import Lifespan, answer_for_all
+from bridge.cutover.answer import Answer
+from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
+from bridge.cutover.sides import Canary, Choice, StickyShare, mounted
+from bridge.cutover.switches import Switches
+from bridge.cutover.table import Table
+from bridge.dispatcher import MountedApp, first_field, serve_websocket
+from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
+from bridge.http.headers import is_token
+from bridge.http.paths import strip_prefix
+from bridge.log import logger
+from bridge.types import Receive, Scope, Send
+
+_FLAG: Final = Check(type=VALUE_TYPES["bool"])
+_OLD: Final = Choice(OLD)
+_NEW: Final = Choice(NEW)
+
+
+class Cutover:
+    """Answer by `old` or by `new`, as each of `routes` says; what no route names goes to `old`.
+
+    `old` and `new` are apps of any kind, told as in a `Dispatcher`, or a `Mount` for their kind and
+    settings. `routes` is a list of `Route`; the first one that takes a request decides.
+
+    `served_by` is the name of a response field that says who answered, ``old`` or ``new``; None
+    for no such field. The lifespans of both apps run. If the new app fails to start, that is an
+    error in the log, and all routes stay with the old app; with `require_new` the start fails.
+    `canary` decides for routes in mode ``canary``. Other keyword arguments are the settings of
+    `WsgiToAsgi`.
+
+    Raises `ConfigError` for a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        old: Any,
+        new: Any,
+        routes: Iterable[Route] = (),
+        *,
+        served_by: str | None = "X-Served-By",
+        require_new: bool = False,
+        canary: Canary | None = None,
+        **settings: Any,
+    ) -> None:
+        settings = read_settings(settings, "Cutover")
+        #: Both apps, by their side.
+        self.sides = {
+            OLD: mounted(OLD, old, settings),
+            NEW: mounted(NEW, new, settings),
+        }
+        if self.sides[OLD].app is self.sides[NEW].app:
+            raise ConfigError("old and new are the same app; a Cutover goes from one to another")
+        #: The name of the field that says who answered; empty: there is none.
+        self.served_by = _field_name(served_by)
+        self.canary = canary or StickyShare()
+        #: What is in force.
+        self.switches = Switches(routes, _refuse_shadow)
+        #: Why the new app gets no requests; empty if it may have some.
+        self.new_failed = ""
+        self._require_new: bool = _FLAG.read(require_new, "require_new")
+
+    @property
+    def table(self) -> Table:
+        """The routes in force."""
+        return self.switches.table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the connection on to the old or the new app."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        route = self.route_of(scope)
+        choice = self.choose(route, scope.get("headers", ()))
+        app = self.sides[choice.side]
+        answer = Answer(scope, send, self.fields(choice))
+        started = perf_counter()
+        try:
+            await answer.run(_serve, app, scope, receive)
+        finally:
+            if route is not None and route.mode == CANARY:
+                self.canary.observe(route, choice.side, answer.status, perf_counter() - started)
+
+    def route_of(self, scope: Scope) -> Route | None:
+        """Return the route that takes a request or WebSocket; None if none does."""
+        if scope["type"] not in ("http", "websocket"):
+            raise UnsupportedScope(
+                f"a Cutover takes http, websocket and lifespan scopes, not {scope['type']!r}"
+            )
+        table = self.table
+        path = strip_prefix(scope["path"], scope.get("root_path", ""))[1] or "/"
+        host = first_field(scope, b"host") if table.uses_host else ""
+        return table.find(path, scope.get("method", "GET"), host)
+
+    def choose(self, route: Route | None, headers: Any) -> Choice:
+        """Say who answers a request of `route`; `headers` are its fields."""
+        if route is None or self.new_failed or route.mode == OLD:
+            return _OLD
+        if route.mode == CANARY:
+            return self.canary.choose(route, headers)
+        return _NEW
+
+    def fields(self, choice: Choice) -> list[tuple[bytes, bytes]]:
+        """Return what is added to a response: who answered, and what keeps the choice."""
+        fields = [choice.field] if choice.field else []
+        if self.served_by:
+            fields.append((self.served_by, choice.side.encode()))
+        return fields
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lifespans of both, each with its own state."""
+        for app in self.sides.values():
+            app.use_state(dict(scope.get("state", {})))
+        old, new = self.sides[OLD], self.sides[NEW]
+        self.new_failed = ""
+        children = {
+            old.name: Lifespan(
+                old.asgi, startup_timeout=None, shutdown_timeout=None, state=old.state
+            ),
+            new.name: _NewLifespan(new, None if self._require_new else self._go_on_without_new),
+        }
+        await answer_for_all(children, receive, send)
+
+    def _go_on_without_new(self, error: LifespanFailed) -> None:
+        self.new_failed = str(error)
+        logger.error(
+            "the new app did not start, so the old app answers everything: %s; "
+            "require_new=True makes this the end of the start",
+            error,
+            exc_info=error.__cause__,
+        )
+
+    def __repr__(self) -> str:
+        old, new = (self.sides[side].app for side in (OLD, NEW))
+        return f"Cutover({old!r}, {new!r}, routes={[*self.table.routes]!r})"
+
+
+class _NewLifespan(Lifespan):
+    """The lifespan of the new app; `go_on` is told if it fails to start, None: that is an error."""
+
+    def __init__(self, app: MountedApp, go_on: Callable[[LifespanFailed], None] | None) -> None:
+        super().__init__(app.asgi, startup_timeout=None, shutdown_timeout=None, state=app.state)
+        self._go_on = go_on
+
+    async def startup(self) -> None:
+        try:
+            await super().startup()
+        except LifespanFailed as error:
+            if self._go_on is None:
+                raise
+            self._go_on(error)
+
+
+async def _serve(app: MountedApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await serve_websocket(app, scope, receive, send)
+    else:
+        await app.served(app.child_scope(scope), receive, send)
+
+
+def _field_name(name: object) -> bytes:
+    """Return the name of the field as it is sent; empty for none. Raises `ConfigError`."""
+    if name is None or name == "":
+        return b""
+    if not isinstance(name, str) or not name.isascii() or not is_token(name.encode()):
+        raise ConfigError(
+            f"served_by is {name!r}; allowed is the name of a response field, such as X-Served-By, "
+            "or None for no field"
+        )
+    return name.lower().encode()
+
+
+def _refuse_shadow(route: Route) -> None:
+    if route.mode == SHADOW:
+        raise ConfigError(
+            f"route {route.name}: mode is shadow, which this version does not know yet; allowed "
+            "is one of old, canary, new"
+        )

@@ -1,0 +1,162 @@
+"""A route of a `Cutover`: which requests it takes, and who answers them (M1, M5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bridge.arguments.checks import Check, close_names
+from bridge.arguments.values import VALUE_TYPES, ValueType
+from bridge.cutover.patterns import Pattern
+from bridge.errors import ConfigError
+from bridge.http.headers import is_token
+from bridge.http.mounts import host_name
+
+OLD: Final = "old"
+SHADOW: Final = "shadow"
+CANARY: Final = "canary"
+NEW: Final = "new"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _percent(value: object) -> float:
+    """Read a share; text may say ``5%``. Raises `TypeError`, `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    percent = float(value.strip().removesuffix("%") if isinstance(value, str) else value)
+    if percent != percent:  # not a number
+        raise ValueError
+    return percent
+
+
+MODE: Final = Check(type=VALUE_TYPES["str"], choices=(OLD, SHADOW, CANARY, NEW))
+SHARE: Final = Check(
+    type=ValueType("a number of percent", "PERCENT", _percent, "5 or 0.5"),
+    minimum=0,
+    maximum=100,
+    optional=True,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """Requests that go from the old app to the new one together.
+
+    `name` is what they are called in commands, logs and figures. `paths` are patterns, one or
+    several: ``"/invoices/{id}"``, as in Starlette and FastAPI. `methods`: these only; GET takes
+    HEAD along, and a WebSocket is a GET. `host`: for a name, or ``*.name``, only. `mode` says who
+    answers: ``old``, ``new``, ``canary`` (the new app for `share` percent of the clients), or
+    ``shadow`` (the old app, and a copy goes to the new one).
+
+    Raises `ConfigError` for a value that is not allowed.
+    """
+
+    name: str
+    paths: str | Sequence[str]
+    methods: str | Iterable[str] | None = None
+    host: str | None = None
+    mode: str = OLD
+    share: float | str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values, and read those that may be written in several ways."""
+        set_to: Any = object.__setattr__
+        _check_name(self.name)
+        try:
+            set_to(self, "paths", _read_texts(self.paths, "paths", "/invoices/{id}"))
+            set_to(self, "_patterns", tuple(Pattern(path) for path in self.paths))
+            if self.methods is not None:
+                set_to(self, "methods", _read_methods(self.methods))
+            if self.host is not None:
+                set_to(self, "host", _read_host(self.host))
+            set_to(self, "mode", MODE.read(self.mode, "mode"))
+            set_to(self, "share", SHARE.read(self.share, "share"))
+            if self.mode == CANARY and self.share is None:
+                raise ConfigError("mode is canary, and share says nothing; say share=5 for 5 %")
+        except ConfigError as error:
+            raise ConfigError(f"route {self.name}: {error}") from None
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The paths, as patterns."""
+        found: tuple[Pattern, ...] = self.__dict__["_patterns"]
+        return found
+
+    def accepts(self, method: str, host: str) -> bool:
+        """Whether it takes requests with this method and Host field, if the path is right."""
+        if self.methods is not None and method not in self.methods:
+            return False
+        if self.host is None:
+            return True
+        name = host_name(host)
+        if self.host.startswith("*."):
+            return name.endswith(self.host[1:])
+        return name == self.host
+
+    def switched(self, mode: str, share: float | str | None = None) -> Route:
+        """Return the same route with another mode; without `share` it keeps its own."""
+        return replace(self, mode=mode, share=self.share if share is None else share)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"the name of a route is {name!r}; allowed are letters, digits, and - _ . behind the "
+            "first of them, such as invoices"
+        )
+
+
+def _read_texts(value: object, what: str, example: str) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Iterable) or not (found := tuple(texts)):
+        raise ConfigError(f"{what} is {value!r}; allowed is one text or several, such as {example}")
+    for each in found:
+        if not isinstance(each, str):
+            raise ConfigError(f"{what} has {each!r}; allowed is text, such as {example}")
+    return found
+
+
+def _read_methods(value: object) -> frozenset[str]:
+    methods = _read_texts(value, "methods", "GET")
+    for each in methods:
+        if not each.isascii() or not is_token(each.encode()):
+            raise ConfigError(f"methods has {each!r}; allowed is a method, such as GET")
+    found = {each.upper() for each in methods}
+    return frozenset(found | {"HEAD"} if "GET" in found else found)
+
+
+def _read_host(value: object) -> str:
+    text = value.lower() if isinstance(value, str) else ""
+    name = text.removeprefix("*.")
+    if not name or host_name(text) != text or any(mark in name for mark in "*/@ "):
+        raise ConfigError(
+            f"host is {value!r}; allowed is a name, or *.name, without a port, such as "
+            "shop.example.com"
+        )
+    return text
+
+
+def check_routes(routes: object) -> tuple[Route, ...]:
+    """Return the routes of a `Cutover`. Raises `ConfigError` for others, and for equal names."""
+    if not isinstance(routes, Iterable) or isinstance(routes, str | bytes):
+        raise ConfigError(f"routes is {routes!r:.80}; allowed is a list of Route(...)")
+    found = tuple(routes)
+    seen: set[str] = set()
+    for each in found:
+        if not isinstance(each, Route):
+            raise ConfigError(f"routes has {each!r:.80}; allowed is Route(name, paths, ...)")
+        if each.name in seen:
+            raise ConfigError(f"two routes are called {each.name}; give each a name of its own")
+        seen.add(each.name)
+    return found
+
+
+def unknown_route(name: str, routes: Iterable[Route]) -> ConfigError:
+    """Make the error for the name of a route that does not exist."""
+    names = [each.name for each in routes]
+    close = close_names(name, names, 1)
+    meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(names) or 'none'}"
+    return ConfigError(f"there is no route {name}; {meant}")
