@@ -17,6 +17,7 @@ from bridge.errors import ConfigError
 from bridge.server.commands import as_it_is, surroundings
 from bridge.server.commands.ctl import ctl
 from bridge.server.commands.cutover import cutover
+from bridge.server.commands.routes import options as routes_options
 from bridge.server.commands.running import exit_codes, run, run_server
 from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
@@ -258,6 +259,19 @@ def _worker(ctx: click.Context, /, **options: Any) -> None:
     run(config, WorkerProcess)
 
 
+@click.pass_context
+def _routes(ctx: click.Context, /, **options: Any) -> None:
+    with exit_codes():
+        asked = routes_options.take(options)
+        config = _read(ctx, options)
+        from bridge.server.commands.routes.command import routes  # servers need none of it
+
+        text, code = routes(config, asked, routes_options.output_width())
+    click.echo(text)
+    end_within(STARTING_LIMIT, code)
+    ctx.exit(code)
+
+
 def _label(name: str) -> str:
     if name == "app":
         return "MODULE:ATTR"
@@ -329,6 +343,15 @@ _add_command(
     "Show every setting with its value, and where that comes from, for the same options, variables "
     "and file as at a start. What is shown is a TOML file for --config.",
     [_flag("as_json", "--json", "As JSON.")],
+)
+_add_command(
+    "routes",
+    _routes,
+    commands.ROUTES,
+    "Show every route of an app, and those that are never reached.",
+    "Show the routes of the app MODULE:ATTR, or of several with --mount: who answers which path, "
+    "by which view, and which routes no request can reach. Nothing is started or called.",
+    routes_options.OPTIONS,
 )
 main.add_command(ctl)
 main.add_command(cutover)

@@ -174,14 +174,16 @@ _LOOSE: Final = Rest("", least=0)
 
 @lru_cache(4096)
 def _overlaps(one: tuple[Part, ...], other: tuple[Part, ...]) -> bool:
-    for mine, theirs in ((one, other), (other, one)):
-        if mine and isinstance(mine[0], Rest):
-            if _all_text(theirs) and len(mine) == 1:
-                return _rest_covers(mine[0], theirs)
-            taken = bool(theirs) and _overlaps((_LOOSE, *mine[1:]), theirs[1:])
-            return taken or _overlaps(mine[1:], theirs)
-    if not one or not other:
-        return one == other
+    if not (one and other):
+        return all(isinstance(part, Rest) and not part.least for part in one or other)
+    if isinstance(one[0], Rest) and isinstance(other[0], Rest):  # one of them ends first
+        return _overlaps(one[1:], (_LOOSE, *other[1:])) or _overlaps((_LOOSE, *one[1:]), other[1:])
+    if isinstance(other[0], Rest):
+        one, other = other, one
+    if isinstance(one[0], Rest):
+        if len(one) == 1 and _all_text(other):
+            return _rest_covers(one[0], other)
+        return _overlaps((_LOOSE, *one[1:]), other[1:]) or _overlaps(one[1:], other)
     return _parts_overlap(one[0], other[0]) and _overlaps(one[1:], other[1:])
 
 

@@ -42,3 +42,6 @@ WORKER: Final = _APP | {
     *("timeout_startup", "timeout_shutdown", "timeout_graceful_shutdown"),
     *("log_level", "log_file", "log_config", "metrics_bind"),
 }
+
+#: `asgi-bridge routes`: it loads an app, and no more.
+ROUTES: Final = frozenset({"app", "mount", "interface", "factory", "app_dir"})

@@ -157,7 +157,7 @@ _PATHS = [
     for segments in [
         *([a] for a in ("", "a", "1", "b")),
         *([a, b] for a in ("", "a", "1", "b") for b in ("", "a", "1", "b")),
-        *([a, b, c] for a in ("a", "1") for b in ("", "a", "b") for c in ("", "a", "1")),
+        *([a, b, c] for a in ("", "a", "1") for b in ("", "a", "b") for c in ("", "a", "1")),
     ]
 ]
 

@@ -1,0 +1,1 @@
+"""`asgi-bridge routes`: every route of every mount, and who would answer (M50)."""

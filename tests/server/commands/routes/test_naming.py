@@ -1,0 +1,69 @@
+"""What apps are called."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from bridge.detect import as_asgi
+from bridge.dispatcher import Dispatcher
+from bridge.server.apps.loading import load
+from bridge.server.commands.routes.naming import Names
+from bridge.server.config.config import Config
+from tests.support.apps import hello
+
+
+def test_names_at_the_command_line() -> None:
+    """M50: what `--mount` names, without its kind."""
+    config = Config(
+        mount=(
+            "/a=tests.support.apps.hello:wsgi",
+            "/b=asgi3:tests.support.apps.hello:asgi",
+        )
+    )
+    names = Names(config, as_asgi(load(config)))
+    assert names.root == "the mounts"
+    assert names.name_of(hello.wsgi) == "tests.support.apps.hello:wsgi"
+    assert names.name_of(hello.asgi) == "tests.support.apps.hello:asgi"
+
+
+def test_names_in_modules() -> None:
+    """M50: an app is called by the module that has it; what has no name has none."""
+    app = Dispatcher({"/": hello.wsgi})
+    names = Names(Config(app="shop:app"), app)
+    assert names.root == "shop:app"
+    assert names.name_of(hello.wsgi) == "tests.support.apps.hello:wsgi"
+    assert names.name_of(lambda: None) == ""
+
+
+def test_apps_that_other_modules_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M50: they are called by the module that has most likely made them."""
+
+    def module(name: str, **names: Any) -> None:
+        made = ModuleType(name)
+        made.__file__ = f"/shop/{name}.py"
+        vars(made).update(names)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    def app(environ: Any, start_response: Any) -> None: ...
+
+    def api(environ: Any, start_response: Any) -> None: ...
+
+    module("site_main", old_app=app, api=api)
+    module("site_old", app=app)
+    module("site_old.views", app=app)
+    module("site_api", api=api)
+    names = Names(Config(app="site_main:app"), Dispatcher({"/": app}))
+    assert names.name_of(app) == "site_old:app"
+    assert names.name_of(api) == "site_api:api"
+
+
+def test_an_app_without_a_name() -> None:
+    """M50: it was given, not named."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    assert Names(Config(app=app), app).root == ""
