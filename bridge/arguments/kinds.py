@@ -56,7 +56,7 @@ _KNOWN: dict[str, Kind] = {"webob.dec.wsgify": "wsgi"}
 _NO_APP = frozenset({"request", "req", "receive", "send", "start_response", "event"})
 
 #: Attributes in which wrappers usually keep the wrapped app.
-_WRAPPED_IN = (
+WRAPPED_IN = (
     *("wsgi_app", "asgi_app", "app", "application", "server", "wrapped", "wsgi", "asgi"),
     *("_app", "_wrapped", "_wsgi_app", "_asgi_app", "_application"),
 )
@@ -203,7 +203,7 @@ def _kind_of_inner(app: object, call: object, depth: int) -> Kind | None:
     held = {_kind_of(each, depth + 1, sure=True) for each in closure_values(call)} - {None}
     if len(held) == 1:
         return held.pop()
-    for name in _WRAPPED_IN:
+    for name in WRAPPED_IN:
         found = _kind_of(plain_attribute(app, name), depth + 1, sure=True)
         if found is not None:
             return found

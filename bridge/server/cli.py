@@ -15,6 +15,7 @@ from bridge import accelerator
 from bridge.arguments.checks import close_names
 from bridge.errors import ConfigError
 from bridge.server.commands import as_it_is, surroundings
+from bridge.server.commands.checking import options as checking
 from bridge.server.commands.ctl import ctl
 from bridge.server.commands.cutover import cutover
 from bridge.server.commands.routes import options as routes_options
@@ -272,6 +273,19 @@ def _routes(ctx: click.Context, /, **options: Any) -> None:
     ctx.exit(code)
 
 
+@click.pass_context
+def _check_app(ctx: click.Context, /, **options: Any) -> None:
+    from bridge.server.commands.checking.command import run_check  # which loads more than a server
+
+    given = {name: options.pop(name) for name in checking.NAMES}
+    config = _read(ctx, options)
+    try:
+        wanted = checking.read_options(given, config)
+    except ConfigError as error:
+        raise click.UsageError(str(error), ctx) from error
+    run_check(config, wanted, given)
+
+
 def _label(name: str) -> str:
     if name == "app":
         return "MODULE:ATTR"
@@ -318,6 +332,16 @@ _add_command(
         _flag("check_config", "--check-config", "Load the app, say what is wrong, and stop."),
         _flag("print_config", "--print-config", "As `asgi-bridge config`: show, and stop."),
     ],
+)
+_add_command(
+    "check",
+    _check_app,
+    commands.CHECK,
+    "Say what of an app will and will not work here.",
+    "Load the app MODULE:ATTR, or several with --mount, send it a few requests that only read, and "
+    "say what will and will not work under each runner and adapter. Exit codes: 0, nothing as bad "
+    "as --fail-on; 1, something is; 2, wrong usage; 3, the app cannot be loaded.",
+    checking.OPTIONS,
 )
 _add_command(
     "gateway",

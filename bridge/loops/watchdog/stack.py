@@ -72,7 +72,7 @@ class Stack:
     @property
     def place(self) -> Place:
         """The last place in the app's own code; if there is none, the last one."""
-        own = (each for each in reversed(self.places) if _is_own(each.file))
+        own = (each for each in reversed(self.places) if is_own(each.file))
         return next(own, self.places[-1])
 
     @property
@@ -193,6 +193,7 @@ def _is_plumbing(file: str) -> bool:
 
 
 @functools.lru_cache(4096)
-def _is_own(file: str) -> bool:
+def is_own(file: str) -> bool:
+    """Whether a file is the app's own code, or ours: it is in no library."""
     is_installed = any(name in file.split(os.sep) for name in _INSTALLED)
     return not (is_installed or file.startswith(_LIBRARIES))

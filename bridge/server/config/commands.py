@@ -36,6 +36,9 @@ GATEWAY: Final = (
     }
 )
 
+#: `asgi-bridge check`: it loads an app, and serves nobody.
+CHECK: Final = frozenset({"app", "mount", "interface", "factory", "app_dir", "threads"})
+
 #: `asgi-bridge worker`: it has an app, and no sockets.
 WORKER: Final = _APP | {
     *("channels", "channels_prefix", "limit_requests", "max_blocking_time"),

@@ -1,0 +1,80 @@
+"""What came of a request, whatever kind of app has answered it; what is wrong is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from bridge.check.findings import Findings
+from bridge.check.places import place_of_error
+from bridge.check.requests import Options, Request
+from bridge.errors import IllegalMessage, IllegalResponse
+from bridge.loops.watchdog.stack import Place
+
+#: What a server answers, or an app, if it does not know a method.
+_NOT_KNOWN: Final = 501
+#: After so many requests that hang, no more are sent.
+MOST_HANGING: Final = 2
+
+
+@dataclass
+class Answer:
+    """What came of a request; `status` 0: there was no response."""
+
+    request: Request
+    status: int = 0
+    size: int = 0
+    error: BaseException | None = None
+    body_was_read: bool = False
+    hangs: bool = False
+    #: Where it stands, if it hangs.
+    place: Place | None = None
+
+
+def judge(answer: Answer, logged: BaseException | None, findings: Findings) -> None:
+    """Note an error, or a status that tells of one; `logged` is the last error in the log."""
+    request, error = answer.request, answer.error
+    if error is not None and not isinstance(error, IllegalMessage | IllegalResponse):
+        place = place_of_error(error)
+        key = place or shown(error)
+        findings.add_once(key, "raises", place, request=request.where, error=shown(error))
+    elif answer.status >= 500 and answer.status != _NOT_KNOWN:
+        why = f": {shown(logged)}" if logged is not None else ""
+        place = place_of_error(logged) if logged is not None else None
+        about = {"request": request.where, "status": _named(answer), "why": why}
+        findings.add_once((answer.status, why, place), "status-5xx", place, **about)
+    elif logged is not None and error is None:
+        findings.add("logged", place_of_error(logged), error=shown(logged))
+
+
+def remarks(answers: Sequence[Answer], options: Options, *, nothing_there: bool) -> list[str]:
+    """Say what was not sent, and why."""
+    said = []
+    if sum(each.hangs for each in answers) >= MOST_HANGING:
+        said.append("Nothing more was sent: the app hangs.")
+    elif not nothing_there and not options.unsafe:
+        said.append(
+            "No POST was sent: the app answers a path that cannot exist. Where a POST does no "
+            "harm, say --unsafe PATH."
+        )
+    elif not options.unsafe and not any(each.body_was_read for each in answers):
+        said.append(
+            "No view was sent a body: only a path that does not exist was. Where a POST does no "
+            "harm, say --unsafe PATH."
+        )
+    return said
+
+
+def shown(error: BaseException) -> str:
+    """Return an error in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:160].rstrip(": ")
+
+
+def _named(answer: Answer) -> str:
+    try:
+        return f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    except ValueError:
+        return str(answer.status)

@@ -1,0 +1,140 @@
+"""Send the requests to an ASGI app, on a loop in a thread of its own; note what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable
+from types import FrameType
+from typing import Any, Final, TypeVar
+
+from bridge.check.answers import MOST_HANGING, Answer, judge, remarks
+from bridge.check.asgi.call import Call
+from bridge.check.asgi.lifespan import WatchedLifespan
+from bridge.check.asgi.websocket import WebSocketCall
+from bridge.check.findings import Findings
+from bridge.check.places import own_place_of_frame
+from bridge.check.requests import NOTHING_THERE, Options, Request, posting, reading
+from bridge.check.watching.bounded import Loop, Outcome
+from bridge.check.watching.logs import Logs
+from bridge.loops.watchdog.block import Block
+from bridge.loops.watchdog.stack import Place
+from bridge.types import ASGIApp
+
+T = TypeVar("T")
+
+#: What a job may take in all: its own bounds, several of which may come one after another.
+_BOUNDS: Final = 3
+_SLACK: Final = 2.0
+
+
+class AsgiDrive:
+    """Drives one app; `root_path` is the place where it is mounted."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        options: Options,
+        findings: Findings,
+        logs: Logs,
+        root_path: str = "",
+    ) -> None:
+        self._app = app
+        self._options = options
+        self._findings = findings
+        self._logs = logs
+        self._root_path = root_path
+        #: What is being asked.
+        self._current = "the startup"
+        #: Places that have blocked the loop, and in which request: a first time may be an import.
+        self._blocks: dict[Place, str] = {}
+        self._loop = Loop(self._on_block, self._audit)
+        self.answers: list[Answer] = []
+
+    def run(self) -> None:
+        """Send everything that may be sent, between a startup and a shutdown."""
+        options, seconds = self._options, self._options.seconds
+        lifespan = WatchedLifespan(self._app, self._findings, seconds)
+        self._bounded(lifespan.startup())
+        self._logs.take()
+        state = lifespan.state
+        self._send_all(reading(options.paths, options.missing, options.fields), state)
+        for path in options.unsafe:
+            self._send_all(posting(path, options.fields, there=True), state)
+        if self.nothing_there:
+            self._send_all(posting(options.missing, options.fields, there=False), state)
+        if not self._gave_up:
+            self._current = "a WebSocket to /"
+            socket = WebSocketCall(self._app, self._findings, self._root_path, state)
+            self._bounded(socket(seconds))
+        self._current = "the shutdown"
+        self._bounded(lifespan.shutdown())
+        self._logs.take()
+        self._loop.close()
+
+    @property
+    def nothing_there(self) -> bool:
+        """Whether the app has said that nothing is at the path that cannot exist."""
+        missing = self._options.missing
+        return any(
+            each.request.path == missing and each.status in NOTHING_THERE for each in self.answers
+        )
+
+    def remarks(self) -> list[str]:
+        """Say what was not sent, and why."""
+        return remarks(self.answers, self._options, nothing_there=self.nothing_there)
+
+    @property
+    def _gave_up(self) -> bool:
+        return self._loop.hangs or sum(each.hangs for each in self.answers) >= MOST_HANGING
+
+    def _send_all(self, requests: Iterable[Request], state: dict[str, Any]) -> None:
+        for request in requests:
+            if not self._gave_up:
+                self._send(request, state)
+
+    def _send(self, request: Request, state: dict[str, Any]) -> None:
+        seconds = self._options.seconds
+        self._current = str(request)
+
+        async def send() -> Answer:
+            call = Call(self._app, request, self._findings, self._root_path, state)
+            return await call(seconds)
+
+        outcome = self._bounded(send())
+        answer = outcome.value or Answer(request, hangs=True)
+        self.answers.append(answer)
+        if answer.hangs:
+            place = outcome.place or answer.place
+            self._findings.add_once(0, "hangs", place, request=request.where, seconds=seconds)
+        judge(answer, self._logs.take(), self._findings)
+
+    def _bounded(self, job: Coroutine[Any, Any, T]) -> Outcome[T]:
+        """Run a job on the loop; if that hangs, no more is done on it."""
+        if self._loop.hangs:
+            job.close()
+            return Outcome(hangs=True)
+        return self._loop.run(job, self._options.seconds * _BOUNDS + _SLACK)
+
+    # --------------------------------------------------------- what blocks the loop
+
+    def _on_block(self, block: Block) -> None:
+        """Note a place that has blocked the loop twice; called in the watchdog's thread."""
+        place, request = block.stack.place, self._current
+        if any(each.file.startswith("<frozen importlib") for each in block.stack.places):
+            return
+        if self._blocks.setdefault(place, request) != request:
+            self._findings.add("blocks-loop", place)
+
+    def _audit(self, event: str, arguments: tuple[Any, ...], frame: FrameType) -> None:
+        """Note a call that waits, in the thread of the loop."""
+        sleeps = event == "time.sleep" and arguments and arguments[0] > 0
+        if sleeps or (event == "socket.connect" and _waits(arguments[0])):
+            place = own_place_of_frame(frame)
+            if place is not None:
+                self._findings.add("blocks-loop", place)
+
+
+def _waits(socket: Any) -> bool:
+    try:
+        return bool(socket.gettimeout() != 0)
+    except Exception:
+        return False

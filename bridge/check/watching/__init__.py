@@ -1,0 +1,1 @@
+"""How an app is watched: threads that may hang, what Python tells of it, what it logs (M51)."""

@@ -1,0 +1,152 @@
+"""Send the requests to a WSGI app, in two threads, as a pool of threads would; note what comes.
+
+Two threads, since what an app keeps in one is not in the other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from types import FrameType, ModuleType
+from typing import Any, Final
+
+from bridge.check.answers import MOST_HANGING, Answer, judge, remarks
+from bridge.check.findings import Findings
+from bridge.check.places import own_place_of_frame
+from bridge.check.requests import NOTHING_THERE, Options, Request, posting, reading
+from bridge.check.watching.audit import watching
+from bridge.check.watching.bounded import Worker
+from bridge.check.watching.logs import Logs
+from bridge.check.wsgi.call import Call, validated
+from bridge.check.wsgi.inside import check_close
+from bridge.check.wsgi.state import ThreadState
+from bridge.types import WSGIApp
+
+#: What is told by itself, and makes the validator object, too.
+_TOLD: Final = ("str-body", "start-twice", "no-start", "illegal-head", "lenient-head", "raises")
+#: What the validator wants, and HTTP does not.
+_NOT_WANTED: Final = ("No Content-Type header found",)
+
+
+class WsgiDrive:
+    """Drives one app; `root_path` is the place where it is mounted."""
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        options: Options,
+        findings: Findings,
+        logs: Logs,
+        modules: Sequence[ModuleType] = (),
+        root_path: str = "",
+    ) -> None:
+        self._app = app
+        self._options = options
+        self._findings = findings
+        self._logs = logs
+        self._root_path = root_path
+        self._state = ThreadState(modules, findings)
+        self._workers = [Worker(), Worker()]
+        self.answers: list[Answer] = []
+
+    def run(self) -> None:
+        """Send everything that may be sent."""
+        options = self._options
+        self._send_all(reading(options.paths, options.missing, options.fields))
+        for path in options.unsafe:
+            self._send_all(posting(path, options.fields, there=True))
+        if self.nothing_there:
+            self._send_all(posting(options.missing, options.fields, there=False))
+        self._compare_bodies()
+        if not self._gave_up:
+            self._validate()
+        for worker in self._workers:
+            worker.close()
+
+    @property
+    def nothing_there(self) -> bool:
+        """Whether the app has said that nothing is at the path that cannot exist."""
+        missing = self._options.missing
+        return any(
+            each.request.path == missing and each.status in NOTHING_THERE for each in self.answers
+        )
+
+    def remarks(self) -> list[str]:
+        """Say what was not sent, and why."""
+        return remarks(self.answers, self._options, nothing_there=self.nothing_there)
+
+    @property
+    def _gave_up(self) -> bool:
+        return sum(each.hangs for each in self.answers) >= MOST_HANGING
+
+    def _send_all(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            if not self._gave_up:
+                self.answers.append(self._send(request))
+
+    def _send(self, request: Request) -> Answer:
+        number = request.about == "again"
+        if self._workers[number].hangs:
+            self._workers[number] = Worker()
+        seconds = self._options.seconds
+        outcome = self._workers[number].run(lambda: self._call(request), seconds)
+        answer = outcome.value or Answer(request, hangs=True)
+        if outcome.hangs:
+            self._findings.add_once(
+                0, "hangs", outcome.place, request=request.where, seconds=seconds
+            )
+        judge(answer, self._logs.take(), self._findings)
+        return answer
+
+    def _call(self, request: Request) -> Answer:
+        """Run one request; in a thread of ours."""
+        self._state.before()
+        with watching(self._audit):
+            answer = Call(self._app, request, self._findings, self._root_path)()
+        self._state.after()
+        return answer
+
+    def _audit(self, event: str, arguments: tuple[Any, ...], frame: FrameType) -> None:
+        if event == "time.sleep" and arguments and arguments[0] > 0:
+            self._findings.add("waits", own_place_of_frame(frame), what="time.sleep()")
+        elif event == "socket.connect":
+            what = "a connection to another server"
+            self._findings.add("waits", own_place_of_frame(frame), what=what)
+        elif event == "sqlite3.connect":
+            self._findings.add("c-driver", own_place_of_frame(frame), library="sqlite3")
+
+    def _compare_bodies(self) -> None:
+        """Note if a body is read with a length only."""
+        by_path: dict[str, dict[str, Answer]] = {}
+        for each in self.answers:
+            by_path.setdefault(each.request.path, {})[each.request.about] = each
+        for answers in by_path.values():
+            json, chunks = answers.get("JSON"), answers.get("chunks")
+            read = [each is not None and each.body_was_read for each in (json, chunks)]
+            if chunks is not None and read == [True, False]:
+                self._findings.add("needs-length")
+
+    # --------------------------------------------------------- validators
+
+    def _validate(self) -> None:
+        """Send one GET to each path once more, through `wsgiref.validate`; look who closes."""
+        for path in self._options.paths:
+            request = Request("GET", path, "validated", fields=self._options.fields)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._validate_one(request)
+            check_close(self._app, lambda: self._quietly(self._app, request), self._findings)  # noqa: B023
+        self._logs.take()
+
+    def _validate_one(self, request: Request) -> None:
+        answer = self._quietly(validated(self._app), request)
+        said = str(answer.error) if isinstance(answer.error, AssertionError) else ""
+        is_known = any(id in self._findings for id in _TOLD)
+        if said and not is_known and not any(each in said for each in _NOT_WANTED):
+            self._findings.add("validator", what=" ".join(said.split())[:200])
+
+    def _quietly(self, app: WSGIApp, request: Request) -> Answer:
+        """Run one request whose findings are known already."""
+        call = Call(app, request, Findings(), self._root_path)
+        outcome = self._workers[0].run(call, self._options.seconds)
+        return outcome.value or Answer(request, hangs=True)

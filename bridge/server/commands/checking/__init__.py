@@ -1,0 +1,1 @@
+"""`asgi-bridge check`: its options, and what it does (M51)."""

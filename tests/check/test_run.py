@@ -1,0 +1,53 @@
+"""All apps that a target names are checked (M51)."""
+
+from __future__ import annotations
+
+import bridge
+from bridge.check.run import subjects
+from bridge.fallback import Fallback
+from tests.support.apps.awkward import asgi, pep3333
+from tests.support.checking import checked_app, ids
+
+
+def test_what_adapters_wrap_is_taken_out() -> None:
+    """M51: an app behind an adapter of ours is checked itself."""
+    (wsgi,) = subjects(bridge.WsgiToAsgi(pep3333.good), "shop:app")
+    assert (wsgi.app, wsgi.kind, wsgi.name) == (pep3333.good, "wsgi", "shop:app (in WsgiToAsgi)")
+    (inner,) = subjects(bridge.AsgiToWsgi(asgi.good), "shop:app")
+    assert (inner.app, inner.kind) == (asgi.good, "asgi3")
+
+
+def test_each_mount_is_checked_at_its_place() -> None:
+    """M51: with its prefix; a dispatcher in a dispatcher, and a fallback, too."""
+    inner = bridge.Dispatcher({"/deep": pep3333.good})
+    mounts = {"/old": pep3333.good, "/new": inner, "/": Fallback([asgi.good, pep3333.good])}
+    found = list(subjects(bridge.Dispatcher(mounts), "mounts"))
+    assert {(each.root_path, each.kind) for each in found} == {
+        ("/old", "wsgi"),
+        ("/new/deep", "wsgi"),
+        ("", "asgi3"),
+        ("", "wsgi"),
+    }
+    assert "mounts at /new at /deep" in {each.name for each in found}
+
+
+def test_mounted_apps_see_their_place() -> None:
+    """M51: and what is found is told for each; nothing is wrong with these."""
+    report = checked_app(bridge.Dispatcher({"/old": pep3333.good, "/new": asgi.good}))
+    assert [each.count for each in report.apps] == [10, 10]
+    assert ids(report) == {"sockets-on-wsgi"}
+
+
+def test_an_older_asgi_app() -> None:
+    """M51: is driven as what it becomes on a server."""
+
+    class Old:
+        def __init__(self, scope: object) -> None:
+            self.scope = scope
+
+        async def __call__(self, receive: object, send: object) -> None:
+            await asgi.plain(self.scope, receive, send)
+
+    report = checked_app(Old)
+    assert report.apps[0].kind == "asgi2"
+    assert ids(report) == {"no-lifespan", "websocket-raises"}

@@ -1,0 +1,40 @@
+"""What Python tells of the code that runs (M51)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from bridge.check.watching.audit import watching
+
+
+def test_a_thread_is_told_of_its_own_events() -> None:
+    """M51: with arguments and frame, within the block only, and of no other thread."""
+    seen: list[tuple[str, tuple[Any, ...], str]] = []
+
+    def watcher(event: str, arguments: tuple[Any, ...], frame: FrameType) -> None:
+        seen.append((event, arguments, frame.f_code.co_name))
+
+    with watching(watcher):
+        time.sleep(0)
+        other = threading.Thread(target=time.sleep, args=(0.001,))
+        other.start()
+        other.join()
+    time.sleep(0)
+    mine = "test_a_thread_is_told_of_its_own_events"
+    assert [each for each in seen if each[0] == "time.sleep"] == [("time.sleep", (0,), mine)]
+    assert any(event.startswith("_thread.start_") for event, _, _ in seen)
+
+
+def test_what_a_watcher_raises_is_raised_in_the_code() -> None:
+    """M51: before the call happens."""
+
+    def watcher(*arguments: Any) -> None:
+        raise LookupError("not here")
+
+    with pytest.raises(LookupError), watching(watcher):
+        time.sleep(60)
