@@ -36,6 +36,8 @@ class Answer:
 def judge(answer: Answer, logged: BaseException | None, findings: Findings) -> None:
     """Note an error, or a status that tells of one; `logged` is the last error in the log."""
     request, error = answer.request, answer.error
+    if request.leaves and request.body:
+        return  # its client has left, and whatever came of that was sent to nobody
     if error is not None and not isinstance(error, IllegalMessage | IllegalResponse):
         place = place_of_error(error)
         key = place or shown(error)
