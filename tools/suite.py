@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 #: Seconds between two lines that say how far the run is.
 PACE = 15.0
 #: Processes for each core, and at most: the tests wait for servers more than they compute.
+#: The variable SUITE_PROCESSES says another number.
 PROCESSES_PER_CORE = 3
 MOST_PROCESSES = 6
 
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         return subprocess.call([*pytest, *arguments], stdin=subprocess.DEVNULL)
     processes = min((os.cpu_count() or 1) * PROCESSES_PER_CORE, MOST_PROCESSES)
+    processes = int(os.environ.get("SUITE_PROCESSES", processes))
     with TemporaryDirectory(prefix="bridge-suite-") as folder:
         # Whole files go to one process each: what a file starts is started once.
         # A process that crashes ends the run: pytest-xdist can wait for ever for its successor.

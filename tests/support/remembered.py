@@ -9,7 +9,13 @@ from bridge.caches import BoundedDict
 
 def tables() -> list[BoundedDict[object, object]]:
     """All bounded tables of this process."""
-    return [each for each in gc.get_objects() if issubclass(type(each), BoundedDict)]
+    frozen = gc.get_freeze_count()  # what was there before the first test
+    gc.unfreeze()
+    try:
+        return [each for each in gc.get_objects() if issubclass(type(each), BoundedDict)]
+    finally:
+        if frozen:
+            gc.freeze()
 
 
 def is_remembered(part: str) -> bool:

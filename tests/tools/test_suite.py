@@ -36,6 +36,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     env = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     # Only the plugin that is needed: loading all takes a second in each process.
     env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p xdist.plugin"}
+    env["SUITE_PROCESSES"] = "2"  # these tests are few
     done = subprocess.run(
         [sys.executable, "-m", "tools.suite", *arguments],
         cwd=folder,

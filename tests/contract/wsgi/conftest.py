@@ -6,7 +6,6 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import pytest
@@ -49,9 +48,9 @@ def command(way: str) -> Command:
 
 
 @pytest.fixture
-def host(command: Command, session_host: StartHost) -> Host:
+def host(command: Command, shared_host: StartHost) -> Host:
     """The app with its usual settings, shared by all tests."""
-    return session_host(command)
+    return shared_host(command)
 
 
 @pytest.fixture(params=[*WAYS])
@@ -62,23 +61,9 @@ def thread_way(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def thread_host(thread_way: str, session_host: StartHost) -> Host:
+def thread_host(thread_way: str, shared_host: StartHost) -> Host:
     """The app in threads, shared by all tests."""
-    return session_host(WAYS[thread_way]("asgi"))
-
-
-@pytest.fixture(scope="session")
-def session_host() -> Iterator[StartHost]:
-    """Hosts that all tests of a process share."""
-    started: dict[Command, Host] = {}
-    with ExitStack() as running:
-
-        def get(command: Command) -> Host:
-            if command not in started:
-                started[command] = running.enter_context(hosts.start(command))
-            return started[command]
-
-        yield get
+    return shared_host(WAYS[thread_way]("asgi"))
 
 
 # ------------------------------------------------------------- talking

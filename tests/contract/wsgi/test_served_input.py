@@ -38,10 +38,10 @@ def test_echo(client: raw.Client, chunked: bool) -> None:
 
 @pytest.mark.parametrize("adapter", ["asgi", "spooled"])
 @pytest.mark.parametrize("served", [*WAYS, "gunicorn"])
-def test_decoded(served: str, adapter: str, session_host: StartHost) -> None:
+def test_decoded(served: str, adapter: str, shared_host: StartHost) -> None:
     """W8: a body is not marked as coded once it is decoded; one that is here has its length."""
     start = WAYS.get(served, lambda name: hosts.gunicorn(f"{APPS}:{name}", worker=BRIDGE_WORKER))
-    host = session_host(start(adapter))
+    host = shared_host(start(adapter))
     with raw.Client(host.connect()) as client:
         for pieces in ([b"abc"], [b"a"] * 500, []):
             noted = json.loads(body_of(client, "/environ", *pieces, chunked=True))
@@ -56,9 +56,7 @@ def test_decoded(served: str, adapter: str, session_host: StartHost) -> None:
 
 @pytest.mark.parametrize("framework", ["bottle", "falcon"])
 @pytest.mark.parametrize("served", [*WAYS])
-def test_frameworks_that_need_a_length(
-    served: str, framework: str, session_host: StartHost
-) -> None:
+def test_frameworks_that_need_a_length(served: str, framework: str, shared_host: StartHost) -> None:
     """W24: Bottle and Falcon see a chunked body, small and large; they need its length for that."""
     name = f"tests.support.apps.length_readers:by_{framework}"
     adapter = name.replace(":", ":asgi_")
@@ -67,7 +65,7 @@ def test_frameworks_that_need_a_length(
         "bridge-asgi": lambda: hosts.bridge(adapter, "--interface", "asgi3"),
         "uvicorn": lambda: hosts.uvicorn(adapter),
     }[served]
-    with raw.Client(session_host(command()).connect()) as client:
+    with raw.Client(shared_host(command()).connect()) as client:
         for size in (1, 100_000, 3_000_000):
             body = raw.chunked(b"x" * size, b"y")
             client.send(raw.request("/", CHUNKED, method="POST") + body)
@@ -134,9 +132,9 @@ def test_cut_off(host: Host, way: str, name: str, cut: str) -> None:
 
 @pytest.mark.parametrize("served", [*WAYS])
 @pytest.mark.parametrize("how", ["sized", "chunked"])
-def test_max_body_size(served: str, how: str, session_host: StartHost) -> None:
+def test_max_body_size(served: str, how: str, shared_host: StartHost) -> None:
     """W22: a body above `max_body_size` is a 413, one of just that size is not."""
-    host = session_host(WAYS[served]("limited"))
+    host = shared_host(WAYS[served]("limited"))
     with raw.Client(host.connect()) as client:
         assert body_of(client, "/echo", b"x" * 1000, chunked=how == "chunked") == b"x" * 1000
     with raw.Client(host.connect()) as client:
@@ -149,12 +147,12 @@ def test_max_body_size(served: str, how: str, session_host: StartHost) -> None:
 
 
 @pytest.mark.parametrize("served", [*WAYS])
-def test_slow_upload_holds_no_thread(served: str, session_host: StartHost) -> None:
+def test_slow_upload_holds_no_thread(served: str, shared_host: StartHost) -> None:
     """W25: with spool_body, natively without it too, slow uploads leave the one thread free."""
-    spooled = session_host(WAYS[served]("spooled"))
+    spooled = shared_host(WAYS[served]("spooled"))
     hosts = [spooled]
     if served == "native":
-        hosts.append(session_host(WAYS[served]("one_thread")))
+        hosts.append(shared_host(WAYS[served]("one_thread")))
     for host in hosts:
         slow = [raw.Client(host.connect()) for _ in range(5)]
         for client in slow:

@@ -265,9 +265,9 @@ def test_not_ahead_of_a_slow_client(host: Host, name: str) -> None:
 
 
 @pytest.mark.parametrize("served", [*WAYS])
-def test_slow_readers_hold_no_thread(served: str, session_host: StartHost) -> None:
+def test_slow_readers_hold_no_thread(served: str, shared_host: StartHost) -> None:
     """W25: what a slow client has yet to take of a response is left to the loop."""
-    host = session_host(WAYS[served]("one_thread"))
+    host = shared_host(WAYS[served]("one_thread"))
     slow = [raw.Client(host.connect()) for _ in range(5)]
     for client in slow:
         client.send(raw.request("/large"))

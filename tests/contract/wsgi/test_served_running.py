@@ -37,9 +37,9 @@ def test_waiting(client: raw.Client, way: str, how: str) -> None:
 
 @pytest.mark.parametrize("served", ["native-greenlet", "uvicorn-greenlet"])
 @pytest.mark.parametrize("leaves", ["with RST", "with FIN"])
-def test_waiting_for_nobody(served: str, leaves: str, session_host: StartHost, name: str) -> None:
+def test_waiting_for_nobody(served: str, leaves: str, shared_host: StartHost, name: str) -> None:
     """G4: a client that leaves is thrown into a greenlet that waits for something else."""
-    host = session_host(RUNNERS[served]())
+    host = shared_host(RUNNERS[served]())
     client = raw.Client(host.connect())
     client.send(raw.request(f"/waits_long?{name}"))
     happened(host, name, "waiting")
@@ -50,9 +50,9 @@ def test_waiting_for_nobody(served: str, leaves: str, session_host: StartHost, n
 
 
 @pytest.mark.parametrize("served", [*WAYS])
-def test_full_pool(served: str, session_host: StartHost, name: str) -> None:
+def test_full_pool(served: str, shared_host: StartHost, name: str) -> None:
     """W52: beyond threads and queue a request is answered 503 with Retry-After, at once."""
-    host = session_host(WAYS[served]("one_thread"))
+    host = shared_host(WAYS[served]("one_thread"))
     clients = [raw.Client(host.connect()) for _ in range(4)]
     clients[0].send(raw.request(f"/slowly?{name}"))
     clients[0].line()  # it runs
@@ -67,9 +67,9 @@ def test_full_pool(served: str, session_host: StartHost, name: str) -> None:
 
 
 @pytest.mark.parametrize("served", [*WAYS])
-def test_a_queued_client_leaves(served: str, session_host: StartHost, name: str) -> None:
+def test_a_queued_client_leaves(served: str, shared_host: StartHost, name: str) -> None:
     """W52: a request that waits for a thread gives its place back if its client leaves."""
-    host = session_host(WAYS[served]("one_thread"))
+    host = shared_host(WAYS[served]("one_thread"))
     running = raw.Client(host.connect())
     running.send(raw.request(f"/slowly?{name}"))
     running.line()
@@ -105,9 +105,9 @@ def _is_free(host: Host) -> bool:
 
 
 @pytest.mark.parametrize("served", [*WAYS])
-def test_request_to_itself(served: str, session_host: StartHost) -> None:
+def test_request_to_itself(served: str, shared_host: StartHost) -> None:
     """W53: an app that asks its own server, with no thread left, gets an answer that says so."""
-    host = session_host(WAYS[served]("one_thread"))
+    host = shared_host(WAYS[served]("one_thread"))
     with raw.Client(host.connect()) as client:
         client.send(raw.request("/ask_itself").replace(b"Host: test", _host_line(host)))
         body = client.response().body

@@ -22,9 +22,9 @@ def served(way: str, validator: str) -> Command:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("validator", ["std", "lint"])
-def test_validators(way: str, validator: str, session_host: StartHost) -> None:
+def test_validators(way: str, validator: str, shared_host: StartHost) -> None:
     """W11: nothing is found for any method, any kind of response, with a body and without."""
-    host = session_host(served(way, validator))
+    host = shared_host(served(way, validator))
     said = host.log_size()
     with raw.Client(host.connect()) as client:
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):

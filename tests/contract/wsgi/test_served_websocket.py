@@ -26,8 +26,8 @@ def served(way: str, name: str = "asgi", module: str = "flask_sockets") -> Comma
 
 
 @pytest.fixture(params=[*WAYS])
-def host(request: pytest.FixtureRequest, session_host: StartHost) -> Host:
-    return session_host(served(request.param))
+def host(request: pytest.FixtureRequest, shared_host: StartHost) -> Host:
+    return shared_host(served(request.param))
 
 
 def dial(host: Host, path: str, **options: Any) -> sync.ClientConnection:
@@ -59,9 +59,9 @@ def test_many_messages(host: Host) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pings(way: str, session_host: StartHost) -> None:
+def test_pings(way: str, shared_host: StartHost) -> None:
     """W60: pings of the client, and of the app (every 0.3 s here), are answered."""
-    with dial(session_host(served(way, "pinging")), "/echo") as ws:
+    with dial(shared_host(served(way, "pinging")), "/echo") as ws:
         for _ in range(3):
             assert ws.ping().wait(20)
         # The app closes with 1008 where its own ping is not answered until the next one.
@@ -134,9 +134,9 @@ def test_refused_by_the_app(host: Host) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_not_switched_on(way: str, session_host: StartHost) -> None:
+def test_not_switched_on(way: str, shared_host: StartHost) -> None:
     """W55, W60: without `websocket=True` the handshake is refused with a 403 and a log line."""
-    host = session_host(served(way, "refusing"))
+    host = shared_host(served(way, "refusing"))
     said = host.log_size()
     with pytest.raises(InvalidStatus) as caught, dial(host, "/echo"):
         pass
@@ -170,9 +170,9 @@ def test_five_hundred_at_once(host: Host) -> None:
 
 @pytest.mark.parametrize("end", ["client closes", "client leaves", "app closes"])
 @pytest.mark.parametrize("way", WAYS)
-def test_flask_socketio(way: str, end: str, session_host: StartHost) -> None:
+def test_flask_socketio(way: str, end: str, shared_host: StartHost) -> None:
     """W60: it takes the connection over; how it says so is no error, nor is any ordinary end."""
-    host = session_host(served(way, module="flask_socketio_app"))
+    host = shared_host(served(way, module="flask_socketio_app"))
     ended, said = count(host)["ended"], host.log_size()
     with dial(host, "/socket.io/?EIO=4&transport=websocket") as ws:
         assert str(ws.recv(timeout=20)).startswith("0{")

@@ -49,13 +49,12 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The warnings so far; what the tests before have left takes no time of the collector's."""
     caplog.set_level(logging.WARNING, "bridge.error")
     gc.collect()
     gc.freeze()
-    yield lambda: [each.getMessage() for each in caplog.records]
-    gc.unfreeze()
+    return lambda: [each.getMessage() for each in caplog.records]
 
 
 def get(server: Served, path: str) -> None:

@@ -30,11 +30,11 @@ from tests.support.waiting import eventually
 APP = "tests.support.apps.known_bytes"
 QUIET = ("--no-access-log", "--timeout-write=1")
 #: Downloads from each host, by so many clients at a time.
-DOWNLOADS, CLIENTS = 2500, 16
+DOWNLOADS, CLIENTS = 1000, 16
 #: Busy processes beside them. In a parallel run the other tests keep the cores busy, too.
 BUSY = 3 if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) < 3 else 1
 #: Once in so many downloads the loop is held up for longer than `timeout_write`.
-HOLD = 500
+HOLD = 200
 #: Bytes after which a client leaves that does not want the rest.
 ENOUGH = 10_000
 
