@@ -8,7 +8,12 @@ from typing import Any
 
 def is_a(thing: Any, *names: str) -> bool:
     """Whether a class of `thing`, or one of its bases, has one of these names, with its module."""
-    return any(f"{base.__module__}.{base.__qualname__}" in names for base in type(thing).__mro__)
+    return any(name in names for name in class_names(type(thing)))
+
+
+def class_names(of: type) -> list[str]:
+    """Return the names of a class and its bases, with their modules."""
+    return [f"{base.__module__}.{base.__qualname__}" for base in of.__mro__]
 
 
 def loaded(module: str, name: str) -> Any:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.route_tables.classes import is_a, loaded, methods_of
+from bridge.route_tables.classes import class_names, is_a, loaded, methods_of
 from bridge.route_tables.patterns.pattern import Pattern, Rest
 from bridge.route_tables.patterns.regexes import tokens_of_regex
 from bridge.route_tables.patterns.tokens import Hole, Token, pattern_of, tokens_of
-from bridge.route_tables.route import AppFinder, AppRoute, AppTable, Submount
+from bridge.route_tables.route import AppFinder, AppRoute, AppTable, RouteKind, Submount
 from bridge.route_tables.views import view_of
 
 APPS = ("django.core.handlers.base.BaseHandler",)
@@ -26,6 +26,8 @@ URL_ROUTERS = ("channels.routing.URLRouter",)
 _RESOLVER = "django.urls.resolvers.URLResolver"
 _LOCALE_PREFIX = "django.urls.resolvers.LocalePrefixPattern"
 _REGEX = "django.urls.resolvers.RegexPattern"
+_SYNC_CONSUMER = "channels.consumer.SyncConsumer"
+_HTTP_CONSUMER = "channels.generic.http.AsyncHttpConsumer"
 _COMMON = "django.middleware.common.CommonMiddleware"
 
 #: The most URLconfs that may be included in one another.
@@ -200,13 +202,10 @@ def _consumers(
             if depth < _DEEPEST:
                 yield from _consumers(callback, replace(found, leaf=None), finder, depth + 1)
         elif hasattr(callback, "consumer_class"):
-            view = view_of(callback, is_async=not _is_sync(callback.consumer_class))
-            yield AppRoute(found.written, path, (), "websocket", "", name or "", view)
+            bases = class_names(callback.consumer_class)
+            kind: RouteKind = "http" if _HTTP_CONSUMER in bases else "websocket"
+            view = view_of(callback, is_async=_SYNC_CONSUMER not in bases)
+            yield AppRoute(found.written, path, (), kind, "", name or "", view)
         else:  # its app sees the whole path
             place = Pattern(tuple(part for part in path.parts if not isinstance(part, Rest)))
             yield Submount(place, finder.table(callback), keeps_prefix=True)
-
-
-def _is_sync(consumer: type) -> bool:
-    names = [f"{base.__module__}.{base.__qualname__}" for base in consumer.__mro__]
-    return "channels.consumer.SyncConsumer" in names

@@ -25,9 +25,13 @@ _CLASSES = ("view_class", "cls", "consumer_class")
 
 def view_of(view: Any, *, is_async: bool | None = None) -> View:
     """Return what is known of `view`; `is_async` if the framework knows better."""
-    shown = _innermost(view)
-    file, line = _place(shown)
-    return View(_name(shown), file, line, is_coroutine(view) if is_async is None else is_async)
+    try:
+        shown = _innermost(view)
+        file, line = _place(shown)
+        is_async = is_coroutine(view) if is_async is None else is_async
+        return View(_name(shown), file, line, is_async)
+    except Exception:  # it raises when it is looked at, as Flask's `current_app` without an app
+        return View(_name(type(view)), is_async=is_async)
 
 
 def is_coroutine(view: Any) -> bool:

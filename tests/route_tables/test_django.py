@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from channels.consumer import AsyncConsumer, SyncConsumer
+from channels.generic.http import AsyncHttpConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import include, path, re_path
 
@@ -113,6 +114,9 @@ class Chat(AsyncConsumer): ...
 class OldChat(SyncConsumer): ...
 
 
+class Events(AsyncHttpConsumer): ...
+
+
 async def other(scope: Any, receive: Any, send: Any) -> None: ...
 
 
@@ -123,13 +127,16 @@ def test_channels() -> None:
         [
             re_path(r"^chat/(?P<room>\w+)/$", Chat.as_asgi()),
             path("more/", inner),
+            path("events/", Events.as_asgi()),
             path("app/<path:rest>", other),
         ]
     )
     (mount,) = read_table(ProtocolTypeRouter({"websocket": sockets})).entries
     assert isinstance(mount, Submount)
     assert mount.kinds == ("websocket",)
-    chat, old, app = mount.table.entries
+    chat, old, events, app = mount.table.entries
+    assert isinstance(events, AppRoute)
+    assert events.kind == "http"
     assert isinstance(chat, AppRoute)
     assert isinstance(old, AppRoute)
     assert isinstance(app, Submount)

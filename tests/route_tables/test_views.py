@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 from asgiref.sync import markcoroutinefunction
+from flask import current_app
 
+from bridge.route_tables.route import View
 from bridge.route_tables.views import is_coroutine, is_coroutine_class, view_of
 
 HERE = Path(__file__)
@@ -82,13 +85,18 @@ def test_views_that_are_nowhere() -> None:
     assert view_of(len) == view_of(functools.partial(len, "x"))
     assert (view_of(len).name, view_of(len).file, view_of(len).line) == ("len", None, None)
     assert view_of(operator.itemgetter("x")).name.startswith("operator.itemgetter")
-    assert view_of(operator.itemgetter("x")).line is None
+    assert view_of(itertools.count()).line is None
     assert view_of("abc".upper).name == "str.upper"
     made: dict[str, Any] = {}
     exec("def view(request): pass\nclass View: pass", made)
     assert view_of(made["view"]).line == 1
     assert view_of(made["View"]).name.endswith("View")
     assert view_of(made["View"]()).line is None
+
+
+def test_views_that_raise_when_they_are_looked_at() -> None:
+    """M50: they are called by their class."""
+    assert view_of(current_app) == View("werkzeug.local.LocalProxy")
 
 
 def test_wrappers_that_lead_to_themselves() -> None:
