@@ -180,11 +180,17 @@ def read_protocols(router: Any, finder: AppFinder) -> AppTable:
     """Return what a `ProtocolTypeRouter` has for HTTP and for WebSockets."""
     mapping = router.application_mapping
     entries = [
-        Submount(Pattern(()), finder.table(mapping[kind]), kinds=(kind,))
+        Submount(Pattern(()), _of_protocol(mapping[kind], finder), kinds=(kind,))
         for kind in ("http", "websocket")
         if kind in mapping
     ]
     return AppTable("", "Channels", tuple(entries))
+
+
+def _of_protocol(app: Any, finder: AppFinder) -> AppTable:
+    """Return the routes for one protocol: what no framework's app is, is a part of the whole."""
+    found = finder.table(app)
+    return replace(found, app=finder.name) if found.framework == "Channels" else found
 
 
 def read_url_router(router: Any, finder: AppFinder) -> AppTable:

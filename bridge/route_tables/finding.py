@@ -48,6 +48,7 @@ _READERS: tuple[tuple[tuple[str, ...], Reader], ...] = (
     (starlette.FILES, starlette.read_files),
     (ours.DISPATCHERS, ours.read_dispatcher),
     (ours.FALLBACKS, ours.read_fallback),
+    (ours.CUTOVERS, ours.read_cutover),
 )
 
 
@@ -65,6 +66,8 @@ class Finder:
     def __init__(self, name_of: Callable[[Any], str]) -> None:
         self._name_of = name_of
         self._reading: list[int] = []
+        #: What the app is called that is read now.
+        self.name = ""
 
     def table(self, app: Any, name: str = "") -> AppTable:
         """Return the routes of `app`."""
@@ -98,9 +101,11 @@ class Finder:
         if self.reads_again(app) or len(self._reading) > _DEEPEST:
             return unread_table(name, _TOO_DEEP, view_of(app))
         self._reading.append(id(app))
+        before, self.name = self.name, name
         try:
             return replace(reader(app, self), app=name)
         finally:
+            self.name = before
             self._reading.pop()
 
 

@@ -56,10 +56,16 @@ class Submount:
     host: str = ""
     #: Kinds of requests that it gets; empty: all.
     kinds: tuple[RouteKind, ...] = ()
-    #: The condition under which it gets them, beside its place; None: there is none.
+    #: The condition under which it gets them, in words behind *if*; None: there is none.
     condition: str | None = None
     #: It sees paths whole, with `path` at their beginning.
     keeps_prefix: bool = False
+    #: It gets only the paths of `path` itself, whole, and not all that is below.
+    only_path: bool = False
+    #: It gets only requests with these methods; empty: with any.
+    methods: tuple[str, ...] = ()
+    #: What gives it these requests, if that is a switch: the same paths are elsewhere, too.
+    switch: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,9 @@ class AppTable:
 
 class AppFinder(Protocol):
     """What a reader asks for apps that are mounted in its app, or inside of its wrappers."""
+
+    #: What the app is called that is read now.
+    name: str
 
     def table(self, app: Any, name: str = "") -> AppTable:
         """Return the routes of `app`."""

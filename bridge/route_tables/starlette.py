@@ -17,7 +17,8 @@ from bridge.route_tables.route import AppFinder, AppRoute, AppTable, Submount, V
 from bridge.route_tables.views import is_coroutine_class, view_of
 
 _FASTAPI = ("fastapi.applications.FastAPI", "fastapi.routing.APIRouter")
-APPS = ("starlette.applications.Starlette", "starlette.routing.Router")
+_ROUTER = "starlette.routing.Router"
+APPS = ("starlette.applications.Starlette", _ROUTER)
 FILES = ("starlette.staticfiles.StaticFiles",)
 _ENDPOINT_CLASSES = ("get", "head", "post", "put", "patch", "delete", "options")
 
@@ -64,9 +65,9 @@ def _entry(route: Any, seen: Any, finder: AppFinder) -> Iterator[AppRoute | Subm
     """Yield the entry of `route`; `seen` has its attributes as they are in the app."""
     if is_a(route, "starlette.routing.Mount"):
         place = _pattern(seen, seen.path) if seen.path else Pattern(())
-        yield Submount(place, finder.table(seen.app))
+        yield Submount(place, _mounted(seen.app, finder))
     elif is_a(route, "starlette.routing.Host"):
-        yield Submount(Pattern(()), finder.table(seen.app), host=seen.host)
+        yield Submount(Pattern(()), _mounted(seen.app, finder), host=seen.host)
     elif is_a(route, "starlette.routing.WebSocketRoute"):
         yield AppRoute(
             seen.path, _pattern(seen, seen.path), (), "websocket", "", *_name_and_view(seen)
@@ -77,6 +78,11 @@ def _entry(route: Any, seen: Any, finder: AppFinder) -> Iterator[AppRoute | Subm
         )
     elif not is_a(route, "fastapi.routing._FrontendRouteGroup"):
         yield _unknown(route)
+
+
+def _mounted(app: Any, finder: AppFinder) -> AppTable:
+    """Return the routes of what is mounted: a mere router is a part of the app."""
+    return finder.table(app, finder.name if is_a(app, _ROUTER) else "")
 
 
 def _methods(seen: Any) -> tuple[str, ...]:
@@ -123,4 +129,4 @@ def _unknown(route: Any) -> Submount:
     view = view_of(route)
     reason = "a route of a class of its own: which paths it takes is not known"
     table = unread_table(getattr(route, "path", None) or view.name, reason, view)
-    return Submount(Pattern(()), table, condition=f"{view.name}.matches")
+    return Submount(Pattern(()), table, condition=f"{view.name}.matches says so")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi
+from bridge.cutover.app import Cutover
+from bridge.cutover.route import Route
 from bridge.fallback import Fallback
 from bridge.route_tables import AppTable, Submount, read_table
 from examples.flask_on_bridge import app as flask_app
@@ -39,7 +41,7 @@ def test_predicates_and_prefixes_that_are_kept() -> None:
     """M50: the condition has the name of its function."""
     app = Dispatcher({"/": [Mount(new, when=is_beta), Mount(old, keep_prefix=True)]})
     first, second = mounts(read_table(app))
-    assert (first.condition, first.keeps_prefix) == (f"{__name__}.is_beta", False)
+    assert (first.condition, first.keeps_prefix) == (f"{__name__}.is_beta says so", False)
     assert (second.condition, second.keeps_prefix) == (None, True)
 
 
@@ -60,3 +62,27 @@ def test_fallbacks() -> None:
     assert [each.table.framework for each in mounts(table)] == ["", "Flask"]
     (last,) = mounts(read_table(Dispatcher(fallback=[new, flask_app])))
     assert last.table.tries_each
+
+
+def test_cutovers() -> None:
+    """M50: routes of the new app that a switch gives to it, then the old app."""
+    routes = [
+        Route("kept", "/a", mode="old"),
+        Route("users", ["/users", "/users/{id}"], methods="GET", mode="new"),
+        Route("stock", "/stock/{rest:path}", methods="PUT", host="a.org", mode="canary", share=5),
+        Route("all", "/{page}", mode="new"),
+    ]
+    table = read_table(Cutover(flask_app, new, routes))
+    *switched, old_app = mounts(table)
+    assert [(str(each.path), each.switch) for each in switched] == [
+        ("/users", "route users (new)"),
+        ("/users/{id}", "route users (new)"),
+        ("/stock/{rest:path}", "route stock (canary)"),
+        ("/{page}", "route all (new)"),
+    ]
+    assert switched[0].methods == ("GET", "HEAD")
+    assert (switched[0].kinds, switched[0].condition) == ((), None)
+    assert (switched[2].kinds, switched[2].host) == (("http",), "a.org")
+    assert switched[2].condition == "its client is one of the 5 %"
+    assert switched[3].condition == "route kept, which comes before, does not take it"
+    assert (old_app.switch, old_app.table.framework) == ("", "Flask")

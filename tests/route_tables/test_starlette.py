@@ -98,8 +98,9 @@ def test_mounts_and_hosts(tmp_path: Path) -> None:
             Mount("/", threaded),
         ]
     )
-    host, sub, year, files, old, root = mounts(read_table(app))
+    host, sub, year, files, old, root = mounts(read_table(app, "x:app"))
     assert (host.host, list(routes(host.table))) == ("{tenant}.example.org", ["/a"])
+    assert (host.table.app, sub.table.app) == ("x:app", "starlette.applications.Starlette")
     assert (str(sub.path), list(routes(sub.table))) == ("/sub", ["/b"])
     assert year.path.matches("/2026")
     (sent,) = routes(files.table).values()
@@ -114,7 +115,7 @@ def test_what_a_router_asks_at_last() -> None:
     table = read_table(router)
     strange, default = mounts(table)
     assert table.redirects_slashes == ""
-    assert strange.condition == f"{__name__}.Strange.matches"
+    assert strange.condition == f"{__name__}.Strange.matches says so"
     assert strange.table.unread.startswith("a route of a class of its own")
     assert default.table.view.name == f"{__name__}.threaded"
 

@@ -36,18 +36,25 @@ def who_answers(
     answers: list[Answer] = []
     refused: list[Row] = []
     for row in rows:
-        if not row.takes_path(path, host, kind):
+        if not row.takes_path(path, host, kind) or any(_settles(a.row, row) for a in answers):
+            continue
+        if not row.takes_method(method):
+            refused.append(row)
             continue
         if row.is_rest:
             answers.append(_rest(row, refused, rows, (path, method, host, kind)))
-        elif not row.takes_method(method):
-            refused.append(row)
-            continue
         else:
             answers.append(Answer(row, "; ".join(_words(row)), surely=not _may_pass(row)))
         if answers[-1].surely:
             break
     return answers
+
+
+def _settles(answer: Row, row: Row) -> bool:
+    """Whether `row` is not asked, whatever becomes of the conditions: `answer` was before."""
+    theirs, mine = answer.place, row.place
+    same_turn = mine.turns[: len(theirs.turns)] == theirs.turns
+    return same_turn and set(theirs.conditions) <= set(mine.conditions)
 
 
 def _may_pass(row: Row) -> bool:
@@ -56,10 +63,12 @@ def _may_pass(row: Row) -> bool:
 
 
 def _words(row: Row) -> Iterator[str]:
+    if row.place.switch:
+        yield f"by {row.place.switch}"
     if row.is_unread:
         yield row.app.unread
     for condition in row.place.conditions:
-        yield f"if {condition} says so"
+        yield f"if {condition}"
     if not all(is_last for *_, is_last in row.place.turns):
         yield "if it refuses (404 or 405), the next app is asked"
 

@@ -52,16 +52,21 @@ def _judged(row: Row, earlier: _Earlier) -> Row:
     taken: dict[str, Row] = {}
     first: dict[str, Row] = {}
     asked_first: dict[str, None] = {}
+    switched: dict[str, Row] = {}
     methods = _methods(row)
     for before in earlier.covering(row):
         may_refuse = _may_refuse(before, row)
         if before.is_unread and may_refuse:
             asked_first[f"{before.app.app} is asked first, and {before.app.unread}"] = None
             continue
+        to = first if may_refuse else taken
+        if before.place.switch != row.place.switch:
+            to = switched
         for method in methods:
             if _takes(before, method):
-                (first if may_refuse else taken).setdefault(method, before)
-    notes = [*row.notes, *asked_first, *_first_notes(first, taken)]
+                to.setdefault(method, before)
+    given = (f"{each.place.switch} gives it to {each.app.app}" for each in switched.values())
+    notes = [*row.notes, *asked_first, *_first_notes(first, taken), *dict.fromkeys(given)]
     if len(taken) == len(methods):
         return replace(row, never=_reason(row, next(iter(taken.values()))), notes=tuple(notes))
     notes += [f"{method} goes to {_who(before, row)}" for method, before in taken.items()]
@@ -70,13 +75,14 @@ def _judged(row: Row, earlier: _Earlier) -> Row:
 
 def _methods(row: Row) -> list[str]:
     """Return the methods that count; ``""`` stands for every method."""
-    if not row.by_method or not row.methods:
-        return [""]
-    return [each for each in row.methods if each not in _ADDED] or list(row.methods)
+    methods = row.methods if row.by_method else row.place.methods
+    return [each for each in methods if each not in _ADDED] or list(methods) or [""]
 
 
 def _takes(before: Row, method: str) -> bool:
-    return before.takes_method(method) if method else not (before.by_method and before.methods)
+    if method:
+        return before.takes_method(method)
+    return not before.place.methods and not (before.by_method and before.methods)
 
 
 def _may_refuse(before: Row, row: Row) -> bool:

@@ -35,6 +35,10 @@ class Place:
     within: tuple[Pattern, ...] = ()
     conditions: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
+    #: Requests have one of these methods; empty: any.
+    methods: tuple[str, ...] = ()
+    #: What gives requests to the app, if that is a switch (`Submount.switch`).
+    switch: str = ""
     #: Why nothing here can be reached; empty: it can.
     closed: str = ""
 
@@ -77,6 +81,8 @@ class Row:
 
     def takes_method(self, method: str) -> bool:
         """Whether it is asked with this method."""
+        if self.place.methods and method not in self.place.methods:
+            return False
         return not self.by_method or not self.methods or method in self.methods
 
     @property
@@ -98,7 +104,8 @@ class _Unfolding:
     def rows(self, table: AppTable, place: Place) -> Iterator[Row]:
         """Yield the rows of an app at this place; at last that for the rest."""
         if table.unread:
-            yield _unread(table, place)
+            if _is_switched_to(_place_of(place), place):
+                yield _unread(table, place)
             return
         if table.tries_each:
             self.fallbacks += 1
@@ -108,7 +115,9 @@ class _Unfolding:
                 if isinstance(entry, Submount):
                     yield from self.rows(entry.table, _inner_place(place, entry))
                 else:
-                    yield _route(entry, table, place)
+                    row = _route(entry, table, place)
+                    if row is not None:
+                        yield row
         if all(is_last for _, _, is_last in place.turns):
             yield _rest(table, place)
 
@@ -128,7 +137,10 @@ def _inner_place(place: Place, mount: Submount) -> Place:
         host = plain_host(mount.host)
         closed = closed or f"it is for {mount.host}, and what it is mounted in for {place.host}"
     within = place.within
-    if mount.keeps_prefix:
+    if mount.only_path:
+        within = (*within, prefix)
+        prefix = place.prefix
+    elif mount.keeps_prefix:
         within = (*within, prefix.and_below())
         prefix = place.prefix
     return replace(
@@ -139,11 +151,27 @@ def _inner_place(place: Place, mount: Submount) -> Place:
         within=within,
         kinds=tuple(kind for kind in place.kinds if kind in (mount.kinds or KINDS)),
         conditions=place.conditions + ((mount.condition,) if mount.condition else ()),
+        methods=_both(place.methods, mount.methods),
+        switch=mount.switch or place.switch,
     )
 
 
-def _route(route: AppRoute, table: AppTable, place: Place) -> Row:
+def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the methods of both; empty stands for all."""
+    return tuple(each for each in one if not other or each in other) if one else other
+
+
+def _is_switched_to(path: Pattern, place: Place) -> bool:
+    """Whether an app gets this path; only a switch gives it some of its paths alone."""
+    return not place.switch or all(overlaps(path, each) for each in place.within)
+
+
+def _route(route: AppRoute, table: AppTable, place: Place) -> Row | None:
+    """Return the row of a route; None if the app does not get its requests here at all."""
     path = route.path.below(place.prefix)
+    methods = _both(route.methods, place.methods)
+    if not _is_switched_to(path, place) or (route.methods and not methods):
+        return None
     if table.empty_is_root and place.prefix.parts and route.path.parts == (Text(""),):
         path = Pattern(place.prefix.parts, optional_slash=True)
     host = both_hosts(place.host, plain_host(route.host))
@@ -158,7 +186,7 @@ def _route(route: AppRoute, table: AppTable, place: Place) -> Row:
         path,
         table,
         place,
-        methods=route.methods,
+        methods=methods,
         kinds=tuple(kind for kind in place.kinds if kind == route.kind),
         host=host,
         view=route.view,
@@ -171,14 +199,16 @@ def _route(route: AppRoute, table: AppTable, place: Place) -> Row:
 
 
 def _conditions(place: Place) -> list[str]:
-    return [f"only if {condition} says so" for condition in place.conditions]
+    switch = [f"by {place.switch}"] if place.switch else []
+    return switch + [f"only if {condition}" for condition in place.conditions]
 
 
 def _place_of(place: Place) -> Pattern:
     """Return everything below a place."""
-    if place.within:
+    below = place.prefix.and_below() if place.prefix.parts else EVERYTHING
+    if place.within and covers(below, place.within[-1]):
         return place.within[-1]
-    return place.prefix.and_below() if place.prefix.parts else EVERYTHING
+    return below
 
 
 def _unread(table: AppTable, place: Place) -> Row:

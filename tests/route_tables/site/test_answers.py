@@ -14,6 +14,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from bridge import Dispatcher
 from bridge import Mount as BridgeMount
+from bridge.cutover.app import Cutover
+from bridge.cutover.route import Route as Switch
 from bridge.route_tables import read_table, site_table, who_answers
 from bridge.route_tables.route import RouteKind
 
@@ -153,3 +155,27 @@ def test_predicates_and_fallbacks() -> None:
         (f"{__name__}.anything", "", True),
     ]
     assert asked(chain, "/") == [(f"{__name__}.home", "", True)]
+
+
+def test_switches() -> None:
+    """M50: the new app if its switch says so, else the old one; nobody is told twice."""
+    routes = [
+        Switch("users", "/users/{id}", methods="GET", mode="canary", share=5),
+        Switch("items", "/items/{rest:path}", mode="new"),
+    ]
+    app = Cutover(old, new, routes)
+    share = "by route users (canary); if its client is one of the 5 %"
+    assert asked(app, "/users/7") == [
+        (f"{__name__}.user", share, False),
+        (f"{__name__}.anything", "", True),
+    ]
+    assert asked(app, "/users/7", "POST")[0][0] == "old:app"
+    assert asked(app, "/items/") == [(f"{__name__}.items", "by route items (new)", True)]
+    assert asked(app, "/items/x") == [("new:app", "404: no route", True)]
+
+
+def test_routes_behind_one_that_answers() -> None:
+    """M50: in an app that may refuse, or is asked under a condition, they are not asked."""
+    both = Starlette(routes=[Route("/a", answering("one")), Route("/{x}", answering("two"))])
+    chain = Dispatcher(fallback=[both, old])
+    assert [each[0] for each in asked(chain, "/a")] == [f"{__name__}.one", f"{__name__}.anything"]

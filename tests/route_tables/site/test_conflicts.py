@@ -10,6 +10,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from bridge import Dispatcher
 from bridge import Mount as BridgeMount
+from bridge.cutover.app import Cutover
+from bridge.cutover.route import Route as Switch
 from bridge.route_tables import Row, read_table, site_table
 from bridge.route_tables.patterns.pattern import literal
 from bridge.route_tables.route import AppRoute, AppTable, Submount
@@ -164,6 +166,35 @@ def test_a_fallback_behind_which_something_stands() -> None:
     chain = Submount(literal("/x"), read_table(Dispatcher(fallback=[first, last])), kinds=("http",))
     table = AppTable("site:app", entries=(chain, Submount(literal("/x"), read_table(behind))))
     assert [bool(row.never) for row in site_table(table) if row.name] == [False, False, True]
+
+
+def test_what_a_switch_gives_to_the_new_app() -> None:
+    """M50: the old app's route is the way back, and not lost: it says who has its requests."""
+    old = old_app("/users/<id>", "/stock/<id>", "/x", methods=("GET", "POST"))
+    new = new_app(Route("/users/{id}", view), Route("/stock/{id}", view), Route("/y", view))
+    routes = [
+        Switch("users", "/users/{id}", methods="GET", mode="new"),
+        Switch("stock", "/stock/{id}", mode="canary", share=5),
+        Switch("puts", "/{rest:path}", methods="PUT", mode="new"),
+    ]
+    found = {
+        f"{row.app.app}{row.path}": (row.never, row.notes)
+        for row in rows(Cutover(old, new, routes), old=old, new=new)
+    }
+    assert found == {
+        "new:app/users/{id}": ("", ("by route users (new)",)),
+        "new:app/stock/{id}": (
+            "",
+            ("by route stock (canary)", "only if its client is one of the 5 %"),
+        ),
+        "old:app/users/{id}": ("", ("route users (new) gives it to new:app",)),
+        "old:app/stock/{id}": ("", ()),
+        "old:app/x": ("", ()),
+    }
+    bare_new = rows(Cutover(old, bare, routes), old=old, bare=bare)
+    assert [(str(row.path), row.methods) for row in bare_new if row.is_unread] == [
+        *(("/users/{id}", ()), ("/stock/{id}", ()), ("/{rest:path}", ())),
+    ]
 
 
 def test_hosts() -> None:
