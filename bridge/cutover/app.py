@@ -16,6 +16,7 @@ from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.cutover.answer import Answer
 from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
+from bridge.cutover.routes_file import RoutesFile
 from bridge.cutover.sides import Canary, Choice, StickyShare, mounted
 from bridge.cutover.switches import Switches
 from bridge.cutover.table import Table
@@ -35,7 +36,8 @@ class Cutover:
     """Answer by `old` or by `new`, as each of `routes` says; what no route names goes to `old`.
 
     `old` and `new` are apps of any kind, told as in a `Dispatcher`, or a `Mount` for their kind and
-    settings. `routes` is a list of `Route`; the first one that takes a request decides.
+    settings. `routes` is a list of `Route`; the first one that takes a request decides. It may be
+    the path of a TOML file that has them, which is read again when it changes.
 
     `served_by` is the name of a response field that says who answered, ``old`` or ``new``; None
     for no such field. The lifespans of both apps run. If the new app fails to start, that is an
@@ -50,7 +52,7 @@ class Cutover:
         self,
         old: Any,
         new: Any,
-        routes: Iterable[Route] = (),
+        routes: Iterable[Route] | str = (),
         *,
         served_by: str | None = "X-Served-By",
         require_new: bool = False,
@@ -68,8 +70,17 @@ class Cutover:
         #: The name of the field that says who answered; empty: there is none.
         self.served_by = _field_name(served_by)
         self.canary = canary or StickyShare()
+        #: Whether the canary wants to hear how requests went.
+        self.observed = canary is not None
+        #: The file of the routes; None if they were given in Python.
+        self.file: RoutesFile | None = None
+        if isinstance(routes, str):
+            self.file = RoutesFile(routes)
+            routes = self.file.routes()
         #: What is in force.
         self.switches = Switches(routes, _refuse_shadow)
+        #: Whether the server says when the file is to be read again.
+        self.told = False
         #: Why the new app gets no requests; empty if it may have some.
         self.new_failed = ""
         self._require_new: bool = _FLAG.read(require_new, "require_new")
@@ -84,8 +95,10 @@ class Cutover:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
+        if self.file is not None and not self.told:
+            self.file.follow(self.switches)
         route = self.route_of(scope)
-        choice = self.choose(route, scope.get("headers", ()))
+        choice = self.choose(route, scope)
         app = self.sides[choice.side]
         answer = Answer(scope, send, self.fields(choice))
         started = perf_counter()
@@ -106,13 +119,26 @@ class Cutover:
         host = first_field(scope, b"host") if table.uses_host else ""
         return table.find(path, scope.get("method", "GET"), host)
 
-    def choose(self, route: Route | None, headers: Any) -> Choice:
-        """Say who answers a request of `route`; `headers` are its fields."""
+    def choose(self, route: Route | None, scope: Scope) -> Choice:
+        """Say who answers a request of `route`; only a canary looks at `scope`."""
         if route is None or self.new_failed or route.mode == OLD:
             return _OLD
         if route.mode == CANARY:
-            return self.canary.choose(route, headers)
+            return self.canary.choose(route, scope)
         return _NEW
+
+    def reread(self) -> str:
+        """Read the file of the routes again, and say in a line what is in force then.
+
+        Raises `ConfigError`: then what was in force stays.
+        """
+        if self.file is None:
+            raise ConfigError(
+                "the routes of this Cutover were given in Python; to read them again, give the "
+                'path of a TOML file: Cutover(old, new, "cutover.toml")'
+            )
+        self.file.reread(self.switches)
+        return self.switches.summary()
 
     def fields(self, choice: Choice) -> list[tuple[bytes, bytes]]:
         """Return what is added to a response: who answered, and what keeps the choice."""

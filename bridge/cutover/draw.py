@@ -8,11 +8,9 @@ were on the new app stay there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import random
 from typing import Final
-
-from bridge.types import RawHeaders
 
 COOKIE: Final = "bridge_canary"
 #: Seconds that a browser keeps it: 30 days.
@@ -20,7 +18,7 @@ _AGE: Final = 30 * 24 * 3600
 _KEPT: Final = re.compile(rb"(?:^|[;\s])%b=(\d{1,2}\.\d{2})(?:[;\s]|$)" % COOKIE.encode())
 
 
-def number_of(headers: RawHeaders) -> float | None:
+def number_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     """Return the number that the client was given; None if it has none, or a wrong one."""
     for name, value in headers:
         if name.lower() == b"cookie" and (found := _KEPT.search(value)):

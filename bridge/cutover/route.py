@@ -142,7 +142,7 @@ def _read_host(value: object) -> str:
 def check_routes(routes: object) -> tuple[Route, ...]:
     """Return the routes of a `Cutover`. Raises `ConfigError` for others, and for equal names."""
     if not isinstance(routes, Iterable) or isinstance(routes, str | bytes):
-        raise ConfigError(f"routes is {routes!r:.80}; allowed is a list of Route(...)")
+        raise ConfigError(f"routes is {routes!r:.80}; allowed is a list of Route(...), or a file")
     found = tuple(routes)
     seen: set[str] = set()
     for each in found:

@@ -9,7 +9,7 @@ from bridge.cutover.draw import draw, number_of
 from bridge.cutover.route import NEW, OLD, Route
 from bridge.dispatcher import Mount, MountedApp
 from bridge.errors import ConfigError
-from bridge.types import RawHeaders
+from bridge.types import Scope
 
 
 class Choice(NamedTuple):
@@ -22,8 +22,8 @@ class Choice(NamedTuple):
 class Canary(Protocol):
     """Decides for each request of a route in mode ``canary``, and is told how it went."""
 
-    def choose(self, route: Route, headers: RawHeaders) -> Choice:
-        """Say who answers."""
+    def choose(self, route: Route, scope: Scope) -> Choice:
+        """Say who answers; `scope` is that of the request or WebSocket."""
 
     def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
         """Note that a request is over. `status` is 0 if there is no whole response. Any thread."""
@@ -32,9 +32,9 @@ class Canary(Protocol):
 class StickyShare:
     """A share of the clients, each of them always on the same side."""
 
-    def choose(self, route: Route, headers: RawHeaders) -> Choice:
+    def choose(self, route: Route, scope: Scope) -> Choice:
         """Say who answers; a client without a number is given one."""
-        number, field = number_of(headers), None
+        number, field = number_of(scope.get("headers", ())), None
         if number is None:
             number, cookie = draw()
             field = (b"set-cookie", cookie)

@@ -39,8 +39,18 @@ class Switches:
         self.replace(changed if each is route else each for each in routes)
         return changed
 
+    def summary(self) -> str:
+        """Say in a line who answers what."""
+        return ", ".join(shown(each) for each in self.table.routes) or "no routes"
+
     def _checked(self, routes: Iterable[Route]) -> Table:
         checked = check_routes(routes)
         for route in checked:
             self._refuse(route)
         return Table(checked)
+
+
+def shown(route: Route) -> str:
+    """Show a route and its mode: ``invoices canary 5 %``."""
+    share = f" {route.share:g} %" if route.mode == CANARY else ""
+    return f"{route.name} {route.mode}{share}"

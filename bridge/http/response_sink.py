@@ -99,8 +99,12 @@ class ResponseEncoder(Protocol):
         keep_alive: bool,
         size: int | None = None,
         trailers: bool = False,
+        more: bytes = b"",
     ) -> None:
-        """Set the head; `size` is the length of the body in bytes, if it is known."""
+        """Set the head; `size` is the length of the body in bytes, if it is known.
+
+        `more` are field lines that are added to it.
+        """
 
     def write(self, chunk: bytes) -> list[bytes]:
         """Encode a piece of the body; returns parts to send one after another."""

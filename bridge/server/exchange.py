@@ -21,6 +21,7 @@ from bridge.http.response_head import ResponseHead, encoded_fields
 from bridge.http.response_sink import ResponseEncoder
 from bridge.limits import HIGH_WATER
 from bridge.loops.wait_queue import WaitQueue
+from bridge.server.logs.served import BY_THE_APP, Served
 from bridge.server.metrics.histogram import read_clock
 from bridge.server.request import Request
 from bridge.server.request_body import EMPTY_BODY, PARTIAL, WHOLE, RequestBody, WholeBody
@@ -37,6 +38,8 @@ STARTED: Final = 1
 DONE: Final = 3
 #: Cut, or never sent because the client is gone.
 ABORTED: Final = 4
+#: Head and size of a response that was not sent whole, or not yet.
+_NOTHING: Final = (b"", 0)
 
 
 class Responder(Protocol):
@@ -139,13 +142,14 @@ class Exchange:
 
     # For the access log and the figures.
     status: int
+    #: Who answers, if there is an old app and a new one.
+    served: Served = BY_THE_APP
     #: When the request came, by `time.perf_counter`; only if somebody wants it: `state.timed`.
     started: float
     #: The request's own context, if its line of the log is made in another.
     log_context: Context | None = None
     #: Of a response that was sent whole: its head, and the bytes of its body.
-    _whole_head: bytes
-    _whole_size: int
+    _whole: tuple[bytes, int]
 
     #: Tasks that wait for a `wake`; made for the first.
     _receivers: WaitQueue | None
@@ -155,8 +159,8 @@ class Exchange:
         self.request = request
         self.keep_alive_fast = request.keep_alive_fast
         self.response_state = UNSENT
-        self.status = self._whole_size = 0
-        self._whole_head = b""
+        self.status = 0
+        self._whole = _NOTHING
         self._receivers = None
         if connection.state.timed:
             self.started = read_clock()
@@ -241,7 +245,8 @@ class Exchange:
         keep_alive = self.keep_alive and self.connection.responder.keeps_alive(
             self.connection, self
         )
-        response.start(head, keep_alive=keep_alive, size=size, trailers=trailers)
+        more = self.served.lines
+        response.start(head, keep_alive=keep_alive, size=size, trailers=trailers, more=more)
         if self.response_state < STARTED:
             self.response_state = STARTED
         return response
@@ -280,8 +285,7 @@ class Exchange:
         """
         if head is not None:
             self.status = status
-            self._whole_size = size
-            self._whole_head = head
+            self._whole = head, size
         elif self.response is not None and not self.response.keep_alive:
             self.disable_keep_alive()
         self.response_state = DONE
@@ -308,12 +312,12 @@ class Exchange:
     @property
     def sent(self) -> int:
         """Bytes of body that left."""
-        return self._whole_size if self.response is None else self.response.sent
+        return self._whole[1] if self.response is None else self.response.sent
 
     @property
     def response_headers(self) -> RawHeaders:
         """The fields of the response as they left."""
-        return encoded_fields(self._whole_head) if self.response is None else self.response.fields
+        return encoded_fields(self._whole[0]) if self.response is None else self.response.fields
 
 
 class Unfinished(Protocol):

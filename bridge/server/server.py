@@ -30,6 +30,7 @@ from bridge.server.apps.handlers import (
     stop_runners,
 )
 from bridge.server.apps.loading import load
+from bridge.server.apps.mounts import cutovers_of, reread_routes
 from bridge.server.clock import TICK
 from bridge.server.config.config import Config
 from bridge.server.control.pid_file import pid_file
@@ -202,6 +203,7 @@ class Server:
         if not self._terminal.is_closed():
             with self._systemd.reload():
                 self.reload_certificates()
+                reread_routes(self.app)
         elif not self.orders.stop_requested:
             logger.warning("the terminal was closed: stopping")
             self.request_stop()
@@ -385,7 +387,7 @@ def _connection_factory(
     """Return what makes a connection; `state_of_app` is the lifespan's."""
     app, state, config = server.app, server.state, server.config
     made = make_handler(app, state_of_app, timeout_request=config.timeout_request)
-    if config.metrics_bind:
+    if config.metrics_bind or any(each.observed for each in cutovers_of(app)):
         count_requests(state, app, made)
     handler: Handler = made
     if config.health_path:

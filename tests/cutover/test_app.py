@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from bridge import ConfigError, Cutover, LifespanFailed, Mount, Route, UnsupportedScope
 from bridge.asgi.lifespan import Lifespan
 from bridge.cutover.sides import Choice
-from bridge.types import Environ, RawHeaders, Receive, Scope, Send, StartResponse
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.in_process import http, talk, websocket
 
 
@@ -86,7 +86,7 @@ class Counting:
         self.choice = Choice(side, (b"x-choice", b"kept"))
         self.heard: list[tuple[str, str, int]] = []
 
-    def choose(self, route: Route, headers: RawHeaders) -> Choice:
+    def choose(self, route: Route, scope: Scope) -> Choice:
         return self.choice
 
     def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
@@ -158,7 +158,7 @@ def test_a_new_app_that_fails_to_start_gets_no_requests(caplog: Any) -> None:
     async def start() -> None:
         lifespan = Lifespan(app)
         await lifespan.startup()
-        assert app.choose(app.table.routes[0], []).side == "old"
+        assert app.choose(app.table.routes[0], {}).side == "old"
         await lifespan.shutdown()
 
     with caplog.at_level(logging.ERROR, "bridge"):

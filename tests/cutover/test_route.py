@@ -90,7 +90,7 @@ def test_what_cannot_be_right_is_refused(given: dict[str, Any], says: str) -> No
     [
         ([Route("a", "/a"), Route("a", "/b")], "two routes are called a"),
         (["/a"], "routes has '/a'; allowed is Route(name, paths, ...)"),
-        ("/a", "routes is '/a'; allowed is a list of Route(...)"),
+        (b"/a", "routes is b'/a'; allowed is a list of Route(...), or a file"),
         (None, "routes is None"),
     ],
 )

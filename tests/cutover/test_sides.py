@@ -64,11 +64,11 @@ def test_what_is_drawn_comes_back(drawn: float) -> None:
 def test_a_client_stays_where_it_is() -> None:
     """M1: below the share is new; a client without a number gets one with its response."""
     share, route = StickyShare(), Route("a", "/a", mode="canary", share=50)
-    known = [(b"cookie", f"{COOKIE}=49.99".encode())]
+    known = {"headers": [(b"cookie", f"{COOKIE}=49.99".encode())]}
     assert share.choose(route, known) == Choice("new")
     assert share.choose(route.switched("canary", 49), known) == Choice("old")
-    assert share.choose(route.switched("canary", 0), []).side == "old"
-    side, field = share.choose(route.switched("canary", 100), [])
+    assert share.choose(route.switched("canary", 0), {}).side == "old"
+    side, field = share.choose(route.switched("canary", 100), {})
     assert side == "new"
     assert field is not None
     assert number_of([(b"cookie", field[1])]) is not None

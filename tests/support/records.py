@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from bridge.server.logs.served import BY_THE_APP
+
 
 class Request:
     method = "GET"
@@ -31,6 +33,7 @@ class Record:
 
     status = 200
     sent = 13
+    served = BY_THE_APP
 
     def __init__(self, *headers: tuple[bytes, bytes], took: float = 0.0) -> None:
         self.request = Request(list(headers))

@@ -22,7 +22,7 @@ from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
 from bridge.runners import Runner
 from bridge.server.apps.asgi.exchange import AsgiHandler
-from bridge.server.apps.mounts import mount_of, mounted_runners
+from bridge.server.apps.mounts import mount_of, mounted_runners, sides_of
 from bridge.server.apps.scope import http_scope
 from bridge.server.apps.wsgi.exchange import WsgiHandler
 from bridge.server.apps.wsgi.in_thread import ThreadExchange
@@ -41,7 +41,10 @@ class AppHandler(Handler, Protocol):
     """A handler of an app, which may be made of others."""
 
     def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
-        """Count requests with what `meter` returns for their mounts; `mount`: that of the app."""
+        """Count requests with what `meter` returns for their mounts; `mount`: that of the app.
+
+        Behind a `Cutover` it is told of the route and the side, too (`Figures.meter`).
+        """
 
     def use_limit(self, seconds: float, name: str) -> None:
         """End requests of ASGI apps after `seconds`; 0: none; `name` is the app's, for the log."""
@@ -78,6 +81,10 @@ def _make(app: ASGIApp, state: dict[str, Any], prefix: str) -> AppHandler:
         module = import_module("bridge.server.apps.asgi.consumer")  # few servers need it
         handler: AppHandler = module.ConsumerHandler(app, state, prefix)
         return handler
+    if sides_of(app):
+        module = import_module("bridge.server.apps.cutover")  # few servers need it
+        ramp: AppHandler = module.CutoverHandler(app, state, prefix, _make)
+        return ramp
     if _is_gateway(app):
         module = import_module("bridge.server.apps.asgi.gateway")  # it needs a library
         made: AppHandler = module.GatewayHandler(app, state, prefix)
@@ -112,6 +119,9 @@ def runner_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, Runn
     elif isinstance(app, Fallback):
         for each in app.apps:
             yield from runner_apps(each, f"a fallback of {name}")
+    else:
+        for side in sides_of(app):
+            yield from runner_apps(side.asgi, side.name)
 
 
 def runners_of(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, Runner]]:

@@ -25,7 +25,7 @@ DEFAULT_NAMES = ("app", "application")
 
 
 def load(config: Config) -> Any:
-    """Return the app that `config` names: `app` itself, or a `Dispatcher` of its mounts.
+    """Return the app that `config` names: itself, or a `Dispatcher` or `Cutover` of several.
 
     If `config` wishes that, the process is patched before anything is imported (G6).
 
@@ -36,6 +36,11 @@ def load(config: Config) -> Any:
         greenlet_patch()
     if config.mount:
         return _load_mounts(config)
+    if config.cutover is not None:
+        ramp = importlib.import_module("bridge.server.apps.ramp")  # few servers need it
+        return ramp.load_cutover(
+            config.cutover, lambda target: load_app(target, config.app_dir, config.factory)
+        )
     if config.app is None:
         raise ConfigError("no app is named; say module:attr, or --mount PATH=module:attr")
     app = load_app(config.app, config.app_dir, config.factory)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from bridge.adapters.runner_app import RunnerApp
 from bridge.dispatcher import Dispatcher, MountedApp
+from bridge.errors import ConfigError
 from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
+from bridge.log import logger
 from bridge.runners import Runner
 from bridge.server.metrics.figures import NO_MOUNT, ROOT_MOUNT
 from bridge.types import ASGIApp
@@ -31,6 +35,46 @@ def _mounted(app: ASGIApp, mount: str) -> Iterator[tuple[str, RunnerApp]]:
     elif isinstance(app, Fallback):
         for each in app.apps:
             yield from _mounted(each, mount)
+    else:
+        for side in sides_of(app):
+            yield from _mounted(side.asgi, mount)
+
+
+def sides_of(app: ASGIApp) -> Iterable[MountedApp]:
+    """Return the two apps of a `Cutover`; none if it is another app.
+
+    If their module was not loaded, nothing is one.
+    """
+    module = sys.modules.get("bridge.cutover.app")
+    if module is None or not isinstance(app, module.Cutover):
+        return ()
+    sides: Iterable[MountedApp] = app.sides.values()
+    return sides
+
+
+def cutovers_of(app: ASGIApp) -> Iterator[Any]:
+    """Yield each `Cutover` in `app` that can be seen; some may come twice."""
+    if isinstance(app, Dispatcher):
+        for route in app.routes:
+            yield from cutovers_of(route.asgi)
+    elif isinstance(app, Fallback):
+        for each in app.apps:
+            yield from cutovers_of(each)
+    elif sides := sides_of(app):
+        yield app
+        for side in sides:
+            yield from cutovers_of(side.asgi)
+
+
+def reread_routes(app: ASGIApp) -> None:
+    """Read the files of all these again (SIGHUP); what is wrong in one is logged (M3, M5)."""
+    for cutover in cutovers_of(app):
+        if cutover.file is None:
+            continue
+        try:
+            cutover.reread()
+        except ConfigError as error:
+            logger.error("%s", error)
 
 
 def mount_of(route: MountedApp, mount: str) -> str:

@@ -29,6 +29,12 @@ class AppSettings:
         "`/=wsgi:legacy.wsgi:application`. Repeatable.",
         _APP,
     )
+    cutover: Path | None = setting(
+        None,
+        "A TOML file that names an old and a new app, and says for each route which of them "
+        "answers; the same is a table `cutover` in the file of settings.",
+        _APP,
+    )
     interface: str = setting(
         "auto",
         "The kind of the app; `auto` tells it by its signature.",

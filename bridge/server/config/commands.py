@@ -12,7 +12,7 @@ SERVE: Final = frozenset(each.name for each in SETTINGS if each.section != BEHIN
 
 _APP: Final = frozenset(
     {
-        *("app", "mount", "interface", "factory", "app_dir", "lifespan"),
+        *("app", "mount", "cutover", "interface", "factory", "app_dir", "lifespan"),
         *("runner", "patch", "threads", "queue_limit", "queue_timeout", "timeout_request"),
         *("stream_after", "stream_limit", "websocket", "strict"),
     }

@@ -172,6 +172,17 @@ def _one_way_to_name_apps(config: Config) -> None:
             f"both an app ({config.app!r}) and mounts ({', '.join(config.mount)}) are given; "
             "mount the app too: --mount /=module:attr"
         )
+    named = f"an app ({config.app!r})" if config.app is not None else "mounts"
+    if config.cutover is not None and (config.app is not None or config.mount):
+        raise ConfigError(
+            f"both {named} and a cutover ({config.cutover}) are given; the cutover's file names "
+            "its apps: give that alone"
+        )
+    if config.cutover is not None and config.interface != "auto":
+        raise ConfigError(
+            f"interface is {config.interface!r}, and there is a cutover; say the kind in its file: "
+            'old = "wsgi:legacy.wsgi:application"'
+        )
     if config.mount and config.interface != "auto":
         raise ConfigError(
             f"interface is {config.interface!r}, and there are several mounted apps; say the kind "

@@ -92,10 +92,9 @@ def _drop_overridden(chosen: Layer, stronger: Layer) -> None:
     """
     if ("host" in stronger or "port" in stronger) and "bind" not in stronger:
         chosen.pop("bind", None)
-    if "app" in stronger:
-        chosen.pop("mount", None)
-    if "mount" in stronger:
-        chosen.pop("app", None)
+    for name in (ways := {"app", "mount", "cutover"}) & stronger.keys():
+        for other in ways - {name} - stronger.keys():
+            chosen.pop(other, None)
 
 
 def from_environ(environ: Mapping[str, str]) -> Layer:
@@ -165,8 +164,14 @@ def from_file(file: str | None) -> Layer:
         case _:
             table = {} if path.name == "pyproject.toml" else document
     return {
-        _setting_name(key, value, path): (value, f"{key} in {path}") for key, value in table.items()
+        _setting_name(key, value, path): (_value(key, value, path), f"{key} in {path}")
+        for key, value in table.items()
     }
+
+
+def _value(key: str, value: object, path: Path) -> object:
+    """Return the value of a setting; a table `cutover` means that its file is the one to read."""
+    return str(path) if key == "cutover" and isinstance(value, dict) else value
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -125,10 +125,12 @@ class Response:
         keep_alive: bool,
         size: int | None = None,
         trailers: bool = False,
+        more: bytes = b"",
     ) -> None:
         """Settle the head. It leaves with what follows: `write`, `write_file` or `finish`.
 
-        `size` is the length of the body in bytes, if it is known; `trailers` will follow the body.
+        `size` is the length of the body in bytes, if it is known; `trailers` will follow the body;
+        `more` are field lines of the server's.
         """
         request, length, lines = self._request, head.length, [head.encoded]
         if trailers:
@@ -137,6 +139,7 @@ class Response:
             # After 204 a client could wait for so many bytes (RFC 9110 §8.6). Trailers go with
             # chunks only (RFC 9112 §7.1.2).
             length, lines = None, [_without_length(head.encoded)]
+        lines.append(more)
         known = size if length is None else length
         self._framing = framing(request.method, head.status_code, known, http11=request.http11)
         self._length = known or 0
@@ -290,7 +293,7 @@ def fast_head(
         and not connection.client_left
         and not connection.state.stop_phase
     ):
-        return head.encoded + connection.state.default_end
+        return head.encoded + exchange.served.lines + connection.state.default_end
     return None
 
 
@@ -304,7 +307,7 @@ def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, b
         and not connection.client_left
         and not state.stop_phase
     ):
-        data = head.encoded + state.default_end
+        data = head.encoded + exchange.served.lines + state.default_end
         if size < MIN_UNCOPIED:
             connection.write(data + body)
         else:

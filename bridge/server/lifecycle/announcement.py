@@ -13,6 +13,7 @@ from bridge.runners import Runner
 from bridge.runners.inline import InlineRunner
 from bridge.runners.patching.patch import is_patched
 from bridge.runners.threads.runner import ThreadRunner
+from bridge.server.apps.mounts import sides_of
 from bridge.server.config.config import SETTINGS, Config
 from bridge.types import ASGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
@@ -24,7 +25,12 @@ _MOST = 20
 def announcement(config: Config, app: ASGIApp) -> Iterator[str]:
     """Yield the lines for `app`, which the server has made of what `config` names."""
     name = config.app if isinstance(config.app, str) else _name(app)
-    if not isinstance(app, Dispatcher):
+    if sides := sides_of(app):
+        yield f"serving {config.cutover or name}:"
+        for side in sides:
+            yield f"  {side.name}: {_name(side.asgi)} ({_kind(side.asgi)})"
+        yield f"  routes: {app.switches.summary()}"  # type: ignore[attr-defined]
+    elif not isinstance(app, Dispatcher):
         yield f"serving {name} ({_kind(app)})"
     else:
         targets = dict(mount.partition("=")[::2] for mount in config.mount)

@@ -29,6 +29,7 @@ from bridge.caches import Memo, always
 from bridge.errors import ConfigError
 from bridge.http.status import reason_phrase
 from bridge.server.logs.loggers import coloured_status
+from bridge.server.logs.served import Served
 from bridge.types import Address, RawHeaders
 
 Key = TypeVar("Key")
@@ -83,6 +84,7 @@ class Record(Protocol):
 
     status: int
     started: float
+    served: Served
 
     @property
     def sent(self) -> int:
@@ -137,6 +139,9 @@ _ATOMS: Final = {
     "D": "int(_duration(r) * 1e6)",
     "L": "format(_duration(r), '.6f')",
     "p": "_process()",
+    # Behind a `Cutover`: the route of the request, and who answered, `old` or `new`.
+    "route": "r.served.route",
+    "side": "r.served.side",
 }
 _OWN_ATOMS: Final = {
     "peer": "_PEERS[r.request.client or r.connection.identity.client or _NOBODY]",

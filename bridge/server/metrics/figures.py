@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sized
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from bridge.runners.base import Runner
 from bridge.server.metrics.histogram import (
@@ -28,6 +28,12 @@ from bridge.server.metrics.traffic import Traffic
 #: What mounts are called where there is no dispatcher, and where nothing is mounted at a path.
 ROOT_MOUNT: Final = "/"
 NO_MOUNT: Final = "none"
+#: What the text of a family says if it is by route and side.
+_ROUTES: Final = "; by route of a cutover, and by who answered"
+
+#: Names and values of labels; what a meter returns.
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+Read: TypeAlias = tuple[list[int], float, list[int]]
 
 
 class RefusalTotals(Protocol):
@@ -50,16 +56,16 @@ class Figures:
         #: For how long calls have blocked the loop; counted by the watchdog.
         self.blocked = Histogram(DURATIONS)
         self._sockets = self._open_sockets = 0
-        #: By mount: requests; and how long they have waited for a thread.
-        self._requests: dict[str, Meter] = {}
+        #: By mount, route and side: requests; by mount: how long they have waited for a thread.
+        self._requests: dict[tuple[str, str, str], Meter] = {}
         self._waits: dict[str, Meter] = {}
         self._runners: list[tuple[str, Runner]] = []
 
     # --------------------------------------------------------- what is counted
 
-    def meter(self, mount: str) -> Meter:
-        """Return what counts the requests of a mount."""
-        return self._requests.setdefault(mount, new_meter())
+    def meter(self, mount: str, route: str = "", side: str = "") -> Meter:
+        """Return what counts the requests of a mount; behind a `Cutover` of a route and a side."""
+        return self._requests.setdefault((mount, route, side), new_meter())
 
     def use_runners(self, runners: Iterable[tuple[str, Runner]]) -> None:
         """Read these from now on, each with its mount; their threads count how long jobs wait."""
@@ -105,30 +111,14 @@ class Figures:
         }
 
     def _request_families(self) -> Snapshot:
-        requests, responses, aborted, durations = [], [], [], []
-        for mount, meter in self._requests.items():
-            counts, total, classes = meter.read()
-            label = {"mount": mount}
-            requests.append([label, sum(counts)])
-            aborted.append([label, classes[ABORTED]])
-            responses += [
-                [{**label, "class": f"{place}xx"}, count]
-                for place, count in enumerate(classes)
-                if place != ABORTED
-            ]
-            durations.append([label, _buckets(counts, total)])
-        return {
-            "bridge_requests_total": _counter(
-                "Requests that are over: answered, or aborted.", requests
-            ),
-            "bridge_responses_total": _counter("Whole responses, by class of status.", responses),
-            "bridge_aborted_requests_total": _counter(
-                "Requests without a whole response: the client left, or it was cut.", aborted
-            ),
-            "bridge_request_duration_seconds": _histogram(
-                "From the head of a request to the last byte of its response.", durations
-            ),
-        }
+        by_mount: dict[Labels, Read] = {}
+        by_route: dict[Labels, Read] = {}
+        for (mount, route, side), meter in self._requests.items():
+            read = meter.read()
+            _add(by_mount, (("mount", mount),), read)
+            if side:
+                _add(by_route, (("route", route), ("side", side)), read)
+        return {**_families("", "", by_mount), **_families("cutover_", _ROUTES, by_route)}
 
     def _connection_families(self) -> Snapshot:
         traffic = self.traffic
@@ -201,6 +191,49 @@ class Figures:
                 _by_mount(stuck),
             ),
         }
+
+
+def _add(table: dict[Labels, Read], key: Labels, read: Read) -> None:
+    """Add what a meter has counted to what others have for the same labels."""
+    known = table.get(key)
+    if known is not None:
+        read = (
+            [sum(pair) for pair in zip(known[0], read[0], strict=True)],
+            known[1] + read[1],
+            [sum(pair) for pair in zip(known[2], read[2], strict=True)],
+        )
+    table[key] = read
+
+
+def _families(prefix: str, about: str, table: Mapping[Labels, Read]) -> Snapshot:
+    """Make the families about requests, whose names begin with `prefix`; none for no requests."""
+    requests, responses, aborted, durations = [], [], [], []
+    for key, (counts, total, classes) in table.items():
+        labels = dict(key)
+        requests.append([labels, sum(counts)])
+        aborted.append([labels, classes[ABORTED]])
+        responses += [
+            [{**labels, "class": f"{place}xx"}, count]
+            for place, count in enumerate(classes)
+            if place != ABORTED
+        ]
+        durations.append([labels, _buckets(counts, total)])
+    if prefix and not table:
+        return {}
+    return {
+        f"bridge_{prefix}requests_total": _counter(
+            f"Requests that are over: answered, or aborted{about}.", requests
+        ),
+        f"bridge_{prefix}responses_total": _counter(
+            f"Whole responses, by class of status{about}.", responses
+        ),
+        f"bridge_{prefix}aborted_requests_total": _counter(
+            f"Requests without a whole response: the client left, or it was cut{about}.", aborted
+        ),
+        f"bridge_{prefix}request_duration_seconds": _histogram(
+            f"From the head of a request to the last byte of its response{about}.", durations
+        ),
+    }
 
 
 def _version() -> str:

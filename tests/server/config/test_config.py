@@ -136,6 +136,15 @@ def test_what_0_means_is_said_where_it_is_special() -> None:
     assert ping.help == "Between two pings. 0: none."
 
 
+def test_a_cutover_names_its_apps_itself() -> None:
+    """M5: no app and no kind beside it."""
+    assert "both an app ('a:b') and a cutover (c.toml) are given" in error(
+        app="a:b", cutover="c.toml"
+    )
+    assert "both mounts and a cutover" in error(mount=["/=a:b"], cutover="c.toml")
+    assert "say the kind in its file" in error(cutover="c.toml", interface="wsgi")
+
+
 def test_an_app_and_mounts_contradict() -> None:
     """Which of them would answer `/`? The error shows how to mount the app."""
     assert "--mount /=module:attr" in error(app="a:b", mount=["/api=c:d"])

@@ -259,6 +259,15 @@ def test_a_stronger_app_replaces_weaker_mounts_and_back() -> None:
     assert (config.app, config.mount) == ("c:d", ())
     config = make_config({"mount": (("/=a:b",), "--mount")}, {"BRIDGE_APP": "c:d"}, None)
     assert (config.app, config.mount) == (None, ("/=a:b",))
+    config = make_config({"cutover": ("c.toml", "--cutover")}, {"BRIDGE_APP": "c:d"}, mounts)
+    assert (config.app, config.mount, config.cutover) == (None, (), "c.toml")
+
+
+def test_the_table_of_a_cutover_is_in_the_file_itself() -> None:
+    """M1: what is in it is read when the apps are loaded."""
+    file = toml("[tool.bridge.cutover]\nold = 'a:b'\n")
+    assert make_config({}, {}, file).cutover == file
+    assert make_config({"app": ("c:d", "MODULE:ATTR")}, {}, file).cutover is None
 
 
 def test_both_in_one_source_still_contradict() -> None:

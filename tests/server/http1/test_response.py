@@ -21,6 +21,7 @@ from bridge.server.http1.response import (
     keeps_alive,
     send_whole,
 )
+from bridge.server.logs.served import Served
 from bridge.server.request import Request
 from bridge.server.request_body import PARTIAL, WHOLE, RequestBody
 from bridge.server.state import DRAIN_LIMIT, RETIRING, SERVING
@@ -281,13 +282,14 @@ class Exchange:
     def __init__(self, asked: Request) -> None:
         self.request = asked
         self.keep_alive_fast = asked.keep_alive_fast
+        self.served = Served("-", "old", b"x-served-by: old\r\n")
         self.body = RequestBody(WHOLE)
         self.response: Response | None = None
         self.ended: tuple[Any, ...] | None = None
 
     def start_response(self, head: ResponseHead, *, size: int) -> Response:
         self.response = Response(self.request, Defaults())
-        self.response.start(head, keep_alive=True, size=size)
+        self.response.start(head, keep_alive=True, size=size, more=self.served.lines)
         return self.response
 
     def end(self, *whole: Any) -> None:
@@ -307,6 +309,7 @@ def test_the_fast_path_and_the_slow_one_give_the_same(size: int) -> None:
         send_whole(connection, exchange, plain, body)  # type: ignore[arg-type]
         wires.append(b"".join(connection.written))
     assert wires[0] == wires[1]
+    assert b"\r\nx-served-by: old\r\n" in wires[0]
     assert fast.response is None
     assert fast.ended == (200, size, wires[0][:-size])
     assert slow.ended == ()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ConfigError
 from bridge.server.logs.access_format import FORMATS, compile_format, uses_duration
+from bridge.server.logs.served import Served
 from tests.support.records import Record
 
 TIME = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
@@ -132,6 +133,14 @@ def test_atoms(format: str, expected: str) -> None:
     """S50: Gunicorn's atoms, and text around them as it stands."""
     record = Record(basic(b"joe"), REFERER, AGENT, (b"content-length", b"5"))
     assert line(format, record) == expected
+
+
+def test_who_answered() -> None:
+    """M2: the route and the side behind a cutover, else dashes."""
+    record = Record()
+    assert line("%(route)s %(side)s", record) == "- -"
+    record.served = Served("invoices", "new", b"")
+    assert line("%(route)s %(side)s", record) == "invoices new"
 
 
 def test_process_atom() -> None:

@@ -79,7 +79,7 @@ class ThreadExchange(WsgiExchange):
     ) -> None:
         """Do as `end` does; `pending`: the loop still has to write some of the response."""
         if head is not None:
-            self.status, self._whole_size, self._whole_head = status, size, head
+            self.status, self._whole = status, (head, size)
         elif self.response is not None and not self.response.keep_alive:
             self.disable_keep_alive()
         connection = self.connection

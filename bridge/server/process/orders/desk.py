@@ -144,7 +144,7 @@ class Desk:
         return {
             "pid": os.getpid(),
             "version": _VERSION,
-            "app": ", ".join(config.mount) or _name(config.app),
+            "app": ", ".join(config.mount) or config.cutover or _name(config.app),
             "listeners": self._addresses,
             "started": self._started,
             "generation": fleet.generation,

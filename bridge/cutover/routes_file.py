@@ -1,0 +1,72 @@
+"""The file that a cutover reads its routes from, again and again (M3, M5).
+
+On our own server the file is read again when somebody says so: by SIGHUP, or by ``asgi-bridge
+cutover set``. Other servers know neither; there it is read when it has changed. A file that is just
+being written may be valid, and half of what it should be: so it is taken when two looks, a second
+apart, have seen the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from bridge.cutover.route import Route
+from bridge.cutover.settings_file import read_plan
+from bridge.cutover.switches import Switches
+from bridge.errors import ConfigError
+from bridge.log import logger
+
+#: Seconds between two looks at the file.
+PERIOD: Final = 1.0
+
+
+class RoutesFile:
+    """One file, and what was seen of it last."""
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+        #: What tells one version from another: of the one that was read, and of the last look.
+        self._read = self._seen = self._version()
+        self._next = 0.0
+
+    def routes(self) -> tuple[Route, ...]:
+        """Read the routes. Raises `ConfigError`."""
+        version = self._version()
+        routes = read_plan(self.path).routes
+        self._read = self._seen = version
+        return routes
+
+    def reread(self, switches: Switches) -> None:
+        """Bring the routes of the file into force. Raises `ConfigError`: then nothing changes."""
+        try:
+            switches.replace(self.routes())
+        except ConfigError as error:
+            place = "" if self.path in str(error) else f"{self.path}: "
+            raise ConfigError(f"{place}{error}; the routes stay as they were") from None
+        logger.info("the routes of %s are in force: %s", self.path, switches.summary())
+
+    def follow(self, switches: Switches, clock: Callable[[], float] = monotonic) -> None:
+        """Look at the file, at most once a second, and bring it into force if it has changed."""
+        now = clock()
+        if now < self._next:
+            return
+        self._next = now + PERIOD
+        version = self._version()
+        if version == self._read or version != self._seen:
+            self._seen = version
+            return
+        self._read = version  # also if it is wrong: that is told once
+        try:
+            self.reread(switches)
+        except ConfigError as error:
+            logger.error("%s", error)
+
+    def _version(self) -> tuple[int, int, int] | None:
+        try:
+            stat = os.stat(self.path)
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns

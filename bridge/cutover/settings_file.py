@@ -1,0 +1,107 @@
+"""The file of a cutover: both apps and the routes, in TOML (M1, M5).
+
+    old = "legacy.wsgi:app"
+    new = "new.asgi:app"
+
+    [[routes]]
+    name = "invoices"
+    paths = ["/invoices", "/invoices/{id}"]
+    mode = "canary"
+    share = 5
+
+It is a file of its own, or the table ``[tool.bridge.cutover]`` of a pyproject.toml, or
+``[cutover]`` of another file of settings. What is wrong in it is one line that names the file and
+the place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from bridge.arguments.checks import close_names
+from bridge.cutover.route import Route, check_routes
+from bridge.errors import ConfigError
+
+#: Keys beside `routes`: the apps, and arguments of `Cutover`.
+APPS: Final = ("old", "new")
+OPTIONS: Final = ("served_by", "require_new")
+_ROUTE_KEYS: Final = tuple(each.name for each in fields(Route))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a file says: the targets of the apps, arguments of `Cutover`, and the routes."""
+
+    apps: Mapping[str, str]
+    options: Mapping[str, Any]
+    routes: tuple[Route, ...]
+
+
+def read_plan(path: str) -> Plan:
+    """Read a file. Raises `ConfigError`, whose one line begins with the file."""
+    try:
+        return parse_plan(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}; name a TOML file that has [[routes]]"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: it is not UTF-8") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_plan(text: str) -> Plan:
+    """Read the text of a file. Raises `ConfigError`."""
+    import tomllib  # only if there is a file
+
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"it is not TOML: {error}") from None
+    table = find_table(document)
+    _check_keys(table, (*APPS, *OPTIONS, "routes"), "the file")
+    apps = {name: table[name] for name in APPS if name in table}
+    for name, target in apps.items():
+        if not isinstance(target, str) or not target:
+            raise ConfigError(f"{name} is {target!r}; allowed is an app, such as {name}.app:app")
+    given = table.get("routes", [])
+    if not isinstance(given, list):
+        raise ConfigError(f"routes is {given!r:.40}; allowed are tables, each below [[routes]]")
+    routes = check_routes([_route(each, number) for number, each in enumerate(given, 1)])
+    return Plan(apps, {name: table[name] for name in OPTIONS if name in table}, routes)
+
+
+def find_table(document: Any) -> Any:
+    """Return the table of a cutover in a document, or the whole of it."""
+    match document:
+        case {"tool": {"bridge": {"cutover": dict()}}}:
+            return document["tool"]["bridge"]["cutover"]
+        case {"cutover": dict()}:
+            return document["cutover"]
+        case {"tool": dict()}:
+            raise ConfigError("it has no table [tool.bridge.cutover]")
+    return document
+
+
+def _route(given: object, number: int) -> Route:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"routes has {given!r:.40}; allowed are tables, each below [[routes]]")
+    name = given.get("name")
+    place = f"route {name}" if isinstance(name, str) else f"route number {number}"
+    _check_keys(given, _ROUTE_KEYS, place)
+    for needed in ("name", "paths"):
+        if needed not in given:
+            raise ConfigError(f"{place} has no {needed}; a route needs name and paths")
+    return Route(**given)
+
+
+def _check_keys(given: Iterable[str], known: tuple[str, ...], place: str) -> None:
+    for key in given:
+        if key not in known:
+            close = close_names(key, known, 1)
+            meant = f"did you mean {close[0]}?" if close else f"allowed is {', '.join(known)}"
+            raise ConfigError(f"{place} has {key}, which is not known; {meant}")

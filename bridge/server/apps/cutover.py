@@ -1,0 +1,171 @@
+"""A `Cutover` on our own server: each request goes straight to the handler of its app (M1, M2).
+
+The table says which route takes a request. What follows from its switch (a handler, and who is said
+to have answered) is worked out at the first request that needs it, and dropped with the table: a
+request sees the routes in force when it came, and nothing of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+from bridge.cutover.app import Cutover
+from bridge.cutover.route import CANARY, OLD, SHADOW, Route
+from bridge.cutover.sides import Choice
+from bridge.cutover.table import Table
+from bridge.http.paths import strip_prefix
+from bridge.http.response_fields import RAW_FIELDS
+from bridge.server.apps.asgi.exchange import AsgiHandler
+from bridge.server.apps.scope import http_scope
+from bridge.server.exchange import Connection, Exchange
+from bridge.server.logs.served import NO_ROUTE, Served
+from bridge.server.metrics.histogram import Meter, read_clock
+from bridge.server.request import Request
+from bridge.types import ASGIApp
+
+#: Where requests go: a handler, and what is said of who answered.
+_Way: TypeAlias = "tuple[AppHandler, Served]"
+
+
+class AppHandler(Protocol):
+    """A handler of one of the apps (`handlers.AppHandler`)."""
+
+    def open(self, connection: Connection, request: Request) -> Exchange:
+        """Make an exchange."""
+
+    def use_meters(self, meter: Callable[..., Meter], mount: str) -> None:
+        """Count requests."""
+
+    def use_limit(self, seconds: float, name: str) -> None:
+        """End requests after so long."""
+
+
+class CutoverHandler:
+    """Hands each request to a handler of the old app or of the new one.
+
+    `make` makes a handler of an app, for the state of its lifespan and its place.
+    """
+
+    def __init__(
+        self,
+        cutover: Cutover,
+        state: dict[str, Any],
+        prefix: str,
+        make: Callable[[ASGIApp, dict[str, Any], str], AppHandler],
+    ) -> None:
+        self.cutover = cutover
+        self.prefix = prefix
+        self._state = state
+        self._make = make
+        self._meter: Callable[..., Meter] | None = None
+        self._mount = ""
+        self._limit: float | None = None
+        cutover.told = True
+        self._take(cutover.table)
+
+    def use_meters(self, meter: Callable[..., Meter], mount: str) -> None:
+        """Count the requests of each route and side."""
+        self._meter, self._mount = meter, mount
+        self._take(self.cutover.table)
+
+    def use_limit(self, seconds: float, name: str) -> None:
+        """End requests of both apps; each may have a time of its own."""
+        self._limit = seconds
+        self._take(self.cutover.table)
+
+    def _take(self, table: Table) -> None:
+        self._table = table
+        #: Route -> where all its requests go, if that is one way.
+        self._ways: dict[Route | None, _Way] = {}
+        self._find = table.find
+        #: Route and side -> a handler for a canary.
+        self._canary_ways: dict[tuple[Route, str], AppHandler] = {}
+
+    def open(self, connection: Connection, request: Request) -> Exchange:
+        """Make an exchange of the handler of the app that answers."""
+        table = self.cutover.switches.table
+        if table is not self._table:
+            self._take(table)
+        path, root_path = request.path, connection.identity.root_path
+        if root_path or self.prefix:
+            path = strip_prefix(strip_prefix(path, root_path)[1], self.prefix)[1] or "/"
+        host = ""
+        if table.uses_host:
+            field = next((value for name, value in request.headers if name == b"host"), b"")
+            host = field.decode("latin-1")
+        route = self._find(path, request.method, host)
+        way = self._ways.get(route)
+        if way is None:
+            way = self._way(route, connection, request)
+        handler, served = way
+        exchange = handler.open(connection, request)
+        exchange.served = served
+        return exchange
+
+    def _way(self, route: Route | None, connection: Connection, request: Request) -> _Way:
+        """Work out where a request goes, and keep that unless it differs from one to the next."""
+        if route is not None and route.mode == CANARY and not self.cutover.new_failed:
+            scope = http_scope(connection, request, {}, self.prefix)
+            choice = self.cutover.choose(route, scope)
+            handler = self._canary_ways.get((route, choice.side))
+            if handler is None:
+                handler = self._canary_ways[route, choice.side] = self._handler(route, choice)
+            return handler, self._served(route, choice)
+        choice = self.cutover.choose(route, {})
+        way = self._handler(route, choice), self._served(route, choice)
+        if route is not None and route.mode == SHADOW:
+            # The app itself sees both the request and the response, and says who answered.
+            way = (
+                self._prepared(AsgiHandler(self.cutover, self._state, self.prefix), route, choice),
+                Served(route.name, OLD, b""),
+            )
+        self._ways[route] = way
+        return way
+
+    def _served(self, route: Route | None, choice: Choice) -> Served:
+        fields = self.cutover.fields(choice)
+        lines = b"".join([RAW_FIELDS[field].line for field in fields])
+        return Served(NO_ROUTE if route is None else route.name, choice.side, lines)
+
+    def _handler(self, route: Route | None, choice: Choice) -> AppHandler:
+        side = self.cutover.sides[choice.side]
+        handler = self._make(side.served, {**self._state, **side.state}, self.prefix)
+        return self._prepared(handler, route, choice)
+
+    def _prepared(self, handler: AppHandler, route: Route | None, choice: Choice) -> AppHandler:
+        """Tell a handler what it is to count, and how long its requests may take."""
+        side = self.cutover.sides[choice.side]
+        name = NO_ROUTE if route is None else route.name
+        if self._meter is not None:
+            meter: Callable[..., Meter] = partial(self._meter, route=name, side=choice.side)
+            if route is not None and route.mode == CANARY:
+                meter = partial(_Observed, self.cutover, route, choice.side, meter)
+            handler.use_meters(meter, self._mount)
+        if self._limit is not None:
+            own = side.timeout_request
+            handler.use_limit(self._limit if own is None else own, side.name)
+        return handler
+
+
+class _Observed:
+    """A meter that also tells the canary how a request went."""
+
+    def __init__(
+        self,
+        cutover: Cutover,
+        route: Route,
+        side: str,
+        meter: Callable[..., Meter],
+        *mount: str,
+        **more: str,
+    ) -> None:
+        self._inner = meter(*mount, **more)
+        self._observe = partial(cutover.canary.observe, route, side)
+        self.since, self.read = self._inner.since, self._inner.read
+
+    def record(self, started: float, status: int, /) -> None:
+        """Count a request that is over (`Meter`)."""
+        self._inner.record(started, status)
+        self._observe(status, read_clock() - started)
