@@ -1,8 +1,9 @@
 """Sessions of an old app in a new one, and back: one log-in for both (rule M40).
 
-`FlaskSession` is an ASGI middleware that reads and writes the session cookie of a Flask app. What
-the new app sees is ``scope["session"]``, which Starlette and FastAPI call ``request.session``. The
-middleware is loaded when it is first used: itsdangerous comes with it.
+`FlaskSession` and `DjangoSession` are ASGI middlewares that read and write the session of an old
+app. What the new app sees is ``scope["session"]``, which Starlette and FastAPI call
+``request.session``; `DjangoSession` adds ``scope["user"]``. Each is loaded when it is first used:
+itsdangerous comes with the one, Django with the other.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING
 
 #: Every public name -> the module that defines it.
 _MODULES = {
+    "DjangoSession": "bridge.sessions.django",
     "FlaskSession": "bridge.sessions.flask",
 }
 
-__all__ = ["FlaskSession"]
+__all__ = ["DjangoSession", "FlaskSession"]
 
 if TYPE_CHECKING:
+    from bridge.sessions.django import DjangoSession
     from bridge.sessions.flask import FlaskSession
 else:
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from bridge.errors import ConfigError
 from bridge.http.headers import has_controls, is_token, list_members
+from bridge.log import logger
 from bridge.types import Message, RawHeaders, Scope
 
 #: Messages that begin a response, and can take a cookie to the client.
@@ -175,3 +176,12 @@ def vary_on_cookie(headers: RawHeaders) -> RawHeaders:
     name, value = changed[found[-1]]
     changed[found[-1]] = (name, b", ".join(filter(None, [value, b"Cookie"])))
     return changed
+
+
+def warn_if_large(name: str, cookie: bytes) -> None:
+    """Tell the log that browsers will not keep a cookie."""
+    if len(cookie) > MAX_SIZE:
+        logger.warning(
+            "the session cookie %s has %d bytes; browsers keep none above %d, and say nothing",
+            name, len(cookie), MAX_SIZE,
+        )  # fmt: skip

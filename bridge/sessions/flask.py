@@ -20,12 +20,12 @@ from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.sessions import tagged
 from bridge.sessions.cookies import (
-    MAX_SIZE,
     OPENING,
     WITH_SESSION,
     Cookie,
     cookie_text,
     first_cookie,
+    warn_if_large,
     with_fields,
 )
 from bridge.sessions.tracked import Session
@@ -189,11 +189,7 @@ class FlaskSession:
         if values.get("_permanent"):
             expires = datetime.now(UTC) + self._lifetime
         cookie = self._cookie.keep(text if isinstance(text, str) else text.decode(), expires)
-        if len(cookie) > MAX_SIZE:
-            logger.warning(
-                "the session cookie %s has %d bytes; browsers keep none above %d, and say nothing",
-                self._cookie.name, len(cookie), MAX_SIZE,
-            )  # fmt: skip
+        warn_if_large(self._cookie.name, cookie)
         return cookie
 
 

@@ -18,6 +18,7 @@ from bridge.sessions.cookies import (
     first_cookie,
     http_date,
     vary_on_cookie,
+    warn_if_large,
     with_fields,
 )
 from tests.support.in_process import http_scope
@@ -132,3 +133,11 @@ def test_the_message_of_the_app_is_not_changed() -> None:
     ]
     accept = with_fields({"type": "websocket.accept"}, [b"b=2"], vary=True)
     assert accept["headers"] == [(b"set-cookie", b"b=2")]
+
+
+def test_a_cookie_that_browsers_drop_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """M40: with its name and its size; a smaller one is not."""
+    warn_if_large("session", b"x" * 4093)
+    assert caplog.text == ""
+    warn_if_large("session", b"x" * 4094)
+    assert "the session cookie session has 4094 bytes" in caplog.text

@@ -244,11 +244,9 @@ def test_a_cookie_that_is_not_ours_is_an_empty_session(cookie: str) -> None:
 
 @given(st.integers(0, len(GOOD) - 1), st.characters(max_codepoint=255, exclude_characters=";"))
 def test_one_changed_character_is_enough(at: int, character: str) -> None:
-    """M40: the session is the one that was signed, or none."""
+    """M40: the session is the one that was signed, or none; base64 has a few ways to write it."""
     cookie = GOOD[:at] + character + GOOD[at + 1 :]
     assert FlaskSession(asgi_app(print), KEY).open(f"session={cookie}") in ({}, {"_user_id": "1"})
-    if character not in GOOD:
-        assert seen(cookie) == {}
 
 
 def test_an_old_cookie_is_an_empty_session(monkeypatch: pytest.MonkeyPatch) -> None:
