@@ -49,8 +49,8 @@ atexit.register(_pool.close)
 atexit.register(lambda: connections["pool"].close_pool())
 _engine = sqlalchemy.create_engine(
     URL.set(drivername="postgresql+psycopg"),
-    pool_size=MOST - 1,
-    max_overflow=1,
+    pool_size=MOST,
+    max_overflow=0,  # those beyond the pool's size would be new ones each time
     pool_timeout=PATIENCE,
     pool_pre_ping=True,
 )
