@@ -96,6 +96,29 @@ def test_apps_without_known_routes() -> None:
     assert read_table(Flask).unread == UNREAD
 
 
+class Broken:
+    """A descriptor that raises."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        raise RuntimeError("not yet")
+
+
+def test_wrappers_that_are_not_ready() -> None:
+    """M50: closures that are not filled yet, and attributes that raise, hold no app."""
+
+    def unfilled(environ: Any, start_response: Any) -> Any:
+        return later(environ, start_response)
+
+    assert read_table(unfilled).unread == UNREAD
+    later = flask_app
+    assert read_table(unfilled).framework == "Flask"
+
+    class Wrapper(Raising):
+        application = Broken()
+
+    assert read_table(Wrapper(flask_app)).framework == "Flask"
+
+
 def test_circles_end() -> None:
     """M50: wrappers and mounts that lead to themselves are read once."""
     wrapper = ByMethod(None)

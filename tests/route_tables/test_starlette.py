@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from a2wsgi import WSGIMiddleware
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
@@ -146,6 +147,14 @@ def test_fastapi() -> None:
     assert found["/login"].view.is_async is False
     assert {"/docs", "/openapi.json"} <= set(found)
     assert [str(each.path) for each in mounts(table)] == ["/api/old"]  # FastAPI leaves /v1 out
+
+
+def test_starlette_without_fastapi(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M50: its routes are read as they stand; an ASGI app as endpoint has every method."""
+    monkeypatch.delattr("fastapi.routing.iter_route_contexts", raising=False)
+    app = Starlette(routes=[Route("/", view), Route("/app", StaticFiles(check_dir=False))])
+    first, second = routes(read_table(app)).values()
+    assert (first.methods, second.methods) == (("GET", "HEAD"), ())
 
 
 def test_files_of_a_front_end(tmp_path: Path) -> None:

@@ -120,8 +120,6 @@ def _cause(row: Row, before: Row) -> str:
 
 
 def _who(before: Row, row: Row) -> str:
-    if before.is_rest or before.is_unread:
-        return f"{before.app.app}, which is mounted at {before.mount}"
     if before.app is row.app:
         return f"{before.view.name or before.path}, which comes before"
     return f"{before.path} of {before.app.app}"

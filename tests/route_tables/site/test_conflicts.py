@@ -130,6 +130,16 @@ def test_a_route_of_the_app_in_which_it_is_mounted() -> None:
     ]
 
 
+def test_some_methods_of_a_route_in_a_mounted_app() -> None:
+    """M50: what the outer app has for them is told, and the route is reached by the others."""
+    app = new_app(
+        Route("/x/b", view, methods=["POST"]),
+        Mount("/x", new_app(Route("/b", view, methods=["PUT", "POST"]))),
+    )
+    inner = rows(app)[1]
+    assert (inner.never, inner.notes) == ("", ("POST goes to /x/b of site:app",))
+
+
 def test_methods_that_do_not_count() -> None:
     """M50: the first route of Django's whose path matches gets every method."""
     routes = tuple(AppRoute("a", literal("/a"), (m,), by_method=False) for m in ("GET", "POST"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +97,24 @@ def test_what_is_wrong_is_told_as_at_a_start(arguments: list[str], code: int, sa
     assert (ended.returncode, ended.stdout) == (code, "")
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_narrow_terminal() -> None:
+    """M50: no line is wider than it."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "bridge", "routes", "--app-dir", "examples", "mixed:app"]
+    environ = {**os.environ, "PYTHONPATH": str(hosts.ROOT), "COLUMNS": "60"}
+    with subprocess.Popen(command, cwd=hosts.ROOT, env=environ, stdout=its, stdin=its) as running:
+        os.close(its)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while piece := os.read(ours, 65536):
+                shown += piece
+        assert running.wait(60) == 0
+    os.close(ours)
+    lines = shown.decode().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "  ! its routes cannot be read" in lines
 
 
 def test_an_app_that_fails() -> None:
