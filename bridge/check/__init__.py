@@ -5,6 +5,7 @@ by observers (`wsgi/`, `asgi/`).
 
 - `requests`: what is sent, and what never is;
 - `watching`: the import, threads and loops in which an app may hang, events and logs;
+- `surroundings`: what libraries, settings and source say;
 - `catalogue`: all that can be found, with what to do about it;
 - `findings`, `places`: what was found, and where;
 - `verdicts`, `report`: what all this means, in plain words and as JSON.

@@ -23,12 +23,24 @@ class Finding:
     text: str
     #: What to do about it.
     advice: str = ""
+    #: The one way to serve that it was found with; empty: those that its entry names.
+    way: str = ""
     places: list[Place] = field(default_factory=list)
 
     @property
     def entry(self) -> Entry:
         """What the catalogue says of it."""
         return CATALOGUE[self.id]
+
+    def fails(self, way: str) -> bool:
+        """Whether the app cannot be served that way."""
+        if self.way:
+            return self.way == way and self.severity == "error"
+        return way in self.entry.fails
+
+    def needs_care(self, way: str) -> bool:
+        """Whether it matters for that way to serve."""
+        return self.way == way if self.way else way in self.entry.care
 
     @property
     def severity(self) -> Severity:
@@ -50,7 +62,9 @@ class Findings:
         text = entry.text.format(**values)
         advice = entry.advice.format(**values) if "{" in entry.advice else entry.advice
         with self._lock:
-            finding = self._found.setdefault((id, text), Finding(id, text, advice))
+            finding = self._found.setdefault(
+                (id, text), Finding(id, text, advice, values.get("way", ""))
+            )
             if place is not None and place not in finding.places:
                 del finding.places[_MOST_PLACES - 1 :]
                 finding.places.append(place)

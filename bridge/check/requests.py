@@ -90,6 +90,8 @@ class Options:
     seconds: float = 5.0
     threads: int = 8
     verbose: bool = False
+    #: Whether the process may be patched for a trial of ``greenlet --patch``.
+    patches: bool = False
     missing: str = field(default_factory=lambda: f"/bridge-check-{secrets.token_hex(6)}")
 
 

@@ -48,8 +48,8 @@ def verdicts(kind: Kind, findings: Iterable[Finding]) -> list[Verdict]:
     return [
         Verdict(
             way,
-            _ids(each.id for each in found if way in each.entry.fails),
-            _ids(each.id for each in found if way in each.entry.care),
+            _ids(each.id for each in found if each.fails(way)),
+            _ids(each.id for each in found if each.needs_care(way)),
         )
         for way in ways
     ]

@@ -38,7 +38,12 @@ ASGI = {
     "asgi:plain": {"no-lifespan": "", "websocket-raises": "plain"},
     "asgi:broken_start": {"lifespan-raises": "broken_start", "websocket-raises": "_answer"},
     "asgi:refusing_start": {"lifespan-fails": "", "websocket-raises": "_answer"},
-    "asgi:sleepy": {"blocks-loop": "sleepy", "no-lifespan": "", "websocket-raises": "sleepy"},
+    "blocking:sleepy": {
+        "blocks-loop": "sleepy",
+        "blocking-call": "elsewhere",
+        "no-lifespan": "",
+        "websocket-raises": "sleepy",
+    },
     "asgi:text": {"illegal-message": "text", "no-lifespan": "", "websocket-raises": "text"},
     "asgi:silent": {"no-response": "silent", "no-lifespan": "", "websocket-raises": "silent"},
     "asgi:half": {"no-response": "half", "no-lifespan": "", "websocket-raises": "half"},

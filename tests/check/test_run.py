@@ -31,6 +31,15 @@ def test_each_mount_is_checked_at_its_place() -> None:
     assert "mounts at /new at /deep" in {each.name for each in found}
 
 
+def test_both_sides_of_a_cutover_are_checked() -> None:
+    """M51: each as the app that it is."""
+    found = list(subjects(bridge.Cutover(old=pep3333.good, new=asgi.good), "ramp:app"))
+    assert {each.name: each.app for each in found} == {
+        "the old app of ramp:app": pep3333.good,
+        "the new app of ramp:app": asgi.good,
+    }
+
+
 def test_mounted_apps_see_their_place() -> None:
     """M51: and what is found is told for each; nothing is wrong with these."""
     report = checked_app(bridge.Dispatcher({"/old": pep3333.good, "/new": asgi.good}))

@@ -19,12 +19,12 @@ def checked(target: str, **options: Any) -> Report:
     """The report about ``module:attribute`` of the awkward apps."""
     module, _, attribute = target.partition(":")
     app = getattr(importlib.import_module(f"{AWKWARD}.{module}"), attribute)
-    return checked_app(app, target, **options)
+    return checked_app(app, target, f"{AWKWARD}.{module}", **options)
 
 
-def checked_app(app: Any, name: str = "shop:app", **options: Any) -> Report:
-    """The report about `app`, whose own code is in the awkward apps."""
-    known = [each for each in sys.modules if not each.startswith(AWKWARD)]
+def checked_app(app: Any, name: str = "shop:app", module: str = "", **options: Any) -> Report:
+    """The report about `app`; its own code is in `module`."""
+    known = [each for each in sys.modules if each != module]
     command = f"asgi-bridge serve {name}"
     return check(app, name, command=command, options=Options(**options), known=known)
 

@@ -62,6 +62,12 @@ _LIBRARIES: Final[dict[str, Entry]] = {
         "Use --runner thread if the app needs them, or psycopg 3.",
         care=(PATCHED,),
     ),
+    "no-hosts": Entry(
+        "error",
+        "Django answers every request with 400: ALLOWED_HOSTS is empty, and DEBUG is off",
+        "Name the hosts of the site in ALLOWED_HOSTS.",
+        fails=ALL_WAYS,
+    ),
     "django-connections": Entry(
         "note",
         "Django keeps a connection in each thread: CONN_MAX_AGE of {alias} is {age}",

@@ -137,7 +137,7 @@ WSGI: Final[dict[str, Entry]] = {
     ),
     "trial-blocks": Entry(
         "warning",
-        "under {way} it holds up all other requests for {seconds}",
+        "under {way} it holds up all other requests",
         "Choose --runner thread, or put such calls into bridge.in_thread().",
     ),
 }

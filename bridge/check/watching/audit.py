@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -27,25 +28,70 @@ EVENTS: Final = frozenset(
 
 _watchers: dict[int, Watcher] = {}
 _hooked = False
+#: Held while watchers come and go.
+_lock = threading.Lock()
 
 
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
     """Tell `watcher` of what this thread does within."""
     global _hooked
-    if not _hooked:
-        _hooked = True
-        sys.addaudithook(_hook)
     ident = threading.get_ident()
-    _watchers[ident] = watcher
+    with _lock:
+        if not _hooked:
+            _hooked = True
+            sys.addaudithook(_hook)
+        _watchers[ident] = watcher
+        _replace(told=True)
     try:
         yield
     finally:
-        del _watchers[ident]
+        with _lock:
+            del _watchers[ident]
+            _replace(told=bool(_watchers))
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if event in EVENTS and _watchers:
-        watcher = _watchers.get(threading.get_ident())
-        if watcher is not None:
-            watcher(event, arguments, sys._getframe(1))
+        _tell(event, arguments, sys._getframe(1))
+
+
+def _tell(event: str, arguments: tuple[Any, ...], frame: FrameType) -> None:
+    watcher = _watchers.get(threading.get_ident())
+    if watcher is not None:
+        watcher(event, arguments, frame)
+
+
+# ------------------------------------------------------------- what older Pythons do not tell
+
+_sleep: Final = time.sleep
+_start: Final = threading.Thread.start
+
+
+def _told_sleep(seconds: float) -> None:
+    """Sleep; there is an event for that since Python 3.13 only."""
+    _tell("time.sleep", (seconds,), sys._getframe(1))
+    # A module may have kept this function, and `time` another one meanwhile: that of a patch.
+    current: Any = time.sleep
+    (_sleep if current is _told_sleep else current)(seconds)
+
+
+def _told_start(thread: threading.Thread) -> None:
+    """Start a thread; there is an event for that since Python 3.12 only."""
+    _tell("_thread.start_new_thread", (thread,), sys._getframe(1))
+    _start(thread)
+
+
+def _replace(*, told: bool) -> None:
+    """Put functions that tell in the places of those that do not, or take them away again."""
+    for owner, name, original, telling, since in _TELLING:
+        if sys.version_info < since:
+            old, new = (original, telling) if told else (telling, original)
+            if getattr(owner, name) is old:
+                setattr(owner, name, new)
+
+
+_TELLING: Final[tuple[tuple[Any, str, Any, Any, tuple[int, int]], ...]] = (
+    (time, "sleep", _sleep, _told_sleep, (3, 13)),
+    (threading.Thread, "start", _start, _told_start, (3, 12)),
+)

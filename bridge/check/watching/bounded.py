@@ -101,9 +101,9 @@ class Loop:
         return Outcome(hangs=True, place=_stands_at(self._thread))
 
     def close(self) -> None:
-        """End the loop, unless it hangs."""
+        """End the loop; one that hangs ends if that does."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
         if not self.hangs:
-            self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_END_LIMIT)
 
     def _run(self) -> None:

@@ -17,6 +17,7 @@ from bridge.check.places import own_place_of_frame, place_of, shown
 from bridge.check.watching.audit import watching
 from bridge.errors import AppLoadError
 from bridge.loops.frames import current_frames
+from bridge.loops.waiters import NativeThread, ThreadWaiter
 
 #: Audit event -> what is found.
 _EVENTS: Final = {
@@ -60,7 +61,8 @@ class Importing:
         #: The names of the modules that were there before.
         self.known: frozenset[str] = frozenset()
         self._handlers: dict[int, Any] = {}
-        self._timer: threading.Timer | None = None
+        #: Woken at the end. The app may replace `threading` meanwhile: these are the originals.
+        self._ended: ThreadWaiter | None = None
         self._watching: Any = None
 
     def __enter__(self) -> Importing:
@@ -69,9 +71,8 @@ class Importing:
         self._handlers = _handlers()
         self._ident = threading.get_ident()
         if self._seconds:
-            self._timer = threading.Timer(self._seconds, self._hangs)
-            self._timer.daemon = True
-            self._timer.start()
+            self._ended = ThreadWaiter()
+            NativeThread(self._wait, "bridge-check-import", registered=False).start()
         self._watching = watching(self._audit)
         self._watching.__enter__()
         return self
@@ -84,8 +85,8 @@ class Importing:
     ) -> Literal[False]:
         """Note what is left behind. Raises `AppLoadError` if the app has started a server."""
         self._watching.__exit__(None, None, None)
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._ended is not None:
+            self._ended.wake()
         for number, handler in _handlers().items():
             if handler is not self._handlers[number] and handler != self._handlers[number]:
                 self._findings.add(
@@ -115,12 +116,17 @@ class Importing:
                     'that below if __name__ == "__main__":'
                 )
             return
+        if event == "sqlite3.connect":
+            self._findings.add("c-driver", own_place_of_frame(frame), library="sqlite3")
         id = _EVENTS.get(event)
         place = own_place_of_frame(frame) if id is not None else None
         if id is not None and place is not None:
             self._findings.add(id, place)
 
-    def _hangs(self) -> None:
+    def _wait(self) -> None:
+        """Tell of the import if it does not end in time; in a thread of its own."""
+        if self._ended is None or self._ended.wait(self._seconds):
+            return
         place = own_place_of_frame(current_frames().get(self._ident))
         at = f": it stands at {shown(place)}" if place is not None else ""
         self._on_hang(

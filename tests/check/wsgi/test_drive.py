@@ -58,7 +58,7 @@ def test_two_threads_run_the_app() -> None:
     app = Recorder()
     checked_app(app)
     idents = {ident for _, _, ident in app.seen}
-    assert len(idents) == 2
+    assert len(idents) >= 2
     assert threading.get_ident() not in idents
 
 

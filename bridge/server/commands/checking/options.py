@@ -75,6 +75,7 @@ def read_options(given: dict[str, Any], config: Config) -> Options:
         seconds=_SECONDS.read(given["time_limit"], "--time-limit"),
         threads=config.threads,
         verbose=given["verbose"],
+        patches=True,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -61,12 +60,6 @@ async def refusing_start(scope: Any, receive: Any, send: Any) -> None:
     await _answer(send)
 
 
-async def sleepy(scope: Any, receive: Any, send: Any) -> None:
-    assert scope["type"] == "http"
-    time.sleep(0.001)
-    await _answer(send)
-
-
 async def text(scope: Any, receive: Any, send: Any) -> None:
     assert scope["type"] == "http"
     await send(START)
@@ -103,8 +96,3 @@ async def stubborn(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.body", "body": b"tick", "more_body": True})
         except OSError:
             await asyncio.sleep(0.01)
-
-
-async def blocks_for_good(scope: Any, receive: Any, send: Any) -> None:
-    assert scope["type"] == "http"
-    time.sleep(20)
