@@ -39,10 +39,4 @@ ANSWERS: Final[dict[str, Entry]] = {
         "{request} streams: after {pieces} the check has left, as a client does",
         "Streams of WSGI apps hold a thread each: see --stream-limit.",
     ),
-    "leaves": Entry(
-        "error",
-        "it {what} when its client leaves in the middle",
-        "Free what a request holds in a finally: or in close().",
-        care=ALL_WAYS,
-    ),
 }
