@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+from bridge.adapters.runner_app import RunnerApp
 from bridge.arguments.kinds import Kind, check_kind, detect
 from bridge.asgi.versions import Asgi2AsAsgi3
 from bridge.check.asgi.drive import AsgiDrive
@@ -62,6 +63,8 @@ def subjects(app: Any, name: str, kind: str | None = None, root: str = "") -> It
             yield from subjects(each, f"app {number} of {name}", None, root)
     elif isinstance(app, WsgiToAsgi):
         yield Subject(f"{name} (in WsgiToAsgi)", app.app, "wsgi", root)
+    elif isinstance(app, RunnerApp):
+        yield Subject(f"{name} (in from_asgi1)", app.app, "asgi1", root)
     elif loaded is not None and isinstance(app, loaded.AsgiToWsgi):
         yield Subject(f"{name} (in AsgiToWsgi)", app.app, "asgi3", root)
     elif isinstance(app, Asgi2AsAsgi3):
@@ -155,7 +158,14 @@ def _check_one(subject: Subject, options: Options, logs: Logs, modules: list[Any
         drive = WsgiDrive(subject.app, options, findings, logs, modules, subject.root_path)
     else:
         app = as_asgi(subject.app, subject.kind)
-        drive = AsgiDrive(app, options, findings, logs, subject.root_path)
+        drive = AsgiDrive(
+            app,
+            options,
+            findings,
+            logs,
+            subject.root_path,
+            websocket=subject.kind != "asgi1",
+        )
     drive.run()
     if subject.kind == "wsgi" and findings.worst != "error":
         try_runners(subject.app, drive.answers, options, findings, subject.root_path)

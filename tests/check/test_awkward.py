@@ -82,6 +82,12 @@ def test_an_app_that_hangs_is_told(target: str) -> None:
     assert "Nothing more was sent: the app hangs." in report.apps[0].remarks
 
 
+@pytest.mark.parametrize("target", ["troubled:quiet", "asgi:quiet"])
+def test_a_quiet_stream_is_no_hang(target: str) -> None:
+    """M51: nothing comes for a while, and the check leaves."""
+    assert ids(checked(target, seconds=0.1)) - {"no-lifespan", "websocket-raises"} == {"endless"}
+
+
 def test_a_lifespan_that_is_never_answered() -> None:
     """M51: is told, and the recommended command does without it."""
     report = checked("asgi:deaf", seconds=0.3)

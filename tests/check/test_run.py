@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bridge
 from bridge.check.run import subjects
 from bridge.fallback import Fallback
@@ -15,6 +17,17 @@ def test_what_adapters_wrap_is_taken_out() -> None:
     assert (wsgi.app, wsgi.kind, wsgi.name) == (pep3333.good, "wsgi", "shop:app (in WsgiToAsgi)")
     (inner,) = subjects(bridge.AsgiToWsgi(asgi.good), "shop:app")
     assert (inner.app, inner.kind) == (asgi.good, "asgi3")
+
+
+def test_a_consumer_is_checked_without_a_websocket() -> None:
+    """M51: ASGI 1 lets one do without an answer, also in `from_asgi1`."""
+
+    def consumer(message: Any) -> None:
+        message["reply_channel"].send({"status": 200, "content": b"hello"})
+
+    (found,) = subjects(bridge.from_asgi1(consumer), "shop:app")
+    assert (found.app, found.kind) == (consumer, "asgi1")
+    assert "websocket-hangs" not in ids(checked_app(consumer, seconds=1.0))
 
 
 def test_each_mount_is_checked_at_its_place() -> None:

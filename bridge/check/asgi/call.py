@@ -68,7 +68,9 @@ class Call:
         task = asyncio.ensure_future(self._app(self._scope, self._receive, self._send))
         over = asyncio.ensure_future(self._left.wait())
         await asyncio.wait({task, over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done() and self._left.is_set():
+        if not task.done() and self._phase == messages.STREAMING and not self._has_left:
+            self._leave_stream()  # a quiet one: nothing comes, and that is no hang
+        if not task.done() and self._has_left:
             await asyncio.wait({task}, timeout=seconds)
         over.cancel()
         self._left.set()
@@ -108,9 +110,11 @@ class Call:
             raise
         if self._phase == messages.OVER:
             return
-        if self._pieces and (self._request.leaves or self._goes_on_for_long()):
+        if self._pieces and self._request.leaves:
             self._has_left = True
             self._left.set()
+        elif self._pieces and self._goes_on_for_long():
+            self._leave_stream()
         await asyncio.sleep(0)
 
     def _take(self, message: Message) -> None:
@@ -127,13 +131,14 @@ class Call:
         self._phase = after
 
     def _goes_on_for_long(self) -> bool:
-        if self._pieces < MOST_PIECES and monotonic() - self._begun < MOST_SECONDS:
-            return False
-        pieces = pluralize(self._pieces, "piece")
-        self._findings.add_once(
-            self._request.path, "endless", request=self._request.where, pieces=pieces
-        )
-        return True
+        return self._pieces >= MOST_PIECES or monotonic() - self._begun >= MOST_SECONDS
+
+    def _leave_stream(self) -> None:
+        """Leave a response that does not end, as clients of streams do."""
+        self._has_left = True
+        self._left.set()
+        request, pieces = self._request, pluralize(self._pieces, "piece")
+        self._findings.add_once(request.path, "endless", request=request.where, pieces=pieces)
 
     # --------------------------------------------------------- the end
 

@@ -36,12 +36,16 @@ class AsgiDrive:
         findings: Findings,
         logs: Logs,
         root_path: str = "",
+        *,
+        websocket: bool = True,
     ) -> None:
         self._app = app
         self._options = options
         self._findings = findings
         self._logs = logs
         self._root_path = root_path
+        #: Whether a WebSocket is tried. A consumer (ASGI 1) may leave one without an answer.
+        self._websocket = websocket
         #: What is being asked.
         self._current = "the startup"
         #: Places that have blocked the loop, and in which request: a first time may be an import.
@@ -61,7 +65,7 @@ class AsgiDrive:
             self._send_all(posting(path, options.fields, there=True), state)
         if self.nothing_there:
             self._send_all(posting(options.missing, options.fields, there=False), state)
-        if not self._gave_up:
+        if self._websocket and not self._gave_up:
             self._current = "a WebSocket to /"
             socket = WebSocketCall(self._app, self._findings, self._root_path, state)
             self._bounded(socket(seconds))

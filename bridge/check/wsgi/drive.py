@@ -89,20 +89,25 @@ class WsgiDrive:
         if self._workers[number].hangs:
             self._workers[number] = Worker()
         seconds = self._options.seconds
-        outcome = self._workers[number].run(lambda: self._call(request), seconds)
-        answer = outcome.value or Answer(request, hangs=True)
-        if outcome.hangs:
+        call = Call(self._app, request, self._findings, self._root_path)
+        outcome = self._workers[number].run(lambda: self._call(call), seconds)
+        answer = outcome.value or Answer(request, hangs=not call.answer.size)
+        if outcome.hangs and call.answer.size:  # a stream, of which nothing comes for a while
+            self._findings.add_once(
+                request.path, "endless", request=request.where, pieces="its first piece"
+            )
+        elif outcome.hangs:
             self._findings.add_once(
                 0, "hangs", outcome.place, request=request.where, seconds=seconds
             )
         judge(answer, self._logs.take(), self._findings)
         return answer
 
-    def _call(self, request: Request) -> Answer:
+    def _call(self, call: Call) -> Answer:
         """Run one request; in a thread of ours."""
         self._state.before()
         with watching(self._audit):
-            answer = Call(self._app, request, self._findings, self._root_path)()
+            answer = call()
         self._state.after()
         return answer
 

@@ -96,3 +96,12 @@ async def stubborn(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.body", "body": b"tick", "more_body": True})
         except OSError:
             await asyncio.sleep(0.01)
+
+
+async def quiet(scope: Any, receive: Any, send: Any) -> None:
+    """A stream of which nothing comes."""
+    assert scope["type"] == "http"
+    await send(START)
+    await receive()
+    while (await receive())["type"] != "http.disconnect":
+        pass

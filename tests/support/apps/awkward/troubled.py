@@ -31,6 +31,13 @@ def endless(environ: Any, start_response: Any) -> Iterator[bytes]:
         yield b"tick\n"
 
 
+def quiet(environ: Any, start_response: Any) -> Iterator[bytes]:
+    """A stream of which nothing comes after its first piece."""
+    start_response("200 OK", HEAD)
+    yield b"hello\n"
+    _never.wait(30)
+
+
 def waits(environ: Any, start_response: Any) -> Iterable[bytes]:
     time.sleep(0.001)
     start_response("200 OK", HEAD)
