@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from bridge.cutover.canary.stickiness import with_cookie
 from bridge.errors import ClientDisconnected
 from bridge.http.error_response import error_response
 from bridge.types import Message, RawHeaders, Receive, Scope, Send
@@ -16,14 +17,23 @@ _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.
 class Answer:
     """Sends what an app sends, with `fields` added to the head. `status` is 0 until there is one.
 
+    `cookie` is a field that is on no response that caches may keep for all clients.
+
     The status of a WebSocket that was accepted is 101, that of one that was refused 403.
     """
 
-    def __init__(self, scope: Scope, send: Send, fields: RawHeaders) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        fields: RawHeaders,
+        cookie: tuple[bytes, bytes] | None = None,
+    ) -> None:
         self.status = 0
         self._scope = scope
         self._send = send
         self._fields = fields
+        self._cookie = cookie
 
     async def run(
         self,
@@ -47,18 +57,30 @@ class Answer:
         kind = message["type"]
         if kind in _STARTS:
             self.status = message.get("status", 101)
-            message = {**message, "headers": [*message.get("headers", ()), *self._fields]}
+            message = {**message, "headers": self._with_fields(kind, message.get("headers", ()))}
         elif kind == "websocket.close" and not self.status:
             self.status = 403
             if await self._refused(message):
                 return
         await self._send(message)
 
+    def _with_fields(self, kind: str, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+        cookie = self._cookie
+        if cookie is None:
+            return [*headers, *self._fields]
+        if kind != "http.response.start":  # no cache keeps it
+            return [*headers, cookie, *self._fields]
+        return [*with_cookie([*headers], cookie), *self._fields]
+
     async def _refused(self, message: Message) -> bool:
         """Refuse a WebSocket with a response that has the fields, where the host can do that."""
         if "websocket.http.response" not in self._scope.get("extensions", {}) or not self._fields:
             return False
-        head = {"type": "websocket.http.response.start", "status": 403, "headers": self._fields}
+        head = {
+            "type": "websocket.http.response.start",
+            "status": 403,
+            "headers": self._with_fields("", ()),
+        }
         await self._send(head)
         await self._send({"type": "websocket.http.response.body", "body": b""})
         return True

@@ -6,7 +6,9 @@ straight to the handler of its app (`server/apps/cutover.py`); the rules are the
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,13 +17,16 @@ from bridge.arguments.checks import Check
 from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.cutover.answer import Answer
+from bridge.cutover.canary.live import LiveCanary, has_gate
+from bridge.cutover.canary.stickiness import PRIVATE
+from bridge.cutover.or_else_old import OrElseOld, serve
 from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
 from bridge.cutover.routes_file import RoutesFile
-from bridge.cutover.sides import Canary, Choice, StickyShare, mounted
+from bridge.cutover.sides import Canary, Choice, mounted
 from bridge.cutover.switches import Switches
 from bridge.cutover.table import Table
-from bridge.dispatcher import MountedApp, first_field, serve_websocket
-from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
+from bridge.dispatcher import MountedApp, first_field
+from bridge.errors import ClientDisconnected, ConfigError, LifespanFailed, UnsupportedScope
 from bridge.http.headers import is_token
 from bridge.http.paths import strip_prefix
 from bridge.log import logger
@@ -69,9 +74,6 @@ class Cutover:
             raise ConfigError("old and new are the same app; a Cutover goes from one to another")
         #: The name of the field that says who answered; empty: there is none.
         self.served_by = _field_name(served_by)
-        self.canary = canary or StickyShare()
-        #: Whether the canary wants to hear how requests went.
-        self.observed = canary is not None
         #: The file of the routes; None if they were given in Python.
         self.file: RoutesFile | None = None
         if isinstance(routes, str):
@@ -79,6 +81,11 @@ class Cutover:
             routes = self.file.routes()
         #: What is in force.
         self.switches = Switches(routes, _refuse_shadow)
+        self.canary = canary or LiveCanary(self.switches)
+        #: Whether the canary wants to hear how requests went; a file may have a gate later.
+        self.observed = (
+            canary is not None or self.file is not None or any(map(has_gate, self.table.routes))
+        )
         #: Whether the server says when the file is to be read again.
         self.told = False
         #: Why the new app gets no requests; empty if it may have some.
@@ -99,14 +106,46 @@ class Cutover:
             self.file.follow(self.switches)
         route = self.route_of(scope)
         choice = self.choose(route, scope)
-        app = self.sides[choice.side]
-        answer = Answer(scope, send, self.fields(choice))
+        answer = Answer(scope, send, self.served_field(choice.side), choice.field)
+        if route is None or route.mode not in (CANARY, NEW):
+            await answer.run(serve, self.sides[choice.side], scope, receive)
+            return
         started = perf_counter()
+        status = 0
         try:
-            await answer.run(_serve, app, scope, receive)
+            status = await self._run(route, choice, answer, scope, receive, send)
+        except ClientDisconnected:
+            raise
+        except Exception:
+            status = 500
+            raise
+        except CancelledError:
+            status = answer.status or 504
+            raise
         finally:
-            if route is not None and route.mode == CANARY:
-                self.canary.observe(route, choice.side, answer.status, perf_counter() - started)
+            if route.mode == CANARY:
+                self.canary.observe(route, choice.side, status, perf_counter() - started)
+
+    async def _run(
+        self,
+        route: Route,
+        choice: Choice,
+        answer: Answer,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> int:
+        """Have the chosen app answer, or the old one instead; return the status."""
+        if choice.side == OLD or not route.rescue:
+            await answer.run(serve, self.sides[choice.side], scope, receive)
+            return answer.status
+        instead = Answer(scope, send, self.served_field(OLD), choice.field)
+        await self.or_else_old(route).run(scope, receive, answer, instead)
+        return answer.status or instead.status
+
+    def or_else_old(self, route: Route) -> OrElseOld:
+        """Return the new app, as a route with `rescue` has it."""
+        return OrElseOld(self.sides, self.served_field, partial(self.canary.rescued, route))
 
     def route_of(self, scope: Scope) -> Route | None:
         """Return the route that takes a request or WebSocket; None if none does."""
@@ -141,11 +180,16 @@ class Cutover:
         return self.switches.summary()
 
     def fields(self, choice: Choice) -> list[tuple[bytes, bytes]]:
-        """Return what is added to a response: who answered, and what keeps the choice."""
-        fields = [choice.field] if choice.field else []
-        if self.served_by:
-            fields.append((self.served_by, choice.side.encode()))
-        return fields
+        """Return what is added to any response: who answered, and what keeps the choice.
+
+        Shared caches may keep no response with a cookie.
+        """
+        cookie = [choice.field, PRIVATE] if choice.field else []
+        return [*cookie, *self.served_field(choice.side)]
+
+    def served_field(self, side: str) -> list[tuple[bytes, bytes]]:
+        """Return the field that says who answered, if there is to be one."""
+        return [(self.served_by, side.encode())] if self.served_by else []
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lifespans of both, each with its own state."""
@@ -189,13 +233,6 @@ class _NewLifespan(Lifespan):
             if self._go_on is None:
                 raise
             self._go_on(error)
-
-
-async def _serve(app: MountedApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await serve_websocket(app, scope, receive, send)
-    else:
-        await app.served(app.child_scope(scope), receive, send)
 
 
 def _field_name(name: object) -> bytes:

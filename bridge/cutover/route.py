@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.arguments.checks import Check, close_names
 from bridge.arguments.values import VALUE_TYPES, ValueType
@@ -13,6 +13,10 @@ from bridge.cutover.patterns import Pattern
 from bridge.errors import ConfigError
 from bridge.http.headers import is_token
 from bridge.http.mounts import host_name
+
+if TYPE_CHECKING:
+    from bridge.cutover.canary.gates import Gate
+    from bridge.cutover.canary.settings import CanarySettings
 
 OLD: Final = "old"
 SHADOW: Final = "shadow"
@@ -51,6 +55,11 @@ class Route:
     answers: ``old``, ``new``, ``canary`` (the new app for `share` percent of the clients), or
     ``shadow`` (the old app, and a copy goes to the new one).
 
+    For ``canary``: `sticky` says what tells clients apart, `gate` when the new app is taken back,
+    `steps` and `step_time` how the share climbs, `on_rollback` what is called then
+    (`canary/settings.py`). `rescue`: whether the old app answers safe requests that the new one
+    fails, also in mode ``new``.
+
     Raises `ConfigError` for a value that is not allowed.
     """
 
@@ -60,6 +69,12 @@ class Route:
     host: str | None = None
     mode: str = OLD
     share: float | str | None = None
+    sticky: str = "cookie"
+    gate: Gate | Mapping[str, Any] | None = None
+    steps: Sequence[float] | None = None
+    step_time: float | str | Sequence[float | str] = "10m"
+    rescue: bool = False
+    on_rollback: str | Callable[..., object] | None = None
 
     def __post_init__(self) -> None:
         """Check the values, and read those that may be written in several ways."""
@@ -74,6 +89,10 @@ class Route:
                 set_to(self, "host", _read_host(self.host))
             set_to(self, "mode", MODE.read(self.mode, "mode"))
             set_to(self, "share", SHARE.read(self.share, "share"))
+            canary = self._read_canary()
+            set_to(self, "_canary", canary)
+            if self.mode == CANARY and self.share is None and canary is not None:
+                set_to(self, "share", canary.first_share)
             if self.mode == CANARY and self.share is None:
                 raise ConfigError("mode is canary, and share says nothing; say share=5 for 5 %")
         except ConfigError as error:
@@ -84,6 +103,21 @@ class Route:
         """The paths, as patterns."""
         found: tuple[Pattern, ...] = self.__dict__["_patterns"]
         return found
+
+    @property
+    def canary(self) -> CanarySettings | None:
+        """What is said of the canary, read; None if nothing is, and the mode is another one."""
+        found: CanarySettings | None = self.__dict__["_canary"]
+        return found
+
+    def _read_canary(self) -> CanarySettings | None:
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        own = {name: given[name] for name in _CANARY_DEFAULTS}
+        if self.mode != CANARY and own == _CANARY_DEFAULTS:
+            return None
+        from bridge.cutover.canary.settings import CanarySettings  # few routes need it
+
+        return CanarySettings(**own)
 
     def accepts(self, method: str, host: str) -> bool:
         """Whether it takes requests with this method and Host field, if the path is right."""
@@ -99,6 +133,14 @@ class Route:
     def switched(self, mode: str, share: float | str | None = None) -> Route:
         """Return the same route with another mode; without `share` it keeps its own."""
         return replace(self, mode=mode, share=self.share if share is None else share)
+
+
+#: Settings of a canary, as they are if nothing is said.
+_CANARY_DEFAULTS: Final = {
+    each.name: each.default
+    for each in fields(Route)
+    if each.name in ("sticky", "gate", "steps", "step_time", "rescue", "on_rollback")
+}
 
 
 def _check_name(name: object) -> None:

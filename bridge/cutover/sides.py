@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from bridge.cutover.draw import draw, number_of
-from bridge.cutover.route import NEW, OLD, Route
+from bridge.cutover.route import Route
 from bridge.dispatcher import Mount, MountedApp
 from bridge.errors import ConfigError
 from bridge.types import Scope
@@ -26,23 +25,14 @@ class Canary(Protocol):
         """Say who answers; `scope` is that of the request or WebSocket."""
 
     def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
-        """Note that a request is over. `status` is 0 if there is no whole response. Any thread."""
+        """Note that a request is over; any thread may.
 
+        `status` is that of the response; 500 for what has raised, 504 for what took too long, 101
+        for a WebSocket, and 0 if the client has left before the response.
+        """
 
-class StickyShare:
-    """A share of the clients, each of them always on the same side."""
-
-    def choose(self, route: Route, scope: Scope) -> Choice:
-        """Say who answers; a client without a number is given one."""
-        number, field = number_of(scope.get("headers", ())), None
-        if number is None:
-            number, cookie = draw()
-            field = (b"set-cookie", cookie)
-        assert isinstance(route.share, float)  # `Route` has read it
-        return Choice(NEW if number < route.share else OLD, field)
-
-    def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
-        """Do nothing: shares change by hand."""
+    def rescued(self, route: Route, error: Exception) -> None:
+        """Note that the new app has failed so, and the old one answers; `observe` follows."""
 
 
 def mounted(side: str, given: Any, settings: Mapping[str, Any]) -> MountedApp:

@@ -89,3 +89,37 @@ def test_a_refused_websocket_has_a_response_where_the_host_knows_that() -> None:
     assert (sent[0]["headers"], status) == (FIELDS, 403)
     sent, status = run(scope, [{"type": "websocket.accept"}, close])
     assert (sent[0]["headers"], sent[1], status) == (FIELDS, close, 101)
+
+
+@pytest.mark.parametrize(
+    ("cache", "added"),
+    [
+        ([], [b"set-cookie", b"cache-control"]),
+        ([(b"cache-control", b"no-store")], [b"set-cookie"]),
+        ([(b"cache-control", b"public")], []),
+    ],
+)
+def test_a_cookie_is_on_no_response_that_caches_may_keep(cache: Any, added: list[bytes]) -> None:
+    """M20: other fields are on each."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    answer = Answer(http_scope("/"), send, FIELDS, (b"set-cookie", b"a=b"))
+    start = {"type": "http.response.start", "status": 200, "headers": cache}
+    asyncio.run(answer.send(start))
+    names = [name for name, _ in sent[0]["headers"]]
+    assert names == [*(name for name, _ in cache), *added, b"x-served-by"]
+
+
+def test_a_cookie_is_on_any_answer_to_a_handshake() -> None:
+    """M20: no cache keeps that."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    answer = Answer(websocket_scope("/"), send, FIELDS, (b"set-cookie", b"a=b"))
+    asyncio.run(answer.send({"type": "websocket.accept"}))
+    assert sent[0]["headers"] == [(b"set-cookie", b"a=b"), *FIELDS]

@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from bridge import ConfigError, Cutover, LifespanFailed, Mount, Route, UnsupportedScope
+from bridge import (
+    ClientDisconnected,
+    ConfigError,
+    Cutover,
+    LifespanFailed,
+    Mount,
+    Route,
+    UnsupportedScope,
+)
 from bridge.asgi.lifespan import Lifespan
 from bridge.cutover.sides import Choice
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
@@ -89,6 +97,9 @@ class Counting:
     def choose(self, route: Route, scope: Scope) -> Choice:
         return self.choice
 
+    def rescued(self, route: Route, error: Exception) -> None:
+        self.heard.append((route.name, repr(error), 0))
+
     def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
         assert seconds >= 0
         self.heard.append((route.name, side, status))
@@ -115,6 +126,60 @@ def test_a_canary_hears_of_exceptions() -> None:
     with pytest.raises(ValueError, match="broken"):
         http(Cutover(old, broken, ROUTES, canary=canary), "/some")
     assert canary.heard == [("some", "new", 500)]
+
+
+def test_a_canary_hears_of_what_fails_later_or_takes_too_long() -> None:
+    """M21: half a response is a failure, a request that its host cancels is a 504."""
+
+    async def half(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("half")
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    async def left(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ClientDisconnected("gone")
+
+    for app, raised, status in (
+        (half, ValueError, 500),
+        (waits, asyncio.CancelledError, 504),
+        (left, ClientDisconnected, 0),
+    ):
+        canary = Counting("new")
+        with pytest.raises(raised):
+            http(Cutover(old, app, ROUTES, canary=canary), "/some")
+        assert canary.heard == [("some", "new", status)]
+
+
+def test_the_old_app_answers_what_the_new_one_fails() -> None:
+    """M22: a safe request, which is told; the response says who it was."""
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/fine":
+            raise ValueError("broken")
+        await new(scope, receive, send)
+
+    routes = [
+        Route("all", "/all", mode="new", rescue=True),
+        Route("some", ["/some", "/fine"], mode="canary", share=100, rescue=True),
+    ]
+    canary = Counting("new")
+    app = Cutover(old, broken, routes, canary=canary)
+    for path in ("/all", "/some"):
+        answer = http(app, path)
+        assert json.loads(answer.body) == ["old", "", path]
+        assert answer.headers["x-served-by"] == "old"
+    assert http(app, "/fine").headers["x-served-by"] == "new"
+    told = repr(ValueError("broken"))
+    assert canary.heard == [
+        ("all", told, 0),
+        ("some", told, 0),
+        ("some", "new", 200),
+        ("some", "new", 200),
+    ]
+    with pytest.raises(ValueError, match="broken"):
+        http(app, "/some", method="POST")
 
 
 # ------------------------------------------------------------- lifespans

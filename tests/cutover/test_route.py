@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.cutover.canary.settings import CanarySettings
 from bridge.cutover.route import Route, check_routes, unknown_route
 from bridge.errors import ConfigError
 
@@ -106,3 +107,30 @@ def test_a_name_that_does_not_exist() -> None:
     assert str(unknown_route("invoice", routes)).endswith("did you mean invoices?")
     assert str(unknown_route("x", routes)).endswith("there are invoices, users")
     assert str(unknown_route("x", [])).endswith("there are none")
+
+
+def test_what_is_said_of_a_canary_is_read_with_the_route() -> None:
+    """M20-M22: a route without any of it has none; a canary begins with its first step."""
+    assert Route("a", "/a").canary is None
+    plain = Route("a", "/a", mode="canary", share=5)
+    assert plain.canary == CanarySettings()
+    gate = {"window": 60, "max_error_points": 1}
+    climbing = Route("a", "/a", mode="canary", steps=[1, 100], gate=gate, sticky="header:X-Id")
+    assert climbing.share == 1.0
+    later = Route("a", "/a", gate=gate, rescue=True)
+    assert later.canary == CanarySettings(gate=gate, rescue=True)
+    assert later.switched("canary", 5).canary == later.canary
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"gate": {"min_requests": 5}}, "route a: a gate has no window"),
+        ({"sticky": "ip"}, "route a: sticky is 'ip'"),
+        ({"steps": [1, 5]}, "route a: steps is set, and there is no gate"),
+    ],
+)
+def test_what_is_wrong_of_a_canary_names_the_route(given: dict[str, Any], said: str) -> None:
+    """M5: one line, whatever the mode is now."""
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        Route("a", "/a", **given)

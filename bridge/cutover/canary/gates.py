@@ -159,8 +159,9 @@ _Compare = Callable[[float, Sides], str | None]
 def _errors(points: float, sides: Sides) -> str | None:
     """Return why the new app fails too often; None if it does not, or if that may be chance."""
     old, new = sides
-    above = 100 * (new.failed / new.requests - old.failed / old.requests)
-    if above <= points or _may_be_chance(new.failed, new.requests, old.failed, old.requests):
+    failed = min(new.failed, new.requests)  # of those that are rescued, some are not over yet
+    above = 100 * (failed / new.requests - old.failed / old.requests)
+    if above <= points or _may_be_chance(failed, new.requests, old.failed, old.requests):
         return None
     return (
         f"{_percent(new)} of {new.requests} requests failed in the new app, {_percent(old)} of "

@@ -22,15 +22,17 @@ old one, while a share is between 0 and 100.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from bridge.errors import ConfigError
 from bridge.http.headers import is_token
-from bridge.types import RawHeaders, Scope
+from bridge.types import RawHeaders
+
+Fields: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 PLACES: Final = 10_000
 COOKIE: Final = "bridge_canary"
@@ -45,7 +47,7 @@ class Placed(NamedTuple):
     """The place of a client; None: it has none, and gets the old app."""
 
     place: int | None
-    #: Whether the client does not know it yet: the response should have `set_cookie`.
+    #: Whether the client does not know it yet: the response should have `cookie_field`.
     unknown: bool = False
 
     def on_new(self, share: float) -> bool:
@@ -69,21 +71,23 @@ class Stickiness:
                 "header:NAME (of the app's), or client (the address)"
             )
 
-    def place(self, scope: Scope, draw: Callable[[int], int]) -> Placed:
-        """Return the place of the client that has sent the request of `scope`.
+    def place(
+        self, headers: Fields, client: Sequence[Any] | None, draw: Callable[[int], int]
+    ) -> Placed:
+        """Return the place of the client that has sent a request with these fields, from there.
 
-        ``draw(10000)`` picks one at random, as `random.randrange` does.
+        ``draw(10000)`` picks a place at random, as `random.randrange` does.
         """
         kind, _, name = self.setting.partition(":")
         if kind == "client":
-            key = _address(scope.get("client"))
+            key = _address(client)
         elif kind == "header":
             wanted = name.lower().encode()
-            key = next((value for field, value in scope["headers"] if field == wanted), b"")
+            key = next((value for field, value in headers if field.lower() == wanted), b"")
         elif name:
-            key = next(_cookies(scope["headers"], name.encode()), b"")
+            key = next(_cookies(headers, name.encode()), b"")
         else:
-            known = _known_place(scope["headers"])
+            known = _known_place(headers)
             return Placed(draw(PLACES), True) if known is None else Placed(known)
         return Placed(place_of(key) if key else None)
 
@@ -93,7 +97,7 @@ def place_of(key: bytes) -> int:
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "big") % PLACES
 
 
-def _known_place(headers: RawHeaders) -> int | None:
+def _known_place(headers: Fields) -> int | None:
     """Return the place in our cookie; None if there is none, or no place is in it."""
     for value in _cookies(headers, _NAME):
         if value.isdigit() and len(value) <= _LONGEST:
@@ -101,10 +105,10 @@ def _known_place(headers: RawHeaders) -> int | None:
     return None
 
 
-def _cookies(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> Iterator[bytes]:
+def _cookies(headers: Fields, wanted: bytes) -> Iterator[bytes]:
     """Yield the values of all cookies of that name, empty ones not."""
     for field, text in headers:
-        if field == b"cookie" and wanted in text:
+        if wanted in text and field.lower() == b"cookie":
             for pair in text.split(b";"):
                 name, _, value = pair.partition(b"=")
                 if name.strip() == wanted and (value := value.strip().strip(b'"')):
@@ -131,8 +135,19 @@ def _address(client: Any) -> bytes:
 # ------------------------------------------------------------- the response
 
 
-def set_cookie(headers: RawHeaders, place: int, scope: Scope) -> RawHeaders:
-    """Return the fields of a response with the cookie added, if it may have one.
+#: What keeps a response out of shared caches.
+PRIVATE: Final = (b"cache-control", b"private")
+
+
+def cookie_field(place: int, scheme: str) -> tuple[bytes, bytes]:
+    """Return the field that gives a client its place; `scheme` is that of its request."""
+    secure = "; Secure" if scheme in _SECURE_SCHEMES else ""
+    value = f"{COOKIE}={place}; Max-Age={_MAX_AGE}; Path=/; HttpOnly; SameSite=Lax{secure}"
+    return b"set-cookie", value.encode("ascii")
+
+
+def with_cookie(headers: RawHeaders, field: tuple[bytes, bytes]) -> RawHeaders:
+    """Return the fields of a response with that of `cookie_field`, if it may have one.
 
     A response that caches may keep for all clients gets none: a cache would hand one client's place
     to everyone. What the app says nothing of in this respect becomes ``private``, which keeps it
@@ -144,24 +159,12 @@ def set_cookie(headers: RawHeaders, place: int, scope: Scope) -> RawHeaders:
     kept = _is_kept(headers)
     if kept is True:
         return headers
-    secure = "; Secure" if scope.get("scheme") in _SECURE_SCHEMES else ""
-    value = (
-        f"{COOKIE}={place}; Max-Age={_MAX_AGE}; Path={_path(scope)}; HttpOnly; SameSite=Lax{secure}"
-    )
-    added = [(b"set-cookie", value.encode("ascii"))]
-    if kept is None and scope["type"] == "http":
-        added.append((b"cache-control", b"private"))
-    return [*headers, *added]
+    if kept is False:
+        return [*headers, field]
+    return [*headers, field, PRIVATE]
 
 
-def _path(scope: Scope) -> str:
-    """Return the place at which the whole app is, if that can stand in a cookie."""
-    root: str = scope.get("root_path") or "/"
-    plain = root.isascii() and root.isprintable() and root.startswith("/") and ";" not in root
-    return root if plain else "/"
-
-
-def _is_kept(headers: RawHeaders) -> bool | None:
+def _is_kept(headers: Fields) -> bool | None:
     """Whether shared caches may keep a response; None if the app leaves it to them (RFC 9111 §3).
 
     A cache also keeps what it must ask about each time (``no-cache``), with its cookies.

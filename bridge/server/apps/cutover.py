@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from bridge.cutover.app import Cutover
-from bridge.cutover.route import CANARY, OLD, SHADOW, Route
+from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
 from bridge.cutover.sides import Choice
 from bridge.cutover.table import Table
 from bridge.http.paths import strip_prefix
@@ -126,10 +126,15 @@ class CutoverHandler:
 
     def _served(self, route: Route | None, choice: Choice) -> Served:
         fields = self.cutover.fields(choice)
+        if _is_rescued(route, choice):  # the app itself says who answered
+            fields = [field for field in fields if field[0] != self.cutover.served_by]
         lines = b"".join([RAW_FIELDS[field].line for field in fields])
         return Served(NO_ROUTE if route is None else route.name, choice.side, lines)
 
     def _handler(self, route: Route | None, choice: Choice) -> AppHandler:
+        if route is not None and _is_rescued(route, choice):
+            either = AsgiHandler(self.cutover.or_else_old(route), self._state, self.prefix)
+            return self._prepared(either, route, choice)
         side = self.cutover.sides[choice.side]
         handler = self._make(side.served, {**self._state, **side.state}, self.prefix)
         return self._prepared(handler, route, choice)
@@ -147,6 +152,11 @@ class CutoverHandler:
             own = side.timeout_request
             handler.use_limit(self._limit if own is None else own, side.name)
         return handler
+
+
+def _is_rescued(route: Route | None, choice: Choice) -> bool:
+    """Whether the old app answers what the new one fails (M22)."""
+    return route is not None and route.rescue and choice.side == NEW
 
 
 class _Observed:

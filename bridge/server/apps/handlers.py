@@ -12,6 +12,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -22,7 +23,8 @@ from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
 from bridge.runners import Runner
 from bridge.server.apps.asgi.exchange import AsgiHandler
-from bridge.server.apps.mounts import mount_of, mounted_runners, sides_of
+from bridge.server.apps.canaries import canary_families
+from bridge.server.apps.mounts import cutovers_of, mount_of, mounted_runners, sides_of
 from bridge.server.apps.scope import http_scope
 from bridge.server.apps.wsgi.exchange import WsgiHandler
 from bridge.server.apps.wsgi.in_thread import ThreadExchange
@@ -96,6 +98,8 @@ def count_requests(state: ServerState, app: ASGIApp, handler: AppHandler) -> Non
     """Begin to count what is asked of `app`, which is answered by `handler` (O2)."""
     figures = Figures(state.connections, state.refusals)
     figures.use_runners(mounted_runners(app))
+    if cutovers := [*cutovers_of(app)]:
+        figures.more.append(partial(canary_families, cutovers))
     handler.use_meters(figures.meter, ROOT_MOUNT)
     state.use_figures(figures)
 

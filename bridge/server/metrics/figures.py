@@ -10,7 +10,7 @@ Label values are bounded: mounts of the app, classes of status, kinds of refusal
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any, Final, Protocol, TypeAlias
 
 from bridge.runners.base import Runner
@@ -60,6 +60,8 @@ class Figures:
         self._requests: dict[tuple[str, str, str], Meter] = {}
         self._waits: dict[str, Meter] = {}
         self._runners: list[tuple[str, Runner]] = []
+        #: What else is read for a snapshot.
+        self.more: list[Callable[[], Snapshot]] = []
 
     # --------------------------------------------------------- what is counted
 
@@ -108,6 +110,7 @@ class Figures:
                 [[{"reason": kind}, count] for kind, count in self._refusals.totals.items()],
             ),
             **process_families(),
+            **{name: family for read in self.more for name, family in read().items()},
         }
 
     def _request_families(self) -> Snapshot:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cutover.canary.stickiness import PLACES, Placed, Stickiness, place_of, set_cookie
+from bridge.cutover.canary.stickiness import (
+    PLACES,
+    Placed,
+    Stickiness,
+    cookie_field,
+    place_of,
+    with_cookie,
+)
 from bridge.errors import ConfigError
 from bridge.types import RawHeaders
-from tests.support.in_process import http_scope, websocket_scope
 
 shares = st.floats(min_value=0, max_value=100)
 
 
-def placed(setting: str, *fields: tuple[str, str], client: object = ("192.0.2.1", 1)) -> Placed:
+def placed(setting: str, *fields: tuple[str, str], client: Any = ("192.0.2.1", 1)) -> Placed:
     """The place of a client with these fields; a new one is 4711."""
     headers = [(name.encode(), value.encode("latin-1")) for name, value in fields]
-    scope = http_scope("/", headers=headers, client=client)
-    return Stickiness(setting).place(scope, lambda most: 4711 if most == PLACES else -1)
+    return Stickiness(setting).place(headers, client, lambda most: 4711 if most == PLACES else -1)
 
 
 # ------------------------------------------------------------- places and shares
@@ -124,14 +130,14 @@ def test_a_client_without_an_address_gets_the_old_app(client: object) -> None:
 # ------------------------------------------------------------- the response
 
 
-def fields(*given: str, scheme: str = "http", root_path: str = "") -> list[str]:
+def fields(*given: str) -> list[str]:
     """The fields that a response with these has afterwards."""
     headers: RawHeaders = []
     for each in given:
         name, _, value = each.partition(": ")
         headers.append((name.encode(), value.encode()))
-    scope = http_scope("/", scheme=scheme, root_path=root_path)
-    return [f"{n.decode()}: {v.decode()}" for n, v in set_cookie(headers, 17, scope)]
+    added = with_cookie(headers, cookie_field(17, "http"))
+    return [f"{name.decode()}: {value.decode()}" for name, value in added]
 
 
 COOKIE = "set-cookie: bridge_canary=17; Max-Age=7776000; Path=/; HttpOnly; SameSite=Lax"
@@ -139,11 +145,11 @@ COOKIE = "set-cookie: bridge_canary=17; Max-Age=7776000; Path=/; HttpOnly; SameS
 
 def test_the_cookie_has_its_flags() -> None:
     """M20: scripts do not see it, other sites do not send it; on HTTPS it stays there."""
-    assert fields() == [COOKIE, "cache-control: private"]
-    assert fields(scheme="https")[0] == COOKIE + "; Secure"
-    assert "Path=/shop;" in fields(root_path="/shop")[0]
-    for odd in ("/a;b", "/ä", "shop"):
-        assert "Path=/;" in fields(root_path=odd)[0]
+    value = COOKIE.removeprefix("set-cookie: ").encode()
+    for scheme in ("http", "ws"):
+        assert cookie_field(17, scheme) == (b"set-cookie", value)
+    for scheme in ("https", "wss"):
+        assert cookie_field(17, scheme) == (b"set-cookie", value + b"; Secure")
 
 
 @pytest.mark.parametrize(
@@ -188,15 +194,8 @@ def test_what_caches_may_keep_for_all_has_no_cookie(given: str) -> None:
     assert fields(given) == [given]
 
 
-def test_a_websocket_that_is_accepted_has_the_cookie_alone() -> None:
-    """M20: no cache keeps it."""
-    (cookie,) = set_cookie([], 17, {**websocket_scope("/"), "scheme": "wss"})
-    assert cookie == (b"set-cookie", COOKIE.removeprefix("set-cookie: ").encode() + b"; Secure")
-
-
 def test_clients_without_cookies_have_the_share_over_their_requests() -> None:
     """M20: a bot has a new place each time, so that 5 % of its requests are on the new app."""
     rng = Random(1)
-    scope = http_scope("/")
-    drawn = [Stickiness().place(scope, rng.randrange).on_new(5) for _ in range(10_000)]
+    drawn = [Stickiness().place([], None, rng.randrange).on_new(5) for _ in range(10_000)]
     assert 420 < sum(drawn) < 580

@@ -1,0 +1,153 @@
+"""The canary of one process that serves by itself: it counts, judges, and switches (M20-M22).
+
+There is no timer. Whatever a gate or a step needs comes with requests, so that the end of a request
+is the time to look, at most once a second; it works in any thread and on any server.
+
+All that is decided here is one process's. Where several workers share the work, each would count
+its own requests, and go its own way: our server refuses a gate with several workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import randrange
+from threading import Lock
+from time import monotonic
+from typing import Final
+
+from bridge.cutover.canary.controller import Change, Controller, Standing
+from bridge.cutover.canary.counts import Sides, Tally
+from bridge.cutover.canary.hook import Rollback, call_hook
+from bridge.cutover.canary.stickiness import cookie_field
+from bridge.cutover.route import CANARY, NEW, OLD, Route
+from bridge.cutover.sides import Choice
+from bridge.cutover.switches import Switches
+from bridge.log import logger
+from bridge.types import Scope
+
+#: Seconds from one look to the next.
+_EACH: Final = 1.0
+#: Statuses of a WebSocket, whose duration says nothing.
+_ACCEPTED: Final = 101
+
+
+class LiveCanary:
+    """A `Canary` that switches the routes of `switches` by their gates and steps.
+
+    `clock` and `draw` are `time.monotonic` and `random.randrange`, or stand for them.
+    """
+
+    def __init__(
+        self,
+        switches: Switches,
+        clock: Callable[[], float] = monotonic,
+        draw: Callable[[int], int] = randrange,
+    ) -> None:
+        self._switches = switches
+        self._clock = clock
+        self._draw = draw
+        self._controller = Controller()
+        #: The routes that the controller knows, and what was counted for each since the last look.
+        self._known: dict[str, Route] = {}
+        self._tallies: dict[str, dict[str, Tally]] = {}
+        self._next_look = 0.0
+        self._lock = Lock()
+        #: How many requests the old app has answered instead of the new one, by route.
+        self.rescues: dict[str, int] = {}
+        self._take_over(clock())
+
+    # --------------------------------------------------------- what a request asks
+
+    def choose(self, route: Route, scope: Scope) -> Choice:
+        """Say who answers; a client that has no place yet is given one (`Canary`)."""
+        assert route.canary is not None  # `Route` has read both
+        assert isinstance(route.share, float)
+        headers, client = scope.get("headers", ()), scope.get("client")
+        placed = route.canary.sticky.place(headers, client, self._draw)
+        side = NEW if placed.on_new(route.share) else OLD
+        if not placed.unknown or placed.place is None:
+            return Choice(side)
+        return Choice(side, cookie_field(placed.place, scope.get("scheme", "http")))
+
+    def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
+        """Count a request that is over, and look if it is time (`Canary`)."""
+        tallies = self._tallies.get(route.name)
+        if tallies is None or not status:  # nobody judges it, or the client has left
+            return
+        tallies[side].note(status >= 500, None if status == _ACCEPTED else seconds)
+        if self._clock() >= self._next_look:
+            self.look()
+
+    def rescued(self, route: Route, error: Exception) -> None:
+        """Count a request that the old app answers instead, and say why (`Canary`)."""
+        if (tallies := self._tallies.get(route.name)) is not None:
+            tallies[NEW].note_failure()
+        self.rescues[route.name] = self.rescues.get(route.name, 0) + 1
+        logger.error(
+            "the new app failed a request of route %s, which the old app answers",
+            route.name,
+            exc_info=error,
+        )
+
+    def standing(self, name: str) -> Standing | None:
+        """Return how a route stands; None for one that is no canary, or has no gate."""
+        return self._controller.standing(name, self._clock())
+
+    def rollbacks(self) -> dict[str, int]:
+        """Return how often each route with a gate was taken back."""
+        found = {name: self.standing(name) for name in [*self._known]}
+        return {name: each.rollbacks for name, each in found.items() if each is not None}
+
+    # --------------------------------------------------------- looks
+
+    def look(self) -> None:
+        """Judge what was counted, and switch what has to be; not twice at a time."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            now = self._clock()
+            self._next_look = now + _EACH
+            for name, tallies in self._tallies.items():
+                counts = Sides(tallies[OLD].take(), tallies[NEW].take())
+                self._controller.count(name, counts, now)
+            self._take_over(now)
+            for change in self._controller.look(now):
+                self._carry_out(change)
+        finally:
+            self._lock.release()
+
+    def _take_over(self, now: float) -> None:
+        """Tell the controller of routes that a person has switched."""
+        routes = {each.name: each for each in self._switches.table.routes if has_gate(each)}
+        for name, route in routes.items():
+            if self._known.get(name) is not route:
+                assert route.canary is not None
+                share = route.share if isinstance(route.share, float) else None
+                self._controller.use(name, route.canary, route.mode, share, now)
+        self._controller.forget({*routes})
+        tallies = self._tallies
+        self._tallies = {name: tallies.get(name) or {OLD: Tally(), NEW: Tally()} for name in routes}
+        self._known = routes
+
+    def _carry_out(self, change: Change) -> None:
+        """Switch a route, say so, and call the hook."""
+        route = self._switches.set(change.route, change.mode, change.share)
+        self._known[change.route] = route
+        if change.mode == CANARY:
+            logger.info(
+                "route %s: %g %% are on the new app now: %s",
+                *(change.route, change.share, change.reason),
+            )
+            return
+        logger.error(
+            "route %s: everything goes to the old app, %g %% were on the new one: %s",
+            *(change.route, change.before, change.reason),
+        )
+        if route.canary is not None and route.canary.on_rollback is not None:
+            event = Rollback(change.route, change.reason, change.before)
+            call_hook(route.canary.on_rollback, event)
+
+
+def has_gate(route: Route) -> bool:
+    """Whether its requests are to be counted."""
+    return route.canary is not None and route.canary.gate is not None

@@ -1,0 +1,52 @@
+"""The canaries of the cutovers that a server finds: who may judge, and what they count (M21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bridge.errors import ConfigError
+from bridge.server.apps.mounts import cutovers_of
+from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
+from bridge.types import ASGIApp
+
+
+def refuse_split_gates(app: ASGIApp, workers: int) -> None:
+    """Raise `ConfigError` if a route in `app` has a gate, and several workers would judge it.
+
+    Each would see a part of the requests. One would go back to the old app, and another one climb.
+    """
+    if workers < 2:
+        return
+    for cutover in cutovers_of(app):
+        for route in cutover.table.routes:
+            if route.canary is not None and route.canary.gate is not None:
+                raise ConfigError(
+                    f"route {route.name} has a gate, and there are {workers} workers; a gate needs "
+                    "all requests in one process: serve with --workers=1, or leave gate and steps "
+                    "away and set the share by hand"
+                )
+
+
+def canary_families(cutovers: Iterable[Any]) -> Snapshot:
+    """Return the figures of their canaries, by route; none of a canary of the program's own."""
+    rollbacks: dict[str, int] = {}
+    rescues: dict[str, int] = {}
+    for cutover in cutovers:
+        canary = cutover.canary
+        if hasattr(canary, "rollbacks"):
+            rollbacks.update(canary.rollbacks())
+            rescues.update(canary.rescues)
+    return {
+        "bridge_cutover_rollbacks_total": _counter(
+            "How often a gate has broken, and everything went to the old app; by route.", rollbacks
+        ),
+        "bridge_cutover_rescued_requests_total": _counter(
+            "Requests that the new app failed, and the old one answered; by route.", rescues
+        ),
+    }
+
+
+def _counter(about: str, by_route: dict[str, int]) -> Family:
+    samples: list[Any] = [[{"route": route}, count] for route, count in by_route.items()]
+    return Family(type=COUNTER, help=about, samples=samples)
