@@ -20,10 +20,10 @@ from bridge.cutover.answer import Answer
 from bridge.cutover.canary.live import LiveCanary, has_gate
 from bridge.cutover.canary.stickiness import PRIVATE
 from bridge.cutover.or_else_old import OrElseOld, serve
-from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
+from bridge.cutover.route import CANARY, NEW, OLD, Route
 from bridge.cutover.routes_file import RoutesFile
 from bridge.cutover.sides import Canary, Choice, mounted
-from bridge.cutover.switches import Switches
+from bridge.cutover.switches import Switches, refuse_shadow
 from bridge.cutover.table import Table
 from bridge.dispatcher import MountedApp, first_field
 from bridge.errors import ClientDisconnected, ConfigError, LifespanFailed, UnsupportedScope
@@ -80,7 +80,7 @@ class Cutover:
             self.file = RoutesFile(routes)
             routes = self.file.routes()
         #: What is in force.
-        self.switches = Switches(routes, _refuse_shadow)
+        self.switches = Switches(routes, refuse_shadow)
         self.canary = canary or LiveCanary(self.switches)
         #: Whether the canary wants to hear how requests went; a file may have a gate later.
         self.observed = (
@@ -245,11 +245,3 @@ def _field_name(name: object) -> bytes:
             "or None for no field"
         )
     return name.lower().encode()
-
-
-def _refuse_shadow(route: Route) -> None:
-    if route.mode == SHADOW:
-        raise ConfigError(
-            f"route {route.name}: mode is shadow, which this version does not know yet; allowed "
-            "is one of old, canary, new"
-        )

@@ -39,6 +39,11 @@ class RoutesFile:
         self._read = self._seen = version
         return routes
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether it is another one than was read."""
+        return self._version() != self._read
+
     def reread(self, switches: Switches) -> None:
         """Bring the routes of the file into force. Raises `ConfigError`: then nothing changes."""
         try:

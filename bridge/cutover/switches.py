@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bridge.cutover.route import CANARY, Route, check_routes, unknown_route
+from bridge.cutover.route import CANARY, SHADOW, Route, check_routes, unknown_route
 from bridge.cutover.table import Table
 from bridge.errors import ConfigError
 
@@ -54,3 +54,12 @@ def shown(route: Route) -> str:
     """Show a route and its mode: ``invoices canary 5 %``."""
     share = f" {route.share:g} %" if route.mode == CANARY else ""
     return f"{route.name} {route.mode}{share}"
+
+
+def refuse_shadow(route: Route) -> None:
+    """Raise `ConfigError` for a mode that is not there yet."""
+    if route.mode == SHADOW:
+        raise ConfigError(
+            f"route {route.name}: mode is shadow, which this version does not know yet; allowed "
+            "is one of old, canary, new"
+        )

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from bridge.server.cli import main
 from tests.support.hosts import ROOT, Command, start
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, listens
 
 PAGE = (ROOT / "docs" / "howto" / "move-route-by-route.md").read_text()
 (FILE,) = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
 (PYTHON,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+ORDERS = re.findall(r"\$ asgi-bridge (cutover [^\n]*)\n((?:[^$`].*\n)+)", PAGE)
 COMMANDS = re.findall(r"\$ asgi-bridge (serve .*)", PAGE)
 
 #: Apps of your own, which the page does not show.
@@ -72,6 +75,17 @@ def test_the_commands(place: Path, line: str) -> None:
         check(host.url(""))
         if "--access-log-format" in args:
             eventually(lambda: '"GET /invoices/7 HTTP/1.1" 200 invoices new' in host.log())
+
+
+def test_the_orders(place: Path) -> None:
+    """M3: what they print is what the page shows."""
+    file, socket = str(place / "cutover.toml"), str(place / "a.ctl")
+    serve = ("serve", f"--cutover={file}", f"--control-socket={socket}")
+    with start(command("bridge", place, "bridge", *serve)):
+        eventually(lambda: listens(socket))
+        for line, shown in ORDERS:
+            args = [*shlex.split(line), f"--socket={socket}"]
+            assert CliRunner().invoke(main, args).output == shown
 
 
 def test_the_module_on_another_server(place: Path) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bridge.server.control.orders import OrderFailed, ServerStatus, WorkerStatus
 from bridge.server.control.server import ControlServer
@@ -83,6 +84,13 @@ class Supervised:
         self.orders.append(f"scale {number}")
         self.wanted = number
         return f"{number} workers are wanted"
+
+    def routes(self) -> list[dict[str, Any]]:
+        return [{"route": "invoices", "mode": "old", "share": None, "paths": ["/invoices"]}]
+
+    def switch(self, route: str, mode: str, share: object) -> str:
+        self.orders.append(f"switch {route} {mode} {share}")
+        return f"{route} {mode}"
 
     def reopen_logs(self) -> str:
         raise ZeroDivisionError  # no order may end the server, whatever it raises

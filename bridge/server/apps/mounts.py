@@ -66,10 +66,13 @@ def cutovers_of(app: ASGIApp) -> Iterator[Any]:
             yield from cutovers_of(side.asgi)
 
 
-def reread_routes(app: ASGIApp) -> None:
-    """Read the files of all these again (SIGHUP); what is wrong in one is logged (M3, M5)."""
+def reread_routes(app: ASGIApp, *, changed: bool = False) -> None:
+    """Read the files of all these again; what is wrong in one is logged (M3, M5).
+
+    `changed`: only those that have changed since they were read.
+    """
     for cutover in cutovers_of(app):
-        if cutover.file is None:
+        if cutover.file is None or (changed and not cutover.file.has_changed):
             continue
         try:
             cutover.reread()

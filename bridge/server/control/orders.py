@@ -105,6 +105,14 @@ class Supervision(Protocol):
         """Return all figures in Prometheus' text format. Raises `OrderFailed` if none are kept."""
         ...
 
+    def routes(self) -> list[dict[str, Any]]:
+        """Describe the routes of the cutover, as they are switched. Raises `OrderFailed`."""
+        ...
+
+    def switch(self, route: str, mode: str, share: object) -> str:
+        """Switch a route in its file, and in each worker; return a line. Raises `OrderFailed`."""
+        ...
+
     def stop(self) -> str:
         """Begin to stop, as SIGTERM does; return a line."""
         ...
@@ -118,9 +126,10 @@ Result: TypeAlias = Any
 #: The orders, as they are named on the socket and on the command line.
 ORDERS: Final = (
     *("status", "workers", "reload", "scale", "reopen-logs", "threads", "metrics", "stop"),
+    *("routes", "switch"),
 )
 #: Those that change something: the log says who gave them.
-CHANGING: Final = frozenset({"reload", "scale", "reopen-logs", "stop"})
+CHANGING: Final = frozenset({"reload", "scale", "reopen-logs", "stop", "switch"})
 
 
 def read_order(line: bytes) -> dict[str, Any]:
@@ -135,6 +144,10 @@ def read_order(line: bytes) -> dict[str, Any]:
         raise OrderFailed(f"there is no order {order['order'][:40]!r}; {_KNOWN}")
     if order["order"] == "scale":
         _check_number(order.get("number"))
+    if order["order"] == "switch" and not all(
+        isinstance(order.get(name), str) for name in ("route", "mode")
+    ):
+        raise OrderFailed('a switch has a route and a mode: {"route": "invoices", "mode": "new"}')
     return order
 
 
@@ -155,6 +168,10 @@ def carry_out(order: dict[str, Any], supervision: Supervision) -> Result | Futur
             return supervision.stacks()
         case "metrics":
             return supervision.metrics()
+        case "routes":
+            return supervision.routes()
+        case "switch":
+            return supervision.switch(order["route"], order["mode"], order.get("share"))
         case _:
             return supervision.stop()
 

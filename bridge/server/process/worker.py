@@ -30,6 +30,7 @@ from bridge.log import logger
 from bridge.loops.watchdog.block import Observer
 from bridge.server.apps.handlers import runner_apps, runners_of
 from bridge.server.apps.hooks import worker_hooks
+from bridge.server.apps.mounts import reread_routes
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.guard import end_within
@@ -304,6 +305,7 @@ class SupervisedWorker:
     def _obey(self, message: Message) -> None:
         match message["type"]:
             case "serve":
+                reread_routes(self._server.app, changed=True)  # it may be loaded since long
                 self._may_serve.set()
             case "drain":
                 self._server.health.drain()
@@ -317,6 +319,8 @@ class SupervisedWorker:
                 self._stop_within(0)
             case "reopen-logs":
                 reopen_log_files(logging.DEBUG)  # the supervisor has said it for all
+            case "routes":
+                reread_routes(self._server.app)
             case "stats":
                 self._server.log_stats()
             case "ask":

@@ -56,7 +56,9 @@ def test_every_order_reaches_the_supervision() -> None:
         supervised = Supervised()
         failing = {"metrics": OrderFailed, "reopen-logs": ZeroDivisionError}
         for name in ORDERS:
-            order = read_order(json.dumps({"order": name, "number": 3}).encode())
+            order = read_order(
+                json.dumps({"order": name, "number": 3, "route": "a", "mode": "new"}).encode()
+            )
             if name in failing:
                 with pytest.raises(failing[name]):
                     carry_out(order, supervised)
@@ -69,7 +71,7 @@ def test_every_order_reaches_the_supervision() -> None:
                 assert [each["slot"] for each in result["workers"]] == [0, 1]
             elif name == "workers":
                 assert len(result) == 2
-        assert supervised.orders == ["reload", "scale 3"]
+        assert supervised.orders == ["reload", "scale 3", "switch a new None"]
         assert supervised.stopped.is_set()
 
     asyncio.run(all_orders())

@@ -7,8 +7,10 @@ from typing import Final
 
 import click
 
-#: Command -> the module that has it as `command`; loaded when it is asked for.
+#: Command -> the module that has it, as `command` or by a name; loaded when it is asked for.
 _COMMANDS: Final = {
+    "set": "bridge.server.commands.cutover.switch:set_command",
+    "status": "bridge.server.commands.cutover.switch:status_command",
     "report": "bridge.server.commands.cutover.report",
 }
 
@@ -24,12 +26,14 @@ class _Commands(click.Group):
         """Return a command (overrides click's)."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name or "command")
         return command
 
 
 cutover: Final = _Commands(
     "cutover",
     short_help="Move from an old app to a new one.",
-    help="Move from an old app to a new one: compare what both answer.",
+    help="Move from an old app to a new one: turn the switches of routes, and compare what both "
+    "answer.",
 )

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from bridge.errors import ConfigError, pluralize
 from bridge.server.config.config import Config
@@ -27,6 +27,7 @@ from bridge.server.process.channel import Message
 from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import Action, Gone, Member
 from bridge.server.process.links import Links
+from bridge.server.process.orders import switching
 from bridge.server.process.orders.asking import Asking
 
 #: Of this process, whatever is installed by now. (A package cannot import what it is made of.)
@@ -223,6 +224,15 @@ class Desk:
         """Open log files again, here and in each worker."""
         self._supervisor.reopen_logs()
         return "log files were opened again"
+
+    def routes(self) -> list[dict[str, Any]]:
+        """Describe the routes of the cutover. Raises `OrderFailed`."""
+        return switching.routes(self._supervisor.config)
+
+    def switch(self, route: str, mode: str, share: object) -> str:
+        """Switch a route, in its file and in each worker. Raises `OrderFailed`."""
+        supervisor = self._supervisor
+        return switching.switch(supervisor.config, supervisor.links, route, mode, share)
 
     def stop(self) -> str:
         """Begin to stop, as SIGTERM does."""

@@ -1,0 +1,69 @@
+"""Turn a switch in the file of a cutover, and leave all else in it as it stands (M3, M5).
+
+The file is read at that moment, so what somebody else has changed in it stays, and is checked as
+well. It is replaced as a whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bridge.cutover.route import CANARY, Route
+from bridge.cutover.settings_file import find_table, parse_plan
+from bridge.cutover.switches import Switches, refuse_shadow
+from bridge.errors import ConfigError
+
+
+def switch_in_file(path: str, name: str, mode: str, share: float | str | None = None) -> Route:
+    """Switch a route, and return it as it is now. Raises `ConfigError`: then nothing changes."""
+    tomlkit = _tomlkit()
+    file = Path(os.path.realpath(path))  # a link stays one
+    try:
+        before = file.read_bytes()
+        text = before.decode()
+        route = Switches(parse_plan(text).routes, refuse_shadow).set(name, mode, share)
+        document = tomlkit.parse(text)
+        (row,) = (each for each in find_table(document)["routes"] if each["name"] == name)
+        row["mode"] = route.mode
+        if route.mode == CANARY and isinstance(route.share, float):
+            row["share"] = int(route.share) if route.share.is_integer() else route.share
+        _replace(file, before, tomlkit.dumps(document).encode())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be changed: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: it is not UTF-8") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return route
+
+
+def _replace(file: Path, before: bytes, after: bytes) -> None:
+    """Put `after` in the place of `before`. Raises `ConfigError` if something else is there now."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as other:
+            os.fchmod(other.fileno(), file.stat().st_mode & 0o7777)
+            other.write(after)
+            other.flush()
+            os.fsync(other.fileno())
+        if file.read_bytes() != before:
+            raise ConfigError("somebody else has just changed it; give the order again")
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _tomlkit() -> Any:
+    try:
+        import tomlkit
+    except ImportError as error:
+        raise ConfigError(
+            "to change a file without losing its comments, tomlkit is needed, which is not "
+            'installed: python -m pip install "asgi-bridge[cutover]"; or change the file by hand, '
+            "and send SIGHUP"
+        ) from error
+    return tomlkit

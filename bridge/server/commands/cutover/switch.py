@@ -1,0 +1,102 @@
+"""`asgi-bridge cutover set` and `status`: who answers which route of a running server (M3, M5).
+
+Exit codes are those of `asgi-bridge ctl`: 0, done; 1, the order failed; 2, wrong usage; 4, there is
+no server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+
+from bridge.cutover.editing import switch_in_file
+from bridge.cutover.route import MODE
+from bridge.cutover.switches import shown
+from bridge.errors import ConfigError
+from bridge.server.commands.ctl import FAILED, NO_SERVER, USAGE, VARIABLE
+from bridge.server.control.client import Connection, NoServer, SeveralServers, find
+from bridge.server.control.orders import OrderFailed
+from bridge.server.control.text import printable
+
+SOCKET = click.Option(
+    ["--socket"], metavar="PATH", help="The control socket; default: the only server's."
+)
+
+
+class _Ended(click.ClickException):
+    """The end after an error: a line, and an exit code."""
+
+    def __init__(self, error: str, code: int) -> None:
+        super().__init__(printable(error))
+        self.exit_code = code  # type: ignore[misc]  # click means it so
+
+
+def _ask(path: str | None, order: str, **arguments: Any) -> Any:
+    path = path or os.environ.get(VARIABLE) or None
+    try:
+        with Connection(find(os.environ) if path in (None, "off") else path) as connection:
+            return connection.ask(order, **arguments)
+    except OrderFailed as error:
+        raise _Ended(str(error), FAILED) from None
+    except NoServer as error:
+        raise _Ended(str(error), NO_SERVER) from None
+    except SeveralServers as error:
+        lines = "\n".join(f"  {each}" for each in error.paths)
+        raise _Ended(f"{error}; name one with --socket:\n{lines}", USAGE) from None
+
+
+def _set(route: str, mode: str, share: str | None, file: str | None, socket: str | None) -> None:
+    if file is None:
+        line = _ask(socket, "switch", route=route, mode=mode, share=share)
+    else:
+        try:
+            line = shown(switch_in_file(file, route, mode, share))
+        except ConfigError as error:
+            raise _Ended(f"{error}; nothing was changed", FAILED) from None
+    click.echo(printable(line))
+
+
+def _status(socket: str | None, as_json: bool) -> None:
+    rows = _ask(socket, "routes")
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = [("route", "mode", "share", "paths")]
+    for row in rows:
+        share = f"{row['share']:g} %" if row["mode"] == "canary" else ""
+        table.append((row["route"], row["mode"], share, ", ".join(row["paths"])))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        click.echo(printable("  ".join(cells)).rstrip())
+
+
+set_command = click.Command(
+    "set",
+    callback=_set,
+    params=[
+        click.Argument(["route"]),
+        click.Argument(["mode"], metavar=f"[{'|'.join(MODE.choices)}]"),
+        click.Option(["--share"], metavar="PERCENT", help="With canary: how many of the clients."),
+        click.Option(
+            ["--file"],
+            metavar="FILE",
+            help="Change this file, and ask no server: for servers that read it themselves.",
+        ),
+        SOCKET,
+    ],
+    short_help="Turn the switch of a route.",
+    help="Turn the switch of ROUTE on a running server: in its file, and in each worker. What else "
+    "has been changed in the file comes into force, too. Exit codes: 0, done; 1, the order "
+    "failed; 2, wrong usage; 4, there is no server.",
+)
+status_command = click.Command(
+    "status",
+    callback=_status,
+    params=[SOCKET, click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],
+    short_help="Show the routes and their switches.",
+    help="Show the routes of a running server, and who answers them.",
+)

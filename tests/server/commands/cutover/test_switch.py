@@ -1,0 +1,131 @@
+"""`asgi-bridge cutover set` and `status`, with real servers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.server.cli import main
+from tests.support.hosts import Host, bridge, start
+from tests.support.waiting import eventually, listens
+
+FILE = """old = "tests.support.apps.ramp:flask_app"
+new = "tests.support.apps.ramp:starlette_app"
+[[routes]]
+name = "invoices"  # kept
+paths = "/invoices/{id}"
+"""
+
+
+class Server:
+    """A server with workers, its file and its control socket."""
+
+    def __init__(self, folder: Path, workers: int, running: ExitStack) -> None:
+        self.file = folder / "cutover.toml"
+        self.file.write_text(FILE)
+        self.socket = str(folder / "a.ctl")
+        self.host: Host = running.enter_context(
+            start(
+                bridge(
+                    f"--cutover={self.file}",
+                    f"--workers={workers}",
+                    f"--control-socket={self.socket}",
+                )
+            )
+        )
+        eventually(lambda: listens(self.socket))
+
+    def run(self, *args: str) -> Result:
+        return CliRunner().invoke(main, ["cutover", *args, f"--socket={self.socket}"])
+
+    def asked(self) -> str:
+        """Who answers, on a connection of its own."""
+        answer = httpx.get(self.host.url("/invoices/7"), trust_env=False, timeout=60)
+        assert answer.status_code == 200
+        return str(answer.headers["x-served-by"])
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    with ExitStack() as running:
+        yield Server(tmp_path_factory.mktemp("ramp"), request.param, running)
+
+
+def test_a_switch_reaches_every_worker_and_loses_no_request(server: Server) -> None:
+    """M3: under load; the file keeps it, with its comments."""
+    sides: Counter[str] = Counter()
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            sides[server.asked()] += 1
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for each in askers:
+        each.start()
+    try:
+        for mode in ("new", "old", "new"):
+            result = server.run("set", "invoices", mode)
+            assert (result.exit_code, result.output) == (0, f"invoices {mode}\n")
+            eventually(lambda mode=mode: [server.asked() for _ in range(12)] == [mode] * 12)
+    finally:
+        done.set()
+        for each in askers:
+            each.join()
+    assert set(sides) == {"old", "new"}
+    assert 'name = "invoices"  # kept' in server.file.read_text()
+
+
+def test_status_shows_the_routes(server: Server) -> None:
+    """M3: a table, or JSON."""
+    assert server.run("set", "invoices", "canary", "--share=5").output == "invoices canary 5 %\n"
+    assert server.run("status").output.splitlines() == [
+        "route     mode    share  paths",
+        "invoices  canary  5 %    /invoices/{id}",
+    ]
+    (row,) = json.loads(server.run("status", "--json").output)
+    assert (row["route"], row["mode"], row["share"]) == ("invoices", "canary", 5)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("invoice", "new"), "there is no route invoice; did you mean invoices?; nothing was"),
+        (("invoices", "now"), "mode is 'now'; allowed is one of old, shadow, canary, new"),
+        (("invoices", "canary", "--share=150"), "share is '150'; allowed is a number of percent"),
+    ],
+)
+def test_an_order_that_cannot_be(server: Server, args: tuple[str, ...], says: str) -> None:
+    """M5: one line, exit code 1, and all stays as it was."""
+    before = server.file.read_text()
+    result = server.run("set", *args)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert server.file.read_text() == before
+
+
+def test_a_file_for_a_server_that_reads_it_itself(tmp_path: Path) -> None:
+    """M3: no server is asked."""
+    file = tmp_path / "cutover.toml"
+    file.write_text(FILE)
+    run = CliRunner().invoke
+    result = run(main, ["cutover", "set", "invoices", "new", f"--file={file}"])
+    assert (result.exit_code, result.output) == (0, "invoices new\n")
+    assert 'mode = "new"' in file.read_text()
+    assert run(main, ["cutover", "set", "x", "new", f"--file={file}"]).exit_code == 1
+
+
+def test_no_server(tmp_path: Path) -> None:
+    """M5: as with `ctl`, that has an exit code of its own."""
+    result = CliRunner().invoke(main, ["cutover", "status", f"--socket={tmp_path}/no.ctl"])
+    assert result.exit_code == 4
