@@ -63,6 +63,28 @@ def _mounted_wsgi(app):
     return Dispatcher({"/api": plain.asgi, "/": app})
 
 
+def _routed(old, new):
+    """A cutover with 20 routes, one of which takes what is asked: /api."""
+    from bridge import Cutover, Route
+
+    others = [Route(f"r{n}", [f"/r{n}", f"/r{n}/{{id}}"], mode="new") for n in range(19)]
+    return Cutover(old, new, [*others, Route("api", "/api/{rest:path}", mode="new")])
+
+
+def _routed_asgi(app):
+    """The new app, by its route."""
+    from bench.apps import plain
+
+    return _routed(plain.wsgi, app)
+
+
+def _routed_wsgi(app):
+    """The old app, which no route names."""
+    from bench.apps import plain
+
+    return _routed(app, plain.asgi)
+
+
 MAKERS = {
     "a2wsgi_asgi": _a2wsgi_asgi,
     "a2wsgi_wsgi": _a2wsgi_wsgi,
@@ -70,6 +92,8 @@ MAKERS = {
     "bridge_wsgi": _bridge_wsgi,
     "mounted_asgi": _mounted_asgi,
     "mounted_wsgi": _mounted_wsgi,
+    "routed_asgi": _routed_asgi,
+    "routed_wsgi": _routed_wsgi,
 }
 
 

@@ -181,6 +181,18 @@ def _mounts(path: str = "/hello") -> tuple[Row, ...]:
     )
 
 
+def _cutover(path: str = "/hello") -> tuple[Row, ...]:
+    """Each kind of app in a Dispatcher, and behind a Cutover, which says who has answered."""
+    asgi, wsgi = "bench.apps.plain:asgi", "bench.apps.plain:wsgi"
+    wrapped = "bench.apps.wrapped"
+    return (
+        Row("asgi mounted", "bridge", f"{wrapped}:mounted_asgi", asgi, path=f"/api{path}"),
+        Row("asgi new", "bridge", f"{wrapped}:routed_asgi", asgi, path=f"/api{path}"),
+        Row("wsgi mounted", "bridge", f"{wrapped}:mounted_wsgi", wsgi),
+        Row("wsgi old", "bridge", f"{wrapped}:routed_wsgi", wsgi),
+    )
+
+
 _ECHO = Request("/echo", upload=10_000, answer=b"x" * 10_000)
 _WEBSOCKETS = (
     "bridge",
@@ -304,6 +316,7 @@ SCENARIOS = {
         ),
     ),
     "mounts": Scenario(f"apps mounted in a Dispatcher, and alone, {SAME}", _mounts()),
+    "cutover": Scenario(f"apps behind a Cutover, and in a Dispatcher, {SAME}", _cutover()),
     "access-log": Scenario(
         f"Hello, world! with the access log on, written to a file, {DIFFERENT}",
         _python(_LOGS, "bench.apps.plain:asgi")

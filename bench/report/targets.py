@@ -52,6 +52,10 @@ _STREAM = (
     Faster("bridge thread", 1.0, GRANIAN_WSGI),
     Faster("bridge thread", 1.0, ("uvicorn + a2wsgi",)),
 )
+_CUTOVER = (
+    Within("asgi new", "cpu_us", 1.05, "asgi mounted"),
+    Within("wsgi old", "cpu_us", 1.05, "wsgi mounted"),
+)
 _MOUNTS = (
     Within("asgi mounted", "cpu_us", 1.05, "asgi"),
     Within("wsgi mounted", "cpu_us", 1.05, "wsgi"),
@@ -145,6 +149,7 @@ TARGETS: dict[str, tuple[Target, ...]] = {
         ),
     ),
     "mounts": _MOUNTS,
+    "cutover": _CUTOVER,
     "access-log": (
         Faster("bridge, log", 0.85, ("bridge",)),
         Faster("bridge thread, log", 0.85, ("bridge thread",)),
