@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.cutover.shadow.bodies import Body, body_of, compare_bytes, compare_words, words_of
 from bridge.cutover.shadow.cut_json import mended
-from bridge.cutover.shadow.heads import compare_heads
+from bridge.cutover.shadow.heads import both_redirect, compare_heads
 from bridge.cutover.shadow.json_walk import (
     MOST_TOLD,
     Difference,
@@ -65,7 +65,8 @@ def compare(
         for each in compare_heads(request, old, new, rules, fields)
         if not _is_noise(each.pattern, noise)
     ][:MOST_TOLD]
-    if rules.body or request.method == "HEAD" or old.error or new.error:
+    bodiless = request.method == "HEAD" or old.error or new.error or both_redirect(old, new)
+    if rules.body or bodiless:
         return Comparison(tuple(heads))
     one, other = body_of(old), body_of(new)
     truncated = one.truncated or other.truncated

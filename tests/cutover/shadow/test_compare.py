@@ -103,6 +103,15 @@ def test_heads_and_bodies_are_told_together() -> None:
     assert told(compared(old, new, noise={"header:content-type", "text[0]"})) == []
 
 
+def test_bodies_of_redirects_are_not_compared() -> None:
+    """M11: nobody sees the bodies of redirects, which frameworks write for themselves."""
+    old = RecordedResponse(302, (("location", "/a"), ("content-type", "text/html")), b"<p>moved")
+    new = RecordedResponse(302, (("location", "/a"),))
+    assert compared(old, new).equal
+    assert not compared(old, RecordedResponse(302, (("location", "/b"),))).equal
+    assert not compared(old, RecordedResponse(302, (), b"")).equal
+
+
 def test_a_compressed_body_equals_the_plain_one() -> None:
     """M11: content codings are undone before bodies are compared."""
     fields = (("content-type", "application/json"), ("content-encoding", "gzip"))

@@ -78,9 +78,14 @@ def line_of(entry: Entry) -> bytes:
 
 def target_of(request: RecordedRequest) -> str:
     """Return path and query of a request without secrets, and not too long."""
+    return blacked_target(request)[:_MOST]
+
+
+def blacked_target(request: RecordedRequest) -> str:
+    """Return path and query of a request without secrets."""
     parts = request.path.split("/")
     path = "/".join(BLACK if _TOKEN.fullmatch(part) else part for part in parts)
-    return blacked_url(f"{path}?{request.query}" if request.query else path)[:_MOST]
+    return blacked_url(f"{path}?{request.query}" if request.query else path)
 
 
 def _request(time: float, route: str, request: RecordedRequest, result: str) -> Entry:

@@ -1,0 +1,1 @@
+"""Requests that were recorded, asked of the old app and the new one again (M13)."""

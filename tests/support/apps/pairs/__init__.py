@@ -1,0 +1,1 @@
+"""An old app and a new one that should answer alike, and do not quite."""
