@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import quote
 
-from bridge.types import RawHeaders
+from bridge.types import RawHeaders, Scope
 
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -61,6 +62,19 @@ def fields_from(headers: RawHeaders) -> Fields:
     """Return ASGI's fields, pairs of bytes, as those of a record."""
     return tuple(
         (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers
+    )
+
+
+def request_from_scope(scope: Scope) -> RecordedRequest:
+    """Return the request of an ASGI scope, without its body."""
+    raw_path = scope.get("raw_path")
+    path = quote(scope["path"]) if raw_path is None else raw_path.decode("latin-1")
+    return RecordedRequest(
+        scope["method"],
+        path,
+        scope.get("query_string", b"").decode("latin-1"),
+        fields_from(scope["headers"]),
+        scheme=scope.get("scheme", "http"),
     )
 
 

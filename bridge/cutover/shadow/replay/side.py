@@ -191,9 +191,13 @@ class Side:
 
     def _at_home(self, location: str, request: RecordedRequest) -> str:
         """Return a Location as if this side were where the request was recorded."""
-        rest = location.removeprefix(self._base)
-        if self._base and rest != location and rest[:1] in ("", "/", "?", "#"):
-            return request.base + rest
+        try:
+            place = urlsplit(location)
+        except ValueError:  # such as http://[
+            return location
+        if self._base and f"{place.scheme}://{place.netloc}" == self._base:
+            home = urlsplit(request.base)
+            return place._replace(scheme=home.scheme, netloc=home.netloc).geturl()
         return location
 
 

@@ -12,6 +12,7 @@ _COMMANDS: Final = {
     "set": "bridge.server.commands.cutover.switch:set_command",
     "status": "bridge.server.commands.cutover.switch:status_command",
     "report": "bridge.server.commands.cutover.report",
+    "record": "bridge.server.commands.cutover.record",
     "replay": "bridge.server.commands.cutover.replay",
 }
 
