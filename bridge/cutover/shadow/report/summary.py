@@ -55,7 +55,7 @@ class RouteSummary:
         self.equal += result == EQUAL
         self.different += result == DIFFERENT
         self.truncated += bool(entry.get("truncated"))
-        for key in {key for key, _ in found}:  # once for each request, not for each item
+        for key in dict.fromkeys(key for key, _ in found):  # once for each request, in their order
             if key in self.frequent or len(self.frequent) < _MOST_COUNTED:
                 self.frequent[key] += 1
         for key, each in found:
