@@ -72,6 +72,10 @@ class WsgiToAsgi(RunnerApp):
     `UnsupportedScope`. Raises `ConfigError` for a value that is not allowed.
     """
 
+    #: What the log calls it at the start.
+    interface = "WSGI"
+    #: What the app in it is called there; None: by its function, or its class.
+    shown_name: str | None = None
     #: Whether a server has called `adopt`.
     _adopted = False
     #: How it runs now: each of `checks.WSGI_SETTINGS`.

@@ -315,6 +315,24 @@ SCENARIOS = {
             for server in _ASGI_SERVERS
         ),
     ),
+    "hybrid": Scenario(
+        f"a synchronous view of Django, by each of its handlers, {SAME}",
+        (
+            Row("bridge both ways", "bridge thread", "bench.apps.django_both:app"),
+            Row("bridge WSGI", "bridge thread", "bench.apps.django_app:wsgi"),
+            Row("bridge ASGI", "bridge", "bench.apps.django_app:asgi"),
+            Row(
+                "bridge both ways, async view",
+                "bridge thread",
+                "bench.apps.django_both:app",
+                path="/async",
+            ),
+            Row("bridge ASGI, async view", "bridge", "bench.apps.django_app:asgi", path="/async"),
+            Row("uvicorn both ways", "uvicorn", "bench.apps.django_both:app"),
+            Row("uvicorn ASGI", "uvicorn", "bench.apps.django_app:asgi"),
+            Row("gunicorn gthread", "gunicorn gthread", "bench.apps.django_app:wsgi"),
+        ),
+    ),
     "mounts": Scenario(f"apps mounted in a Dispatcher, and alone, {SAME}", _mounts()),
     "cutover": Scenario(f"apps behind a Cutover, and in a Dispatcher, {SAME}", _cutover()),
     "access-log": Scenario(

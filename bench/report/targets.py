@@ -116,7 +116,14 @@ _WAITING = (
     Faster("bridge greenlet, patch", 1.0, _WITH_THREADS[4:]),
 )
 
+# A view of Django, by the handler that it needs.
+_HYBRID = (
+    Within("bridge both ways", "cpu_us", 1.1, "bridge WSGI"),
+    Within("bridge both ways", "cpu_us", 0.2, "bridge ASGI"),
+)
+
 TARGETS: dict[str, tuple[Target, ...]] = {
+    "hybrid": _HYBRID,
     "waiting-http": _WAITING,
     "waiting-redis": _WAITING,
     "channels-equal": _CHANNELS,

@@ -73,7 +73,7 @@ def test_django_runs_as_asgi(start_host: StartHost, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("runner", hosts.RUNNERS)
 def test_async_views_of_flask(runner: str, start_host: StartHost) -> None:
-    """W51: async views run on the server's loop, the very first of them too."""
+    """W51 M32: async views run on the server's loop, the very first of them too."""
     host = start_host(hosts.bridge(*hosts.RUNNERS[runner], "tests.support.apps.flask_async:app"))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: httpx.get(host.url("/async")).text, range(32)))

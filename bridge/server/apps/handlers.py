@@ -66,17 +66,12 @@ def make_handler(
 
 def _make(app: ASGIApp, state: dict[str, Any], prefix: str) -> AppHandler:
     if isinstance(app, WsgiToAsgi):
-        return WsgiHandler(
-            app.app,
-            app.runner,
-            max_body_size=app.max_body_size,
-            spool_body=app.spool_body,
-            multiprocess=app.multiprocess,
-            prefix=prefix,
-            leniency=app.leniency,
-            limit=app.limit,
-            exchange=ThreadExchange if app.runner.threaded else LoopExchange,
-        )
+        wsgi = _wsgi_handler(app, prefix)
+        if not _is_loaded(app, "bridge.django.app", "DjangoApp"):
+            return wsgi
+        module = import_module("bridge.server.apps.django")  # few servers need it
+        both: AppHandler = module.DjangoHandler(app, wsgi, state)
+        return both
     if isinstance(app, Dispatcher):
         return DispatchHandler(app, state, prefix)
     if isinstance(app, RunnerApp):
@@ -87,7 +82,7 @@ def _make(app: ASGIApp, state: dict[str, Any], prefix: str) -> AppHandler:
         module = import_module("bridge.server.apps.cutover")  # few servers need it
         ramp: AppHandler = module.CutoverHandler(app, state, prefix, _make)
         return ramp
-    if _is_gateway(app):
+    if _is_loaded(app, "bridge.gateway.front.gateway", "Gateway"):
         module = import_module("bridge.server.apps.asgi.gateway")  # it needs a library
         made: AppHandler = module.GatewayHandler(app, state, prefix)
         return made
@@ -104,10 +99,24 @@ def count_requests(state: ServerState, app: ASGIApp, handler: AppHandler) -> Non
     state.use_figures(figures)
 
 
-def _is_gateway(app: ASGIApp) -> bool:
-    """Whether it is one; if their module was not loaded, nothing is."""
-    module = sys.modules.get("bridge.gateway.front.gateway")
-    return module is not None and isinstance(app, module.Gateway)
+def _wsgi_handler(app: WsgiToAsgi, prefix: str) -> WsgiHandler:
+    return WsgiHandler(
+        app.app,
+        app.runner,
+        max_body_size=app.max_body_size,
+        spool_body=app.spool_body,
+        multiprocess=app.multiprocess,
+        prefix=prefix,
+        leniency=app.leniency,
+        limit=app.limit,
+        exchange=ThreadExchange if app.runner.threaded else LoopExchange,
+    )
+
+
+def _is_loaded(app: ASGIApp, module_name: str, name: str) -> bool:
+    """Whether it is of that class; if its module was not loaded, nothing is."""
+    module = sys.modules.get(module_name)
+    return module is not None and isinstance(app, getattr(module, name))
 
 
 def runner_apps(app: ASGIApp, name: str = "the app") -> Iterator[tuple[str, RunnerApp]]:

@@ -71,7 +71,7 @@ def _key(route: MountedApp) -> str:
 def _kind(app: object) -> str:
     if isinstance(app, WsgiToAsgi):
         sockets = ", WebSockets" if app.websocket else ""
-        return f"WSGI, {_runner(app.runner)}{sockets}"
+        return f"{app.interface}, {_runner(app.runner)}{sockets}"
     if isinstance(app, RunnerApp):
         return f"ASGI 1, {_runner(app.runner)}"
     if isinstance(app, Dispatcher):
@@ -92,6 +92,8 @@ def _runner(runner: Runner) -> str:
 
 def _name(app: Any) -> str:
     """Name an app that has no target: by its function, or its class."""
+    if isinstance(app, WsgiToAsgi) and app.shown_name is not None:
+        return app.shown_name
     while isinstance(app, RunnerApp | Asgi2AsAsgi3):
         app = app.app
     named = app if hasattr(app, "__qualname__") else type(app)

@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.index, name="index"),
     path("add", views.add, name="add"),
     path("notes.json", views.notes_json),
+    path("count", views.count),
     path("form", views.form),
     path("json", views.json_echo),
     path("upload", views.upload),

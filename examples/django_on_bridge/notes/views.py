@@ -26,6 +26,12 @@ def notes_json(request):
     return JsonResponse({"notes": list(Note.objects.values_list("text", flat=True))})
 
 
+async def count(request):
+    """Say how many notes there are, and by which of Django's handlers."""
+    number = await Note.objects.acount()
+    return JsonResponse({"count": number, "request": type(request).__name__})
+
+
 def summary(pieces):
     """Return size and hash of a body, read in pieces."""
     digest, size = hashlib.sha256(), 0

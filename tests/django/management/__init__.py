@@ -1,0 +1,1 @@
+"""Tests of what Django finds by its place."""

@@ -1,0 +1,1 @@
+"""A Django project with views of both kinds, for `bridge.django`."""

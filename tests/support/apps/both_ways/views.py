@@ -1,0 +1,137 @@
+"""Views that tell how they were called."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.contenttypes.models import ContentType
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.views import View
+
+#: What became of async views whose clients have left.
+CANCELLED: list[str] = []
+
+
+def about(request: HttpRequest, kind: str, **more: Any) -> JsonResponse:
+    """How a view was called."""
+    return JsonResponse(
+        {
+            "view": kind,
+            "request": type(request).__name__,
+            "on_main_thread": threading.current_thread() is threading.main_thread(),
+            "path": request.path,
+            "script_name": request.META["SCRIPT_NAME"],
+            "path_info": request.path_info,
+            **more,
+        }
+    )
+
+
+def sync_view(request: HttpRequest, **more: Any) -> HttpResponse:
+    return about(request, "sync", **more)
+
+
+async def async_view(request: HttpRequest, **more: Any) -> HttpResponse:
+    return about(request, "async", **more)
+
+
+class SyncClass(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return about(request, "sync class")
+
+
+class AsyncClass(View):
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return about(request, "async class")
+
+
+async def wait(request: HttpRequest, seconds: str) -> HttpResponse:
+    try:
+        await asyncio.sleep(float(seconds))
+    except asyncio.CancelledError:
+        CANCELLED.append(request.path)
+        raise
+    return about(request, "wait")
+
+
+async def cancelled(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"cancelled": CANCELLED})
+
+
+async def fail(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("on purpose")
+
+
+def fail_sync(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("on purpose")
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(int(request.GET["pieces"])):
+            yield b"x" * 65536
+
+    return StreamingHttpResponse(pieces())
+
+
+async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
+    async def pieces() -> AsyncIterator[str]:
+        for number in range(3):
+            yield f"{number}\n"
+            await asyncio.sleep(0)
+
+    return StreamingHttpResponse(pieces())
+
+
+def upload(request: HttpRequest) -> HttpResponse:
+    digest, size = hashlib.sha256(), 0
+    while piece := request.read(65536):
+        digest.update(piece)
+        size += len(piece)
+    return JsonResponse({"size": size, "sha256": digest.hexdigest()})
+
+
+async def upload_async(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"size": len(request.body)})
+
+
+_ARRIVED: list[asyncio.Event] = []
+_BARRIER = threading.Barrier(2)
+
+
+async def together(request: HttpRequest, count: int) -> HttpResponse:
+    """Answer when so many requests are here at once."""
+    here = asyncio.Event()
+    _ARRIVED.append(here)
+    if len(_ARRIVED) >= count:
+        for each in _ARRIVED:
+            each.set()
+        _ARRIVED.clear()
+    async with asyncio.timeout(60):
+        await here.wait()
+    return about(request, "together")
+
+
+async def block(request: HttpRequest) -> HttpResponse:
+    """Block in the thread of the request until another one does so, too."""
+    await sync_to_async(_BARRIER.wait)(60)
+    return about(request, "block")
+
+
+async def threads(request: HttpRequest) -> HttpResponse:
+    """Tell the thread of two calls, which is the same one."""
+    names = {await sync_to_async(lambda: threading.current_thread().name)() for _ in range(2)}
+    return JsonResponse({"names": sorted(names), "alive": threading.active_count()})
+
+
+def query(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"count": ContentType.objects.count()})
+
+
+async def query_async(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"count": await ContentType.objects.acount()})
