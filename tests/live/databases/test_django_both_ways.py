@@ -1,0 +1,72 @@
+"""Django's connections to a real database, of views of both kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import psycopg
+import pytest
+
+from tests.conftest import StartHost
+from tests.support import hosts, postgres
+from tests.support.hosts import Host
+from tests.support.postgres import needs_postgres
+from tests.support.waiting import eventually
+
+pytestmark = needs_postgres
+
+APP = "tests.support.apps.both_ways.asgi:application"
+THREADS = 4
+COUNT = 1000
+#: Requests at once.
+SIDE_BY_SIDE = 20
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Host]:
+    """A PostgreSQL with the tables that the views ask for."""
+    with postgres.started() as host:
+        with psycopg.connect(postgres.postgres_url(host), autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE django_content_type (id serial, app_label text, model text)"
+            )
+        yield host
+
+
+def count_connections(database: Host) -> int:
+    """How many connections others have to the database."""
+    others = "FROM pg_stat_activity WHERE datname = 'test' AND pid <> pg_backend_pid()"
+    with psycopg.connect(postgres.postgres_url(database), autocommit=True) as connection:
+        (count,) = connection.execute(f"SELECT count(*) {others}").fetchone() or (0,)
+    return int(count)
+
+
+def ask(host: Host) -> set[int]:
+    """Ask views of both kinds; the statuses."""
+
+    async def asked() -> set[int]:
+        turns = asyncio.Semaphore(SIDE_BY_SIDE)
+        async with httpx.AsyncClient(base_url=host.url(""), timeout=90) as client:
+
+            async def one(number: int) -> int:
+                async with turns:
+                    return (await client.get(("/query", "/query/async")[number % 2])).status_code
+
+            return set(await asyncio.gather(*map(one, range(COUNT))))
+
+    return asyncio.run(asked())
+
+
+@pytest.mark.parametrize(("age", "most"), [(0, 0), (600, THREADS + 1)])
+def test_connections_that_are_left(
+    age: int, most: int, database: Host, start_host: StartHost
+) -> None:
+    """M30: 1,000 requests leave a connection for each thread at most; async views leave one."""
+    command = hosts.bridge(f"--threads={THREADS}", "--no-access-log", APP)
+    host = start_host(command.with_env(POSTGRES_PORT=str(database.port), CONN_MAX_AGE=str(age)))
+    assert ask(host) == {200}
+    eventually(lambda: count_connections(database) <= most)
+    host.stop()
+    eventually(lambda: count_connections(database) == 0)
