@@ -45,17 +45,19 @@ def _target(mount: str) -> str:
 def _module_names() -> dict[int, str]:
     """Return what modules of the app's own call callables, each by its likeliest name.
 
-    Others import an app from the module that has made it. That one mostly calls it ``app``, is not
-    below the others in a package, and is loaded after those that import it.
+    Others import an app from the module that has made it. A function or a class knows that one. An
+    object's mostly calls it ``app``, is not below the others in a package, and is loaded after
+    those that import it.
     """
-    best: dict[int, tuple[tuple[bool, int, int], str]] = {}
+    best: dict[int, tuple[tuple[bool, bool, int, int], str]] = {}
     modules: list[tuple[str, Any]] = list(sys.modules.items())
     for order, (name, module) in enumerate(modules):
         if not isinstance(module, ModuleType) or not _is_of_app(module):
             continue
         for attribute, value in list(vars(module).items()):
             if callable(value) and not attribute.startswith("__"):
-                rank = (attribute not in DEFAULT_NAMES, name.count("."), -order)
+                elsewhere = getattr(value, "__module__", None) != name
+                rank = (elsewhere, attribute not in DEFAULT_NAMES, name.count("."), -order)
                 known = best.get(id(value))
                 if known is None or rank < known[0]:
                     best[id(value)] = rank, f"{name}:{attribute}"

@@ -67,3 +67,14 @@ def test_an_app_without_a_name() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
     assert Names(Config(app=app), app).root == ""
+
+
+def test_functions_know_their_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M50: wherever it was imported before, and whatever it is called there."""
+    other = ModuleType("a_site")
+    other.__file__ = "/shop/a_site.py"
+    other.app = hello.wsgi  # type: ignore[attr-defined]
+    before = {"a_site": other, **sys.modules}
+    monkeypatch.setattr(sys, "modules", before)
+    names = Names(Config(app="a_site:app"), Dispatcher({"/": hello.wsgi}))
+    assert names.name_of(hello.wsgi) == "tests.support.apps.hello:wsgi"
