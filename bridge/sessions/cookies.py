@@ -37,9 +37,11 @@ def cookie_text(scope: Scope) -> str:
     return b"; ".join(fields).decode("utf-8", "replace")
 
 
-#: One cookie as Werkzeug reads it: a name, and a token or a quoted text.
+#: One cookie as Werkzeug reads it: a name, and a token or a quoted text. Nothing that was taken is
+#: given back (``++``, ``*+``): thousands of spaces would be tried in each way to divide them.
 _COOKIE = re.compile(
-    r'[ \t]*([^ \t=";]+)(?:[ \t]*=[ \t]*("(?:[^\\"]|\\.)*"|[^ \t";]*))?[ \t]*(?:;|\Z)', re.ASCII
+    r'[ \t]*+([^ \t=";]++)(?:[ \t]*+=[ \t]*+("(?:[^\\"]|\\.)*+"|[^ \t";]*+))?[ \t]*+(?:;|\Z)',
+    re.ASCII,
 )
 _ESCAPED = re.compile(rb"\\([0-3][0-7]{2}|.)")
 
@@ -158,6 +160,15 @@ def with_fields(message: Message, cookies: Iterable[bytes], vary: bool) -> Messa
     if vary and message["type"] != "websocket.accept":
         headers = vary_on_cookie(headers)
     return {**message, "headers": headers}
+
+
+def sets_cookie(message: Message, name: str) -> bool:
+    """Whether the message that begins a response sets or deletes the cookie called `name`."""
+    start = name.encode("ascii") + b"="
+    return any(
+        bytes(field).lower() == b"set-cookie" and bytes(value).lstrip().startswith(start)
+        for field, value in _headers(message)
+    )
 
 
 def _headers(message: Message) -> Iterable[Any]:

@@ -25,6 +25,7 @@ from bridge.sessions.cookies import (
     Cookie,
     cookie_text,
     first_cookie,
+    sets_cookie,
     warn_if_large,
     with_fields,
 )
@@ -147,7 +148,7 @@ class FlaskSession:
         await self.app({**scope, "session": session}, receive, send_with_session)
         if opened and session.modified:
             logger.warning(
-                "the session was changed after the response to %s had begun: the change is lost",
+                "the session was changed after the response to %r had begun: the change is lost",
                 scope["path"],
             )
 
@@ -170,12 +171,20 @@ class FlaskSession:
         return Session()
 
     def _with_session(self, message: Message, session: Session) -> Message:
-        """Return the message that begins a response with the session's fields, as Flask has it."""
+        """Return the message that begins a response with the session's fields, as Flask has it.
+
+        If nothing was changed here, a cookie that the app itself sets stays the last: the old app
+        may be within, and its log-out must not be undone by a refreshed session.
+        """
         accessed, modified = session.accessed, session.modified
         values = dict(session)
         if not values:
             cookies = [self._cookie.delete()] if modified else []
-        elif modified or (values.get("_permanent") and self._refresh):
+        elif modified or (
+            values.get("_permanent")
+            and self._refresh
+            and not sets_cookie(message, self._cookie.name)
+        ):
             cookies = [self._written(values)]
         else:
             cookies = []

@@ -54,6 +54,13 @@ def test_no_text_is_an_error(text: str) -> None:
     assert first_cookie(text, "s") == theirs
 
 
+@pytest.mark.parametrize("shape", ['a={}"', 'a{0}={0}"', '{}"', 'a="{}', "{};"])
+def test_spaces_without_end_take_no_time(shape: str) -> None:
+    """M40: the time grows with the length of a field, not with its square (which is minutes)."""
+    for space in (" ", "\t", "\\"):
+        assert first_cookie(shape.format(space * 60_000), "session") == ""
+
+
 def test_the_fields_of_a_scope_are_one_text() -> None:
     """M40: several fields, and octets that are no UTF-8."""
     headers = [(b"cookie", b"a=1"), (b"host", b"x"), (b"cookie", b"b=\xff")]

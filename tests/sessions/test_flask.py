@@ -16,6 +16,7 @@ import flask
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from flask import Flask, session
 from flask.json.tag import JSONTag, TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
 from hypothesis import given
@@ -30,6 +31,7 @@ from bridge.errors import ConfigError
 from bridge.sessions import FlaskSession
 from bridge.sessions.tracked import Session
 from bridge.types import Receive, Scope, Send
+from bridge.wsgi_to_asgi import WsgiToAsgi
 from tests.support.in_process import Answer, http_scope, talk, websocket_scope
 
 KEY = "a secret key"
@@ -385,6 +387,35 @@ def test_the_app_s_own_cookies_stay() -> None:
     assert fields(answer, "vary") == ["Accept, Cookie"]
 
 
+def test_a_log_out_within_is_not_undone() -> None:
+    """M40: the old app may be within; its cookie is the last one if nothing was changed here."""
+    old = Flask("old")
+    old.secret_key = KEY
+
+    @old.get("/in")
+    def log_in() -> str:
+        session.permanent = True
+        session["user"] = "ann"
+        return ""
+
+    @old.get("/out")
+    def log_out() -> str:
+        session.clear()
+        return ""
+
+    async def both() -> tuple[str, list[str]]:
+        transport = httpx.ASGITransport(FlaskSession(WsgiToAsgi(old), flask_app=old))
+        async with httpx.AsyncClient(transport=transport, base_url="http://site") as browser:
+            await browser.get("/in")
+            logged_in = browser.cookies["session"]
+            return logged_in, (await browser.get("/out")).headers.get_list("set-cookie")
+
+    logged_in, cookies = asyncio.run(both())
+    assert seen(logged_in)["user"] == "ann"
+    assert len(cookies) == 1
+    assert cookies[0].startswith("session=;")
+
+
 def test_a_change_after_the_head_of_a_stream_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """M40: it cannot be written any more; what was changed before is."""
 
@@ -400,7 +431,7 @@ def test_a_change_after_the_head_of_a_stream_is_told(caplog: pytest.LogCaptureFi
     assert answer.body == b"onetwo"
     (cookie,) = fields(answer, "set-cookie")
     assert seen(cookie[8:].partition(";")[0]) == {"early": 1}
-    assert "changed after the response to / had begun" in caplog.text
+    assert "changed after the response to '/' had begun" in caplog.text
 
 
 def test_a_cookie_that_browsers_drop_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -436,7 +467,7 @@ def test_a_websocket_has_a_session(caplog: pytest.LogCaptureFixture) -> None:
     assert seen(cookie[8:].partition(";")[0]) == {"a": 1, "seen": 1}
     assert fields(answer, "vary", "websocket.accept") == []
     assert fields(answer, "x-a", "websocket.accept") == ["1"]
-    assert "changed after the response to /chat had begun" in caplog.text
+    assert "changed after the response to '/chat' had begun" in caplog.text
 
 
 def test_a_handshake_that_is_refused_can_write_a_session() -> None:

@@ -30,7 +30,14 @@ from django.utils.http import http_date
 from bridge.errors import ConfigError
 from bridge.http.error_response import error_response
 from bridge.log import logger
-from bridge.sessions.cookies import OPENING, WITH_SESSION, cookie_text, warn_if_large, with_fields
+from bridge.sessions.cookies import (
+    OPENING,
+    WITH_SESSION,
+    cookie_text,
+    sets_cookie,
+    warn_if_large,
+    with_fields,
+)
 from bridge.sessions.django.engine import (
     find_engine,
     has_own_async,
@@ -75,7 +82,7 @@ class DjangoSession:
         await self.app(own, receive, functools.partial(visit.send, send))
         if visit.opened and visit.session.modified:
             logger.warning(
-                "the session was changed after the response to %s had begun, and was not saved: "
+                "the session was changed after the response to %r had begun, and was not saved: "
                 "the change is lost",
                 scope["path"],
             )
@@ -94,7 +101,7 @@ async def login(request: Any, user: Any, backend: str | None = None) -> None:
     if visit.opened:
         raise RuntimeError("the response has begun, so nobody can be logged in; do it before")
     await visit.in_thread(auth.login, visit.request, user, backend)
-    visit.user._wrapped = user
+    visit.user._wrapped = user._wrapped if user is visit.user else user
 
 
 async def logout(request: Any) -> None:
@@ -180,7 +187,9 @@ class Visit:
         changed = session.modified or (accessed and self._modified_by_loading)
         gone = session.is_empty() if accessed or changed else not self._has_key
         name = settings.SESSION_COOKIE_NAME
-        if self._has_cookie and gone:
+        # What the old app has just said stays, if it is within: ours would be older.
+        leave = not changed and sets_cookie(message, name)
+        if self._has_cookie and gone and not leave:
             response.delete_cookie(
                 name,
                 path=settings.SESSION_COOKIE_PATH,
@@ -189,7 +198,7 @@ class Visit:
             )
         elif (
             (changed or settings.SESSION_SAVE_EVERY_REQUEST)
-            and not gone
+            and not (gone or leave)
             and message.get("status", 200) < 500  # what the server failed at is not saved
             and not await self._save(response)
         ):
@@ -217,7 +226,7 @@ class Visit:
             else:
                 await self.in_thread(session.save)
         except UpdateError:
-            logger.warning("the session of a request to %s was deleted meanwhile: it is refused",
+            logger.warning("the session of a request to %r was deleted meanwhile: it is refused",
                            self.scope["path"])  # fmt: skip
             return False
         response.set_cookie(
