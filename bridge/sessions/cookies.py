@@ -164,11 +164,8 @@ def with_fields(message: Message, cookies: Iterable[bytes], vary: bool) -> Messa
 
 def sets_cookie(message: Message, name: str) -> bool:
     """Whether the message that begins a response sets or deletes the cookie called `name`."""
-    start = name.encode("ascii") + b"="
-    return any(
-        bytes(field).lower() == b"set-cookie" and bytes(value).lstrip().startswith(start)
-        for field, value in _headers(message)
-    )
+    cookies = (value for field, value in _headers(message) if bytes(field).lower() == b"set-cookie")
+    return any(bytes(each).partition(b"=")[0].strip() == name.encode("ascii") for each in cookies)
 
 
 def _headers(message: Message) -> Iterable[Any]:

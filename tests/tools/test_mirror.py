@@ -17,6 +17,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Another project, with one long file of sources."""
     for folder in ("bridge", "tests"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "bridge" / "__init__.py").touch()
     (tmp_path / "bridge" / "long.py").write_text(LONG)
     (tmp_path / "bridge" / "short.py").write_text("#\n" * 40)
     (tmp_path / "pyproject.toml").write_text(

@@ -31,14 +31,16 @@ def look_at_django(findings: Findings, *, as_asgi: bool) -> None:
     project = settings()
     if project is None:
         return
-    if not project.DEBUG and not project.ALLOWED_HOSTS:
+    # Without URLs it answers nothing: another app uses Django's models alone.
+    serves = bool(getattr(project, "ROOT_URLCONF", None))
+    if serves and not project.DEBUG and not project.ALLOWED_HOSTS:
         findings.add("no-hosts", _place("ALLOWED_HOSTS"))
     for alias, database in (getattr(project, "DATABASES", None) or {}).items():
         age = database.get("CONN_MAX_AGE", 0)
         if age != 0:
             said = "None" if age is None else f"{age} s"
             findings.add("django-connections", _place("DATABASES"), alias=repr(alias), age=said)
-    if as_asgi:
+    if as_asgi and serves:
         for name in project.MIDDLEWARE:
             middleware = _loaded(name)
             if middleware is not None and not getattr(middleware, "async_capable", False):

@@ -28,6 +28,7 @@ def use(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
         "ALLOWED_HOSTS": ["*"],
         "DATABASES": {},
         "MIDDLEWARE": [],
+        "ROOT_URLCONF": "site.urls",
         "SETTINGS_MODULE": __name__,
     }
     conf = ModuleType("django.conf")
@@ -47,6 +48,15 @@ def test_without_django(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found() == []
     use(monkeypatch, configured=False)
     assert (found(), allowed_host()) == ([], None)
+
+
+def test_an_app_that_uses_the_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M51: its hosts and middleware are not those of Django, its connections are."""
+    middleware = [f"{__name__}.SyncOnly"]
+    databases = {"default": {"CONN_MAX_AGE": 60}}
+    use(monkeypatch, ALLOWED_HOSTS=[], MIDDLEWARE=middleware, DATABASES=databases, ROOT_URLCONF="")
+    (text,) = found()
+    assert "60 s" in text
 
 
 @pytest.mark.parametrize(
