@@ -51,8 +51,14 @@ def watching(watcher: Watcher) -> Iterator[None]:
             _replace(told=bool(_watchers))
 
 
-def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in EVENTS and _watchers:
+def _hook(
+    event: str,
+    arguments: tuple[Any, ...],
+    # Kept here: at the end of the process the names of this module are gone before the hook is.
+    events: frozenset[str] = EVENTS,
+    watchers: dict[int, Watcher] = _watchers,
+) -> None:
+    if event in events and watchers:
         _tell(event, arguments, sys._getframe(1))
 
 

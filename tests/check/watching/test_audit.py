@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from types import FrameType
@@ -38,3 +40,27 @@ def test_what_a_watcher_raises_is_raised_in_the_code() -> None:
 
     with pytest.raises(LookupError), watching(watcher):
         time.sleep(60)
+
+
+AT_THE_END = """
+import sys
+from bridge.check.watching import audit
+
+class Late:
+    def __init__(self):
+        self.audit = sys.audit
+
+    def __del__(self):
+        self.audit("late")
+
+with audit.watching(lambda *told: None):
+    audit.late = Late()
+"""
+
+
+def test_the_end_of_the_process_is_quiet() -> None:
+    """M51: the hook is called after the names of its module are gone."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == ""
