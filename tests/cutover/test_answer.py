@@ -54,7 +54,7 @@ def test_fields_are_added_to_the_head() -> None:
     ("error", "status", "body"),
     [
         (ValueError("secret"), 500, b"Internal Server Error\n"),
-        (RequestError("too large", 413), 413, b"Content Too Large: too large\n"),
+        (RequestError("too slow", 408), 408, b"Request Timeout: too slow\n"),
     ],
 )
 def test_an_error_before_the_response_is_answered(
