@@ -4,7 +4,8 @@ All async routes of the URLconf are made into one regular expression, once. A pa
 match is for a synchronous view, or for none. Where it matches, Django's own resolver has the word,
 since a route before it may take the path, and a converter may refuse it.
 
-A wrong guess costs time, and changes no answer: both of Django's handlers run both kinds of views.
+A wrong guess costs time: both of Django's handlers run both kinds of views. It changes no answer
+but streams, which the handler of the other kind collects first.
 So what cannot be known before the middleware has run is guessed: the language of a translated
 route, and a URLconf that a middleware sets as ``request.urlconf``. Such a URLconf is read when the
 first request has it.
