@@ -17,6 +17,7 @@ from bridge.arguments.checks import Check
 from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.cutover.answer import Answer
+from bridge.cutover.canary.hook import load_hook
 from bridge.cutover.canary.live import LiveCanary, has_gate
 from bridge.cutover.canary.stickiness import PRIVATE
 from bridge.cutover.or_else_old import OrElseOld, serve
@@ -80,7 +81,7 @@ class Cutover:
             self.file = RoutesFile(routes)
             routes = self.file.routes()
         #: What is in force.
-        self.switches = Switches(routes, refuse_shadow)
+        self.switches = Switches(routes, _refuse)
         self.canary = canary or LiveCanary(self.switches)
         #: Whether the canary wants to hear how requests went; a file may have a gate later.
         self.observed = (
@@ -89,7 +90,7 @@ class Cutover:
         #: Whether the server says when the file is to be read again.
         self.told = False
         #: Why the new app gets no requests; empty if it may have some.
-        self.new_failed = ""
+        self.new_failed = self._not_loaded = ""
         self._require_new: bool = _FLAG.read(require_new, "require_new")
 
     @property
@@ -196,7 +197,7 @@ class Cutover:
         for app in self.sides.values():
             app.use_state(dict(scope.get("state", {})))
         old, new = self.sides[OLD], self.sides[NEW]
-        self.new_failed = ""
+        self.new_failed = self._not_loaded
         children = {
             old.name: Lifespan(
                 old.asgi, startup_timeout=None, shutdown_timeout=None, state=old.state
@@ -205,7 +206,12 @@ class Cutover:
         }
         await answer_for_all(children, receive, send)
 
-    def _go_on_without_new(self, error: LifespanFailed) -> None:
+    def new_not_loaded(self, error: Exception) -> None:
+        """Have the old app answer everything: what stands for the new one could not be loaded."""
+        self._not_loaded = str(error)
+        self._go_on_without_new(error)
+
+    def _go_on_without_new(self, error: Exception) -> None:
         self.new_failed = str(error)
         logger.error(
             "the new app did not start, so the old app answers everything: %s; "
@@ -233,6 +239,16 @@ class _NewLifespan(Lifespan):
             if self._go_on is None:
                 raise
             self._go_on(error)
+
+
+def _refuse(route: Route) -> None:
+    """Raise `ConfigError` for a route that cannot be served here."""
+    refuse_shadow(route)
+    if route.canary is not None:
+        try:
+            load_hook(route.canary.on_rollback)
+        except ConfigError as error:
+            raise ConfigError(f"route {route.name}: {error}") from error
 
 
 def _field_name(name: object) -> bytes:

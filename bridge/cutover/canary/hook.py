@@ -30,29 +30,43 @@ class Rollback(NamedTuple):
 Hook: TypeAlias = Callable[[Rollback], object]
 
 
-def load_hook(target: object) -> Hook | None:
-    """Return the function that `target` is, or names as ``module:function``; None if it is None.
+def check_hook(target: object) -> str | Hook | None:
+    """Return a function, or the name of one as ``module:function``, or None. Raises `ConfigError`.
 
-    Raises `ConfigError`.
+    A name is not looked up: who reads a route may not be able to import what the app can.
     """
-    found: Any = _NAME.read(target, "on_rollback")
-    if isinstance(found, str):
-        module, _, function = found.partition(":")
-        try:
-            place: Any = import_module(module)
-            for name in function.split("."):
-                place = getattr(place, name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"on_rollback is {found!r}, which is not there: {error}") from error
-        found = place
-    if found is not None and (not callable(found) or inspect.iscoroutinefunction(found)):
-        kind = "a coroutine function" if callable(found) else f"{found!r:.60}"
-        raise ConfigError(f"on_rollback is {kind}; allowed is a plain function of one argument")
-    hook: Hook | None = found
-    return hook
+    found: str | Hook | None = _NAME.read(target, "on_rollback")
+    if callable(found) and inspect.iscoroutinefunction(found):
+        raise _no_function("a coroutine function")
+    return found
 
 
-def call_hook(hook: Hook, event: Rollback, patience: float = PATIENCE) -> Thread:
+def load_hook(target: object) -> Hook | None:
+    """Return the function that `target` is, or names; None if it is None. Raises `ConfigError`."""
+    found: Any = check_hook(target)
+    if not isinstance(found, str):
+        hook: Hook | None = found
+        return hook
+    module, _, function = found.partition(":")
+    try:
+        place: Any = import_module(module)
+        for name in function.split("."):
+            place = getattr(place, name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"on_rollback is {found!r}, which is not there: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"on_rollback is {found!r}; importing {module}: {error!r}") from error
+    if not callable(place) or inspect.iscoroutinefunction(place):
+        raise _no_function("a coroutine function" if callable(place) else f"{place!r:.60}")
+    named: Hook = place
+    return named
+
+
+def _no_function(kind: str) -> ConfigError:
+    return ConfigError(f"on_rollback is {kind}; allowed is a plain function of one argument")
+
+
+def call_hook(hook: str | Hook, event: Rollback, patience: float = PATIENCE) -> Thread:
     """Call `hook` once, in a thread, for which nothing waits; what it raises goes to the log.
 
     If it has not ended after so many seconds, the log says so. The thread ends with the process.
@@ -63,7 +77,7 @@ def call_hook(hook: Hook, event: Rollback, patience: float = PATIENCE) -> Thread
     return thread
 
 
-def _watch(hook: Hook, event: Rollback, patience: float) -> None:
+def _watch(hook: str | Hook, event: Rollback, patience: float) -> None:
     caller = Thread(target=_call, args=(hook, event), name="on_rollback hook", daemon=True)
     caller.start()
     caller.join(patience)
@@ -71,8 +85,9 @@ def _watch(hook: Hook, event: Rollback, patience: float) -> None:
         logger.error("the hook on_rollback of route %s still runs after %g s", event[0], patience)
 
 
-def _call(hook: Hook, event: Rollback) -> None:
+def _call(hook: str | Hook, event: Rollback) -> None:
     try:
-        hook(event)
+        if (function := load_hook(hook)) is not None:
+            function(event)
     except (Exception, SystemExit):
         logger.exception("the hook on_rollback of route %s raised", event.route)

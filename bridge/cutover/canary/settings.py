@@ -8,7 +8,7 @@ from typing import Any, Final
 from bridge.arguments.checks import Check
 from bridge.arguments.values import VALUE_TYPES
 from bridge.cutover.canary.gates import Gate, read_gate
-from bridge.cutover.canary.hook import load_hook
+from bridge.cutover.canary.hook import check_hook
 from bridge.cutover.canary.steps import Steps
 from bridge.cutover.canary.stickiness import Stickiness
 from bridge.errors import ConfigError
@@ -49,7 +49,7 @@ class CanarySettings:
                     '{ window = "60s", max_error_points = 1 }'
                 )
         put(self, "rescue", _FLAG.read(self.rescue, "rescue"))
-        put(self, "on_rollback", load_hook(self.on_rollback))
+        put(self, "on_rollback", check_hook(self.on_rollback))
 
     @property
     def first_share(self) -> float | None:

@@ -26,16 +26,19 @@ def load_cutover(file: str, load_app: Callable[[str], Any]) -> Cutover:
             raise ConfigError(f'{file} names no {side} app; say {side} = "module:attr"')
     options = dict(plan.options)
     old = _load(plan.apps[OLD], load_app)
+    failure: AppLoadError | None = None
     try:
         new = _load(plan.apps[NEW], load_app)
     except AppLoadError as error:
         if options.get("require_new"):
             raise
-        new = Mount(_failing(error), "asgi3")
+        failure, new = error, Mount(_failing(error), "asgi3")
     try:
         cutover = Cutover(old, new, file, **options)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}".replace(f"{file}: {file}", file)) from None
+    if failure is not None:
+        cutover.new_not_loaded(failure)
     return cutover
 
 
@@ -48,12 +51,9 @@ def _load(target: str, load_app: Callable[[str], Any]) -> Mount:
 
 
 def _failing(error: AppLoadError) -> Any:
-    """Make an app that fails to start, for the same reason for which it could not be loaded."""
+    """Make an app that stands for one that could not be loaded; it gets no requests."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            raise error
-        await receive()
-        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        raise error
 
     return app

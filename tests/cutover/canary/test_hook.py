@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os.path
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.cutover.canary.hook import Rollback, call_hook, load_hook
+from bridge.cutover.canary.hook import Rollback, call_hook, check_hook, load_hook
 from bridge.errors import ConfigError
 
 EVENT = Rollback("invoices", "5 % failed", 25.0)
@@ -22,8 +23,26 @@ def test_a_hook_is_a_function_or_its_name() -> None:
     assert load_hook(print) is print
 
 
+def test_a_name_is_read_and_not_looked_up() -> None:
+    """M21: who only reads the routes, as the supervisor does, may not be able to import it."""
+    assert check_hook("no_such_module:f") == "no_such_module:f"
+    assert check_hook(print) is print
+    assert check_hook(None) is None
+    for wrong in ("os.path", 5, _coroutine):
+        with pytest.raises(ConfigError, match="on_rollback is "):
+            check_hook(wrong)
+
+
 async def _coroutine(event: Rollback) -> None:
     pass
+
+
+def test_a_module_that_raises_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M21: whatever it raises when it is imported."""
+    (tmp_path / "broken_hooks.py").write_text("raise SystemExit('no pager')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"importing broken_hooks: SystemExit\('no pager'\)"):
+        load_hook("broken_hooks:wake")
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,13 @@ def test_apps_are_named_as_mounts_are(tmp_path: Path, target: str, kind: str) ->
     assert cutover.served_by == b"x-by"
 
 
-def test_a_new_app_that_cannot_be_loaded_is_one_that_does_not_start(tmp_path: Path) -> None:
-    """M1: the old one serves on, unless the new one is required."""
+def test_a_new_app_that_cannot_be_loaded_is_one_that_does_not_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M1: the old one serves on, also without any lifespan, unless the new one is required."""
     text = f"old = 'legacy:app'\nnew = 'gone:app'\n{ROUTES}"
     cutover = load(tmp_path, text)
+    assert cutover.choose(cutover.table.routes[0], {}).side == "old"
 
     async def start() -> None:
         lifespan = Lifespan(cutover)
@@ -67,6 +70,10 @@ def test_a_new_app_that_cannot_be_loaded_is_one_that_does_not_start(tmp_path: Pa
         await lifespan.shutdown()
 
     asyncio.run(start())
+    (record,) = caplog.records
+    assert (
+        "the new app did not start, so the old app answers everything: there is" in record.message
+    )
     with pytest.raises(AppLoadError, match="there is no gone:app"):
         load(tmp_path, f"require_new = true\n{text}")
 

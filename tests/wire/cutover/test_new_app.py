@@ -1,0 +1,50 @@
+"""A new app, and a hook, that are not there or cannot be used, over the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support import hosts
+from tests.support.hosts import start
+from tests.support.waiting import eventually
+
+FILE = """old = "legacy:app"
+new = "%s"
+[[routes]]
+name = "invoices"
+paths = "/invoices"
+mode = "new"
+gate = { window = "60s" }
+on_rollback = "hooks_of_the_site:wake"
+"""
+
+LEGACY = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"old"]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A directory of apps, which is not the one that a server starts in."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "legacy.py").write_text(LEGACY)
+    (site / "hooks_of_the_site.py").write_text("def wake(event): ...")
+    return site
+
+
+def test_without_lifespan_the_old_app_answers_for_one_that_is_not_there(site: Path) -> None:
+    """M1, M21: the log says so; and a hook is looked up where the apps are."""
+    file = site.parent / "cutover.toml"
+    file.write_text(FILE % "gone:app")
+    command = hosts.bridge(f"--cutover={file}", f"--app-dir={site}", "--lifespan=off")
+    with start(command) as host:
+        answer = httpx.get(host.url("/invoices"), trust_env=False)
+        assert (answer.status_code, answer.headers["x-served-by"]) == (200, "old")
+        eventually(lambda: "the new app did not start, so the old app answers" in host.log())
+        assert "there is no module 'gone'" in host.log()
