@@ -1,0 +1,31 @@
+"""The table of books."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="Book",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("title", models.CharField(max_length=200)),
+                ("price", models.DecimalField(decimal_places=2, max_digits=7)),
+                ("stock", models.PositiveIntegerField(default=0)),
+                ("note", models.TextField(blank=True, null=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+            ],
+            options={
+                "ordering": ("id",),
+            },
+        ),
+    ]

@@ -1,0 +1,206 @@
+"""The story of examples/ramp_django, by the commands of its README: a project goes to FastAPI."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.conftest import StartHost
+from tests.support.hosts import ROOT, Command, Host
+
+EXAMPLE = ROOT / "examples" / "ramp_django"
+PAGE = (EXAMPLE / "README.md").read_text()
+#: Each command of the README, and what it prints.
+COMMANDS: dict[str, str] = dict(
+    command
+    for block in re.findall(r"```console\n(.*?)```", PAGE, re.S)
+    for command in re.findall(r"\$ ([^\n]*)\n((?:(?!\$ )[^\n]*\n)*)", block)
+)
+ENV = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+PASSWORD = "not a good one"
+MODULES = {"asgi-bridge": "bridge", "gunicorn": "gunicorn"}
+
+
+def argv(command: str) -> list[str]:
+    """What is run for a command of the README."""
+    assert command in COMMANDS, f"the README does not say {command}"
+    program, *arguments = shlex.split(command)
+    if program in MODULES:
+        return [sys.executable, "-m", MODULES[program], *arguments]
+    return [sys.executable if program == "python" else program, *arguments]
+
+
+def run(folder: Path, command: str, *more: str) -> str:
+    """Run a command of the README, and return what it prints: what the README shows."""
+    done = subprocess.run(
+        [*argv(command), *more],
+        cwd=folder,
+        env={**os.environ, **ENV, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    if shown := COMMANDS[command]:
+        assert done.stdout == shown
+    return done.stdout
+
+
+def serves(folder: Path, command: str, *more: str) -> Command:
+    """A server as the README starts it, on a port of its own."""
+    words = [re.sub(r"127\.0\.0\.1:\d+$", "127.0.0.1:{port}", word) for word in argv(command)]
+    if "bridge" in words:
+        more = ("--port={port}", f"--control-socket={folder / 'control'}", *more)
+    return Command(command, (*words, *more), env=ENV, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example, with its database and its static files."""
+    folder = tmp_path_factory.mktemp("ramp") / "shop"
+    unwanted = shutil.ignore_patterns("__pycache__", "*.sqlite3*", "staticfiles", "*.jsonl*")
+    shutil.copytree(EXAMPLE, folder, ignore=unwanted)
+    for command in COMMANDS:
+        if command.startswith("python manage.py"):
+            run(folder, command, *(["--noinput"] if "createsuperuser" in command else []))
+    return folder
+
+
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path) -> Path:
+    """The same for one test."""
+    return Path(shutil.copytree(prepared, tmp_path / "shop"))
+
+
+@pytest.fixture
+def browser() -> Iterator[httpx.Client]:
+    """A client with cookies."""
+    with httpx.Client(timeout=30, trust_env=False) as made:
+        yield made
+
+
+def log_in(browser: httpx.Client, host: Host) -> None:
+    """Log in as a person does, by the form of the admin."""
+    page = host.url("/admin/login/?next=/admin/")
+    browser.get(page).raise_for_status()
+    form = {"username": "ada", "password": PASSWORD, **token(browser)}
+    assert browser.post(page, data=form).status_code == 302
+    assert "Site administration" in browser.get(host.url("/admin/")).text
+
+
+def token(browser: httpx.Client) -> dict[str, str]:
+    """What a form has beside its fields."""
+    return {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+
+
+def set_stock(browser: httpx.Client, host: Host, stock: int) -> None:
+    """Change a book in the admin."""
+    form = {"title": "Emma", "price": "12.50", "stock": stock, "note": "", **token(browser)}
+    page = host.url("/admin/catalog/book/1/change/")
+    assert browser.post(page, data=form).status_code == 302
+
+
+# ------------------------------------------------------------- 1 and 2: on the bridge
+
+
+PATHS = [
+    "/", "/books/1/", "/books/1", "/books/77/", "/nowhere", "/prices.csv", "/api/books/",
+    "/api/books/2/", "/api/books/9/", "/api/books.json", "/api/books/?format=api", "/api/cart/",
+    "/static/catalog/style.css", "/static/admin/css/base.css", "/admin/", "/admin/login/",
+]  # fmt: skip
+
+
+def page(browser: httpx.Client, host: Host, path: str) -> tuple[int, dict[str, str], bytes]:
+    """What a visitor gets, apart from what is new in each answer."""
+    answer = browser.get(host.url(path), headers={"Host": "localhost"})
+    new = {"date", "server", "set-cookie", "expires"}
+    framing = {"connection", "transfer-encoding", "content-length"}
+    headers = {name: value for name, value in answer.headers.items() if name not in new | framing}
+    token = re.compile(rb'(csrfmiddlewaretoken" value=|csrfToken"?: )"\w{64}"')
+    return answer.status_code, headers, token.sub(rb'\1""', answer.content)
+
+
+def test_the_old_project_is_the_same_on_the_bridge(
+    start_host: StartHost, folder: Path, browser: httpx.Client
+) -> None:
+    """M30: Gunicorn and the bridge send the same pages; beside them, async views and WebSockets."""
+    old = start_host(serves(folder, "gunicorn shop.wsgi --bind 127.0.0.1:8001", *QUIET))
+    host = start_host(serves(folder, "asgi-bridge serve live.asgi --workers 2", "--threads=2"))
+    with httpx.Client(timeout=30, trust_env=False) as stranger:
+        for path in PATHS:
+            assert page(stranger, host, path) == page(stranger, old, path), path
+    log_in(browser, host)
+    # One log-in for both: it is the same project.
+    assert "ada:" in browser.get(old.url("/")).text
+    for path in ("/", "/admin/catalog/book/", "/api/cart/"):
+        assert page(browser, host, path) == page(browser, old, path), path
+    many_wait(browser, host)
+    a_websocket_is_told(browser, host)
+    assert "blocks a thread" not in host.log()
+
+
+QUIET = ("--no-control-socket", "--log-level=warning")
+
+
+def many_wait(browser: httpx.Client, host: Host) -> None:
+    """40 async views wait at once, beside 2 workers with 2 threads each."""
+    address = host.url("/books/1/stock/not/3")
+    with ThreadPoolExecutor(40) as pool:
+        waiting = [pool.submit(httpx.get, address, timeout=60) for _ in range(40)]
+        set_stock(browser, host, 7)
+        assert {each.result().json()["stock"] for each in waiting} == {7}
+
+
+def a_websocket_is_told(browser: httpx.Client, host: Host) -> None:
+    """It knows who is logged in, answers, and is told what happens in another worker."""
+    cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(
+                connect(
+                    host.url("/books/1/stock", "ws"),
+                    origin=host.url(""),  # type: ignore[arg-type]
+                    additional_headers={"Cookie": cookies},
+                    proxy=None,
+                )
+            )
+            for _ in range(4)
+        ]
+        for socket in sockets:
+            assert json.loads(socket.recv(timeout=30)) == {"stock": 7}
+            socket.send('"how many?"')
+            assert json.loads(socket.recv(timeout=30)) == {"asked": "how many?", "by": "ada"}
+        set_stock(browser, host, 6)
+        for socket in sockets:
+            assert json.loads(socket.recv(timeout=30)) == {"stock": 6}
+
+
+# ------------------------------------------------------------- 3: old and new alike
+
+
+def test_a_difference_is_found_before_anybody_sees_it(start_host: StartHost, folder: Path) -> None:
+    """M13, M12: the API is recorded and asked again; what differs is what the README explains."""
+    command = "asgi-bridge cutover record live.asgi --to requests.jsonl --workers 2"
+    host = start_host(serves(folder, command))
+    for line in COMMANDS:
+        if line.startswith("curl"):
+            method = "HEAD" if " -sI " in line else "GET"
+            httpx.request(method, host.url(line.partition(":8000")[2]))
+    assert host.stop() == 0
+    after = [*COMMANDS].index("sed -i 's/price: Decimal/price: float/' new/main.py")
+    for line in [*COMMANDS][after : after + 5]:
+        run(folder, line)
