@@ -20,6 +20,7 @@ from bridge.cutover.answer import Answer
 from bridge.cutover.canary.hook import load_hook
 from bridge.cutover.canary.live import LiveCanary, has_gate
 from bridge.cutover.canary.stickiness import PRIVATE
+from bridge.cutover.conflicts.telling import Conflicts
 from bridge.cutover.or_else_old import OrElseOld, serve
 from bridge.cutover.route import CANARY, NEW, OLD, Route
 from bridge.cutover.routes_file import RoutesFile
@@ -31,7 +32,7 @@ from bridge.errors import ClientDisconnected, ConfigError, LifespanFailed, Unsup
 from bridge.http.headers import is_token
 from bridge.http.paths import strip_prefix
 from bridge.log import logger
-from bridge.types import Receive, Scope, Send
+from bridge.types import Message, Receive, Scope, Send
 
 _FLAG: Final = Check(type=VALUE_TYPES["bool"])
 _OLD: Final = Choice(OLD)
@@ -83,6 +84,9 @@ class Cutover:
         #: What is in force.
         self.switches = Switches(routes, _refuse)
         self.canary = canary or LiveCanary(self.switches)
+        #: Says which routes will not go as they were meant, once the apps have started.
+        self.conflicts = Conflicts(self)
+        self.switches.changed = self.conflicts.routes_changed
         #: Whether the canary wants to hear how requests went; a file may have a gate later.
         self.observed = (
             canary is not None or self.file is not None or any(map(has_gate, self.table.routes))
@@ -204,7 +208,13 @@ class Cutover:
             ),
             new.name: _NewLifespan(new, None if self._require_new else self._go_on_without_new),
         }
-        await answer_for_all(children, receive, send)
+
+        async def tell(message: Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                self.conflicts.begin()
+
+        await answer_for_all(children, receive, tell)
 
     def new_not_loaded(self, error: Exception) -> None:
         """Have the old app answer everything: what stands for the new one could not be loaded."""

@@ -20,10 +20,13 @@ class Switches:
     def __init__(self, routes: Iterable[Route], refuse: Callable[[Route], None]) -> None:
         self._refuse = refuse
         self.table = self._checked(routes)
+        #: Called when others are in force; any thread may.
+        self.changed: Callable[[], object] = _do_nothing
 
     def replace(self, routes: Iterable[Route]) -> None:
         """Have these routes in force from now on. Raises `ConfigError`."""
         self.table = self._checked(routes)
+        self.changed()
 
     def set(self, name: str, mode: str, share: float | str | None = None) -> Route:
         """Switch one route, and return it as it is now. Raises `ConfigError`."""
@@ -48,6 +51,10 @@ class Switches:
         for route in checked:
             self._refuse(route)
         return Table(checked)
+
+
+def _do_nothing() -> None:
+    """Look at nothing."""
 
 
 def shown(route: Route) -> str:

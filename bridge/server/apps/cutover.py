@@ -63,6 +63,7 @@ class CutoverHandler:
         self._mount = ""
         self._limit: float | None = None
         cutover.told = True
+        cutover.conflicts.begin()  # if there was no lifespan
         self._take(cutover.table)
 
     def use_meters(self, meter: Callable[..., Meter], mount: str) -> None:

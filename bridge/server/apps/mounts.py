@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from bridge.adapters.runner_app import RunnerApp
@@ -78,6 +78,15 @@ def reread_routes(app: ASGIApp, *, changed: bool = False) -> None:
             cutover.reread()
         except ConfigError as error:
             logger.error("%s", error)
+
+
+def pass_conflicts_to(app: ASGIApp, say: Callable[[Sequence[Any]], object]) -> None:
+    """Have `say` take what is told of the routes of cutovers, and not the log (M4).
+
+    It gets all lines of each look, in any thread.
+    """
+    for cutover in cutovers_of(app):
+        cutover.conflicts.say = say
 
 
 def mount_of(route: MountedApp, mount: str) -> str:

@@ -6,10 +6,12 @@ as at a start, with the same exit code.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
 from bridge.server.apps.hooks import load_hook
+from bridge.server.apps.mounts import cutovers_of
 from bridge.server.config.config import Config
 from bridge.server.config.process_settings import HOOKS
 from bridge.server.lifecycle.announcement import announcement
@@ -46,4 +48,9 @@ def check(config: Config) -> list[str]:
     server.load()
     for name in HOOKS:
         load_hook(name, getattr(config, name), config)
-    return [*announcement(config, server.app), "the settings and the app are in order"]
+    conflicts = [
+        f"{'hint' if level == logging.INFO else 'warning'}: {text}"
+        for cutover in cutovers_of(server.app)
+        for level, text in cutover.conflicts.lines()
+    ]
+    return [*announcement(config, server.app), *conflicts, "the settings and the app are in order"]

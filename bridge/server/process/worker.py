@@ -30,7 +30,7 @@ from bridge.log import logger
 from bridge.loops.watchdog.block import Observer
 from bridge.server.apps.handlers import runner_apps, runners_of
 from bridge.server.apps.hooks import worker_hooks
-from bridge.server.apps.mounts import reread_routes
+from bridge.server.apps.mounts import pass_conflicts_to, reread_routes
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.guard import end_within
@@ -186,6 +186,13 @@ class SupervisedWorker:
         loop, server = asyncio.get_running_loop(), self._server
         loop.add_reader(self._channel.fileno(), self._receive)
         signalled = asyncio.ensure_future(self._heed_signal())
+        # All workers find the same of their routes, and the supervisor logs it once (M4).
+        pass_conflicts_to(
+            server.app,
+            lambda lines: loop.call_soon_threadsafe(
+                self._send, {"type": "conflicts", "lines": lines}
+            ),
+        )
         try:
             if not await unless(self._told_to_go, server.prepare()):
                 return

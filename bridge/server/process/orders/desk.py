@@ -83,6 +83,8 @@ class Desk:
         #: Time (the loop's) and requests served, once a second.
         self._counts: deque[tuple[float, int]] = deque(maxlen=_COUNTS + 1)
         self._next_count: asyncio.TimerHandle | None = None
+        #: Logs what workers say of the routes of cutovers.
+        self._conflicts: Callable[[list[tuple[int, str]]], object] | None = None
 
     async def open(self) -> None:
         """Write the pid file and take orders, from now on; the server listens.
@@ -119,6 +121,10 @@ class Desk:
     def hear(self, message: Message) -> None:
         """Take what a worker has said."""
         self._asking.hear(message)
+        if message["type"] == "conflicts":
+            if self._conflicts is None:
+                self._conflicts = switching.conflict_log()
+            self._conflicts([(int(level), str(text)) for level, text in message["lines"]])
 
     # --------------------------------------------------------- what there is to be told
 

@@ -5,6 +5,7 @@ The supervisor never loads the apps; of the file it needs the routes alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +40,12 @@ def switch(config: Config, links: Links, route: str, mode: str, share: object) -
         raise OrderFailed(f"{error}; nothing was changed") from None
     links.tell_all({"type": "routes"})
     return str(switches.shown(changed))
+
+
+def conflict_log() -> Callable[[Sequence[tuple[int, str]]], object]:
+    """Return what logs the conflicts of routes that workers find, once for all of them (M4)."""
+    told = import_module("bridge.cutover.conflicts.telling").Told
+    return told()  # type: ignore[no-any-return]
 
 
 def _file(config: Config) -> str:

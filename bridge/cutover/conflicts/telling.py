@@ -1,0 +1,101 @@
+"""Tell conflicts once the apps have started, and again when other routes are in force (M4).
+
+The tables of routes are read in a thread: a project may import a lot for them, and nobody waits for
+that. Whatever goes wrong with it is a line for those who debug, and no more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from bridge.cutover.route import OLD, Route
+from bridge.log import logger
+from bridge.loops.waiters import NativeThread
+
+#: The most lines that are told at once.
+_MOST: Final = 20
+_FAILED: Final = "the routes of the cutover were not compared: %r"
+
+#: A level of the log, and a text.
+Line: TypeAlias = "tuple[int, str]"
+Say: TypeAlias = Callable[[Sequence[Line]], object]
+
+
+def conflict_lines(cutover: Any) -> list[Line]:
+    """Read the routes of both apps of a `Cutover`, and return what is wrong, a line each."""
+    # Both are needed once, and not by a server that looks at nothing.
+    from bridge.cutover.conflicts.find import find_conflicts
+    from bridge.route_tables import read_table, site_table
+
+    old, new = (site_table(read_table(cutover.sides[side].app, side)) for side in ("old", "new"))
+    found = [*find_conflicts(cutover.table.routes, old, new)]
+    lines = [
+        (logging.INFO if each.is_hint else logging.WARNING, each.text) for each in found[:_MOST]
+    ]
+    if len(found) > _MOST:
+        lines.append((logging.WARNING, f"and {len(found) - _MOST} more conflicts of routes"))
+    return lines
+
+
+class Told:
+    """Logs lines, but those that stand since the last time only once."""
+
+    def __init__(self) -> None:
+        self.lines: Sequence[Line] = ()
+
+    def __call__(self, lines: Sequence[Line]) -> None:
+        """Log what was not there the last time."""
+        before, self.lines = self.lines, lines
+        for level, text in lines:
+            if (level, text) not in before:
+                logger.log(level, "%s", text)
+
+
+class Conflicts:
+    """Looks at the routes of a cutover. `say` gets all lines of each look, in any thread."""
+
+    def __init__(self, cutover: Any) -> None:
+        self._cutover = cutover
+        self.say: Say = Told()
+        #: The routes at the last look, as far as they count; None: there was none.
+        self._seen: object = None
+
+    def lines(self) -> list[Line]:
+        """Look at them now, and return what is wrong; nothing if that cannot be told."""
+        try:
+            return conflict_lines(self._cutover)
+        except Exception as error:  # of a framework that is not as we know it
+            logger.debug(_FAILED, error)
+            return []
+
+    def begin(self) -> None:
+        """Look at them from now on: the apps have started."""
+        if self._seen is None:
+            self._look()
+
+    def routes_changed(self) -> None:
+        """Look at them again, if anything is different that counts."""
+        if self._seen not in (None, _what_counts(self._cutover.table.routes)):
+            self._look()
+
+    def _look(self) -> None:
+        self._seen = seen = _what_counts(self._cutover.table.routes)
+        try:
+            NativeThread(partial(self._tell, seen), "bridge-conflicts").start()
+        except RuntimeError as error:  # the system has no more threads
+            logger.debug(_FAILED, error)
+
+    def _tell(self, seen: object) -> None:
+        lines = self.lines()
+        if seen is not self._seen:
+            return  # others are in force by now, and are looked at
+        with suppress(RuntimeError):  # the loop has ended to which they go
+            self.say(lines)
+
+
+def _what_counts(routes: Sequence[Route]) -> object:
+    return [(each.name, each.paths, each.methods, each.host, each.mode == OLD) for each in routes]
