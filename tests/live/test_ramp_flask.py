@@ -8,10 +8,9 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.ramp_flask import README, Shop, side, sides
+from tests.support.ramp_flask import README, SERVE, Shop, side, sides
 from tests.support.waiting import eventually
 
-SERVE = "asgi-bridge serve --cutover cutover.toml --websocket --control-socket ctl"
 RECORD = "asgi-bridge cutover record old.shop:app --to requests.jsonl"
 REPLAY = "asgi-bridge cutover replay requests.jsonl --old old.shop:app --new new."
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"x" * 100_000

@@ -23,6 +23,9 @@ from tests.support.waiting import eventually, listens
 EXAMPLE = ROOT / "examples" / "ramp_flask"
 README = (EXAMPLE / "README.md").read_text()
 
+#: How the README serves the example.
+SERVE = "asgi-bridge serve --cutover cutover.toml --websocket --control-socket ctl"
+
 #: What the commands of the README run with: this Python, from this clone.
 ENVIRON = {
     **os.environ,
