@@ -33,6 +33,7 @@ class Replay:
 
     `twice`: the old app is asked each safe request twice, to learn its noise. `fields`: more fields
     to compare. `file` gets a line for each request. `tell` gets a line for each answer that fails.
+    `find_route` names the route of a request; None if it has none, and gets a name by its path.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Replay:
         fields: Iterable[str] = (),
         file: BoundedFile | None = None,
         tell: Callable[[str], None] = lambda line: None,
+        find_route: Callable[[RecordedRequest], str | None] = lambda request: None,
     ) -> None:
         self.summary = Summary()
         self._old, self._new = old, new
@@ -54,6 +56,7 @@ class Replay:
         self._fields = tuple(fields)
         self._file = file
         self._tell = tell
+        self._find_route = find_route
 
     def run(self, requests: Iterable[RecordedRequest]) -> Summary:
         """Ask all `requests`; returns the summary. Raises `NoSide`."""
@@ -65,7 +68,7 @@ class Replay:
         return self.summary
 
     def _ask(self, request: RecordedRequest) -> Entry:
-        route = route_of(request)
+        route = self._find_route(request) or route_of(request)
         rules = self._rules.rules_for(route, request.path)
         try:
             old = self._answer(self._old, request)

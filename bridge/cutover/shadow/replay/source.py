@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,6 +34,13 @@ class Recording:
         self.skipped["broken"] += 1
         if len(self.broken) < _MOST_NAMED:
             self.broken.append(f"{entry}: {why}")
+
+    def keep(self, is_kept: Callable[[RecordedRequest], object], reason: str) -> None:
+        """Keep what `is_kept` is true for, and count the others as skipped for `reason`."""
+        kept = [request for request in self.requests if is_kept(request)]
+        if skipped := len(self.requests) - len(kept):
+            self.skipped[reason] += skipped
+        self.requests = kept
 
     def select(self, host: str | None, *, unsafe: bool) -> None:
         """Keep what is asked of `host` (None: of any), by safe methods only unless `unsafe`."""

@@ -27,10 +27,11 @@ _ENDING = 10.0
 
 @contextmanager
 def hosted(name: str, target: str, app_dir: str) -> Iterator[str]:
-    """Serve `target` (``module:attr``) as long as the block lasts; gives its address.
+    """Serve `target` as long as the block lasts; gives its address.
 
-    `name` says which side it is. Raises `AppLoadError` if it does not start; the process has said
-    why, as what the app logs goes where our own errors go.
+    `target` is ``module:attr``, and may begin with its kind: ``wsgi:module:attr``. `name` says
+    which side it is. Raises `AppLoadError` if it does not start; the process has said why, as what
+    the app logs goes where our own errors go.
     """
     with tempfile.TemporaryDirectory(prefix="bridge-replay-") as folder:
         path = os.path.join(folder, "socket")
@@ -63,6 +64,7 @@ def _wait(process: subprocess.Popen[bytes], path: str, what: str) -> None:
 
 def _serve(target: str, path: str, app_dir: str) -> None:
     """Be that process."""
+    from bridge.arguments.kinds import KINDS
     from bridge.server.commands.running import run
     from bridge.server.config.config import Config
 
@@ -71,9 +73,12 @@ def _serve(target: str, path: str, app_dir: str) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_input, daemon=True).start()
+    kind, _, name = target.partition(":")
+    named = kind in KINDS and ":" in name.partition("(")[0]
     run(
         Config(
-            app=target,
+            app=name if named else target,
+            interface=kind if named else "auto",
             bind=(f"unix:{path}",),
             app_dir=app_dir,
             access_log=False,

@@ -7,16 +7,18 @@ Exit codes: 0; 1, more has differed than `--max-different` allows; 2, wrong usag
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import click
 
 from bridge.arguments.checks import Check
 from bridge.arguments.values import VALUE_TYPES
+from bridge.cutover.settings_file import APPS, Plan, read_plan
 from bridge.cutover.shadow.records import RecordedRequest
 from bridge.cutover.shadow.replay.replay import NoSide, Replay
+from bridge.cutover.shadow.replay.routes import route_finder
 from bridge.cutover.shadow.replay.side import PATIENCE, Side
 from bridge.cutover.shadow.replay.source import Recording, read_recording
 from bridge.cutover.shadow.report.file import BoundedFile
@@ -31,6 +33,7 @@ NOT_STARTED, NO_SIDE = 3, 4
 #: The most answers that fail of which each gets a line.
 _MOST_TOLD = 10
 
+_FindRoute: TypeAlias = Callable[[RecordedRequest], str | None]
 _FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)")
 _SECONDS = Check(type=VALUE_TYPES["Seconds"], minimum=0.001)
 
@@ -38,16 +41,19 @@ _SECONDS = Check(type=VALUE_TYPES["Seconds"], minimum=0.001)
 @click.pass_context
 def _replay(ctx: click.Context, /, recording: str, **options: Any) -> None:
     try:
+        plan = None if options["cutover"] is None else read_plan(options["cutover"])
+        _take_apps(plan, options)
         rules = parse_rules(options["ignore"])
         headers = {side: _headers(options[side]) for side in ("header", "old_header", "new_header")}
         found = read_recording(recording, options["host"], unsafe=options["unsafe"])
+        find_route = _find_routes(plan, found, options["cutover"])
         file = None if options["report"] is None else BoundedFile(options["report"])
         with ExitStack() as stack:
             sides = [
                 stack.enter_context(_side(name, options, headers["header"] + headers[own]))
                 for name, own in (("old", "old_header"), ("new", "new_header"))
             ]
-            summary = _run(sides, rules, found.requests, file, options)
+            summary = _run(sides, rules, found.requests, file, find_route, options)
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from None
     except AppLoadError as error:
@@ -56,6 +62,24 @@ def _replay(ctx: click.Context, /, recording: str, **options: Any) -> None:
         _end(str(error), NO_SIDE)
     _tell_skipped(found)
     show(summary, options["limit"], as_json=options["as_json"])
+
+
+def _take_apps(plan: Plan | None, options: dict[str, Any]) -> None:
+    """Fill in the apps that the file of a cutover names. Raises `ConfigError`."""
+    for side in APPS:
+        if options[side] is None and plan is not None:
+            options[side] = plan.apps.get(side)
+        if options[side] is None:
+            raise ConfigError(f"no {side} app is named; say --{side} APP, or --cutover FILE")
+
+
+def _find_routes(plan: Plan | None, found: Recording, path: str | None) -> _FindRoute:
+    """Leave of a recording what the routes of a cutover take; returns what names them."""
+    if plan is None:
+        return lambda request: None
+    find_route = route_finder(plan.routes)
+    found.keep(find_route, f"of no route of {path}")
+    return find_route
 
 
 def _end(error: str, code: int) -> NoReturn:
@@ -90,6 +114,7 @@ def _run(
     rules: RuleSet,
     requests: list[RecordedRequest],
     file: BoundedFile | None,
+    find_route: _FindRoute,
     options: dict[str, Any],
 ) -> Summary:
     told: list[str] = []
@@ -108,6 +133,7 @@ def _run(
         fields=[name.lower() for name in options["field"]],
         file=file,
         tell=tell,
+        find_route=find_route,
     )
     return replay.run(requests)
 
@@ -136,8 +162,14 @@ command = click.Command(
     callback=_replay,
     params=[
         click.Argument(["recording"], metavar="RECORDING"),
-        click.Option(["--old"], required=True, metavar="APP", help=f"The old app: {_WHERE}"),
-        click.Option(["--new"], required=True, metavar="APP", help="The new app, in the same way."),
+        click.Option(["--old"], metavar="APP", help=f"The old app: {_WHERE}"),
+        click.Option(["--new"], metavar="APP", help="The new app, in the same way."),
+        click.Option(
+            ["--cutover"],
+            metavar="FILE",
+            help="Take the apps from the file of a cutover, and of the requests what its routes "
+            "take, by their names.",
+        ),
         _many("--ignore", "RULE", "What may differ, such as '$..id' or 'header:location'."),
         _many("--field", "NAME", "A field of responses to compare as well."),
         click.Option(["--noise"], is_flag=True, help="Ask the old app twice, to learn its noise."),

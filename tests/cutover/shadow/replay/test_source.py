@@ -101,3 +101,13 @@ def test_files_that_cannot_be_read_are_errors(
 def test_an_empty_recording_has_no_requests(tmp_path: Path) -> None:
     """M13: nothing recorded is nothing to ask."""
     assert read(tmp_path / "file", "").requests == []
+
+
+def test_what_is_not_kept_is_counted(tmp_path: Path) -> None:
+    """M13: the caller may leave out requests, for a reason that is told; none, and none is told."""
+    found = read(tmp_path / "har", har(*PAGE))
+    found.keep(lambda request: True, "not wanted")
+    assert "not wanted" not in found.skipped
+    found.keep(lambda request: request.path == "/a", "not wanted")
+    assert [request.path for request in found.requests] == ["/a"]
+    assert found.skipped["not wanted"] == 1

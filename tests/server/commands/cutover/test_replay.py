@@ -108,6 +108,25 @@ def test_an_answer_that_is_late_is_an_error(pair: Pair, tmp_path: Path) -> None:
     assert "GET /slow         0      0          0        0       1" in result.output
 
 
+def test_the_file_of_a_cutover_says_what_to_ask(pair: Pair, tmp_path: Path) -> None:
+    """M13: its apps are asked what its routes take, by their names; the others are counted."""
+    plan = tmp_path / "cutover.toml"
+    routes = '[[routes]]\nname = "things"\npaths = ["/items/{id}", "/same"]\n'
+    plan.write_text(f'old = "wsgi:{OLD}"\nnew = "{NEW}"\n{routes}')
+    file = recording(tmp_path, "GET /items/9", "GET /same", "GET /shelf", "GET /page")
+    options = (f"--cutover={plan}", "--ignore=@things $.visits", "--ignore=numbers")
+    result = run(file, *options, f"--app-dir={ROOT}", "--ignore=$.note", "--max-different=0")
+    assert result.exit_code == 0, result.output
+    assert f"Skipped: 2 x of no route of {plan}\n" in result.output
+    assert "things         2      2          0        0       0\n" in result.output
+    result = run(file, *options, "--old", pair.old, "--new", pair.old)
+    assert "things         2      2          0        0       0\n" in result.output
+    plan.write_text(routes)
+    result = run(file, f"--cutover={plan}", "--old", pair.old)
+    assert "no new app is named; say --new APP, or --cutover FILE" in result.output
+    assert result.exit_code == 2
+
+
 def test_a_har_with_all_that_a_browser_writes(pair: Pair, tmp_path: Path) -> None:
     """M13: WebSockets, other hosts and broken entries of a HAR are counted, and named."""
     path = tmp_path / "har"
