@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from bridge.check.findings import Findings
 from bridge.check.places import place_of_error
 from bridge.check.requests import Options, Request
 from bridge.errors import IllegalMessage, IllegalResponse
+from bridge.http.response_head import ResponseHead
 from bridge.loops.watchdog.stack import Place
 
 #: What a server answers, or an app, if it does not know a method.
 _NOT_KNOWN: Final = 501
+#: The page is elsewhere.
+_MOVED: Final = frozenset({301, 302, 307, 308})
 #: After so many requests that hang, no more are sent.
 MOST_HANGING: Final = 2
 
@@ -28,9 +32,21 @@ class Answer:
     size: int = 0
     error: BaseException | None = None
     body_was_read: bool = False
+    #: Where it sends the client.
+    location: str = ""
     hangs: bool = False
     #: Where it stands, if it hangs.
     place: Place | None = None
+
+
+def take_head(answer: Answer, head: ResponseHead | None) -> None:
+    """Note what the head of the response says; None: there was none."""
+    if head is None:
+        return
+    answer.status = head.status_code
+    for name, value in head.raw_headers:
+        if name.lower() == b"location":
+            answer.location = value.decode("latin-1")
 
 
 def judge(answer: Answer, logged: BaseException | None, findings: Findings) -> None:
@@ -58,15 +74,43 @@ def remarks(answers: Sequence[Answer], options: Options, *, nothing_there: bool)
         said.append("Nothing more was sent: the app hangs.")
     elif not nothing_there and not options.unsafe:
         said.append(
-            "No POST was sent: the app answers a path that cannot exist. Where a POST does no "
-            "harm, say --unsafe PATH."
+            f"No POST was sent: {_missing(answers, options)}. Where a POST does no harm, say "
+            "--unsafe PATH."
         )
     elif not options.unsafe and not any(each.body_was_read for each in answers):
         said.append(
             "No view was sent a body: only a path that does not exist was. Where a POST does no "
             "harm, say --unsafe PATH."
         )
+    pages = {
+        each.request.path: each
+        for each in answers
+        if each.request.method == "GET" and each.request.path in options.paths and each.status
+    }
+    if pages and not any(each.status == HTTPStatus.OK for each in pages.values()):
+        got = ", ".join(f"GET {path} {_named(each)}" for path, each in pages.items())
+        said.append(
+            f"No page was seen ({got}), so little is known. Name pages with --path; what the app "
+            "asks for with --header: 'Host: shop.example', 'Cookie: ...'."
+        )
     return said
+
+
+def _missing(answers: Sequence[Answer], options: Options) -> str:
+    """Say how the path that cannot exist was answered, as GET."""
+    for each in answers:
+        if each.request.path == options.missing and each.status:
+            return f"the app answers a path that cannot exist by {_named(each)}"
+    return "the app answers a path that cannot exist"
+
+
+def with_slash(answers: Sequence[Answer], missing: str) -> str | None:
+    """Return `missing` with the slash to which the app sends all who forget it, as Django may."""
+    for each in answers:
+        sent_to = urlsplit(each.location).path
+        if each.request.path == missing and each.status in _MOVED and sent_to.endswith("/"):
+            return f"{missing}/" if sent_to.endswith(f"{missing}/") else None
+    return None
 
 
 def shown(error: BaseException) -> str:

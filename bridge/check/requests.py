@@ -126,6 +126,6 @@ def summary(sent: Sequence[Request], missing: str) -> str:
     return "; ".join(
         ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
         + f" {path}"
-        + (" (a path that cannot exist)" if path == missing else "")
+        + (" (a path that cannot exist)" if path.rstrip("/") == missing else "")
         for path, counts in methods.items()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.check.answers import Answer, judge, remarks, shown
+from bridge.check.answers import Answer, judge, remarks, shown, with_slash
 from bridge.check.findings import Findings
 from bridge.check.requests import Options, Request
 from bridge.errors import IllegalResponse
@@ -50,7 +50,37 @@ def test_what_was_not_sent_is_said() -> None:
         "Nothing more was sent: the app hangs."
     ]
     (said,) = remarks([Answer(GET, 200)], Options(), nothing_there=False)
-    assert said.startswith("No POST was sent: the app answers a path that cannot exist.")
-    (said,) = remarks([Answer(GET, 404)], Options(), nothing_there=True)
+    assert said.startswith("No POST was sent: the app answers a path that cannot exist. Where")
+    options = Options(missing="/none")
+    answers = [Answer(GET, 200), Answer(Request("GET", "/none"), 200)]
+    (said,) = remarks(answers, options, nothing_there=False)
+    assert "the app answers a path that cannot exist by 200 OK. Where" in said
+    (said,) = remarks([Answer(GET, 200)], Options(), nothing_there=True)
     assert said.startswith("No view was sent a body")
     assert remarks([Answer(GET, 200)], Options(unsafe=("/x",)), nothing_there=True) == []
+
+
+def test_that_no_page_was_seen_is_said() -> None:
+    """M51: an app that answers 400 for another host, or sends all to a log-in, is hardly known."""
+    options = Options(paths=("/", "/cart"), unsafe=("/x",))
+    answers = [Answer(GET, 400), Answer(Request("GET", "/cart"), 302)]
+    (said,) = remarks(answers, options, nothing_there=True)
+    assert said.startswith("No page was seen (GET / 400 Bad Request, GET /cart 302 Found), so")
+    assert remarks([*answers, Answer(GET, 200)], options, nothing_there=True) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "found"),
+    [
+        (301, "/none/", "/none/"),
+        (308, "http://localhost/none/", "/none/"),
+        (302, "/login/?next=/none/", None),
+        (302, "/none", None),
+        (200, "/none/", None),
+    ],
+)
+def test_a_slash_that_is_added(status: int, location: str, found: str | None) -> None:
+    """M51: a framework that adds slashes to all paths has not said that something is there."""
+    answers = [Answer(GET, 301, location="/x/"), Answer(Request("GET", "/none"), status)]
+    answers[1].location = location
+    assert with_slash(answers, "/none") == found

@@ -29,7 +29,7 @@ def test_it_says_what_was_sent_found_and_not_seen() -> None:
     assert "note     it calls write(), the oldest way to send a body [write]" in text
     assert "tests/support/apps/awkward/pep3333.py:" in text
     assert "Sent: 3 x GET, HEAD, OPTIONS /; GET /bridge-check-" in flat
-    assert "No POST was sent: the app answers a path that cannot exist." in flat
+    assert "No POST was sent: the app answers a path that cannot exist by 200 OK." in flat
     assert "Not seen in 6 requests: late reads of a body, state kept in threads" in flat
     assert "works" not in text
 

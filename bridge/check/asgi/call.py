@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from bridge.asgi import messages
-from bridge.check.answers import Answer
+from bridge.check.answers import Answer, take_head
 from bridge.check.asgi.ending import end, place_of_task
 from bridge.check.findings import Findings
 from bridge.check.places import place_of, place_of_frame
@@ -77,7 +77,7 @@ class Call:
         answer.place = place_of_task(task)
         ended = await end(task, self._request.where, self._findings, is_late=self._has_left)
         answer.hangs = not ended and not self._has_left and self._phase != messages.OVER
-        answer.status = self._head.status_code if self._head is not None else 0
+        take_head(answer, self._head)
         if task.done() and not task.cancelled():
             error = task.exception()
             if error is not None and not (self._has_left and isinstance(error, Exception)):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Final, TypeVar
 
-from bridge.check.answers import MOST_HANGING, Answer, judge, remarks
+from bridge.check.answers import MOST_HANGING, Answer, judge, remarks, with_slash
 from bridge.check.asgi.call import Call
 from bridge.check.asgi.lifespan import WatchedLifespan
 from bridge.check.asgi.websocket import WebSocketCall
@@ -61,6 +62,10 @@ class AsgiDrive:
         self._logs.take()
         state = lifespan.state
         self._send_all(reading(options.paths, options.missing, options.fields), state)
+        there = with_slash(self.answers, options.missing)
+        if there is not None:
+            self._options = options = replace(options, missing=there)
+            self._send_all([Request("GET", there, fields=options.fields)], state)
         for path in options.unsafe:
             self._send_all(posting(path, options.fields, there=True), state)
         if self.nothing_there:

@@ -11,7 +11,7 @@ from io import StringIO
 from time import monotonic
 from typing import Any, Final
 
-from bridge.check.answers import Answer, shown
+from bridge.check.answers import Answer, shown, take_head
 from bridge.check.findings import Findings
 from bridge.check.places import place_of, place_of_error, place_of_frame
 from bridge.check.requests import Request
@@ -70,7 +70,7 @@ class Call:
             pass  # its client has left, and that is what the app was told
         except (Exception, SystemExit) as error:
             answer.error = error
-        answer.status = self._head.status_code if self._head is not None else 0
+        take_head(answer, self._head)
         answer.body_was_read = self._body.was_read
         return answer
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import FrameType, ModuleType
 from typing import Any, Final
 
-from bridge.check.answers import MOST_HANGING, Answer, judge, remarks
+from bridge.check.answers import MOST_HANGING, Answer, judge, remarks, with_slash
 from bridge.check.findings import Findings
 from bridge.check.places import own_place_of_frame
 from bridge.check.requests import NOTHING_THERE, Options, Request, posting, reading
@@ -53,6 +54,10 @@ class WsgiDrive:
         """Send everything that may be sent."""
         options = self._options
         self._send_all(reading(options.paths, options.missing, options.fields))
+        there = with_slash(self.answers, options.missing)
+        if there is not None:
+            self._options = options = replace(options, missing=there)
+            self._send_all([Request("GET", there, fields=options.fields)])
         for path in options.unsafe:
             self._send_all(posting(path, options.fields, there=True))
         if self.nothing_there:

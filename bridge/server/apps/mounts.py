@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.adapters.runner_app import RunnerApp
 from bridge.dispatcher import Dispatcher, MountedApp
-from bridge.errors import ConfigError
+from bridge.errors import AppLoadError, ConfigError
 from bridge.fallback import Fallback
 from bridge.http.paths import strip_prefix
 from bridge.log import logger
@@ -64,6 +64,13 @@ def cutovers_of(app: ASGIApp) -> Iterator[Any]:
         yield app
         for side in sides:
             yield from cutovers_of(side.asgi)
+
+
+def check_loaded(app: Any) -> None:
+    """Raise `AppLoadError` if a `Cutover` goes on without its new app: who looks at both cannot."""
+    for each in cutovers_of(app):
+        if each.new_failed:
+            raise AppLoadError(f"the new app cannot be loaded: {each.new_failed}")
 
 
 def reread_routes(app: ASGIApp, *, changed: bool = False) -> None:

@@ -37,7 +37,7 @@ GATEWAY: Final = (
 )
 
 #: `asgi-bridge check`: it loads an app, and serves nobody.
-CHECK: Final = frozenset({"app", "mount", "interface", "factory", "app_dir", "threads"})
+CHECK: Final = frozenset({"app", "mount", "cutover", "interface", "factory", "app_dir", "threads"})
 
 #: `asgi-bridge worker`: it has an app, and no sockets.
 WORKER: Final = _APP | {
@@ -47,4 +47,4 @@ WORKER: Final = _APP | {
 }
 
 #: `asgi-bridge routes`: it loads an app, and no more.
-ROUTES: Final = frozenset({"app", "mount", "interface", "factory", "app_dir"})
+ROUTES: Final = frozenset({"app", "mount", "cutover", "interface", "factory", "app_dir"})

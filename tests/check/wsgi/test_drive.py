@@ -46,6 +46,25 @@ def test_bodies_go_where_nothing_is() -> None:
     assert posted.pop().startswith("/bridge-check-")
 
 
+def test_bodies_go_behind_a_slash_that_is_added() -> None:
+    """M51: as Django adds one, where a pattern takes all paths that end with it."""
+    posted = []
+
+    def app(environ: Any, start_response: Any) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if not path.endswith("/"):
+            start_response("301 Moved Permanently", [("Location", f"{path}/")])
+            return [b""]
+        if environ["REQUEST_METHOD"] == "POST":
+            posted.append(path)
+        start_response("200 OK" if path == "/" else "404 Not Found", HEAD)
+        return [b""]
+
+    report = checked_app(app)
+    assert {path[:14] + path[-1] for path in posted} == {"/bridge-check-/"}
+    assert "/ (a path that cannot exist)" in report.apps[0].sent
+
+
 def test_bodies_go_to_unsafe_paths() -> None:
     """M51: those that the user has given, and only those."""
     app = Recorder("200 OK")

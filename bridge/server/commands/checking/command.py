@@ -23,6 +23,7 @@ from bridge.check.requests import Options
 from bridge.check.run import check
 from bridge.check.watching.importing import Importing
 from bridge.server.apps.loading import load
+from bridge.server.apps.mounts import check_loaded
 from bridge.server.commands.running import exit_codes
 from bridge.server.config.config import Config
 from bridge.server.process.exits import NOT_STARTED
@@ -46,7 +47,8 @@ def _checked(config: Config, options: Options) -> Report:
     findings = Findings()
     with Importing(findings, options.seconds * _FOR_THE_IMPORT, _give_up) as importing:
         app = load(config)
-    name = config.app if isinstance(config.app, str) else "mounts"
+        check_loaded(app)
+    name = config.app if isinstance(config.app, str) else str(config.cutover or "mounts")
     return check(
         app,
         name,
@@ -63,6 +65,8 @@ def _command(config: Config) -> Sequence[str]:
     words = ["asgi-bridge", "serve", *([str(config.app)] if config.app is not None else ())]
     for mount in config.mount:
         words += ["--mount", mount]
+    if config.cutover is not None:
+        words += ["--cutover", str(config.cutover)]
     if config.factory:
         words.append("--factory")
     if config.app_dir != ".":

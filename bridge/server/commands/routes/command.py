@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from bridge.route_tables import Answer, Row, read_table, site_table, who_answers
 from bridge.route_tables.route import RouteKind
+from bridge.server.apps.mounts import check_loaded
 from bridge.server.commands.routes.naming import Names
 from bridge.server.commands.routes.options import NEVER_REACHED, Asked
 from bridge.server.commands.routes.shown import Shown, as_object
@@ -34,6 +35,7 @@ def read_site(config: Config) -> list[Row]:
         configure_logging(replace(config, **_NO_FILES))
         server = Server(config)
         server.load()
+        check_loaded(server.app)
         names = Names(config, server.app)
         return site_table(read_table(server.app, names.root, names.name_of))
 

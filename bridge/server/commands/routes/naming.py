@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,11 @@ class Names:
             self.root = "the mounts"
             for mount, mounted in zip(config.mount, app.routes, strict=False):
                 self._named.setdefault(id(mounted.app), _target(mount))
+        elif config.cutover is not None:
+            self.root = str(config.cutover)
+            plan = import_module("bridge.cutover.settings_file").read_plan(config.cutover)
+            for side, mounted in getattr(app, "sides", {}).items():
+                self._named.setdefault(id(mounted.app), _without_kind(plan.apps[side]))
         self._of_modules: dict[int, str] | None = None
 
     def name_of(self, app: Any) -> str:
@@ -37,7 +43,10 @@ class Names:
 
 def _target(mount: str) -> str:
     """Return what a ``--mount`` names: ``old:app`` of ``/old=wsgi:old:app``."""
-    target = mount.partition("=")[2]
+    return _without_kind(mount.partition("=")[2])
+
+
+def _without_kind(target: str) -> str:
     kind, _, name = target.partition(":")
     return name if kind in KINDS and ":" in name else target
 

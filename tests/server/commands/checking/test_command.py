@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -80,3 +81,20 @@ def test_json_is_all_of_standard_output() -> None:
     told = json.loads(ended.stdout)
     assert ended.returncode == 1
     assert told["apps"][0]["findings"][0]["id"] == "hangs"
+
+
+def test_a_cutover(tmp_path: Path) -> None:
+    """M51: both apps of a file are checked; a new app that cannot be loaded is 3."""
+    file = tmp_path / "cutover.toml"
+    routes = '[[routes]]\nname = "a"\npaths = "/a"\n'
+    file.write_text(f'old = "{PEP}:good"\nnew = "tests.support.apps.hello:asgi"\n{routes}')
+    ended = run("--cutover", str(file))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"serve --cutover {file}" in ended.stdout
+    words = " ".join(ended.stdout.split())
+    assert f"the old app of {file} is a WSGI app" in words
+    assert f"the new app of {file} is an ASGI app" in words
+    file.write_text(f'old = "{PEP}:good"\nnew = "nowhere:app"\n{routes}')
+    ended = run("--cutover", str(file))
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "Error: the new app cannot be loaded: there is no module 'nowhere'" in ended.stderr

@@ -45,6 +45,24 @@ def shown(app: str) -> list[tuple[str, str, str]]:
 # ------------------------------------------------------------- the command
 
 
+def test_a_cutover(tmp_path: Path) -> None:
+    """M50: `--cutover` shows what is switched to the new app, and the rest; both must load."""
+    file = tmp_path / "cutover.toml"
+    routes = '[[routes]]\nname = "clock"\npaths = "/clock"\nmode = "new"\n'
+    file.write_text(f'old = "mixed:legacy"\nnew = "mixed:modern"\n{routes}')
+    ended = run("--app-dir", "examples", "--cutover", str(file))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = [line.split() for line in ended.stdout.splitlines()]
+    assert [line[:3] for line in lines[1:3]] == [
+        ["/clock", "GET", "mixed:modern"],
+        ["/*", "*", "mixed:legacy"],
+    ]
+    file.write_text(f'old = "mixed:legacy"\nnew = "nowhere:app"\n{routes}')
+    ended = run("--app-dir", "examples", "--cutover", str(file))
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "the new app cannot be loaded" in ended.stderr
+
+
 def test_the_example() -> None:
     """M50: a table of all mounts, with 0, and nothing else on standard output."""
     ended = run("--app-dir", "examples", "mixed:app")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -78,3 +79,19 @@ def test_functions_know_their_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "modules", before)
     names = Names(Config(app="a_site:app"), Dispatcher({"/": hello.wsgi}))
     assert names.name_of(hello.wsgi) == "tests.support.apps.hello:wsgi"
+
+
+def test_names_in_a_cutover(tmp_path: Path) -> None:
+    """M50: each side is called as the file of `--cutover` names it, without its kind."""
+    file = tmp_path / "cutover.toml"
+    apps = "tests.support.apps.hello"
+    file.write_text(f'''
+old = "wsgi:{apps}:wsgi"
+new = "{apps}:asgi"
+routes = [{{ name = "a", paths = "/a" }}]
+''')
+    config = Config(cutover=file)
+    names = Names(config, load(config))
+    assert names.root == str(file)
+    assert names.name_of(hello.wsgi) == f"{apps}:wsgi"
+    assert names.name_of(hello.asgi) == f"{apps}:asgi"
