@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from copy import copy
 from importlib import import_module
 from typing import Any
 
@@ -171,6 +172,22 @@ class WsgiToAsgi(RunnerApp):
         """For a server: whether several processes serve the app, if that was not given here."""
         self.multiprocess = self._explicit.get("multiprocess", several)
         self._handler.set_multiprocess(self.multiprocess)
+
+    def around(self, wrap: Callable[[WSGIApp], WSGIApp]) -> WsgiToAsgi:
+        """For a server: return the same, with the app as `wrap` returns it, in the same runner."""
+        other = copy(self)
+        other.app = wrap(self.app)
+        return other
+
+    def with_own_threads(self, threads: int) -> WsgiToAsgi:
+        """Return the same app as it runs now, but with so many threads of its own."""
+        other = copy(self)
+        other._explicit = {**self._explicit, "runner": "thread", "stream_limit": 0}
+        other._explicit["threads"] = threads
+        other._completions = None
+        other._run_as({**WSGI_DEFAULTS, **(self._how or {})})
+        other.adopt_processes(several=self.multiprocess)
+        return other
 
     def __repr__(self) -> str:
         return f"<WsgiToAsgi {self.app!r}>"

@@ -10,7 +10,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.adapters.wsgi_on_asgi.settings import read_settings
 from bridge.arguments.checks import Check
@@ -22,10 +22,11 @@ from bridge.cutover.canary.live import LiveCanary, has_gate
 from bridge.cutover.canary.stickiness import PRIVATE
 from bridge.cutover.conflicts.telling import Conflicts
 from bridge.cutover.or_else_old import OrElseOld, serve
-from bridge.cutover.route import CANARY, NEW, OLD, Route
+from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
 from bridge.cutover.routes_file import RoutesFile
+from bridge.cutover.shadow.copying.marks import without_claim
 from bridge.cutover.sides import Canary, Choice, mounted
-from bridge.cutover.switches import Switches, refuse_shadow
+from bridge.cutover.switches import Switches
 from bridge.cutover.table import Table
 from bridge.dispatcher import MountedApp, first_field
 from bridge.errors import ClientDisconnected, ConfigError, LifespanFailed, UnsupportedScope
@@ -33,6 +34,11 @@ from bridge.http.headers import is_token
 from bridge.http.paths import strip_prefix
 from bridge.log import logger
 from bridge.types import Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from bridge.cutover.shadow.copying.copies import Copies
+    from bridge.cutover.shadow.copying.settings import Shadow
+    from bridge.cutover.shadow.copying.tap import Serve
 
 _FLAG: Final = Check(type=VALUE_TYPES["bool"])
 _OLD: Final = Choice(OLD)
@@ -49,8 +55,9 @@ class Cutover:
     `served_by` is the name of a response field that says who answered, ``old`` or ``new``; None
     for no such field. The lifespans of both apps run. If the new app fails to start, that is an
     error in the log, and all routes stay with the old app; with `require_new` the start fails.
-    `canary` decides for routes in mode ``canary``. Other keyword arguments are the settings of
-    `WsgiToAsgi`.
+    `canary` decides for routes in mode ``canary``. `shadow`, a dictionary, says how requests are
+    copied for routes in mode ``shadow`` (`shadow/copying/settings.py`); None: as the file says.
+    Other keyword arguments are the settings of `WsgiToAsgi`.
 
     Raises `ConfigError` for a value that is not allowed.
     """
@@ -64,14 +71,12 @@ class Cutover:
         served_by: str | None = "X-Served-By",
         require_new: bool = False,
         canary: Canary | None = None,
+        shadow: Any = None,
         **settings: Any,
     ) -> None:
         settings = read_settings(settings, "Cutover")
         #: Both apps, by their side.
-        self.sides = {
-            OLD: mounted(OLD, old, settings),
-            NEW: mounted(NEW, new, settings),
-        }
+        self.sides = {OLD: mounted(OLD, old, settings), NEW: mounted(NEW, new, settings)}
         if self.sides[OLD].app is self.sides[NEW].app:
             raise ConfigError("old and new are the same app; a Cutover goes from one to another")
         #: The name of the field that says who answered; empty: there is none.
@@ -81,8 +86,11 @@ class Cutover:
         if isinstance(routes, str):
             self.file = RoutesFile(routes)
             routes = self.file.routes()
+        #: Copies of requests; None if no route is in mode ``shadow``, and none was.
+        self.copies: Copies | None = None
+        self._shadow = _read_shadow(shadow, self.file)
         #: What is in force.
-        self.switches = Switches(routes, _refuse)
+        self.switches = Switches(routes, self._prepare)
         self.canary = canary or LiveCanary(self.switches)
         #: Says which routes will not go as they were meant, once the apps have started.
         self.conflicts = Conflicts(self)
@@ -109,11 +117,15 @@ class Cutover:
             return
         if self.file is not None and not self.told:
             self.file.follow(self.switches)
+        scope = without_claim(scope)
         route = self.route_of(scope)
         choice = self.choose(route, scope)
         answer = Answer(scope, send, self.served_field(choice.side), choice.field)
         if route is None or route.mode not in (CANARY, NEW):
-            await answer.run(serve, self.sides[choice.side], scope, receive)
+            how: Serve = serve
+            if route is not None and route.mode == SHADOW and self.copies is not None:
+                how = self.copies.serving(route, scope, serve)
+            await answer.run(how, self.sides[choice.side], scope, receive)
             return
         started = perf_counter()
         status = 0
@@ -165,11 +177,25 @@ class Cutover:
 
     def choose(self, route: Route | None, scope: Scope) -> Choice:
         """Say who answers a request of `route`; only a canary looks at `scope`."""
-        if route is None or self.new_failed or route.mode == OLD:
+        if route is None or self.new_failed or route.mode in (OLD, SHADOW):
             return _OLD
         if route.mode == CANARY:
             return self.canary.choose(route, scope)
         return _NEW
+
+    def _prepare(self, route: Route) -> None:
+        """Load what a route needs. Raises `ConfigError` if it cannot be served here."""
+        if route.canary is not None:
+            try:
+                load_hook(route.canary.on_rollback)
+            except ConfigError as error:
+                raise ConfigError(f"route {route.name}: {error}") from error
+        if route.mode == SHADOW and self.copies is None:
+            from bridge.cutover.shadow.copying.copies import Copies  # few need it
+
+            self.copies = Copies(
+                self.sides, self._shadow, lambda: self.table, lambda: self.new_failed
+            )
 
     def reread(self) -> str:
         """Read the file of the routes again, and say in a line what is in force then.
@@ -209,12 +235,21 @@ class Cutover:
             new.name: _NewLifespan(new, None if self._require_new else self._go_on_without_new),
         }
 
+        async def watched() -> Message:
+            message = await receive()
+            if self.copies is not None:
+                if message["type"] == "lifespan.shutdown":
+                    await self.copies.stop()
+                else:
+                    self.copies.start()
+            return message
+
         async def tell(message: Message) -> None:
             await send(message)
             if message["type"] == "lifespan.startup.complete":
                 self.conflicts.begin()
 
-        await answer_for_all(children, receive, tell)
+        await answer_for_all(children, watched, tell)
 
     def new_not_loaded(self, error: Exception) -> None:
         """Have the old app answer everything: what stands for the new one could not be loaded."""
@@ -251,14 +286,18 @@ class _NewLifespan(Lifespan):
             self._go_on(error)
 
 
-def _refuse(route: Route) -> None:
-    """Raise `ConfigError` for a route that cannot be served here."""
-    refuse_shadow(route)
-    if route.canary is not None:
-        try:
-            load_hook(route.canary.on_rollback)
-        except ConfigError as error:
-            raise ConfigError(f"route {route.name}: {error}") from error
+def _read_shadow(given: object, file: RoutesFile | None) -> Shadow | None:
+    """Return the settings of copies; those of the file, if there are no others.
+
+    None: there are none at all. Raises `ConfigError`.
+    """
+    if given is None and file is not None:
+        given = file.shadow
+    if given is None:
+        return None
+    from bridge.cutover.shadow.copying.settings import read_shadow  # few need it
+
+    return read_shadow(given)
 
 
 def _field_name(name: object) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.cutover.route import CANARY, Route
 from bridge.cutover.settings_file import find_table, parse_plan
-from bridge.cutover.switches import Switches, refuse_shadow
+from bridge.cutover.switches import Switches
 from bridge.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def switch_in_file(path: str, name: str, mode: str, share: float | str | None = 
     try:
         before = file.read_bytes()
         text = before.decode()
-        route = Switches(parse_plan(text).routes, refuse_shadow).set(name, mode, share)
+        route = Switches(parse_plan(text).routes).set(name, mode, share)
         document = tomlkit.parse(text)
         (row,) = (each for each in find_table(document)["routes"] if each["name"] == name)
         row["mode"] = route.mode

@@ -17,6 +17,7 @@ from bridge.http.mounts import host_name
 if TYPE_CHECKING:
     from bridge.cutover.canary.gates import Gate
     from bridge.cutover.canary.settings import CanarySettings
+    from bridge.cutover.shadow.copying.settings import RouteShadow
 
 OLD: Final = "old"
 SHADOW: Final = "shadow"
@@ -60,6 +61,10 @@ class Route:
     (`canary/settings.py`). `rescue`: whether the old app answers safe requests that the new one
     fails, also in mode ``new``.
 
+    For ``shadow``: `sample` says how many percent of the requests are copied, `noise` for how many
+    percent of the copies the old app is asked once more, `ignore` what may differ
+    (`shadow/copying/settings.py`). None: as the `Cutover` says for all routes.
+
     Raises `ConfigError` for a value that is not allowed.
     """
 
@@ -75,6 +80,9 @@ class Route:
     step_time: float | str | Sequence[float | str] = "10m"
     rescue: bool = False
     on_rollback: str | Callable[..., object] | None = None
+    sample: float | str | None = None
+    noise: float | str | None = None
+    ignore: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         """Check the values, and read those that may be written in several ways."""
@@ -91,6 +99,7 @@ class Route:
             set_to(self, "share", SHARE.read(self.share, "share"))
             canary = self._read_canary()
             set_to(self, "_canary", canary)
+            set_to(self, "_shadow", self._read_shadow())
             if self.mode == CANARY and self.share is None and canary is not None:
                 set_to(self, "share", canary.first_share)
             if self.mode == CANARY and self.share is None:
@@ -109,6 +118,19 @@ class Route:
         """What is said of the canary, read; None if nothing is, and the mode is another one."""
         found: CanarySettings | None = self.__dict__["_canary"]
         return found
+
+    @property
+    def shadow(self) -> RouteShadow | None:
+        """What is said of its copies, read; None if nothing is."""
+        found: RouteShadow | None = self.__dict__["_shadow"]
+        return found
+
+    def _read_shadow(self) -> RouteShadow | None:
+        if self.sample is self.noise is self.ignore is None:
+            return None
+        from bridge.cutover.shadow.copying.settings import RouteShadow  # few routes need it
+
+        return RouteShadow(self.sample, self.noise, self.ignore)
 
     def _read_canary(self) -> CanarySettings | None:
         given = {each.name: getattr(self, each.name) for each in fields(self)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from bridge.cutover.route import Route
 from bridge.cutover.settings_file import read_plan
@@ -28,6 +28,8 @@ class RoutesFile:
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
+        #: The table of shadow in it, once `routes` has read it.
+        self.shadow: Any = None
         #: What tells one version from another: of the one that was read, and of the last look.
         self._read = self._seen = self._version()
         self._next = 0.0
@@ -35,9 +37,10 @@ class RoutesFile:
     def routes(self) -> tuple[Route, ...]:
         """Read the routes. Raises `ConfigError`."""
         version = self._version()
-        routes = read_plan(self.path).routes
+        plan = read_plan(self.path)
         self._read = self._seen = version
-        return routes
+        self.shadow = plan.options.get("shadow")
+        return plan.routes
 
     @property
     def has_changed(self) -> bool:

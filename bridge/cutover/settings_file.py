@@ -27,7 +27,9 @@ from bridge.errors import ConfigError
 
 #: Keys beside `routes`: the apps, and arguments of `Cutover`.
 APPS: Final = ("old", "new")
-OPTIONS: Final = ("served_by", "require_new")
+OPTIONS: Final = ("served_by", "require_new", "shadow")
+#: Keys of the table of shadow that are for each route, too, and so are read again with these.
+_OF_ROUTES: Final = ("sample", "noise", "ignore")
 _ROUTE_KEYS: Final = tuple(each.name for each in fields(Route))
 
 
@@ -71,7 +73,8 @@ def parse_plan(text: str) -> Plan:
     given = table.get("routes", [])
     if not isinstance(given, list):
         raise ConfigError(f"routes is {given!r:.40}; allowed are tables, each below [[routes]]")
-    routes = check_routes([_route(each, number) for number, each in enumerate(given, 1)])
+    defaults = _defaults(table.get("shadow"))
+    routes = check_routes([_route(each, number, defaults) for number, each in enumerate(given, 1)])
     return Plan(apps, {name: table[name] for name in OPTIONS if name in table}, routes)
 
 
@@ -87,7 +90,18 @@ def find_table(document: Any) -> Any:
     return document
 
 
-def _route(given: object, number: int) -> Route:
+def _defaults(shadow: object) -> dict[str, Any]:
+    """Return what the table of shadow says for routes that say nothing; all of it is checked."""
+    if shadow is None:
+        return {}
+    from bridge.cutover.shadow.copying.settings import read_shadow  # few files have it
+
+    read_shadow(shadow)
+    assert isinstance(shadow, Mapping)
+    return {name: shadow[name] for name in _OF_ROUTES if name in shadow}
+
+
+def _route(given: object, number: int, defaults: Mapping[str, Any]) -> Route:
     if not isinstance(given, Mapping):
         raise ConfigError(f"routes has {given!r:.40}; allowed are tables, each below [[routes]]")
     name = given.get("name")
@@ -96,7 +110,10 @@ def _route(given: object, number: int) -> Route:
     for needed in ("name", "paths"):
         if needed not in given:
             raise ConfigError(f"{place} has no {needed}; a route needs name and paths")
-    return Route(**given)
+    values = {**defaults, **given}
+    if isinstance(given.get("ignore"), list):
+        values["ignore"] = [*defaults.get("ignore", ()), *given["ignore"]]
+    return Route(**values)
 
 
 def _check_keys(given: Iterable[str], known: tuple[str, ...], place: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bridge.cutover.route import CANARY, SHADOW, Route, check_routes, unknown_route
+from bridge.cutover.route import CANARY, Route, check_routes, unknown_route
 from bridge.cutover.table import Table
 from bridge.errors import ConfigError
 
@@ -13,12 +13,14 @@ class Switches:
     """Holds the table in force.
 
     A request reads `table` once, and goes by that to its end. What replaces it is checked before:
-    if it is wrong, what was in force stays. `refuse`, called with each route, raises `ConfigError`
+    if it is wrong, what was in force stays. `prepare`, called with each route, raises `ConfigError`
     for what cannot be done here.
     """
 
-    def __init__(self, routes: Iterable[Route], refuse: Callable[[Route], None]) -> None:
-        self._refuse = refuse
+    def __init__(
+        self, routes: Iterable[Route], prepare: Callable[[Route], None] = lambda route: None
+    ) -> None:
+        self._prepare = prepare
         self.table = self._checked(routes)
         #: Called when others are in force; any thread may.
         self.changed: Callable[[], object] = _do_nothing
@@ -49,7 +51,7 @@ class Switches:
     def _checked(self, routes: Iterable[Route]) -> Table:
         checked = check_routes(routes)
         for route in checked:
-            self._refuse(route)
+            self._prepare(route)
         return Table(checked)
 
 
@@ -61,12 +63,3 @@ def shown(route: Route) -> str:
     """Show a route and its mode: ``invoices canary 5 %``."""
     share = f" {route.share:g} %" if route.mode == CANARY else ""
     return f"{route.name} {route.mode}{share}"
-
-
-def refuse_shadow(route: Route) -> None:
-    """Raise `ConfigError` for a mode that is not there yet."""
-    if route.mode == SHADOW:
-        raise ConfigError(
-            f"route {route.name}: mode is shadow, which this version does not know yet; allowed "
-            "is one of old, canary, new"
-        )

@@ -256,11 +256,11 @@ def test_a_start_may_need_the_new_app() -> None:
         ({"new": old}, "old and new are the same app"),
         ({"new": Mount(new, strip_prefix=True)}, "the new app is a Mount with when"),
         ({"routes": [Route("a", "/a"), Route("a", "/b")]}, "two routes are called a"),
-        ({"routes": [Route("a", "/a", mode="shadow")]}, "mode is shadow, which this version"),
         (
             {"routes": [Route("a", "/a", gate={"window": 60}, on_rollback="gone:f")]},
             "route a: on_rollback is 'gone:f', which is not there: No module named 'gone'",
         ),
+        ({"shadow": {"sample": 200}}, "shadow: sample is 200; allowed is a number of percent"),
         ({"served_by": "a b"}, "served_by is 'a b'; allowed is the name of a response field"),
         ({"served_by": 3}, "served_by is 3"),
         ({"require_new": "perhaps"}, "require_new is 'perhaps'; allowed is true or false"),

@@ -72,7 +72,7 @@ def test_a_table_of_another_file(file: Path, table: str) -> None:
         ("invoices", "canary", None, "share says nothing"),
         ("invoices", "canary", 150, "share is 150; allowed is"),
         ("invoices", "new", 5, "share belongs to mode canary"),
-        ("invoices", "shadow", None, "mode is shadow, which this version does not know yet"),
+        ("invoices", "shadow", 5, "share belongs to mode canary, and the mode is shadow"),
     ],
 )
 def test_what_cannot_be_right_changes_nothing(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from bridge.cutover.settings_file import parse_plan
+from bridge.cutover.shadow.copying.settings import read_shadow
 from bridge.cutover.shadow.rules import parse_rules
 from tests.conftest import StartHost
 from tests.support.hosts import ROOT, Command, Host
@@ -32,6 +34,18 @@ def examples() -> list[tuple[str, str]]:
 def argv(command: str) -> list[str]:
     """What is run for a command of the page."""
     return [sys.executable, "-m", "bridge", *shlex.split(command)[1:]]
+
+
+def test_the_live_copies_of_the_page(tmp_path: Path) -> None:
+    """M10: the table and the routes of the page are taken as they are printed."""
+    (toml,) = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
+    plan = parse_plan(toml)
+    shadow = read_shadow(plan.options["shadow"])
+    assert shadow.report == "shadow.jsonl"
+    (route,) = plan.routes
+    assert route.shadow is not None
+    assert (route.mode, route.shadow.sample, route.shadow.noise) == ("shadow", 10, 5)
+    assert route.shadow.ignore == ("numbers", "null=missing", "header:location")
 
 
 def test_the_page_works_as_it_is_printed(start_host: StartHost, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from bridge.errors import ConfigError
@@ -28,8 +28,11 @@ def refuse_split_gates(app: ASGIApp, workers: int) -> None:
                 )
 
 
-def canary_families(cutovers: Iterable[Any]) -> Snapshot:
-    """Return the figures of their canaries, by route; none of a canary of the program's own."""
+def canary_families(cutovers: Sequence[Any]) -> Snapshot:
+    """Return the figures of their canaries and copies, by route.
+
+    A canary of the program's own has none.
+    """
     rollbacks: dict[str, int] = {}
     rescues: dict[str, int] = {}
     for cutover in cutovers:
@@ -43,6 +46,35 @@ def canary_families(cutovers: Iterable[Any]) -> Snapshot:
         ),
         "bridge_cutover_rescued_requests_total": _counter(
             "Requests that the new app failed, and the old one answered; by route.", rescues
+        ),
+        **_copy_families(cutovers),
+    }
+
+
+def _copy_families(cutovers: Sequence[Any]) -> Snapshot:
+    """Return what has become of copied requests, by route (M10); nothing, if there are none."""
+    results: list[Any] = []
+    reasons: list[Any] = []
+    for cutover in cutovers:
+        if cutover.copies is None:
+            continue
+        for key, found, samples in (
+            ("result", cutover.copies.counts(), results),
+            ("reason", cutover.copies.reasons(), reasons),
+        ):
+            for route, counts in found.items():
+                samples += [[{"route": route, key: name}, n] for name, n in counts.items()]
+    if not results:
+        return {}
+    return {
+        "bridge_cutover_copies_total": Family(
+            type=COUNTER,
+            help="Requests copied to the new app: its answer was equal, different, failed, or the "
+            "copy was dropped; by route.",
+            samples=results,
+        ),
+        "bridge_cutover_dropped_copies_total": Family(
+            type=COUNTER, help="Why copies were dropped; by route.", samples=reasons
         ),
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from bridge.cutover.app import Cutover
 from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
@@ -17,6 +17,7 @@ from bridge.cutover.sides import Choice
 from bridge.cutover.table import Table
 from bridge.http.paths import strip_prefix
 from bridge.http.response_fields import RAW_FIELDS
+from bridge.server.apps.asgi.copied import CopiedHandler, without_claim
 from bridge.server.apps.asgi.exchange import AsgiHandler
 from bridge.server.apps.scope import http_scope
 from bridge.server.exchange import Connection, Exchange
@@ -24,7 +25,12 @@ from bridge.server.logs.served import NO_ROUTE, Served
 from bridge.server.metrics.histogram import Meter, read_clock
 from bridge.server.request import Request
 from bridge.types import ASGIApp
+from bridge.wsgi_to_asgi import WsgiToAsgi
 
+if TYPE_CHECKING:
+    from bridge.cutover.shadow.copying.copies import Copies
+
+_OLD: Final = Choice(OLD)
 #: Where requests go: a handler, and what is said of who answered.
 _Way: TypeAlias = "tuple[AppHandler, Served]"
 
@@ -89,6 +95,8 @@ class CutoverHandler:
         table = self.cutover.switches.table
         if table is not self._table:
             self._take(table)
+        if request.template is None:  # else it was looked at when that was made
+            request = without_claim(request)
         path, root_path = request.path, connection.identity.root_path
         if root_path or self.prefix:
             path = strip_prefix(strip_prefix(path, root_path)[1], self.prefix)[1] or "/"
@@ -116,12 +124,9 @@ class CutoverHandler:
             return handler, self._served(route, choice)
         choice = self.cutover.choose(route, {})
         way = self._handler(route, choice), self._served(route, choice)
-        if route is not None and route.mode == SHADOW:
-            # The app itself sees both the request and the response, and says who answered.
-            way = (
-                self._prepared(AsgiHandler(self.cutover, self._state, self.prefix), route, choice),
-                Served(route.name, OLD, b""),
-            )
+        copies = self.cutover.copies
+        if route is not None and route.mode == SHADOW and copies is not None:
+            way = self._copied(copies, route, way[0]), way[1]
         self._ways[route] = way
         return way
 
@@ -139,6 +144,19 @@ class CutoverHandler:
         side = self.cutover.sides[choice.side]
         handler = self._make(side.served, {**self._state, **side.state}, self.prefix)
         return self._prepared(handler, route, choice)
+
+    def _copied(self, copies: Copies, route: Route, plain: AppHandler) -> AppHandler:
+        """Make what has some requests copied (M10)."""
+        side, state, prefix = self.cutover.sides[OLD], self._state, self.prefix
+        of_old = {**state, **side.state}
+        tapped = AsgiHandler(copies.tapped_asgi(route, side.served, state), of_old, prefix)
+        kept: AppHandler = tapped
+        if type(side.asgi) is WsgiToAsgi:
+            app = side.asgi.around(partial(copies.tapped_wsgi, route))
+            kept = self._make(app, of_old, prefix)
+        for each in (kept, tapped):
+            self._prepared(each, route, _OLD)
+        return CopiedHandler(copies, route, plain, kept, tapped)
 
     def _prepared(self, handler: AppHandler, route: Route | None, choice: Choice) -> AppHandler:
         """Tell a handler what it is to count, and how long its requests may take."""

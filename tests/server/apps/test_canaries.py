@@ -68,3 +68,17 @@ def test_rollbacks_and_rescues_are_counted_by_route() -> None:
     families = canary_families([judged, own])
     assert families["bridge_cutover_rollbacks_total"]["samples"] == [[{"route": "a"}, 0]]
     assert families["bridge_cutover_rescued_requests_total"]["samples"] == [[{"route": "a"}, 1]]
+
+
+def test_copies_are_counted_by_route() -> None:
+    """M10: what has become of them, and why some were dropped; none without a route in shadow."""
+    assert "bridge_cutover_copies_total" not in canary_families([Cutover(old, new, [])])
+    copied = Cutover(old, new, [Route("a", "/a", mode="shadow")])
+    assert copied.copies is not None
+    copied.copies.tally.drop("a", "busy")
+    families = canary_families([copied])
+    samples = families["bridge_cutover_copies_total"]["samples"]
+    assert [{"route": "a", "result": "dropped"}, 1] in samples
+    assert [{"route": "a", "result": "equal"}, 0] in samples
+    samples = families["bridge_cutover_dropped_copies_total"]["samples"]
+    assert samples == [[{"route": "a", "reason": "busy"}, 1]]

@@ -87,8 +87,8 @@ def test_a_new_app_that_cannot_be_loaded_is_one_that_does_not_start(
         ("old = 'legacy:app'\nnew = 'fresh:app'\nserved_by = 'a b'", "served_by is 'a b'"),
         (
             "old = 'legacy:app'\nnew = 'fresh:app'\n[[routes]]\nname = 'a'\npaths = '/a'\n"
-            "mode = 'shadow'",
-            "route a: mode is shadow, which this version does not know yet",
+            "mode = 'shadow'\nsample = 150",
+            "route a: sample is 150; allowed is a number of percent from 0 to 100",
         ),
     ],
 )

@@ -7,6 +7,7 @@
 
 Results: ``equal``, ``different``, ``dropped`` (not copied or not compared, with a ``reason``), and
 ``error`` (one side could not be asked). The request's fields are there only if something differs.
+An entry of requests that were dropped may stand for several: ``count``, without their targets.
 """
 
 from __future__ import annotations
@@ -69,6 +70,17 @@ def not_compared(
 ) -> Entry:
     """Return the entry of a request that was not compared, and why."""
     return {**_request(time, route, request, result), "reason": reason[:_MOST]}
+
+
+def dropped(time: float, route: str, reason: str, count: int) -> Entry:
+    """Return the entry of `count` requests of a route that were not copied, for one reason."""
+    return {
+        "time": round(time, 3),
+        "route": route[:_MOST],
+        "result": DROPPED,
+        "reason": reason[:_MOST],
+        "count": count,
+    }
 
 
 def line_of(entry: Entry) -> bytes:

@@ -44,10 +44,11 @@ class RouteSummary:
         result = entry["result"]
         if result in (DROPPED, ERROR):
             reason = str(entry.get("reason"))
-            self.dropped += result == DROPPED
-            self.errors += result == ERROR
+            count = max(1, int(entry.get("count", 1)))
+            self.dropped += count * (result == DROPPED)
+            self.errors += count * (result == ERROR)
             if reason in self.reasons or len(self.reasons) < _MOST_COUNTED:
-                self.reasons[reason] += 1
+                self.reasons[reason] += count
             return
         if result not in (EQUAL, DIFFERENT):
             raise ValueError(result)

@@ -1,0 +1,93 @@
+"""What has become of the copies of each route, and why some were dropped (M10)."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Final
+
+from bridge.cutover.shadow.report.lines import DIFFERENT, DROPPED, EQUAL
+
+#: One side could not be asked, or has not answered in full.
+FAILED: Final = "failed"
+RESULTS: Final = (EQUAL, DIFFERENT, FAILED, DROPPED)
+
+#: Reason -> what the report says of it.
+REASONS: Final = {
+    "busy": "there were too many copies at once",
+    "memory": "the answers that waited took too much memory",
+    "request-body": "the body of the request was too long, or the old app has not read it",
+    "response-body": "an answer was too long",
+    "stream": "the old app has answered with a stream of events",
+    "file": "the old app has answered with a file, which its server sends",
+    "unfinished": "the old app has not answered in full, or the client has left",
+    "not-modified": "the client has the old app's answer already, and the new app has another one",
+    "not-started": "the new app did not start",
+    "stopped": "the route was switched, or the server has stopped",
+    "late": "the copy has waited for too long",
+    "no-loop": "the server does not run on asyncio",
+}
+
+
+class Counts:
+    """Counts results and reasons by route; any thread may."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._results: dict[str, dict[str, int]] = {}
+        self._reasons: dict[str, dict[str, int]] = {}
+        #: What was dropped since `take_dropped`: route and reason -> how often.
+        self._untold: dict[tuple[str, str], int] = {}
+
+    def note(self, route: str, result: str) -> int:
+        """Count a result; returns how often there was that one."""
+        with self._lock:
+            counts = self._results.get(route)
+            if counts is None:
+                counts = self._results[route] = dict.fromkeys(RESULTS, 0)
+            counts[result] += 1
+            return counts[result]
+
+    def drop(self, route: str, reason: str) -> None:
+        """Count a copy that was not made, or not compared."""
+        self.note(route, DROPPED)
+        with self._lock:
+            reasons = self._reasons.setdefault(route, {})
+            reasons[reason] = reasons.get(reason, 0) + 1
+            self._untold[route, reason] = self._untold.get((route, reason), 0) + 1
+
+    def take_dropped(self) -> dict[tuple[str, str], int]:
+        """Return what was dropped since the last call."""
+        with self._lock:
+            untold, self._untold = self._untold, {}
+        return untold
+
+    def results(self) -> dict[str, dict[str, int]]:
+        """Return the results of each route."""
+        with self._lock:
+            return {route: dict(counts) for route, counts in self._results.items()}
+
+    def reasons(self) -> dict[str, dict[str, int]]:
+        """Return why copies of each route were dropped."""
+        with self._lock:
+            return {route: dict(counts) for route, counts in self._reasons.items()}
+
+
+class Room:
+    """Bytes of memory for all bodies that are kept; any thread may ask."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._lock = Lock()
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes; False: there are not so many."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        with self._lock:
+            self._left += size
