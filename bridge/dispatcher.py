@@ -119,6 +119,8 @@ class MountedApp:
             if not isinstance(self.asgi, WsgiToAsgi | Dispatcher):
                 self.served = _path_only(self.asgi)
         self.state: dict[str, Any] = {}
+        #: What a file calls the app, such as ``shop.asgi:app``; empty if it was given as an object.
+        self.target = ""
 
     def use_state(self, state: dict[str, Any]) -> None:
         """Have requests see `state`, which the app's lifespan fills."""

@@ -46,6 +46,8 @@ class Recorder:
         self.app: ASGIApp = as_asgi(app, kind, **settings)
         self.writer = LineWriter(BoundedFile(path, most_bytes))
         self._all_methods = all_methods
+        #: What a server calls the app at its start; empty: as it calls any app.
+        self.announced_as = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app; a request is written afterwards, also if the app has failed."""

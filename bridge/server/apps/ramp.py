@@ -37,6 +37,8 @@ def load_cutover(file: str, load_app: Callable[[str], Any]) -> Cutover:
         cutover = Cutover(old, new, file, **options)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}".replace(f"{file}: {file}", file)) from None
+    for side, target in plan.apps.items():
+        cutover.sides[side].target = target
     if failure is not None:
         cutover.new_not_loaded(failure)
     return cutover

@@ -25,10 +25,11 @@ _MOST = 20
 def announcement(config: Config, app: ASGIApp) -> Iterator[str]:
     """Yield the lines for `app`, which the server has made of what `config` names."""
     name = config.app if isinstance(config.app, str) else _name(app)
+    name = getattr(app, "announced_as", "") or name
     if sides := sides_of(app):
         yield f"serving {config.cutover or name}:"
         for side in sides:
-            yield f"  {side.name}: {_name(side.asgi)} ({_kind(side.asgi)})"
+            yield f"  {side.name}: {side.target or _name(side.asgi)} ({_kind(side.asgi)})"
         yield f"  routes: {app.switches.summary()}"  # type: ignore[attr-defined]
     elif not isinstance(app, Dispatcher):
         yield f"serving {name} ({_kind(app)})"

@@ -53,6 +53,7 @@ def test_apps_are_named_as_mounts_are(tmp_path: Path, target: str, kind: str) ->
     assert [each.kind for each in cutover.sides.values()] == ["wsgi", kind]
     assert [each.name for each in cutover.table.routes] == ["a"]
     assert cutover.served_by == b"x-by"
+    assert [each.target for each in cutover.sides.values()] == ["legacy:app", target]
 
 
 def test_a_new_app_that_cannot_be_loaded_is_one_that_does_not_start(

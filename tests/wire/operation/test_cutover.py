@@ -43,6 +43,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Host,
 def test_a_file_says_who_answers_and_sighup_reads_it_again(host: tuple[Host, Path]) -> None:
     """M1, M2, M3, M5: a wrong file changes nothing, a right one all; the log has route and side."""
     server, file = host
+    line = "  the new app: asgi3:tests.support.apps.ramp:starlette_app (ASGI)\n"
+    eventually(lambda: line in server.log())
     assert (asked(server), asked(server, "/")) == ("new", "old")
     eventually(lambda: "200 invoices new" in server.log() and "200 - old" in server.log())
     file.write_text(FILE % "never")

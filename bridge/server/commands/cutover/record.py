@@ -13,7 +13,9 @@ from bridge.server.apps.loading import load_app
 
 def recorded(target: str, path: str, all_methods: bool) -> Recorder:
     """Make the app that is served: `target` with a recorder around it."""
-    return Recorder(load_app(target), path, all_methods=all_methods)
+    recorder = Recorder(load_app(target), path, all_methods=all_methods)
+    recorder.announced_as = f"{target}, recorded in {path}"
+    return recorder
 
 
 @click.pass_context

@@ -35,6 +35,7 @@ def test_what_a_server_is_asked_can_be_replayed(start_host: StartHost, tmp_path:
     assert host.process.wait(60) == 0
     recorded = path.read_text()
     assert recorded.count("/items/") >= 20
+    assert f"serving {APP}, recorded in {path} (ASGI)\n" in host.log()
     assert "hunter2" not in recorded
     assert "POST" not in recorded
     assert (path.stat().st_mode & 0o777, result.exit_code) == (0o600, 0), result.output
