@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 
 from tests.conftest import StartHost
 from tests.support.hosts import ROOT, Command, Host
+from tests.support.waiting import eventually
 
 EXAMPLE = ROOT / "examples" / "ramp_django"
 PAGE = (EXAMPLE / "README.md").read_text()
@@ -48,7 +49,12 @@ def run(folder: Path, command: str, *more: str) -> str:
     done = subprocess.run(
         [*argv(command), *more],
         cwd=folder,
-        env={**os.environ, **ENV, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
+        env={
+            **os.environ,
+            **ENV,
+            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            "BRIDGE_CONTROL_SOCKET": str(folder / "control"),
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -194,7 +200,7 @@ def a_websocket_is_told(browser: httpx.Client, host: Host) -> None:
 
 def test_a_difference_is_found_before_anybody_sees_it(start_host: StartHost, folder: Path) -> None:
     """M13, M12: the API is recorded and asked again; what differs is what the README explains."""
-    command = "asgi-bridge cutover record live.asgi --to requests.jsonl --workers 2"
+    command = "asgi-bridge cutover record live.asgi --to requests.jsonl"
     host = start_host(serves(folder, command))
     for line in COMMANDS:
         if line.startswith("curl"):
@@ -202,5 +208,96 @@ def test_a_difference_is_found_before_anybody_sees_it(start_host: StartHost, fol
             httpx.request(method, host.url(line.partition(":8000")[2]))
     assert host.stop() == 0
     after = [*COMMANDS].index("sed -i 's/price: Decimal/price: float/' new/main.py")
-    for line in [*COMMANDS][after : after + 5]:
+    for line in [*COMMANDS][after : after + 4]:
         run(folder, line)
+
+
+# ------------------------------------------------------------- 4 to 7: the cutover
+
+
+def test_the_api_moves_to_fastapi_and_back(
+    start_host: StartHost, folder: Path, browser: httpx.Client
+) -> None:
+    """M1, M3, M20, M40: over two workers, by the orders of the README, with one log-in for both."""
+    host = start_host(serves(folder, "asgi-bridge serve --cutover cutover.toml --workers 2"))
+    eventually(lambda: host.log().count(" serves (") == 2)
+    assert "books  old" in run(folder, "asgi-bridge cutover status")
+    before = {path: page(browser, host, path) for path in API}
+    assert sides(host) == {"old"}
+    log_in(browser, host)
+
+    run(folder, "asgi-bridge cutover set books canary --share 20")
+    eventually(lambda: sides(host, 0) == {"new"})
+    assert sides(host, 9999) == {"old"}
+    eventually(lambda: sides(host) == {"old", "new"})
+
+    run(folder, "asgi-bridge cutover set books new")
+    eventually(lambda: sides(host) == {"new"})
+    for path in API:
+        assert what_counts(page(browser, host, path)) == what_counts(before[path])
+    run(folder, "asgi-bridge cutover set cart new")
+    one_log_in(folder, browser, host)
+
+    run(folder, "asgi-bridge cutover set books old")
+    eventually(lambda: sides(host) == {"old"})
+    run(folder, "asgi-bridge cutover set books new")
+    the_old_api_goes(folder, browser, host)
+
+
+API = ["/api/books/", "/api/books/2/", "/api/books/"]
+
+
+def what_counts(page: tuple[int, dict[str, str], bytes]) -> tuple[int, str, object]:
+    """The status, the type, and what the JSON says."""
+    status, headers, body = page
+    return status, headers["content-type"], json.loads(body)
+
+
+def sides(host: Host, place: int | None = None, path: str = "/api/books/") -> set[str]:
+    """Who answers twenty clients, each by its own connection; `place`: that of a canary."""
+    cookies = {} if place is None else {"bridge_canary": str(place)}
+    answers = [httpx.get(host.url(path), cookies=cookies, trust_env=False) for _ in range(20)]
+    assert {each.status_code for each in answers} <= {200, 403}
+    return {each.headers["x-served-by"] for each in answers}
+
+
+def cart(browser: httpx.Client, host: Host, book: int | None = None) -> tuple[str, int, object]:
+    """Look at the cart, or put a book into it: who answered, and what."""
+    url = host.url("/api/cart/")
+    fields = {"X-CSRFToken": browser.cookies["csrftoken"], "Origin": host.url("")}
+    answer = (
+        browser.get(url) if book is None else browser.post(url, json={"book": book}, headers=fields)
+    )
+    return answer.headers["x-served-by"], answer.status_code, answer.json()
+
+
+def one_log_in(folder: Path, browser: httpx.Client, host: Host) -> None:
+    """Who is logged in to Django is so in FastAPI, and the cart is one; so are log-outs."""
+    eventually(lambda: sides(host, path="/api/cart/") == {"new"})
+    assert cart(browser, host, 1) == ("new", 201, {"user": "ada", "books": [1]})
+    assert "ada: 1 in the cart" in browser.get(host.url("/")).text
+    evil = {"Origin": "https://evil.example"}
+    assert browser.post(host.url("/api/cart/"), json={"book": 1}, headers=evil).status_code == 403
+    browser.post(host.url("/cart/"), data={"book": 2, **token(browser)})
+    assert cart(browser, host) == ("new", 200, {"user": "ada", "books": [1, 2]})
+    run(folder, "asgi-bridge cutover set cart old")
+    eventually(lambda: sides(host, path="/api/cart/") == {"old"})
+    assert cart(browser, host, 3) == ("old", 201, {"user": "ada", "books": [1, 2, 3]})
+    run(folder, "asgi-bridge cutover set cart new")
+    eventually(lambda: sides(host, path="/api/cart/") == {"new"})
+    assert cart(browser, host) == ("new", 200, {"user": "ada", "books": [1, 2, 3]})
+    assert browser.post(host.url("/admin/logout/"), data=token(browser)).status_code == 200
+    assert cart(browser, host)[:2] == ("new", 403)
+
+
+def the_old_api_goes(folder: Path, browser: httpx.Client, host: Host) -> None:
+    """Django does not have it any more; its pages, its log-in and the WebSocket stay."""
+    for command in [*COMMANDS][-3:]:
+        run(folder, command)
+    eventually(lambda: browser.get(host.url("/api/")).status_code == 404)
+    assert sides(host) == {"new"}
+    log_in(browser, host)
+    assert cart(browser, host) == ("new", 200, {"user": "ada", "books": []})
+    set_stock(browser, host, 7)
+    a_websocket_is_told(browser, host)
+    assert "Traceback" not in host.log()
