@@ -22,7 +22,8 @@ from bridge.adapters.wsgi_on_asgi.exchange import Exchange
 from bridge.arguments.kinds import other_kind
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.django.async_views import AsyncViews
-from bridge.django.handlers import AsyncHandler, SyncHandler, path_info
+from bridge.django.handlers import AsyncHandler, path_info, sync_handler
+from bridge.django.limits import Limits
 from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.types import ASGIApp, Receive, Scope, Send, WSGIApp
@@ -61,12 +62,14 @@ class DjangoApp(WsgiToAsgi):
         self.views = AsyncViews()
         if self.views.any:
             self.on_loop  # noqa: B018 - made now, so that its errors stop the start
-        wsgi: WSGIApp = SyncHandler(self.views.met)
+        wsgi: WSGIApp = sync_handler(self.views.met)
         #: Whether a path is that of a static file; None: they are not served here.
         self._is_static: Callable[[str], bool] | None = None
         if static:
             wsgi, self._is_static = _with_static_files(wsgi)
         super().__init__(wsgi, kind="wsgi", **settings)
+        #: What was said in Python, for async views on another server.
+        self._limits = Limits(self.max_body_size, self.timeout_request)
 
     @cached_property
     def on_loop(self) -> AsyncHandler:
@@ -89,7 +92,12 @@ class DjangoApp(WsgiToAsgi):
         return DjangoApp(self.websocket_app, static=static, **{**self._given, **settings})
 
     def announce(self) -> None:
-        """Say in the log which middleware makes async views wait in threads."""
+        """Say in the log which middleware makes async views wait in threads, and other risks."""
+        if self._is_static is not None and not django_settings.DEBUG:
+            logger.warning(
+                "static files are served for development, though DEBUG is False: use WhiteNoise or "
+                "a proxy in production"
+            )
         if self.views.any and (names := self.on_loop.sync_middleware):
             logger.warning(
                 "each async view blocks a thread until it has answered, for this middleware is "
@@ -113,7 +121,10 @@ class DjangoApp(WsgiToAsgi):
         """Serve one ASGI connection."""
         kind = scope["type"]
         if kind == "http" and self.takes_async(path_info(scope)):
-            await self.serve_async(scope, receive, send)
+            if self._limits.any:
+                await self._limits.serve(self.serve_async, scope, receive, send)
+            else:
+                await self.serve_async(scope, receive, send)
         elif kind == "websocket":
             await self._serve_websocket(scope, receive, send)
         elif kind == "lifespan":
@@ -122,7 +133,7 @@ class DjangoApp(WsgiToAsgi):
             await super().__call__(scope, receive, send)
 
     async def serve_async(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request for which `takes_async` is true."""
+        """Serve a request for which `takes_async` is true; our server has limits of its own."""
         await self.on_loop(scope, receive, send)
 
     def __repr__(self) -> str:
@@ -143,6 +154,8 @@ class DjangoApp(WsgiToAsgi):
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the host's lifespan; the app for WebSockets may have one, too."""
         self.announce()
+        if "on_loop" in vars(self):
+            self.on_loop.lanes.open()
         try:
             if self.websocket_app is None:
                 await super().__call__(scope, receive, send)
@@ -155,7 +168,7 @@ class DjangoApp(WsgiToAsgi):
             children = {"the views": of_views, "the app for WebSockets": of_sockets}
             await answer_for_all(children, receive, send)
         finally:
-            if self.views.any:
+            if "on_loop" in vars(self):
                 self.on_loop.lanes.close()
 
 

@@ -3,12 +3,15 @@
 Such an expression only says which paths *may* belong to a route, so what cannot be written down
 exactly becomes "anything": expressions that look behind or back, whose meaning changes when they
 stand behind a prefix, and classes of patterns that are not Django's own.
+
+What one route of a chain takes is never given back to try another way (``(?>...)``). Django does
+not do that either, and for a long path there would be too many ways.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.conf import settings
@@ -22,7 +25,13 @@ ANYTHING: Final = "(?s:.*)"
 _NEEDS_ITS_PLACE: Final = re.compile(
     r"\\[0-9AbBZz]|\(\?(?:P=|\(|<[=!]|[aiLmsux]+\))|\(\?P?<(?![=!]).*\(\?P="
 )
-_GROUP_NAME: Final = re.compile(r"\(\?P<\w+>")
+#: The name of a group; an escaped character is taken too, as its parenthesis opens nothing.
+_GROUP_NAME: Final = re.compile(r"(\\.)|\(\?P<\w+>", re.DOTALL)
+#: What has no ``|`` outside of all groups: a group here has no group in it.
+_CLASS: Final = r"\[\^?\]?(?:\\.|[^\]\\])*+\]"
+_NO_TOP_LEVEL_OR: Final = re.compile(
+    rf"(?s:\\.|{_CLASS}|[^|()\\\[]|\((?:\\.|{_CLASS}|[^()\\\[])*+\))*+"
+)
 
 
 def text_of(pattern: Any, *, endpoint: bool) -> str:
@@ -32,7 +41,7 @@ def text_of(pattern: Any, *, endpoint: bool) -> str:
     """
     kind = type(pattern)
     if kind is LocalePrefixPattern:
-        return _either(_in_each_language(lambda: re.escape(pattern.language_prefix)))
+        return _either(map(re.escape, _prefixes(pattern.prefix_default_language)))
     if kind is RoutePattern:
         texts = _texts(pattern, pattern._route, lambda: pattern.regex.pattern)
         return _either(_of_route(text, endpoint) for text in texts)
@@ -42,9 +51,21 @@ def text_of(pattern: Any, *, endpoint: bool) -> str:
     return ANYTHING
 
 
+def _prefixes(prefix_default_language: bool) -> Iterator[str]:
+    """Yield what stands before the routes of `i18n_patterns`."""
+    for code in language_codes():
+        has_none = code == settings.LANGUAGE_CODE and not prefix_default_language
+        yield "" if has_none else f"{code}/"
+
+
 def _texts(pattern: Any, given: object, read: Any) -> Iterator[str]:
     """Yield what `read` says, in each language if the route was translated."""
-    return iter([read()]) if isinstance(given, str) else _in_each_language(read)
+    if isinstance(given, str):
+        yield read()
+        return
+    for code in language_codes():
+        with translation.override(code):
+            yield read()
 
 
 def language_codes() -> list[str]:
@@ -52,41 +73,37 @@ def language_codes() -> list[str]:
     return list(dict.fromkeys([settings.LANGUAGE_CODE, *(code for code, _ in settings.LANGUAGES)]))
 
 
-def _in_each_language(read: Any) -> Iterator[str]:
-    for code in language_codes():
-        with translation.override(code):
-            yield read()
-
-
 def _of_route(text: str, endpoint: bool) -> str:
     r"""Return what stands for a ``path()``, of which Django makes ``^...\Z``."""
-    return _without_names(text.removeprefix("^").removesuffix(r"\Z")) + (r"\Z" if endpoint else "")
+    inner = _without_names(text.removeprefix("^").removesuffix(r"\Z"))
+    return inner if inner == ANYTHING else rf"{inner}\Z" if endpoint else f"(?>{inner})"
 
 
 def _of_regex(text: str, endpoint: bool) -> str:
     """Return what stands for a ``re_path()``, which is searched for, and so may begin anywhere."""
-    anchored = text.startswith("^")
     body = text.removeprefix("^")
-    if _has_top_level_or(body):
+    if _NO_TOP_LEVEL_OR.fullmatch(body) is None:  # a ``^`` holds for one side only
         return ANYTHING
     inner = _without_names(body)
     if inner == ANYTHING:
         return ANYTHING
-    start = "" if anchored else ANYTHING
-    return start + inner + (ANYTHING if endpoint and not body.endswith("$") else "")
+    inner = inner if text.startswith("^") else f"(?s:.*?){inner}"
+    return inner if endpoint else f"(?>{inner})"
 
 
 def _without_names(text: str) -> str:
     """Return an expression whose groups have no names, since others may have the same ones."""
     if _NEEDS_ITS_PLACE.search(text) or "^" in text.replace("[^", ""):
         return ANYTHING
-    return f"(?:{_GROUP_NAME.sub('(?:', text)})"
+    made = f"(?:{_GROUP_NAME.sub(lambda found: found[1] or '(?:', text)})"
+    try:
+        re.compile(made)
+    except re.error:
+        return ANYTHING  # it stands on its own only
+    return made
 
 
-def _has_top_level_or(text: str) -> bool:
-    """Whether there is a ``|`` outside of all groups, so that a ``^`` holds for one side only."""
-    return "|" in text and not re.fullmatch(r"(?:[^|()]|\([^()]*\))*", text)
-
-
-def _either(texts: Iterator[str]) -> str:
-    return f"(?:{'|'.join(dict.fromkeys(texts))})"
+def _either(texts: Iterable[str]) -> str:
+    """Return what takes any of them; each may be tried, for languages can share a beginning."""
+    found = dict.fromkeys(texts)
+    return ANYTHING if ANYTHING in found else f"(?:{'|'.join(found)})"

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from functools import partial
+from threading import Thread
 from typing import Any
 
 import pytest
+from django.conf import global_settings
 from django.conf.urls.i18n import i18n_patterns
 from django.core.exceptions import ImproperlyConfigured
-from django.urls import clear_url_caches, include, path, re_path, register_converter
+from django.test import RequestFactory
+from django.urls import (
+    URLPattern,
+    clear_url_caches,
+    include,
+    path,
+    re_path,
+    register_converter,
+    resolve,
+)
 from django.utils.translation import gettext_lazy
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from bridge.django.async_views import MOST_URLCONFS, READ_AGAIN_AFTER, AsyncViews, is_async
+from bridge.django import async_views
+from bridge.django.async_views import (
+    MOST_PATHS,
+    MOST_URLCONFS,
+    READ_AGAIN_AFTER,
+    AsyncViews,
+    is_async,
+)
 from tests.support.django_here import project, set_up
 
 set_up()
@@ -51,6 +69,15 @@ class FussyConverter:
 
 
 register_converter(FussyConverter, "tests_fussy")
+
+
+def request_to(path: str, **more: Any) -> Any:
+    """A request that Django's WSGI handler has resolved; `more`: what a middleware has set."""
+    request = RequestFactory().get(path)
+    vars(request).update(more)
+    urlconf = more.get("urlconf")
+    request.resolver_match = resolve(request.path_info, urlconf)
+    return request
 
 
 def taken(views: AsyncViews, *paths: str) -> list[bool]:
@@ -109,8 +136,15 @@ def test_routes_of_the_projects_own_classes() -> None:
         def resolve(self, rest: str) -> Any:
             return path("own", loop).resolve(rest)
 
-    with project(Own(), path("other", sync)):
-        assert taken(AsyncViews(), "/own", "/other") == [True, False]
+    class Late(URLPattern):
+        """Decides itself what it takes."""
+
+        def resolve(self, rest: str) -> Any:
+            return path("late", loop).resolve(rest)
+
+    late = Late(path("never", sync).pattern, sync)
+    with project(Own(), late, path("other", sync)):
+        assert taken(AsyncViews(), "/own", "/late", "/other") == [True, True, False]
 
 
 def test_languages() -> None:
@@ -160,16 +194,82 @@ def test_urlconfs_of_requests() -> None:
     with project(path("root", loop)):
         views = AsyncViews()
         assert taken(views, "/root", "/other") == [True, False]
-        views.met(other)
+        views.met(request_to("/other", urlconf=other))
         assert taken(views, "/root", "/other") == [True, True]
         for number in range(MOST_URLCONFS):
-            views.met(urlconf(path(f"more/{number}", loop)))
-        assert taken(views, "/more/0", f"/more/{MOST_URLCONFS - 1}") == [True, False]
+            more = urlconf(path("more/<int:number>/<int:item>", loop))
+            views.met(request_to(f"/more/{number}/1", urlconf=more))
+        views.met(request_to("/more/7/8", urlconf=urlconf(path("more/7/8", loop))))
+        assert taken(views, "/more/0/2", "/more/7/8") == [True, True]
     with project(ROOT_URLCONF=None):
         views = AsyncViews()
         assert taken(views, "/other") == [False]
-        views.met(other)
+        views.met(request_to("/other", urlconf=other))
         assert taken(views, "/other") == [True]
+
+
+def test_a_urlconf_of_requests_that_cannot_be_read() -> None:
+    """M30: it takes nothing from the others; the path that led to the view is remembered."""
+    with project(path("root", loop), path("other", sync)):
+        views = AsyncViews()
+        request = request_to("/other", urlconf=None)
+        request.urlconf = type("Broken", (), {"urlpatterns": None})
+        request.resolver_match = resolve("/root")
+        views.met(request)
+        assert taken(views, "/root", "/other", "/elsewhere") == [True, True, False]
+
+
+def test_paths_that_a_middleware_changes(caplog: pytest.LogCaptureFixture) -> None:
+    """M30: they are remembered when they have led to an async view; the log tells of it once."""
+    with project(path("a/<int:n>", loop), path("old/<int:n>", sync)):
+        views = AsyncViews()
+        assert taken(views, "/old/1") == [False]
+        for number in (1, 2):
+            request = request_to(f"/old/{number}")
+            request.resolver_match = resolve(f"/a/{number}")
+            views.met(request)
+        assert taken(views, "/old/1", "/old/2", "/old/3") == [True, True, False]
+        told = [each.message for each in caplog.records]
+        assert len(told) == 1
+        assert f"the async view {__name__}.loop was called from a thread" in told[0]
+        assert "'/old/1'" in told[0]
+        for number in range(MOST_PATHS):
+            request = request_to(f"/old/9{number}")
+            request.resolver_match = resolve("/a/1")
+            views.met(request)
+        assert taken(views, "/old/1", f"/old/9{MOST_PATHS - 1}") == [False, True]
+
+
+def test_long_paths() -> None:
+    """M30: a path is looked at in time that grows with its length, not with a power of it."""
+    inner = include([path("<path:c>/end", loop)])
+    with project(path("<path:a>/", include([path("<path:b>/", inner)]))):
+        looked = []
+
+        def look() -> None:
+            looked.extend(taken(AsyncViews(), "/" + "a/" * 4000, "/a/b/c/end"))
+
+        thread = Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert looked == [False, False]  # Django's own <path:a>/ takes all up to the last slash
+
+
+def test_many_languages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M30: a path is looked up once for each language that has routes of its own, not for all."""
+    many = {"LANGUAGES": global_settings.LANGUAGES, "LANGUAGE_CODE": "en"}
+    usual = (path("s", sync), path("<slug:x>", loop))
+    for routes, most in ((usual, 1), ((*usual, path(gettext_lazy("Tuesday"), loop)), 90)):
+        with project(*i18n_patterns(*routes, prefix_default_language=False), **many):
+            views, asked = AsyncViews(), []
+
+            def count(urlconf: Any, path_info: str, asked: list[str] = asked) -> bool:
+                asked.append(path_info)
+                return False
+
+            monkeypatch.setattr(async_views, "_is_async_at", count)
+            assert taken(views, "/s") == [False]
+            assert 1 <= len(asked) <= most
 
 
 def test_routes_that_come_later() -> None:
@@ -177,10 +277,10 @@ def test_routes_that_come_later() -> None:
     now = [0.0]
     with project(path("a", sync)) as urlconf:
         views = AsyncViews(lambda: now[0])
-        assert taken(views, "/a", "/b") == [False, False]
-        urlconf.urlpatterns.append(path("b", loop))
-        views.met(None)
-        assert taken(views, "/a", "/b") == [False, False]
+        assert taken(views, "/a", "/b/1") == [False, False]
+        urlconf.urlpatterns.append(path("b/<int:n>", loop))
+        views.met(request_to("/b/1"))
+        assert taken(views, "/a", "/b/1", "/b/2") == [False, True, False]  # this path it knows
         now[0] = READ_AGAIN_AFTER
-        views.met(None)
-        assert taken(views, "/a", "/b") == [False, True]
+        views.met(request_to("/b/3"))
+        assert taken(views, "/a", "/b/2") == [False, True]

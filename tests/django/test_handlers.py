@@ -8,10 +8,13 @@ from io import BytesIO
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
 from django.http import HttpResponse
 from django.urls import path
 
-from bridge.django.handlers import AsyncHandler, SyncHandler, path_info
+from bridge.django.handlers import AsyncHandler, path_info, sync_handler
 from tests.support.django_here import closes_what_is_cancelled, project, set_up
 from tests.support.in_process import http, http_scope
 from tests.support.waiting import eventually
@@ -41,7 +44,7 @@ SYNC = f"{__name__}.sync_middleware"
 OURS = "bridge-django"
 
 
-def call(handler: SyncHandler, path_info: str) -> int:
+def call(handler: Any, path_info: str) -> int:
     """The status that the WSGI handler gives."""
     statuses: list[str] = []
     environ = {
@@ -61,11 +64,12 @@ def test_async_views_that_are_met_as_synchronous_ones() -> None:
     met: list[Any] = []
     routes = (path("loop", show), path("plain", lambda request: HttpResponse()))
     with project(*routes, MIDDLEWARE=[SYNC]):
-        handler = SyncHandler(met.append)
+        handler = sync_handler(met.append)
         assert [call(handler, each) for each in ("/plain", "/nowhere")] == [200, 404]
         assert not met
         assert [call(handler, each) for each in ("/loop", "/other")] == [200, 200]
-        assert met == [None, OTHER]
+        assert [getattr(each, "urlconf", None) for each in met] == [None, OTHER]
+        assert [each.resolver_match.func for each in met] == [show, show]
 
 
 def test_synchronous_parts_run_in_one_thread() -> None:
@@ -100,6 +104,58 @@ def test_forced_script_name() -> None:
             body = http(handler, "/root/loop", root_path="/root").body.decode()
             assert body.startswith(repr(expected)[:-1]), body
             handler.lanes.close()
+
+
+def test_mount_point_without_its_slash() -> None:
+    """M30: it is the page at the mount point's root, for both kinds of views."""
+    with project(path("", show)):
+        handler = AsyncHandler()
+        for root_path in ("/in", "/in/"):
+            body = http(handler, "/in", root_path=root_path).body.decode()
+            assert body.startswith("('/in/', '/', '/in"), body
+        handler.lanes.close()
+
+
+def test_signals() -> None:
+    """M30: their sender is Django's own class; other receivers run in the request's thread."""
+    senders: list[Any] = []
+    threads: list[str] = []
+
+    def started(sender: Any, **more: Any) -> None:
+        senders.append(sender)
+        threads.append(threading.current_thread().name)
+
+    with project(path("loop", show), path("plain", lambda request: HttpResponse())):
+        handler, synchronous = AsyncHandler(), sync_handler(lambda request: None)
+        for signal in (request_started, request_finished):
+            signal.connect(started, sender=ASGIHandler)
+            signal.connect(started, sender=WSGIHandler)
+        try:
+            body = http(handler, "/loop").body.decode()
+            assert senders == [ASGIHandler] * 2
+            assert [name in body for name in threads] == [True, True]
+            call(synchronous, "/plain")
+            assert senders[2:] == [WSGIHandler] * 2
+        finally:
+            for signal in (request_started, request_finished):
+                signal.disconnect(started, sender=ASGIHandler)
+                signal.disconnect(started, sender=WSGIHandler)
+        handler.lanes.close()
+
+
+def test_waiting_needs_no_thread() -> None:
+    """M30: an async view that has called nothing synchronous has no thread, before it or within."""
+    used: list[int] = []
+
+    async def wait(request: Any) -> HttpResponse:
+        used.append(handler.lanes.used)
+        return HttpResponse()
+
+    with project(path("wait", wait)):
+        handler = AsyncHandler()
+        assert http(handler, "/wait").status == 200
+        assert used == [0]
+        handler.lanes.close()
 
 
 def test_path_below_the_place() -> None:

@@ -42,7 +42,7 @@ class DjangoHandler:
         """Make an exchange of the handler that the view needs."""
         path, root_path = request.path, connection.identity.root_path
         if root_path or self.prefix:
-            path = strip_prefix(strip_prefix(path, root_path)[1], self.prefix)[1]
+            path = strip_prefix(strip_prefix(path, root_path)[1], self.prefix)[1] or "/"
         if self._takes_async(path):
             return self.asgi.open(connection, request)
         return self.wsgi.open(connection, request)

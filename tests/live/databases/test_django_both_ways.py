@@ -35,9 +35,10 @@ def database() -> Iterator[Host]:
         yield host
 
 
-def count_connections(database: Host) -> int:
-    """How many connections others have to the database."""
+def count_connections(database: Host, state: str = "%") -> int:
+    """How many connections others have to the database, that are in such a state."""
     others = "FROM pg_stat_activity WHERE datname = 'test' AND pid <> pg_backend_pid()"
+    others += f" AND state LIKE '{state}'"
     with psycopg.connect(postgres.postgres_url(database), autocommit=True) as connection:
         (count,) = connection.execute(f"SELECT count(*) {others}").fetchone() or (0,)
     return int(count)
@@ -70,3 +71,40 @@ def test_connections_that_are_left(
     eventually(lambda: count_connections(database) <= most)
     host.stop()
     eventually(lambda: count_connections(database) == 0)
+
+
+@pytest.fixture
+def site(database: Host, start_host: StartHost) -> Iterator[httpx.Client]:
+    """A client of the project, whose connections stay."""
+    env = {"POSTGRES_PORT": str(database.port), "CONN_MAX_AGE": "600"}
+    host = start_host(hosts.bridge("--no-access-log", APP).with_env(**env))
+    with httpx.Client(base_url=host.url(""), timeout=60) as client:
+        yield client
+
+
+def reach(site: httpx.Client, step: str) -> None:
+    eventually(lambda: step in site.get("/steps").json()["steps"])
+
+
+def test_a_client_that_leaves_a_transaction_open(site: httpx.Client, database: Host) -> None:
+    """M30: it ends with its request; later ones have a connection in which nothing was begun."""
+    assert site.get("/query/async").status_code == 200
+    with pytest.raises(httpx.ReadTimeout), httpx.Client(base_url=site.base_url) as leaving:
+        leaving.get("/hold", timeout=1)
+    reach(site, "held")
+    eventually(lambda: not count_connections(database, "idle in transaction%"))
+    assert {site.get("/query/async").status_code for _ in range(20)} == {200}
+    assert not count_connections(database, "idle in transaction%")
+    eventually(lambda: count_connections(database) == 1)
+
+
+def test_a_task_that_outlives_its_request(site: httpx.Client) -> None:
+    """M30: its transaction is in one connection, which no request has meanwhile."""
+    before = site.get("/outlive").json()["count"]
+    site.get("/steps?add=begin")
+    reach(site, "added")
+    counts = {site.get("/query/async").json()["count"] for _ in range(10)}
+    assert counts == {before}
+    site.get("/steps?add=end")
+    reach(site, "committed")
+    assert site.get("/query/async").json()["count"] == before + 1

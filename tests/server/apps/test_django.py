@@ -59,6 +59,10 @@ def test_places() -> None:
         ]
         mounted = Dispatcher({"/in": app})
         assert bodies(mounted, "/in/loop", "/in/sync") == ["ASGIRequest /in", "WSGIRequest /in"]
+    for view, kind in ((sync, "WSGIRequest"), (loop, "ASGIRequest")):
+        with project(path("", view)):
+            mounted = Dispatcher({"/in": application(runner="inline")})
+            assert bodies(mounted, "/in", "/in/") == [f"{kind} /in"] * 2
 
 
 def test_limits_and_meters() -> None:

@@ -38,6 +38,9 @@ urlpatterns = [
     path("threads", views.threads),
     path("query", views.query),
     path("query/async", views.query_async),
+    path("steps", views.steps),
+    path("hold", views.hold),
+    path("outlive", views.outlive),
     path("slash/", views.sync_view),
 ]
 urlpatterns += i18n_patterns(

@@ -10,6 +10,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.views import View
 
@@ -131,6 +132,50 @@ async def threads(request: HttpRequest) -> HttpResponse:
 
 def query(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"count": ContentType.objects.count()})
+
+
+#: Names of what has come so far, in views and their tasks that use transactions.
+STEPS: list[str] = []
+_TASKS: set[asyncio.Task[None]] = set()
+
+
+async def steps(request: HttpRequest) -> HttpResponse:
+    """Add a step, and tell all."""
+    STEPS.extend(request.GET.getlist("add"))
+    return JsonResponse({"steps": STEPS})
+
+
+async def _reach(step: str) -> None:
+    while step not in STEPS:
+        await asyncio.sleep(0.01)
+
+
+async def hold(request: HttpRequest) -> HttpResponse:
+    """Begin a transaction that nobody ends, as the client leaves."""
+    await sync_to_async(transaction.atomic().__enter__)()
+    await ContentType.objects.acount()
+    STEPS.append("held")
+    await asyncio.sleep(100)
+    return about(request, "hold")
+
+
+async def outlive(request: HttpRequest) -> HttpResponse:
+    """Answer; a task that stays adds a row, in a transaction of several calls."""
+
+    async def work() -> None:
+        await _reach("begin")
+        atomic = transaction.atomic()
+        await sync_to_async(atomic.__enter__)()
+        await ContentType.objects.acreate(app_label="outlives", model="request")
+        STEPS.append("added")
+        await _reach("end")
+        await sync_to_async(atomic.__exit__)(None, None, None)
+        STEPS.append("committed")
+
+    task = asyncio.create_task(work())
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+    return JsonResponse({"count": await ContentType.objects.acount()})
 
 
 async def query_async(request: HttpRequest) -> HttpResponse:
