@@ -18,7 +18,7 @@ from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.cutover.answer import Answer
 from bridge.cutover.canary.hook import load_hook
-from bridge.cutover.canary.live import LiveCanary, has_gate
+from bridge.cutover.canary.live import CountingCanary, LiveCanary, has_gate
 from bridge.cutover.canary.stickiness import PRIVATE
 from bridge.cutover.conflicts.telling import Conflicts
 from bridge.cutover.or_else_old import OrElseOld, serve
@@ -109,6 +109,11 @@ class Cutover:
     def table(self) -> Table:
         """The routes in force."""
         return self.switches.table
+
+    def count_only(self) -> None:
+        """Decide nothing here: somebody else does, for several processes."""
+        if type(self.canary) is LiveCanary:
+            self.canary = CountingCanary(self.switches)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the connection on to the old or the new app."""

@@ -19,18 +19,11 @@ from bridge.errors import ConfigError
 
 def switch_in_file(path: str, name: str, mode: str, share: float | str | None = None) -> Route:
     """Switch a route, and return it as it is now. Raises `ConfigError`: then nothing changes."""
-    tomlkit = _tomlkit()
     file = Path(os.path.realpath(path))  # a link stays one
     try:
         before = file.read_bytes()
-        text = before.decode()
-        route = Switches(parse_plan(text).routes).set(name, mode, share)
-        document = tomlkit.parse(text)
-        (row,) = (each for each in find_table(document)["routes"] if each["name"] == name)
-        row["mode"] = route.mode
-        if route.mode == CANARY and isinstance(route.share, float):
-            row["share"] = int(route.share) if route.share.is_integer() else route.share
-        _replace(file, before, tomlkit.dumps(document).encode())
+        route, text = switch_in_text(before.decode(), name, mode, share)
+        _replace(file, before, text.encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be changed: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -38,6 +31,20 @@ def switch_in_file(path: str, name: str, mode: str, share: float | str | None = 
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     return route
+
+
+def switch_in_text(
+    text: str, name: str, mode: str, share: float | str | None = None
+) -> tuple[Route, str]:
+    """Switch a route in the text of a file; return it, and the text. Raises `ConfigError`."""
+    tomlkit = _tomlkit()
+    route = Switches(parse_plan(text).routes).set(name, mode, share)
+    document = tomlkit.parse(text)
+    (row,) = (each for each in find_table(document)["routes"] if each["name"] == name)
+    row["mode"] = route.mode
+    if route.mode == CANARY and isinstance(route.share, float):
+        row["share"] = int(route.share) if route.share.is_integer() else route.share
+    return route, tomlkit.dumps(document)
 
 
 def _replace(file: Path, before: bytes, after: bytes) -> None:

@@ -37,6 +37,7 @@ from gunicorn.workers.base import Worker
 from bridge.errors import AppLoadError, ConfigError, LifespanFailed, pluralize
 from bridge.log import logger
 from bridge.runners.patching.patch import greenlet_patch
+from bridge.server.apps.canaries import refuse_split_gates
 from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
@@ -190,7 +191,11 @@ class GunicornHost(Host):
         return _LoggerClassLog(log)
 
     def app_loaded(self, app: ASGIApp) -> None:
-        """Tell WSGI apps whether other processes serve them, too (``wsgi.multiprocess``)."""
+        """Tell WSGI apps whether other processes serve them, too (``wsgi.multiprocess``).
+
+        Raises `ConfigError` for gates that each worker would judge by itself.
+        """
+        refuse_split_gates(app, self._worker.cfg.workers)
         for _, found in runner_apps(app):
             found.adopt_processes(several=self._worker.cfg.workers > 1)
 

@@ -80,9 +80,9 @@ def test_the_commands(place: Path, line: str) -> None:
 def test_the_orders(place: Path) -> None:
     """M3: what they print is what the page shows."""
     file, socket = str(place / "cutover.toml"), str(place / "a.ctl")
-    serve = ("serve", f"--cutover={file}", f"--control-socket={socket}")
-    with start(command("bridge", place, "bridge", *serve)):
-        eventually(lambda: listens(socket))
+    serve = ("serve", f"--cutover={file}", f"--control-socket={socket}", "--workers=2")
+    with start(command("bridge", place, "bridge", *serve)) as host:
+        eventually(lambda: listens(socket) and "serves (2 of 2)" in host.log())
         for line, shown in ORDERS:
             args = [*shlex.split(line), f"--socket={socket}"]
             assert CliRunner().invoke(main, args).output == shown

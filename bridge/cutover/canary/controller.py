@@ -119,7 +119,7 @@ class _Watched:
             return
         asked = share if share is not None else self.settings.first_share or 0.0
         if self._climb is not None and asked != self.share:
-            self._climb.set_by_hand(asked, now)
+            self._climb.go_to(asked, now)
         elif self._climb is None and self.settings.steps is not None:
             self._climb = Climb(self.settings.steps, now, asked)
         if asked != self.share or self.window is None:

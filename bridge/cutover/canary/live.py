@@ -4,7 +4,8 @@ There is no timer. Whatever a gate or a step needs comes with requests, so that 
 is the time to look, at most once a second; it works in any thread and on any server.
 
 All that is decided here is one process's. Where several workers share the work, each would count
-its own requests, and go its own way: our server refuses a gate with several workers.
+its own requests, and go its own way. So the workers of our server have a `CountingCanary`, which
+decides nothing: their supervisor does (`server/process/ramp/`).
 """
 
 from __future__ import annotations
@@ -31,32 +32,36 @@ _EACH: Final = 1.0
 _ACCEPTED: Final = 101
 
 
-class LiveCanary:
-    """A `Canary` that switches the routes of `switches` by their gates and steps.
+class CountingCanary:
+    """A `Canary` that goes by the shares of `switches`, and counts what is to be judged.
 
-    `clock` and `draw` are `time.monotonic` and `random.randrange`, or stand for them.
+    `draw` is `random.randrange`, or stands for it.
     """
 
-    def __init__(
-        self,
-        switches: Switches,
-        clock: Callable[[], float] = monotonic,
-        draw: Callable[[int], int] = randrange,
-    ) -> None:
+    def __init__(self, switches: Switches, draw: Callable[[int], int] = randrange) -> None:
         self._switches = switches
-        self._clock = clock
         self._draw = draw
-        self._controller = Controller()
-        #: The routes that the controller knows, and what was counted for each since the last look.
-        self._known: dict[str, Route] = {}
+        #: What was counted for each route with a gate since it was taken.
         self._tallies: dict[str, dict[str, Tally]] = {}
-        self._next_look = 0.0
-        self._lock = Lock()
         #: How many requests the old app has answered instead of the new one, by route.
         self.rescues: dict[str, int] = {}
-        self._take_over(clock())
+        self.follow()
 
-    # --------------------------------------------------------- what a request asks
+    def follow(self) -> None:
+        """Count for the routes that are in force now."""
+        routes, tallies = self._switches.table.routes, self._tallies
+        self._tallies = {
+            each.name: tallies.get(each.name) or {OLD: Tally(), NEW: Tally()}
+            for each in routes
+            if has_gate(each)
+        }
+
+    def take(self) -> dict[str, Sides]:
+        """Return what was counted since the last call, by route."""
+        return {
+            name: Sides(tallies[OLD].take(), tallies[NEW].take())
+            for name, tallies in self._tallies.items()
+        }
 
     def choose(self, route: Route, scope: Scope) -> Choice:
         """Say who answers; a client that has no place yet is given one (`Canary`)."""
@@ -70,13 +75,11 @@ class LiveCanary:
         return Choice(side, cookie_field(placed.place, scope.get("scheme", "http")))
 
     def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
-        """Count a request that is over, and look if it is time (`Canary`)."""
+        """Count a request that is over (`Canary`)."""
         tallies = self._tallies.get(route.name)
         if tallies is None or not status:  # nobody judges it, or the client has left
             return
         tallies[side].note(status >= 500, None if status == _ACCEPTED else seconds)
-        if self._clock() >= self._next_look:
-            self.look()
 
     def rescued(self, route: Route, error: Exception) -> None:
         """Count a request that the old app answers instead, and say why (`Canary`)."""
@@ -88,6 +91,34 @@ class LiveCanary:
             route.name,
             exc_info=error,
         )
+
+
+class LiveCanary(CountingCanary):
+    """A canary that also switches the routes of `switches` by their gates and steps.
+
+    `clock` is `time.monotonic`, or stands for it.
+    """
+
+    def __init__(
+        self,
+        switches: Switches,
+        clock: Callable[[], float] = monotonic,
+        draw: Callable[[int], int] = randrange,
+    ) -> None:
+        super().__init__(switches, draw)
+        self._clock = clock
+        self._controller = Controller()
+        #: The routes that the controller knows.
+        self._known: dict[str, Route] = {}
+        self._next_look = 0.0
+        self._lock = Lock()
+        self._take_over(clock())
+
+    def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
+        """Count a request that is over, and look if it is time (`Canary`)."""
+        super().observe(route, side, status, seconds)
+        if route.name in self._tallies and status and self._clock() >= self._next_look:
+            self.look()
 
     def standing(self, name: str) -> Standing | None:
         """Return how a route stands; None for one that is no canary, or has no gate."""
@@ -107,8 +138,7 @@ class LiveCanary:
         try:
             now = self._clock()
             self._next_look = now + _EACH
-            for name, tallies in self._tallies.items():
-                counts = Sides(tallies[OLD].take(), tallies[NEW].take())
+            for name, counts in self.take().items():
                 self._controller.count(name, counts, now)
             self._take_over(now)
             for change in self._controller.look(now):
@@ -125,24 +155,19 @@ class LiveCanary:
                 share = route.share if isinstance(route.share, float) else None
                 self._controller.use(name, route.canary, route.mode, share, now)
         self._controller.forget({*routes})
-        tallies = self._tallies
-        self._tallies = {name: tallies.get(name) or {OLD: Tally(), NEW: Tally()} for name in routes}
         self._known = routes
+        self.follow()
 
     def _carry_out(self, change: Change) -> None:
         """Switch a route, say so, and call the hook."""
-        route = self._switches.set(change.route, change.mode, change.share)
+        known = self._known[change.route]
+        route = self._switches.decide(known, change.mode, change.share)
+        if route is None:
+            return  # a person was quicker, whom the next look follows
         self._known[change.route] = route
+        log_change(change)
         if change.mode == CANARY:
-            logger.info(
-                "route %s: %g %% are on the new app now: %s",
-                *(change.route, change.share, change.reason),
-            )
             return
-        logger.error(
-            "route %s: everything goes to the old app, %g %% were on the new one: %s",
-            *(change.route, change.before, change.reason),
-        )
         if route.canary is not None and route.canary.on_rollback is not None:
             event = Rollback(change.route, change.reason, change.before)
             call_hook(route.canary.on_rollback, event)
@@ -151,3 +176,17 @@ class LiveCanary:
 def has_gate(route: Route) -> bool:
     """Whether its requests are to be counted."""
     return route.canary is not None and route.canary.gate is not None
+
+
+def log_change(change: Change) -> None:
+    """Say in the log what a gate or a step has decided."""
+    if change.mode == CANARY:
+        logger.info(
+            "route %s: %g %% are on the new app now: %s",
+            *(change.route, change.share, change.reason),
+        )
+    else:
+        logger.error(
+            "route %s: everything goes to the old app, %g %% were on the new one: %s",
+            *(change.route, change.before, change.reason),
+        )

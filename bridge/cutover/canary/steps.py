@@ -3,13 +3,14 @@
     state         what comes next
     climbs        the next step, once the step's time is over and the gate holds
     waits         the same, as soon as there are enough requests: the step's time is over
-    by hand       nothing: a person has set the share, which goes before the steps
+    by hand       nothing: a person has set a share that is no step, which goes before the steps
     at the top    nothing: this is the last step
     rolled back   nothing: the gate has broken, and the mode of the route is ``old``; a person
                   sets it to ``canary`` again, which begins with the share that is set then
 
-`Climb.look` is called with the verdict of the gate, `set_by_hand` when a person has set another
-share. Times are those of a clock that the caller reads.
+`Climb.look` is called with the verdict of the gate, `go_to` when a person has set another share.
+A step that a person sets begins anew, and the next ones follow. Times are those of a clock that the
+caller reads.
 
 After a restart of the server, the share that is kept with the switches tells the step, and the time
 of that step begins anew: a step is never shorter than it should be.
@@ -90,13 +91,7 @@ class Climb:
         self._steps = steps
         self._since = now
         self.share: float = steps.shares[0] if share is None else share
-        self.state = CLIMBS if self.share in steps.shares else BY_HAND
-        if self.state == CLIMBS and self._is_last:
-            self.state = AT_THE_TOP
-
-    @property
-    def _is_last(self) -> bool:
-        return self._step == len(self._steps.shares) - 1
+        self.state = self._state_at(self.share)
 
     @property
     def _step(self) -> int:
@@ -109,7 +104,7 @@ class Climb:
         if verdict.state != HOLDS:
             self.state = WAITS
             return None
-        self._go_to(self._steps.shares[self._step + 1], now)
+        self.go_to(self._steps.shares[self._step + 1], now)
         return self.share
 
     def left(self, now: float) -> float:
@@ -117,10 +112,13 @@ class Climb:
         time: float = self._steps.times[self._step] if self._step >= 0 else 0.0
         return max(0.0, self._since + time - now)
 
-    def set_by_hand(self, share: float, now: float) -> None:
-        """Stay at `share` until a person says else."""
-        self.share, self._since, self.state = share, now, BY_HAND
-
-    def _go_to(self, share: float, now: float) -> None:
+    def go_to(self, share: float, now: float) -> None:
+        """Go on from `share` if that is a step; else stay there until a person says else."""
         self.share, self._since = share, now
-        self.state = AT_THE_TOP if self._is_last else CLIMBS
+        self.state = self._state_at(share)
+
+    def _state_at(self, share: float) -> str:
+        shares = self._steps.shares
+        if share not in shares:
+            return BY_HAND
+        return AT_THE_TOP if share == shares[-1] else CLIMBS

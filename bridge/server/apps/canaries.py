@@ -14,18 +14,39 @@ from bridge.types import ASGIApp
 def refuse_split_gates(app: ASGIApp, workers: int) -> None:
     """Raise `ConfigError` if a route in `app` has a gate, and several workers would judge it.
 
-    Each would see a part of the requests. One would go back to the old app, and another one climb.
+    That is where nobody can decide for all of them. Each would see a part of the requests: one
+    would go back to the old app, and another one climb.
     """
     if workers < 2:
         return
     for cutover in cutovers_of(app):
-        for route in cutover.table.routes:
-            if route.canary is not None and route.canary.gate is not None:
+        for route in filter(_has_gate, cutover.table.routes):
+            raise ConfigError(
+                f"route {route.name} has a gate, and there are {workers} workers, for which nobody "
+                "decides here; serve with one worker, or with asgi-bridge serve --workers "
+                f"{workers}, or leave gate and steps away and set the share by hand"
+            )
+
+
+def decide_elsewhere(app: ASGIApp) -> None:
+    """Have the cutovers in `app` decide nothing: their supervisor does, for all workers.
+
+    It knows routes by their names. Raises `ConfigError` if two with a gate have the same.
+    """
+    gates: set[str] = set()
+    for cutover in dict.fromkeys(cutovers_of(app)):
+        cutover.count_only()
+        for route in filter(_has_gate, cutover.table.routes):
+            if route.name in gates:
                 raise ConfigError(
-                    f"route {route.name} has a gate, and there are {workers} workers; a gate needs "
-                    "all requests in one process: serve with --workers=1, or leave gate and steps "
-                    "away and set the share by hand"
+                    f"two cutovers of this server have a route {route.name} with a gate; give each "
+                    "a name of its own"
                 )
+            gates.add(route.name)
+
+
+def _has_gate(route: Any) -> bool:
+    return route.canary is not None and route.canary.gate is not None
 
 
 def canary_families(cutovers: Sequence[Any]) -> Snapshot:
@@ -39,6 +60,7 @@ def canary_families(cutovers: Sequence[Any]) -> Snapshot:
         canary = cutover.canary
         if hasattr(canary, "rollbacks"):
             rollbacks.update(canary.rollbacks())
+        if hasattr(canary, "rescues"):
             rescues.update(canary.rescues)
     return {
         "bridge_cutover_rollbacks_total": _counter(

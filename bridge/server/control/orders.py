@@ -109,8 +109,8 @@ class Supervision(Protocol):
         """Describe the routes of the cutover, as they are switched. Raises `OrderFailed`."""
         ...
 
-    def switch(self, route: str, mode: str, share: object) -> str:
-        """Switch a route in its file, and in each worker; return a line. Raises `OrderFailed`."""
+    def switch(self, route: str, mode: str, share: object) -> Future[str]:
+        """Switch a route in each worker, and in its file; a line. Raises `OrderFailed`."""
         ...
 
     def stop(self) -> str:

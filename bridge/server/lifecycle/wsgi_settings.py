@@ -15,7 +15,6 @@ from typing import Any
 from bridge.log import logger
 from bridge.runners import Runner
 from bridge.runners.patching.patch import check_patchers, is_patched
-from bridge.server.apps.canaries import refuse_split_gates
 from bridge.server.apps.handlers import runner_apps
 from bridge.server.config.config import Config
 from bridge.types import ASGIApp
@@ -24,10 +23,8 @@ from bridge.types import ASGIApp
 def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
     """Run all these apps in `app` as `config` says, and log what cannot be.
 
-    Raises `ConfigError` if `app` has patched the standard library in another way, or has gates that
-    several workers would judge.
+    Raises `ConfigError` if `app` has patched the standard library in another way.
     """
-    refuse_split_gates(app, config.workers)
     values = _values(config)
     given = {name: source for name in values if (source := config.source(name))}
     found = False

@@ -6,6 +6,7 @@ All of that is on the supervisor's loop, so it goes on while every worker is blo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from bridge.errors import pluralize
@@ -31,8 +32,10 @@ _REASONS: Final = {
 class Monitoring:
     """What monitors and systemd are told of the workers of one `fleet`."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, more: Callable[[], Snapshot] = dict) -> None:
         self._fleet = fleet
+        #: What others count in this process.
+        self._more = more
         self._health = Health(lambda: fleet.is_ready)
         self._systemd = Notifier()
         self._port: OperationsPort | None = None
@@ -100,7 +103,7 @@ class Monitoring:
     def figures(self) -> Snapshot:
         """Return what all workers have counted, those that are gone included."""
         workers = [(str(each.slot), each.figures) for each in self._fleet.roster if each.figures]
-        return merge([*workers, ("", self._own())], self._gone)
+        return merge([*workers, ("", {**self._own(), **self._more()})], self._gone)
 
     def _own(self) -> Snapshot:
         states = dict.fromkeys((each.value for each in State), 0)

@@ -47,6 +47,7 @@ from bridge.server.process.links import Links, RunWorker, be_worker
 from bridge.server.process.monitoring import Monitoring
 from bridge.server.process.orders.desk import Desk
 from bridge.server.process.preload.templates import Templates
+from bridge.server.process.ramp.ramp import Ramp
 from bridge.server.process.rereading import Reread, next_config
 from bridge.server.process.watcher import Watcher
 
@@ -66,7 +67,8 @@ class Supervisor:
         self._templates = Templates(self._forking, self._forked)
         self.links = Links(self.loop, self._hear)
         self._terminal = Terminal()
-        self._monitoring = Monitoring(self.fleet)
+        self.ramp = Ramp(self.loop, self.fleet, self.links.tell)
+        self._monitoring = Monitoring(self.fleet, self.ramp.figures)
         self._forks: list[Fork] = []
         self._finish: Finish | None = None
         #: Set when a worker is to be forked, or all is over.
@@ -92,6 +94,7 @@ class Supervisor:
         try:
             refuse_fork_here("a server with several processes")
             configure_logging(self.config)
+            self.ramp.open(self.config)
             lose_what_waits()  # a worker that is stuck, or who reads the log, holds up nobody
             self._templates.open(self.config)
             load_hook("on_start", self.config.on_start, self.config)()
@@ -109,6 +112,7 @@ class Supervisor:
         finally:
             self._close_listeners()
             self._monitoring.close()
+            self.ramp.close()
             self._desk.close()
             self._watcher.close()
             self._templates.close()
@@ -128,6 +132,7 @@ class Supervisor:
         member = fork.member
         if self.fleet.roster.by_slot.get(member.slot) is not member:
             return  # it is not wanted any more
+        self.ramp.forking(fork)
         try:
             ends = self.links.make()
             try:
@@ -191,11 +196,14 @@ class Supervisor:
 
     def _do(self, action: Action) -> None:
         self._desk.note(action)
+        self.ramp.note(action)
         match action:
             case Fork():
                 self._forks.append(action)
                 self._is_due.set()
             case Tell(member, message):
+                if message["type"] == "serve":
+                    self.ramp.welcome(member)
                 self.links.tell(member, message)
             case Terminate(member):
                 _send_signal(self.fleet.roster, member, signal.SIGTERM)
@@ -239,6 +247,7 @@ class Supervisor:
         self._templates.read()
         for message in messages:
             try:
+                self.ramp.hear(member, message)
                 self.fleet.receive(member, message, self.loop.time())
                 self._desk.hear(message)
             except Exception:  # it may be out of its mind; the others are not
@@ -348,6 +357,7 @@ class Supervisor:
             if self.fleet.is_stopping:
                 raise ConfigError("the server stops")
             config = next_config(self.fleet.config, self._reread)
+            self.ramp.reload(config)
         except ConfigError as error:
             logger.error("no reload, the workers stay as they are: %s", error)
             self._monitoring.reloaded()

@@ -23,14 +23,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from importlib import import_module
+from typing import Any, Final, NoReturn
 
 from bridge.errors import pluralize
 from bridge.log import logger
 from bridge.loops.watchdog.block import Observer
+from bridge.server.apps.canaries import decide_elsewhere
 from bridge.server.apps.handlers import runner_apps, runners_of
 from bridge.server.apps.hooks import worker_hooks
-from bridge.server.apps.mounts import pass_conflicts_to, reread_routes
+from bridge.server.apps.mounts import cutovers_of, pass_conflicts_to
 from bridge.server.config.config import Config
 from bridge.server.lifecycle.announcement import announcement
 from bridge.server.lifecycle.guard import end_within
@@ -118,10 +120,12 @@ class SupervisedHost(Host):
     def app_loaded(self, app: ASGIApp) -> None:
         """Tell WSGI apps that other processes serve them, too (``wsgi.multiprocess``).
 
-        That is so even for a single worker: while another takes its place, there are two.
+        That is so even for a single worker: while another takes its place, there are two. Cutovers
+        leave it to the supervisor to decide for all of them.
         """
         for _, found in runner_apps(app):
             found.adopt_processes(several=True)
+        decide_elsewhere(app)
 
 
 class SupervisedWorker:
@@ -151,6 +155,8 @@ class SupervisedWorker:
         self._is_serving = False
         #: When what is in flight must have ended, and when the next beat is due: the loop's time.
         self._latest_end = math.inf
+        #: Has the cutovers do as the supervisor says; None: there are none.
+        self._follower: Any = None
         #: Told what blocks the loop.
         self.note_block: Observer | None = None
         self._beat_due = 0.0
@@ -196,7 +202,7 @@ class SupervisedWorker:
         try:
             if not await unless(self._told_to_go, server.prepare()):
                 return
-            self._send({"type": "started", "app": [*announcement(server.config, server.app)]})
+            self._send(self._started())
             if await unless(self._told_to_go, self._may_serve.wait()):
                 await server.listen(self._listeners, self._seat)
                 if server.watchdog is not None and self.note_block is not None:
@@ -242,6 +248,16 @@ class SupervisedWorker:
         self._beat_due = now + BEAT
         state.loop.call_later(BEAT, self._beat)
 
+    def _started(self) -> Message:
+        """Tell the supervisor what is served."""
+        server = self._server
+        started = {"type": "started", "app": [*announcement(server.config, server.app)]}
+        if any(True for _ in cutovers_of(server.app)):
+            module = import_module("bridge.server.process.ramp.follower")  # few servers need it
+            self._follower = module.Follower(server.app)
+            started["ramp"] = self._follower.about()
+        return started
+
     def _figures(self, lag: float) -> Message:
         state = self._server.state
         busy = count_busy(state, self._server.app)
@@ -253,6 +269,7 @@ class SupervisedWorker:
             "busy": busy.get("request", 0),
             "lag": lag,
             "figures": self._server.figures() if state.config.metrics_bind else None,
+            **({} if self._follower is None else {"ramp": self._follower.counts()}),
         }
 
     # --------------------------------------------------------- signals
@@ -312,7 +329,6 @@ class SupervisedWorker:
     def _obey(self, message: Message) -> None:
         match message["type"]:
             case "serve":
-                reread_routes(self._server.app, changed=True)  # it may be loaded since long
                 self._may_serve.set()
             case "drain":
                 self._server.health.drain()
@@ -326,8 +342,11 @@ class SupervisedWorker:
                 self._stop_within(0)
             case "reopen-logs":
                 reopen_log_files(logging.DEBUG)  # the supervisor has said it for all
-            case "routes":
-                reread_routes(self._server.app)
+            case "routes" if self._follower is not None:
+                self._send({"type": "counts", "ramp": self._follower.counts()})
+                self._send(self._follower.obey(message))
+            case "rolled-back" if self._follower is not None:
+                self._follower.rolled_back(message)
             case "stats":
                 self._server.log_stats()
             case "ask":

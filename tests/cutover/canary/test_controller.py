@@ -76,7 +76,7 @@ def test_it_climbs_step_by_step() -> None:
 def test_a_share_that_a_person_sets_stays() -> None:
     """M21: the gate still watches it."""
     decides = controller(CLIMBING, 1)
-    decides.use("invoices", CLIMBING, "canary", 5, 10.0)
+    decides.use("invoices", CLIMBING, "canary", 7, 10.0)
     decides.count("invoices", requests(100), 11.0)
     assert decides.look(5000.0) == []
     standing = decides.standing("invoices", 5000.0)

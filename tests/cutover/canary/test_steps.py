@@ -70,11 +70,16 @@ def test_it_waits_for_enough_requests(verdict: Verdict) -> None:
 
 
 def test_what_a_person_sets_goes_before_the_steps() -> None:
-    """M21: a share set by hand stays, also if it is one of the steps."""
+    """M21: a share that is no step stays; a step begins, and the next ones follow."""
     climb = Climb(STEPS, now=0.0)
-    climb.set_by_hand(5, 10.0)
+    climb.go_to(7, 10.0)
     assert climb.look(10_000.0, GOOD) is None
-    assert (climb.state, climb.share) == (BY_HAND, 5)
+    assert (climb.state, climb.share) == (BY_HAND, 7)
+    climb.go_to(5, 10_000.0)
+    assert climb.look(10_000.0, GOOD) is None
+    assert (climb.state, climb.share) == (CLIMBS, 5)
+    climb.go_to(STEPS.shares[-1], 20_000.0)
+    assert climb.state == AT_THE_TOP
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bridge import Cutover, Dispatcher, Route
+from bridge.cutover.canary.live import CountingCanary
 from bridge.cutover.sides import Choice
 from bridge.errors import ConfigError
-from bridge.server.apps.canaries import canary_families, refuse_split_gates
+from bridge.server.apps.canaries import canary_families, decide_elsewhere, refuse_split_gates
 from bridge.types import ASGIApp, Receive, Scope, Send
 
 
@@ -25,15 +28,34 @@ def cutover(**gate: object) -> ASGIApp:
 
 
 @pytest.mark.parametrize("workers", [2, 8])
-def test_several_workers_do_not_judge_a_gate(workers: int) -> None:
+def test_several_workers_of_which_nobody_decides_do_not_judge_a_gate(workers: int) -> None:
     """M21: each would decide for itself; the error says what to do."""
     app = cutover(window=60)
     for served in (app, Dispatcher({"/x": app, "/y": old})):
         with pytest.raises(ConfigError) as caught:
             refuse_split_gates(served, workers)
         assert f"route a has a gate, and there are {workers} workers" in str(caught.value)
-        assert "serve with --workers=1" in str(caught.value)
+        assert f"asgi-bridge serve --workers {workers}" in str(caught.value)
         refuse_split_gates(served, 1)
+
+
+def test_where_a_supervisor_decides_a_cutover_only_counts() -> None:
+    """M21: also one that is mounted; a canary of the program's own stays."""
+    served = cutover(window=60)
+    assert isinstance(served, Cutover)
+    decide_elsewhere(Dispatcher({"/x": served, "/y": old}))
+    assert type(served.canary) is CountingCanary
+    own: Any = object()
+    with_own = Cutover(old, new, canary=own)
+    decide_elsewhere(with_own)
+    assert with_own.canary is own
+
+
+def test_a_supervisor_knows_routes_by_their_names() -> None:
+    """M21: two gates of one name are refused; without a gate it does not matter."""
+    with pytest.raises(ConfigError, match="two cutovers of this server have a route a with a gate"):
+        decide_elsewhere(Dispatcher({"/x": cutover(window=60), "/y": cutover(window=60)}))
+    decide_elsewhere(Dispatcher({"/x": cutover(), "/y": cutover(window=60)}))
 
 
 def test_shares_without_a_gate_work_with_any_number() -> None:

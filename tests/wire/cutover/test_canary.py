@@ -1,9 +1,10 @@
-"""A canary over the wire, in one process: the gate, the steps, the cookie, the rescue."""
+"""A canary over the wire: the gate, the steps, the cookie, the rescue.
+
+In one process of our server and of another one, and in several workers of ours.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from time import monotonic
 
@@ -19,6 +20,7 @@ from tests.support.waiting import eventually
 APP = "tests.support.apps.canary:cutover"
 HOSTS: dict[str, Command] = {
     "bridge": hosts.bridge(APP, "--no-access-log"),
+    "workers": hosts.bridge(APP, "--no-access-log", "--workers=3"),
     "uvicorn": hosts.uvicorn(APP, "--no-access-log"),
 }
 
@@ -101,11 +103,3 @@ def test_a_request_that_the_new_app_fails_is_answered_by_the_old_one(client: Cli
     assert (answer.status, side(answer), answer.body) == (200, "old", b"old")
     answer = client.ask("POST", "/rescued", b"")
     assert (answer.status, side(answer)) == (500, "new")
-
-
-def test_several_workers_with_a_gate_do_not_start() -> None:
-    """M21: one line says why, and what to do."""
-    command = [sys.executable, "-m", "bridge", "serve", APP, "--bind=127.0.0.1:0", "--workers=2"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=hosts.ROOT)
-    assert run.returncode == 2
-    assert "has a gate, and there are 2 workers" in run.stderr

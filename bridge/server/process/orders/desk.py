@@ -29,6 +29,7 @@ from bridge.server.process.fleet.members import Action, Gone, Member
 from bridge.server.process.links import Links
 from bridge.server.process.orders import switching
 from bridge.server.process.orders.asking import Asking
+from bridge.server.process.ramp.ramp import Ramp
 
 #: Of this process, whatever is installed by now. (A package cannot import what it is made of.)
 _VERSION: Final[str] = sys.modules["bridge"].__version__
@@ -43,6 +44,7 @@ class Ordered(Protocol):
     config: Config
     fleet: Fleet
     links: Links
+    ramp: Ramp
     listeners: Sequence[Listener]
 
     @property
@@ -233,12 +235,11 @@ class Desk:
 
     def routes(self) -> list[dict[str, Any]]:
         """Describe the routes of the cutover. Raises `OrderFailed`."""
-        return switching.routes(self._supervisor.config)
+        return switching.routes(self._supervisor.ramp)
 
-    def switch(self, route: str, mode: str, share: object) -> str:
+    def switch(self, route: str, mode: str, share: object) -> asyncio.Future[str]:
         """Switch a route, in its file and in each worker. Raises `OrderFailed`."""
-        supervisor = self._supervisor
-        return switching.switch(supervisor.config, supervisor.links, route, mode, share)
+        return switching.switch(self._supervisor.ramp, route, mode, share)
 
     def stop(self) -> str:
         """Begin to stop, as SIGTERM does."""

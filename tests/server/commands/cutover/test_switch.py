@@ -42,6 +42,9 @@ class Server:
             )
         )
         eventually(lambda: listens(self.socket))
+        eventually(lambda: f"serves ({workers} of {workers})" in self.host.log())
+        #: What is said of its workers if all follow.
+        self.all = f" ({workers} of {workers} worker{'s' if workers > 1 else ''})"
 
     def run(self, *args: str) -> Result:
         return CliRunner().invoke(main, ["cutover", *args, f"--socket={self.socket}"])
@@ -76,8 +79,8 @@ def test_a_switch_reaches_every_worker_and_loses_no_request(server: Server) -> N
     try:
         for mode in ("new", "old", "new"):
             result = server.run("set", "invoices", mode)
-            assert (result.exit_code, result.output) == (0, f"invoices {mode}\n")
-            eventually(lambda mode=mode: [server.asked() for _ in range(12)] == [mode] * 12)
+            assert (result.exit_code, result.output) == (0, f"invoices {mode}{server.all}\n")
+            assert [server.asked() for _ in range(12)] == [mode] * 12
     finally:
         done.set()
         for each in askers:
@@ -88,7 +91,9 @@ def test_a_switch_reaches_every_worker_and_loses_no_request(server: Server) -> N
 
 def test_status_shows_the_routes(server: Server) -> None:
     """M3: a table, or JSON."""
-    assert server.run("set", "invoices", "canary", "--share=5").output == "invoices canary 5 %\n"
+    assert server.run("set", "invoices", "canary", "--share=5").output == (
+        f"invoices canary 5 %{server.all}\n"
+    )
     assert server.run("status").output.splitlines() == [
         "route     mode    share  paths",
         "invoices  canary  5 %    /invoices/{id}",

@@ -1,0 +1,96 @@
+"""What is in force in all workers of a server, and what the gates and steps come to (M3, M21).
+
+It knows no worker and no clock. `serial` is the number of what is in force, which the caller raises
+with each change: what was counted before the last change of a route says nothing of it now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bridge.cutover.canary.controller import Change, Controller, Standing
+from bridge.cutover.canary.counts import Counts, Sides
+from bridge.cutover.canary.live import has_gate, log_change
+from bridge.cutover.route import Route
+from bridge.cutover.switches import Modes, Switches, said_by, shown
+from bridge.server.process.ramp.rows import modes_of
+
+
+class Decider:
+    """The switches of a server."""
+
+    def __init__(self) -> None:
+        self._switches = Switches(())
+        self._controller = Controller()
+        #: Route -> the serial that was new when it changed last.
+        self._since: dict[str, int] = {}
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes in force."""
+        return self._switches.table.routes
+
+    def modes(self) -> Modes:
+        """Return how they are switched."""
+        return modes_of(self.routes)
+
+    def use(self, rows: Iterable[Route], serial: int, now: float) -> None:
+        """Have these rows in force, and what was decided beside them. Raises `ConfigError`."""
+        before = self._said()
+        self._switches.replace(rows)
+        self._follow(before, serial, now)
+
+    def set(self, name: str, mode: str, share: Any, serial: int, now: float) -> str:
+        """Switch a route for a person, and return how it is shown. Raises `ConfigError`."""
+        before = self._said()
+        changed = self._switches.set(name, mode, share)
+        self._follow(before, serial, now)
+        return shown(changed)
+
+    def note_row(self, row: Route) -> None:
+        """Note that a decision has been written into the row of its route."""
+        self._switches.note_row(row)
+
+    def count(self, counts: dict[str, Any], serial: int, now: float) -> None:
+        """Add what a worker has counted while `serial` was in force there."""
+        for name, (old, new) in counts.items():
+            if serial >= self._since.get(name, 0):
+                sides = Sides(Counts.from_json(old), Counts.from_json(new))
+                self._controller.count(name, sides, now)
+
+    def look(self, serial: int, now: float) -> list[Change]:
+        """Judge all routes, and return what has changed; the log says it."""
+        changes = self._controller.look(now)
+        for change in changes:
+            self._switches.set(change.route, change.mode, change.share)
+            self._since[change.route] = serial
+            log_change(change)
+        return changes
+
+    def standing(self, name: str, now: float) -> Standing | None:
+        """Return how a route stands; None for one without a gate."""
+        return self._controller.standing(name, now)
+
+    def rollbacks(self, now: float) -> dict[str, int]:
+        """Return how often each route with a gate was taken back."""
+        gated = (each.name for each in self.routes if has_gate(each))
+        found = {name: self.standing(name, now) for name in gated}
+        return {name: each.rollbacks for name, each in found.items() if each is not None}
+
+    def _said(self) -> dict[str, Any]:
+        return {each.name: said_by(each) for each in self.routes}
+
+    def _follow(self, before: dict[str, Any], serial: int, now: float) -> None:
+        """Tell the controller of the routes, and note which of them are not as before."""
+        after = self._said()
+        self._since = {
+            name: serial if before.get(name) != said else self._since.get(name, serial)
+            for name, said in after.items()
+        }
+        gated = [each for each in self.routes if has_gate(each)]
+        for route in gated:
+            assert route.canary is not None
+            share = route.share if isinstance(route.share, float) else None
+            self._controller.use(route.name, route.canary, route.mode, share, now)
+        self._controller.forget({each.name for each in gated})

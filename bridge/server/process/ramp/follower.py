@@ -1,0 +1,92 @@
+"""The cutovers in a worker: they do as its supervisor says, and tell what they count (M3, M21).
+
+loaded -> `about` (with "started") -> "routes" (before "serve", and with each change)
+-> "routes-set", and `counts` with each beat
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.cutover.app import Cutover
+from bridge.cutover.canary.hook import Rollback, call_hook
+from bridge.cutover.canary.live import CountingCanary
+from bridge.cutover.settings_file import parse_plan
+from bridge.errors import ConfigError
+from bridge.log import logger
+from bridge.server.apps.mounts import cutovers_of
+from bridge.server.process.channel import Message
+from bridge.server.process.ramp.rows import row_of
+from bridge.types import ASGIApp
+
+
+class Follower:
+    """The cutovers in `app`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._cutovers: list[Cutover] = [*dict.fromkeys(cutovers_of(app))]
+        #: What is in force: its number, and the texts of the files.
+        self._serial = 0
+        self._texts: dict[str, str] = {}
+
+    def about(self) -> Message:
+        """Return what the supervisor is to know before the worker serves."""
+        return {
+            "cutovers": [
+                {
+                    "path": None if each.file is None else each.file.path,
+                    "routes": [row_of(route) for route in each.table.routes],
+                }
+                for each in self._cutovers
+            ],
+            "new_failed": next((each.new_failed for each in self._cutovers if each.new_failed), ""),
+        }
+
+    def counts(self) -> Message:
+        """Return what was counted since the last call, and what was in force then."""
+        found: dict[str, Any] = {}
+        for each in self._cutovers:
+            if isinstance(each.canary, CountingCanary):
+                for name, sides in each.canary.take().items():
+                    if any(side.requests or side.failed for side in sides):
+                        found[name] = [side.as_json() for side in sides]
+        return {"serial": self._serial, "counts": found}
+
+    def obey(self, message: Message) -> Message:
+        """Have in force what the supervisor says; return what it is told then."""
+        errors = []
+        taken: set[str] = set()
+        for each in self._cutovers:
+            modes = {
+                name: tuple(mode) for name, mode in message["modes"].items() if name not in taken
+            }
+            path = "" if each.file is None else each.file.path
+            text = message["texts"].get(path)
+            rows = None
+            if text is not None and text != self._texts.get(path):
+                try:
+                    rows = parse_plan(text).routes
+                except ConfigError as error:  # such as a hook that this code does not have
+                    errors.append(f"{path}: {error}")
+            try:
+                each.switches.obey(modes, rows)
+            except ConfigError as error:
+                errors.append(str(error))
+            taken.update(route.name for route in each.table.routes)
+            if isinstance(each.canary, CountingCanary):
+                each.canary.follow()
+        for line in errors:
+            logger.error("the routes stay as they were: %s", line)
+        self._serial, self._texts = message["serial"], message["texts"]
+        return {"type": "routes-set", "serial": self._serial, "error": "; ".join(errors)}
+
+    def rolled_back(self, message: Message) -> None:
+        """Call the hook of a route that was taken back."""
+        name = message["route"]
+        for each in self._cutovers:
+            route = each.table.route(name)
+            if route is not None:
+                if route.canary is not None and route.canary.on_rollback is not None:
+                    event = Rollback(name, message["reason"], message["share"])
+                    call_hook(route.canary.on_rollback, event)
+                return

@@ -1,0 +1,300 @@
+"""The ramp of a server with workers: it decides, and they follow (M3, M21).
+
+    a worker has started   -> it tells of its cutovers and their routes
+    it is to serve         -> it is told what is in force, before it takes a connection
+    each beat              -> it tells what it has counted
+    once a second          -> gates and steps are looked at; what changes is told to all workers
+
+So the decision is the same in every worker. Nothing is lost with a worker but what it has counted
+since its last beat. What is in force has a number, `serial`: a worker says by it what it follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+from bridge.errors import ConfigError, pluralize
+from bridge.log import logger
+from bridge.server.config.config import Config
+from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
+from bridge.server.process.channel import Message
+from bridge.server.process.fleet.fleet import Fleet
+from bridge.server.process.fleet.members import Action, Fork, Gone, Member, State
+from bridge.server.process.ramp.sources import Sources
+
+#: Seconds from one look to the next.
+PERIOD: Final = 1.0
+#: Seconds for the workers to follow an order, until its answer says who has not.
+PATIENCE: Final = 2.0
+
+
+@dataclass
+class Heard:
+    """What a worker has said of itself: the serial that it follows, and what is wrong with it."""
+
+    serial: int = 0
+    error: str = ""
+    new_failed: str = ""
+
+
+@dataclass
+class _Waiting:
+    """An order that waits until all workers follow."""
+
+    serial: int
+    text: str
+    answer: asyncio.Future[str]
+    #: What is to be said behind the answer.
+    note: str = ""
+
+
+class Ramp:
+    """The supervisor's part of all cutovers; `tell` sends a message to a worker."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        fleet: Fleet,
+        tell: Callable[[Member, Message], None],
+    ) -> None:
+        self._loop = loop
+        self._fleet = fleet
+        self._tell = tell
+        #: Of the generation that serves, which is this one, and of the next.
+        self._now = Sources()
+        self._generation = 1
+        self._next = Sources()
+        #: None: the app has no cutover.
+        self._decider: Any = None
+        self._serial = 0
+        self._heard: dict[Member, Heard] = {}
+        self._orders: list[_Waiting] = []
+        self._next_look: asyncio.TimerHandle | None = None
+
+    def open(self, config: Config) -> None:
+        """Read the file that `config` names. Raises `ConfigError`."""
+        self._now = Sources.read(config, self._now)
+        if self._now.texts:
+            self._use(self._now)
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+
+    # --------------------------------------------------------- what happens to the workers
+
+    def reload(self, config: Config) -> None:
+        """Read the files again, for the next generation. Raises `ConfigError`."""
+        self._next = Sources.read(config, self._now)
+
+    def forking(self, fork: Fork) -> None:
+        """Have the process that is forked now know what the files say."""
+        sources = self._of(fork.member)
+        if sources.texts:
+            sources.give()
+
+    def welcome(self, member: Member) -> None:
+        """Tell a worker that is about to serve what is in force."""
+        if member.generation > self._generation:
+            self._now, self._generation, self._next = self._next, member.generation, Sources()
+            if self._decider is not None or self._now.is_told:
+                self._use(self._now)
+        if self._decider is not None:
+            self._tell(member, self._message())
+
+    def note(self, action: Action) -> None:
+        """Note what is done for the fleet."""
+        if isinstance(action, Gone):
+            self._heard.pop(action.member, None)
+            self._answer_orders()
+
+    def hear(self, member: Member, message: Message) -> None:
+        """Take what a worker has said."""
+        match message:
+            case {"type": "started", "ramp": {"cutovers": list(cutovers), "new_failed": failed}}:
+                self._heard[member] = Heard(new_failed=str(failed))
+                if self._of(member).learn(cutovers) and member.generation == self._generation:
+                    self._use(self._now)
+            case {"type": "beat" | "counts", "ramp": {"serial": int(serial), "counts": counts}}:
+                if self._decider is not None:
+                    self._decider.count(counts, serial, self._loop.time())
+            case {"type": "routes-set", "serial": int(serial)}:
+                heard = self._heard.setdefault(member, Heard())
+                heard.serial, heard.error = serial, str(message.get("error", ""))
+                self._answer_orders()
+
+    def _of(self, member: Member) -> Sources:
+        return self._now if member.generation == self._generation else self._next
+
+    # --------------------------------------------------------- what is in force
+
+    def _use(self, sources: Sources) -> None:
+        """Have the routes of these in force, and what was decided beside them."""
+        if self._decider is None:
+            module = import_module("bridge.server.process.ramp.decider")  # few servers need it
+            self._decider = module.Decider()
+            self._next_look = self._loop.call_later(PERIOD, self._look)
+        try:
+            self._decider.use(sources.routes(), self._serial + 1, self._loop.time())
+        except ConfigError as error:
+            logger.error("the routes stay as they were: %s", error)
+        else:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Tell all workers that serve: what is in force is another one."""
+        self._serial += 1
+        message = self._message()
+        for member in self._fleet.roster.having(State.SERVING, State.RETIRING):
+            self._tell(member, message)
+
+    def _message(self) -> Message:
+        return {
+            "type": "routes",
+            "serial": self._serial,
+            "texts": self._now.texts,
+            "modes": self._decider.modes(),
+        }
+
+    def _look(self) -> None:
+        """Judge what was counted; what changes is in force in all workers at once."""
+        self._next_look = self._loop.call_later(PERIOD, self._look)
+        now = self._loop.time()
+        changes = self._decider.look(self._serial + 1, now)
+        if not changes:
+            return
+        self._tell_all()
+        for change in changes:
+            if change.share is None:
+                self._keep(change.route)
+                self._call_hook(change)
+
+    def _keep(self, name: str) -> None:
+        """Write into the file that a route was taken back, if that can be done."""
+        error = self._write(name, "old", None)
+        if error:
+            logger.warning(
+                "route %s is on the old app, and its file does not say so: %s", name, error
+            )
+
+    def _write(self, name: str, mode: str, share: object) -> str:
+        """Switch a route in its file, and in the text that is kept; return what is wrong."""
+        path = self._now.path_of(name)
+        if path is None:
+            return "it is in the code of the app, which the server does not change"
+        editing = import_module("bridge.cutover.editing")
+        try:
+            editing.switch_in_file(path, name, mode, share)
+            row, self._now.texts[path] = editing.switch_in_text(
+                self._now.texts[path], name, mode, share
+            )
+        except ConfigError as error:
+            return str(error)
+        self._decider.note_row(row)
+        return ""
+
+    def _call_hook(self, change: Any) -> None:
+        """Have one worker call the hook."""
+        serving = self._fleet.roster.having(State.SERVING)
+        if serving:
+            first = max(serving, key=lambda member: member.heard)
+            self._tell(
+                first,
+                {
+                    "type": "rolled-back",
+                    "route": change.route,
+                    "reason": change.reason,
+                    "share": change.before,
+                },
+            )
+
+    # --------------------------------------------------------- orders
+
+    def switch(self, name: str, mode: str, share: object) -> asyncio.Future[str]:
+        """Switch a route in all workers, and in its file; the future says how many follow.
+
+        It is in force also if it cannot be kept in the file. Raises `ConfigError`.
+        """
+        if self._decider is None:
+            raise ConfigError("this server has no cutover; start it with --cutover FILE")
+        note = self._read_and_write(name, mode, share)
+        text = self._decider.set(name, mode, share, self._serial + 1, self._loop.time())
+        self._tell_all()
+        answer: asyncio.Future[str] = self._loop.create_future()
+        self._orders.append(_Waiting(self._serial, text, answer, note))
+        limit = self._loop.call_later(PATIENCE, self._answer_orders, self._serial)
+        answer.add_done_callback(lambda _: limit.cancel())
+        self._answer_orders()
+        return answer
+
+    def _read_and_write(self, name: str, mode: str, share: object) -> str:
+        """Switch a route in its file, and have in force what that says; return what is wrong."""
+        path = self._now.path_of(name) or next(iter(self._now.texts), None)
+        if path is None:
+            return "it is in the code of the app, and lasts until the server ends"
+        editing = import_module("bridge.cutover.editing")
+        settings_file = import_module("bridge.cutover.settings_file")
+        try:
+            editing.switch_in_file(path, name, mode, share)
+            text = settings_file.read_text(path)
+            settings_file.plan_of(path, text)
+        except ConfigError as error:
+            return str(error)
+        self._now.texts[path] = text
+        self._use(self._now)
+        return ""
+
+    def _answer_orders(self, late: int = 0) -> None:
+        """Answer the orders that all workers follow; `late`: also those up to this serial."""
+        serving = self._fleet.roster.having(State.SERVING)
+        left = []
+        for order in self._orders:
+            follow = [
+                each for each in serving if self._heard.get(each, _NOBODY).serial >= order.serial
+            ]
+            if len(follow) < len(serving) and order.serial > late:
+                left.append(order)
+            elif not order.answer.done():
+                order.answer.set_result(self._answer(order, len(follow), serving))
+        self._orders = left
+
+    def _answer(self, order: _Waiting, follow: int, serving: list[Member]) -> str:
+        text = order.text
+        if serving:
+            text += f" ({follow} of {pluralize(len(serving), 'worker')})"
+        errors = {self._heard[each].error for each in serving if each in self._heard} - {""}
+        for note in sorted(errors):
+            text += f"; {note}"
+        return f"{text}; it is not kept: {order.note}" if order.note else text
+
+    # --------------------------------------------------------- what is told
+
+    def routes(self) -> list[dict[str, Any]]:
+        """Describe the routes in force. Raises `ConfigError` if there are none."""
+        if self._decider is None:
+            raise ConfigError("this server has no cutover; start it with --cutover FILE")
+        return [
+            {"route": each.name, "mode": each.mode, "share": each.share, "paths": [*each.paths]}
+            for each in self._decider.routes
+        ]
+
+    def figures(self) -> Snapshot:
+        """Return what the ramp counts itself."""
+        if self._decider is None:
+            return {}
+        rollbacks = self._decider.rollbacks(self._loop.time())
+        return {
+            "bridge_cutover_rollbacks_total": Family(
+                type=COUNTER,
+                help="How often a gate has broken, and everything went to the old app; by route.",
+                samples=[[{"route": route}, count] for route, count in rollbacks.items()],
+            )
+        }
+
+
+_NOBODY: Final = Heard()

@@ -1,0 +1,99 @@
+"""Where the routes of a server come from: files, whose text is kept, and the code of the app.
+
+A generation of workers has one text of each file from its first worker to its last, whatever is
+being typed into the file meanwhile. Only a reload and an order to switch read it again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from bridge.errors import ConfigError
+from bridge.server.config.config import Config
+
+
+@dataclass
+class Sources:
+    """The files of one generation of workers, and what its code says."""
+
+    #: Path -> text.
+    texts: dict[str, str] = field(default_factory=dict)
+    #: Rows (`rows.py`) of routes that a worker has told of: there is no file that can be read.
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    #: Whether a worker has told of its routes.
+    is_told: bool = False
+
+    @classmethod
+    def read(cls, config: Config, before: Sources) -> Sources:
+        """Read the file that `config` names, and those that were known. Raises `ConfigError`."""
+        paths = [] if config.cutover is None else [os.path.abspath(config.cutover)]
+        # The first one of a server may be named otherwise now; others are named in the code.
+        found = cls()
+        for path in dict.fromkeys([*paths, *([] if paths else before.texts)]):
+            settings_file = _settings_file()
+            text = settings_file.read_text(path)
+            settings_file.plan_of(path, text)
+            found.texts[path] = text
+        return found
+
+    def learn(self, cutovers: Iterable[dict[str, Any]]) -> bool:
+        """Take what the first worker tells of the cutovers in its app; whether that is news."""
+        if self.is_told:
+            return False
+        self.is_told = True
+        known = {each.name for each in self.routes()} if self.texts else set()
+        for each in cutovers:
+            path = each.get("path")
+            if path in self.texts:
+                continue
+            if path is not None and self._read(path):
+                known.update(row["name"] for row in each["routes"])
+                continue
+            for row in each["routes"]:
+                if row["name"] not in known:
+                    known.add(row["name"])
+                    self.rows.append(row)
+        return True
+
+    def _read(self, path: str) -> bool:
+        """Keep the text of a file that a worker has read; whether it is one."""
+        settings_file = _settings_file()
+        try:
+            text = settings_file.read_text(path)
+            settings_file.plan_of(path, text)
+        except ConfigError:
+            return False
+        self.texts[path] = text
+        return True
+
+    def routes(self) -> list[Any]:
+        """Return all routes, as they are written. Raises `ConfigError`."""
+        found = [
+            route
+            for path, text in self.texts.items()
+            for route in _settings_file().plan_of(path, text).routes
+        ]
+        if self.rows:
+            found += import_module("bridge.server.process.ramp.rows").routes_of(self.rows)
+        return found
+
+    def path_of(self, name: str) -> str | None:
+        """Return the file that has a route; None: it is in the code, or in none."""
+        for path, text in self.texts.items():
+            if any(each.name == name for each in _settings_file().plan_of(path, text).routes):
+                return path
+        return None
+
+    def give(self) -> None:
+        """Have the processes that are forked from now on read these texts, and no files."""
+        texts = _settings_file().given_texts
+        texts.clear()
+        texts.update(self.texts)
+
+
+def _settings_file() -> Any:
+    return import_module("bridge.cutover.settings_file")  # few servers need it

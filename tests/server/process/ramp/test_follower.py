@@ -1,0 +1,96 @@
+"""The cutovers in a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import Cutover, Dispatcher, Route
+from bridge.cutover.canary.hook import Rollback
+from bridge.server.process.ramp.follower import Follower
+from bridge.types import Receive, Scope, Send
+from tests.support.waiting import eventually
+
+GATE = {"window": 60}
+
+
+async def old(scope: Scope, receive: Receive, send: Send) -> None:
+    """The old app."""
+
+
+async def new(scope: Scope, receive: Receive, send: Send) -> None:
+    """The new app."""
+
+
+def message(serial: int, modes: dict[str, Any], texts: dict[str, str] | None = None) -> Any:
+    return {"type": "routes", "serial": serial, "modes": modes, "texts": texts or {}}
+
+
+def cutover(*routes: Route) -> Cutover:
+    made = Cutover(old, new, routes)
+    made.count_only()
+    return made
+
+
+def test_it_tells_of_its_routes_and_counts_and_does_as_it_is_told() -> None:
+    """M3, M21: counts have the number of what was in force; nothing is decided here."""
+    served = cutover(Route("a", "/a", mode="canary", share=50, gate=GATE), Route("b", "/b"))
+    follower = Follower(Dispatcher({"/x": served, "/y": old}))
+    about = follower.about()
+    assert [row["name"] for row in about["cutovers"][0]["routes"]] == ["a", "b"]
+    assert about["new_failed"] == ""
+    answer = follower.obey(message(3, {"a": ["canary", 50], "b": ["old", None]}))
+    assert answer == {"type": "routes-set", "serial": 3, "error": ""}
+    (a, b) = served.table.routes
+    for _ in range(500):
+        served.canary.observe(a, "new", 500, 0.1)
+    told = follower.counts()
+    assert told["serial"] == 3
+    assert told["counts"]["a"][1][:2] == [500, 500]
+    assert follower.counts()["counts"] == {}
+    assert served.table.routes == (a, b)
+    follower.obey(message(4, {"a": ["old", None], "b": ["old", None]}))
+    assert [each.mode for each in served.table.routes] == ["old", "old"]
+    assert served.table.routes[1] is b
+
+
+def test_a_text_that_this_code_cannot_read_changes_no_routes(tmp_path: Path) -> None:
+    """M5: what was decided is in force all the same, and the supervisor is told."""
+    file = tmp_path / "cutover.toml"
+    text = '[[routes]]\nname = "a"\npaths = "/a"\nmode = "new"\n'
+    file.write_text(text)
+    served = Cutover(old, new, str(file))
+    follower = Follower(served)
+    answer = follower.obey(message(2, {"a": ["old", None]}, {str(file): "[[routes"}))
+    assert "is not TOML" in answer["error"]
+    assert [each.mode for each in served.table.routes] == ["old"]
+    more = text + '[[routes]]\nname = "b"\npaths = "/b"\n'
+    follower.obey(message(3, {"a": ["new", None], "b": ["new", None]}, {str(file): more}))
+    assert [each.mode for each in served.table.routes] == ["new", "new"]
+
+
+def test_of_two_cutovers_the_first_one_has_the_name() -> None:
+    """M3: the other one stays as it is."""
+    first, second = cutover(Route("a", "/a")), cutover(Route("a", "/a"), Route("b", "/b"))
+    Follower(Dispatcher({"/x": first, "/y": second})).obey(
+        message(1, {"a": ["new", None], "b": ["new", None]})
+    )
+    assert [each.mode for each in first.table.routes] == ["new"]
+    assert [each.mode for each in second.table.routes] == ["old", "new"]
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_the_hook_of_a_route_is_called(name: str) -> None:
+    """M21: with what the supervisor says; a route without one, or none, is left alone."""
+    told: list[Rollback] = []
+    served = cutover(
+        Route("a", "/a", mode="canary", share=5, gate=GATE, on_rollback=told.append),
+        Route("b", "/b"),
+    )
+    Follower(served).rolled_back({"route": name, "reason": "worse", "share": 5.0})
+    if name == "a":
+        eventually(lambda: told == [Rollback("a", "worse", 5.0)])
+    else:
+        assert told == []

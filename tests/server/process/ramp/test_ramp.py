@@ -1,0 +1,199 @@
+"""The ramp of a supervisor, with workers that only stand in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.cutover.canary.counts import Counts
+from bridge.cutover.settings_file import given_texts
+from bridge.errors import ConfigError
+from bridge.server.config.config import Config
+from bridge.server.process.fleet.fleet import Fleet
+from bridge.server.process.fleet.members import Fork, Gone, Member, State
+from bridge.server.process.ramp import ramp as module
+from bridge.server.process.ramp.ramp import Ramp
+
+FILE = """[[routes]]
+name = "a"
+paths = "/a"  # ours
+mode = "canary"
+share = 50
+gate = { window = "60s", max_error_points = 1 }
+
+[[routes]]
+name = "b"
+paths = "/b"
+"""
+
+
+class Server:
+    """A ramp with two workers; `told` is what each has been told."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.fleet = Fleet(Config(), lambda most: 0)
+        self.told: list[tuple[int, Any]] = []
+        self.loop = loop
+        self.ramp = Ramp(
+            loop, self.fleet, lambda member, said: self.told.append((member.pid, said))
+        )
+        self.one, self.two = self.worker(1), self.worker(2)
+
+    def worker(self, number: int, generation: int = 1) -> Member:
+        member = Member(number, generation, 0.0, pid=number, state=State.SERVING)
+        self.fleet.roster.by_slot[number] = member
+        return member
+
+    def hear(self, *members: Member, **message: Any) -> None:
+        for member in members:
+            self.ramp.hear(member, message)
+
+    def follow(self, *members: Member, error: str = "") -> None:
+        """Have these follow what they were told last."""
+        serial = self.told[-1][1]["serial"]
+        self.hear(*members, type="routes-set", serial=serial, error=error)
+
+    def fail(self, serial: int) -> None:
+        """Have the new app fail in both workers."""
+        counts = {"a": [Counts(500).as_json(), Counts(500, 100).as_json()]}
+        for member in (self.one, self.two):
+            self.hear(member, type="beat", ramp={"serial": serial, "counts": counts})
+        self.ramp._look()
+
+    @property
+    def modes(self) -> Any:
+        """What the workers were told last."""
+        return next(said for _, said in reversed(self.told) if said["type"] == "routes")["modes"]
+
+    def answer(self, *order: Any) -> str:
+        """Give an order, and wait for its answer, which is short."""
+        return self.loop.run_until_complete(self.ramp.switch(*order))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    loop = asyncio.new_event_loop()
+    server = Server(loop)
+    yield server
+    server.ramp.close()
+    loop.close()
+    given_texts.clear()
+
+
+@pytest.fixture
+def file(tmp_path: Path, server: Server) -> Path:
+    """The file of the server, which has read it."""
+    file = tmp_path / "cutover.toml"
+    file.write_text(FILE)
+    server.ramp.open(Config(cutover=str(file)))
+    return file
+
+
+def test_a_server_without_a_cutover_has_nothing_to_tell(server: Server) -> None:
+    """M3, M5: an order says so."""
+    server.ramp.open(Config(app="m:app"))
+    server.ramp.welcome(server.one)
+    assert (server.told, server.ramp.figures()) == ([], {})
+    for order in (server.ramp.routes, lambda: server.ramp.switch("a", "new", None)):
+        with pytest.raises(ConfigError, match="this server has no cutover; start it with"):
+            order()
+
+
+def test_a_gate_that_breaks_is_told_to_all_and_kept_in_the_file(
+    server: Server, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M21: comments stay; one worker calls the hook; the figures are the server's."""
+    server.ramp.welcome(server.one)
+    serial = server.told[-1][1]["serial"]
+    server.told.clear()
+    server.fail(serial)
+    assert [pid for pid, said in server.told if said["type"] == "routes"] == [1, 2]
+    assert server.modes == {"a": ("old", None), "b": ("old", None)}
+    (hook,) = [said for _, said in server.told if said["type"] == "rolled-back"]
+    assert (hook["route"], hook["share"]) == ("a", 50)
+    assert 'paths = "/a"  # ours\nmode = "old"' in file.read_text()
+    assert "route a: everything goes to the old app" in caplog.text
+    (family,) = server.ramp.figures().values()
+    assert family["samples"] == [[{"route": "a"}, 1]]
+    file.write_text(FILE)  # and a person says else
+    server.ramp.reload(Config(cutover=str(file)))
+    server.ramp.welcome(server.worker(3, generation=2))
+    assert server.modes["a"] == ("canary", 50)
+
+
+def test_what_cannot_be_kept_is_in_force_all_the_same(
+    server: Server, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M3, M5, M21: a rollback, and an order in an emergency, beside a file that is half edited."""
+    server.ramp.welcome(server.one)
+    file.write_text(FILE + "[[rou")
+    server.fail(server.told[-1][1]["serial"])
+    assert "is on the old app, and its file does not say so" in caplog.text
+    assert "is not TOML" in server.answer("b", "new", None)
+    assert server.modes == {"a": ("old", None), "b": ("new", None)}
+    with pytest.raises(ConfigError, match="is not TOML"):
+        server.ramp.reload(Config(cutover=str(file)))
+    server.ramp.forking(Fork(server.worker(3), Config()))
+    assert given_texts == {str(file): FILE}
+    file.write_text(FILE)
+    server.ramp.reload(Config(cutover=str(file)))
+    server.ramp.welcome(server.worker(4, generation=2))
+    assert server.modes == {"a": ("old", None), "b": ("new", None)}
+    server.answer("a", "canary", None)  # as the file says, and a person now, too
+    assert server.modes["a"] == ("canary", 50)
+
+
+def test_an_order_says_how_many_workers_follow(server: Server, file: Path) -> None:
+    """M3: at once if all do; else after a while, with what is wrong."""
+    server.ramp.welcome(server.one)
+    answer = server.ramp.switch("a", "canary", "7")
+    server.follow(server.one)
+    assert not answer.done()
+    server.follow(server.two, error="no such hook")
+    assert answer.result() == "a canary 7 % (2 of 2 workers); no such hook"
+    assert "share = 7" in file.read_text()
+    assert server.answer("a", "new", None) == "a new (0 of 2 workers); no such hook"
+    answer = server.ramp.switch("b", "new", None)
+    server.follow(server.one)
+    del server.fleet.roster.by_slot[2]
+    server.ramp.note(Gone(server.two, "crash"))
+    assert answer.result() == "b new (1 of 1 worker)"
+    for order in (("x", "new", None), ("a", "never", None), ("a", "canary", 150)):
+        with pytest.raises(ConfigError):
+            server.ramp.switch(*order)
+    assert server.modes == {"a": ("new", None), "b": ("new", None)}
+
+
+def test_routes_in_python_are_told_by_the_first_worker(server: Server) -> None:
+    """M3, M21: a switch lasts until the server ends; a new generation tells anew."""
+    server.ramp.open(Config(app="m:app"))
+    row = {"name": "a", "paths": ["/a"], "mode": "canary", "share": 5.0}
+    about = {"cutovers": [{"path": None, "routes": [row]}], "new_failed": ""}
+    server.hear(server.one, server.two, type="started", app=[], ramp=about)
+    assert server.modes == {"a": ("canary", 5)}
+    assert "it is not kept: it is in the code" in server.answer("a", "old", None)
+    server.ramp.reload(Config(app="m:app"))
+    third = server.worker(3, generation=2)
+    other = {"name": "c", "paths": ["/c"], "mode": "new", "share": None}
+    about = {"cutovers": [{"path": None, "routes": [row, other]}], "new_failed": ""}
+    server.hear(third, type="started", app=[], ramp=about)
+    assert server.modes == {"a": ("old", None)}  # it does not serve yet
+    server.ramp.welcome(third)
+    assert server.modes == {"a": ("old", None), "c": ("new", None)}
+
+
+def test_what_cannot_be_understood_is_told(
+    server: Server, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M5: routes of a worker that are none; what was in force stays."""
+    about = {"cutovers": [{"path": None, "routes": [{"name": "?", "paths": 1}]}], "new_failed": ""}
+    with caplog.at_level(logging.ERROR):
+        server.hear(server.one, type="started", app=[], ramp=about)
+    assert "the routes stay as they were: the name of a route is '?'" in caplog.text
+    assert [each["route"] for each in server.ramp.routes()] == ["a", "b"]
