@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 
 def pluralize(number: int, what: str) -> str:
     """Return a number with its noun, for people: ``1 request``, ``2 requests``."""
@@ -58,6 +60,10 @@ class RequestAnswered(ClientDisconnected):
     """The request was answered, or cut, without waiting for its app: nothing can be sent."""
 
 
+#: The message with which a task is cancelled that has run for too long.
+OVER_TIME: Final = "the request runs for longer than timeout_request"
+
+
 class RequestTimeout(BridgeError):
     """The request has run for longer than `timeout_request` allows: clean up and end (R2).
 
@@ -66,7 +72,7 @@ class RequestTimeout(BridgeError):
 
     status = 504
 
-    def __init__(self, message: str = "the request runs for longer than timeout_request") -> None:
+    def __init__(self, message: str = OVER_TIME) -> None:
         super().__init__(message)
 
 

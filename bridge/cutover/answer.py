@@ -15,7 +15,9 @@ _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.
 
 
 class Answer:
-    """Sends what an app sends, with `fields` added to the head. `status` is 0 until there is one.
+    """Sends what an app sends, with `fields` in the head, in place of the app's own of that name.
+
+    `status` is 0 until there is one.
 
     `cookie` is a field that is on no response that caches may keep for all clients.
 
@@ -65,12 +67,14 @@ class Answer:
         await self._send(message)
 
     def _with_fields(self, kind: str, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+        own = {name for name, _ in self._fields}
+        headers = [each for each in headers if each[0].lower() not in own]
         cookie = self._cookie
         if cookie is None:
             return [*headers, *self._fields]
         if kind != "http.response.start":  # no cache keeps it
             return [*headers, cookie, *self._fields]
-        return [*with_cookie([*headers], cookie), *self._fields]
+        return [*with_cookie(headers, cookie), *self._fields]
 
     async def _refused(self, message: Message) -> bool:
         """Refuse a WebSocket with a response that has the fields, where the host can do that."""

@@ -6,9 +6,7 @@ straight to the handler of its app (`server/apps/cutover.py`); the rules are the
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Callable, Iterable
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,17 +17,18 @@ from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.cutover.answer import Answer
 from bridge.cutover.canary.hook import load_hook
 from bridge.cutover.canary.live import CountingCanary, LiveCanary, has_gate
-from bridge.cutover.canary.stickiness import PRIVATE
 from bridge.cutover.conflicts.telling import Conflicts
+from bridge.cutover.observed.flights import Flights
+from bridge.cutover.observed.outcome import Outcome
 from bridge.cutover.or_else_old import OrElseOld, serve
 from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
 from bridge.cutover.routes_file import RoutesFile
 from bridge.cutover.shadow.copying.marks import without_claim
-from bridge.cutover.sides import Canary, Choice, mounted
+from bridge.cutover.sides import Canary, Choice, mounted_sides
 from bridge.cutover.switches import Switches
 from bridge.cutover.table import Table
 from bridge.dispatcher import MountedApp, first_field
-from bridge.errors import ClientDisconnected, ConfigError, LifespanFailed, UnsupportedScope
+from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
 from bridge.http.headers import is_token
 from bridge.http.paths import strip_prefix
 from bridge.log import logger
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from bridge.cutover.shadow.copying.settings import Shadow
     from bridge.cutover.shadow.copying.tap import Serve
 
+#: The extension of a scope by which our server hears who answers a WebSocket: it sees only us.
+SERVED: Final = "bridge.served"
 _FLAG: Final = Check(type=VALUE_TYPES["bool"])
 _OLD: Final = Choice(OLD)
 _NEW: Final = Choice(NEW)
@@ -76,9 +77,7 @@ class Cutover:
     ) -> None:
         settings = read_settings(settings, "Cutover")
         #: Both apps, by their side.
-        self.sides = {OLD: mounted(OLD, old, settings), NEW: mounted(NEW, new, settings)}
-        if self.sides[OLD].app is self.sides[NEW].app:
-            raise ConfigError("old and new are the same app; a Cutover goes from one to another")
+        self.sides = mounted_sides(old, new, settings)
         #: The name of the field that says who answered; empty: there is none.
         self.served_by = _field_name(served_by)
         #: The file of the routes; None if they were given in Python.
@@ -95,6 +94,8 @@ class Cutover:
         #: Says which routes will not go as they were meant, once the apps have started.
         self.conflicts = Conflicts(self)
         self.switches.changed = self.conflicts.routes_changed
+        #: Requests of canaries that are on their way.
+        self.flights = Flights(lambda *seen: self.canary.observe(*seen))
         #: Whether the canary wants to hear how requests went; a file may have a gate later.
         self.observed = (
             canary is not None or self.file is not None or any(map(has_gate, self.table.routes))
@@ -125,49 +126,54 @@ class Cutover:
         scope = without_claim(scope)
         route = self.route_of(scope)
         choice = self.choose(route, scope)
+        if SERVED in scope.get("extensions", ()):
+            scope["extensions"][SERVED]["tell"](route and route.name, choice.side)
+        if route is None or route.mode != CANARY:
+            await self._answer(route, choice, scope, receive, send)
+            return
+        outcome, started = Outcome(scope, receive, send), perf_counter()
+        self.flights.begin(route, choice.side, started, outcome)
+        error: BaseException | None = None
+        try:
+            await self._answer(route, choice, scope, outcome.receive, outcome.send, outcome)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            if self.flights.end(started) is not None:
+                status, seconds = outcome.ended(error), outcome.seconds(perf_counter() - started)
+                self.canary.observe(route, choice.side, status, seconds)
+
+    async def _answer(
+        self,
+        route: Route | None,
+        choice: Choice,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        outcome: Outcome | None = None,
+    ) -> None:
+        """Have the chosen app answer, or the old one instead."""
         answer = Answer(scope, send, self.served_field(choice.side), choice.field)
-        if route is None or route.mode not in (CANARY, NEW):
+        if route is None or choice.side == OLD or not route.rescue:
             how: Serve = serve
             if route is not None and route.mode == SHADOW and self.copies is not None:
                 how = self.copies.serving(route, scope, serve)
             await answer.run(how, self.sides[choice.side], scope, receive)
             return
-        started = perf_counter()
-        status = 0
-        try:
-            status = await self._run(route, choice, answer, scope, receive, send)
-        except ClientDisconnected:
-            raise
-        except Exception:
-            status = 500
-            raise
-        except CancelledError:
-            status = answer.status or 504
-            raise
-        finally:
-            if route.mode == CANARY:
-                self.canary.observe(route, choice.side, status, perf_counter() - started)
 
-    async def _run(
-        self,
-        route: Route,
-        choice: Choice,
-        answer: Answer,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> int:
-        """Have the chosen app answer, or the old one instead; return the status."""
-        if choice.side == OLD or not route.rescue:
-            await answer.run(serve, self.sides[choice.side], scope, receive)
-            return answer.status
+        def tell(error: Exception) -> None:
+            self.canary.rescued(route, error)
+            if outcome is not None:
+                outcome.rescued = True
+
         instead = Answer(scope, send, self.served_field(OLD), choice.field)
-        await self.or_else_old(route).run(scope, receive, answer, instead)
-        return answer.status or instead.status
+        either = OrElseOld(self.sides, self.served_field, tell)
+        await either.run(scope, receive, answer, instead)
 
-    def or_else_old(self, route: Route) -> OrElseOld:
-        """Return the new app, as a route with `rescue` has it."""
-        return OrElseOld(self.sides, self.served_field, partial(self.canary.rescued, route))
+    def or_else_old(self, tell: Callable[[Exception], object]) -> OrElseOld:
+        """Return the new app, as a route with `rescue` has it; the host says who answered."""
+        return OrElseOld(self.sides, lambda side: [], tell)
 
     def route_of(self, scope: Scope) -> Route | None:
         """Return the route that takes a request or WebSocket; None if none does."""
@@ -214,14 +220,6 @@ class Cutover:
             )
         self.file.reread(self.switches)
         return self.switches.summary()
-
-    def fields(self, choice: Choice) -> list[tuple[bytes, bytes]]:
-        """Return what is added to any response: who answered, and what keeps the choice.
-
-        Shared caches may keep no response with a cookie.
-        """
-        cookie = [choice.field, PRIVATE] if choice.field else []
-        return [*cookie, *self.served_field(choice.side)]
 
     def served_field(self, side: str) -> list[tuple[bytes, bytes]]:
         """Return the field that says who answered, if there is to be one."""

@@ -11,6 +11,7 @@ ASGI apps give numbers and bytes, WSGI apps text; there is one section for each 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any, Final
 
 from bridge.caches import Memo, always, key_up_to
@@ -112,6 +113,16 @@ class ResponseHead:
             fields = encoded_fields(self.encoded)
             self._raw_headers = [(name.lower(), value) for name, value in fields]
         return self._raw_headers
+
+    def without(self, name: bytes) -> ResponseHead:
+        """Return the same head without a field that means nothing to the server."""
+        changed = copy(self)
+        lines = self.encoded.split(b"\r\n")
+        changed.encoded = b"\r\n".join(
+            [line for line in lines if line.partition(b":")[0].lower() != name]
+        )
+        changed._raw_headers = changed._with_length = None
+        return changed
 
     def with_length(self, size: int) -> ResponseHead:
         """Return the same head of a WSGI app with a Content-Length."""

@@ -245,7 +245,9 @@ class Exchange:
         keep_alive = self.keep_alive and self.connection.responder.keeps_alive(
             self.connection, self
         )
-        more = self.served.lines
+        more = b""
+        if self.served is not BY_THE_APP:
+            head, more = self.served.applied(head)
         response.start(head, keep_alive=keep_alive, size=size, trailers=trailers, more=more)
         if self.response_state < STARTED:
             self.response_state = STARTED

@@ -138,11 +138,6 @@ class Tally:
             with self._lock:
                 self._sort_in()
 
-    def note_failure(self) -> None:
-        """Count a failure of a request that is noted by itself, as one that has not failed."""
-        with self._lock:
-            self._counts.failed += 1
-
     def take(self) -> Counts:
         """Return what has been counted since the last call."""
         with self._lock:

@@ -55,6 +55,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "min_requests": Check(type=VALUE_TYPES["int"], minimum=1),
     "max_error_points": Check(type=_NUMBER, minimum=0, maximum=100),
     "max_p95_ratio": Check(type=_NUMBER, minimum=1, maximum=1000),
+    "timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0.1, maximum=86400),
 }
 
 
@@ -64,7 +65,8 @@ class Gate:
 
     `min_requests`: fewer on either side decide nothing. `max_error_points`: so many of 100 requests
     may fail beyond those that fail in the old app. `max_p95_ratio`: p95 of the durations may be so
-    many times that of the old app. Either may be None: it is not looked at.
+    many times that of the old app. Either may be None: it is not looked at. `timeout`: a request
+    whose answer has not begun after so long has failed, whether it ends or not.
     Raises `ConfigError` for a value that is not allowed.
     """
 
@@ -72,6 +74,7 @@ class Gate:
     min_requests: int = 50
     max_error_points: float | None = 1.0
     max_p95_ratio: float | None = None
+    timeout: float | str = "30s"
 
     def __post_init__(self) -> None:
         """Check the values, and read those that are text."""
@@ -91,6 +94,12 @@ class Gate:
         """The length of the window."""
         assert isinstance(self.window, float)  # `__post_init__` has read it
         return self.window
+
+    @property
+    def patience(self) -> float:
+        """The time in which an answer must begin, in seconds."""
+        assert isinstance(self.timeout, float)  # `__post_init__` has read it
+        return self.timeout
 
     def judge(self, sides: Sides) -> Verdict:
         """Say whether the new app keeps to the limits, as far as these counts can tell."""
@@ -159,9 +168,8 @@ _Compare = Callable[[float, Sides], str | None]
 def _errors(points: float, sides: Sides) -> str | None:
     """Return why the new app fails too often; None if it does not, or if that may be chance."""
     old, new = sides
-    failed = min(new.failed, new.requests)  # of those that are rescued, some are not over yet
-    above = 100 * (failed / new.requests - old.failed / old.requests)
-    if above <= points or _may_be_chance(failed, new.requests, old.failed, old.requests):
+    above = 100 * (new.failed / new.requests - old.failed / old.requests)
+    if above <= points or _may_be_chance(new.failed, new.requests, old.failed, old.requests):
         return None
     return (
         f"{_percent(new)} of {new.requests} requests failed in the new app, {_percent(old)} of "

@@ -28,8 +28,6 @@ from bridge.types import Scope
 
 #: Seconds from one look to the next.
 _EACH: Final = 1.0
-#: Statuses of a WebSocket, whose duration says nothing.
-_ACCEPTED: Final = 101
 
 
 class CountingCanary:
@@ -74,17 +72,15 @@ class CountingCanary:
             return Choice(side)
         return Choice(side, cookie_field(placed.place, scope.get("scheme", "http")))
 
-    def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
+    def observe(self, route: Route, side: str, status: int, seconds: float | None) -> None:
         """Count a request that is over (`Canary`)."""
         tallies = self._tallies.get(route.name)
         if tallies is None or not status:  # nobody judges it, or the client has left
             return
-        tallies[side].note(status >= 500, None if status == _ACCEPTED else seconds)
+        tallies[side].note(status >= 500, seconds)
 
     def rescued(self, route: Route, error: Exception) -> None:
-        """Count a request that the old app answers instead, and say why (`Canary`)."""
-        if (tallies := self._tallies.get(route.name)) is not None:
-            tallies[NEW].note_failure()
+        """Note a request that the old app answers instead, and say why (`Canary`)."""
         self.rescues[route.name] = self.rescues.get(route.name, 0) + 1
         logger.error(
             "the new app failed a request of route %s, which the old app answers",
@@ -114,7 +110,7 @@ class LiveCanary(CountingCanary):
         self._lock = Lock()
         self._take_over(clock())
 
-    def observe(self, route: Route, side: str, status: int, seconds: float) -> None:
+    def observe(self, route: Route, side: str, status: int, seconds: float | None) -> None:
         """Count a request that is over, and look if it is time (`Canary`)."""
         super().observe(route, side, status, seconds)
         if route.name in self._tallies and status and self._clock() >= self._next_look:

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from bridge.cutover.app import Cutover
+from bridge.cutover.canary.stickiness import with_cookie
 from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
 from bridge.cutover.sides import Choice
 from bridge.cutover.table import Table
 from bridge.http.paths import strip_prefix
 from bridge.http.response_fields import RAW_FIELDS
+from bridge.http.response_head import ResponseHead
 from bridge.server.apps.asgi.copied import CopiedHandler, without_claim
+from bridge.server.apps.asgi.either import EitherHandler
 from bridge.server.apps.asgi.exchange import AsgiHandler
 from bridge.server.apps.scope import http_scope
-from bridge.server.exchange import Connection, Exchange
+from bridge.server.exchange import Connection, Exchange, Handler
 from bridge.server.logs.served import NO_ROUTE, Served
 from bridge.server.metrics.histogram import Meter, read_clock
 from bridge.server.request import Request
+from bridge.server.request_body import WHOLE
+from bridge.server.state import CUTTING
 from bridge.types import ASGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
 
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
 
 _OLD: Final = Choice(OLD)
 #: Where requests go: a handler, and what is said of who answered.
-_Way: TypeAlias = "tuple[AppHandler, Served]"
+_Way: TypeAlias = "tuple[Handler, Served]"
 
 
 class AppHandler(Protocol):
@@ -88,7 +94,7 @@ class CutoverHandler:
         self._ways: dict[Route | None, _Way] = {}
         self._find = table.find
         #: Route and side -> a handler for a canary.
-        self._canary_ways: dict[tuple[Route, str], AppHandler] = {}
+        self._canary_ways: dict[tuple[Route, str], Handler] = {}
 
     def open(self, connection: Connection, request: Request) -> Exchange:
         """Make an exchange of the handler of the app that answers."""
@@ -118,9 +124,12 @@ class CutoverHandler:
         if route is not None and route.mode == CANARY and not self.cutover.new_failed:
             scope = http_scope(connection, request, {}, self.prefix)
             choice = self.cutover.choose(route, scope)
-            handler = self._canary_ways.get((route, choice.side))
+            handler: Handler | None = self._canary_ways.get((route, choice.side))
             if handler is None:
-                handler = self._canary_ways[route, choice.side] = self._handler(route, choice)
+                handler = self._handler(route, choice)
+                if self._meter is not None:
+                    handler = _CanaryHandler(self.cutover, route, choice.side, handler)
+                self._canary_ways[route, choice.side] = handler
             return handler, self._served(route, choice)
         choice = self.cutover.choose(route, {})
         way = self._handler(route, choice), self._served(route, choice)
@@ -131,15 +140,22 @@ class CutoverHandler:
         return way
 
     def _served(self, route: Route | None, choice: Choice) -> Served:
-        fields = self.cutover.fields(choice)
-        if _is_rescued(route, choice):  # the app itself says who answered
-            fields = [field for field in fields if field[0] != self.cutover.served_by]
-        lines = b"".join([RAW_FIELDS[field].line for field in fields])
-        return Served(NO_ROUTE if route is None else route.name, choice.side, lines)
+        name = NO_ROUTE if route is None else route.name
+        instead = None
+        if _is_rescued(route, choice):
+            instead = self._served(route, choice._replace(side=OLD))
+        lines = b"".join(
+            [RAW_FIELDS[field].line for field in self.cutover.served_field(choice.side)]
+        )
+        more = None if choice.field is None else partial(_cookie_lines, choice.field)
+        return Served(name, choice.side, lines, self.cutover.served_by, more, instead)
 
     def _handler(self, route: Route | None, choice: Choice) -> AppHandler:
         if route is not None and _is_rescued(route, choice):
-            either = AsgiHandler(self.cutover.or_else_old(route), self._state, self.prefix)
+            tell = partial(self.cutover.canary.rescued, route)
+            either = EitherHandler(self.cutover.or_else_old, tell, self._state, self.prefix)
+            if self._meter is not None:
+                either.meter_instead = self._meter_of(route, OLD, rescued=True)(self._mount)
             return self._prepared(either, route, choice)
         side = self.cutover.sides[choice.side]
         handler = self._make(side.served, {**self._state, **side.state}, self.prefix)
@@ -161,16 +177,31 @@ class CutoverHandler:
     def _prepared(self, handler: AppHandler, route: Route | None, choice: Choice) -> AppHandler:
         """Tell a handler what it is to count, and how long its requests may take."""
         side = self.cutover.sides[choice.side]
-        name = NO_ROUTE if route is None else route.name
         if self._meter is not None:
-            meter: Callable[..., Meter] = partial(self._meter, route=name, side=choice.side)
-            if route is not None and route.mode == CANARY:
-                meter = partial(_Observed, self.cutover, route, choice.side, meter)
-            handler.use_meters(meter, self._mount)
+            handler.use_meters(self._meter_of(route, choice.side), self._mount)
         if self._limit is not None:
             own = side.timeout_request
             handler.use_limit(self._limit if own is None else own, side.name)
         return handler
+
+    def _meter_of(
+        self, route: Route | None, side: str, *, rescued: bool = False
+    ) -> Callable[..., Meter]:
+        """Return what makes the meter of a route and a side; a canary hears what it counts."""
+        assert self._meter is not None
+        name = NO_ROUTE if route is None else route.name
+        meter: Callable[..., Meter] = partial(self._meter, route=name, side=side)
+        if route is None or route.mode != CANARY:
+            return meter
+        judged = NEW if rescued else side
+        return partial(_Observed, self.cutover, (route, judged, rescued), meter)
+
+
+def _cookie_lines(field: tuple[bytes, bytes], head: ResponseHead) -> bytes:
+    """Return the lines of a cookie, if the response may have it."""
+    headers = head.raw_headers
+    added = islice(with_cookie(headers, field), len(headers), None)
+    return b"".join([RAW_FIELDS[each].line for each in added])
 
 
 def _is_rescued(route: Route | None, choice: Choice) -> bool:
@@ -178,23 +209,66 @@ def _is_rescued(route: Route | None, choice: Choice) -> bool:
     return route is not None and route.rescue and choice.side == NEW
 
 
+class _CanaryHandler:
+    """Opens the exchanges of one side of a canary, which hears how they went."""
+
+    def __init__(self, cutover: Cutover, route: Route, side: str, inner: AppHandler) -> None:
+        self._begin = partial(cutover.flights.begin, route, side)
+        self._inner = inner
+
+    def open(self, connection: Connection, request: Request) -> Exchange:
+        """Make an exchange."""
+        exchange = self._inner.open(connection, request)
+        self._begin(exchange.started, _Flight(exchange))
+        return exchange
+
+
+class _Flight:
+    """An exchange that is on its way (`Flights`)."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether only its app is waited for, and has not begun to answer."""
+        exchange = self._exchange
+        return not exchange.status and exchange.body.state <= WHOLE
+
+    def counted(self, status: int) -> int:
+        """Return the status that counts, as `Outcome.ended` does; `status` is 0 if it was cut."""
+        exchange, connection = self._exchange, self._exchange.connection
+        if 0 < status < 500:
+            return status
+        left = connection.client_left or connection.output.closed or exchange.body.error is not None
+        if left or connection.state.stop_phase == CUTTING:
+            return 0
+        return status or 500
+
+
 class _Observed:
-    """A meter that also tells the canary how a request went."""
+    """A meter that also tells the canary how a request of `what` (route, side, rescued) went."""
 
     def __init__(
         self,
         cutover: Cutover,
-        route: Route,
-        side: str,
+        what: tuple[Route, str, bool],
         meter: Callable[..., Meter],
         *mount: str,
         **more: str,
     ) -> None:
         self._inner = meter(*mount, **more)
+        self._flights = cutover.flights
+        route, side, self._rescued = what
         self._observe = partial(cutover.canary.observe, route, side)
         self.since, self.read = self._inner.since, self._inner.read
 
     def record(self, started: float, status: int, /) -> None:
         """Count a request that is over (`Meter`)."""
         self._inner.record(started, status)
-        self._observe(status, read_clock() - started)
+        flight = self._flights.end(started)
+        if isinstance(flight, _Flight):
+            status = 500 if self._rescued else flight.counted(status)
+            self._observe(status, read_clock() - started)

@@ -19,6 +19,7 @@ from bridge.http.status import has_no_body
 from bridge.limits import MIN_UNCOPIED
 from bridge.log import logger
 from bridge.server.exchange import Connection, Exchange
+from bridge.server.logs.served import BY_THE_APP, Served
 from bridge.server.request import Request
 from bridge.server.request_body import WHOLE
 from bridge.server.state import DRAIN_LIMIT
@@ -293,8 +294,16 @@ def fast_head(
         and not connection.client_left
         and not connection.state.stop_phase
     ):
-        return head.encoded + exchange.served.lines + connection.state.default_end
+        return _with_fields(exchange.served, head) + connection.state.default_end
     return None
+
+
+def _with_fields(served: Served, head: ResponseHead) -> bytes:
+    """Encode a head, with what says who answered."""
+    if served is BY_THE_APP:
+        return head.encoded
+    head, more = served.applied(head)
+    return head.encoded + more
 
 
 def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, body: bytes) -> None:
@@ -307,7 +316,7 @@ def send_whole(connection: Connection, exchange: Exchange, head: ResponseHead, b
         and not connection.client_left
         and not state.stop_phase
     ):
-        data = head.encoded + exchange.served.lines + state.default_end
+        data = _with_fields(exchange.served, head) + state.default_end
         if size < MIN_UNCOPIED:
             connection.write(data + body)
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any
 
 from bridge.asgi import messages as grammar
@@ -24,9 +25,10 @@ from bridge.log import logger
 from bridge.loops.tasks import Task
 from bridge.server.apps.asgi.response import OVER, AsgiStream
 from bridge.server.apps.calling import in_context_of, in_own_task
-from bridge.server.apps.mounts import mount_for
+from bridge.server.apps.mounts import cutovers_of, mount_for
 from bridge.server.apps.scope import http_scope
 from bridge.server.exchange import DONE, Connection, Exchange
+from bridge.server.logs.served import NO_ROUTE, Served
 from bridge.server.metrics.figures import ROOT_MOUNT
 from bridge.server.metrics.histogram import Meter
 from bridge.server.request import Request
@@ -47,7 +49,9 @@ class WebSocketHandler:
         self.lifespan_state = lifespan_state
         #: Counts handshakes, and gives what counts those of a mount, where that is wanted.
         self.meter: Meter
-        self._meter_of: Callable[[str], Meter] | None = None
+        self._meter_of: Callable[..., Meter] | None = None
+        #: Whether there is a `Cutover` in it, which says who answers.
+        self.has_cutover = any(True for _ in cutovers_of(app))
         config = state.config
         if state.figures is not None:
             self.use_meters(state.figures.meter, ROOT_MOUNT)
@@ -57,7 +61,7 @@ class WebSocketHandler:
             compress=config.ws_per_message_deflate,
         )
 
-    def use_meters(self, meter: Callable[[str], Meter], mount: str) -> None:
+    def use_meters(self, meter: Callable[..., Meter], mount: str) -> None:
         """Count the handshakes of each mount; `mount` is that of the whole app."""
         self.meter = meter(mount)
         self._meter_of, self._mount = meter, mount
@@ -74,9 +78,16 @@ class WebSocketHandler:
         host = next((value for name, value in request.headers if name == b"host"), b"")
         path = strip_prefix(request.path, connection.identity.root_path)[1]
         handler = copy(self)
-        handler.meter = self._meter_of(
-            mount_for(self.app_given, path, host.decode("latin-1"), self._mount)
-        )
+        handler._mount = mount_for(self.app_given, path, host.decode("latin-1"), self._mount)
+        handler.meter = self._meter_of(handler._mount)
+        return handler
+
+    def counting_as(self, served: Served) -> WebSocketHandler:
+        """Return the same with the meter of a route and a side, if there is one."""
+        if self._meter_of is None:
+            return self
+        handler = copy(self)
+        handler.meter = self._meter_of(self._mount, route=served.route, side=served.side)
         return handler
 
 
@@ -135,6 +146,8 @@ class WebSocketExchange(Exchange):
             handler.lifespan_state,
             self._handshake.subprotocols.copy(),
         )
+        if handler.has_cutover:
+            scope["extensions"]["bridge.served"] = {"tell": partial(_note_served, self)}
         await handler.app(scope, socket.queue.receive, socket.send)
 
     def disconnected(self) -> None:
@@ -223,6 +236,12 @@ class WebSocketExchange(Exchange):
                 self.request.shown,
             )
             self.refuse(500)
+
+
+def _note_served(exchange: WebSocketExchange, route: str | None, side: str) -> None:
+    """Note who answers, for the log and the figures (M2)."""
+    exchange.served = Served(route or NO_ROUTE, side, b"")
+    exchange.handler = exchange.handler.counting_as(exchange.served)
 
 
 def _target(request: Request) -> str:

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from bridge.errors import RequestTimeout
+from bridge.errors import OVER_TIME, RequestTimeout
 from bridge.log import logger
 from bridge.runners.timeouts.report import Place, calls_of_coroutine
 from bridge.server.apps.calling import in_context_of
@@ -105,7 +105,7 @@ class AsgiTimeLimit:
         watched.over_at = now
         self.over.add(exchange)
         task.add_done_callback(lambda _: self.over.discard(exchange))  # after `task_ended`
-        task.cancel()
+        task.cancel(OVER_TIME)
         return True
 
     def _tell_stuck(self, exchange: Exchange, task: asyncio.Task[Any]) -> None:
