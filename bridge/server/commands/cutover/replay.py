@@ -43,7 +43,7 @@ def _replay(ctx: click.Context, /, recording: str, **options: Any) -> None:
     try:
         plan = None if options["cutover"] is None else read_plan(options["cutover"])
         _take_apps(plan, options)
-        rules = parse_rules(options["ignore"])
+        rules = _rules(plan, options)
         headers = {side: _headers(options[side]) for side in ("header", "old_header", "new_header")}
         found = read_recording(recording, options["host"], unsafe=options["unsafe"])
         find_route = _find_routes(plan, found, options["cutover"])
@@ -71,6 +71,15 @@ def _take_apps(plan: Plan | None, options: dict[str, Any]) -> None:
             options[side] = plan.apps.get(side)
         if options[side] is None:
             raise ConfigError(f"no {side} app is named; say --{side} APP, or --cutover FILE")
+
+
+def _rules(plan: Plan | None, options: dict[str, Any]) -> RuleSet:
+    """Join what the command and a cutover's routes say of what may differ. Raises `ConfigError`."""
+    texts = [*options["ignore"]]
+    for route in () if plan is None else plan.routes:
+        for rule in route.ignore or ():
+            texts.append(rule if rule.startswith("@") else f"@{route.name} {rule}")
+    return parse_rules(texts)
 
 
 def _find_routes(plan: Plan | None, found: Recording, path: str | None) -> _FindRoute:
@@ -167,8 +176,8 @@ command = click.Command(
         click.Option(
             ["--cutover"],
             metavar="FILE",
-            help="Take the apps from the file of a cutover, and of the requests what its routes "
-            "take, by their names.",
+            help="Take the apps from the file of a cutover, of the requests what its routes take, by "
+            "their names, and what may differ in them.",
         ),
         _many("--ignore", "RULE", "What may differ, such as '$..id' or 'header:location'."),
         _many("--field", "NAME", "A field of responses to compare as well."),
