@@ -212,13 +212,13 @@ def test_a_difference_is_found_before_anybody_sees_it(start_host: StartHost, fol
         run(folder, line)
 
 
-# ------------------------------------------------------------- 4 to 7: the cutover
+# ------------------------------------------------------------- 4 to 8: the cutover
 
 
 def test_the_api_moves_to_fastapi_and_back(
     start_host: StartHost, folder: Path, browser: httpx.Client
 ) -> None:
-    """M1, M3, M20, M40: over two workers, by the orders of the README, with one log-in for both."""
+    """M1, M3, M10, M20, M40: over two workers, by the README's orders, with one log-in for both."""
     host = start_host(serves(folder, "asgi-bridge serve --cutover cutover.toml --workers 2"))
     eventually(lambda: host.log().count(" serves (") == 2)
     assert "books  old" in run(folder, "asgi-bridge cutover status")
@@ -226,6 +226,8 @@ def test_the_api_moves_to_fastapi_and_back(
     assert sides(host) == {"old"}
     log_in(browser, host)
 
+    run(folder, "asgi-bridge cutover set books shadow")
+    the_new_app_is_asked_afterwards(folder, host)
     run(folder, "asgi-bridge cutover set books canary --share 20")
     eventually(lambda: sides(host, 0) == {"new"})
     assert sides(host, 9999) == {"old"}
@@ -256,9 +258,32 @@ def what_counts(page: tuple[int, dict[str, str], bytes]) -> tuple[int, str, obje
 def sides(host: Host, place: int | None = None, path: str = "/api/books/") -> set[str]:
     """Who answers twenty clients, each by its own connection; `place`: that of a canary."""
     cookies = {} if place is None else {"bridge_canary": str(place)}
-    answers = [httpx.get(host.url(path), cookies=cookies, trust_env=False) for _ in range(20)]
+    apart = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(limits=apart, trust_env=False, timeout=30) as client:
+        answers = []
+        for _ in range(20):
+            client.cookies = httpx.Cookies(cookies)
+            answers.append(client.get(host.url(path)))
     assert {each.status_code for each in answers} <= {200, 403}
     return {each.headers["x-served-by"] for each in answers}
+
+
+def the_new_app_is_asked_afterwards(folder: Path, host: Host) -> None:
+    """Whatever worker has answered, the copy is in the report; all of them are equal."""
+    report = folder / "shadow.jsonl"
+    # A worker copies from the moment on at which it has the order.
+    eventually(lambda: sides(host) == {"old"} and report.exists() and copies(report) > 20)
+    for path in ("/api/books/1/", "/api/books/9/"):
+        httpx.head(host.url(path))
+        httpx.get(host.url(path))
+    eventually(lambda: report.read_text().count("/api/books/9/") == 2)
+    summed = run(folder, "asgi-bridge cutover report shadow.jsonl --max-different 0")
+    assert re.search(r"^books +(\d+) +\1 +0 +0 +0$", summed, re.M), summed
+
+
+def copies(report: Path) -> int:
+    """How many copies are in a report."""
+    return report.read_text().count("\n")
 
 
 def cart(browser: httpx.Client, host: Host, book: int | None = None) -> tuple[str, int, object]:

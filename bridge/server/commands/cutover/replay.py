@@ -43,6 +43,7 @@ def _replay(ctx: click.Context, /, recording: str, **options: Any) -> None:
     try:
         plan = None if options["cutover"] is None else read_plan(options["cutover"])
         _take_apps(plan, options)
+        _take_fields(plan, options)
         rules = _rules(plan, options)
         headers = {side: _headers(options[side]) for side in ("header", "old_header", "new_header")}
         found = read_recording(recording, options["host"], unsafe=options["unsafe"])
@@ -71,6 +72,12 @@ def _take_apps(plan: Plan | None, options: dict[str, Any]) -> None:
             options[side] = plan.apps.get(side)
         if options[side] is None:
             raise ConfigError(f"no {side} app is named; say --{side} APP, or --cutover FILE")
+
+
+def _take_fields(plan: Plan | None, options: dict[str, Any]) -> None:
+    """Add the fields that live copies compare as well (`Shadow.fields`)."""
+    shadow = None if plan is None else plan.options.get("shadow")
+    options["field"] = [*options["field"], *(shadow or {}).get("fields", ())]
 
 
 def _rules(plan: Plan | None, options: dict[str, Any]) -> RuleSet:

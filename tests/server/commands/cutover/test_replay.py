@@ -127,6 +127,20 @@ def test_the_file_of_a_cutover_says_what_to_ask(pair: Pair, tmp_path: Path) -> N
     assert result.exit_code == 2
 
 
+def test_the_file_of_a_cutover_says_what_may_differ(pair: Pair, tmp_path: Path) -> None:
+    """M13: what is ignored in live copies, for all routes and for one, is ignored here, too."""
+    plan = tmp_path / "cutover.toml"
+    route = '[[routes]]\nname = "%s"\npaths = "/%s/{id}"\nignore = ["null=missing"]\n'
+    ignore = '[shadow]\nignore = ["numbers", "@/items/* $.visits"]\n'
+    plan.write_text(ignore + route % ("things", "items"))
+    file = recording(tmp_path, "GET /items/9")
+    command = (file, f"--cutover={plan}", "--old", pair.old, "--new", pair.new)
+    result = run(*command, "--max-different=0")
+    assert result.exit_code == 0, result.output
+    plan.write_text(ignore + 'fields = ["content-length"]\n' + route % ("things", "items"))
+    assert "1 x header:content-length (value)" in run(*command).output
+
+
 def test_a_har_with_all_that_a_browser_writes(pair: Pair, tmp_path: Path) -> None:
     """M13: WebSockets, other hosts and broken entries of a HAR are counted, and named."""
     path = tmp_path / "har"
