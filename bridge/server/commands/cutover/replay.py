@@ -183,8 +183,8 @@ command = click.Command(
         click.Option(
             ["--cutover"],
             metavar="FILE",
-            help="Take the apps from the file of a cutover, of the requests what its routes take, by "
-            "their names, and what may differ in them.",
+            help="Take the apps from the file of a cutover, of the requests what its routes take, "
+            "by their names, and what may differ in them.",
         ),
         _many("--ignore", "RULE", "What may differ, such as '$..id' or 'header:location'."),
         _many("--field", "NAME", "A field of responses to compare as well."),
