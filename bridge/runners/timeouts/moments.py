@@ -5,8 +5,8 @@ would be worse than a request that lasts. So nothing is raised in these, from th
 
     NEVER   where a lock is taken or given back; within an import, logging, a finalizer; where
             Python 3.13 runs no ``finally`` or ``__exit__`` for it
-    LATER   within ``finally`` or ``__exit__``, and a wait of some seconds for a condition: these
-            have some time to end first
+    LATER   within ``finally`` or ``__exit__``, or where these may come next (`next_look.py`), and a
+            wait of some seconds for a condition: these have some time to end first
 
 Between the look and the moment at which the exception is set the thread must not go on. Python lets
 another thread run between two of its instructions, but not within one call of a function in C. So
@@ -29,6 +29,7 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from bridge.loops.frames import read_frames, without_collection
+from bridge.runners.timeouts.next_look import LOOKS_ONCE, keeps_clean_ups
 
 NEVER: Final = 0
 LATER: Final = 1
@@ -41,7 +42,10 @@ _LOCKING: Final = frozenset(
         *("_acquire_restore", "_release_save", "_is_owned", "notify", "notify_all"),
     }
 )
-_MODULES: Final = ("bridge", "importlib", "logging", "asyncio", "concurrent", "_weakrefset")
+_MODULES: Final = (
+    *("bridge", "importlib", "logging", "asyncio", "concurrent", "_weakrefset"),
+    "queue",  # what is taken from one, or is put there, would be lost
+)
 #: But for those that stand for calls of the standard library; locks are none of these.
 _PATCHES: Final = "bridge.runners.patching"
 _LOCKS: Final = "bridge.runners.patching.threads"
@@ -75,6 +79,8 @@ def moment_at(frame: FrameType | None, outermost: CodeType | None = None) -> int
     place = frame.f_code, frame.f_lasti
     if (moment is NOW and _is_at_lock(*place)) or _would_escape(*place):
         return NEVER
+    if moment is NOW and LOOKS_ONCE and not keeps_clean_ups(frame, outermost, _is_at_lock):
+        moment = LATER
     each: FrameType | None = frame
     while each is not None and each.f_code is not outermost:
         name = each.f_code.co_name

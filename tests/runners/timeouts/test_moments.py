@@ -202,6 +202,8 @@ def test_a_lock_around_a_loop_is_given_back(shape: str) -> None:
     """R2: in Python 3.13 errors leave ``with`` without its end, from some places of a loop."""
     lock = threading.Lock()
     over = False
+    # For what one sees, each jump of these may be the last one: the end of the block comes next.
+    least = LATER if shape in ("for", "inner") else NOW
 
     def works() -> None:
         for _ in range(10000):
@@ -237,7 +239,7 @@ def test_a_lock_around_a_loop_is_given_back(shape: str) -> None:
         return (
             frame is not None
             and lock.locked()
-            and moment_at(frame, Stands._run.__code__) == NOW
+            and moment_at(frame, Stands._run.__code__) >= least
             and raise_at(stands.ident, frame, frame.f_lasti, KeyError)
         )
 

@@ -1,0 +1,126 @@
+"""Where a thread will raise what is set for it: not where it stands, but at its next look (R2).
+
+Python looks for such an exception at calls, at jumps back, and when a function begins. A thread
+stands mostly in one of these looks, since there it lets others run. Up to Python 3.12 it looks
+again when it goes on. Since 3.13 it does not: it goes by what it has seen before, and raises the
+exception at the next place. That may be in the ``finally`` or ``__exit__`` that gives back what the
+``try`` or ``with`` has taken, at its very beginning, and nothing is given back.
+
+So all ways from where a thread stands are followed to the first place at which it surely looks. On
+each of them the same clean-ups must be waiting for an exception. (Handlers by ``except`` need not.)
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import pairwise
+from types import CodeType, FrameType
+from typing import Any, Final
+
+#: Whether it is so.
+LOOKS_ONCE: Final = sys.hexversion >= 0x030D0000
+
+#: What there is on the ways from a place: something that is left alone; the end of the function, at
+#: least on one; or only what may be.
+BAD: Final = 0
+RETURNS: Final = 1
+GOOD: Final = 2
+
+#: Instructions with a look, after calls of C, and those that end a function or leave a generator.
+_LOOKS: Final = ("CALL", "RESUME", "JUMP_BACKWARD")
+_NO_LOOKS: Final = ("CALL_INTRINSIC", "JUMP_BACKWARD_NO_INTERRUPT")
+_ENDS: Final = ("RETURN", "YIELD_VALUE")
+_RAISES: Final = ("RAISE_VARARGS", "RERAISE")
+_ALWAYS_JUMPS: Final = ("JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT")
+#: Instructions that call nothing; the compiler may leave them out of a block.
+_HARMLESS: Final = ("NOP", "POP_TOP", "LOAD_CONST", "LOAD_FAST", "STORE_FAST", "JUMP_FORWARD")
+#: What a handler begins with before it is clear that it is an ``except``.
+_BEFORE_MATCH: Final = ("PUSH_EXC_INFO", "LOAD", "BUILD_TUPLE", "PUSH_NULL")
+_MATCHES: Final = ("CHECK_EXC_MATCH", "CHECK_EG_MATCH")
+
+
+def keeps_clean_ups(
+    frame: FrameType, outermost: CodeType | None, is_left_alone: Callable[[CodeType, int], bool]
+) -> bool:
+    """Whether all clean-ups that wait at `frame` still do at its next look.
+
+    `outermost` is the code of the call with which the app's code begins; `is_left_alone` says
+    whether nothing may be raised at an instruction.
+    """
+    each: FrameType | None = frame
+    while each is not None and each.f_code is not outermost:
+        found = ways_from(each.f_code, each.f_lasti, is_left_alone)
+        if found is not RETURNS:
+            return found is GOOD
+        each = each.f_back
+    return True
+
+
+@lru_cache(1024)
+def ways_from(
+    code: CodeType, instruction: int, is_left_alone: Callable[[CodeType, int], bool]
+) -> int:
+    """Return `BAD`, `RETURNS` or `GOOD` for what comes after the instruction at this offset."""
+    listing: Any = dis.Bytecode(code)
+    entries = listing.exception_entries
+    instructions = {each.offset: each for each in listing}
+    following = dict(pairwise(instructions))
+
+    def clean_ups(offset: int) -> set[int]:
+        return {
+            each for each in _handlers(offset, entries) if _cleans_up(each, instructions, following)
+        }
+
+    needed = clean_ups(instruction)
+    returns = False
+    ahead, seen = [*_next(instructions.get(instruction), following)], set[int]()
+    while ahead:
+        at = ahead.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        name = instructions[at].opname
+        if name in _RAISES or (name not in _HARMLESS and not needed <= clean_ups(at)):
+            return BAD
+        if name.startswith(_ENDS):
+            returns = True
+        elif not name.startswith(_LOOKS) or name.startswith(_NO_LOOKS):
+            ahead += _next(instructions[at], following)
+        elif is_left_alone(code, at):
+            return BAD
+    return RETURNS if returns else GOOD
+
+
+def _next(instruction: Any, following: dict[int, int]) -> Iterator[int]:
+    """Yield the offsets of what may come after an instruction."""
+    if instruction is None:
+        return
+    if instruction.jump_target is not None:
+        yield instruction.jump_target
+    jumps = instruction.opname in _ALWAYS_JUMPS or instruction.opname == "JUMP_BACKWARD"
+    if not jumps and instruction.offset in following:
+        yield following[instruction.offset]
+
+
+def _handlers(offset: int, entries: Any) -> set[int]:
+    """Return where all handlers begin that wait there; the table has the innermost one of each."""
+    found: set[int] = set()
+    while True:
+        target = next((each.target for each in entries if each.start <= offset < each.end), None)
+        if target is None or target in found:
+            return found
+        found.add(target)
+        offset = target
+
+
+def _cleans_up(handler: int, instructions: dict[int, Any], following: dict[int, int]) -> bool:
+    """Whether a handler is a ``finally``, a ``with``, or an ``except`` for everything."""
+    if instructions[handler].opname != "PUSH_EXC_INFO":
+        return False  # one that Python adds for itself
+    at: int | None = handler
+    while at is not None and instructions[at].opname.startswith(_BEFORE_MATCH):
+        at = following.get(at)
+    return at is None or instructions[at].opname not in _MATCHES
