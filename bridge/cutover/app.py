@@ -112,7 +112,8 @@ class Cutover:
         return self.switches.table
 
     def count_only(self) -> None:
-        """Decide nothing here: somebody else does, for several processes."""
+        """Decide nothing here: somebody else does, for several processes, by what is counted."""
+        self.observed = True
         if type(self.canary) is LiveCanary:
             self.canary = CountingCanary(self.switches)
 

@@ -89,6 +89,11 @@ class Switches:
             self.table = Table(changed)
         self.changed()
 
+    @property
+    def decided(self) -> frozenset[str]:
+        """The routes for which something was decided, beside their rows."""
+        return frozenset(self._decided)
+
     def note_row(self, row: Route) -> None:
         """Note that the row of a route says this from now on, as what was decided for it."""
         with self._lock:

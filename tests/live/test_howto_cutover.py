@@ -85,7 +85,12 @@ def test_the_orders(place: Path) -> None:
         eventually(lambda: listens(socket) and "serves (2 of 2)" in host.log())
         for line, shown in ORDERS:
             args = [*shlex.split(line), f"--socket={socket}"]
-            assert CliRunner().invoke(main, args).output == shown
+            output = CliRunner().invoke(main, args).output
+            if line == "cutover status":  # with other figures
+                told = [[row.split()[:4] for row in text.splitlines()] for text in (output, shown)]
+                assert told[0] == told[1]
+            else:
+                assert output == shown
 
 
 def test_the_module_on_another_server(place: Path) -> None:

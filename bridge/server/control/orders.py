@@ -105,8 +105,8 @@ class Supervision(Protocol):
         """Return all figures in Prometheus' text format. Raises `OrderFailed` if none are kept."""
         ...
 
-    def routes(self) -> list[dict[str, Any]]:
-        """Describe the routes of the cutover, as they are switched. Raises `OrderFailed`."""
+    def routes(self) -> dict[str, Any]:
+        """Describe the routes of the cutover, and how they go. Raises `OrderFailed`."""
         ...
 
     def switch(self, route: str, mode: str, share: object) -> Future[str]:

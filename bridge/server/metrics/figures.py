@@ -69,6 +69,14 @@ class Figures:
         """Return what counts the requests of a mount; behind a `Cutover` of a route and a side."""
         return self._requests.setdefault((mount, route, side), new_meter())
 
+    def by_route(self) -> dict[tuple[str, str], Read]:
+        """Return what was counted behind a `Cutover`, by route and side."""
+        found: dict[Labels, Read] = {}
+        for (_, route, side), meter in self._requests.items():
+            if side:
+                _add(found, (("route", route), ("side", side)), meter.read())
+        return {(route, side): read for ((_, route), (_, side)), read in found.items()}
+
     def use_runners(self, runners: Iterable[tuple[str, Runner]]) -> None:
         """Read these from now on, each with its mount; their threads count how long jobs wait."""
         for mount, runner in runners:

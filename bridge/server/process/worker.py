@@ -269,7 +269,7 @@ class SupervisedWorker:
             "busy": busy.get("request", 0),
             "lag": lag,
             "figures": self._server.figures() if state.config.metrics_bind else None,
-            **({} if self._follower is None else {"ramp": self._follower.counts()}),
+            **({} if self._follower is None else {"ramp": self._follower.beat(state.figures)}),
         }
 
     # --------------------------------------------------------- signals

@@ -233,8 +233,8 @@ class Desk:
         self._supervisor.reopen_logs()
         return "log files were opened again"
 
-    def routes(self) -> list[dict[str, Any]]:
-        """Describe the routes of the cutover. Raises `OrderFailed`."""
+    def routes(self) -> dict[str, Any]:
+        """Describe the routes of the cutover, and how they go. Raises `OrderFailed`."""
         return switching.routes(self._supervisor.ramp)
 
     def switch(self, route: str, mode: str, share: object) -> asyncio.Future[str]:

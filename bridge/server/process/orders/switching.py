@@ -12,10 +12,10 @@ from bridge.server.control.orders import OrderFailed
 from bridge.server.process.ramp.ramp import Ramp
 
 
-def routes(ramp: Ramp) -> list[dict[str, Any]]:
-    """Describe the routes in force. Raises `OrderFailed`."""
+def routes(ramp: Ramp) -> dict[str, Any]:
+    """Describe the routes in force, and how they go. Raises `OrderFailed`."""
     try:
-        return ramp.routes()
+        return ramp.status()
     except ConfigError as error:
         raise OrderFailed(str(error)) from None
 

@@ -31,6 +31,11 @@ class Decider:
         """The routes in force."""
         return self._switches.table.routes
 
+    @property
+    def decided(self) -> frozenset[str]:
+        """The routes for which something was decided, beside their rows."""
+        return self._switches.decided
+
     def modes(self) -> Modes:
         """Return how they are switched."""
         return modes_of(self.routes)

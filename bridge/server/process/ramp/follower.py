@@ -15,8 +15,10 @@ from bridge.cutover.settings_file import parse_plan
 from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.server.apps.mounts import cutovers_of
+from bridge.server.metrics.figures import Figures
 from bridge.server.process.channel import Message
 from bridge.server.process.ramp.rows import row_of
+from bridge.server.process.ramp.totals import told
 from bridge.types import ASGIApp
 
 
@@ -51,6 +53,22 @@ class Follower:
                     if any(side.requests or side.failed for side in sides):
                         found[name] = [side.as_json() for side in sides]
         return {"serial": self._serial, "counts": found}
+
+    def beat(self, figures: Figures | None) -> Message:
+        """Return what goes with a beat: `counts` to judge by, and `totals`."""
+        return {**self.counts(), "totals": self.totals(figures)}
+
+    def totals(self, figures: Figures | None) -> Message:
+        """Return what was counted since the start, for a person to see."""
+        rescued: dict[str, int] = {}
+        copies: dict[str, dict[str, int]] = {}
+        for each in self._cutovers:
+            if isinstance(each.canary, CountingCanary):
+                rescued.update(each.canary.rescues)
+            if each.copies is not None:
+                copies.update(each.copies.counts())
+        sides = [] if figures is None else told(figures.by_route())
+        return {"sides": sides, "rescued": rescued, "copies": copies}
 
     def obey(self, message: Message) -> Message:
         """Have in force what the supervisor says; return what it is told then."""

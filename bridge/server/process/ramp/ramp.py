@@ -25,6 +25,7 @@ from bridge.server.process.channel import Message
 from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import Action, Fork, Gone, Member, State
 from bridge.server.process.ramp.sources import Sources
+from bridge.server.process.ramp.totals import Totals
 
 #: Seconds from one look to the next.
 PERIOD: Final = 1.0
@@ -72,6 +73,9 @@ class Ramp:
         self._decider: Any = None
         self._serial = 0
         self._heard: dict[Member, Heard] = {}
+        self._totals: Totals[Member] = Totals()
+        #: Routes whose file does not say what was decided -> why.
+        self._not_kept: dict[str, str] = {}
         self._orders: list[_Waiting] = []
         self._next_look: asyncio.TimerHandle | None = None
 
@@ -111,6 +115,7 @@ class Ramp:
         """Note what is done for the fleet."""
         if isinstance(action, Gone):
             self._heard.pop(action.member, None)
+            self._totals.note_gone(action.member)
             self._answer_orders()
 
     def hear(self, member: Member, message: Message) -> None:
@@ -123,6 +128,8 @@ class Ramp:
             case {"type": "beat" | "counts", "ramp": {"serial": int(serial), "counts": counts}}:
                 if self._decider is not None:
                     self._decider.count(counts, serial, self._loop.time())
+                if totals := message["ramp"].get("totals"):
+                    self._totals.note(member, totals)
             case {"type": "routes-set", "serial": int(serial)}:
                 heard = self._heard.setdefault(member, Heard())
                 heard.serial, heard.error = serial, str(message.get("error", ""))
@@ -143,8 +150,10 @@ class Ramp:
             self._decider.use(sources.routes(), self._serial + 1, self._loop.time())
         except ConfigError as error:
             logger.error("the routes stay as they were: %s", error)
-        else:
-            self._tell_all()
+            return
+        decided = self._decider.decided
+        self._not_kept = {name: why for name, why in self._not_kept.items() if name in decided}
+        self._tell_all()
 
     def _tell_all(self) -> None:
         """Tell all workers that serve: what is in force is another one."""
@@ -177,6 +186,7 @@ class Ramp:
     def _keep(self, name: str) -> None:
         """Write into the file that a route was taken back, if that can be done."""
         error = self._write(name, "old", None)
+        self._not_kept[name] = error
         if error:
             logger.warning(
                 "route %s is on the old app, and its file does not say so: %s", name, error
@@ -221,9 +231,10 @@ class Ramp:
         It is in force also if it cannot be kept in the file. Raises `ConfigError`.
         """
         if self._decider is None:
-            raise ConfigError("this server has no cutover; start it with --cutover FILE")
+            raise ConfigError(_NO_CUTOVER)
         note = self._read_and_write(name, mode, share)
         text = self._decider.set(name, mode, share, self._serial + 1, self._loop.time())
+        self._not_kept[name] = note
         self._tell_all()
         answer: asyncio.Future[str] = self._loop.create_future()
         self._orders.append(_Waiting(self._serial, text, answer, note))
@@ -274,14 +285,38 @@ class Ramp:
 
     # --------------------------------------------------------- what is told
 
-    def routes(self) -> list[dict[str, Any]]:
-        """Describe the routes in force. Raises `ConfigError` if there are none."""
+    def status(self) -> dict[str, Any]:
+        """Describe what is in force, and how it goes. Raises `ConfigError` without a cutover."""
         if self._decider is None:
-            raise ConfigError("this server has no cutover; start it with --cutover FILE")
-        return [
-            {"route": each.name, "mode": each.mode, "share": each.share, "paths": [*each.paths]}
-            for each in self._decider.routes
-        ]
+            raise ConfigError(_NO_CUTOVER)
+        described = import_module("bridge.server.process.ramp.standing").described
+        totals, now = self._totals.sum(), self._loop.time()
+        workers = {
+            each: self._heard.get(each, _NOBODY)
+            for each in self._fleet.roster.having(State.SERVING)
+        }
+        failed = {heard.new_failed for heard in workers.values()} - {""}
+        return {
+            "routes": [
+                described(
+                    each,
+                    self._decider.standing(each.name, now),
+                    totals,
+                    self._not_kept.get(each.name, ""),
+                )
+                for each in self._decider.routes
+            ],
+            "new_failed": "; ".join(sorted(failed)),
+            "workers": [
+                {
+                    "pid": member.pid,
+                    "follows": heard.serial == self._serial,
+                    "error": heard.error,
+                    "new_failed": bool(heard.new_failed),
+                }
+                for member, heard in workers.items()
+            ],
+        }
 
     def figures(self) -> Snapshot:
         """Return what the ramp counts itself."""
@@ -298,3 +333,4 @@ class Ramp:
 
 
 _NOBODY: Final = Heard()
+_NO_CUTOVER: Final = "this server has no cutover; start it with --cutover FILE"

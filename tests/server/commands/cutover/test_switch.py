@@ -94,12 +94,21 @@ def test_status_shows_the_routes(server: Server) -> None:
     assert server.run("set", "invoices", "canary", "--share=5").output == (
         f"invoices canary 5 %{server.all}\n"
     )
-    assert server.run("status").output.splitlines() == [
-        "route     mode    share  paths",
-        "invoices  canary  5 %    /invoices/{id}",
-    ]
-    (row,) = json.loads(server.run("status", "--json").output)
-    assert (row["route"], row["mode"], row["share"]) == ("invoices", "canary", 5)
+    head, row, *more = server.run("status").output.splitlines()
+    assert head.split()[:5] == ["route", "mode", "share", "old", "errors"]
+    assert row.split()[:4] == ["invoices", "canary", "5", "%"]
+    assert more == []
+    (route,) = json.loads(server.run("status", "--json").output)["routes"]
+    assert (route["route"], route["mode"], route["share"]) == ("invoices", "canary", 5)
+    before = route["old"]["requests"]
+    for _ in range(3):
+        assert server.asked() in ("old", "new")
+
+    def counted() -> int:
+        (route,) = json.loads(server.run("status", "--json").output)["routes"]
+        return int(route["old"]["requests"] + route["new"]["requests"])
+
+    eventually(lambda: counted() >= before + 3)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ import pytest
 
 from bridge import Cutover, Dispatcher, Route
 from bridge.cutover.canary.hook import Rollback
+from bridge.server.logs.refusals import Refusals
+from bridge.server.metrics.figures import Figures
+from bridge.server.metrics.histogram import read_clock
 from bridge.server.process.ramp.follower import Follower
 from bridge.types import Receive, Scope, Send
 from tests.support.waiting import eventually
@@ -54,6 +57,22 @@ def test_it_tells_of_its_routes_and_counts_and_does_as_it_is_told() -> None:
     follower.obey(message(4, {"a": ["old", None], "b": ["old", None]}))
     assert [each.mode for each in served.table.routes] == ["old", "old"]
     assert served.table.routes[1] is b
+
+
+def test_it_tells_what_a_person_wants_to_see() -> None:
+    """M3: by route and side, since the start; nothing is there without figures."""
+    served = cutover(Route("a", "/a", mode="canary", share=50, gate=GATE))
+    follower = Follower(served)
+    assert follower.totals(None) == {"sides": [], "rescued": {}, "copies": {}}
+    figures = Figures((), Refusals())
+    for mount in ("/x", "/y"):
+        figures.meter(mount, "a", "new").record(read_clock(), 500)
+    figures.meter("/x").record(read_clock(), 200)
+    served.canary.rescued(served.table.routes[0], ValueError("no"))
+    told = follower.totals(figures)
+    ((route, side, requests, errors, durations),) = told["sides"]
+    assert (route, side, requests, errors, sum(durations)) == ("a", "new", 2, 2, 2)
+    assert told["rescued"] == {"a": 1}
 
 
 def test_a_text_that_this_code_cannot_read_changes_no_routes(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_server_without_a_cutover_has_nothing_to_tell(server: Server) -> None:
     server.ramp.open(Config(app="m:app"))
     server.ramp.welcome(server.one)
     assert (server.told, server.ramp.figures()) == ([], {})
-    for order in (server.ramp.routes, lambda: server.ramp.switch("a", "new", None)):
+    for order in (server.ramp.status, lambda: server.ramp.switch("a", "new", None)):
         with pytest.raises(ConfigError, match="this server has no cutover; start it with"):
             order()
 
@@ -135,6 +135,9 @@ def test_what_cannot_be_kept_is_in_force_all_the_same(
     file.write_text(FILE + "[[rou")
     server.fail(server.told[-1][1]["serial"])
     assert "is on the old app, and its file does not say so" in caplog.text
+    a, _ = server.ramp.status()["routes"]
+    assert (a["mode"], a["steps"], a["rollbacks"]) == ("old", "rolled back", 1)
+    assert "is not TOML" in a["not_kept"]
     assert "is not TOML" in server.answer("b", "new", None)
     assert server.modes == {"a": ("old", None), "b": ("new", None)}
     with pytest.raises(ConfigError, match="is not TOML"):
@@ -170,6 +173,30 @@ def test_an_order_says_how_many_workers_follow(server: Server, file: Path) -> No
     assert server.modes == {"a": ("new", None), "b": ("new", None)}
 
 
+def test_the_status_says_what_is_in_force_and_how_it_goes(server: Server, file: Path) -> None:
+    """M3: not what the file says; figures of workers that are gone stay."""
+    server.ramp.welcome(server.one)
+    about = {"cutovers": [], "new_failed": "no database"}
+    server.hear(server.two, type="started", app=[], ramp=about)
+    server.follow(server.one)
+    file.write_text(FILE.replace('"canary"', '"new"'))
+    totals = {"sides": [["a", "new", 4, 1, [4, *[0] * 15]]], "copies": {"b": {"different": 2}}}
+    for _ in range(2):
+        server.hear(server.one, type="beat", ramp={"serial": 1, "counts": {}, "totals": totals})
+    server.hear(server.two, type="beat", ramp={"serial": 1, "counts": {}, "totals": totals})
+    server.ramp.note(Gone(server.two, "crash"))
+    server.hear(server.two, type="started", app=[], ramp=about)
+    status = server.ramp.status()
+    a, b = status["routes"]
+    assert (a["mode"], a["share"], a["gate"], a["copies"]) == ("canary", 50, "waits", None)
+    assert (a["old"]["requests"], a["new"]["requests"], a["new"]["errors"]) == (0, 8, 2)
+    assert b["copies"] == {"different": 4}
+    assert status["new_failed"] == "no database"
+    one, two = status["workers"]
+    assert (one["follows"], one["new_failed"]) == (True, False)
+    assert (two["follows"], two["new_failed"]) == (False, True)
+
+
 def test_routes_in_python_are_told_by_the_first_worker(server: Server) -> None:
     """M3, M21: a switch lasts until the server ends; a new generation tells anew."""
     server.ramp.open(Config(app="m:app"))
@@ -196,4 +223,4 @@ def test_what_cannot_be_understood_is_told(
     with caplog.at_level(logging.ERROR):
         server.hear(server.one, type="started", app=[], ramp=about)
     assert "the routes stay as they were: the name of a route is '?'" in caplog.text
-    assert [each["route"] for each in server.ramp.routes()] == ["a", "b"]
+    assert [each["route"] for each in server.ramp.status()["routes"]] == ["a", "b"]

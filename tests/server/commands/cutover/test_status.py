@@ -1,0 +1,77 @@
+"""What `asgi-bridge cutover status` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.server.commands.cutover.status import status_lines
+
+NONE = {"requests": 0, "errors": 0, "p95": None}
+
+
+def route(**more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "route": "a",
+        "mode": "canary",
+        "share": 5.0,
+        "old": NONE,
+        "new": NONE,
+        "copies": None,
+        "gate": "",
+        "steps": "",
+        "reason": "",
+        "seconds_left": 0.0,
+        "not_kept": "",
+    }
+    return {**found, **more}
+
+
+def lines(*routes: dict[str, Any], **more: Any) -> list[str]:
+    status = {"routes": routes, "new_failed": "", "workers": [], **more}
+    return [" ".join(line.split()) for line in status_lines(status)]
+
+
+def test_a_table_of_the_routes() -> None:
+    """M3: requests, errors and p95 of both apps, and differences."""
+    old = {"requests": 1200, "errors": 6, "p95": 0.0125}
+    new = {"requests": 60, "errors": 60, "p95": 1.5}
+    shown = lines(
+        route(old=old, new=new, gate="holds", steps="climbs", seconds_left=240.0),
+        route(route="b", mode="shadow", share=None, copies={"equal": 3}),
+    )
+    assert shown == [
+        "route mode share old errors p95 new errors p95 differences state",
+        "a canary 5 % 1200 0.5 % 12.5 ms 60 100.0 % 1.5 s - gate holds, next step in 4 min 0 s",
+        "b shadow - 0 - - 0 - - 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gate", "steps", "state"),
+    [
+        ("waits", "", "gate waits"),
+        ("waits", "waits", "gate waits, next step when the gate holds"),
+        ("holds", "at the top", "gate holds, at the top"),
+        ("breaks", "rolled back", "rolled back"),
+    ],
+)
+def test_how_gate_and_steps_stand(gate: str, steps: str, state: str) -> None:
+    """M21: the reason is in a line of its own."""
+    _, row, reason = lines(route(gate=gate, steps=steps, reason="too few"))
+    assert row.endswith(f"- {state}")
+    assert reason == "route a: too few"
+
+
+def test_what_is_wrong_is_below() -> None:
+    """M3: a new app that did not start, a worker that is late, and what is not kept."""
+    good = {"pid": 1, "follows": True, "error": "", "new_failed": False}
+    bad = {"pid": 2, "follows": False, "error": "no hook", "new_failed": True}
+    _, _, *more = lines(route(not_kept="read-only"), new_failed="no database", workers=[good, bad])
+    assert more == [
+        "route a is so until the server ends: read-only",
+        "the new app did not start in 1 of 2 workers, where the old one answers all: no database",
+        "1 of 2 workers not up to date yet: 2",
+        "worker 2: no hook",
+    ]
