@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.load.generators import Generator, Load, websocket, wrk
+from bench.load.generators import Generator, Load, steady, websocket, wrk
 from bench.load.requests import Request, check
 from bench.machine import cpu
 from bench.machine.cores import Cores, pinned
@@ -87,6 +87,13 @@ def http_load(row: Row, request: Request, settings: Settings) -> Sample:
     with _started(row, settings) as server:
         check(server.port, request)
         return _loaded(server, wrk, request, settings)
+
+
+def steady_load(row: Row, request: Request, settings: Settings) -> Sample:
+    """The same with so many requests a second, whether or not they are answered."""
+    with _started(row, settings) as server:
+        check(server.port, request)
+        return _loaded(server, steady, request, settings)
 
 
 def websocket_load(row: Row, request: Request, settings: Settings) -> Sample:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.apps import files, large, stream
 from bench.load.requests import Request
-from bench.measure import samples
+from bench.measure import samples, shadowed
 from bench.measure.figures import Column
 from bench.measure.samples import Measure, Row
 from bench.peers.servers import THREADS
@@ -335,6 +335,7 @@ SCENARIOS = {
     ),
     "mounts": Scenario(f"apps mounted in a Dispatcher, and alone, {SAME}", _mounts()),
     "cutover": Scenario(f"apps behind a Cutover, and in a Dispatcher, {SAME}", _cutover()),
+    "shadow": Scenario(shadowed.ABOUT, shadowed.rows(), measure=samples.steady_load),
     "access-log": Scenario(
         f"Hello, world! with the access log on, written to a file, {DIFFERENT}",
         _python(_LOGS, "bench.apps.plain:asgi")

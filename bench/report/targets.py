@@ -122,6 +122,18 @@ _HYBRID = (
     Within("bridge both ways", "cpu_us", 0.2, "bridge ASGI"),
 )
 
+# What copies cost the old app's clients: CPU, and how long the slowest of them wait.
+_SHADOW = tuple(
+    target
+    for kind in ("asgi", "wsgi")
+    for target in (
+        Within(f"{kind}, sample 0", "cpu_us", 1.05, f"{kind}, no copies"),
+        Within(f"{kind}, kept, dropped", "cpu_us", 1.05, f"{kind}, no copies"),
+        Within(f"{kind}, new app hangs", "cpu_us", 1.05, f"{kind}, no copies"),
+        Within(f"{kind}, new app hangs", "p99_us", 1.05, f"{kind}, no copies"),
+    )
+)
+
 TARGETS: dict[str, tuple[Target, ...]] = {
     "hybrid": _HYBRID,
     "waiting-http": _WAITING,
@@ -157,6 +169,7 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     ),
     "mounts": _MOUNTS,
     "cutover": _CUTOVER,
+    "shadow": _SHADOW,
     "access-log": (
         Faster("bridge, log", 0.85, ("bridge",)),
         Faster("bridge thread, log", 0.85, ("bridge thread",)),

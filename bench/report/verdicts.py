@@ -14,6 +14,7 @@ from bench.measure.figures import Figures, known
 #: How a claim names a figure.
 WORDS = {
     "cpu_us": "CPU per request",
+    "p99_us": "p99",
     "rate": "requests per second",
     "worker_mb": "MB in the worker",
     "connection_bytes": "bytes per idle connection",

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import sleep, thread_time, time
+from time import thread_time, time
 from typing import Any, Final
 
 from bridge.cutover.shadow.compare import Comparison, compare
@@ -65,6 +65,8 @@ class Comparer:
         self._process = 0
         self._thread: threading.Thread | None = None
         self._queue: queue.Queue[Answers | None] = queue.Queue(MOST_WAITING)
+        #: There is no time to rest.
+        self._hurry = threading.Event()
 
     def start(self) -> None:
         """Have the thread run, if it does not run in this process."""
@@ -75,6 +77,7 @@ class Comparer:
                 return
             self._process = os.getpid()
             self._queue = queue.Queue(MOST_WAITING)
+            self._hurry.clear()
             self._thread = threading.Thread(
                 target=self._run, args=(self._queue,), name="bridge-shadow", daemon=True
             )
@@ -96,6 +99,7 @@ class Comparer:
         thread, self._thread = self._thread, None
         if thread is None or self._process != os.getpid():
             return
+        self._hurry.set()
         try:
             self._queue.put(None, timeout=patience)
         except queue.Full:
@@ -126,7 +130,7 @@ class Comparer:
                 answers.forget()
             if waiting.empty():
                 self._tell_dropped()
-            sleep(_REST * (thread_time() - started))
+            self._hurry.wait(_REST * (thread_time() - started))
         self._tell_dropped()
 
     def _compare(self, answers: Answers) -> None:

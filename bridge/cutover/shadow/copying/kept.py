@@ -12,7 +12,7 @@ from bridge.cutover.shadow.copying.counts import Counts, Room
 from bridge.cutover.shadow.copying.marks import kept_scope
 from bridge.cutover.shadow.copying.settings import Shadow
 from bridge.cutover.shadow.records import Fields, RecordedResponse
-from bridge.types import RawHeaders, Scope, TextHeaders
+from bridge.types import Scope
 
 if TYPE_CHECKING:
     from bridge.cutover.route import Route
@@ -88,17 +88,30 @@ class Kept:
 
     # --------------------------------------------------------- the answer
 
-    def begin(self, status: int, fields: RawHeaders | TextHeaders) -> None:
-        """Keep the head of the answer: fields as ASGI or as WSGI has them."""
-        self.status, self.fields = status, fields
-        for name, value in fields:
-            is_type = len(name) == 12 and _text(name).lower() == "content-type"
-            if is_type and _text(value).strip().lower().startswith(_EVENTS):
-                self.drop("stream")
+    def begin(self, status: int | str, fields: Any) -> None:
+        """Keep the head of the answer: status and fields as ASGI or as WSGI has them.
 
-    def add(self, part: bytes) -> None:
-        """Keep a piece of the answer."""
-        if self.dropped or not part:
+        What is neither is the server's to judge: then there is no copy.
+        """
+        try:
+            self.status, self.fields = int(str(status)[:3]), (*fields,)
+            for name, value in self.fields:
+                is_type = len(name) == 12 and _text(name).lower() == "content-type"
+                if is_type and _text(value).strip().lower().startswith(_EVENTS):
+                    self.drop("stream")
+        except Exception:
+            self.drop("unfinished")
+
+    def add(self, part: Any) -> None:
+        """Keep a piece of the answer; what is no piece is the server's to judge."""
+        if self.dropped:
+            return
+        if type(part) is not bytes:
+            if not isinstance(part, bytes | bytearray | memoryview):
+                self.drop("unfinished")
+                return
+            part = bytes(part)
+        if not part:
             return
         if self._held + len(part) > self._bounds.settings.max_response_body + len(self.body):
             self.drop("response-body")
@@ -109,8 +122,8 @@ class Kept:
         """Note that the answer is whole; whether it can be copied."""
         if self.dropped or self.over:
             return False
-        if not self.body_complete:
-            self.drop("request-body")
+        if not self.body_complete or not self.status:
+            self.drop("unfinished" if self.body_complete else "request-body")
             return False
         self.over = True
         self.seconds = perf_counter() - self.started

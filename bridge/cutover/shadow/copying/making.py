@@ -120,12 +120,13 @@ class Maker:
         if table is not self._seen:
             self._seen = table
             self._drop_switched()
-        begun = bool(self._waiting) and self._has_room()
+        has_room = self._has_room()
+        begun = has_room and bool(self._waiting)
         if begun:
             self._begin(self._waiting.popleft())
         if self._waiting or self._copying:
             # One in each turn of the loop, so that requests of clients come between them.
-            self._look_soon(0 if begun and self._waiting else _LOOK)
+            self._look_soon(0 if begun and self._waiting else _DELAY if has_room else _LOOK)
             return
         self._asked = False
         if self._waiting:  # a thread has come between

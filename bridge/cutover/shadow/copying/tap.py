@@ -48,31 +48,38 @@ class AsgiTap:
         kept = self._kept
         if message["type"] == "http.request":
             kept.add_request(message.get("body", b""), more=message.get("more_body", False))
-        elif not kept.over:
+        elif not kept.over and not kept.dropped:
             kept.drop("unfinished")  # the client has left
         return message
 
     async def send(self, message: Message) -> None:
         """Pass a message of the app's on; the last one has the copy made."""
+        kept = self._kept
+        is_last = False
+        if not kept.dropped:
+            try:
+                message, is_last = self._note(message)
+            except Exception:  # no message at all, which the server says
+                kept.drop("unfinished")
+        await self._send(message)
+        if is_last and kept.finish():
+            self._taker.take(kept, in_loop=True)
+
+    def _note(self, message: Message) -> tuple[Message, bool]:
+        """Keep what a message says; returns it, and whether it ends the answer."""
         kept, kind = self._kept, message["type"]
-        if kept.dropped:
-            await self._send(message)
-        elif kind == "http.response.body":
+        if kind == "http.response.body":
             kept.add(message.get("body", b""))
-            await self._send(message)
-            if not message.get("more_body", False) and kept.finish():
-                self._taker.take(kept, in_loop=True)
-        elif kind == "http.response.start":
+            return message, not message.get("more_body", False)
+        if kind == "http.response.start":
             fields = message.get("headers", ())
-            if type(fields) not in (list, tuple):
+            if type(fields) not in (list, tuple):  # it can be read once
                 fields = [*fields]
                 message = {**message, "headers": fields}
             kept.begin(message["status"], fields)
-            await self._send(message)
-        else:
-            if kind in ("http.response.pathsend", "http.response.zerocopysend"):
-                kept.drop("file")
-            await self._send(message)
+        elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
+            kept.drop("file")
+        return message, False
 
 
 def announces_body(scope: Scope) -> bool:
@@ -106,7 +113,10 @@ class WsgiTap:
                 if exc_info is None
                 else start_response(status, headers, exc_info)
             )
-            kept.begin(int(status[:3]), headers)
+            if isinstance(headers, list | tuple):
+                kept.begin(status, headers)
+            else:
+                kept.drop("unfinished")  # it could be read once only
 
             def written(data: bytes) -> None:
                 kept.add(data)
@@ -121,9 +131,6 @@ class WsgiTap:
             raise
         if type(result) is list:
             for part in result:
-                if type(part) is not bytes:
-                    kept.drop("unfinished")  # which the server tells
-                    break
                 kept.add(part)
             self.end(kept)
             return result

@@ -107,6 +107,38 @@ def test_there_may_be_nothing_to_take(
     assert (taken.all, taken.reasons) == ([], [reason])
 
 
+async def sending(*messages: Any) -> None:
+    """Send these through a tap, to a server that takes anything."""
+    taken = Taken()
+    seen: list[Any] = []
+
+    async def send(message: Any) -> None:
+        seen.append(message)
+
+    tap = AsgiTap(taken, taken.keep(http_scope("/a/1")), send, send)  # type: ignore[arg-type]
+    for message in messages:
+        await tap.send(message)
+    assert seen == [*messages]
+    assert (taken.all, taken.reasons) == ([], ["unfinished"])
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [None],
+        [{}],
+        [{"type": "http.response.start"}],
+        [{"type": "http.response.start", "status": "no"}],
+        [{"type": "http.response.start", "status": 200, "headers": [1]}],
+        [{"type": "http.response.start", "status": 200}, {"type": "http.response.body", "body": 5}],
+        [{"type": "http.response.body", "body": b""}],
+    ],
+)
+def test_what_is_wrong_is_the_servers_to_judge(messages: list[Any]) -> None:
+    """M10: it gets what the app has sent, and nothing is raised here."""
+    asyncio.run(sending(*messages))
+
+
 def test_no_length_is_no_body() -> None:
     """M10: as with most GETs."""
     for headers in ([], [(b"content-length", b"0")]):
@@ -202,5 +234,18 @@ def test_a_client_that_leaves_and_a_file_are_told() -> None:
         start_response("200 OK", [])
         return ["text"]
 
+    def fields_once(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", iter([("a", "1")]))  # type: ignore[arg-type]
+        return [b"x"]
+
+    def no_status(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("no", [("a", 1)])  # type: ignore[list-item]
+        return [b"x"]
+
+    def no_start(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        return [b"x"]
+
+    for app in (fields_once, no_status, no_start):
+        assert run(app)[1].reasons == ["unfinished"]
     assert run(file)[1].reasons == ["file"]
     assert run(text)[1].reasons == ["unfinished"]

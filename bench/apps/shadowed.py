@@ -1,0 +1,45 @@
+"""An old app behind a `Cutover`: ``asgi_old``, ``wsgi_all`` and so on, of a kind and a mode.
+
+The new app answers as the old one does; but in ``hangs`` it never answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+#: Mode -> the settings of the copies; None: there are none.
+MODES = {
+    "old": None,
+    "none": {"sample": 0},
+    "kept": {"max_response_body": 1},
+    "tenth": {"sample": 10},
+    "all": {},
+    "hangs": {"timeout": 3},
+}
+
+
+async def _hangs(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError(scope["type"])
+    await asyncio.get_running_loop().create_future()
+
+
+async def _answers(scope, receive, send):
+    from bench.apps import plain
+
+    await plain.asgi(scope, receive, send)
+
+
+def __getattr__(name):
+    from bench.apps import plain
+    from bridge import Cutover, Route
+
+    kind, _, mode = name.partition("_")
+    if kind not in ("asgi", "wsgi") or mode not in MODES:
+        raise AttributeError(name)
+    shadow = MODES[mode]
+    route = Route("all", "/{rest:path}", mode="old" if shadow is None else "shadow")
+    new = _hangs if mode == "hangs" else _answers
+    app = Cutover(getattr(plain, kind), new, [route], shadow=shadow)
+    globals()[name] = app
+    return app
