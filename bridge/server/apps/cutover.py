@@ -165,8 +165,13 @@ class CutoverHandler:
         """Make what has some requests copied (M10)."""
         side, state, prefix = self.cutover.sides[OLD], self._state, self.prefix
         of_old = {**state, **side.state}
-        tapped = AsgiHandler(copies.tapped_asgi(route, side.served, state), of_old, prefix)
-        kept: AppHandler = tapped
+        kept: AppHandler
+        kept, tapped = (
+            AsgiHandler(
+                copies.tapped_asgi(route, side.served, state, with_body=with_body), of_old, prefix
+            )
+            for with_body in (False, True)
+        )
         if type(side.asgi) is WsgiToAsgi:
             app = side.asgi.around(partial(copies.tapped_wsgi, route))
             kept = self._make(app, of_old, prefix)

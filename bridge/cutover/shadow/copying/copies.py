@@ -22,7 +22,7 @@ from bridge.cutover.shadow.copying.kept import Bounds, Kept
 from bridge.cutover.shadow.copying.making import Maker
 from bridge.cutover.shadow.copying.marks import SAFE, is_copy, kept_scope
 from bridge.cutover.shadow.copying.settings import RouteShadow, Shadow
-from bridge.cutover.shadow.copying.tap import AsgiTap, Serve, WsgiTap
+from bridge.cutover.shadow.copying.tap import AsgiTap, Serve, announces_body, tapped_wsgi
 from bridge.cutover.shadow.report.file import BoundedFile
 from bridge.cutover.table import Table
 from bridge.dispatcher import MountedApp
@@ -92,9 +92,15 @@ class Copies:
         if scope["type"] != "http" or is_copy(scope) or not self.begins(route, scope["method"]):
             return serve
         kept = self.keep(route, kept_scope(scope))
+        kept.body_complete = not announces_body(scope)
 
         async def tapped(app: Any, scope: Scope, receive: Receive, send: Send) -> None:
-            await AsgiTap(self._maker, kept, receive, send).run(serve, app, scope)
+            tap = AsgiTap(self._maker, kept, receive, send)
+            try:
+                await serve(app, scope, tap.receive, tap.send)
+            finally:
+                if not kept.over:
+                    kept.drop("unfinished")
 
         return tapped
 
@@ -104,24 +110,32 @@ class Copies:
 
     # --------------------------------------------------------- on our own server
 
-    def tapped_asgi(self, route: Route, app: ASGIApp, state: dict[str, Any]) -> ASGIApp:
+    def tapped_asgi(
+        self, route: Route, app: ASGIApp, state: dict[str, Any], *, with_body: bool
+    ) -> ASGIApp:
         """Return the old app with a tap around it; each of its requests `begins`.
 
-        `state` is the host's own, without that of the old app's lifespan.
+        `state` is the host's own, without that of the old app's lifespan. `with_body`: for
+        requests that have one.
         """
 
-        async def serve(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-            await app(scope, receive, send)
-
         async def tapped(scope: Scope, receive: Receive, send: Send) -> None:
-            kept = self.keep(route, {**kept_scope(scope), "state": state})
-            await AsgiTap(self._maker, kept, receive, send).run(serve, app, scope)
+            mine = {**scope, "headers": scope["headers"].copy(), "state": state}
+            kept = Kept(self._bounds, route, mine)
+            if with_body:
+                kept.body_complete = False
+            tap = AsgiTap(self._maker, kept, receive, send)
+            try:
+                await app(scope, tap.receive, tap.send)
+            finally:
+                if not kept.over:
+                    kept.drop("unfinished")
 
         return tapped
 
     def tapped_wsgi(self, route: Route, app: WSGIApp) -> WSGIApp:
         """Return the old app with a tap around it, as `tapped_asgi` does."""
-        return WsgiTap(app, partial(self.keep, route), self._maker)
+        return tapped_wsgi(app, partial(Kept, self._bounds, route), self._maker)
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have copies be made in this loop, when threads ask for them."""

@@ -38,22 +38,24 @@ class Counts:
         #: What was dropped since `take_dropped`: route and reason -> how often.
         self._untold: dict[tuple[str, str], int] = {}
 
-    def note(self, route: str, result: str) -> int:
-        """Count a result; returns how often there was that one."""
+    def note(self, route: str, result: str) -> None:
+        """Count a result."""
         with self._lock:
-            counts = self._results.get(route)
-            if counts is None:
-                counts = self._results[route] = dict.fromkeys(RESULTS, 0)
-            counts[result] += 1
-            return counts[result]
+            self._count(route, result)
 
     def drop(self, route: str, reason: str) -> None:
         """Count a copy that was not made, or not compared."""
-        self.note(route, DROPPED)
         with self._lock:
+            self._count(route, DROPPED)
             reasons = self._reasons.setdefault(route, {})
             reasons[reason] = reasons.get(reason, 0) + 1
             self._untold[route, reason] = self._untold.get((route, reason), 0) + 1
+
+    def _count(self, route: str, result: str) -> None:
+        counts = self._results.get(route)
+        if counts is None:
+            counts = self._results[route] = dict.fromkeys(RESULTS, 0)
+        counts[result] += 1
 
     def take_dropped(self) -> dict[tuple[str, str], int]:
         """Return what was dropped since the last call."""

@@ -31,28 +31,26 @@ class Bounds(NamedTuple):
 class Kept:
     """One request of `route` and its answer. One thread at a time."""
 
-    __slots__ = (
-        "_bounds", "_held", "_parts", "body", "body_complete", "dropped", "fields", "over",
-        "route", "scope", "seconds", "started", "status",
-    )  # fmt: skip
+    # Set only if they change: most requests need few of them.
+    body = b""
+    body_complete = True
+    #: Status and fields as the app has given them, to be looked at for a copy only.
+    status: Any = 0
+    fields: Any = ()
+    seconds = 0.0
+    #: Nothing is kept any more.
+    dropped = False
+    #: The answer is whole.
+    over = False
+    _parts: tuple[bytes, ...] | list[bytes] = ()
+    _held = 0
 
     def __init__(self, bounds: Bounds, route: Route, scope: Scope) -> None:
         self._bounds = bounds
         self.route = route
-        #: That of the request; made later for some, so it is read only when it is copied.
+        #: That of the request; that of a WSGI app is made when it is read.
         self.scope = scope
-        self.body = b""
-        self.body_complete = True
-        self.status = 0
-        self.fields: Any = ()
-        self.seconds = 0.0
         self.started = perf_counter()
-        #: Nothing is kept any more.
-        self.dropped = False
-        #: The answer is whole.
-        self.over = False
-        self._parts: list[bytes] = []
-        self._held = 0
 
     def drop(self, reason: str) -> None:
         """Count why there is no copy, and forget what was kept."""
@@ -63,9 +61,10 @@ class Kept:
     def release(self) -> None:
         """Forget what was kept, and give its memory back."""
         self.dropped = True
-        self._bounds.room.give(self._held)
-        self._held = 0
-        self._parts = []
+        if self._held:
+            self._bounds.room.give(self._held)
+            self._held = 0
+        self._parts = ()
 
     def hold(self, size: int) -> bool:
         """Take memory; if there is none, the copy is dropped."""
@@ -88,19 +87,11 @@ class Kept:
 
     # --------------------------------------------------------- the answer
 
-    def begin(self, status: int | str, fields: Any) -> None:
-        """Keep the head of the answer: status and fields as ASGI or as WSGI has them.
-
-        What is neither is the server's to judge: then there is no copy.
-        """
-        try:
-            self.status, self.fields = int(str(status)[:3]), (*fields,)
-            for name, value in self.fields:
-                is_type = len(name) == 12 and _text(name).lower() == "content-type"
-                if is_type and _text(value).strip().lower().startswith(_EVENTS):
-                    self.drop("stream")
-        except Exception:
-            self.drop("unfinished")
+    def check_stream(self) -> None:
+        """Drop a stream of events, before any of it is kept."""
+        for name, value in self.response_fields():
+            if name == "content-type" and value.strip().lower().startswith(_EVENTS):
+                self.drop("stream")
 
     def add(self, part: Any) -> None:
         """Keep a piece of the answer; what is no piece is the server's to judge."""
@@ -111,12 +102,14 @@ class Kept:
                 self.drop("unfinished")
                 return
             part = bytes(part)
-        if not part:
-            return
-        if self._held + len(part) > self._bounds.settings.max_response_body + len(self.body):
+        size, parts = len(part), self._parts
+        if self._held + size > self._bounds.settings.max_response_body + len(self.body):
             self.drop("response-body")
-        elif self.hold(len(part)):
-            self._parts.append(part)
+        elif size and self.hold(size):
+            if type(parts) is list:
+                parts.append(part)
+            else:
+                self._parts = [part]
 
     def finish(self) -> bool:
         """Note that the answer is whole; whether it can be copied."""
@@ -129,10 +122,20 @@ class Kept:
         self.seconds = perf_counter() - self.started
         return True
 
+    # --------------------------------------------------------- for the copy
+
+    def response_fields(self) -> Fields:
+        """Return the fields of the answer; none, if they are such as no server sends."""
+        try:
+            return tuple((_text(name).lower(), _text(value)) for name, value in self.fields)
+        except (TypeError, ValueError):
+            return ()
+
     def response(self) -> RecordedResponse:
-        """Return the answer."""
-        fields: Fields = tuple((_text(name).lower(), _text(value)) for name, value in self.fields)
-        return RecordedResponse(self.status, fields, b"".join(self._parts), seconds=self.seconds)
+        """Return the answer. Raises `ValueError` if its status is none."""
+        status = int(str(self.status)[:3])
+        body = b"".join(self._parts)
+        return RecordedResponse(status, self.response_fields(), body, seconds=self.seconds)
 
     def request_scope(self) -> Scope:
         """Return the scope of the request, which is this object's alone."""
@@ -140,4 +143,6 @@ class Kept:
 
 
 def _text(value: bytes | str) -> str:
+    if not isinstance(value, str | bytes | bytearray | memoryview):
+        raise TypeError
     return value if isinstance(value, str) else bytes(value).decode("latin-1")

@@ -246,9 +246,14 @@ class Maker:
         failure: str,
     ) -> None:
         new, again = answers
+        try:
+            old = kept.response()
+        except ValueError:  # a status that is none: the server has answered 500
+            kept.drop("unfinished")
+            return
         self._comparer.put(
             Answers(
-                kept.route.name, settings, request, kept.response(), new, again, failure,
+                kept.route.name, settings, request, old, new, again, failure,
                 kept.release,
             )
         )  # fmt: skip

@@ -23,7 +23,7 @@ class Taker(Protocol):
 
 
 class AsgiTap:
-    """Between one request and the old app."""
+    """Between one request and the old app: `receive` and `send` are for the app."""
 
     __slots__ = ("_kept", "_receive", "_send", "_taker")
 
@@ -32,15 +32,6 @@ class AsgiTap:
         self._kept = kept
         self._receive = receive
         self._send = send
-        kept.body_complete = not announces_body(kept.scope)
-
-    async def run(self, serve: Serve, app: Any, scope: Scope) -> None:
-        """Have `serve` run the app."""
-        try:
-            await serve(app, scope, self.receive, self.send)
-        finally:
-            if not self._kept.over:
-                self._kept.drop("unfinished")
 
     async def receive(self) -> Message:
         """Pass a message of the client's on."""
@@ -52,31 +43,37 @@ class AsgiTap:
             kept.drop("unfinished")  # the client has left
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass a message of the app's on; the last one has the copy made."""
-        kept = self._kept
-        is_last = False
-        if not kept.dropped:
-            try:
-                message, is_last = self._note(message)
-            except Exception:  # no message at all, which the server says
-                kept.drop("unfinished")
+        if self._kept.dropped:
+            return self._send(message)
+        try:
+            message, is_last = self._note(message)
+        except Exception:  # no message at all, which the server says
+            self._kept.drop("unfinished")
+            return self._send(message)
+        return self._send_last(message) if is_last else self._send(message)
+
+    async def _send_last(self, message: Message) -> None:
         await self._send(message)
-        if is_last and kept.finish():
-            self._taker.take(kept, in_loop=True)
+        if self._kept.finish():
+            self._taker.take(self._kept, in_loop=True)
 
     def _note(self, message: Message) -> tuple[Message, bool]:
         """Keep what a message says; returns it, and whether it ends the answer."""
         kept, kind = self._kept, message["type"]
         if kind == "http.response.body":
+            more = message.get("more_body", False)
+            if more:
+                kept.check_stream()
             kept.add(message.get("body", b""))
-            return message, not message.get("more_body", False)
+            return message, not more
         if kind == "http.response.start":
             fields = message.get("headers", ())
             if type(fields) not in (list, tuple):  # it can be read once
                 fields = [*fields]
                 message = {**message, "headers": fields}
-            kept.begin(message["status"], fields)
+            kept.status, kept.fields = message["status"], fields
         elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
             kept.drop("file")
         return message, False
@@ -92,31 +89,23 @@ def announces_body(scope: Scope) -> bool:
     return False
 
 
-class WsgiTap:
-    """A WSGI app around the old one. `begin` makes what keeps a request, of its scope.
+def tapped_wsgi(app: WSGIApp, begin: Callable[[Scope], Kept], taker: Taker) -> WSGIApp:
+    """Put a tap around the old app. `begin` makes what keeps a request, of its scope.
 
     It is for requests without a body.
     """
 
-    def __init__(self, app: WSGIApp, begin: Callable[[Scope], Kept], taker: Taker) -> None:
-        self.app = app
-        self._begin = begin
-        self._taker = taker
-
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request."""
-        kept = self._begin(environ["asgi.scope"])
+    def tapped(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        kept = begin(environ["asgi.scope"])
 
         def start(status: str, headers: Any, exc_info: ExcInfo | None = None) -> Any:
-            write = (
-                start_response(status, headers)
-                if exc_info is None
-                else start_response(status, headers, exc_info)
-            )
-            if isinstance(headers, list | tuple):
-                kept.begin(status, headers)
+            if exc_info is None:
+                write = start_response(status, headers)
             else:
-                kept.drop("unfinished")  # it could be read once only
+                write = start_response(status, headers, exc_info)
+            kept.status, kept.fields = status, headers
+            if type(headers) is not list and type(headers) is not tuple:
+                kept.drop("unfinished")  # they could be read once only
 
             def written(data: bytes) -> None:
                 kept.add(data)
@@ -125,39 +114,43 @@ class WsgiTap:
             return written
 
         try:
-            result = self.app(environ, start)
+            result = app(environ, start)
         except BaseException:
             kept.drop("unfinished")
             raise
         if type(result) is list:
             for part in result:
                 kept.add(part)
-            self.end(kept)
+            if kept.finish():
+                taker.take(kept, in_loop=False)
             return result
         if isinstance(result, FileWrapper):
             kept.drop("file")
             return result
-        return _Pieces(self, kept, result)
+        return _Pieces(taker, kept, result)
 
-    def end(self, kept: Kept) -> None:
-        """Have the copy made, as all of the answer is here."""
-        if kept.finish():
-            self._taker.take(kept, in_loop=False)
+    return tapped
 
 
 class _Pieces:
     """What an app has returned, piece by piece; iterated over once."""
 
-    def __init__(self, tap: WsgiTap, kept: Kept, result: Iterable[bytes]) -> None:
-        self._tap = tap
+    def __init__(self, taker: Taker, kept: Kept, result: Iterable[bytes]) -> None:
+        self._taker = taker
         self._kept = kept
         self._result = result
 
     def __iter__(self) -> Iterator[bytes]:
+        kept = self._kept
+        is_first = True
         for part in self._result:
-            self._kept.add(part)
+            if is_first:  # only now the head is sure to be there
+                is_first = False
+                kept.check_stream()
+            kept.add(part)
             yield part
-        self._tap.end(self._kept)
+        if kept.finish():
+            self._taker.take(kept, in_loop=False)
 
     def close(self) -> None:
         """Close what the app has returned (PEP 3333)."""

@@ -21,7 +21,7 @@ def test_an_answer_is_kept_with_its_request() -> None:
     """M10: fields as bytes of ASGI, or as texts of WSGI."""
     for fields in ([(b"X-A", b"\xff")], [("X-A", "\xff")]):
         kept, reasons = keep()
-        kept.begin(200, fields)  # type: ignore[arg-type]
+        kept.status, kept.fields = 200, fields
         kept.add(b"one ")
         kept.add(b"two")
         assert kept.finish()
@@ -34,21 +34,32 @@ def test_an_answer_is_kept_with_its_request() -> None:
         assert reasons == {}
 
 
+def test_what_no_server_sends_is_not_compared() -> None:
+    """M10: a status or a field that is none; the server has judged that already."""
+    kept, _ = keep()
+    kept.status, kept.fields = "no", [("a", 1)]
+    assert kept.finish()
+    assert kept.response_fields() == ()
+    with pytest.raises(ValueError, match="invalid literal"):
+        kept.response()
+
+
 @pytest.mark.parametrize("kind", [b"text/event-stream", b"Text/Event-Stream; charset=utf-8"])
 def test_a_stream_of_events_is_not_kept(kind: bytes) -> None:
     """M10: it has no end."""
     kept, reasons = keep()
-    kept.begin(200, [(b"content-type", kind)])
+    kept.status, kept.fields = 200, [(b"content-type", kind)]
+    kept.check_stream()
     kept.add(b"data: 1\n\n")
     assert not kept.finish()
-    assert kept.response().body == b""
+    assert kept.response().body == b""  # nothing is held
     assert reasons == {"a": {"stream": 1}}
 
 
 def test_what_is_too_long_is_forgotten() -> None:
     """M10: of a body, request or answer, each up to its bound."""
     kept, reasons = keep(max_response_body=4)
-    kept.begin(200, [])
+    kept.status, kept.fields = 200, []
     kept.add(b"abcd")
     kept.add(b"e")
     kept.add(b"f")
@@ -64,7 +75,7 @@ def test_a_body_that_was_not_read_is_not_there_for_the_copy() -> None:
     """M10: then there is none."""
     kept, reasons = keep()
     kept.add_request(b"abcd", more=True)
-    kept.begin(200, [])
+    kept.status, kept.fields = 200, []
     assert not kept.finish()
     assert reasons == {"a": {"request-body": 1}}
 
@@ -75,9 +86,9 @@ def test_memory_is_given_back() -> None:
     copies = copies_of(app)
     copies.room.take(64 * 1024 * 1024 - 10)
     first, second = (copies.keep(app.table.routes[0], http_scope("/")) for _ in range(2))
-    first.begin(200, [])
+    first.status, first.fields = 200, []
     first.add(b"12345678")
-    second.begin(200, [])
+    second.status, second.fields = 200, []
     second.add(b"1234")
     assert copies.reasons() == {"a": {"memory": 1}}
     first.release()
