@@ -6,7 +6,14 @@ The new app answers as the old one does; but in ``hangs`` it never answers.
 from __future__ import annotations
 
 import asyncio
+import importlib
 
+#: Kind -> the old app.
+KINDS = {
+    "asgi": "bench.apps.plain:asgi",
+    "wsgi": "bench.apps.plain:wsgi",
+    "flask": "bench.apps.flask_app:wsgi",
+}
 #: Mode -> the settings of the copies; None: there are none.
 MODES = {
     "old": None,
@@ -31,15 +38,15 @@ async def _answers(scope, receive, send):
 
 
 def __getattr__(name):
-    from bench.apps import plain
     from bridge import Cutover, Route
 
     kind, _, mode = name.partition("_")
-    if kind not in ("asgi", "wsgi") or mode not in MODES:
+    if kind not in KINDS or mode not in MODES:
         raise AttributeError(name)
     shadow = MODES[mode]
     route = Route("all", "/{rest:path}", mode="old" if shadow is None else "shadow")
     new = _hangs if mode == "hangs" else _answers
-    app = Cutover(getattr(plain, kind), new, [route], shadow=shadow)
+    module, _, attribute = KINDS[kind].partition(":")
+    app = Cutover(getattr(importlib.import_module(module), attribute), new, [route], shadow=shadow)
     globals()[name] = app
     return app

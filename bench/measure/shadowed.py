@@ -20,6 +20,6 @@ def rows() -> tuple[Row, ...]:
     """Each kind of old app in each mode."""
     return tuple(
         Row(f"{kind}, {name}", "bridge", f"bench.apps.shadowed:{kind}_{mode}")
-        for kind in ("asgi", "wsgi")
+        for kind in ("asgi", "wsgi", "flask")
         for mode, name in MODES.items()
     )

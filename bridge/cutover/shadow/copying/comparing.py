@@ -68,6 +68,11 @@ class Comparer:
         #: There is no time to rest.
         self._hurry = threading.Event()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread was begun, in this process or in one that it was forked from."""
+        return self._thread is not None
+
     def start(self) -> None:
         """Have the thread run, if it does not run in this process."""
         if self._thread is not None and self._process == os.getpid():

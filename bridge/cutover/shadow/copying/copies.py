@@ -81,7 +81,8 @@ class Copies:
         sample = self.of(route).sample
         if sample < 100 and random() * 100 >= sample:
             return False
-        self._comparer.start()
+        if not self._comparer.is_running:
+            self._comparer.start()
         reason = "not-started" if self._failed() else self._maker.refuses()
         if reason:
             self.tally.drop(route.name, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from threading import Lock
 from typing import Final
 
@@ -33,45 +34,47 @@ class Counts:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._results: dict[str, dict[str, int]] = {}
-        self._reasons: dict[str, dict[str, int]] = {}
-        #: What was dropped since `take_dropped`: route and reason -> how often.
-        self._untold: dict[tuple[str, str], int] = {}
+        #: Route and result, route and reason -> how often; drops are only among the reasons.
+        self._results: Counter[tuple[str, str]] = Counter()
+        self._dropped: dict[tuple[str, str], int] = {}
+        #: What was told of these by `take_dropped`.
+        self._told: dict[tuple[str, str], int] = {}
 
     def note(self, route: str, result: str) -> None:
         """Count a result."""
         with self._lock:
-            self._count(route, result)
+            self._results[route, result] += 1
 
     def drop(self, route: str, reason: str) -> None:
         """Count a copy that was not made, or not compared."""
+        key = route, reason
         with self._lock:
-            self._count(route, DROPPED)
-            reasons = self._reasons.setdefault(route, {})
-            reasons[reason] = reasons.get(reason, 0) + 1
-            self._untold[route, reason] = self._untold.get((route, reason), 0) + 1
-
-    def _count(self, route: str, result: str) -> None:
-        counts = self._results.get(route)
-        if counts is None:
-            counts = self._results[route] = dict.fromkeys(RESULTS, 0)
-        counts[result] += 1
+            self._dropped[key] = self._dropped.get(key, 0) + 1
 
     def take_dropped(self) -> dict[tuple[str, str], int]:
         """Return what was dropped since the last call."""
         with self._lock:
-            untold, self._untold = self._untold, {}
-        return untold
+            told, self._told = self._told, self._dropped.copy()
+        return {key: new for key, n in self._told.items() if (new := n - told.get(key, 0))}
 
     def results(self) -> dict[str, dict[str, int]]:
         """Return the results of each route."""
         with self._lock:
-            return {route: dict(counts) for route, counts in self._results.items()}
+            counted = [*self._results.items()]
+            counted += [((route, DROPPED), n) for (route, _), n in self._dropped.items()]
+        found: dict[str, dict[str, int]] = {}
+        for (route, result), count in counted:
+            found.setdefault(route, dict.fromkeys(RESULTS, 0))[result] += count
+        return found
 
     def reasons(self) -> dict[str, dict[str, int]]:
         """Return why copies of each route were dropped."""
         with self._lock:
-            return {route: dict(counts) for route, counts in self._reasons.items()}
+            dropped = [*self._dropped.items()]
+        found: dict[str, dict[str, int]] = {}
+        for (route, reason), count in dropped:
+            found.setdefault(route, {})[reason] = count
+        return found
 
 
 class Room:

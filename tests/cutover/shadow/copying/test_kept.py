@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from bridge.cutover.shadow.copying.kept import Kept
@@ -9,12 +11,12 @@ from tests.support.in_process import http_scope
 from tests.support.shadows import answering, copies_of, shadowed
 
 
-def keep(**shadow: object) -> tuple[Kept, dict[str, dict[str, int]]]:
-    """One, and the reasons for which copies were dropped."""
+def keep(**shadow: object) -> tuple[Kept, Callable[[], dict[str, dict[str, int]]]]:
+    """One, and what returns the reasons for which copies were dropped."""
     app = shadowed(answering(), answering(b"new"), **shadow)
     copies = copies_of(app)
     kept = copies.keep(app.table.routes[0], http_scope("/a/1"))
-    return kept, copies.tally._reasons
+    return kept, copies.reasons
 
 
 def test_an_answer_is_kept_with_its_request() -> None:
@@ -31,7 +33,7 @@ def test_an_answer_is_kept_with_its_request() -> None:
         assert answer.headers == (("x-a", "\xff"),)
         assert kept.request_scope()["path"] == "/a/1"
         kept.release()
-        assert reasons == {}
+        assert reasons() == {}
 
 
 def test_what_no_server_sends_is_not_compared() -> None:
@@ -53,7 +55,7 @@ def test_a_stream_of_events_is_not_kept(kind: bytes) -> None:
     kept.add(b"data: 1\n\n")
     assert not kept.finish()
     assert kept.response().body == b""  # nothing is held
-    assert reasons == {"a": {"stream": 1}}
+    assert reasons() == {"a": {"stream": 1}}
 
 
 def test_what_is_too_long_is_forgotten() -> None:
@@ -64,11 +66,11 @@ def test_what_is_too_long_is_forgotten() -> None:
     kept.add(b"e")
     kept.add(b"f")
     assert not kept.finish()
-    assert reasons == {"a": {"response-body": 1}}
+    assert reasons() == {"a": {"response-body": 1}}
     kept, reasons = keep(max_request_body=4)
     kept.add_request(b"abcd", more=True)
     kept.add_request(b"e", more=False)
-    assert reasons == {"a": {"request-body": 1}}
+    assert reasons() == {"a": {"request-body": 1}}
 
 
 def test_a_body_that_was_not_read_is_not_there_for_the_copy() -> None:
@@ -77,7 +79,7 @@ def test_a_body_that_was_not_read_is_not_there_for_the_copy() -> None:
     kept.add_request(b"abcd", more=True)
     kept.status, kept.fields = 200, []
     assert not kept.finish()
-    assert reasons == {"a": {"request-body": 1}}
+    assert reasons() == {"a": {"request-body": 1}}
 
 
 def test_memory_is_given_back() -> None:
