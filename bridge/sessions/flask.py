@@ -121,6 +121,9 @@ class FlaskSession:
                 for key in ("domain", "secure", "httponly", "samesite", "partitioned")
             },
         )
+        self._flask_app = flask_app
+        self._own_should_set = _own_method(flask_app, "should_set_cookie")
+        self._own_expiration = _own_method(flask_app, "get_expiration_time")
         self._refresh = bool(values["session_refresh_each_request"])
         self._lifetime = _lifetime(values["permanent_session_lifetime"])
         self._max_age = int(self._lifetime.total_seconds())
@@ -180,23 +183,29 @@ class FlaskSession:
         values = dict(session)
         if not values:
             cookies = [self._cookie.delete()] if modified else []
-        elif modified or (
-            values.get("_permanent")
-            and self._refresh
-            and not sets_cookie(message, self._cookie.name)
+        elif self._has_to_set(session) and (
+            modified or not sets_cookie(message, self._cookie.name)
         ):
-            cookies = [self._written(values)]
+            cookies = [self._written(session, values)]
         else:
             cookies = []
         if not cookies and not accessed:
             return message
         return with_fields(message, cookies, vary=True)
 
-    def _written(self, values: dict[str, Any]) -> bytes:
+    def _has_to_set(self, session: Session) -> bool:
+        if self._own_should_set is not None:
+            return bool(self._own_should_set(self._flask_app, session))
+        return session.modified or (session.permanent and self._refresh)
+
+    def _expires(self, session: Session) -> datetime | None:
+        if self._own_expiration is not None:
+            return cast("datetime | None", self._own_expiration(self._flask_app, session))
+        return datetime.now(UTC) + self._lifetime if session.permanent else None
+
+    def _written(self, session: Session, values: dict[str, Any]) -> bytes:
         text = self._signer.dumps(values)
-        expires = None
-        if values.get("_permanent"):
-            expires = datetime.now(UTC) + self._lifetime
+        expires = self._expires(session)
         cookie = self._cookie.keep(text if isinstance(text, str) else text.decode(), expires)
         warn_if_large(self._cookie.name, cookie)
         return cookie
@@ -292,6 +301,13 @@ def _signer_of(flask_app: Any) -> Signer:
     if type(json).__module__ == "flask.json.tag" and json.tags.keys() == tagged.TAGS:
         signer.serializer = _Tagged
     return cast(Signer, signer)
+
+
+def _own_method(flask_app: Any, name: str) -> Callable[..., Any] | None:
+    """Return a method of the app's session interface, if it is not Flask's own."""
+    interface = getattr(flask_app, "session_interface", None)
+    method = getattr(interface, name, None)
+    return None if getattr(method, "__module__", "flask.sessions") == "flask.sessions" else method
 
 
 def _settings_of(flask_app: Any) -> dict[str, Any]:

@@ -6,6 +6,16 @@ from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 
+def _reading(name: str) -> Any:
+    """Return a dict's method which notes that the session was read."""
+
+    def method(self: Session, *args: Any) -> Any:
+        self.accessed = True
+        return getattr(dict, name)(self, *args)
+
+    return method
+
+
 class Session(dict[str, Any]):
     """A session as Flask's: a dict with `modified`, `accessed` and `permanent`.
 
@@ -51,6 +61,13 @@ class Session(dict[str, Any]):
     def __len__(self) -> int:
         self.accessed = True
         return super().__len__()
+
+    __reversed__: Any = _reading("__reversed__")
+    __eq__: Any = _reading("__eq__")
+    __ne__: Any = _reading("__ne__")
+    __or__: Any = _reading("__or__")
+    __ror__: Any = _reading("__ror__")
+    __repr__: Any = _reading("__repr__")
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a value, or `default`."""

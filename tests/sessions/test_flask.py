@@ -557,6 +557,34 @@ def with_interface(interface: Any) -> flask.Flask:
     return app
 
 
+class Weekly(SecureCookieSessionInterface):
+    """One that has its own time, and its own idea of when a cookie is sent."""
+
+    def get_expiration_time(self, app: Any, session: Any) -> Any:
+        return datetime(2030, 1, 7, tzinfo=UTC) if session.permanent else None
+
+    def should_set_cookie(self, app: Any, session: Any) -> bool:
+        return bool(session.modified or session.get("refresh"))
+
+
+def test_an_interface_that_sends_otherwise_is_followed() -> None:
+    """M40: when a cookie ends, and whether it is sent, are those of the app's interface."""
+    cookie = None
+    acts: tuple[Act, ...] = (
+        lambda session: session.update(a=1, _permanent=True),
+        lambda session: session.get("a"),
+        lambda session: session.update(refresh=True),
+    )
+    for act in acts:
+        old = flask_app(act)
+        old.session_interface = Weekly()
+        theirs = flask_fields(old, cookie)[0]
+        ours = fields(ask(FlaskSession(asgi_app(act), flask_app=old), cookie), "set-cookie")
+        assert ours == theirs
+        cookie = cookie or ours[0].partition(";")[0]
+    assert "07 Jan 2030" in ours[0]
+
+
 def test_an_interface_that_signs_otherwise_is_followed() -> None:
     """M40: salt, digest and serializer are those of the app's `session_interface`."""
     cookie = signed({"a": 1}, salt="mine")

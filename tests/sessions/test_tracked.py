@@ -26,6 +26,13 @@ READS: list[Callable[[Any], Any]] = [
     lambda session: json.dumps(session),
     lambda session: session.copy(),
     lambda session: session.permanent,
+    lambda session: repr(session) != "",
+    lambda session: str(session) != "",
+    lambda session: session == {"a": 1},
+    lambda session: session != {"a": 1},
+    lambda session: [*reversed(session)],
+    lambda session: session | {"b": 2},
+    lambda session: {"b": 2} | session,
     lambda session: session.pop("b", 2),
     lambda session: session.setdefault("a", 2),
 ]

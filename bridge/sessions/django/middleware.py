@@ -27,7 +27,7 @@ from django.http import HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.http import http_date
 
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, RequestAnswered
 from bridge.http.error_response import error_response
 from bridge.log import logger
 from bridge.sessions.cookies import (
@@ -50,6 +50,10 @@ from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 _CSRF: Final = "django.middleware.csrf.CsrfViewMiddleware"
 _DELETED: Final = "the session was deleted while the request ran, by a log-out for example"
+
+
+class Refused(RequestAnswered):
+    """The session was deleted meanwhile, so the app's answer goes nowhere."""
 
 
 class DjangoSession:
@@ -79,7 +83,12 @@ class DjangoSession:
         own = {**scope, "session": visit.session}
         if self._has_user:
             own["user"] = visit.user
-        await self.app(own, receive, functools.partial(visit.send, send))
+        try:
+            await self.app(own, receive, functools.partial(visit.send, send))
+        except Exception as error:
+            # The app's `send` has raised, so that it ends.
+            if not _is_of_refusal(error):
+                raise
         if visit.opened and visit.session.modified:
             logger.warning(
                 "the session was changed after the response to %r had begun, and was not saved: "
@@ -138,14 +147,19 @@ class Visit:
         self.user = User(self)
         #: Whether the response has begun.
         self.opened = False
-        self._interrupted = False
+        #: Whether the answer is our refusal, and the app's goes nowhere.
+        self.interrupted = False
         self._has_key = self.session.session_key is not None
         self._modified_by_loading = False
 
     @functools.cached_property
     def request(self) -> Any:
         """The request as Django has it, for signals and backends."""
-        request = ASGIRequest({"method": "GET", **self.scope}, io.BytesIO())
+        # Without what Django cannot read: its own handler would have refused such a request.
+        scope = {"method": "GET", **self.scope}
+        scope["query_string"] = scope.get("query_string", b"").decode("utf-8", "replace").encode()
+        scope["headers"] = [each for each in scope["headers"] if each[0] != b"content-type"]
+        request = ASGIRequest(scope, io.BytesIO())
         request.session, request.user = self.session, self.user
         return request
 
@@ -173,14 +187,19 @@ class Visit:
             message = await self._open(message)
             self.opened = True
             self.session.modified = False
-            if self._interrupted:
+            if self.interrupted:
                 await _refuse(self.scope, send)
-        if not self._interrupted:
+                if self.scope["type"] == "http":
+                    return
+        if not self.interrupted:
             await send(message)
+        elif message.get("more_body") or message["type"].startswith("websocket."):
+            raise Refused("the session was deleted meanwhile: the request was refused")
 
     async def _open(self, message: Message) -> Message:
         """Save the session, and return the message with its cookie: what Django does then."""
         session, response = self.session, HttpResponse()
+        await self._load_again()
         if _CSRF in settings.MIDDLEWARE and "request" in self.__dict__:
             _rotate_csrf_token(self.request, response)
         accessed = session.accessed
@@ -202,7 +221,7 @@ class Visit:
             and message.get("status", 200) < 500  # what the server failed at is not saved
             and not await self._save(response)
         ):
-            self._interrupted = True
+            self.interrupted = True
             return message
         cookies = [each.OutputString().encode("ascii") for each in response.cookies.values()]
         for cookie in cookies:
@@ -210,6 +229,18 @@ class Visit:
         if not cookies and not accessed:
             return message
         return with_fields(message, cookies, vary=True)
+
+    async def _load_again(self) -> None:
+        """Read the session again, if it is saved though the app has not looked at it.
+
+        The old app may be within, or another request may have changed it.
+        """
+        session = self.session
+        untouched = not (session.accessed or session.modified)
+        if untouched and settings.SESSION_SAVE_EVERY_REQUEST and session.session_key is not None:
+            vars(session).pop("_session_cache", None)
+            await self.load()
+            self._has_key = session.session_key is not None
 
     async def _save(self, response: HttpResponse) -> bool:
         """Save the session, and set its cookie; False if it was deleted meanwhile."""
@@ -241,6 +272,17 @@ class Visit:
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
         return True
+
+
+def _is_of_refusal(error: BaseException | None) -> bool:
+    """Whether an app raised it because its `send` did, after we have refused its request."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_of_refusal, error.exceptions))
+    for _ in range(100):  # a chain of causes may be a circle
+        if error is None or isinstance(error, Refused):
+            break
+        error = error.__cause__ or error.__context__
+    return isinstance(error, Refused)
 
 
 async def _refuse(scope: Scope, send: Send) -> None:

@@ -35,7 +35,7 @@ class User(LazyObject):  # type: ignore[misc]
         async with self.__dict__["_lock"]:
             if self._wrapped is empty and not self._is_anonymous():
                 visit = self.__dict__["_visit"]
-                self._wrapped = await visit.in_thread(auth.get_user, visit.request)
+                self._wrapped = await visit.in_thread(_get_user, visit)
         return self._wrapped
 
     def _setup(self) -> None:
@@ -45,7 +45,7 @@ class User(LazyObject):  # type: ignore[misc]
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            self._wrapped = with_connections(auth.get_user, self.__dict__["_visit"].request)
+            self._wrapped = with_connections(_get_user, self.__dict__["_visit"])
         else:
             raise SynchronousOnlyOperation(
                 "the user is not loaded yet; write 'user = await request.user' in async code"
@@ -64,3 +64,19 @@ class User(LazyObject):  # type: ignore[misc]
         if self._wrapped is empty:
             return "<User: not loaded yet>"
         return repr(self._wrapped)
+
+
+def _get_user(visit: Any) -> Any:
+    """Return the user of the session, checked by Django.
+
+    With an older key (``SECRET_KEY_FALLBACKS``) Django gives the session a new key. If the response
+    has begun, that would log the user out: it could not be sent.
+    """
+    session, modified = visit.session, visit.session.modified
+    session.keeps_key = visit.opened
+    try:
+        return auth.get_user(visit.request)
+    finally:
+        if session.keeps_key and session.session_key is not None:
+            session.modified = modified
+        session.keeps_key = False

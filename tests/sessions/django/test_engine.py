@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import MutableMapping
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from bridge.sessions.django.engine import (
     find_engine,
     has_own_async,
     never_waits,
+    own_method,
     session_class,
     with_connections,
 )
@@ -75,6 +77,79 @@ def test_the_methods_that_a_project_wrote_are_called() -> None:
     assert {each: has_own_async(session_class(each), "load") for each in expected} == expected
     assert not has_own_async(session_class(WithClient), "save")
     assert not has_own_async(session_class(WithClient), "nothing")
+    assert own_method(session_class(BelowIt), "load") == "load"
+
+
+class Recording(db.SessionStore):
+    """An engine of a project that notes what is asked of the store, in synchronous methods."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self.calls: list[str] = []
+
+    def save(self, must_create: bool = False) -> None:
+        self.calls.append("save")
+        super().save(must_create)
+
+    def delete(self, session_key: str | None = None) -> None:
+        self.calls.append("delete")
+        super().delete(session_key)
+
+    def exists(self, session_key: str) -> bool:
+        self.calls.append("exists")
+        return bool(super().exists(session_key))
+
+
+class Flushing(Recording):
+    """One that has a `flush` of its own."""
+
+    def flush(self) -> None:
+        self.calls.append("flush")
+        super().flush()
+
+
+class Client(Recording):
+    """One with an async client for a part."""
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        self.calls.append("adelete")
+        await super().adelete(session_key)
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        (Recording, ["exists save", "save", "exists save delete", "delete"]),
+        (Flushing, ["exists save", "save", "exists save delete", "flush delete"]),
+        (Client, ["exists save", "save", "exists save adelete", "adelete"]),
+    ],
+)
+def test_async_methods_go_by_the_project_s_own(engine: Any, expected: list[str]) -> None:
+    """M40: what the new app awaits is what the old app calls, in a thread."""
+
+    async def use() -> list[str]:
+        session, found = session_class(engine)(), []  # an engine may make one without a request
+        for name in ("acreate", "asave", "acycle_key", "aflush"):
+            await getattr(session, name)()
+            found.append(" ".join(session.calls))
+            session.calls.clear()
+        return found
+
+    assert asyncio.run(use()) == expected
+
+
+def test_async_methods_of_cookies() -> None:
+    """M40: what is kept in the cookie itself needs no thread."""
+
+    async def use() -> Any:
+        session = session_class(signed_cookies.SessionStore)()
+        session["a"] = 1
+        await session.asave()
+        await session.acycle_key()
+        await session.aflush()
+        return session
+
+    assert asyncio.run(use()).is_empty()
 
 
 def test_the_engine_is_that_of_the_settings() -> None:

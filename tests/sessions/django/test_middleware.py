@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -21,6 +21,7 @@ from django.core import signing
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.test.utils import override_settings
+from starlette.responses import PlainTextResponse, StreamingResponse
 
 from bridge.errors import ConfigError
 from bridge.sessions import DjangoSession
@@ -295,6 +296,65 @@ def test_a_session_that_another_request_has_deleted_is_refused(
         assert kept(key) == {}
         key = stored(a=1)
     assert "was deleted meanwhile" in caplog.text
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_app_whose_request_was_refused_ends(streams: bool) -> None:
+    """M40: a stream that nobody gets does not go on: its `send` raises."""
+    key, sent = stored(a=1), []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            while len(sent) < 100:
+                sent.append(1)
+                yield b"x"
+
+        scope["session"]["b"] = 2
+        await asyncio.to_thread(with_connections, db.SessionStore(key).delete)
+        response = StreamingResponse(pieces()) if streams else PlainTextResponse("ok")
+        await response(scope, receive, send)
+
+    assert run(app, f"sessionid={key}").status == 400
+    assert len(sent) == streams
+
+
+def test_other_errors_of_an_app_whose_request_was_refused_are_its_own() -> None:
+    """M40: only what `send` raised is kept back."""
+    key = stored(a=1)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"]["b"] = 2
+        await asyncio.to_thread(with_connections, db.SessionStore(key).delete)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        run(app, f"sessionid={key}")
+
+
+def test_what_was_not_touched_is_not_written_over(each_engine: str) -> None:
+    """M40: with `SESSION_SAVE_EVERY_REQUEST`, what another one has written meanwhile stays."""
+    if each_engine == "signed_cookies":
+        return  # the cookie is all that there is
+    key = stored(cart=[1])
+
+    def other(change: Act) -> Any:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            store = import_module(settings.SESSION_ENGINE).SessionStore(key)
+            await asyncio.to_thread(with_connections, change, store)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"ok"})
+
+        return app
+
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=True):
+        more = other(lambda store: (store.update({"cart": [1, 2]}), store.save()))
+        answer = run(more, f"sessionid={key}")
+        assert key_of(fields(answer, "set-cookie")[0]) == key
+        assert kept(key) == {"cart": [1, 2]}
+        answer = run(other(lambda store: store.delete()), f"sessionid={key}")
+        assert answer.status == 200
+        assert fields(answer, "set-cookie")[0].startswith('sessionid=""')
 
 
 def test_nothing_waits_on_the_loop() -> None:

@@ -186,6 +186,37 @@ def test_older_keys_keep_users_logged_in() -> None:
         assert ask(who, key)[1] == " False False"
 
 
+def test_older_keys_log_nobody_out_after_the_response_has_begun(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """M40: the session keeps its key then, for a new one could not be sent."""
+    key = logged_in(a_user())
+    names: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        names.append(await who(HTTPConnection(scope)))
+
+    scope = websocket_scope("/", headers=[(b"cookie", f"sessionid={key}".encode())])
+    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[SETTINGS["SECRET_KEY"]]):
+        asyncio.run(talk(DjangoSession(app), scope, []))
+        assert names == ["ada True True"]
+        assert ask(who, key)[1] == "ada True True"
+    assert caplog.text == ""
+
+
+def test_requests_that_django_cannot_read() -> None:
+    """M40: bytes of a query that are no text, and odd types of content, hide no user."""
+    key = logged_in(a_user())
+    for odd in (
+        {"query_string": b"a=\xff"},
+        {"headers": [(b"content-type", b"a/b; charset=\xff")]},
+    ):
+        given = {"query_string": b"", "headers": [], **odd}
+        given["headers"] = [*given["headers"], (b"cookie", f"sessionid={key}".encode())]
+        assert ask(who, scope=http_scope("/", **given))[1] == "ada True True"
+
+
 # ------------------------------------------------------------- log-in and log-out on the new side
 
 
