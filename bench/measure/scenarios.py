@@ -318,12 +318,12 @@ SCENARIOS = {
     "hybrid": Scenario(
         f"a synchronous view of Django, by each of its handlers, {SAME}",
         (
-            Row("bridge both ways", "bridge thread", "bench.apps.django_both:app"),
+            Row("bridge both ways", "bridge both ways", "bench.apps.django_both:app"),
             Row("bridge WSGI", "bridge thread", "bench.apps.django_app:wsgi"),
             Row("bridge ASGI", "bridge", "bench.apps.django_app:asgi"),
             Row(
                 "bridge both ways, async view",
-                "bridge thread",
+                "bridge both ways",
                 "bench.apps.django_both:app",
                 path="/async",
             ),

@@ -94,6 +94,7 @@ SERVERS = {
     "bridge, log": Server(f"{_BRIDGE_ASGI} --access-log"),
     "bridge, no C": Server(f"{_BRIDGE_ASGI} --no-access-log", _NO_C),
     "bridge thread": Server(f"{_BRIDGE_THREAD} --no-access-log"),
+    "bridge both ways": Server(f"{_BRIDGE} --threads 8 --no-access-log"),
     "bridge, metrics": Server(f"{_BRIDGE_ASGI} --no-access-log {_METRICS}"),
     "bridge thread, metrics": Server(f"{_BRIDGE_THREAD} --no-access-log {_METRICS}"),
     "bridge thread, no C": Server(f"{_BRIDGE_THREAD} --no-access-log", _NO_C),

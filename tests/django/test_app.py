@@ -169,6 +169,16 @@ def test_synchronous_middleware_is_told_of(caplog: pytest.LogCaptureFixture) -> 
     assert "each async view blocks a thread" in caplog.text
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_static_files_without_debug_are_told_of(
+    debug: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M30: the start warns of static files that are served by Django without `DEBUG`."""
+    with project(*ROUTES, STATIC_URL="/static/", DEBUG=debug):
+        asyncio.run(lifespan(application(static=True), {}))
+    assert ("though DEBUG is False" in caplog.text) is not debug
+
+
 def test_static_files() -> None:
     """M30: with `static`, files of installed apps are served, also beside an async catch-all."""
     catch_all = re_path("^", loop)

@@ -13,7 +13,9 @@ from typing import Any
 import django
 from django.apps import apps
 from django.conf import settings
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.contrib.staticfiles.management.commands import runserver
+from django.core.handlers.asgi import ASGIHandler
 from django.core.management.base import CommandError
 from django.db import connections
 from django.utils import autoreload
@@ -38,21 +40,24 @@ class Command(runserver.Command):  # type: ignore[misc]
         parser.add_argument("--threads", type=int, help="Threads for synchronous views.")
         parser.add_argument("--runner", help="How synchronous views run: thread, greenlet, inline.")
 
-    def get_handler(self, *args: Any, **options: Any) -> DjangoApp:
+    def get_handler(self, *args: Any, **options: Any) -> Any:
         """Return the project as one app.
 
-        It is that of ``ASGI_APPLICATION``, if that was made by `bridge.django.application`. Another
-        app that is named there takes WebSockets only.
+        It is that of ``ASGI_APPLICATION``, if that was made by `bridge.django.application`, or is
+        an app of ours that may have one in it, as a `Dispatcher`. Django's own handler there says
+        nothing new, and another app takes WebSockets only.
         """
-        given = {name: options[name] for name in ("threads", "runner") if options[name] is not None}
-        if not options["use_threading"]:
-            given["threads"] = 1
         static = options["use_static_handler"] and apps.is_installed("django.contrib.staticfiles")
         static = static and (settings.DEBUG or options["insecure_serving"])
         name = getattr(settings, "ASGI_APPLICATION", None)
         own = import_string(name) if name else None
+        given = _runner_settings(options)
         if isinstance(own, DjangoApp):
             return own.again(static=static, **given)
+        if type(own).__module__.partition(".")[0] == "bridge":
+            return ASGIStaticFilesHandler(own) if static else own
+        if isinstance(own, ASGIHandler):
+            own = None
         return application(websocket=own, static=static, **given)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
@@ -69,7 +74,9 @@ class Command(runserver.Command):  # type: ignore[misc]
         )
         host = "0.0.0.0" if self.addr == "0" else self.addr
         try:
-            bridge.serve(self.get_handler(*args, **options), host=host, port=int(self.port))
+            app = self.get_handler(*args, **options)
+            given = {} if isinstance(app, DjangoApp) else _runner_settings(options)
+            bridge.serve(app, host=host, port=int(self.port), **given)
         except BridgeError as error:
             if not options["use_reloader"]:
                 raise CommandError(str(error)) from error
@@ -77,3 +84,16 @@ class Command(runserver.Command):  # type: ignore[misc]
             os._exit(1)  # from a thread; as runserver does
         except KeyboardInterrupt:
             sys.exit(0)
+
+
+def _runner_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what was said on how synchronous views run. Raises `CommandError`."""
+    given = {name: options[name] for name in ("threads", "runner") if options[name] is not None}
+    if not options["use_threading"]:
+        if given.get("threads", 1) != 1:
+            raise CommandError(
+                f"--nothreading is one thread, and --threads={given['threads']} says otherwise; "
+                "leave one of them out"
+            )
+        given["threads"] = 1
+    return given

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.conftest import StartHost
@@ -57,6 +58,29 @@ def test_another_app_for_websockets(start_host: StartHost) -> None:
     assert "3 threads, WebSockets" in host.log()
 
 
+OTHERS = "tests.support.apps.both_ways.others"
+
+
+def test_an_app_of_ours_around_the_project(start_host: StartHost) -> None:
+    """M31: a `Dispatcher`, say, is served with all that is in it, and with static files."""
+    host = start_host(
+        runbridge("--noreload").with_env(ASGI_APPLICATION=f"{OTHERS}.mounted", DEBUG="1")
+    )
+    for path, request in (("/sync", "WSGIRequest"), ("/async", "ASGIRequest")):
+        assert httpx.get(host.url(path)).json()["request"] == request
+    assert httpx.get(host.url("/hello")).text == "Hello, world!"
+    assert "could not be found" in httpx.get(host.url("/static/nothing")).text
+
+
+def test_djangos_own_asgi_handler(start_host: StartHost) -> None:
+    """M31: `get_asgi_application()` takes no WebSockets: they are refused, with a hint."""
+    host = start_host(runbridge("--noreload").with_env(ASGI_APPLICATION=f"{OTHERS}.django_only"))
+    assert httpx.get(host.url("/sync")).json()["request"] == "WSGIRequest"
+    with pytest.raises(InvalidStatus):
+        connect(host.url("/shout", "ws"), proxy=None)
+    eventually(lambda: "refused a WebSocket at '/shout'" in host.log())
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the example, whose files may be changed."""
@@ -89,6 +113,7 @@ def test_it_reloads_and_serves_static_files(start_host: StartHost, project: Path
     [
         (["--noreload", "{port}"], "another process listens there"),
         (["--noreload", "--threads=0", "0"], "threads"),
+        (["--noreload", "--threads=3", "--nothreading", "0"], "leave one of them out"),
         (["nowhere:port"], "is not a valid port number"),
     ],
 )
