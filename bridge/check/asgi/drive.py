@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
-from dataclasses import replace
+from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, Final, TypeVar
 
-from bridge.check.answers import MOST_HANGING, Answer, judge, remarks, with_slash
+from bridge.check.answers import Answer, judge
 from bridge.check.asgi.call import Call
 from bridge.check.asgi.lifespan import WatchedLifespan
 from bridge.check.asgi.websocket import WebSocketCall
+from bridge.check.driving import Drive
 from bridge.check.findings import Findings
 from bridge.check.places import own_place_of_frame
-from bridge.check.requests import NOTHING_THERE, Options, Request, posting, reading
+from bridge.check.requests import Options, Request
 from bridge.check.watching.bounded import Loop, Outcome
 from bridge.check.watching.logs import Logs
 from bridge.loops.watchdog.block import Block
@@ -27,8 +27,8 @@ _BOUNDS: Final = 3
 _SLACK: Final = 2.0
 
 
-class AsgiDrive:
-    """Drives one app; `root_path` is the place where it is mounted."""
+class AsgiDrive(Drive):
+    """Drives one ASGI app."""
 
     def __init__(
         self,
@@ -40,11 +40,10 @@ class AsgiDrive:
         *,
         websocket: bool = True,
     ) -> None:
+        super().__init__(options, findings, logs, root_path)
         self._app = app
-        self._options = options
-        self._findings = findings
-        self._logs = logs
-        self._root_path = root_path
+        #: That of the lifespan.
+        self._state: dict[str, Any] = {}
         #: Whether a WebSocket is tried. A consumer (ASGI 1) may leave one without an answer.
         self._websocket = websocket
         #: What is being asked.
@@ -52,27 +51,18 @@ class AsgiDrive:
         #: Places that have blocked the loop, and in which request: a first time may be an import.
         self._blocks: dict[Place, str] = {}
         self._loop = Loop(self._on_block, self._audit)
-        self.answers: list[Answer] = []
 
     def run(self) -> None:
         """Send everything that may be sent, between a startup and a shutdown."""
-        options, seconds = self._options, self._options.seconds
+        seconds = self._options.seconds
         lifespan = WatchedLifespan(self._app, self._findings, seconds)
         self._bounded(lifespan.startup())
         self._logs.take()
-        state = lifespan.state
-        self._send_all(reading(options.paths, options.missing, options.fields), state)
-        there = with_slash(self.answers, options.missing)
-        if there is not None:
-            self._options = options = replace(options, missing=there)
-            self._send_all([Request("GET", there, fields=options.fields)], state)
-        for path in options.unsafe:
-            self._send_all(posting(path, options.fields, there=True), state)
-        if self.nothing_there:
-            self._send_all(posting(options.missing, options.fields, there=False), state)
+        self._state = lifespan.state
+        self._send_requests()
         if self._websocket and not self._gave_up:
             self._current = "a WebSocket to /"
-            socket = WebSocketCall(self._app, self._findings, self._root_path, state)
+            socket = WebSocketCall(self._app, self._findings, self._root_path, self._state)
             self._bounded(socket(seconds))
         self._current = "the shutdown"
         self._bounded(lifespan.shutdown())
@@ -80,41 +70,24 @@ class AsgiDrive:
         self._loop.close()
 
     @property
-    def nothing_there(self) -> bool:
-        """Whether the app has said that nothing is at the path that cannot exist."""
-        missing = self._options.missing
-        return any(
-            each.request.path == missing and each.status in NOTHING_THERE for each in self.answers
-        )
-
-    def remarks(self) -> list[str]:
-        """Say what was not sent, and why."""
-        return remarks(self.answers, self._options, nothing_there=self.nothing_there)
-
-    @property
     def _gave_up(self) -> bool:
-        return self._loop.hangs or sum(each.hangs for each in self.answers) >= MOST_HANGING
+        return self._loop.hangs or super()._gave_up
 
-    def _send_all(self, requests: Iterable[Request], state: dict[str, Any]) -> None:
-        for request in requests:
-            if not self._gave_up:
-                self._send(request, state)
-
-    def _send(self, request: Request, state: dict[str, Any]) -> None:
+    def _send(self, request: Request) -> Answer:
         seconds = self._options.seconds
         self._current = str(request)
 
         async def send() -> Answer:
-            call = Call(self._app, request, self._findings, self._root_path, state)
+            call = Call(self._app, request, self._findings, self._root_path, self._state)
             return await call(seconds)
 
         outcome = self._bounded(send())
         answer = outcome.value or Answer(request, hangs=True)
-        self.answers.append(answer)
         if answer.hangs:
             place = outcome.place or answer.place
             self._findings.add_once(0, "hangs", place, request=request.where, seconds=seconds)
         judge(answer, self._logs.take(), self._findings)
+        return answer
 
     def _bounded(self, job: Coroutine[Any, Any, T]) -> Outcome[T]:
         """Run a job on the loop; if that hangs, no more is done on it."""

@@ -6,15 +6,15 @@ Two threads, since what an app keeps in one is not in the other.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Any, Final
 
-from bridge.check.answers import MOST_HANGING, Answer, judge, remarks, with_slash
+from bridge.check.answers import Answer, judge
+from bridge.check.driving import Drive
 from bridge.check.findings import Findings
 from bridge.check.places import own_place_of_frame
-from bridge.check.requests import NOTHING_THERE, Options, Request, posting, reading
+from bridge.check.requests import Options, Request
 from bridge.check.watching.audit import watching
 from bridge.check.watching.bounded import Worker
 from bridge.check.watching.logs import Logs
@@ -29,8 +29,8 @@ _TOLD: Final = ("str-body", "start-twice", "no-start", "illegal-head", "lenient-
 _NOT_WANTED: Final = ("No Content-Type header found",)
 
 
-class WsgiDrive:
-    """Drives one app; `root_path` is the place where it is mounted."""
+class WsgiDrive(Drive):
+    """Drives one WSGI app."""
 
     def __init__(
         self,
@@ -41,53 +41,19 @@ class WsgiDrive:
         modules: Sequence[ModuleType] = (),
         root_path: str = "",
     ) -> None:
+        super().__init__(options, findings, logs, root_path)
         self._app = app
-        self._options = options
-        self._findings = findings
-        self._logs = logs
-        self._root_path = root_path
         self._state = ThreadState(modules, findings)
         self._workers = [Worker(), Worker()]
-        self.answers: list[Answer] = []
 
     def run(self) -> None:
         """Send everything that may be sent."""
-        options = self._options
-        self._send_all(reading(options.paths, options.missing, options.fields))
-        there = with_slash(self.answers, options.missing)
-        if there is not None:
-            self._options = options = replace(options, missing=there)
-            self._send_all([Request("GET", there, fields=options.fields)])
-        for path in options.unsafe:
-            self._send_all(posting(path, options.fields, there=True))
-        if self.nothing_there:
-            self._send_all(posting(options.missing, options.fields, there=False))
+        self._send_requests()
         self._compare_bodies()
         if not self._gave_up:
             self._validate()
         for worker in self._workers:
             worker.close()
-
-    @property
-    def nothing_there(self) -> bool:
-        """Whether the app has said that nothing is at the path that cannot exist."""
-        missing = self._options.missing
-        return any(
-            each.request.path == missing and each.status in NOTHING_THERE for each in self.answers
-        )
-
-    def remarks(self) -> list[str]:
-        """Say what was not sent, and why."""
-        return remarks(self.answers, self._options, nothing_there=self.nothing_there)
-
-    @property
-    def _gave_up(self) -> bool:
-        return sum(each.hangs for each in self.answers) >= MOST_HANGING
-
-    def _send_all(self, requests: Iterable[Request]) -> None:
-        for request in requests:
-            if not self._gave_up:
-                self.answers.append(self._send(request))
 
     def _send(self, request: Request) -> Answer:
         number = request.about == "again"
