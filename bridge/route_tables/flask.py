@@ -35,7 +35,11 @@ def _own(app: Any) -> AppTable:
 
 def _routes(app: Any) -> Iterator[AppRoute]:
     server_name = app.config.get("SERVER_NAME")
+    seen: list[Any] = []
     for rule in rules_in_order(app.url_map):
+        if rule.endpoint not in app.view_functions and any(_covers(each, rule) for each in seen):
+            continue  # another name for `url_for`, as Flask's tutorial has one
+        seen.append(rule)
         methods = methods_of(rule.methods)
         is_websocket = bool(rule.websocket)
         view, note = _view(app, rule, methods)
@@ -51,6 +55,12 @@ def _routes(app: Any) -> Iterator[AppRoute]:
             view=view,
             note=note,
         )
+
+
+def _covers(one: Any, other: Any) -> bool:
+    """Whether `one` is for the same path, and for all methods of `other`."""
+    places = [(each.rule, each.subdomain, each.host, each.websocket) for each in (one, other)]
+    return places[0] == places[1] and set(other.methods or ()) <= set(one.methods or ())
 
 
 def _takes_subdomains(app: Any) -> bool:
