@@ -27,12 +27,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def lines(host: Host, count: int) -> list[str]:
-    """The lines of the access log, once there are `count`."""
+def lines(host: Host, count: int, form: str = "") -> list[str]:
+    """The lines of the access log that have this form, once there are `count`."""
 
     def found() -> list[str]:
         text = host.log()
-        return [line for line in text.split("\n")[:-1] if " [" not in line.split('"')[0]]
+        logged = [line for line in text.split("\n")[:-1] if " [" not in line.split('"')[0]]
+        return [line for line in logged if re.search(form, line)]
 
     wait_for(lambda: len(found()) >= count)
     return found()
@@ -104,7 +105,7 @@ def test_the_client_behind_a_proxy(start_host: StartHost) -> None:
         with httpx.Client() as client:
             client.get(host.url("/"), headers={"X-Forwarded-For": "203.0.113.9:77"})
             client.get(host.url("/"))
-        first, second = lines(host, 2)
+        first, second = lines(host, 2, r' - "GET / HTTP/1\.1" \d+')
         assert first.startswith('203.0.113.9:77 - "GET / ')
         assert second.startswith("127.0.0.1:")
 
