@@ -62,7 +62,9 @@ def subjects(app: Any, name: str, kind: str | None = None, root: str = "") -> It
         for number, each in enumerate(app.apps, 1):
             yield from subjects(each, f"app {number} of {name}", None, root)
     elif isinstance(app, WsgiToAsgi):
-        yield Subject(f"{name} (in WsgiToAsgi)", app.app, "wsgi", root)
+        plain = app.interface == WsgiToAsgi.interface
+        within = "in WsgiToAsgi" if plain else f"{app.interface}: its synchronous views"
+        yield Subject(f"{name} ({within})", app.app, "wsgi", root)
     elif isinstance(app, RunnerApp):
         yield Subject(f"{name} (in from_asgi1)", app.app, "asgi1", root)
     elif loaded is not None and isinstance(app, loaded.AsgiToWsgi):

@@ -15,6 +15,10 @@ def test_what_adapters_wrap_is_taken_out() -> None:
     """M51: an app behind an adapter of ours is checked itself."""
     (wsgi,) = subjects(bridge.WsgiToAsgi(pep3333.good), "shop:app")
     assert (wsgi.app, wsgi.kind, wsgi.name) == (pep3333.good, "wsgi", "shop:app (in WsgiToAsgi)")
+    both = bridge.WsgiToAsgi(pep3333.good)
+    both.interface = "Django both ways"  # as an app of `bridge.django` says
+    (views,) = subjects(both, "shop:app")
+    assert views.name == "shop:app (Django both ways: its synchronous views)"
     (inner,) = subjects(bridge.AsgiToWsgi(asgi.good), "shop:app")
     assert (inner.app, inner.kind) == (asgi.good, "asgi3")
 
