@@ -32,12 +32,16 @@ from bridge.sessions import FlaskSession
 from bridge.sessions.tracked import Session
 from bridge.types import Receive, Scope, Send
 from bridge.wsgi_to_asgi import WsgiToAsgi
-from tests.support.in_process import Answer, http_scope, talk, websocket_scope
+from tests.support.in_process import (
+    Answer,
+    ask,
+    fields,
+    http_scope,
+    websocket_scope,
+)
 
 KEY = "a secret key"
 OTHER = "another secret key"
-REQUEST = [{"type": "http.request", "body": b"", "more_body": False}]
-CONNECT = [{"type": "websocket.connect"}]
 
 Act = Callable[[Any], object]
 
@@ -64,20 +68,6 @@ def asgi_app(act: Act, status: int = 200) -> Any:
         await send({"type": "http.response.body", "body": b"ok"})
 
     return app
-
-
-def ask(app: Any, cookie: str | None = None, scope: Scope | None = None) -> Answer:
-    """What the app answers a request with this Cookie field."""
-    scope = scope or http_scope("/")
-    if cookie is not None:
-        scope["headers"] = [(b"cookie", cookie.encode("latin-1"))]
-    return asyncio.run(talk(app, scope, REQUEST if scope["type"] == "http" else CONNECT))
-
-
-def fields(answer: Answer, name: str, kind: str = "http.response.start") -> list[str]:
-    """The values of one field of the response."""
-    (start,) = [m for m in answer.messages if m["type"] == kind]
-    return [value.decode() for key, value in start["headers"] if key.lower() == name.encode()]
 
 
 def flask_fields(app: flask.Flask, cookie: str | None) -> tuple[list[str], list[str]]:

@@ -98,3 +98,23 @@ def websocket(app: ASGIApp, path: str, *received: Message, **scope: Any) -> list
     """One WebSocket: the handshake, then `received`; the messages that the app sent."""
     connect: Message = {"type": "websocket.connect"}
     return asyncio.run(talk(app, websocket_scope(path, **scope), [connect, *received])).messages
+
+
+# ------------------------------------------------------------- one request, and its answer
+
+REQUEST = [{"type": "http.request", "body": b"", "more_body": False}]
+CONNECT = [{"type": "websocket.connect"}]
+
+
+def ask(app: Any, cookie: str | None = None, scope: Scope | None = None) -> Answer:
+    """What the app answers a request with this Cookie field."""
+    scope = scope or http_scope("/")
+    if cookie is not None:
+        scope["headers"] = [(b"cookie", cookie.encode("latin-1"))]
+    return asyncio.run(talk(app, scope, REQUEST if scope["type"] == "http" else CONNECT))
+
+
+def fields(answer: Answer, name: str, kind: str = "http.response.start") -> list[str]:
+    """The values of one field of the response."""
+    (start,) = [m for m in answer.messages if m["type"] == kind]
+    return [value.decode() for key, value in start["headers"] if key.lower() == name.encode()]

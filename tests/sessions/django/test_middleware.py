@@ -28,10 +28,16 @@ from bridge.sessions import DjangoSession
 from bridge.sessions.django.engine import with_connections
 from bridge.types import Receive, Scope, Send
 from tests.support.django_project import ENGINES, engine
-from tests.support.in_process import Answer, http_scope, talk, websocket_scope
+from tests.support.in_process import (
+    REQUEST,
+    Answer,
+    ask,
+    fields,
+    http_scope,
+    talk,
+    websocket_scope,
+)
 
-REQUEST = [{"type": "http.request", "body": b"", "more_body": False}]
-CONNECT = [{"type": "websocket.connect"}]
 NAMES = ["db", "cache", "cached_db", "file", "signed_cookies"]
 
 Act = Callable[[Any], object]
@@ -50,17 +56,7 @@ def asgi_app(act: Act, status: int = 200) -> Any:
 
 def run(app: Any, cookie: str | None = None, scope: Scope | None = None, **options: Any) -> Answer:
     """What the app, in the middleware, answers a request with this Cookie field."""
-    scope = scope or http_scope("/")
-    if cookie is not None:
-        scope["headers"] = [(b"cookie", cookie.encode("latin-1"))]
-    messages = REQUEST if scope["type"] == "http" else CONNECT
-    return asyncio.run(talk(DjangoSession(app, **options), scope, messages))
-
-
-def fields(answer: Answer, name: str, kind: str = "http.response.start") -> list[str]:
-    """The values of one field of the response."""
-    (start,) = [m for m in answer.messages if m["type"] == kind]
-    return [value.decode() for key, value in start["headers"] if key.lower() == name.encode()]
+    return ask(DjangoSession(app, **options), cookie, scope)
 
 
 def django_fields(act: Act, cookie: str | None, status: int = 200) -> tuple[list[str], list[str]]:
