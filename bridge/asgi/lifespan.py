@@ -43,6 +43,7 @@ class Lifespan:
     `state` is the dictionary that the app fills at startup; a host gives each request a shallow
     copy of it as ``scope["state"]``. The timeouts are in seconds, None or 0 for no limit.
     `supported` is None until startup is over; then it says whether the app supports lifespan.
+    `name` is that of one app among others, for the log.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Lifespan:
         startup_timeout: float | None = 60.0,
         shutdown_timeout: float | None = 30.0,
         state: dict[str, Any] | None = None,
+        name: str = "",
     ) -> None:
         if mode not in get_args(Mode):
             raise ConfigError(f"lifespan is {mode!r}, and must be auto, on or off")
         self.state: dict[str, Any] = {} if state is None else state
         self.supported: bool | None = None
         self._app = app
+        self._name = name
         self._mode = mode
         self._timeouts = {"startup": startup_timeout, "shutdown": shutdown_timeout}
         self._task: LifespanTask | None = None
@@ -129,8 +132,12 @@ class Lifespan:
             )
         if error is not None and task.received:
             logger.warning(
-                "the app raised at lifespan.startup and runs on without lifespan, as the ASGI "
-                "specification wants; --lifespan on makes this an error",
+                "%s raised at lifespan.startup and runs on without lifespan, as the ASGI "
+                "specification wants; %s",
+                self._name or "the app",
+                "if it must not, it has to send lifespan.startup.failed"
+                if self._name
+                else "--lifespan on makes this an error",
                 exc_info=error,
             )
         else:

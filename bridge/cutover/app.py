@@ -19,6 +19,7 @@ from bridge.cutover.canary.hook import load_hook
 from bridge.cutover.canary.live import CountingCanary, LiveCanary, has_gate
 from bridge.cutover.conflicts.telling import Conflicts
 from bridge.cutover.observed.flights import Flights
+from bridge.cutover.observed.lifespan import USUAL_TIMEOUTS, NewLifespan
 from bridge.cutover.observed.outcome import Outcome
 from bridge.cutover.or_else_old import OrElseOld, serve
 from bridge.cutover.route import CANARY, NEW, OLD, SHADOW, Route
@@ -27,8 +28,8 @@ from bridge.cutover.shadow.copying.marks import without_claim
 from bridge.cutover.sides import Canary, Choice, mounted_sides
 from bridge.cutover.switches import Switches
 from bridge.cutover.table import Table
-from bridge.dispatcher import MountedApp, first_field
-from bridge.errors import ConfigError, LifespanFailed, UnsupportedScope
+from bridge.dispatcher import first_field
+from bridge.errors import ConfigError, UnsupportedScope
 from bridge.http.headers import is_token
 from bridge.http.paths import strip_prefix
 from bridge.log import logger
@@ -105,6 +106,9 @@ class Cutover:
         #: Why the new app gets no requests; empty if it may have some.
         self.new_failed = self._not_loaded = ""
         self._require_new: bool = _FLAG.read(require_new, "require_new")
+
+    #: Seconds that the host gives the startup and the shutdown of both apps together; 0: any.
+    timeouts: tuple[float, float] = USUAL_TIMEOUTS
 
     @property
     def table(self) -> Table:
@@ -236,7 +240,9 @@ class Cutover:
             old.name: Lifespan(
                 old.asgi, startup_timeout=None, shutdown_timeout=None, state=old.state
             ),
-            new.name: _NewLifespan(new, None if self._require_new else self._go_on_without_new),
+            new.name: NewLifespan(
+                new, None if self._require_new else self._go_on_without_new, self.timeouts
+            ),
         }
 
         async def watched() -> Message:
@@ -272,22 +278,6 @@ class Cutover:
     def __repr__(self) -> str:
         old, new = (self.sides[side].app for side in (OLD, NEW))
         return f"Cutover({old!r}, {new!r}, routes={[*self.table.routes]!r})"
-
-
-class _NewLifespan(Lifespan):
-    """The lifespan of the new app; `go_on` is told if it fails to start, None: that is an error."""
-
-    def __init__(self, app: MountedApp, go_on: Callable[[LifespanFailed], None] | None) -> None:
-        super().__init__(app.asgi, startup_timeout=None, shutdown_timeout=None, state=app.state)
-        self._go_on = go_on
-
-    async def startup(self) -> None:
-        try:
-            await super().startup()
-        except LifespanFailed as error:
-            if self._go_on is None:
-                raise
-            self._go_on(error)
 
 
 def _read_shadow(given: object, file: RoutesFile | None) -> Shadow | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from bridge.cutover.canary.counts import Sides
+from bridge.cutover.canary.counts import Counts, Sides
 from bridge.cutover.canary.gates import BREAKS, WAITS, Gate, Verdict, look
 from bridge.cutover.canary.settings import CanarySettings
 from bridge.cutover.canary.steps import ROLLED_BACK, Climb
@@ -65,9 +65,11 @@ class Controller:
         """
         known = self._routes.get(route)
         if known is None or known.settings != settings:
-            rollbacks = 0 if known is None else known.rollbacks
-            known = self._routes[route] = _Watched(settings, now)
-            known.rollbacks = rollbacks
+            earlier, known = known, _Watched(settings, now)
+            self._routes[route] = known
+            if earlier is not None:
+                earlier.keep_old()
+                known.rollbacks, known.before = earlier.rollbacks, earlier.before
         known.switched(mode, share, now)
 
     def forget(self, kept: set[str]) -> None:
@@ -104,6 +106,8 @@ class _Watched:
         self.rollbacks = 0
         #: Counts, if the route is in mode ``canary`` and has a gate.
         self.window: Window | None = None
+        #: What the old app has done when it last had enough requests.
+        self.before: Counts | None = None
         self._climb: Climb | None = None
         self._verdict = _NOT_YET
         #: Why the route was taken back; empty if it was not, or if a person has spoken since.
@@ -112,6 +116,7 @@ class _Watched:
     def switched(self, mode: str, share: float | None, now: float) -> None:
         """Follow the switches."""
         if mode != _CANARY:
+            self.keep_old()
             self.window = self._climb = None
             self.share = 0.0
             if mode != _OLD:
@@ -132,8 +137,9 @@ class _Watched:
         if self.window is None or gate is None:
             return None
         before = self.share
-        self._verdict = look(gate, self.window, now)
+        self._verdict = look(gate, self.window, now, self._old_before(gate))
         if self._verdict.state == BREAKS:
+            self.keep_old()
             self.window = self._climb = None
             self.share = 0.0
             self.rollbacks += 1
@@ -147,9 +153,24 @@ class _Watched:
 
     def _begin(self, share: float, now: float) -> None:
         """Count from here on: the share is another one."""
+        self.keep_old()
         self.share, self._verdict = share, _NOT_YET
         gate: Gate | None = self.settings.gate
         self.window = None if gate is None else Window(gate.seconds, now)
+
+    def keep_old(self) -> None:
+        """Keep what the old app has done at this share, if that is enough to compare with."""
+        gate: Gate | None = self.settings.gate
+        if self.window is not None and gate is not None:
+            old = self.window.since_start.old
+            if old.requests >= gate.min_requests:
+                self.before = old
+
+    def _old_before(self, gate: Gate) -> Counts | None:
+        """Return what stands for the old app where it has too few requests; None: nothing."""
+        if self.before is None and self.share >= 100 and self.window is not None:
+            return Counts(max(self.window.since_start.new.requests, gate.min_requests))
+        return self.before
 
     def standing(self, now: float) -> Standing:
         """Return how it stands."""

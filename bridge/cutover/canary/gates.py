@@ -18,6 +18,9 @@ How soon a new app that fails 5 % of its requests is taken back, with ``max_erro
     2 %                 about 2,000 with a share up to 10 %, 3,500 with 50 %
 
 If a window has fewer requests, the counts since the share was set decide, which need more time.
+
+Where the old app has hardly any requests, as at a share of 100, it is judged by what it did before
+the share rose. If nobody knows that (a start at 100), it counts as one that never fails.
 """
 
 from __future__ import annotations
@@ -145,21 +148,33 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def look(gate: Gate, window: Window, now: float) -> Verdict:
+def look(gate: Gate, window: Window, now: float, before: Counts | None = None) -> Verdict:
     """Judge the last seconds, and all since the share was set.
 
     It breaks if it breaks in either, and holds if there are enough requests since the share was
-    set: a window may have few.
+    set: a window may have few. `before`: what the old app has done before, which stands for what
+    it does now where that is too little.
     """
-    verdict = gate.judge(window.latest(now))
+    verdict = _judge(gate, window.latest(now), before)
     if verdict.state == BREAKS:
         return Verdict(BREAKS, f"in the last {gate.seconds:g} s {verdict.reason}")
     if now - window.started <= gate.seconds:
         return verdict  # these are the same counts
-    verdict = gate.judge(window.since_start)
+    verdict = _judge(gate, window.since_start, before)
     if verdict.state == BREAKS:
         return Verdict(BREAKS, f"since the share was set {verdict.reason}")
     return verdict
+
+
+def _judge(gate: Gate, sides: Sides, before: Counts | None) -> Verdict:
+    """Judge some counts; where the old app has too few requests, by what it did before."""
+    old, new = sides.old.requests, sides.new.requests
+    if before is None or old >= gate.min_requests or new < gate.min_requests:
+        return gate.judge(sides)
+    verdict = gate.judge(Sides(before, sides.new))
+    if verdict.state != BREAKS:
+        return verdict
+    return Verdict(BREAKS, f"{verdict.reason}; the old one is judged by what it did before")
 
 
 _Compare = Callable[[float, Sides], str | None]

@@ -43,6 +43,7 @@ class CountingCanary:
         self._tallies: dict[str, dict[str, Tally]] = {}
         #: How many requests the old app has answered instead of the new one, by route.
         self.rescues: dict[str, int] = {}
+        self._counting = Lock()
         self.follow()
 
     def follow(self) -> None:
@@ -81,7 +82,8 @@ class CountingCanary:
 
     def rescued(self, route: Route, error: Exception) -> None:
         """Note a request that the old app answers instead, and say why (`Canary`)."""
-        self.rescues[route.name] = self.rescues.get(route.name, 0) + 1
+        with self._counting:
+            self.rescues[route.name] = self.rescues.get(route.name, 0) + 1
         logger.error(
             "the new app failed a request of route %s, which the old app answers",
             route.name,

@@ -27,6 +27,8 @@ def chance(bad: int, total: int, other_bad: int, other_total: int) -> float:
         + _log_ways(everyone - all_bad, total - bad)
         - _log_ways(everyone, total)
     )
+    if term == 0.0:  # too small for a number: far from what chance would give, on either side
+        return 1.0 if bad * everyone <= all_bad * total else 0.0
     result = 0.0
     for number in range(bad, most + 1):
         result += term

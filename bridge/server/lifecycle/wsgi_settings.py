@@ -16,6 +16,7 @@ from bridge.log import logger
 from bridge.runners import Runner
 from bridge.runners.patching.patch import check_patchers, is_patched
 from bridge.server.apps.handlers import runner_apps
+from bridge.server.apps.mounts import cutovers_of
 from bridge.server.config.config import Config
 from bridge.types import ASGIApp
 
@@ -23,8 +24,11 @@ from bridge.types import ASGIApp
 def apply_wsgi_settings(config: Config, app: ASGIApp) -> None:
     """Run all these apps in `app` as `config` says, and log what cannot be.
 
+    A `Cutover` is told how long its lifespan may take, of which the new app gets a part.
     Raises `ConfigError` if `app` has patched the standard library in another way.
     """
+    for cutover in cutovers_of(app):
+        cutover.timeouts = config.timeout_startup, config.timeout_shutdown
     values = _values(config)
     given = {name: source for name in values if (source := config.source(name))}
     found = False

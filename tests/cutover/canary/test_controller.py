@@ -109,3 +109,38 @@ def test_other_modes_and_other_settings_begin_anew() -> None:
     assert decides.standing("invoices", 5.0) is None
     decides.count("invoices", requests(100, 100), 5.0)
     assert decides.look(5.0) == []
+
+
+def new_only(number: int, failed: int = 0) -> Sides:
+    """So many requests on the new side, and none on the old one."""
+    return Sides(Counts(), Counts(number, failed))
+
+
+def test_at_the_top_the_old_app_is_judged_by_what_it_did_before() -> None:
+    """M21: so a new app that begins to fail at 100 % is taken back, and an equal one stays."""
+    decides = controller(GATED, 50)
+    decides.count("invoices", Sides(Counts(1000, 50), Counts(1000, 50)), 1.0)
+    assert decides.look(1.0) == []
+    decides.use("invoices", GATED, "canary", 100, 2.0)
+    decides.count("invoices", new_only(1000, 50), 3.0)
+    assert decides.look(3.0) == []
+    standing = decides.standing("invoices", 3.0)
+    assert standing is not None
+    assert standing.gate == "holds"
+    decides.count("invoices", new_only(1000, 200), 4.0)
+    (change,) = decides.look(4.0)
+    assert (change.mode, change.before) == ("old", 100)
+    assert change.reason == (
+        "in the last 60 s 12.5 % of 2000 requests failed in the new app, 5.0 % of 1000 in the old "
+        "one; max_error_points is 1; the old one is judged by what it did before"
+    )
+
+
+def test_without_anything_before_the_old_app_counts_as_one_that_never_fails() -> None:
+    """M21: at a share of 100 only; below it there will be requests to compare with."""
+    for share, modes in ((100, ["old"]), (99, [])):
+        decides = controller(GATED, share)
+        decides.count("invoices", new_only(1000, 5), 1.0)
+        assert decides.look(1.0) == []
+        decides.count("invoices", new_only(1000, 50), 2.0)
+        assert [change.mode for change in decides.look(2.0)] == modes

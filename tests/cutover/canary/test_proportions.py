@@ -42,3 +42,9 @@ def test_small_and_large_numbers(
 ) -> None:
     """M21: three failures can be no chance, and a hundred can be."""
     assert least <= chance(bad, total, other_bad, other) <= most
+
+
+def test_what_is_too_small_for_a_number_is_told_apart() -> None:
+    """M21: far fewer failures than on the other side are no sign of anything, far more are."""
+    assert chance(0, 100_000, 50_000, 100_000) == 1.0
+    assert chance(50_000, 100_000, 0, 100_000) == 0.0

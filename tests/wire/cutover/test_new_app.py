@@ -48,3 +48,23 @@ def test_without_lifespan_the_old_app_answers_for_one_that_is_not_there(site: Pa
         assert (answer.status_code, answer.headers["x-served-by"]) == (200, "old")
         eventually(lambda: "the new app did not start, so the old app answers" in host.log())
         assert "there is no module 'gone'" in host.log()
+
+
+HANGS = """
+import asyncio
+
+async def app(scope, receive, send):
+    await asyncio.Event().wait()
+"""
+
+
+def test_one_that_hangs_at_its_start_does_not_end_the_start(site: Path) -> None:
+    """M1: it gets a part of timeout_startup, and the server goes on without it."""
+    (site / "fresh.py").write_text(HANGS)
+    file = site.parent / "cutover.toml"
+    file.write_text(FILE % "fresh:app")
+    command = hosts.bridge(f"--cutover={file}", f"--app-dir={site}", "--timeout-startup=4")
+    with start(command) as host:
+        answer = httpx.get(host.url("/invoices"), trust_env=False)
+        assert (answer.status_code, answer.headers["x-served-by"]) == (200, "old")
+        eventually(lambda: "the app did not answer lifespan.startup within" in host.log())

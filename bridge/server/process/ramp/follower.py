@@ -48,6 +48,7 @@ class Follower:
         """Return what was counted since the last call, and what was in force then."""
         found: dict[str, Any] = {}
         for each in self._cutovers:
+            each.flights.look()
             if isinstance(each.canary, CountingCanary):
                 for name, sides in each.canary.take().items():
                     if any(side.requests or side.failed for side in sides):
