@@ -87,12 +87,6 @@ class Kept:
 
     # --------------------------------------------------------- the answer
 
-    def check_stream(self) -> None:
-        """Drop a stream of events, before any of it is kept."""
-        for name, value in self.response_fields():
-            if name == "content-type" and value.strip().lower().startswith(_EVENTS):
-                self.drop("stream")
-
     def add(self, part: Any) -> None:
         """Keep a piece of the answer; what is no piece is the server's to judge."""
         if self.dropped:
@@ -106,10 +100,12 @@ class Kept:
         if self._held + size > self._bounds.settings.max_response_body + len(self.body):
             self.drop("response-body")
         elif size and self.hold(size):
-            if type(parts) is list:
+            if type(parts) is not list:
+                self._parts = [part]
+            elif len(parts) > 1 or not self._is_stream():
                 parts.append(part)
             else:
-                self._parts = [part]
+                self.drop("stream")
 
     def finish(self) -> bool:
         """Note that the answer is whole; whether it can be copied."""
@@ -121,6 +117,11 @@ class Kept:
         self.over = True
         self.seconds = perf_counter() - self.started
         return True
+
+    def _is_stream(self) -> bool:
+        """Whether these are events; asked when a second piece comes, as most answers have one."""
+        kind = dict(self.response_fields()).get("content-type", "")
+        return kind.strip().lower().startswith(_EVENTS)
 
     # --------------------------------------------------------- for the copy
 

@@ -63,11 +63,8 @@ class AsgiTap:
         """Keep what a message says; returns it, and whether it ends the answer."""
         kept, kind = self._kept, message["type"]
         if kind == "http.response.body":
-            more = message.get("more_body", False)
-            if more:
-                kept.check_stream()
             kept.add(message.get("body", b""))
-            return message, not more
+            return message, not message.get("more_body", False)
         if kind == "http.response.start":
             fields = message.get("headers", ())
             if type(fields) not in (list, tuple):  # it can be read once
@@ -142,11 +139,7 @@ class _Pieces:
 
     def __iter__(self) -> Iterator[bytes]:
         kept = self._kept
-        is_first = True
         for part in self._result:
-            if is_first:  # only now the head is sure to be there
-                is_first = False
-                kept.check_stream()
             kept.add(part)
             yield part
         if kept.finish():

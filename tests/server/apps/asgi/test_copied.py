@@ -138,7 +138,7 @@ def test_a_stream_and_a_client_that_leaves_are_not_copied() -> None:
             return iter([b"x" * 65536] * 17)
         if environ["PATH_INFO"] == "/a/endless":
             return iter(lambda: b"x" * 65536, b"")
-        return iter([b"data: 1\n\n"])
+        return iter([b"data: 1\n\n", b"data: 2\n\n"])
 
     new = answering()
     app = Cutover(old, new, ROUTES)
