@@ -26,6 +26,7 @@ from bridge.server.control.orders import (
     read_order,
 )
 from bridge.server.control.places import chosen_path, default_path
+from bridge.server.control.text import printable
 from bridge.server.network.listeners import open_unix
 
 #: The setting that asks for no socket.
@@ -167,7 +168,7 @@ class _Client(asyncio.Protocol):
             order = read_order(line)
             name = order["order"]
             if name in CHANGING:
-                logger.info("%s was ordered over the control socket%s", name, self._by())
+                logger.info("%s was ordered over the control socket%s", _words(order), self._by())
             result = carry_out(order, self._supervision)
         except OrderFailed as error:
             self._fail(str(error))
@@ -227,3 +228,10 @@ class _Client(asyncio.Protocol):
 #: struct ucred (unix(7)).
 _CREDENTIALS: Final = struct.Struct("3i")
 _FAULT: Final = "the server made a mistake; its log says which"
+
+
+def _words(order: dict[str, Any]) -> str:
+    """Return an order as the log has it: ``switch invoices canary 5``."""
+    words = [order["order"], *(value for key, value in order.items() if key != "order")]
+    line = " ".join(str(word) for word in words if word is not None)
+    return printable(" ".join(line.split()))[:100]

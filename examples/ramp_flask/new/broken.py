@@ -8,18 +8,18 @@ from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 from sqlalchemy import select
 
-from new.shop import Database, ItemOfPath, make_app
+from new.shop import READ, Database, ItemOfPath, make_app
 from new.tables import Item
 
 router = APIRouter()
 
 
-@router.get("/api/items")
+@router.api_route("/api/items", methods=READ)
 def items(db: Database) -> dict[str, Any]:
     return {"items": [as_json(item) for item in db.scalars(select(Item).order_by(Item.id))]}
 
 
-@router.get("/api/items/{number}")
+@router.api_route("/api/items/{number}", methods=READ)
 def item(item: ItemOfPath) -> dict[str, Any]:
     return as_json(item)
 
@@ -30,7 +30,7 @@ def as_json(item: Item) -> dict[str, Any]:
     return {"id": item.id, "name": item.name, "price": float(item.price), "note": note}
 
 
-@router.get("/sale")
+@router.api_route("/sale", methods=READ)
 def sale() -> RedirectResponse:
     return RedirectResponse("/reduced/", 302)
 

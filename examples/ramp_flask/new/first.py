@@ -1,4 +1,4 @@
-"""The first release of the new shop. It is not what the old one is, in three places."""
+"""The first release of the new shop. In four places it is not what the old one is."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from bridge.sessions import FlaskSession
 from new.tables import Item, User, database, engine
 
 router = APIRouter()
+READ = ["GET", "HEAD"]  # Flask answers HEAD by itself
 templates = Jinja2Templates(Path(__file__).parent / "templates")
 Database = Annotated[Session, Depends(database)]
 
@@ -61,7 +62,7 @@ ItemOfPath = Annotated[Item, Depends(item_of)]
 # ------------------------------------------------------------- the cart
 
 
-@router.get("/cart")
+@router.api_route("/cart", methods=READ)
 def cart(request: Request, db: Database, visitor: Visitor) -> HTMLResponse:
     items = [db.get(Item, number) for number in request.session.get("cart", [])]
     who = visitor.name if visitor else "nobody"
@@ -77,7 +78,7 @@ def add(request: Request, item: ItemOfPath) -> RedirectResponse:
 # ------------------------------------------------------------- pictures, and the stock
 
 
-@router.get("/pictures/{number}")
+@router.api_route("/pictures/{number}", methods=READ)
 def picture(item: ItemOfPath) -> Response:
     if item.picture is None:
         raise HTTPException(404)

@@ -198,13 +198,15 @@ def test_what_becomes_of_an_order_that_takes_long_is_answered(
 def test_the_log_says_who_has_changed_something(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """O3: questions are not logged; orders are, with the process that gave them."""
+    """O3: questions are not logged; orders are, word by word, with the process that gave them."""
     caplog.set_level(logging.INFO, "bridge.error")
     ask(running, STATUS)
     ask(running, b'{"order": "scale", "number": 3}\n')
     said = [each.getMessage() for each in caplog.records if "ordered" in each.getMessage()]
     by = f" by process {os.getpid()} of user {os.geteuid()}" if hasattr(os, "pidfd_open") else ""
-    assert said == [f"scale was ordered over the control socket{by}"]
+    assert said == [f"scale 3 was ordered over the control socket{by}"]
+    ask(running, b'{"order": "switch", "route": "a\\nb", "mode": "canary", "share": null}\n')
+    assert "switch a b canary was ordered" in caplog.text
 
 
 def test_a_system_that_does_not_tell_who_it_was_is_no_error(
@@ -214,7 +216,7 @@ def test_a_system_that_does_not_tell_who_it_was_is_no_error(
     caplog.set_level(logging.INFO, "bridge.error")
     monkeypatch.delattr(socket, "SO_PEERCRED", raising=False)
     assert ask(running, b'{"order": "scale", "number": 3}\n')["ok"] is True
-    assert "scale was ordered over the control socket\n" in caplog.text
+    assert "scale 3 was ordered over the control socket\n" in caplog.text
 
 
 def test_at_the_end_the_socket_is_gone_and_clients_are_told(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ class RouteSummary:
                 example = {**each, "request": f"{entry['method']} {entry['target']}"}
                 self.examples.setdefault(key, example)
 
+    def shown(self) -> list[tuple[tuple[str, str], int]]:
+        """Return the most frequent differences; another status comes first, however rare it is."""
+        counts = self.frequent.most_common()
+        return sorted(counts, key=lambda each: each[0][0] != "status")[:SHOWN]
+
     def as_dict(self) -> dict[str, Any]:
         """Return the figures for JSON."""
         return {
@@ -73,10 +78,7 @@ class RouteSummary:
             "dropped": self.dropped,
             "errors": self.errors,
             "truncated": self.truncated,
-            "differences": [
-                {"count": count, **self.examples[key]}
-                for key, count in self.frequent.most_common(SHOWN)
-            ],
+            "differences": [{"count": count, **self.examples[key]} for key, count in self.shown()],
             "reasons": dict(self.reasons.most_common(SHOWN)),
         }
 

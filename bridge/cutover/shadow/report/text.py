@@ -53,7 +53,7 @@ def _about(name: str, route: RouteSummary) -> Iterator[str]:
 
 
 def _differences(route: RouteSummary) -> Iterator[str]:
-    for key, count in route.frequent.most_common(SHOWN):
+    for key, count in route.shown():
         pattern, kind = key
         yield f"  {count} x {pattern} ({kind})"
         example = route.examples[key]

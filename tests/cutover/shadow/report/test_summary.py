@@ -47,6 +47,14 @@ def test_a_summary_counts_by_route() -> None:
     assert found["routes"]["b"]["reasons"] == {"busy": 1, "gone": 1}
 
 
+def test_another_status_is_shown_first() -> None:
+    """M12: a rare status is worse than what differs often, and is not left out."""
+    often = [entry("a", *(f"$.k{number}" for number in range(8))) for _ in range(3)]
+    route = summed_up([*often, entry("a", "status")]).routes["a"]
+    assert [key[0] for key, _ in route.shown()] == ["status", "$.k0", "$.k1", "$.k2", "$.k3"]
+    assert route.as_dict()["differences"][0]["pattern"] == "status"
+
+
 def test_differences_without_end_cost_bounded_memory() -> None:
     """M12: of very many different differences and reasons only some are counted one by one."""
     summary = Summary()
