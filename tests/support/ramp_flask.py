@@ -18,13 +18,13 @@ from click.testing import CliRunner
 from bridge.server.cli import main
 from tests.support.exchanges import Answer, Client
 from tests.support.hosts import ROOT, Command, Host, start
-from tests.support.waiting import eventually, listens
+from tests.support.waiting import eventually
 
 EXAMPLE = ROOT / "examples" / "ramp_flask"
 README = (EXAMPLE / "README.md").read_text()
 
 #: How the README serves the example.
-SERVE = "asgi-bridge serve --cutover cutover.toml --websocket --control-socket ctl"
+SERVE = "asgi-bridge serve --cutover cutover.toml --workers 2 --websocket"
 
 #: What the commands of the README run with: this Python, from this clone.
 ENVIRON = {
@@ -76,8 +76,8 @@ class Shop:
         argv = [sys.executable, "-m", "bridge", *shlex.split(line)[1:], "--port={port}"]
         command = Command("bridge", tuple(argv), self._socket(), self.folder)
         with start(command) as self.host:
-            if "record" not in argv:
-                eventually(lambda: listens(self.folder / "ctl"))
+            if line == SERVE:
+                eventually(lambda: "serves (2 of 2)" in self.host.log())
             yield self.host
 
     def ask(self, count: int) -> list[Answer]:
