@@ -94,6 +94,7 @@ status_command = click.Command(
     params=[SOCKET, click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],
     short_help="Show the routes, their switches, and how they go.",
     help="Show the routes of a running server, as they are in force: who answers them; for both "
-    "apps the requests since the server was started, how many of them failed (5xx), and how long "
-    "95 % took at most; how many copies differed in mode shadow; and how gate and steps stand.",
+    "apps the requests since the server was started, how many of them failed (5xx, and what was "
+    "rescued), and how long 95 % took at most; how many copies differed in mode shadow; and how "
+    "gate and steps stand.",
 )

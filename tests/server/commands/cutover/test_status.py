@@ -18,6 +18,7 @@ def route(**more: Any) -> dict[str, Any]:
         "share": 5.0,
         "old": NONE,
         "new": NONE,
+        "rescued": 0,
         "copies": None,
         "gate": "",
         "steps": "",
@@ -46,6 +47,15 @@ def test_a_table_of_the_routes() -> None:
         "a canary 5 % 1200 0.5 % 12.5 ms 60 100.0 % 1.5 s - gate holds, next step in 4 min 0 s",
         "b shadow - 0 - - 0 - - 0",
     ]
+
+
+def test_what_was_rescued_has_failed() -> None:
+    """M3, M22: the new app's errors are as its gate counts them, also if no client has seen one."""
+    new = {"requests": 90, "errors": 5, "p95": 0.02}
+    _, row = lines(route(new=new, rescued=10))
+    assert row.startswith("a canary 5 % 0 - - 100 15.0 % 20 ms")
+    _, row = lines(route(rescued=2))
+    assert row.startswith("a canary 5 % 0 - - 2 100.0 % -")
 
 
 @pytest.mark.parametrize(
