@@ -7,6 +7,7 @@ straight to the handler of its app (`server/apps/cutover.py`); the rules are the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.cutover.answer import Answer
 from bridge.cutover.canary.hook import load_hook
-from bridge.cutover.canary.live import CountingCanary, LiveCanary, has_gate
+from bridge.cutover.canary.live import CountingCanary, LiveCanary, has_gate, refuse_many
 from bridge.cutover.conflicts.telling import Conflicts
 from bridge.cutover.observed.flights import Flights
 from bridge.cutover.observed.lifespan import USUAL_TIMEOUTS, NewLifespan
@@ -91,7 +92,7 @@ class Cutover:
         self._shadow = _read_shadow(shadow, self.file)
         #: What is in force.
         self.switches = Switches(routes, self._prepare)
-        self.canary = canary or LiveCanary(self.switches)
+        self.canary = canary or self._own_canary()
         #: Says which routes will not go as they were meant, once the apps have started.
         self.conflicts = Conflicts(self)
         self.switches.changed = self.conflicts.routes_changed
@@ -114,6 +115,14 @@ class Cutover:
     def table(self) -> Table:
         """The routes in force."""
         return self.switches.table
+
+    def _own_canary(self) -> LiveCanary:
+        """Make what decides in this process. Raises `ConfigError` if others would, too."""
+        refuse_many(self.table.routes)
+        canary = LiveCanary(self.switches)
+        if self.file is not None:
+            canary.keep = partial(self.file.keep_old, self.switches)
+        return canary
 
     def count_only(self) -> None:
         """Decide nothing here: somebody else does, for several processes, by what is counted."""

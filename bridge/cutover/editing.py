@@ -6,24 +6,33 @@ well. It is replaced as a whole, or not at all.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bridge.cutover.route import CANARY, Route
 from bridge.cutover.settings_file import find_table, parse_plan
 from bridge.cutover.switches import Switches
 from bridge.errors import ConfigError
 
+#: How often, and how many seconds apart, it is tried to be the only writer.
+_TRIES: Final = 10
+_PAUSE: Final = 0.02
+
 
 def switch_in_file(path: str, name: str, mode: str, share: float | str | None = None) -> Route:
     """Switch a route, and return it as it is now. Raises `ConfigError`: then nothing changes."""
     file = Path(os.path.realpath(path))  # a link stays one
     try:
-        before = file.read_bytes()
-        route, text = switch_in_text(before.decode(), name, mode, share)
-        _replace(file, before, text.encode())
+        with _alone(file.parent):
+            before = file.read_bytes()
+            route, text = switch_in_text(before.decode(), name, mode, share)
+            _replace(file, before, text.encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be changed: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -48,11 +57,17 @@ def switch_in_text(
 
 
 def _replace(file: Path, before: bytes, after: bytes) -> None:
-    """Put `after` in the place of `before`. Raises `ConfigError` if something else is there now."""
+    """Put `after` in the place of `before`, with its owner and mode.
+
+    Raises `ConfigError` if something else is there now.
+    """
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(descriptor, "wb") as other:
-            os.fchmod(other.fileno(), file.stat().st_mode & 0o7777)
+            was = file.stat()
+            if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(other.fileno(), was.st_uid, was.st_gid)
+            os.fchmod(other.fileno(), was.st_mode & 0o7777)
             other.write(after)
             other.flush()
             os.fsync(other.fileno())
@@ -62,6 +77,24 @@ def _replace(file: Path, before: bytes, after: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Have no other writer of ours in that directory meanwhile. Raises `ConfigError`."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+        else:
+            raise ConfigError("somebody else is just changing it; give the order again")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _tomlkit() -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
-from bridge.cutover.route import Route
+from bridge.cutover.route import OLD, Route
 from bridge.cutover.settings_file import read_plan
 from bridge.cutover.switches import Switches
 from bridge.errors import ConfigError
@@ -71,6 +71,17 @@ class RoutesFile:
             self.reread(switches)
         except ConfigError as error:
             logger.error("%s", error)
+
+    def keep_old(self, switches: Switches, name: str) -> None:
+        """Write into the file that a route was taken back; if that cannot be, the log says so."""
+        from bridge.cutover.editing import switch_in_file  # few need it
+
+        try:
+            switches.note_row(switch_in_file(self.path, name, OLD))
+        except ConfigError as error:
+            logger.warning(
+                "route %s is on the old app, and its file does not say so: %s", name, error
+            )
 
     def _version(self) -> tuple[int, int, int] | None:
         try:

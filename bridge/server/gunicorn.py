@@ -39,6 +39,7 @@ from bridge.log import logger
 from bridge.runners.patching.patch import greenlet_patch
 from bridge.server.apps.canaries import refuse_split_gates
 from bridge.server.apps.handlers import runner_apps
+from bridge.server.apps.mounts import follow_files
 from bridge.server.config.config import Config
 from bridge.server.config.gunicorn_settings import worker_config
 from bridge.server.lifecycle.announcement import announcement
@@ -129,6 +130,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
     def _heartbeat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell Gunicorn that the loop turns, and look whether to stop; often enough for both."""
         self.notify()
+        follow_files(self._server.app)
         pause = min(1.0, self.timeout / 2 or 1.0)
         if self.max_requests < sys.maxsize:
             pause = min(pause, 0.1)

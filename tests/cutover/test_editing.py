@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge.cutover import editing
 from bridge.cutover.editing import switch_in_file
 from bridge.cutover.settings_file import read_plan
 from bridge.errors import ConfigError
@@ -122,3 +123,21 @@ def test_without_the_library_the_error_says_what_to_do(
     monkeypatch.setitem(sys.modules, "tomlkit", None)
     with pytest.raises(ConfigError, match=re.escape('pip install "asgi-bridge[cutover]"')):
         switch_in_file(str(file), "invoices", "new")
+
+
+def test_two_writers_come_one_after_the_other(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M3, M5: if the other one takes too long, the error says so."""
+    monkeypatch.setattr(editing, "_PAUSE", 0.0)
+    with editing._alone(file.parent), pytest.raises(ConfigError, match="is just changing it"):
+        switch_in_file(str(file), "invoices", "new")
+    switch_in_file(str(file), "invoices", "new")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_owner_and_mode_stay(file: Path) -> None:
+    """M3: those of the file, whoever the server is."""
+    os.chown(file, 12, 34)
+    file.chmod(0o640)
+    switch_in_file(str(file), "invoices", "new")
+    stat = file.stat()
+    assert (stat.st_uid, stat.st_gid, stat.st_mode & 0o777) == (12, 34, 0o640)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from bridge import ConfigError, Cutover
+from bridge.cutover.canary.live import LiveCanary
 from bridge.cutover.route import Route
 from bridge.cutover.routes_file import RoutesFile
 from bridge.cutover.switches import Switches
 from tests.cutover.test_app import new, old
 from tests.support.in_process import http
+from tests.support.waiting import eventually
 
 ROUTE = '[[routes]]\nname = "a"\npaths = "/a"\nmode = "{mode}"\nshare = 5\n'
 
@@ -112,3 +114,30 @@ def test_an_app_follows_its_file_unless_the_server_tells_it(file: Path) -> None:
     cutover.told = True
     http(cutover, "/a")
     assert looks == [1]
+
+
+def test_a_rollback_is_written_into_the_file(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """M3, M21: it stays when the file is read again; what cannot be written is told."""
+    file.write_text(CANARY)
+    cutover = Cutover(old, new, str(file))
+    assert isinstance(cutover.canary, LiveCanary)
+    (route,) = cutover.table.routes
+    for _ in range(500):
+        cutover.canary.observe(route, "old", 200, 0.1)
+        cutover.canary.observe(route, "new", 500, 0.1)
+    cutover.canary.look()
+    eventually(lambda: 'mode = "old"' in file.read_text())
+    eventually(lambda: cutover.reread() == "a old")
+    file.write_text("[[rou")
+    assert cutover.file is not None
+    cutover.file.keep_old(cutover.switches, "a")
+    assert "route a is on the old app, and its file does not say so" in caplog.text
+
+
+CANARY = """[[routes]]
+name = "a"
+paths = "/a"
+mode = "canary"
+share = 50
+gate = { window = "60s" }
+"""

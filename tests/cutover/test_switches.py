@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -61,3 +62,47 @@ def test_a_list_is_taken_whole_or_not_at_all() -> None:
     assert switches.table is before
     switches.replace([Route("b", "/b")])
     assert [each.name for each in switches.table.routes] == ["b"]
+
+
+GATE = {"window": 60}
+
+
+def canary(share: float, **more: Any) -> Route:
+    return Route("a", "/a", mode="canary", share=share, gate=GATE, **more)
+
+
+def test_what_was_decided_stays_when_the_rows_are_read_again() -> None:
+    """M3, M21: until the row of that route says something else."""
+    switches = Switches([canary(5), Route("b", "/b")])
+    switches.decide(switches.table.routes[0], "old")
+    switches.set("b", "canary", 7)
+    switches.replace([canary(5, rescue=True), Route("b", "/b")])
+    assert switches.summary() == "a old, b canary 7 %"
+    assert switches.decided == {"a", "b"}
+    switches.replace([canary(6), Route("b", "/b")])
+    assert switches.summary() == "a canary 6 %, b canary 7 %"
+    switches.replace([Route("b", "/b", mode="new")])
+    assert switches.summary() == "b new"
+
+
+def test_a_person_goes_before_what_is_decided() -> None:
+    """M3, M21: who has looked at a route that was switched meanwhile changes nothing."""
+    switches = Switches([canary(5)])
+    (seen,) = switches.table.routes
+    switches.set("a", "old")
+    assert switches.decide(seen, "canary", 25) is None
+    assert switches.summary() == "a old"
+
+
+def test_somebody_else_may_decide() -> None:
+    """M3: what stays as it is remains the same object."""
+    changes: list[str] = []
+    switches = Switches([canary(5), Route("b", "/b")])
+    switches.changed = lambda: changes.append(switches.summary())
+    table = switches.table
+    switches.obey({"a": ("canary", 5.0), "b": ("old", None)})
+    assert switches.table is table
+    switches.obey({"a": ("old", None), "b": ("old", None)})
+    assert switches.table.routes[1] is table.routes[1]
+    switches.obey({"a": ("canary", 9.0)}, [canary(5)])
+    assert changes == ["a old, b old", "a canary 9 %"]

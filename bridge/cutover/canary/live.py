@@ -10,9 +10,11 @@ decides nothing: their supervisor does (`server/process/ramp/`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import environ
 from random import randrange
-from threading import Lock
+from threading import Lock, Thread
 from time import monotonic
 from typing import Final
 
@@ -23,6 +25,7 @@ from bridge.cutover.canary.stickiness import cookie_field
 from bridge.cutover.route import CANARY, NEW, OLD, Route
 from bridge.cutover.sides import Choice
 from bridge.cutover.switches import Switches
+from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.types import Scope
 
@@ -110,6 +113,8 @@ class LiveCanary(CountingCanary):
         self._known: dict[str, Route] = {}
         self._next_look = 0.0
         self._lock = Lock()
+        #: Called with the name of a route that was taken back, in a thread of its own.
+        self.keep: Callable[[str], object] | None = None
         self._take_over(clock())
 
     def observe(self, route: Route, side: str, status: int, seconds: float | None) -> None:
@@ -166,6 +171,8 @@ class LiveCanary(CountingCanary):
         log_change(change)
         if change.mode == CANARY:
             return
+        if self.keep is not None:
+            Thread(target=self.keep, args=(change.route,), name="cutover file", daemon=True).start()
         if route.canary is not None and route.canary.on_rollback is not None:
             event = Rollback(change.route, change.reason, change.before)
             call_hook(route.canary.on_rollback, event)
@@ -188,3 +195,31 @@ def log_change(change: Change) -> None:
             "route %s: everything goes to the old app, %g %% were on the new one: %s",
             *(change.route, change.before, change.reason),
         )
+
+
+def refuse_many(routes: Iterable[Route]) -> None:
+    """Raise `ConfigError` if one of these has a gate, and this is one of several workers.
+
+    That is so in a process that uvicorn or Hypercorn has started with ``--workers``: nobody there
+    decides for all of them.
+    """
+    if (workers := _workers_beside(sys.argv, environ)) > 1:
+        for route in filter(has_gate, routes):
+            raise ConfigError(
+                f"route {route.name} has a gate, and this server has {workers} workers, each of "
+                "which would decide for itself; serve with one, or with asgi-bridge serve "
+                f"--workers {workers}, or leave gate and steps away and set the share by hand"
+            )
+
+
+def _workers_beside(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Return how many workers the program has that has started this process; 1: none it seems."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is None or processes.parent_process() is None:
+        return 1
+    wanted = environ.get("WEB_CONCURRENCY", "") if "uvicorn" in argv[0] else ""
+    for option, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, _, value = option.partition("=")
+        if name in ("-w", "--workers"):
+            wanted = value or following
+    return int(wanted) if wanted.isdecimal() else 1

@@ -96,6 +96,13 @@ def pass_conflicts_to(app: ASGIApp, say: Callable[[Sequence[Any]], object]) -> N
         cutover.conflicts.say = say
 
 
+def follow_files(app: ASGIApp) -> None:
+    """Read the files of all these again that have changed: nobody says when (M3)."""
+    for cutover in cutovers_of(app):
+        if cutover.file is not None:
+            cutover.file.follow(cutover.switches)
+
+
 def mount_of(route: MountedApp, mount: str) -> str:
     """Return the place of a route of the dispatcher that is mounted at `mount`: host and prefix."""
     return f"{route.host}{mount.rstrip('/')}{route.prefix}" or ROOT_MOUNT

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from bridge.errors import AppLoadError, ConfigError
 from bridge.log import logger
 from bridge.server import server
 from bridge.server.apps.handlers import runners_of
+from bridge.server.apps.mounts import cutovers_of
 from bridge.server.config.config import Config
 from bridge.server.config.process_settings import HOOKS
 from bridge.server.config.sources import from_python
@@ -61,8 +63,18 @@ class Server(server.Server):
         super().log_stats()
         if self.watchdog is not None and str(self.watchdog.history):
             logger.info("%s", self.watchdog.history)
+        self._log_cutovers()
         runners = () if self._app is None else runners_of(self._app)
         logger.info("process %d stands here:\n%s", os.getpid(), describe(runners))
+
+    def _log_cutovers(self) -> None:
+        """Write how the routes of cutovers go: what `cutover status` shows of several workers."""
+        cutovers = [] if self._app is None else [*dict.fromkeys(cutovers_of(self._app))]
+        if cutovers and self._state is not None:
+            standing = import_module("bridge.server.process.ramp.standing")  # few servers need it
+            text = import_module("bridge.server.control.routes_text")
+            for line in text.status_lines(standing.alone(cutovers, self._state.figures)):
+                logger.info("%s", line)
 
     def _table(self) -> dict[int, Callable[[], None]]:
         """Return what to do for each signal: one that only a supervisor can obey gets a line."""

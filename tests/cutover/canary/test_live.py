@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+from multiprocessing import process
 from typing import Any
 
 import pytest
 
 from bridge.cutover.canary.hook import Rollback
-from bridge.cutover.canary.live import LiveCanary
+from bridge.cutover.canary.live import LiveCanary, refuse_many
 from bridge.cutover.route import Route
 from bridge.cutover.switches import Switches
+from bridge.errors import ConfigError
 from tests.support.waiting import eventually
 
 GATE = {"window": "60s", "min_requests": 20, "max_error_points": 1}
@@ -201,3 +204,22 @@ def test_a_rescue_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> Non
         "the new app failed a request of route a, which the old app answers"
     )
     assert "ValueError: no" in caplog.text
+
+
+def test_a_worker_of_another_server_refuses_a_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M21: each of its workers would decide for itself; without a gate it does not matter."""
+    routes = [Route("a", "/a", mode="canary", share=5, gate={"window": 60})]
+    monkeypatch.setattr(sys, "argv", ["/bin/uvicorn", "m:app", "--workers=4"])
+    refuse_many(routes)  # it has started this process itself
+    monkeypatch.setattr(process, "parent_process", object)
+    with pytest.raises(ConfigError, match="route a has a gate, and this server has 4 workers"):
+        refuse_many(routes)
+    refuse_many([Route("a", "/a", mode="canary", share=5)])
+    monkeypatch.setattr(sys, "argv", ["/bin/hypercorn", "-w", "2", "m:app"])
+    with pytest.raises(ConfigError, match="2 workers"):
+        refuse_many(routes)
+    monkeypatch.setattr(sys, "argv", ["/bin/uvicorn", "m:app"])
+    refuse_many(routes)
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    with pytest.raises(ConfigError, match="3 workers"):
+        refuse_many(routes)

@@ -12,7 +12,13 @@ from bridge import Cutover, Dispatcher, Mount, Route, WsgiToAsgi
 from bridge.cutover.sides import Choice
 from bridge.server.apps.cutover import CutoverHandler
 from bridge.server.apps.handlers import make_handler, runner_apps
-from bridge.server.apps.mounts import cutovers_of, mounted_runners, reread_routes, sides_of
+from bridge.server.apps.mounts import (
+    cutovers_of,
+    follow_files,
+    mounted_runners,
+    reread_routes,
+    sides_of,
+)
 from bridge.types import Scope
 from tests.server.apps.test_handlers import on_asgi, on_wsgi
 from tests.support.raw import Response, request
@@ -191,3 +197,17 @@ def test_files_are_read_again_when_told(tmp_path: Path, caplog: Any) -> None:
     reread_routes(app)
     assert cutover.table.routes[0].mode == "new"
     assert "the routes stay as they were" in caplog.text
+
+
+def test_where_nobody_says_when_the_files_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M3: under Gunicorn; routes in Python have no file."""
+    file = tmp_path / "cutover.toml"
+    file.write_text('[[routes]]\nname = "a"\npaths = "/a"\n')
+    followed = Cutover(on_wsgi("old"), on_asgi("new"), str(file))
+    looked: list[object] = []
+    assert followed.file is not None
+    monkeypatch.setattr(followed.file, "follow", looked.append)
+    follow_files(Dispatcher({"/x": followed, "/y": make()}))
+    assert looked == [followed.switches]

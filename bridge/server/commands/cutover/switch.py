@@ -17,9 +17,9 @@ from bridge.cutover.route import MODE
 from bridge.cutover.switches import shown
 from bridge.errors import ConfigError
 from bridge.server.commands.ctl import FAILED, NO_SERVER, USAGE, VARIABLE
-from bridge.server.commands.cutover.status import status_lines
 from bridge.server.control.client import Connection, NoServer, SeveralServers, find
 from bridge.server.control.orders import OrderFailed
+from bridge.server.control.routes_text import status_lines
 from bridge.server.control.text import printable
 
 SOCKET = click.Option(

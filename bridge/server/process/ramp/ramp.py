@@ -256,8 +256,16 @@ class Ramp:
             settings_file.plan_of(path, text)
         except ConfigError as error:
             return str(error)
+        before = settings_file.plan_of(path, self._now.texts.get(path, text))
         self._now.texts[path] = text
         self._use(self._now)
+        plan = settings_file.plan_of(path, text)
+        if (plan.apps, plan.options) != (before.apps, before.options):
+            logger.warning(
+                "%s: more than routes has changed (%s); that is in force after a reload",
+                path,
+                ", ".join(sorted(_changed(before, plan))),
+            )
         return ""
 
     def _answer_orders(self, late: int = 0) -> None:
@@ -330,6 +338,12 @@ class Ramp:
                 samples=[[{"route": route}, count] for route, count in rollbacks.items()],
             )
         }
+
+
+def _changed(before: Any, after: Any) -> set[str]:
+    """Return what two plans of a file say otherwise, beside the routes."""
+    one, other = ({**each.apps, **each.options} for each in (before, after))
+    return {name for name in one | other if one.get(name) != other.get(name)}
 
 
 _NOBODY: Final = Heard()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.server.commands.cutover.status import status_lines
+from bridge.server.control.routes_text import status_lines
 
 NONE = {"requests": 0, "errors": 0, "p95": None}
 
