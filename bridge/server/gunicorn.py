@@ -116,6 +116,7 @@ class BridgeWorker(Worker):  # type: ignore[misc]
         )
         for line in announcement(server.config, server.app):
             self.log.info("%s", line)
+        self._follow_files(loop)
         await self._retired.wait()
         await retire_and_stop(
             server.state,
@@ -130,7 +131,6 @@ class BridgeWorker(Worker):  # type: ignore[misc]
     def _heartbeat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell Gunicorn that the loop turns, and look whether to stop; often enough for both."""
         self.notify()
-        follow_files(self._server.app)
         pause = min(1.0, self.timeout / 2 or 1.0)
         if self.max_requests < sys.maxsize:
             pause = min(pause, 0.1)
@@ -144,6 +144,11 @@ class BridgeWorker(Worker):  # type: ignore[misc]
             self.log.info("the parent changed, shutting down")
             self._retire()
         loop.call_later(pause, self._heartbeat, loop)
+
+    def _follow_files(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look once a second whether the files of cutovers have changed, from the start on."""
+        follow_files(self._server.app)
+        loop.call_later(1.0, self._follow_files, loop)
 
     # --------------------------------------------------------- signals
 
