@@ -14,7 +14,7 @@ from bridge.server.process.orders import switching
 class Ramp:
     """One that can do nothing."""
 
-    def routes(self) -> None:
+    def status(self) -> None:
         raise ConfigError("no cutover")
 
     def switch(self, *order: object) -> None:
