@@ -166,6 +166,16 @@ def _log_config(value: object) -> LogConfig:
     return value if isinstance(value, dict) else _text(value)
 
 
+def _percent(value: object) -> float:
+    """Read a number of percent; text may say ``5%``. Raises `TypeError`, `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    percent = float(value.strip().removesuffix("%") if isinstance(value, str) else value)
+    if percent != percent:  # not a number
+        raise ValueError
+    return percent
+
+
 # ------------------------------------------------------------- the types
 
 
@@ -187,6 +197,7 @@ VALUE_TYPES = {
     "int": ValueType("a whole number", "N", whole_number),
     "Size": ValueType("a number of bytes", "BYTES", _size, "65536 or 64K"),
     "Seconds": ValueType("a number of seconds", "SECONDS", _seconds, "1.5, 250ms, 30s or 5m"),
+    "Percent": ValueType("a number of percent", "PERCENT", _percent, "5 or 0.5"),
     "Mode": ValueType(
         "octal permission bits (digits 0 to 7)",
         "MODE",

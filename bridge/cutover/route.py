@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.arguments.checks import Check, close_names
-from bridge.arguments.values import VALUE_TYPES, ValueType
+from bridge.arguments.values import VALUE_TYPES
 from bridge.cutover.patterns import Pattern
 from bridge.errors import ConfigError
 from bridge.http.headers import is_token
@@ -27,19 +27,9 @@ NEW: Final = "new"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def _percent(value: object) -> float:
-    """Read a share; text may say ``5%``. Raises `TypeError`, `ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    percent = float(value.strip().removesuffix("%") if isinstance(value, str) else value)
-    if percent != percent:  # not a number
-        raise ValueError
-    return percent
-
-
 MODE: Final = Check(type=VALUE_TYPES["str"], choices=(OLD, SHADOW, CANARY, NEW))
 SHARE: Final = Check(
-    type=ValueType("a number of percent", "PERCENT", _percent, "5 or 0.5"),
+    type=VALUE_TYPES["Percent"],
     minimum=0,
     maximum=100,
     optional=True,

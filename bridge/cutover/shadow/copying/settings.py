@@ -13,22 +13,10 @@ from bridge.cutover.shadow.rules import RuleSet, parse_rules
 from bridge.errors import ConfigError
 from bridge.http.headers import is_token
 
-
-def _percent(value: object) -> float:
-    """Read a number of percent; text may say ``5%``. Raises `TypeError`, `ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    percent = float(value.strip().removesuffix("%") if isinstance(value, str) else value)
-    if percent != percent:  # not a number
-        raise ValueError
-    return percent
-
-
-_PERCENT: Final = ValueType("a number of percent", "PERCENT", _percent, "5 or 0.5")
 _SIZE: Final = VALUE_TYPES["Size"]
 _LARGEST: Final = 16 * 1024 * 1024
 
-_SAMPLE: Final = Check(type=_PERCENT, minimum=0, maximum=100)
+_SAMPLE: Final = Check(type=VALUE_TYPES["Percent"], minimum=0, maximum=100)
 _CHECKS: Final[dict[str, Check]] = {
     "sample": _SAMPLE,
     "noise": _SAMPLE,
