@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from threading import RLock
 from typing import Any, NamedTuple, TypeAlias
 
@@ -46,13 +46,17 @@ class Switches:
         self._rows: dict[str, Route] = {}
         self._decided: dict[str, Decision] = {}
         self.table = Table(())
-        self._use(self._checked(routes))
+        self._use(self._checked(routes), ())
 
-    def replace(self, routes: Iterable[Route]) -> None:
-        """Have these rows in force from now on. Raises `ConfigError`."""
+    def replace(self, routes: Iterable[Route], keep: Collection[str] = ()) -> None:
+        """Have these rows in force from now on. Raises `ConfigError`.
+
+        `keep`: routes for which something was decided after these rows had been read. That stands,
+        whatever they say.
+        """
         checked = self._checked(routes)
         with self._lock:
-            self._use(checked)
+            self._use(checked, keep)
         self.changed()
 
     def set(self, name: str, mode: str, share: float | str | None = None) -> Route:
@@ -116,14 +120,14 @@ class Switches:
         self.changed()
         return changed
 
-    def _use(self, rows: tuple[Route, ...]) -> None:
+    def _use(self, rows: tuple[Route, ...], keep: Collection[str]) -> None:
         """Have the rows in force, and what was decided for those that say the same as then."""
         self._rows = {each.name: each for each in rows}
         kept = {}
         for name, decision in self._decided.items():
             row = self._rows.get(name)
-            if row is not None and said_by(row) == decision.said:
-                kept[name] = decision
+            if row is not None and (name in keep or said_by(row) == decision.said):
+                kept[name] = decision._replace(said=said_by(row))
         self._decided = kept
         modes = {name: (each.mode, each.share) for name, each in kept.items()}
         self.table = Table(self._as_in(modes, rows))

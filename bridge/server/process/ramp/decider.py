@@ -25,6 +25,8 @@ class Decider:
         self._controller = Controller()
         #: Route -> the serial that was new when it changed last.
         self._since: dict[str, int] = {}
+        #: Route -> the serial that was new when something was decided for it last.
+        self._decided_at: dict[str, int] = {}
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -40,16 +42,25 @@ class Decider:
         """Return how they are switched."""
         return modes_of(self.routes)
 
-    def use(self, rows: Iterable[Route], serial: int, now: float) -> None:
-        """Have these rows in force, and what was decided beside them. Raises `ConfigError`."""
+    def use(
+        self, rows: Iterable[Route], serial: int, now: float, read_at: int | None = None
+    ) -> None:
+        """Have these rows in force, and what was decided beside them. Raises `ConfigError`.
+
+        `read_at`: the serial that was in force when they were read, if that was earlier. What was
+        decided since then stands, whatever they say.
+        """
         before = self._said()
-        self._switches.replace(rows)
+        at = serial if read_at is None else read_at
+        keep = {name for name, decided in self._decided_at.items() if decided > at}
+        self._switches.replace(rows, keep)
         self._follow(before, serial, now)
 
     def set(self, name: str, mode: str, share: Any, serial: int, now: float) -> str:
         """Switch a route for a person, and return how it is shown. Raises `ConfigError`."""
         before = self._said()
         changed = self._switches.set(name, mode, share)
+        self._decided_at[name] = serial
         self._follow(before, serial, now)
         return shown(changed)
 
@@ -69,7 +80,7 @@ class Decider:
         changes = self._controller.look(now)
         for change in changes:
             self._switches.set(change.route, change.mode, change.share)
-            self._since[change.route] = serial
+            self._since[change.route] = self._decided_at[change.route] = serial
             log_change(change)
         return changes
 

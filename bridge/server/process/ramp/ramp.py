@@ -12,6 +12,7 @@ since its last beat. What is in force has a number, `serial`: a worker says by i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -69,6 +70,9 @@ class Ramp:
         self._now = Sources()
         self._generation = 1
         self._next = Sources()
+        self._next_generation = 1
+        #: The serial that was in force when the files were read for the next one.
+        self._read_at = 0
         #: None: the app has no cutover.
         self._decider: Any = None
         self._serial = 0
@@ -93,8 +97,13 @@ class Ramp:
     # --------------------------------------------------------- what happens to the workers
 
     def reload(self, config: Config) -> None:
-        """Read the files again, for the next generation. Raises `ConfigError`."""
+        """Read the files again, for the next generation. Raises `ConfigError`.
+
+        To be called once for each generation that is begun, also if it comes to nothing.
+        """
         self._next = Sources.read(config, self._now)
+        self._next_generation += 1
+        self._read_at = self._serial
 
     def forking(self, fork: Fork) -> None:
         """Have the process that is forked now know what the files say."""
@@ -107,7 +116,7 @@ class Ramp:
         if member.generation > self._generation:
             self._now, self._generation, self._next = self._next, member.generation, Sources()
             if self._decider is not None or self._now.is_told:
-                self._use(self._now)
+                self._use(self._now, self._read_at)  # much may have been decided since
         if self._decider is not None:
             self._tell(member, self._message())
 
@@ -136,18 +145,22 @@ class Ramp:
                 self._answer_orders()
 
     def _of(self, member: Member) -> Sources:
-        return self._now if member.generation == self._generation else self._next
+        if member.generation == self._generation:
+            return self._now
+        if member.generation == self._next_generation:
+            return self._next
+        return Sources()  # of a reload that was given up
 
     # --------------------------------------------------------- what is in force
 
-    def _use(self, sources: Sources) -> None:
-        """Have the routes of these in force, and what was decided beside them."""
+    def _use(self, sources: Sources, read_at: int | None = None) -> None:
+        """Have the routes of these in force, and what was decided beside them, or since."""
         if self._decider is None:
             module = import_module("bridge.server.process.ramp.decider")  # few servers need it
             self._decider = module.Decider()
             self._next_look = self._loop.call_later(PERIOD, self._look)
         try:
-            self._decider.use(sources.routes(), self._serial + 1, self._loop.time())
+            self._decider.use(sources.routes(), self._serial + 1, self._loop.time(), read_at)
         except ConfigError as error:
             logger.error("the routes stay as they were: %s", error)
             return
@@ -200,13 +213,17 @@ class Ramp:
         editing = import_module("bridge.cutover.editing")
         try:
             editing.switch_in_file(path, name, mode, share)
-            row, self._now.texts[path] = editing.switch_in_text(
-                self._now.texts[path], name, mode, share
-            )
+            row = self._now.switch(path, name, mode, share)
         except ConfigError as error:
             return str(error)
+        self._switch_next(path, name, mode, share)
         self._decider.note_row(row)
         return ""
+
+    def _switch_next(self, path: str, name: str, mode: str, share: object) -> None:
+        """Have the generation that is starting read what is decided meanwhile, too."""
+        with contextlib.suppress(ConfigError):  # it has no such file, or no such route
+            self._next.switch(path, name, mode, share)
 
     def _call_hook(self, change: Any) -> None:
         """Have one worker call the hook."""
@@ -258,6 +275,7 @@ class Ramp:
             return str(error)
         before = settings_file.plan_of(path, self._now.texts.get(path, text))
         self._now.texts[path] = text
+        self._switch_next(path, name, mode, share)
         self._use(self._now)
         plan = settings_file.plan_of(path, text)
         if (plan.apps, plan.options) != (before.apps, before.options):

@@ -88,6 +88,14 @@ class Sources:
                 return path
         return None
 
+    def switch(self, path: str, name: str, mode: str, share: Any) -> Any:
+        """Switch a route in the text of a file, and return its row. Raises `ConfigError`."""
+        if path not in self.texts:
+            raise ConfigError(f"{path} is not known")
+        editing = import_module("bridge.cutover.editing")
+        row, self.texts[path] = editing.switch_in_text(self.texts[path], name, mode, share)
+        return row
+
     def give(self) -> None:
         """Have the processes that are forked from now on read these texts, and no files."""
         texts = _settings_file().given_texts

@@ -110,3 +110,17 @@ def test_twenty_runs(seed: int, fails: tuple[float, float]) -> None:
             taken_back = second
             break
     assert (taken_back is not None) == (fails[0] < fails[1])
+
+
+def test_what_was_decided_after_the_rows_were_read_stands() -> None:
+    """M3, M21: a step, too; what was decided before them does not, if they say else."""
+    steps = {"steps": [10, 50], "step_time": "1s"}
+    decides = decider(route(10, **steps), Route("b", "/b", mode="new"))
+    decides.set("b", "old", None, 2, 0.0)
+    decides.count(counted(500, 500), 2, 0.5)
+    (change,) = decides.look(3, 2.0)
+    assert change.share == 50
+    decides.use([route(20, **steps), Route("b", "/b", mode="canary", share=5)], 4, 3.0, 2)
+    assert decides.modes() == {"a": ("canary", 50), "b": ("canary", 5)}
+    decides.use([route(20, **steps)], 5, 3.0)  # the same rows, and a decision beside them
+    assert decides.modes() == {"a": ("canary", 50)}

@@ -224,3 +224,62 @@ def test_what_cannot_be_understood_is_told(
         server.hear(server.one, type="started", app=[], ramp=about)
     assert "the routes stay as they were: the name of a route is '?'" in caplog.text
     assert [each["route"] for each in server.ramp.status()["routes"]] == ["a", "b"]
+
+
+class TestWhatIsDecidedWhileAReloadIsUnderWay:
+    """It stands when the next generation serves, whose rows were read before."""
+
+    def test_an_order(self, server: Server, file: Path) -> None:
+        """M3: also for a worker of that generation which is forked later."""
+        server.ramp.welcome(server.one)
+        server.ramp.reload(Config(cutover=str(file)))
+        server.answer("a", "old", None)
+        server.answer("b", "canary", 7)
+        third = server.worker(3, generation=2)
+        server.ramp.forking(Fork(third, Config()))
+        (text,) = given_texts.values()
+        assert text == file.read_text() != FILE
+        server.ramp.welcome(third)
+        assert server.modes == {"a": ("old", None), "b": ("canary", 7)}
+        server.ramp.reload(Config(cutover=str(file)))  # and it stands beside the row, as ever
+        file.write_text(FILE)
+        server.ramp.reload(Config(cutover=str(file)))  # a person says else
+        server.ramp.welcome(server.worker(4, generation=4))
+        assert server.modes == {"a": ("canary", 50), "b": ("old", None)}
+
+    def test_a_gate_that_breaks(self, server: Server, file: Path) -> None:
+        """M21: the new app gets nothing again because somebody has sent SIGHUP."""
+        server.ramp.welcome(server.one)
+        server.ramp.reload(Config(cutover=str(file)))
+        server.fail(server.told[-1][1]["serial"])
+        server.ramp.welcome(server.worker(3, generation=2))
+        assert server.modes["a"] == ("old", None)
+        a, _ = server.ramp.status()["routes"]
+        assert (a["mode"], a["steps"], a["rollbacks"]) == ("old", "rolled back", 1)
+
+    def test_a_route_in_the_code(self, server: Server) -> None:
+        """M3: its row may be another one in the new code; a person has spoken later."""
+        server.ramp.open(Config(app="m:app"))
+        row = {"name": "a", "paths": ["/a"], "mode": "new", "share": None}
+        about = {"cutovers": [{"path": None, "routes": [row]}], "new_failed": ""}
+        server.hear(server.one, type="started", app=[], ramp=about)
+        server.ramp.reload(Config(app="m:app"))
+        server.answer("a", "old", None)
+        third = server.worker(3, generation=2)
+        row["mode"], row["share"] = "canary", 50.0
+        server.hear(third, type="started", app=[], ramp=about)
+        server.ramp.welcome(third)
+        assert server.modes == {"a": ("old", None)}
+
+    def test_a_second_reload(self, server: Server) -> None:
+        """M3: a worker of the first one, which was given up, tells the second one nothing."""
+        server.ramp.open(Config(app="m:app"))
+        server.ramp.reload(Config(app="m:app"))
+        server.ramp.reload(Config(app="m:app"))
+        for number, generation in ((3, 2), (4, 3)):
+            row = {"name": f"r{generation}", "paths": ["/a"], "mode": "new", "share": None}
+            about = {"cutovers": [{"path": None, "routes": [row]}], "new_failed": ""}
+            member = server.worker(number, generation)
+            server.hear(member, type="started", app=[], ramp=about)
+        server.ramp.welcome(member)
+        assert server.modes == {"r3": ("new", None)}
