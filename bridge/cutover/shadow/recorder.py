@@ -4,7 +4,9 @@
     app = Recorder(app, "requests.jsonl")
 
 It passes every message on as it is, and writes when the app is done: a thread does that, so nobody
-waits. Secrets are not written. WebSockets are not recorded, nor copies of shadow.
+waits. Secrets are not written. WebSockets are not recorded, nor copies of shadow; and only if that
+is wished, what may change something: other methods than GET, HEAD and OPTIONS, also if a GET names
+them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
+from bridge.cutover.shadow.methods import SAFE, is_safe
 from bridge.cutover.shadow.records import RecordedRequest, request_from_scope
 from bridge.cutover.shadow.replay.recording import line_of
 from bridge.cutover.shadow.report.file import MOST_BYTES, BoundedFile
@@ -20,7 +23,6 @@ from bridge.cutover.shadow.report.writer import LineWriter
 from bridge.detect import as_asgi
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: The most of a request's body that is written.
 MOST_BODY: Final = 64 * 1024
 
@@ -71,7 +73,9 @@ class Recorder:
 
     def _is_recorded(self, scope: Scope) -> bool:
         is_copy = "bridge.shadow" in scope.get("extensions", ())
-        return not is_copy and (self._all_methods or scope["method"] in SAFE)
+        if is_copy or self._all_methods:
+            return not is_copy
+        return scope["method"] in SAFE and is_safe(request_from_scope(scope))
 
     def _write(self, request: RecordedRequest) -> None:
         self.writer.put(line_of(request))

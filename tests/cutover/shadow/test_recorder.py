@@ -46,6 +46,7 @@ def test_requests_are_written_without_secrets(tmp_path: Path) -> None:
     )
     assert (answer.status, answer.body) == (200, b"Hello, world!")
     http(recorder, "/b", method="POST")
+    http(recorder, "/c", headers=[(b"x-http-method-override", b"DELETE")])
     assert recorded(recorder, path) == [
         RecordedRequest(
             "GET",
@@ -81,6 +82,14 @@ def test_all_methods_can_be_recorded_with_their_bodies(tmp_path: Path) -> None:
         "/large": ("PUT", b"", True),
         "/fails": ("POST", b"", True),
     }
+
+
+def test_a_get_that_names_another_method_is_recorded_with_others(tmp_path: Path) -> None:
+    """M13: only if all methods are."""
+    path = tmp_path / "file"
+    recorder = Recorder(reading, path, all_methods=True)
+    http(recorder, "/a", query_string=b"_method=DELETE")
+    assert [request.path for request in recorded(recorder, path)] == ["/a"]
 
 
 def request_of(line: str) -> RecordedRequest:

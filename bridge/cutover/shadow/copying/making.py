@@ -18,6 +18,7 @@ from bridge.cutover.shadow.copying.kept import Kept
 from bridge.cutover.shadow.copying.marks import copied_scope
 from bridge.cutover.shadow.copying.own_threads import held_threads, with_own_threads
 from bridge.cutover.shadow.copying.settings import RouteShadow, Shadow
+from bridge.cutover.shadow.methods import overrides_method
 from bridge.cutover.shadow.records import RecordedRequest, RecordedResponse, request_from_scope
 from bridge.cutover.table import Table
 from bridge.dispatcher import MountedApp
@@ -181,6 +182,9 @@ class Maker:
         settings = (route.shadow or RouteShadow()).over(self._settings)
         scope = kept.request_scope()
         request = request_from_scope(scope)
+        if overrides_method(request, kept.body):
+            kept.drop("method-override")
+            return
         again = new = None
         failure = ""
         try:

@@ -8,10 +8,10 @@ from time import time
 from typing import Final
 
 from bridge.cutover.shadow.compare import compare
+from bridge.cutover.shadow.methods import is_safe
 from bridge.cutover.shadow.noise import Noise
 from bridge.cutover.shadow.records import RecordedRequest, RecordedResponse
 from bridge.cutover.shadow.replay.side import Side, Unanswered
-from bridge.cutover.shadow.replay.source import SAFE
 from bridge.cutover.shadow.report import lines
 from bridge.cutover.shadow.report.file import BoundedFile
 from bridge.cutover.shadow.report.lines import Entry, target_of
@@ -73,7 +73,7 @@ class Replay:
         try:
             old = self._answer(self._old, request)
             noise = self._noise.of(route)
-            if self._twice and request.method in SAFE:
+            if self._twice and is_safe(request):
                 again = self._answer(self._old, request)
                 found = compare(request, old, again, rules, fields=self._fields)
                 noise = self._noise.learn(route, found)

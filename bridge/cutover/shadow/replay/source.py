@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bridge.cutover.shadow.methods import SAFE, is_safe, overrides_method
 from bridge.cutover.shadow.records import RecordedRequest, first
 from bridge.cutover.shadow.replay import har, recording
 from bridge.cutover.shadow.replay.recording import BrokenEntry
@@ -18,7 +19,6 @@ from bridge.errors import ConfigError
 _MOST_BYTES: Final = 512 * 1024 * 1024
 #: The most broken entries that are named.
 _MOST_NAMED: Final = 10
-SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(slots=True)
@@ -51,7 +51,9 @@ class Recording:
                 self.skipped[f"for the host {own[:100]}"] += 1
             elif request.method not in SAFE and not unsafe:
                 self.skipped[f"{request.method[:20]}, which is not safe to repeat (--unsafe)"] += 1
-            elif request.truncated and request.method not in SAFE:
+            elif overrides_method(request) and not unsafe:
+                self.skipped["those that name another method, not safe to repeat (--unsafe)"] += 1
+            elif request.truncated and not is_safe(request):
                 self.skipped["the body is not in the recording as a whole"] += 1
             else:
                 kept.append(request)

@@ -175,6 +175,22 @@ def test_exceptions_of_the_new_app_are_told(caplog: pytest.LogCaptureFixture) ->
     assert told[0].exc_info
 
 
+def test_a_get_that_names_another_method_is_not_copied() -> None:
+    """M10: no app sees a copy of it, whether a field or the query says so."""
+    old, new = answering(), answering()
+    override = [(b"x-http-method-override", b"DELETE")]
+
+    async def main() -> None:
+        app = shadowed(old, new, noise=100)
+        async with stopped_at_the_end(app):
+            assert (await ask(app, headers=override)).body == b"same"
+            await ask(app, query_string=b"_method=DELETE")
+            await until(lambda: copies_of(app).reasons() == {"a": {"method-override": 2}})
+
+    asyncio.run(main())
+    assert (len(old.seen), new.seen) == (2, [])  # type: ignore[attr-defined]
+
+
 def test_the_old_app_is_asked_twice_for_its_noise() -> None:
     """M11: as a copy, too; if it does not answer then, there is no noise to learn from."""
     seen: list[bool] = []

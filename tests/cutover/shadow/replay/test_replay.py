@@ -62,6 +62,8 @@ def test_the_old_app_is_asked_twice_for_its_noise() -> None:
     both = replay(old, lambda request: b"[]", twice=True)
     assert both.run([RecordedRequest("POST", "/")]).different == 1
     assert next(numbers) == 4
+    assert both.run([RecordedRequest("GET", "/", "_method=DELETE")]).different == 2
+    assert next(numbers) == 6
 
 
 @pytest.mark.parametrize("side", ["old", "new"])

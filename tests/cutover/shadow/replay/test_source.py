@@ -55,6 +55,16 @@ def test_host_and_unsafe_are_the_callers_choice(tmp_path: Path) -> None:
     assert [request.method for request in found.requests] == ["GET", "POST", "GET"]
 
 
+def test_a_get_that_names_another_method_is_not_safe(tmp_path: Path) -> None:
+    """M13: it is asked only if unsafe methods are wished."""
+    text = har(("GET", "http://x/a?_method=DELETE"), ("GET", "http://x/b?_method=GET"))
+    found = read(tmp_path / "har", text)
+    assert [request.path for request in found.requests] == ["/b"]
+    reason = "those that name another method, not safe to repeat (--unsafe)"
+    assert dict(found.skipped) == {reason: 1}
+    assert len(read(tmp_path / "har", text, unsafe=True).requests) == 2
+
+
 def test_our_own_recording_is_read(tmp_path: Path) -> None:
     """M13: a recording of ours is read with its older parts; bad lines are named."""
     (tmp_path / "file.1").write_text('{"method": "GET", "target": "/old"}\n')
