@@ -35,6 +35,8 @@ class Answer:
     #: Where it sends the client.
     location: str = ""
     hangs: bool = False
+    #: Whether its response did not end: the check has left it, as a client does.
+    streams: bool = False
     #: Where it stands, if it hangs.
     place: Place | None = None
 
@@ -47,6 +49,13 @@ def take_head(answer: Answer, head: ResponseHead | None) -> None:
     for name, value in head.raw_headers:
         if name.lower() == b"location":
             answer.location = value.decode("latin-1")
+
+
+def note_stream(answer: Answer, pieces: str, cost: str, findings: Findings) -> None:
+    """Note that the response of `answer` was left after so many `pieces`, since it does not end."""
+    answer.streams = True
+    request = answer.request
+    findings.add_once(request.path, "endless", request=request.where, pieces=pieces, cost=cost)
 
 
 def judge(answer: Answer, logged: BaseException | None, findings: Findings) -> None:

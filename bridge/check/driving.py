@@ -45,8 +45,18 @@ class Drive(ABC):
 
     def _send_all(self, requests: Iterable[Request]) -> None:
         for request in requests:
-            if not self._gave_up:
+            if not self._gave_up and not self._is_known(request):
                 self.answers.append(self._send(request))
+
+    def _is_known(self, request: Request) -> bool:
+        """Whether it asks again for a response that does not end."""
+        reads = request.method != "POST" and not request.leaves
+        return reads and request.path in self.streams
+
+    @property
+    def streams(self) -> set[str]:
+        """The paths whose responses do not end. Each is asked once, and by a client that leaves."""
+        return {each.request.path for each in self.answers if each.streams}
 
     @property
     def nothing_there(self) -> bool:

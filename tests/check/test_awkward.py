@@ -88,6 +88,17 @@ def test_a_quiet_stream_is_no_hang(target: str) -> None:
     assert ids(checked(target, seconds=0.1)) - {"no-lifespan", "websocket-raises"} == {"endless"}
 
 
+@pytest.mark.parametrize(
+    ("target", "holds_a_thread"), [("troubled:endless", True), ("asgi:stubborn", False)]
+)
+def test_an_endless_stream_is_asked_for_twice(target: str, holds_a_thread: bool) -> None:
+    """M51: by a client that stays a while, and one that leaves; what it costs fits the app."""
+    report = checked(target, seconds=0.2)
+    assert report.apps[0].sent.startswith("2 x GET /;")
+    found = [each for each in report.all_findings if each.id == "endless"]
+    assert {"hold a thread" in each.advice for each in found} == {holds_a_thread}
+
+
 def test_a_lifespan_that_is_never_answered() -> None:
     """M51: is told, and the recommended command does without it."""
     report = checked("asgi:deaf", seconds=0.3)

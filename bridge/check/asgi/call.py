@@ -11,8 +11,9 @@ from time import monotonic
 from typing import Any, Final
 
 from bridge.asgi import messages
-from bridge.check.answers import Answer, take_head
+from bridge.check.answers import Answer, note_stream, take_head
 from bridge.check.asgi.ending import end, place_of_task
+from bridge.check.catalogue.of_answers import ASGI_STREAM
 from bridge.check.findings import Findings
 from bridge.check.places import place_of, place_of_frame
 from bridge.check.requests import Request
@@ -20,6 +21,7 @@ from bridge.errors import ClientDisconnected, IllegalMessage, pluralize
 from bridge.http.response_head import ResponseHead, raw_head
 from bridge.types import ASGIApp, Message
 
+_FIRST: Final = asyncio.FIRST_COMPLETED
 #: A response that streams is left after so many pieces, or seconds.
 MOST_PIECES: Final = 200
 MOST_SECONDS: Final = 1.0
@@ -67,7 +69,9 @@ class Call:
         answer = self.answer
         task = asyncio.ensure_future(self._app(self._scope, self._receive, self._send))
         over = asyncio.ensure_future(self._left.wait())
-        await asyncio.wait({task, over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in (min(seconds, MOST_SECONDS), seconds - MOST_SECONDS):
+            if wait > 0 and not self._is_stream():
+                await asyncio.wait({task, over}, timeout=wait, return_when=_FIRST)
         if not task.done() and self._phase == messages.STREAMING and not self._has_left:
             self._leave_stream()  # a quiet one: nothing comes, and that is no hang
         if not task.done() and self._has_left:
@@ -130,6 +134,10 @@ class Call:
             self._pieces += bool(body)
         self._phase = after
 
+    def _is_stream(self) -> bool:
+        """Whether pieces came, and the end did not, for so long."""
+        return self._phase == messages.STREAMING and self._pieces > 0 and self._goes_on_for_long()
+
     def _goes_on_for_long(self) -> bool:
         return self._pieces >= MOST_PIECES or monotonic() - self._begun >= MOST_SECONDS
 
@@ -137,8 +145,7 @@ class Call:
         """Leave a response that does not end, as clients of streams do."""
         self._has_left = True
         self._left.set()
-        request, pieces = self._request, pluralize(self._pieces, "piece")
-        self._findings.add_once(request.path, "endless", request=request.where, pieces=pieces)
+        note_stream(self.answer, pluralize(self._pieces, "piece"), ASGI_STREAM, self._findings)
 
     # --------------------------------------------------------- the end
 

@@ -9,6 +9,10 @@ from bridge.check.catalogue.entry import (
     Entry,
 )
 
+#: What a stream costs, by kind of app: the `cost` of `endless`.
+WSGI_STREAM: Final = "Streams of WSGI apps hold a thread each: see --stream-limit."
+ASGI_STREAM: Final = "Each client of it costs a task on the event loop, and no thread."
+
 ANSWERS: Final[dict[str, Entry]] = {
     "raises": Entry(
         "error",
@@ -37,6 +41,6 @@ ANSWERS: Final[dict[str, Entry]] = {
     "endless": Entry(
         "note",
         "{request} streams: after {pieces} the check has left, as a client does",
-        "Streams of WSGI apps hold a thread each: see --stream-limit.",
+        "{cost}",
     ),
 }

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 #: Seconds for a loop to end, and for a task to end when it is cancelled.
 _END_LIMIT: Final = 2.0
+#: Seconds after which a stream of which nothing comes is a quiet one.
+_QUIET: Final = 2.0
 #: Seconds for which one call may hold the loop.
 BLOCKING_LIMIT: Final = 0.1
 
@@ -47,15 +49,23 @@ class Worker:
         self._thread.start()
         self.hangs = False
 
-    def run(self, job: Callable[[], T], seconds: float) -> Outcome[T]:
-        """Return what `job` returned, or that it hangs. Raises what it raised."""
+    def run(
+        self, job: Callable[[], T], seconds: float, is_quiet: Callable[[], bool] = lambda: False
+    ) -> Outcome[T]:
+        """Return what `job` returned, or that it hangs. Raises what it raised.
+
+        If `is_quiet` says after a part of the time that all has come that will, no more is waited.
+        """
         future: Future[T] = Future()
         self._jobs.put((job, future))
-        try:
-            return Outcome(future.result(seconds))
-        except TimeoutError:
-            if future.done():  # the job has raised one
-                raise
+        for wait in (min(seconds, _QUIET), max(0.0, seconds - _QUIET)):
+            try:
+                return Outcome(future.result(wait))
+            except TimeoutError:
+                if future.done():  # the job has raised one
+                    raise
+            if is_quiet():
+                break
         self.hangs = True
         return Outcome(hangs=True, place=_stands_at(self._thread))
 

@@ -11,7 +11,8 @@ from io import StringIO
 from time import monotonic
 from typing import Any, Final
 
-from bridge.check.answers import Answer, shown, take_head
+from bridge.check.answers import Answer, note_stream, shown, take_head
+from bridge.check.catalogue.of_answers import WSGI_STREAM
 from bridge.check.findings import Findings
 from bridge.check.places import place_of, place_of_error, place_of_frame
 from bridge.check.requests import Request
@@ -112,8 +113,7 @@ class Call:
             if self._request.leaves and self.answer.size:
                 return False
             if pieces >= MOST_PIECES or monotonic() - begun > MOST_SECONDS:
-                request, said = self._request, pluralize(pieces, "piece")
-                self._findings.add_once(request.path, "endless", request=request.where, pieces=said)
+                note_stream(self.answer, pluralize(pieces, "piece"), WSGI_STREAM, self._findings)
                 return False
         return True
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Any, Final
 
-from bridge.check.answers import Answer, judge
+from bridge.check.answers import Answer, judge, note_stream
+from bridge.check.catalogue.of_answers import WSGI_STREAM
 from bridge.check.driving import Drive
 from bridge.check.findings import Findings
 from bridge.check.places import own_place_of_frame
@@ -61,12 +62,12 @@ class WsgiDrive(Drive):
             self._workers[number] = Worker()
         seconds = self._options.seconds
         call = Call(self._app, request, self._findings, self._root_path)
-        outcome = self._workers[number].run(lambda: self._call(call), seconds)
+        outcome = self._workers[number].run(
+            lambda: self._call(call), seconds, lambda: call.answer.size > 0
+        )
         answer = outcome.value or Answer(request, hangs=not call.answer.size)
         if outcome.hangs and call.answer.size:  # a stream, of which nothing comes for a while
-            self._findings.add_once(
-                request.path, "endless", request=request.where, pieces="its first piece"
-            )
+            note_stream(answer, "its first piece", WSGI_STREAM, self._findings)
         elif outcome.hangs:
             self._findings.add_once(
                 0, "hangs", outcome.place, request=request.where, seconds=seconds
@@ -107,6 +108,8 @@ class WsgiDrive(Drive):
     def _validate(self) -> None:
         """Send one GET to each path once more, through `wsgiref.validate`; look who closes."""
         for path in self._options.paths:
+            if path in self.streams:
+                continue
             request = Request("GET", path, "validated", fields=self._options.fields)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -38,7 +38,8 @@ def try_runners(
     """Send the GETs of `answers` that were answered well to `app` under each runner."""
     expected = [each for each in answers if _is_good(each) and each.request.method == "GET"]
     requests = {each.request.path: each for each in expected if not each.request.about}
-    requests.pop(options.missing, None)
+    for path in (options.missing, *(each.request.path for each in answers if each.streams)):
+        requests.pop(path, None)
     for way, runner in _RUNNERS:
         _Trial(app, way, runner, options.seconds, findings, root_path).run([*requests.values()])
     if options.patches:
@@ -52,7 +53,8 @@ def try_runners(
 
 
 def _is_good(answer: Answer) -> bool:
-    return answer.error is None and not answer.hangs and 0 < answer.status < 500
+    is_whole = answer.error is None and not answer.hangs and not answer.streams
+    return is_whole and 0 < answer.status < 500
 
 
 class _Trial:

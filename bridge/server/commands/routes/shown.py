@@ -46,11 +46,13 @@ class Shown:
 
 
 def shown_methods(row: Row) -> str:
-    """Return the methods of a row; ``*`` for every one. OPTIONS, which most have, is left out."""
+    """Return the methods of a row; ``*`` for every one. What frameworks add by themselves is left
+    out: OPTIONS, and HEAD beside GET, but in FastAPI, where HEAD is there only if it is asked for.
+    """
     if row.kinds == ("websocket",):
         return "WEBSOCKET"
     shown = [each for each in row.methods if each != "OPTIONS"] or list(row.methods)
-    if "GET" in shown and "HEAD" in shown:
+    if "GET" in shown and "HEAD" in shown and row.app.framework != "FastAPI":
         shown.remove("HEAD")
     return ",".join(shown) or "*"
 

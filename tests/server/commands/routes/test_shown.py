@@ -42,6 +42,13 @@ def test_methods(methods: tuple[str, ...], cell: str) -> None:
     assert Shown.of(replace(ROW, kinds=("websocket",))).methods == "WEBSOCKET"
 
 
+def test_head_in_fastapi() -> None:
+    """M50: is shown, since a GET there has none unless it is asked for."""
+    row = replace(ROW, app=AppTable("shop:app", "FastAPI"))
+    assert Shown.of(row).methods == "GET,HEAD"
+    assert Shown.of(replace(row, methods=("GET",))).methods == "GET"
+
+
 def test_views_without_a_place() -> None:
     """M50: what is not known is empty."""
     assert Shown.of(replace(ROW, view=View("len"))).cells()[3:] == ("", "len", "")
