@@ -29,6 +29,7 @@ from bridge.check.surroundings.source import look_at_source
 from bridge.check.verdicts import advice, verdicts
 from bridge.check.watching.logs import Logs
 from bridge.check.wsgi.drive import WsgiDrive
+from bridge.check.wsgi.shared import look_at_connections
 from bridge.check.wsgi.trials import try_runners
 from bridge.detect import as_asgi
 from bridge.dispatcher import Dispatcher
@@ -138,6 +139,7 @@ def _look_around(
     look_at_drivers(findings)
     if any(each.kind == "wsgi" for each in asked):
         look_at_pools(modules, threads, findings)
+        look_at_connections(modules, findings)
     look_at_source(modules, findings, as_asgi=as_asgi, known=blocking)
 
 

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.arguments.kinds import Kind
-from bridge.check.catalogue.entry import ASGI_WAYS, WSGI_WAYS
+from bridge.check.catalogue.entry import ASGI_WAYS, INLINE, WSGI_WAYS
 from bridge.check.findings import Finding
+
+#: What asks for one thread, and one request at a time in it.
+_ONE_THREAD: Final = frozenset({"shared-connection", "thread-bound"})
+#: What holds up all others there: not worse than on the server that such an app comes from.
+_HOLDS_UP: Final = frozenset({"c-driver", "waits"})
+#: The workers that are recommended for it.
+_WORKERS: Final = 4
 
 #: What is looked for, by kind of app: if it is not found, that is said, and no more.
 _SOUGHT: Final = {
@@ -44,15 +51,16 @@ class Verdict:
 def verdicts(kind: Kind, findings: Iterable[Finding]) -> list[Verdict]:
     """Return a verdict for each way to serve an app of that kind."""
     found = list(findings)
-    ways = WSGI_WAYS if kind == "wsgi" else ASGI_WAYS
-    return [
-        Verdict(
-            way,
-            _ids(each.id for each in found if each.fails(way)),
-            _ids(each.id for each in found if each.needs_care(way)),
-        )
-        for way in ways
-    ]
+    one_thread = any(each.id in _ONE_THREAD for each in found)
+    said = []
+    for way in WSGI_WAYS if kind == "wsgi" else ASGI_WAYS:
+        fails = [each.id for each in found if each.fails(way)]
+        care = [each.id for each in found if each.needs_care(way)]
+        if one_thread and way == INLINE:
+            care += [each for each in fails if each in _HOLDS_UP]
+            fails = [each for each in fails if each not in _HOLDS_UP]
+        said.append(Verdict(way, _ids(fails), _ids(care)))
+    return said
 
 
 def _ids(found: Iterable[str]) -> tuple[str, ...]:
@@ -86,7 +94,10 @@ def advice(
             "until the patching is out: nothing here runs with it",
         )
     options, reasons = "", []
-    if "wsgi" in kinds:
+    if "wsgi" in kinds and ids & _ONE_THREAD:
+        options += f" --runner inline --workers {_WORKERS}"
+        reasons.append("one thread in each worker: it shares what it has opened at import")
+    elif "wsgi" in kinds:
         options += f" --runner thread --threads {threads}"
         reasons.append("threads suit every WSGI app")
         if ids & {"c-driver", "psycopg2"}:
@@ -99,6 +110,6 @@ def advice(
         reasons.append("so that a failed startup is told")
     if not reasons:
         reasons.append("ASGI apps need no runner: they run on the event loop")
-    if any(each.severity == "error" for each in found):
+    if any(each.severity == "error" and each.id not in _ONE_THREAD for each in found):
         reasons.append("when the errors are mended")
     return Advice(command + options, "; ".join(reasons))

@@ -35,6 +35,16 @@ def test_each_way_has_a_verdict() -> None:
     assert {str(each) for each in verdicts("asgi3", found())} == {"nothing seen against it"}
 
 
+def test_one_thread_is_what_such_an_app_had() -> None:
+    """M51: what waits is no reason against inline then, and inline is what is recommended."""
+    findings = found("c-driver", "waits", "thread-bound")
+    said = {each.way: str(each) for each in verdicts("wsgi", findings)}
+    assert said["thread"] == "will not do: thread-bound"
+    assert said["inline"].startswith("with care: ")
+    command = advice(COMMAND, ["wsgi"], findings, 8).command
+    assert command == f"{COMMAND} --runner inline --workers 4"
+
+
 def test_every_way_in_the_catalogue_exists() -> None:
     """M51: an entry cannot speak of a way that nobody has."""
     for entry in CATALOGUE.values():

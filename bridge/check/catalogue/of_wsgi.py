@@ -9,6 +9,7 @@ from bridge.check.catalogue.entry import (
     GREENLET,
     INLINE,
     PATCHED,
+    THREAD,
     WSGI_HOSTS,
     WSGI_TO_ASGI,
     WSGI_WAYS,
@@ -115,6 +116,28 @@ WSGI: Final[dict[str, Entry]] = {
         "Count one for each of --threads, and for each worker. Under the greenlet runner it is one "
         "for each greenlet: use a pool there.",
         care=(PATCHED, GREENLET),
+    ),
+    "shared-connection": Entry(
+        "warning",
+        "it opens a connection at import that all threads share: {what}",
+        "Open one for each request, or serve it by --runner inline --workers N: one request at a "
+        "time in each worker, as under Gunicorn's sync workers.",
+        care=(THREAD, PATCHED, GREENLET, WSGI_TO_ASGI, WSGI_HOSTS),
+    ),
+    "shared-transaction": Entry(
+        "note",
+        "all threads share a connection, and with it one transaction: {what}",
+        "A commit or rollback in one thread is one for all: hold a lock from the first statement "
+        "to it, or open a connection for each request.",
+        care=(THREAD, PATCHED, WSGI_TO_ASGI, WSGI_HOSTS),
+    ),
+    "thread-bound": Entry(
+        "error",
+        "{request} fails in other threads than that of the import: {error}",
+        "It was answered in that one: serve it by --runner inline --workers N. For threads, make "
+        "in each request what is made at import.",
+        care=(PATCHED, GREENLET, WSGI_TO_ASGI, WSGI_HOSTS),
+        fails=(THREAD,),
     ),
     "session-kept": Entry(
         "warning",

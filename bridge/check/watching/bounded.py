@@ -6,14 +6,17 @@ A thread that hangs cannot be ended; it is a daemon, is left alone, and told by 
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
-from bridge.check.places import place_of_frame
+from bridge.check.places import place_of_error, place_of_frame
 from bridge.check.watching.audit import Watcher, watching
 from bridge.loops.factory import new_event_loop
 from bridge.loops.frames import current_frames
@@ -80,6 +83,29 @@ class Worker:
                 future.set_result(job())
             except BaseException as error:
                 future.set_exception(error)
+
+
+class _TooLong(BaseException):
+    """Raised in a job that runs in the main thread, when its time is over."""
+
+
+def run_here(job: Callable[[], T], seconds: float) -> Outcome[T]:
+    """Run `job` in this thread; in the main one it is bounded, where the system has timers."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise _TooLong
+
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        return Outcome(job())
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return Outcome(job())
+    except _TooLong as error:
+        return Outcome(hangs=True, place=place_of_error(error))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Loop:

@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Any, Final
 
-from bridge.check.answers import Answer, judge, note_stream
+from bridge.check.answers import Answer, judge, note_stream, shown
 from bridge.check.catalogue.of_answers import WSGI_STREAM
 from bridge.check.driving import Drive
 from bridge.check.findings import Findings
-from bridge.check.places import own_place_of_frame
+from bridge.check.places import own_place_of_frame, place_of_error
 from bridge.check.requests import Options, Request
 from bridge.check.watching.audit import watching
-from bridge.check.watching.bounded import Worker
+from bridge.check.watching.bounded import Worker, run_here
 from bridge.check.watching.logs import Logs
 from bridge.check.wsgi.call import Call, validated
 from bridge.check.wsgi.inside import check_close
+from bridge.check.wsgi.shared import is_thread_bound, look_at_connections
 from bridge.check.wsgi.state import ThreadState
 from bridge.types import WSGIApp
 
@@ -45,6 +46,10 @@ class WsgiDrive(Drive):
         super().__init__(options, findings, logs, root_path)
         self._app = app
         self._state = ThreadState(modules, findings)
+        held = Findings()
+        look_at_connections(modules, held)
+        #: Whether a 5xx may come of a connection that serves one thread, though no log says so.
+        self._shares = "shared-connection" in held
         self._workers = [Worker(), Worker()]
 
     def run(self) -> None:
@@ -72,8 +77,32 @@ class WsgiDrive(Drive):
             self._findings.add_once(
                 0, "hangs", outcome.place, request=request.where, seconds=seconds
             )
-        judge(answer, self._logs.take(), self._findings)
+        logged = self._logs.take()
+        error = answer.error or logged
+        if is_thread_bound(error) or (self._shares and error is None and answer.status >= 500):
+            answer, logged = self._tried_here(request, answer, error)
+        judge(answer, logged, self._findings)
         return answer
+
+    def _tried_here(
+        self, request: Request, failed: Answer, error: BaseException | None
+    ) -> tuple[Answer, BaseException | None]:
+        """Send a request again in this thread, which has imported the app; return what counts."""
+        call = Call(self._app, request, Findings(), self._root_path)
+        answer = run_here(lambda: self._call(call), self._options.seconds).value
+        logged = self._logs.take()
+        if answer is None:
+            return failed, error
+        if answer.error is None and 0 < answer.status < 500:
+            why = (
+                shown(error).partition(". ")[0]
+                if error is not None
+                else f"it is answered {failed.status}"
+            )
+            place = place_of_error(error) if error is not None else None
+            about = {"request": request.where, "error": why}
+            self._findings.add_once(place or why, "thread-bound", place, **about)
+        return answer, logged
 
     def _call(self, call: Call) -> Answer:
         """Run one request; in a thread of ours."""

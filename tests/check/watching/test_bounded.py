@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 
 import pytest
 
-from bridge.check.watching.bounded import Loop, Worker
+from bridge.check.watching.bounded import Loop, Worker, run_here
 from bridge.loops.watchdog.block import Block
 from tests.support.waiting import eventually
 
@@ -49,6 +50,18 @@ def test_a_timeout_of_the_job_is_its_own() -> None:
         worker.run(job, 5)
     assert not worker.hangs
     worker.close()
+
+
+def test_a_job_in_this_thread() -> None:
+    """M51: is bounded, too, in the main one, and told by its place."""
+    before = signal.getsignal(signal.SIGALRM)
+    assert run_here(threading.get_ident, 60).value == threading.get_ident()
+    end = threading.Event()
+    outcome = run_here(lambda: end.wait(60), 0.05)
+    assert outcome.hangs
+    assert outcome.place is not None
+    assert "test_a_job_in_this_thread" in outcome.place.function
+    assert signal.getsignal(signal.SIGALRM) == before
 
 
 def test_a_loop_runs_coroutines() -> None:
