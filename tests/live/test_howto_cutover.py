@@ -30,7 +30,9 @@ app = Flask(__name__)
 
 @app.get("/")
 @app.get("/search")
-def page():
+@app.get("/invoices")
+@app.get("/invoices/<int:id>")
+def page(id=0):
     return "old"
 """
 FRESH = """
@@ -40,6 +42,7 @@ app = FastAPI()
 
 
 @app.get("/search")
+@app.get("/invoices")
 @app.get("/invoices/{id}")
 def page(id: int = 0):
     return "new"

@@ -1,9 +1,10 @@
 """Find what will not go as it was meant, before a request comes (M4). Pure.
 
-There are three kinds: a route of the cutover that none can reach, since another one comes before
-it; requests that a route gives to the new app, which does not have them; and, as a hint, routes of
-the new app that no route of the cutover names. Of an app whose routes cannot be read nothing is
-said.
+There are these kinds: a route of the cutover that none can reach, since another one comes before
+it; requests that a route gives to the new app, or the old one, which does not have them; a route in
+mode shadow of which nothing is copied; and, as hints, what the new app does not have yet, and
+routes of the new app that no route of the cutover names. Of an app whose routes cannot be read
+nothing is said.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from bridge.cutover.conflicts.region import (
     region_of_row,
     regions_of_route,
 )
-from bridge.cutover.route import OLD, Route
+from bridge.cutover.route import NEW, OLD, SHADOW, Route
 from bridge.errors import pluralize
 from bridge.route_tables import Pattern, Row
 from bridge.route_tables.patterns.pattern import Parameter, Text
 
 #: The most of a kind that one line names.
 _MOST = 4
+#: The methods of which mode shadow sends copies.
+_COPIED = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Where views are that FastAPI adds by itself, and those of all frameworks.
 _DOCS = frozenset({"fastapi.applications.FastAPI.setup"})
 _OWN = _DOCS | {"flask.app.Flask", "quart.app.Quart"}
@@ -53,7 +56,14 @@ def find_conflicts(
                 reached.append(region)
         if route.mode != OLD:
             yield from apps.missing(route, reached, [each for _, each in before])
+        else:
+            apps.note_not_yet(route, reached)
+        if route.mode == SHADOW and _COPIED.isdisjoint(route.methods or _COPIED):
+            yield _never_copied(route)
+        if route.mode != NEW or route.rescue:
+            yield from apps.not_in_old(route, reached)
         before += [(route.name, each) for each in reached]
+    yield from apps.not_yet()
     yield from apps.unnamed([each for _, each in before])
 
 
@@ -80,6 +90,15 @@ def _unreached(route: Route, region: Region, who: Sequence[str]) -> Conflict:
     )
 
 
+def _never_copied(route: Route) -> Conflict:
+    methods = sorted(route.methods or ())
+    what = f"{' and '.join(methods)} {'is' if len(methods) == 1 else 'are'}"
+    return Conflict(
+        f"route {route.name}: {what} never copied, so mode shadow compares nothing here; "
+        "only GET, HEAD and OPTIONS are"
+    )
+
+
 # ------------------------------------------------------------- route against apps
 
 
@@ -92,6 +111,8 @@ class _Apps:
             for row in old
             if not (row.is_rest or row.is_unread or row.never or _is_own(row, _DOCS))
         ]
+        self._all_old = [region_of_row(row) for row in old if not row.is_rest]
+        self._not_yet: list[str] = []
         self._new = [(row, region_of_row(row)) for row in new if not row.is_rest]
         self._slashes = {row.app.redirects_slashes for row in new if row.is_rest}
         self._moved = [
@@ -129,6 +150,32 @@ class _Apps:
                 f"{lead} does not have what the old app has, and answers "
                 f"{' or '.join(sorted(answers))}: {_listed(lost)}"
             )
+
+    def note_not_yet(self, route: Route, regions: Sequence[Region]) -> None:
+        """Note what `route` gives to the old app, and the new one does not have."""
+        for region in regions:
+            if not self._there(region) and self._redirect(region) is None:
+                self._not_yet.append(f"{region.shown()} (route {route.name})")
+
+    def not_yet(self) -> Iterator[Conflict]:
+        """Yield the hint at what the new app does not have yet, and nobody asks of it."""
+        if self._not_yet:
+            yield Conflict(
+                "the new app would answer 404 for what is in mode old: " + _listed(self._not_yet),
+                is_hint=True,
+            )
+
+    def not_in_old(self, route: Route, regions: Sequence[Region]) -> Iterator[Conflict]:
+        """Yield what `route` may give to the old app, and that does not have."""
+        for region in regions:
+            if any(each.overlaps(one) for each in self._all_old for one in _slashes_of(region)):
+                continue
+            what = f"route {route.name}: the old app has no {region.shown()}, and "
+            if route.mode == NEW:
+                what += "with rescue its 404 hides what the new app fails; take rescue out of it"
+            else:
+                what += f"answers 404; the mode is {route.mode}"
+            yield Conflict(what)
 
     def _lost(self, region: Region, before: Sequence[Region]) -> Iterator[tuple[str, str]]:
         """Yield what the old app has in `region`, and the new one answers by 404 or 405."""
@@ -181,6 +228,17 @@ class _Apps:
 
 def _has(regions: Iterable[Region], method: str) -> bool:
     return any(each.has(method) for each in regions)
+
+
+def _slashes_of(region: Region) -> Iterator[Region]:
+    """Yield a region as it is, and with the other slash at its end: apps may redirect."""
+    yield region
+    path, *within = region.paths
+    if path.parts and isinstance(path.parts[-1], Text | Parameter):
+        is_slash = path.parts[-1] == Text("")
+        parts = path.parts[:-1] if is_slash else (*path.parts, Text(""))
+        if parts:
+            yield replace(region, paths=(Pattern(parts), *within))
 
 
 def _is_own(row: Row, places: frozenset[str]) -> bool:

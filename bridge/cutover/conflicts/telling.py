@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from bridge.cutover.route import OLD, Route
+from bridge.cutover.route import NEW, OLD, SHADOW, Route
 from bridge.log import logger
 from bridge.loops.waiters import NativeThread
 
@@ -32,7 +32,7 @@ def conflict_lines(cutover: Any) -> list[Line]:
     from bridge.route_tables import read_table, site_table
 
     old, new = (site_table(read_table(cutover.sides[side].app, side)) for side in ("old", "new"))
-    found = [*find_conflicts(cutover.table.routes, old, new)]
+    found = sorted(find_conflicts(cutover.table.routes, old, new), key=lambda each: each.is_hint)
     lines = [
         (logging.INFO if each.is_hint else logging.WARNING, each.text) for each in found[:_MOST]
     ]
@@ -63,6 +63,8 @@ class Conflicts:
         self.say: Say = Told()
         #: The routes at the last look, as far as they count; None: there was none.
         self._seen: object = None
+        #: Whether a look is under way.
+        self.is_looking = False
 
     def lines(self) -> list[Line]:
         """Look at them now, and return what is wrong; nothing if that cannot be told."""
@@ -83,10 +85,12 @@ class Conflicts:
             self._look()
 
     def _look(self) -> None:
+        self.is_looking = True
         self._seen = seen = _what_counts(self._cutover.table.routes)
         try:
             NativeThread(partial(self._tell, seen), "bridge-conflicts").start()
         except RuntimeError as error:  # the system has no more threads
+            self.is_looking = False
             logger.debug(_FAILED, error)
 
     def _tell(self, seen: object) -> None:
@@ -95,7 +99,14 @@ class Conflicts:
             return  # others are in force by now, and are looked at
         with suppress(RuntimeError):  # the loop has ended to which they go
             self.say(lines)
+        self.is_looking = False
 
 
 def _what_counts(routes: Sequence[Route]) -> object:
-    return [(each.name, each.paths, each.methods, each.host, each.mode == OLD) for each in routes]
+    return [
+        (
+            *(each.name, each.paths, each.methods, each.host, each.rescue),
+            each.mode if each.mode in (OLD, SHADOW, NEW) else "",
+        )
+        for each in routes
+    ]

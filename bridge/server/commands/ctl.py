@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import click
@@ -21,6 +21,7 @@ from bridge.errors import ConfigError
 from bridge.server.commands.ctl_top import Top
 from bridge.server.control.client import Connection, NoServer, SeveralServers, find
 from bridge.server.control.orders import OrderFailed, Result
+from bridge.server.control.routes_text import not_started
 from bridge.server.control.text import printable, stacks_text, status_text, workers_table
 
 FAILED, USAGE, NO_SERVER, INTERRUPTED = 1, 2, 4, 130
@@ -104,6 +105,8 @@ def _order(name: str, help: str, show: Callable[[Any], str], *more: click.Parame
             raise _Ended(error, INTERRUPTED, ctx.meta[_JSON]) from None
         with _understanding(ctx):
             click.echo(json.dumps(_shaped(name, result)) if ctx.meta[_JSON] else show(result))
+        if name == "reload":
+            _tell_not_started(ctx, path)
 
     def _give(connection: Connection, timeout: float | None) -> Result:
         arguments = click.get_current_context().params
@@ -114,6 +117,16 @@ def _order(name: str, help: str, show: Callable[[Any], str], *more: click.Parame
         return result
 
     ctl.add_command(click.Command(name, callback=give, params=[*more, *_common()], help=help))
+
+
+def _tell_not_started(ctx: click.Context, path: str | None) -> None:
+    """Say on stderr if the new app of a cutover did not start: its server goes on without it."""
+    path = path or ctx.meta[_SOCKET] or os.environ.get(VARIABLE) or None
+    with suppress(OrderFailed, NoServer, SeveralServers, LookupError, TypeError):
+        with Connection(find(os.environ) if path in (None, "off") else path) as connection:
+            lines = [*not_started(connection.ask("routes"))]
+        for line in lines:
+            click.echo(f"Warning: {printable(line)}", err=True)
 
 
 @contextmanager

@@ -28,18 +28,41 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
             yield f"route {route['route']}: {route['reason']}"
         if route["not_kept"]:
             yield f"route {route['route']} is so until the server ends: {route['not_kept']}"
-    if status["new_failed"]:
-        failed = sum(each["new_failed"] for each in status["workers"])
-        yield (
-            f"the new app did not start in {failed} of {_workers(status)}, where the old one "
-            f"answers all: {status['new_failed']}"
-        )
+    yield from not_started(status)
+    for conflict in status.get("conflicts", ()):
+        yield f"{'hint' if conflict['is_hint'] else 'warning'}: {conflict['text']}"
     late = [str(each["pid"]) for each in status["workers"] if not each["follows"]]
     if late:
         yield f"{len(late)} of {_workers(status)} not up to date yet: {', '.join(late)}"
     for each in status["workers"]:
         if each["error"]:
             yield f"worker {each['pid']}: {each['error']}"
+
+
+def not_started(status: dict[str, Any]) -> Iterator[str]:
+    """Yield the line that says where the new app did not start, if there is one."""
+    if status["new_failed"]:
+        failed = sum(each["new_failed"] for each in status["workers"])
+        yield (
+            f"the new app did not start in {failed} of {_workers(status)}, where the old one "
+            f"answers all: {status['new_failed']}"
+        )
+
+
+def warnings_of(status: dict[str, Any], name: str) -> Iterator[str]:
+    """Yield what whoever has switched the route `name` is to know."""
+    mode = next((each["mode"] for each in status["routes"] if each["route"] == name), "old")
+    if mode != "old":
+        yield from not_started(status)
+    own = [
+        each["text"]
+        for each in status.get("conflicts", ())
+        if not each["is_hint"]
+        and each["text"].split(" ")[:2] in (["route", name], ["route", f"{name}:"])
+    ]
+    yield from own
+    if own and mode != "old":
+        yield f"to go back: asgi-bridge cutover set {name} old"
 
 
 def _workers(status: dict[str, Any]) -> str:

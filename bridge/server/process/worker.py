@@ -195,9 +195,7 @@ class SupervisedWorker:
         # All workers find the same of their routes, and the supervisor logs it once (M4).
         pass_conflicts_to(
             server.app,
-            lambda lines: loop.call_soon_threadsafe(
-                self._send, {"type": "conflicts", "lines": lines}
-            ),
+            lambda lines: loop.call_soon_threadsafe(self._tell_conflicts, lines),
         )
         try:
             if not await unless(self._told_to_go, server.prepare()):
@@ -257,6 +255,11 @@ class SupervisedWorker:
             self._follower = module.Follower(server.app)
             started["ramp"] = self._follower.about()
         return started
+
+    def _tell_conflicts(self, lines: Any) -> None:
+        """Tell the supervisor what the routes of a cutover say against each other."""
+        serial = 0 if self._follower is None else self._follower.serial
+        self._send({"type": "conflicts", "lines": lines, "serial": serial})
 
     def _figures(self, lag: float) -> Message:
         state = self._server.state

@@ -69,7 +69,7 @@ def test_a_route_that_no_request_can_reach() -> None:
 
 @pytest.mark.parametrize("mode", ["shadow", "canary", "new"])
 def test_a_path_that_the_new_app_does_not_have(mode: str) -> None:
-    """M4: it would answer 404, or 405; a route in mode old asks nothing of it."""
+    """M4: it would answer 404, or 405; of a route in mode old that is a hint."""
     share = 5 if mode == "canary" else None
     route = Route("a", ["/a/{id}", "/b"], mode=mode, share=share)
     assert told(unknown, starlette("/b"), route) == [
@@ -77,7 +77,9 @@ def test_a_path_that_the_new_app_does_not_have(mode: str) -> None:
     ]
     assert told(unknown, starlette("/a/{id:int}", "/{x}"), route) == []
     assert told(unknown, unknown, route) == []
-    assert told(unknown, starlette("/b"), route.switched("old")) == []
+    assert told(unknown, starlette("/b"), route.switched("old")) == [
+        "hint: the new app would answer 404 for what is in mode old: /a/{id} (route a)"
+    ]
     writes = Route("w", "/b", methods=["POST", "PUT"], mode="new")
     (line, hint) = told(unknown, starlette("/b"), writes)
     assert line == "route w: the new app has no POST,PUT /b, and answers 405"
@@ -97,11 +99,11 @@ def test_what_the_old_app_has_and_the_new_one_does_not() -> None:
         "route a: the new app does not have what the old app has, and answers 404 or 405: "
         "GET /a/in/part (f), POST /a/{id} (f), GET /a/{id}/pdf (f)"
     )
-    (line,) = told(old, new, Route("p", "/a/{id}/pdf"), Route("a", "/a/7", mode="new"))
+    (line, _) = told(old, new, Route("p", "/a/{id}/pdf"), Route("a", "/a/7", mode="new"))
     assert line.replace(name, "f").endswith("answers 405: POST /a/7 (f)")
     assert told(old, new, Route("a", "/a/{id}", methods="GET", mode="new")) == []
     rest = [Route("p", ["/a/{id}/pdf", "/a/in/part"]), Route("w", "/a/{id}", methods="POST"), every]
-    assert told(old, new, *rest) == []
+    assert all(line.startswith("hint: the new app would") for line in told(old, new, *rest))
     many = flask(**{f"v{number}": [f"/a/x/{number}"] for number in range(6)})
     assert told(many, new, every)[0].endswith("v, and 2 more".replace("v, ", ", "))
 
@@ -137,15 +139,46 @@ def test_routes_of_the_new_app_that_no_route_names() -> None:
         "hint: no route of the cutover names 5 routes of the new app, and the old app answers "
         "there: GET /v2, GET /v3, GET /v4, GET /v5, and 1 more"
     ]
-    assert told(unknown, Quart("new"), Route("r", "/x")) == []
-    assert told(unknown, Flask("new"), Route("r", "/x")) == []
+    for empty in (Quart("new"), Flask("new"), FastAPI()):
+        assert told(unknown, empty, Route("r", "/x")) == [
+            "hint: the new app would answer 404 for what is in mode old: /x (route r)"
+        ]
+
+
+def test_what_the_old_app_does_not_have_any_more() -> None:
+    """M4: it answers 404, and would hide by that what the new app fails; mode new is right."""
+    old, new = flask(one=["/a/"]), starlette("/a", "/b")
+    gone = Route("b", "/b", mode="new")
+    assert told(old, new, Route("a", "/a"), gone) == []
+    assert told(unknown, new, gone.switched("old"), Route("a", "/a")) == []
+    for mode, share in (("old", None), ("shadow", None), ("canary", 5)):
+        assert told(old, new, Route("a", "/a"), gone.switched(mode, share)) == [
+            f"route b: the old app has no /b, and answers 404; the mode is {mode}"
+        ]
+    (line,) = told(old, new, Route("a", "/a"), Route("b", "/b", mode="new", rescue=True))
+    assert line == (
+        "route b: the old app has no /b, and with rescue its 404 hides what the new app fails; "
+        "take rescue out of it"
+    )
+
+
+def test_a_shadow_of_what_is_never_copied() -> None:
+    """M4: a route with only POST would compare nothing; one with GET beside it does."""
+    app = starlette("/price", methods=["GET", "POST"])
+    shadow = Route("price", "/price", methods="POST", mode="shadow")
+    (line,) = [each for each in told(app, app, shadow) if not each.startswith("hint")]
+    assert line == (
+        "route price: POST is never copied, so mode shadow compares nothing here; "
+        "only GET, HEAD and OPTIONS are"
+    )
+    assert told(app, app, Route("p", "/price", methods=["GET", "POST"], mode="shadow")) == []
 
 
 def test_websockets_are_gets() -> None:
     """M4: a route without GET takes none."""
     new = Starlette(routes=[WebSocketRoute("/ws", view)])
     hint = told(unknown, new, Route("w", "/ws", methods="POST"))
-    assert hint[0].endswith("there: WebSocket /ws")
+    assert hint[-1].endswith("there: WebSocket /ws")
     assert told(unknown, new, Route("w", "/ws", mode="new")) == []
     old = Starlette(routes=[WebSocketRoute("/a/ws", view), StarletteRoute("/a/x", view)])
     (line,) = told(old, starlette("/a/x"), Route("w", "/a/{p}", mode="new"))

@@ -47,10 +47,12 @@ def test_at_the_start_and_when_other_routes_are_in_force() -> None:
     assert looks[0][0].startswith(LATE)
     app.conflicts.begin()  # a second start changes nothing
     app.switches.set("search", "canary", 5)
+    eventually(lambda: len(looks) == 2)
     app.switches.set("search", "canary", 7)
     app.switches.set("search", "old")
-    eventually(lambda: len(looks) == 2)
-    assert not any("/search" in text for text in looks[1])
+    eventually(lambda: len(looks) == 3)
+    assert not any("and answers 404" in text and "new app" in text for text in looks[2])
+    eventually(lambda: not app.conflicts.is_looking)
 
 
 def test_lines_that_stand_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,7 +73,9 @@ def test_the_most_lines() -> None:
     assert (len(lines), lines[-1]) == (21, (logging.WARNING, "and 22 more conflicts of routes"))
     assert (
         conflict_lines(
-            Cutover(old, new, [Route("health", "/health"), Route("i", "/invoices/{id}")])
+            Cutover(
+                old, new, [Route("health", "/health", mode="new"), Route("i", "/invoices/{id}")]
+            )
         )
         == []
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.server.control.routes_text import status_lines
+from bridge.server.control.routes_text import status_lines, warnings_of
 
 NONE = {"requests": 0, "errors": 0, "p95": None}
 
@@ -84,4 +84,28 @@ def test_what_is_wrong_is_below() -> None:
         "the new app did not start in 1 of 2 workers, where the old one answers all: no database",
         "1 of 2 workers not up to date yet: 2",
         "worker 2: no hook",
+    ]
+
+
+def test_what_whoever_switches_is_to_know() -> None:
+    """M3, M4: of that route; with the way back, unless it is on the old app."""
+    conflicts = [
+        {"text": "route a: the new app has no /a", "is_hint": False},
+        {"text": "route a.b: the new app has no /ab", "is_hint": False},
+        {"text": "no route of the cutover names 1", "is_hint": True},
+    ]
+    dead = {"pid": 1, "follows": True, "error": "", "new_failed": True}
+    about: dict[str, Any] = {"workers": [dead], "new_failed": "gone", "conflicts": conflicts}
+    assert [*warnings_of({"routes": [route()], **about}, "a")] == [
+        "the new app did not start in 1 of 1 worker, where the old one answers all: gone",
+        "route a: the new app has no /a",
+        "to go back: asgi-bridge cutover set a old",
+    ]
+    assert [*warnings_of({"routes": [route(mode="old")], **about}, "a")] == [
+        "route a: the new app has no /a"
+    ]
+    assert [*lines(route(), **about)][-3:] == [
+        "warning: route a: the new app has no /a",
+        "warning: route a.b: the new app has no /ab",
+        "hint: no route of the cutover names 1",
     ]

@@ -62,6 +62,9 @@ def test_they_are_told_once_by_a_server(tmp_path: Path, workers: str) -> None:
         else:
             ended = run("cutover", "set", "search", "new", "--socket", socket)
             assert ended.returncode == 0, ended.stderr
+            assert f"Warning: {SEARCH}" in ended.stderr  # as soon as it is known
+            assert "to go back: asgi-bridge cutover set search old" in ended.stderr
+            assert f"warning: {SEARCH}" in run("cutover", "status", "--socket", socket).stdout
         eventually(lambda: SEARCH in host.log())
         if workers != "1":  # new workers find the same, and more
             file.write_text((FILE % "new").replace('"/health"', '"/gone"'))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from bridge.server.cli import main
 from tests.support import hosts
 from tests.support.hosts import start
 from tests.support.waiting import eventually
@@ -48,6 +50,22 @@ def test_without_lifespan_the_old_app_answers_for_one_that_is_not_there(site: Pa
         assert (answer.status_code, answer.headers["x-served-by"]) == (200, "old")
         eventually(lambda: "the new app did not start, so the old app answers" in host.log())
         assert "there is no module 'gone'" in host.log()
+
+
+def test_orders_say_that_the_new_app_did_not_start(site: Path) -> None:
+    """M3, O3: a reload and a switch are done, and stderr says that nothing came of them."""
+    file, socket = site.parent / "cutover.toml", f"--socket={site.parent / 'a.ctl'}"
+    file.write_text(FILE % "gone:app")
+    options = (f"--control-socket={socket.partition('=')[2]}", f"--app-dir={site}")
+    line = "Warning: the new app did not start in 1 of 1 worker, where the old one answers all"
+    with start(hosts.bridge(f"--cutover={file}", *options)) as host:
+        eventually(lambda: "serves (1 of 1)" in host.log())
+        for order in (["cutover", "set", "invoices", "new"], ["ctl", "reload"]):
+            ended = CliRunner().invoke(main, [*order, socket])
+            assert (ended.exit_code, line in ended.stderr) == (0, True), ended.output
+            assert line not in ended.stdout
+        ended = CliRunner().invoke(main, ["cutover", "set", "invoices", "old", socket])
+        assert line not in ended.stderr
 
 
 HANGS = """

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+import time
+from typing import Any, Final
 
 import click
 
@@ -19,9 +20,11 @@ from bridge.errors import ConfigError
 from bridge.server.commands.ctl import FAILED, NO_SERVER, USAGE, VARIABLE
 from bridge.server.control.client import Connection, NoServer, SeveralServers, find
 from bridge.server.control.orders import OrderFailed
-from bridge.server.control.routes_text import status_lines
+from bridge.server.control.routes_text import status_lines, warnings_of
 from bridge.server.control.text import printable
 
+#: Seconds for a server to compare its routes, until an order says nothing of them.
+_LOOKING: Final = 3.0
 SOCKET = click.Option(
     ["--socket"], metavar="PATH", help="The control socket; default: the only server's."
 )
@@ -58,6 +61,20 @@ def _set(route: str, mode: str, share: str | None, file: str | None, socket: str
         except ConfigError as error:
             raise _Ended(f"{error}; nothing was changed", FAILED) from None
     click.echo(printable(line))
+    if file is None:
+        for warning in _warnings(socket, route):
+            click.echo(f"Warning: {printable(warning)}", err=True)
+
+
+def _warnings(socket: str | None, route: str) -> list[str]:
+    """Return what is wrong with the route, as soon as the server has looked at it."""
+    ended = time.monotonic() + _LOOKING
+    try:
+        while (status := _ask(socket, "routes")).get("looks") and time.monotonic() < ended:
+            time.sleep(0.1)
+        return [*warnings_of(status, route)]
+    except _Ended:  # the order is done; the server may have ended since
+        return []
 
 
 def _status(socket: str | None, as_json: bool) -> None:

@@ -86,7 +86,7 @@ class Desk:
         self._counts: deque[tuple[float, int]] = deque(maxlen=_COUNTS + 1)
         self._next_count: asyncio.TimerHandle | None = None
         #: Logs what workers say of the routes of cutovers.
-        self._conflicts: Callable[[list[tuple[int, str]]], object] | None = None
+        self._conflicts = switching.Conflicts()
 
     async def open(self) -> None:
         """Write the pid file and take orders, from now on; the server listens.
@@ -123,10 +123,7 @@ class Desk:
     def hear(self, message: Message) -> None:
         """Take what a worker has said."""
         self._asking.hear(message)
-        if message["type"] == "conflicts":
-            if self._conflicts is None:
-                self._conflicts = switching.conflict_log()
-            self._conflicts([(int(level), str(text)) for level, text in message["lines"]])
+        self._conflicts.hear(message)
 
     # --------------------------------------------------------- what there is to be told
 
@@ -235,7 +232,7 @@ class Desk:
 
     def routes(self) -> dict[str, Any]:
         """Describe the routes of the cutover, and how they go. Raises `OrderFailed`."""
-        return switching.routes(self._supervisor.ramp)
+        return switching.routes(self._supervisor.ramp, self._conflicts)
 
     def switch(self, route: str, mode: str, share: object) -> asyncio.Future[str]:
         """Switch a route, in its file and in each worker. Raises `OrderFailed`."""

@@ -31,6 +31,11 @@ class Follower:
         self._serial = 0
         self._texts: dict[str, str] = {}
 
+    @property
+    def serial(self) -> int:
+        """The number of what is in force."""
+        return self._serial
+
     def about(self) -> Message:
         """Return what the supervisor is to know before the worker serves."""
         return {
@@ -97,7 +102,12 @@ class Follower:
         for line in errors:
             logger.error("the routes stay as they were: %s", line)
         self._serial, self._texts = message["serial"], message["texts"]
-        return {"type": "routes-set", "serial": self._serial, "error": "; ".join(errors)}
+        return {
+            "type": "routes-set",
+            "serial": self._serial,
+            "error": "; ".join(errors),
+            "looks": any(each.conflicts.is_looking for each in self._cutovers),
+        }
 
     def rolled_back(self, message: Message) -> None:
         """Call the hook of a route that was taken back."""

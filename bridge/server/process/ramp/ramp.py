@@ -332,6 +332,7 @@ class Ramp:
                 )
                 for each in self._decider.routes
             ],
+            "serial": self._serial,
             "new_failed": "; ".join(sorted(failed)),
             "workers": [
                 {

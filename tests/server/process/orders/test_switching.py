@@ -25,7 +25,7 @@ def test_what_cannot_be_done_is_one_line() -> None:
     """M5: it says whether anything was changed."""
     ramp: Any = Ramp()
     with pytest.raises(OrderFailed, match=r"^no cutover$"):
-        switching.routes(ramp)
+        switching.routes(ramp, switching.Conflicts())
     with pytest.raises(OrderFailed, match=r"^no such route; nothing was changed$"):
         switching.switch(ramp, "b", "new", None)
 

@@ -45,7 +45,7 @@ def test_it_tells_of_its_routes_and_counts_and_does_as_it_is_told() -> None:
     assert [row["name"] for row in about["cutovers"][0]["routes"]] == ["a", "b"]
     assert about["new_failed"] == ""
     answer = follower.obey(message(3, {"a": ["canary", 50], "b": ["old", None]}))
-    assert answer == {"type": "routes-set", "serial": 3, "error": ""}
+    assert answer == {"type": "routes-set", "serial": 3, "error": "", "looks": False}
     (a, b) = served.table.routes
     for _ in range(500):
         served.canary.observe(a, "new", 500, 0.1)
