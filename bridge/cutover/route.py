@@ -142,11 +142,16 @@ class Route:
             return name.endswith(self.host[1:])
         return name == self.host
 
+    def says_as(self, other: Route) -> bool:
+        """Whether another one says the same in all."""
+        return all(getattr(self, name) == getattr(other, name) for name in _FIELDS)
+
     def switched(self, mode: str, share: float | str | None = None) -> Route:
         """Return the same route with another mode; without `share` it keeps its own."""
         return replace(self, mode=mode, share=self.share if share is None else share)
 
 
+_FIELDS: Final = tuple(each.name for each in fields(Route))
 #: Settings of a canary, as they are if nothing is said.
 _CANARY_DEFAULTS: Final = {
     each.name: each.default

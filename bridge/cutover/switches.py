@@ -70,6 +70,8 @@ class Switches:
                 raise ConfigError(
                     f"share belongs to mode canary, and the mode is {mode}; leave it away"
                 )
+            if share is None and mode == CANARY != route.mode:
+                share = self._first_share(route)
             return self._switch(route, mode, share)
 
     def decide(self, route: Route, mode: str, share: float | None = None) -> Route | None:
@@ -120,6 +122,15 @@ class Switches:
         self.changed()
         return changed
 
+    def _first_share(self, route: Route) -> float | str | None:
+        """Return the share with which a route begins as a canary if nobody says one.
+
+        That is the first step, or the share of its row; what a gate took back does not count.
+        """
+        canary, row = route.canary, self._rows.get(route.name, route)
+        first = None if canary is None else canary.first_share
+        return row.share if first is None else first
+
     def _use(self, rows: tuple[Route, ...], keep: Collection[str]) -> None:
         """Have the rows in force, and what was decided for those that say the same as then."""
         self._rows = {each.name: each for each in rows}
@@ -133,14 +144,15 @@ class Switches:
         self.table = Table(self._as_in(modes, rows))
 
     def _as_in(self, modes: Modes, routes: Iterable[Route]) -> tuple[Route, ...]:
-        """Return the routes as they are to be switched; one that is so is the same object."""
-        found = []
+        """Return the routes as they are to be switched; one that is in force is the same object."""
+        found, in_force = [], {each.name: each for each in self.table.routes}
         for route in routes:
             mode, share = modes.get(route.name, (route.mode, None))
             if mode != route.mode or (mode == CANARY and share not in (None, route.share)):
                 route = route.switched(mode, share)
                 self._prepare(route)
-            found.append(route)
+            known = in_force.get(route.name)
+            found.append(route if known is None or not known.says_as(route) else known)
         return tuple(found)
 
     def _checked(self, routes: Iterable[Route]) -> tuple[Route, ...]:

@@ -11,6 +11,8 @@ from bridge.cutover.route import Route
 from bridge.cutover.switches import Switches
 from bridge.errors import ConfigError
 
+GATE = {"window": 60}
+
 
 def refuse_admin(route: Route) -> None:
     if route.name == "admin" and route.mode == "new":
@@ -106,3 +108,20 @@ def test_somebody_else_may_decide() -> None:
     assert switches.table.routes[1] is table.routes[1]
     switches.obey({"a": ("canary", 9.0)}, [canary(5)])
     assert changes == ["a old, b old", "a canary 9 %"]
+
+
+@pytest.mark.parametrize(
+    ("row", "begins"),
+    [
+        (Route("a", "/a", share=5), 5.0),
+        (Route("a", "/a", mode="canary", gate=GATE, steps=[1, 50, 100]), 1.0),
+        (Route("a", "/a", mode="canary", share=50, gate=GATE, steps=[1, 50, 100]), 1.0),
+    ],
+)
+def test_a_canary_without_a_share_begins_at_the_start(row: Route, begins: float) -> None:
+    """M3, M21: at the first step or the share of its row, not at the one that was taken back."""
+    switches = Switches([row])
+    switches.set("a", "canary", 80)
+    assert switches.set("a", "canary").share == 80  # it was one already
+    switches.set("a", "old")
+    assert switches.set("a", "canary").share == begins

@@ -16,7 +16,7 @@ from os import environ
 from random import randrange
 from threading import Lock, Thread
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.cutover.canary.controller import Change, Controller, Standing
 from bridge.cutover.canary.counts import Sides, Tally
@@ -33,6 +33,13 @@ from bridge.types import Scope
 _EACH: Final = 1.0
 
 
+class _Tallies(NamedTuple):
+    """What was counted of a route as it is switched, by side."""
+
+    route: Route
+    sides: dict[str, Tally]
+
+
 class CountingCanary:
     """A `Canary` that goes by the shares of `switches`, and counts what is to be judged.
 
@@ -42,26 +49,30 @@ class CountingCanary:
     def __init__(self, switches: Switches, draw: Callable[[int], int] = randrange) -> None:
         self._switches = switches
         self._draw = draw
-        #: What was counted for each route with a gate since it was taken.
-        self._tallies: dict[str, dict[str, Tally]] = {}
+        #: The table that is followed, and what was counted of its routes with a gate since `take`.
+        self._table = switches.table
+        self._tallies: dict[str, _Tallies] = {}
         #: How many requests the old app has answered instead of the new one, by route.
         self.rescues: dict[str, int] = {}
         self._counting = Lock()
         self.follow()
 
     def follow(self) -> None:
-        """Count for the routes that are in force now."""
-        routes, tallies = self._switches.table.routes, self._tallies
-        self._tallies = {
-            each.name: tallies.get(each.name) or {OLD: Tally(), NEW: Tally()}
-            for each in routes
-            if has_gate(each)
-        }
+        """Count for the routes that are in force now; what was switched begins with nothing."""
+        with self._counting:
+            table, known = self._switches.table, self._tallies
+            found = {}
+            for route in filter(has_gate, table.routes):
+                tallies = known.get(route.name)
+                if tallies is None or tallies.route is not route:
+                    tallies = _Tallies(route, {OLD: Tally(), NEW: Tally()})
+                found[route.name] = tallies
+            self._table, self._tallies = table, found
 
     def take(self) -> dict[str, Sides]:
         """Return what was counted since the last call, by route."""
         return {
-            name: Sides(tallies[OLD].take(), tallies[NEW].take())
+            name: Sides(tallies.sides[OLD].take(), tallies.sides[NEW].take())
             for name, tallies in self._tallies.items()
         }
 
@@ -77,11 +88,18 @@ class CountingCanary:
         return Choice(side, cookie_field(placed.place, scope.get("scheme", "http")))
 
     def observe(self, route: Route, side: str, status: int, seconds: float | None) -> None:
-        """Count a request that is over (`Canary`)."""
+        """Count a request that is over (`Canary`).
+
+        `route` is the object that was in force when it began. One that was switched meanwhile is
+        another object: such a request says nothing of what is in force now.
+        """
+        if self._switches.table is not self._table:
+            self.follow()
         tallies = self._tallies.get(route.name)
-        if tallies is None or not status:  # nobody judges it, or the client has left
-            return
-        tallies[side].note(status >= 500, seconds)
+        if tallies is None or tallies.route is not route:
+            return  # nobody judges it
+        if status:  # else the client has left
+            tallies.sides[side].note(status >= 500, seconds)
 
     def rescued(self, route: Route, error: Exception) -> None:
         """Note a request that the old app answers instead, and say why (`Canary`)."""
@@ -141,9 +159,9 @@ class LiveCanary(CountingCanary):
         try:
             now = self._clock()
             self._next_look = now + _EACH
+            self._take_over(now)
             for name, counts in self.take().items():
                 self._controller.count(name, counts, now)
-            self._take_over(now)
             for change in self._controller.look(now):
                 self._carry_out(change)
         finally:

@@ -166,6 +166,43 @@ def test_a_person_begins_again() -> None:
     site.canary.observe(Route("b", "/b"), "old", 200, 0.1)
 
 
+def test_a_gate_that_a_route_gains_while_it_serves_is_judged() -> None:
+    """M21: such as by its file: from the next request on, as one that it had at the start."""
+    site = Site(canary(gate=None))
+    site.canary.observe(site.route(), "new", 500, 0.01)
+    site.switches.replace([canary()])
+    for _ in range(100):
+        site.canary.observe(site.route(), "old", 200, 0.01)
+        site.canary.observe(site.route(), "new", 503, 0.01)
+        site.clock.now += 0.1
+    assert site.route().mode == "old"
+
+
+def test_what_began_before_a_switch_says_nothing_of_the_share_set_then() -> None:
+    """M21: 40 requests that hang, and end when the route is a canary again, at another share."""
+    site = Site(canary())
+    before = site.route()
+    site.switches.set("a", "old")
+    site.switches.set("a", "canary", 10)
+    site.serve(60)
+    for _ in range(40):
+        site.canary.observe(before, "new", 504, 30.0)
+    site.serve(1)
+    assert (site.route().mode, site.route().share) == ("canary", 10.0)
+    assert site.canary.take()["a"].new.requests == 0
+
+
+def test_rows_that_say_the_same_interrupt_no_count() -> None:
+    """M21: a request that began before the file was read again counts, if its row is as before."""
+    site = Site(canary())
+    before = site.route()
+    site.switches.replace([canary(), Route("b", "/b", mode="new")])
+    assert site.route() is before
+    site.canary.look()
+    site.canary.observe(before, "new", 500, 0.01)
+    assert site.canary.take()["a"].new.failed == 1
+
+
 def test_two_threads_do_not_look_at_once() -> None:
     """M21: the second one leaves it to the first."""
     inside, leave = threading.Event(), threading.Event()

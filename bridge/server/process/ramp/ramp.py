@@ -135,7 +135,8 @@ class Ramp:
                 if self._of(member).learn(cutovers) and member.generation == self._generation:
                     self._use(self._now)
             case {"type": "beat" | "counts", "ramp": {"serial": int(serial), "counts": counts}}:
-                if self._decider is not None:
+                # What the release before is still counting says nothing of the one that serves.
+                if self._decider is not None and member.generation >= self._generation:
                     self._decider.count(counts, serial, self._loop.time())
                 if totals := message["ramp"].get("totals"):
                     self._totals.note(member, totals)

@@ -127,6 +127,15 @@ def test_a_gate_that_breaks_is_told_to_all_and_kept_in_the_file(
     assert server.modes["a"] == ("canary", 50)
 
 
+def test_what_the_release_before_still_counts_is_not_judged(server: Server, file: Path) -> None:
+    """M21: its requests end while the next one serves, and say nothing of it."""
+    server.ramp.welcome(server.one)
+    server.ramp.reload(Config(cutover=str(file)))
+    server.ramp.welcome(server.worker(3, generation=2))
+    server.fail(server.told[-1][1]["serial"])
+    assert server.modes["a"] == ("canary", 50)
+
+
 def test_what_cannot_be_kept_is_in_force_all_the_same(
     server: Server, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
