@@ -155,7 +155,7 @@ class Cutover:
             raise
         finally:
             if self.flights.end(started) is not None:
-                status, seconds = outcome.ended(error), outcome.seconds(perf_counter() - started)
+                status, seconds = outcome.ended(error), outcome.seconds(started)
                 self.canary.observe(route, choice.side, status, seconds)
 
     async def _answer(

@@ -24,6 +24,10 @@ class Flight(Protocol):
     def unanswered(self) -> bool:
         """Whether only its app is waited for, and has not begun to answer."""
 
+    @property
+    def client_took(self) -> float:
+        """For how many seconds its client has kept the app waiting."""
+
 
 class Flights:
     """Requests by the time of `clock` when they began; `observe` is that of a `Canary`.
@@ -64,5 +68,8 @@ class Flights:
             gate = None if route.canary is None else route.canary.gate
             if gate is None or now - started < gate.patience or not flight.unanswered:
                 continue
+            seconds = now - started - flight.client_took
+            if seconds < gate.patience:
+                continue
             if self._open.pop(started, None) is not None:  # else it has just ended
-                self._observe(route, side, 504, now - started)
+                self._observe(route, side, 504, seconds)

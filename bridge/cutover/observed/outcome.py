@@ -5,11 +5,16 @@
     the server cancels the app                         nobody's, unless the app took too long
 
 So nobody outside can have an app taken back by hanging up. Both sides are judged by the same rules.
+
+The duration that counts is what the app takes: up to the beginning of its answer, without the time
+in which it waits for the request. A client that sends slowly, or reads slowly, makes no app slow.
 """
 
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections.abc import Callable
+from time import perf_counter
 
 from bridge.errors import OVER_TIME, ClientDisconnected
 from bridge.types import Message, Receive, Scope, Send
@@ -31,10 +36,21 @@ class Outcome:
     """Stands between an app and its host: `receive` and `send` are what the app gets.
 
     `status` is that of the response, 0 until there is one; 101 for a WebSocket that was accepted,
-    403 for one that was refused.
+    403 for one that was refused. `clock` is `time.perf_counter`, or stands for it.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        #: Seconds for which the app has waited for the rest of the request.
+        self.client_took = 0.0
+        #: When the answer began; 0 until it does.
+        self._answered = 0.0
+        self._clock = clock
         self.status = 0
         #: The client has left, and did not have the whole response.
         self.left = False
@@ -52,9 +68,12 @@ class Outcome:
     async def receive(self) -> Message:
         """Return the next message of the client's."""
         self._uploading = not self._whole
+        since = self._clock()
         try:
             message = await self._receive()
         finally:
+            if self._uploading and not self._answered:
+                self.client_took += self._clock() - since
             self._uploading = False
         kind = message["type"]
         if kind == "http.request":
@@ -66,6 +85,8 @@ class Outcome:
     async def send(self, message: Message) -> None:
         """Send a message of the app's."""
         kind = message["type"]
+        if not self._answered and kind in _STARTS:
+            self._answered = self._clock()
         if not self.left:
             if kind in _STARTS:
                 self.status = message.get("status", _ACCEPTED)
@@ -98,6 +119,8 @@ class Outcome:
             return self.status
         return 500
 
-    def seconds(self, since_start: float) -> float | None:
-        """Return the duration that counts; None: it says nothing."""
-        return None if self._is_websocket else since_start
+    def seconds(self, started: float) -> float | None:
+        """Return the duration that counts, of a request that began then; None: it says nothing."""
+        if self._is_websocket:
+            return None
+        return max((self._answered or self._clock()) - started - self.client_took, 0.0)

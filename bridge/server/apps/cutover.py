@@ -242,6 +242,19 @@ class _Flight:
         exchange = self._exchange
         return not exchange.status and exchange.body.state <= WHOLE
 
+    @property
+    def client_took(self) -> float:
+        """For how many seconds its client has kept the app waiting."""
+        exchange = self._exchange
+        return max(exchange.whole_at - exchange.started, 0.0)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the app took, until its answer began; None if that came before the request."""
+        exchange = self._exchange
+        took = (exchange.answered_at or read_clock()) - exchange.started - self.client_took
+        return None if took < 0 or exchange.body.state > WHOLE else took
+
     def counted(self, status: int) -> int:
         """Return the status that counts, as `Outcome.ended` does; `status` is 0 if it was cut."""
         exchange, connection = self._exchange, self._exchange.connection
@@ -276,4 +289,4 @@ class _Observed:
         flight = self._flights.end(started)
         if isinstance(flight, _Flight):
             status = 500 if self._rescued else flight.counted(status)
-            self._observe(status, read_clock() - started)
+            self._observe(status, flight.seconds)

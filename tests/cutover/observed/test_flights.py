@@ -13,6 +13,7 @@ class Request:
     """One that waits for its app, or not."""
 
     unanswered = True
+    client_took = 0.0
 
 
 class Sky:
@@ -41,6 +42,19 @@ def test_an_app_that_hangs_is_counted_while_it_does() -> None:
     sky.now = 107.0
     assert sky.flights.end(106.0) is not None
     assert len(sky.seen) == 1
+
+
+def test_what_a_client_takes_to_send_is_no_time_of_the_app() -> None:
+    """M21: after 6 s of a slow upload it has the whole time of the gate."""
+    sky, slow = Sky(), Request()
+    slow.client_took = 6.0
+    sky.flights.begin(ROUTE, "new", 100.0, slow)
+    sky.now = 107.0
+    sky.flights.look()
+    assert not sky.seen
+    sky.now = 111.0
+    sky.flights.look()
+    assert sky.seen == [("a", "new", 504, 5.0)]
 
 
 def test_one_that_answers_or_has_no_gate_does_not_hang() -> None:

