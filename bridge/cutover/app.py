@@ -17,7 +17,13 @@ from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.cutover.answer import Answer
 from bridge.cutover.canary.hook import load_hook
-from bridge.cutover.canary.live import CountingCanary, LiveCanary, has_gate, refuse_many
+from bridge.cutover.canary.live import (
+    CountingCanary,
+    LiveCanary,
+    has_gate,
+    refuse_many,
+    workers_beside,
+)
 from bridge.cutover.conflicts.telling import Conflicts
 from bridge.cutover.observed.flights import Flights
 from bridge.cutover.observed.lifespan import USUAL_TIMEOUTS, NewLifespan
@@ -90,6 +96,8 @@ class Cutover:
         #: Copies of requests; None if no route is in mode ``shadow``, and none was.
         self.copies: Copies | None = None
         self._shadow = _read_shadow(shadow, self.file)
+        #: How many processes would decide, each for itself.
+        self._deciders = 1 if canary is not None else workers_beside()
         #: What is in force.
         self.switches = Switches(routes, self._prepare)
         self.canary = canary or self._own_canary()
@@ -117,8 +125,7 @@ class Cutover:
         return self.switches.table
 
     def _own_canary(self) -> LiveCanary:
-        """Make what decides in this process. Raises `ConfigError` if others would, too."""
-        refuse_many(self.table.routes)
+        """Make what decides in this process."""
         canary = LiveCanary(self.switches)
         if self.file is not None:
             canary.keep = partial(self.file.keep_old, self.switches)
@@ -126,7 +133,7 @@ class Cutover:
 
     def count_only(self) -> None:
         """Decide nothing here: somebody else does, for several processes, by what is counted."""
-        self.observed = True
+        self.observed, self._deciders = True, 1
         if type(self.canary) is LiveCanary:
             self.canary = CountingCanary(self.switches)
 
@@ -210,6 +217,7 @@ class Cutover:
 
     def _prepare(self, route: Route) -> None:
         """Load what a route needs. Raises `ConfigError` if it cannot be served here."""
+        refuse_many(route, self._deciders)
         if route.canary is not None:
             try:
                 load_hook(route.canary.on_rollback)

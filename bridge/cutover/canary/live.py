@@ -11,11 +11,11 @@ decides nothing: their supervisor does (`server/process/ramp/`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import environ
+from collections.abc import Callable
 from random import randrange
 from threading import Lock, Thread
 from time import monotonic
+from types import FrameType
 from typing import Final, NamedTuple
 
 from bridge.cutover.canary.controller import Change, Controller, Standing
@@ -215,29 +215,41 @@ def log_change(change: Change) -> None:
         )
 
 
-def refuse_many(routes: Iterable[Route]) -> None:
-    """Raise `ConfigError` if one of these has a gate, and this is one of several workers.
+def refuse_many(route: Route, workers: int) -> None:
+    """Raise `ConfigError` if it has a gate, and this is one of several `workers` of its server.
 
-    That is so in a process that uvicorn or Hypercorn has started with ``--workers``: nobody there
-    decides for all of them.
+    Nobody there decides for all of them.
     """
-    if (workers := _workers_beside(sys.argv, environ)) > 1:
-        for route in filter(has_gate, routes):
-            raise ConfigError(
-                f"route {route.name} has a gate, and this server has {workers} workers, each of "
-                "which would decide for itself; serve with one, or with asgi-bridge serve "
-                f"--workers {workers}, or leave gate and steps away and set the share by hand"
-            )
+    if workers > 1 and has_gate(route):
+        raise ConfigError(
+            f"route {route.name} has a gate, and this server has {workers} workers, each of "
+            "which would decide for itself; serve with one, or with asgi-bridge serve "
+            f"--workers {workers}, or leave gate and steps away and set the share by hand"
+        )
 
 
-def _workers_beside(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Return how many workers the program has that has started this process; 1: none it seems."""
+def workers_beside() -> int:
+    """Return how many workers the server has that is loading us; 1: none that can be seen.
+
+    A process of uvicorn or Hypercorn was started with the settings of its server. A process of
+    Gunicorn loads the app from within Gunicorn, which has them.
+    """
     processes = sys.modules.get("multiprocessing.process")
-    if processes is None or processes.parent_process() is None:
-        return 1
-    wanted = environ.get("WEB_CONCURRENCY", "") if "uvicorn" in argv[0] else ""
-    for option, following in zip(argv, [*argv[1:], ""], strict=True):
-        name, _, value = option.partition("=")
-        if name in ("-w", "--workers"):
-            wanted = value or following
-    return int(wanted) if wanted.isdecimal() else 1
+    if processes is not None and processes.parent_process() is not None:
+        given = getattr(processes.current_process(), "_kwargs", None) or {}
+        config = given.get("config")
+        if not getattr(config, "reload", False):  # uvicorn has one worker then
+            return _number(getattr(config, "workers", 1))
+    if "gunicorn" in sys.modules:
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if str(frame.f_globals.get("__name__")).startswith("gunicorn."):
+                settings = getattr(frame.f_locals.get("self"), "cfg", None)
+                if settings is not None:
+                    return _number(settings.workers)
+            frame = frame.f_back
+    return 1
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 1

@@ -6,15 +6,19 @@ import logging
 import sys
 import threading
 from multiprocessing import process
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bridge.cutover.app as app_module
+from bridge import Cutover
 from bridge.cutover.canary.hook import Rollback
-from bridge.cutover.canary.live import LiveCanary, refuse_many
+from bridge.cutover.canary.live import LiveCanary, workers_beside
 from bridge.cutover.route import Route
 from bridge.cutover.switches import Switches
 from bridge.errors import ConfigError
+from bridge.types import Receive, Scope, Send
 from tests.support.waiting import eventually
 
 GATE = {"window": "60s", "min_requests": 20, "max_error_points": 1}
@@ -243,20 +247,62 @@ def test_a_rescue_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> Non
     assert "ValueError: no" in caplog.text
 
 
-def test_a_worker_of_another_server_refuses_a_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """M21: each of its workers would decide for itself; without a gate it does not matter."""
-    routes = [Route("a", "/a", mode="canary", share=5, gate={"window": 60})]
-    monkeypatch.setattr(sys, "argv", ["/bin/uvicorn", "m:app", "--workers=4"])
-    refuse_many(routes)  # it has started this process itself
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand for the old app."""
+
+
+async def new(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand for the new app."""
+
+
+class Settings:
+    """What a server has been told: of uvicorn, Hypercorn or Gunicorn."""
+
+    def __init__(self, workers: int, *, reload: bool = False) -> None:
+        self.workers, self.reload = workers, reload
+
+
+@pytest.mark.parametrize(
+    ("settings", "workers"), [(Settings(4), 4), (Settings(1), 1), (Settings(4, reload=True), 1)]
+)
+def test_a_process_of_uvicorn_or_hypercorn_knows_of_others(
+    settings: Settings, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M21: however it was told, by a command or by a script; a reload has one."""
+    monkeypatch.setattr(process.current_process(), "_kwargs", {"config": settings}, raising=False)
+    assert workers_beside() == 1  # it has started this process itself
     monkeypatch.setattr(process, "parent_process", object)
-    with pytest.raises(ConfigError, match="route a has a gate, and this server has 4 workers"):
-        refuse_many(routes)
-    refuse_many([Route("a", "/a", mode="canary", share=5)])
-    monkeypatch.setattr(sys, "argv", ["/bin/hypercorn", "-w", "2", "m:app"])
-    with pytest.raises(ConfigError, match="2 workers"):
-        refuse_many(routes)
-    monkeypatch.setattr(sys, "argv", ["/bin/uvicorn", "m:app"])
-    refuse_many(routes)
-    monkeypatch.setenv("WEB_CONCURRENCY", "3")
-    with pytest.raises(ConfigError, match="3 workers"):
-        refuse_many(routes)
+    assert workers_beside() == workers
+
+
+def test_a_process_of_gunicorn_knows_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M21: it loads the app, with a worker of whatever kind."""
+    monkeypatch.setitem(sys.modules, "gunicorn", sys)
+    place: dict[str, Any] = {"__name__": "gunicorn.app.base"}
+    exec(
+        "def load(self, call):\n    return found(call)\ndef found(call):\n    return call()", place
+    )
+    loader = type("Loader", (), {"cfg": Settings(2)})()
+    assert place["load"](loader, workers_beside) == 2
+    assert workers_beside() == 1
+
+
+def test_a_worker_of_another_server_refuses_a_gate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """M21: each would decide for itself; also one that the file gains later."""
+    monkeypatch.setattr(app_module, "workers_beside", lambda: 4)
+    file = tmp_path / "cutover.toml"
+    row = '[[routes]]\nname = "a"\npaths = "/a"\nmode = "canary"\nshare = 5\n'
+    file.write_text(row)
+    cutover = Cutover(app, new, str(file))
+    file.write_text(row + 'gate = { window = "60s" }\n')
+    says = "route a has a gate, and this server has 4 workers"
+    with pytest.raises(ConfigError, match=says):
+        cutover.reread()
+    assert cutover.table.routes[0].gate is None
+    with pytest.raises(ConfigError, match=says):
+        Cutover(app, new, str(file))
+    cutover.count_only()  # somebody decides for all
+    cutover.reread()
+    assert cutover.table.routes[0].gate is not None

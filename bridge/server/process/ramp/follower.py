@@ -6,9 +6,8 @@ loaded -> `about` (with "started") -> "routes" (before "serve", and with each ch
 
 from __future__ import annotations
 
-from typing import Any
-
 from bridge.cutover.app import Cutover
+from bridge.cutover.canary.counts import Sides
 from bridge.cutover.canary.hook import Rollback, call_hook
 from bridge.cutover.canary.live import CountingCanary
 from bridge.cutover.settings_file import parse_plan
@@ -51,14 +50,18 @@ class Follower:
 
     def counts(self) -> Message:
         """Return what was counted since the last call, and what was in force then."""
-        found: dict[str, Any] = {}
+        found: dict[str, Sides] = {}
         for each in self._cutovers:
             each.flights.look()
             if isinstance(each.canary, CountingCanary):
                 for name, sides in each.canary.take().items():
-                    if any(side.requests or side.failed for side in sides):
-                        found[name] = [side.as_json() for side in sides]
-        return {"serial": self._serial, "counts": found}
+                    found.setdefault(name, Sides.empty()).add(sides)
+        counts = {
+            name: [side.as_json() for side in sides]
+            for name, sides in found.items()
+            if any(side.requests for side in sides)
+        }
+        return {"serial": self._serial, "counts": counts}
 
     def beat(self, figures: Figures | None) -> Message:
         """Return what goes with a beat: `counts` to judge by, and `totals`."""
@@ -70,9 +73,10 @@ class Follower:
         copies: dict[str, dict[str, int]] = {}
         for each in self._cutovers:
             if isinstance(each.canary, CountingCanary):
-                rescued.update(each.canary.rescues)
+                _add(rescued, each.canary.rescues)
             if each.copies is not None:
-                copies.update(each.copies.counts())
+                for route, counts in each.copies.counts().items():
+                    _add(copies.setdefault(route, {}), counts)
         sides = [] if figures is None else told(figures.by_route())
         return {"sides": sides, "rescued": rescued, "copies": copies}
 
@@ -119,3 +123,9 @@ class Follower:
                     event = Rollback(name, message["reason"], message["share"])
                     call_hook(route.canary.on_rollback, event)
                 return
+
+
+def _add(counts: dict[str, int], more: dict[str, int]) -> None:
+    """Add what another cutover has counted under the same names."""
+    for name, count in more.items():
+        counts[name] = counts.get(name, 0) + count

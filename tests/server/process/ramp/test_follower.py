@@ -59,6 +59,17 @@ def test_it_tells_of_its_routes_and_counts_and_does_as_it_is_told() -> None:
     assert served.table.routes[1] is b
 
 
+def test_cutovers_with_a_route_of_one_name_are_added_up() -> None:
+    """M3, M21: nothing of the one hides the other."""
+    both = [cutover(Route("a", "/a", mode="canary", share=50, gate=GATE)) for _ in range(2)]
+    follower = Follower(Dispatcher({"/x": both[0], "/y": both[1]}))
+    for each in both:
+        each.canary.observe(each.table.routes[0], "new", 500, 0.1)
+        each.canary.rescued(each.table.routes[0], ValueError("no"))
+    assert follower.counts()["counts"]["a"][1][:2] == [2, 2]
+    assert follower.totals(None)["rescued"] == {"a": 2}
+
+
 def test_it_tells_what_a_person_wants_to_see() -> None:
     """M3: by route and side, since the start; nothing is there without figures."""
     served = cutover(Route("a", "/a", mode="canary", share=50, gate=GATE))
