@@ -107,9 +107,7 @@ class Cutover:
         #: Requests of canaries that are on their way.
         self.flights = Flights(lambda *seen: self.canary.observe(*seen))
         #: Whether the canary wants to hear how requests went; a file may have a gate later.
-        self.observed = (
-            canary is not None or self.file is not None or any(map(has_gate, self.table.routes))
-        )
+        self.observed = bool(canary or self.file) or any(map(has_gate, self.table.routes))
         #: Whether the server says when the file is to be read again.
         self.told = False
         #: Why the new app gets no requests; empty if it may have some.

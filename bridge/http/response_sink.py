@@ -75,6 +75,8 @@ class ResponseEncoder(Protocol):
 
     #: Bytes of body given so far.
     sent: int
+    #: When it was started, by `time.perf_counter`; 0 before.
+    started_at: float
     #: Whether the connection can be used again after this response.
     keep_alive: bool
     #: Why the rest of what the app sends is dropped; empty if it is not.

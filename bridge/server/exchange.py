@@ -146,9 +146,6 @@ class Exchange:
     served: Served = BY_THE_APP
     #: When the request came, by `time.perf_counter`; only if somebody wants it: `state.timed`.
     started: float
-    #: When the rest of the body was here, and when an answer in pieces began, by the same clock;
-    #: 0: the request came whole, or is not whole yet; the answer was sent whole, or has not begun.
-    whole_at = answered_at = 0.0
     #: The request's own context, if its line of the log is made in another.
     log_context: Context | None = None
     #: Of a response that was sent whole: its head, and the bytes of its body.
@@ -196,8 +193,6 @@ class Exchange:
     def end_body(self, error: RequestError | None = None) -> None:
         """The body is whole; or it breaks a rule and never becomes whole: `error`."""
         self.body.end(error)
-        if self.connection.state.timed:
-            self.whole_at = read_clock()
         self.wake()
 
     def input_ended(self) -> None:
@@ -246,8 +241,6 @@ class Exchange:
     ) -> ResponseEncoder:
         """Give the head to the response, which is ready for the body then."""
         self.status = head.status_code
-        if self.connection.state.timed:
-            self.answered_at = read_clock()
         response = self.open_response()
         keep_alive = self.keep_alive and self.connection.responder.keeps_alive(
             self.connection, self

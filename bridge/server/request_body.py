@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Final
 
 from bridge.errors import RequestError
@@ -18,7 +19,16 @@ FAILED: Final = 3
 class RequestBody:
     """The body of one request: what of it has come, and was not taken yet."""
 
-    __slots__ = ("_chunks", "awaits_continue", "error", "limit", "size", "state", "waiting")
+    __slots__ = (
+        "_chunks",
+        "awaits_continue",
+        "ended_at",
+        "error",
+        "limit",
+        "size",
+        "state",
+        "waiting",
+    )
 
     #: The app runs when all of it is here, and not before.
     held = False
@@ -34,6 +44,8 @@ class RequestBody:
         self.awaits_continue = awaits_continue
         #: The rule that it breaks.
         self.error: RequestError | None = None
+        #: When the last of it came, by `time.perf_counter`; 0 if it came with its head, or has not.
+        self.ended_at = 0.0
         #: Bytes that have come so far, and those of them that wait here.
         self.size = self.waiting = 0
         self._chunks: list[bytes] = []
@@ -61,6 +73,7 @@ class RequestBody:
         """Nothing more comes: it is whole, or breaks a rule."""
         self.state = WHOLE if error is None else FAILED
         self.error = error
+        self.ended_at = perf_counter()
 
 
 class WholeBody(RequestBody):
@@ -73,6 +86,7 @@ class WholeBody(RequestBody):
         self.state, self.limit, self.awaits_continue, self.error = WHOLE, limit, False, None
         self.size = self.waiting = len(data)
         self._chunks = [data]
+        self.ended_at = 0.0
 
 
 #: What all requests without a body have.

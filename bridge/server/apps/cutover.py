@@ -246,13 +246,14 @@ class _Flight:
     def client_took(self) -> float:
         """For how many seconds its client has kept the app waiting."""
         exchange = self._exchange
-        return max(exchange.whole_at - exchange.started, 0.0)
+        return max(exchange.body.ended_at - exchange.started, 0.0)
 
     @property
     def seconds(self) -> float | None:
         """How long the app took, until its answer began; None if that came before the request."""
-        exchange = self._exchange
-        took = (exchange.answered_at or read_clock()) - exchange.started - self.client_took
+        exchange, response = self._exchange, self._exchange.response
+        answered = 0.0 if response is None else response.started_at  # 0: it was sent whole
+        took = (answered or read_clock()) - exchange.started - self.client_took
         return None if took < 0 or exchange.body.state > WHOLE else took
 
     def counted(self, status: int) -> int:

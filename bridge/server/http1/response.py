@@ -11,6 +11,7 @@ holds until the end (RFC 9112 §6, S10).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import perf_counter
 from typing import Final, Protocol
 
 from bridge.http.response_fields import Field
@@ -70,6 +71,7 @@ class Response:
         "dropped_because",
         "keep_alive",
         "sent",
+        "started_at",
     )
 
     def __init__(self, request: Request, defaults: DefaultFields) -> None:
@@ -84,6 +86,8 @@ class Response:
         self._length = 0
         #: Bytes of body given so far.
         self.sent = 0
+        #: When it was started, by `time.perf_counter`; 0 before.
+        self.started_at = 0.0
         #: The connection can go on after it.
         self.keep_alive = True
         #: Why what the app sends is dropped; else empty.
@@ -133,6 +137,7 @@ class Response:
         `size` is the length of the body in bytes, if it is known; `trailers` will follow the body;
         `more` are field lines of the server's.
         """
+        self.started_at = perf_counter()
         request, length, lines = self._request, head.length, [head.encoded]
         if trailers:
             size = None
