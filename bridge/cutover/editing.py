@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.cutover.route import CANARY, Route
-from bridge.cutover.settings_file import find_table, parse_plan
+from bridge.cutover.settings_file import check_size, find_table, parse_plan, read_bytes
 from bridge.cutover.switches import Switches
 from bridge.errors import ConfigError
 
@@ -27,11 +27,19 @@ _PAUSE: Final = 0.02
 
 def switch_in_file(path: str, name: str, mode: str, share: float | str | None = None) -> Route:
     """Switch a route, and return it as it is now. Raises `ConfigError`: then nothing changes."""
+    return switch_and_read(path, name, mode, share)[0]
+
+
+def switch_and_read(
+    path: str, name: str, mode: str, share: float | str | None = None
+) -> tuple[Route, str]:
+    """Switch a route; return it as it is now, and the text of the file. Raises `ConfigError`."""
     file = Path(os.path.realpath(path))  # a link stays one
     try:
         with _alone(file.parent):
-            before = file.read_bytes()
+            before = read_bytes(str(file))
             route, text = switch_in_text(before.decode(), name, mode, share)
+            check_size(text.encode())
             _replace(file, before, text.encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be changed: {error.strerror}") from error
@@ -39,7 +47,7 @@ def switch_in_file(path: str, name: str, mode: str, share: float | str | None = 
         raise ConfigError(f"{path} is not TOML: it is not UTF-8") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    return route
+    return route, text
 
 
 def switch_in_text(
@@ -48,7 +56,10 @@ def switch_in_text(
     """Switch a route in the text of a file; return it, and the text. Raises `ConfigError`."""
     tomlkit = _tomlkit()
     route = Switches(parse_plan(text).routes).set(name, mode, share)
-    document = tomlkit.parse(text)
+    try:
+        document = tomlkit.parse(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"it cannot be changed: {error}") from None
     (row,) = (each for each in find_table(document)["routes"] if each["name"] == name)
     row["mode"] = route.mode
     if route.mode == CANARY and isinstance(route.share, float):
@@ -71,7 +82,7 @@ def _replace(file: Path, before: bytes, after: bytes) -> None:
             other.write(after)
             other.flush()
             os.fsync(other.fileno())
-        if file.read_bytes() != before:
+        if read_bytes(str(file)) != before:
             raise ConfigError("somebody else has just changed it; give the order again")
         os.replace(name, file)
     except BaseException:
@@ -81,7 +92,10 @@ def _replace(file: Path, before: bytes, after: bytes) -> None:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Have no other writer of ours in that directory meanwhile. Raises `ConfigError`."""
+    """Have no other writer of ours in that directory meanwhile. Raises `ConfigError`.
+
+    Some file systems lock no directories: there `_replace` is what notices others.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for _ in range(_TRIES):
@@ -90,6 +104,8 @@ def _alone(directory: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 time.sleep(_PAUSE)
+            except OSError:  # such as NFS
+                break
         else:
             raise ConfigError("somebody else is just changing it; give the order again")
         yield

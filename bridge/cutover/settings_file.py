@@ -17,9 +17,9 @@ the place.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Final
 
 from bridge.arguments.checks import close_names
@@ -31,6 +31,8 @@ APPS: Final = ("old", "new")
 OPTIONS: Final = ("served_by", "require_new", "shadow")
 #: Keys of the table of shadow that are for each route, too, and so are read again with these.
 _OF_ROUTES: Final = ("sample", "noise", "ignore")
+#: The most bytes of a file. A supervisor reads it while it has nothing else to do but wait.
+MOST_BYTES: Final = 1024 * 1024
 _ROUTE_KEYS: Final = tuple(each.name for each in fields(Route))
 
 
@@ -65,13 +67,37 @@ def plan_of(path: str, text: str) -> Plan:
 def read_text(path: str) -> str:
     """Return the text of a file. Raises `ConfigError`."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return read_bytes(path).decode()
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}; name a TOML file that has [[routes]]"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not TOML: it is not UTF-8") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def read_bytes(path: str) -> bytes:
+    """Return what is in a file, and wait for nobody who is to write it.
+
+    Raises `OSError`, and `ConfigError` for what is no file, or too large.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigError("it is no regular file; name a TOML file that has [[routes]]")
+        found = file.read(MOST_BYTES + 1)
+    check_size(found)
+    return found
+
+
+def check_size(content: bytes) -> None:
+    """Raise `ConfigError` for more than a file of routes may have."""
+    if len(content) > MOST_BYTES:
+        raise ConfigError(
+            f"it is larger than {MOST_BYTES // 1024} KiB, which is the most for a file of routes"
+        )
 
 
 def parse_plan(text: str) -> Plan:
@@ -80,7 +106,9 @@ def parse_plan(text: str) -> Plan:
 
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError("it is not TOML that can be read: it is nested too deeply") from None
+    except ValueError as error:  # also for a number with thousands of digits
         raise ConfigError(f"it is not TOML: {error}") from None
     table = find_table(document)
     _check_keys(table, (*APPS, *OPTIONS, "routes"), "the file")

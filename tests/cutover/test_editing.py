@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -141,3 +142,14 @@ def test_owner_and_mode_stay(file: Path) -> None:
     switch_in_file(str(file), "invoices", "new")
     stat = file.stat()
     assert (stat.st_uid, stat.st_gid, stat.st_mode & 0o777) == (12, 34, 0o640)
+
+
+def test_a_directory_that_cannot_be_locked(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M3: some file systems lock none; the switch is kept all the same."""
+
+    def flock(*args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(editing.fcntl, "flock", flock)
+    name = read_plan(str(file)).routes[0].name
+    assert switch_in_file(str(file), name, "old").mode == "old"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from bridge.cutover.settings_file import parse_plan, read_plan
+from bridge.cutover.editing import switch_in_file
+from bridge.cutover.settings_file import MOST_BYTES, parse_plan, read_plan
 from bridge.errors import ConfigError
 
 FILE = """
@@ -94,3 +96,22 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# \xff")
     with pytest.raises(ConfigError, match="is not TOML: it is not UTF-8"):
         read_plan(str(tmp_path / "latin.toml"))
+
+
+def test_what_is_no_file_of_routes_is_refused_at_once(tmp_path: Path) -> None:
+    """M5: a pipe that nobody writes, and a file that is too large."""
+    pipe, large = tmp_path / "pipe", tmp_path / "large.toml"
+    os.mkfifo(pipe)
+    large.write_text("#" * (MOST_BYTES + 1))
+    for file, says in ((pipe, "is no regular file"), (large, "larger than 1024 KiB")):
+        with pytest.raises(ConfigError, match=f"{file}: it {says}"):
+            read_plan(str(file))
+        with pytest.raises(ConfigError, match=says):
+            switch_in_file(str(file), "a", "old")
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "1" * 5000])
+def test_text_that_the_parser_gives_up_on(value: str) -> None:
+    """M5: tables too deep, a number too long: an error as any other."""
+    with pytest.raises(ConfigError, match="it is not TOML"):
+        parse_plan(f"a = {value}")

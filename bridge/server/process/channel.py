@@ -12,6 +12,8 @@ import json
 import socket
 from typing import Any, Final, TypeAlias
 
+from bridge.log import logger
+
 Message: TypeAlias = dict[str, Any]
 
 #: Bytes that are read at a time.
@@ -49,10 +51,22 @@ class Channel:
         return len(self._unsent)
 
     def send(self, message: Message) -> None:
-        """Send `message`, or keep it if the other side is slow. Raises `ChannelClosed`."""
+        """Send `message`, or keep it if the other side is slow. Raises `ChannelClosed`.
+
+        One that the other side would not take is not sent: the log says so.
+        """
         if len(self._unsent) > MOST_WAITING:
             raise ChannelClosed("the other side has read nothing for too long")
-        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        if len(line) > MOST_WAITING:
+            logger.error(
+                "a message (%s) has %d bytes, and at most %d are taken: it is not sent",
+                message.get("type"),
+                len(line),
+                MOST_WAITING,
+            )
+            return
+        self._unsent += line
         self.flush()
 
     def flush(self) -> None:
@@ -85,7 +99,7 @@ class Channel:
             while data := self._socket.recv(_READ_SIZE):
                 self._read += data
                 if len(self._read) > MOST_WAITING:
-                    return False
+                    return b"\n" in self._read  # then these first, and more at the next call
         except (BlockingIOError, InterruptedError):
             return True
         except OSError:

@@ -353,15 +353,19 @@ class Supervisor:
         """
         logger.info("reloading")
         self._monitoring.reloading()
+        begins = False
         try:
             if self.fleet.is_stopping:
                 raise ConfigError("the server stops")
             config = next_config(self.fleet.config, self._reread)
             self.ramp.reload(config)
+            begins = True
         except ConfigError as error:
             logger.error("no reload, the workers stay as they are: %s", error)
-            self._monitoring.reloaded()
             raise
+        finally:
+            if not begins:
+                self._monitoring.reloaded()
         self.fleet.reload(config, self.loop.time())
         self.carry_out()  # one that was under way is over
         self._reloads.append(done := self.loop.create_future())

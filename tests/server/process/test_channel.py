@@ -107,3 +107,22 @@ def test_a_line_without_end_is_no_message(raw: tuple[socket.socket, Channel]) ->
     ours.send(b"x")
     with pytest.raises(ChannelClosed):
         channel.receive()
+
+
+def test_a_message_that_the_other_side_would_not_take_is_not_sent(
+    pair: tuple[Channel, Channel], caplog: pytest.LogCaptureFixture
+) -> None:
+    """P7: nobody is taken for gone because of it."""
+    supervisor, worker = pair
+    supervisor.send({"type": "routes", "texts": "x" * MOST_WAITING})
+    supervisor.send({"type": "serve"})
+    assert worker.receive() == [{"type": "serve"}]
+    assert "a message (routes) has" in caplog.text
+
+
+def test_many_messages_that_wait_are_taken_in_parts(pair: tuple[Channel, Channel]) -> None:
+    """P7: much that waits is not one message without an end."""
+    supervisor, worker = pair
+    worker._read += b'{"type":"beat"}\n' * (MOST_WAITING // 16 + 1)
+    supervisor.send({"type": "serve"})
+    assert len(worker.receive()) > MOST_WAITING // 16

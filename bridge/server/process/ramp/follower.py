@@ -11,6 +11,7 @@ from bridge.cutover.canary.counts import Sides
 from bridge.cutover.canary.hook import Rollback, call_hook
 from bridge.cutover.canary.live import CountingCanary
 from bridge.cutover.settings_file import parse_plan
+from bridge.cutover.switches import Modes
 from bridge.errors import ConfigError
 from bridge.log import logger
 from bridge.server.apps.mounts import cutovers_of
@@ -26,9 +27,13 @@ class Follower:
 
     def __init__(self, app: ASGIApp) -> None:
         self._cutovers: list[Cutover] = [*dict.fromkeys(cutovers_of(app))]
-        #: What is in force: its number, and the texts of the files.
+        #: The number of what is in force, and the texts of the files as they were told last.
         self._serial = 0
         self._texts: dict[str, str] = {}
+        #: The text whose rows each one has.
+        self._in_force: dict[Cutover, str] = {}
+        #: What is wrong, until a text without that comes.
+        self._errors: list[str] = []
 
     @property
     def serial(self) -> int:
@@ -82,36 +87,46 @@ class Follower:
 
     def obey(self, message: Message) -> Message:
         """Have in force what the supervisor says; return what it is told then."""
+        self._texts.update(message["texts"])
         errors = []
         taken: set[str] = set()
         for each in self._cutovers:
             modes = {
                 name: tuple(mode) for name, mode in message["modes"].items() if name not in taken
             }
-            path = "" if each.file is None else each.file.path
-            text = message["texts"].get(path)
-            rows = None
-            if text is not None and text != self._texts.get(path):
-                try:
-                    rows = parse_plan(text).routes
-                except ConfigError as error:  # such as a hook that this code does not have
-                    errors.append(f"{path}: {error}")
-            try:
-                each.switches.obey(modes, rows)
-            except ConfigError as error:
-                errors.append(str(error))
+            errors += self._switch(each, modes)
             taken.update(route.name for route in each.table.routes)
             if isinstance(each.canary, CountingCanary):
                 each.canary.follow()
         for line in errors:
-            logger.error("the routes stay as they were: %s", line)
-        self._serial, self._texts = message["serial"], message["texts"]
+            if line not in self._errors:
+                logger.error("the routes stay as they were: %s", line)
+        self._serial, self._errors = message["serial"], errors
         return {
             "type": "routes-set",
             "serial": self._serial,
             "error": "; ".join(errors),
             "looks": any(each.conflicts.is_looking for each in self._cutovers),
         }
+
+    def _switch(self, cutover: Cutover, modes: Modes) -> list[str]:
+        """Have the newest rows in force, else those there are; return what is wrong."""
+        path = "" if cutover.file is None else cutover.file.path
+        text = self._texts.get(path)
+        errors = []
+        if text is not None and text != self._in_force.get(cutover):
+            try:
+                cutover.switches.obey(modes, parse_plan(text).routes)
+            except ConfigError as error:  # such as a hook that this code does not have
+                errors.append(f"{path}: {error}")
+            else:
+                self._in_force[cutover] = text
+                return []
+        try:
+            cutover.switches.obey(modes)
+        except ConfigError as error:
+            errors.append(str(error))
+        return errors
 
     def rolled_back(self, message: Message) -> None:
         """Call the hook of a route that was taken back."""

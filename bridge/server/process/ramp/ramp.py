@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
 from bridge.server.process.channel import Message
 from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import Action, Fork, Gone, Member, State
-from bridge.server.process.ramp.sources import Sources
+from bridge.server.process.ramp.sources import Sources, warn_of_more
 from bridge.server.process.ramp.totals import Totals
 
 #: Seconds from one look to the next.
@@ -41,6 +41,8 @@ class Heard:
     serial: int = 0
     error: str = ""
     new_failed: str = ""
+    #: Path -> text, as it was told last.
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Ramp:
     def forking(self, fork: Fork) -> None:
         """Have the process that is forked now know what the files say."""
         sources = self._of(fork.member)
-        if sources.texts:
+        if sources.texts or self._now.texts:
             sources.give()
 
     def welcome(self, member: Member) -> None:
@@ -118,7 +120,7 @@ class Ramp:
             if self._decider is not None or self._now.is_told:
                 self._use(self._now, self._read_at)  # much may have been decided since
         if self._decider is not None:
-            self._tell(member, self._message())
+            self._tell_routes(member)
 
     def note(self, action: Action) -> None:
         """Note what is done for the fleet."""
@@ -154,8 +156,11 @@ class Ramp:
 
     # --------------------------------------------------------- what is in force
 
-    def _use(self, sources: Sources, read_at: int | None = None) -> None:
-        """Have the routes of these in force, and what was decided beside them, or since."""
+    def _use(self, sources: Sources, read_at: int | None = None) -> str:
+        """Have the routes of these in force, and what was decided beside them, or since.
+
+        Return what is wrong, which the log says, too.
+        """
         if self._decider is None:
             module = import_module("bridge.server.process.ramp.decider")  # few servers need it
             self._decider = module.Decider()
@@ -164,25 +169,27 @@ class Ramp:
             self._decider.use(sources.routes(), self._serial + 1, self._loop.time(), read_at)
         except ConfigError as error:
             logger.error("the routes stay as they were: %s", error)
-            return
+            return str(error)
         decided = self._decider.decided
         self._not_kept = {name: why for name, why in self._not_kept.items() if name in decided}
         self._tell_all()
+        return ""
 
     def _tell_all(self) -> None:
         """Tell all workers that serve: what is in force is another one."""
         self._serial += 1
-        message = self._message()
         for member in self._fleet.roster.having(State.SERVING, State.RETIRING):
-            self._tell(member, message)
+            self._tell_routes(member)
 
-    def _message(self) -> Message:
-        return {
-            "type": "routes",
-            "serial": self._serial,
-            "texts": self._now.texts,
-            "modes": self._decider.modes(),
-        }
+    def _tell_routes(self, member: Member) -> None:
+        """Tell a worker what is in force; of the files, those it has not been told yet."""
+        known = self._heard.setdefault(member, Heard()).texts
+        news = {path: text for path, text in self._now.texts.items() if known.get(path) != text}
+        known.update(news)
+        modes = self._decider.modes()
+        self._tell(
+            member, {"type": "routes", "serial": self._serial, "texts": news, "modes": modes}
+        )
 
     def _look(self) -> None:
         """Judge what was counted; what changes is in force in all workers at once."""
@@ -250,10 +257,13 @@ class Ramp:
         """
         if self._decider is None:
             raise ConfigError(_NO_CUTOVER)
-        note = self._read_and_write(name, mode, share)
-        text = self._decider.set(name, mode, share, self._serial + 1, self._loop.time())
-        self._not_kept[name] = note
-        self._tell_all()
+        wrong = "" if name in self._decider.modes() else self._find(name)
+        try:
+            text = self._decider.set(name, mode, share, self._serial + 1, self._loop.time())
+        except ConfigError as error:
+            raise ConfigError(f"{error}; {wrong}" if wrong else str(error)) from None
+        self._tell_all()  # first of all: to keep it may take a while
+        note = self._not_kept[name] = self._keep_order(name)
         answer: asyncio.Future[str] = self._loop.create_future()
         self._orders.append(_Waiting(self._serial, text, answer, note))
         limit = self._loop.call_later(PATIENCE, self._answer_orders, self._serial)
@@ -261,30 +271,50 @@ class Ramp:
         self._answer_orders()
         return answer
 
-    def _read_and_write(self, name: str, mode: str, share: object) -> str:
-        """Switch a route in its file, and have in force what that says; return what is wrong."""
-        path = self._now.path_of(name) or next(iter(self._now.texts), None)
+    def _find(self, name: str) -> str:
+        """Have in force the file that has a route since it was read; return what is wrong."""
+        settings_file = import_module("bridge.cutover.settings_file")
+        wrong = []
+        for path in [*self._now.texts]:
+            try:
+                text = settings_file.read_text(path)
+                names = {each.name for each in settings_file.plan_of(path, text).routes}
+            except ConfigError as error:
+                wrong.append(str(error))
+                continue
+            if name in names:
+                return self._take(path, text)
+        return "; ".join(wrong)
+
+    def _keep_order(self, name: str) -> str:
+        """Write into its file how a route was switched; have in force what else that says.
+
+        Return what is wrong.
+        """
+        path = self._now.path_of(name)
         if path is None:
             return "it is in the code of the app, and lasts until the server ends"
         editing = import_module("bridge.cutover.editing")
-        settings_file = import_module("bridge.cutover.settings_file")
+        mode, share = self._decider.modes()[name]
+        before = self._now.texts[path]
         try:
-            editing.switch_in_file(path, name, mode, share)
-            text = settings_file.read_text(path)
-            settings_file.plan_of(path, text)
+            _, text = editing.switch_and_read(path, name, mode, share)
         except ConfigError as error:
             return str(error)
-        before = settings_file.plan_of(path, self._now.texts.get(path, text))
+        if self._next.texts.get(path) == before:
+            self._next.texts[path] = text
+        else:
+            self._switch_next(path, name, mode, share)
+        return self._take(path, text, self._serial - 1)
+
+    def _take(self, path: str, text: str, read_at: int | None = None) -> str:
+        """Have in force what a file says now; return what is wrong. `read_at` as in `_use`."""
+        before = self._now.texts[path]
         self._now.texts[path] = text
-        self._switch_next(path, name, mode, share)
-        self._use(self._now)
-        plan = settings_file.plan_of(path, text)
-        if (plan.apps, plan.options) != (before.apps, before.options):
-            logger.warning(
-                "%s: more than routes has changed (%s); that is in force after a reload",
-                path,
-                ", ".join(sorted(_changed(before, plan))),
-            )
+        if error := self._use(self._now, read_at):
+            self._now.texts[path] = before
+            return error
+        warn_of_more(path, before, text)
         return ""
 
     def _answer_orders(self, late: int = 0) -> None:
@@ -358,12 +388,6 @@ class Ramp:
                 samples=[[{"route": route}, count] for route, count in rollbacks.items()],
             )
         }
-
-
-def _changed(before: Any, after: Any) -> set[str]:
-    """Return what two plans of a file say otherwise, beside the routes."""
-    one, other = ({**each.apps, **each.options} for each in (before, after))
-    return {name for name in one | other if one.get(name) != other.get(name)}
 
 
 _NOBODY: Final = Heard()

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from bridge.errors import ConfigError
+from bridge.log import logger
 from bridge.server.config.config import Config
 
 
@@ -24,16 +25,20 @@ class Sources:
     texts: dict[str, str] = field(default_factory=dict)
     #: Rows (`rows.py`) of routes that a worker has told of: there is no file that can be read.
     rows: list[dict[str, Any]] = field(default_factory=list)
+    #: The file that a setting names.
+    setting: str | None = None
     #: Whether a worker has told of its routes.
     is_told: bool = False
 
     @classmethod
     def read(cls, config: Config, before: Sources) -> Sources:
         """Read the file that `config` names, and those that were known. Raises `ConfigError`."""
-        paths = [] if config.cutover is None else [os.path.abspath(config.cutover)]
-        # The first one of a server may be named otherwise now; others are named in the code.
         found = cls()
-        for path in dict.fromkeys([*paths, *([] if paths else before.texts)]):
+        if config.cutover is not None:
+            found.setting = os.path.abspath(config.cutover)
+        # Others are named in the code: one that is gone may be named no more.
+        others = [path for path in before.texts if os.path.exists(path)]
+        for path in others if found.setting is None else [found.setting]:
             settings_file = _settings_file()
             text = settings_file.read_text(path)
             settings_file.plan_of(path, text)
@@ -45,12 +50,22 @@ class Sources:
         if self.is_told:
             return False
         self.is_told = True
+        cutovers = [*cutovers]
+        named = {each.get("path") for each in cutovers} | {self.setting}
+        self.texts = {path: text for path, text in self.texts.items() if path in named}
         known = {each.name for each in self.routes()} if self.texts else set()
         for each in cutovers:
             path = each.get("path")
             if path in self.texts:
                 continue
             if path is not None and self._read(path):
+                for twice in sorted(known & {row["name"] for row in each["routes"]}):
+                    logger.error(
+                        "two cutovers have a route %s, the second one in %s: orders and gates are "
+                        "for the first one; give each a name of its own",
+                        twice,
+                        path,
+                    )
                 known.update(row["name"] for row in each["routes"])
                 continue
             for row in each["routes"]:
@@ -71,15 +86,18 @@ class Sources:
         return True
 
     def routes(self) -> list[Any]:
-        """Return all routes, as they are written. Raises `ConfigError`."""
-        found = [
-            route
-            for path, text in self.texts.items()
-            for route in _settings_file().plan_of(path, text).routes
-        ]
+        """Return all routes, as they are written. Raises `ConfigError`.
+
+        Of several with one name in several cutovers, the first one has it.
+        """
+        found: dict[str, Any] = {}
+        for path, text in self.texts.items():
+            for route in _settings_file().plan_of(path, text).routes:
+                found.setdefault(route.name, route)
         if self.rows:
-            found += import_module("bridge.server.process.ramp.rows").routes_of(self.rows)
-        return found
+            for route in import_module("bridge.server.process.ramp.rows").routes_of(self.rows):
+                found.setdefault(route.name, route)
+        return [*found.values()]
 
     def path_of(self, name: str) -> str | None:
         """Return the file that has a route; None: it is in the code, or in none."""
@@ -101,6 +119,19 @@ class Sources:
         texts = _settings_file().given_texts
         texts.clear()
         texts.update(self.texts)
+
+
+def warn_of_more(path: str, before: str, after: str) -> None:
+    """Log what else than routes has changed in a file that is in force."""
+    plans = (_settings_file().plan_of(path, text) for text in (before, after))
+    one, other = ({**each.apps, **each.options} for each in plans)
+    changed = {name for name in one | other if one.get(name) != other.get(name)}
+    if changed:
+        logger.warning(
+            "%s: more than routes has changed (%s); that is in force after a reload",
+            path,
+            ", ".join(sorted(changed)),
+        )
 
 
 def _settings_file() -> Any:

@@ -124,3 +124,20 @@ def test_the_hook_of_a_route_is_called(name: str) -> None:
         eventually(lambda: told == [Rollback("a", "worse", 5.0)])
     else:
         assert told == []
+
+
+def test_one_bad_row_holds_up_no_switch_and_stays_told() -> None:
+    """M5: until a text comes that is right; another order with the same text changes nothing."""
+    served = cutover(Route("a", "/a", mode="new"))
+    follower = Follower(served)
+    bad = '[[routes]]\nname = "a"\npaths = "/b"\non_rollback = "no.such:hook"\n'
+    one = follower.obey(message(2, {"a": ["old", None]}, {"": bad}))
+    two = follower.obey(message(3, {"a": ["canary", 5]}, {"": bad}))
+    three = follower.obey(message(4, {"a": ["canary", 5]}))
+    assert one["error"] == two["error"] == three["error"] != ""
+    (a,) = served.table.routes
+    assert (a.mode, a.share, a.paths) == ("canary", 5, ("/a",))
+    good = '[[routes]]\nname = "a"\npaths = "/b"\n'
+    assert follower.obey(message(5, {"a": ["old", None]}, {"": good}))["error"] == ""
+    (a,) = served.table.routes
+    assert (a.mode, a.paths) == ("old", ("/b",))

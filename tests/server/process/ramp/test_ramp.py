@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bridge.cutover import editing
 from bridge.cutover.canary.counts import Counts
 from bridge.cutover.settings_file import given_texts
 from bridge.errors import ConfigError
@@ -292,3 +293,46 @@ class TestWhatIsDecidedWhileAReloadIsUnderWay:
             server.hear(member, type="started", app=[], ramp=about)
         server.ramp.welcome(member)
         assert server.modes == {"r3": ("new", None)}
+
+
+def test_an_order_is_in_force_before_it_is_kept(
+    server: Server, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M3: whatever the file costs, the workers know by then."""
+    server.ramp.welcome(server.one)
+    seen = []
+    monkeypatch.setattr(editing, "_replace", lambda *args: seen.append(server.modes["a"]))
+    server.answer("a", "old", None)
+    assert seen == [("old", None)]
+
+
+def test_a_route_that_was_just_written_can_be_switched(server: Server, file: Path) -> None:
+    """M3: the file is read again for it; where it cannot be, the error says that, too."""
+    server.ramp.welcome(server.one)
+    server.told.clear()
+    file.write_text(FILE + '[[routes]]\nname = "c"\npaths = "/c"\n')
+    assert server.answer("c", "new", None).startswith("c new")
+    assert server.modes["c"] == ("new", None)
+    assert any(str(file) in said["texts"] for pid, said in server.told if pid == 2)
+    file.write_text("[[routes")
+    with pytest.raises(ConfigError, match=r"there is no route d.*is not TOML"):
+        server.ramp.switch("d", "new", None)
+
+
+def test_a_route_in_the_code_beside_a_file(server: Server, file: Path) -> None:
+    """M3: the file has nothing to do with it."""
+    row = {"name": "z", "paths": ["/z"], "mode": "old", "share": None}
+    about = [{"path": str(file), "routes": []}, {"path": None, "routes": [row]}]
+    ramp = {"cutovers": about, "new_failed": ""}
+    server.hear(server.one, type="started", app=[], ramp=ramp)
+    assert "it is not kept: it is in the code" in server.answer("z", "new", None)
+    assert server.modes["z"] == ("new", None)
+
+
+def test_a_text_is_told_once(server: Server, file: Path) -> None:
+    """M3: a switch of a large file is a small message."""
+    server.ramp.welcome(server.one)
+    server.told.clear()
+    server.ramp.welcome(server.one)
+    ((_, said),) = server.told
+    assert said["texts"] == {}

@@ -60,3 +60,28 @@ def test_what_the_setting_names_is_not_learned_again(file: Path) -> None:
     sources = Sources.read(Config(cutover=str(file)), Sources())
     assert sources.learn([*told("a", str(file)), *told("a"), *told("b")])
     assert names(sources) == ["a", "b"]
+
+
+def test_a_file_that_the_code_names_no_more_is_forgotten(file: Path, tmp_path: Path) -> None:
+    """M3: the last step of a move can be reloaded, whether the file is deleted or not."""
+    other = tmp_path / "other.toml"
+    other.write_text(FILE.replace('"a"', '"b"'))
+    sources = Sources()
+    sources.learn([*told("a", str(file)), *told("b", str(other))])
+    file.unlink()
+    again = Sources.read(Config(app="m:app"), sources)
+    assert names(again) == ["b"]
+    again.learn(told("c"))
+    assert names(again) == ["c"]
+
+
+def test_of_two_cutovers_the_first_one_has_a_name(
+    file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M5: the log says so, and orders for that route have one file."""
+    other = tmp_path / "other.toml"
+    other.write_text(FILE)
+    sources = Sources()
+    sources.learn([*told("a", str(file)), *told("a", str(other))])
+    assert (names(sources), sources.path_of("a")) == (["a"], str(file))
+    assert "two cutovers have a route a, the second one in" in caplog.text
