@@ -103,7 +103,7 @@ def test_what_is_no_file_of_routes_is_refused_at_once(tmp_path: Path) -> None:
     pipe, large = tmp_path / "pipe", tmp_path / "large.toml"
     os.mkfifo(pipe)
     large.write_text("#" * (MOST_BYTES + 1))
-    for file, says in ((pipe, "is no regular file"), (large, "larger than 1024 KiB")):
+    for file, says in ((pipe, "is no regular file"), (large, "is larger than 1024 KiB")):
         with pytest.raises(ConfigError, match=f"{file}: it {says}"):
             read_plan(str(file))
         with pytest.raises(ConfigError, match=says):
