@@ -5,11 +5,12 @@ Nothing here waits, and nothing here fails for the client: what cannot be kept i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 from bridge.cutover.shadow.copying.kept import Kept
 from bridge.types import Environ, ExcInfo, Message, Receive, Scope, Send, StartResponse, WSGIApp
+from bridge.wsgi.chunks import IN_MEMORY_ITERATORS
 from bridge.wsgi.file_wrapper import FileWrapper
 
 Serve = Callable[[Any, Scope, Receive, Send], Awaitable[None]]
@@ -92,7 +93,7 @@ def tapped_wsgi(app: WSGIApp, begin: Callable[[Scope], Kept], taker: Taker) -> W
     It is for requests without a body.
     """
 
-    def tapped(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def tapped(environ: Environ, start_response: StartResponse) -> Any:
         kept = begin(environ["asgi.scope"])
 
         def start(status: str, headers: Any, exc_info: ExcInfo | None = None) -> Any:
@@ -111,44 +112,83 @@ def tapped_wsgi(app: WSGIApp, begin: Callable[[Scope], Kept], taker: Taker) -> W
             return written
 
         try:
-            result = app(environ, start)
+            result: Any = app(environ, start)
         except BaseException:
             kept.drop("unfinished")
             raise
-        if type(result) is list:
+        if type(result) is list or type(result) is tuple:
             for part in result:
                 kept.add(part)
             if kept.finish():
                 taker.take(kept, in_loop=False)
             return result
-        if isinstance(result, FileWrapper):
-            kept.drop("file")
-            return result
-        return _Pieces(taker, kept, result)
+        return _passing(taker, kept, result)
 
     return tapped
 
 
-class _Pieces:
-    """What an app has returned, piece by piece; iterated over once."""
+def _passing(taker: Taker, kept: Kept, result: Any) -> Any:
+    """Return what an app has returned, with a tap around it if there can be one."""
+    if isinstance(result, FileWrapper):
+        kept.drop("file")
+        return result
+    if isinstance(result, (bytes, str)):
+        kept.drop("unfinished")  # it is an error, which the server says
+        return result
+    return (_SizedPieces if hasattr(result, "__len__") else _Pieces)(taker, kept, result)
 
-    def __init__(self, taker: Taker, kept: Kept, result: Iterable[bytes]) -> None:
+
+class _Pieces:
+    """What an app has returned; iterated over once.
+
+    The server must see in it what it sees in the app's own (`bridge.wsgi.chunks`): the answer may
+    depend on that.
+    """
+
+    def __init__(self, taker: Taker, kept: Kept, result: Any) -> None:
         self._taker = taker
         self._kept = kept
         self._result = result
+        #: The server has a piece, and has not asked for another one.
+        self._is_read = False
 
-    def __iter__(self) -> Iterator[bytes]:
-        kept = self._kept
-        for part in self._result:
-            kept.add(part)
+    def __iter__(self) -> Iterator[Any]:
+        """Return what is in memory as such; else piece by piece."""
+        iterator = iter(self._result)
+        if iterator is self._result or type(iterator) not in IN_MEMORY_ITERATORS:
+            return self._passed_on(iterator)
+        parts = [*iterator]
+        for part in parts:
+            self._kept.add(part)
+        self._finish()
+        return iter(parts)
+
+    def _passed_on(self, iterator: Iterator[Any]) -> Iterator[Any]:
+        for part in iterator:
+            self._kept.add(part)
+            self._is_read = True
             yield part
-        if kept.finish():
-            self._taker.take(kept, in_loop=False)
+            self._is_read = False
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._kept.finish():
+            self._taker.take(self._kept, in_loop=False)
 
     def close(self) -> None:
         """Close what the app has returned (PEP 3333)."""
-        if not self._kept.over:
-            self._kept.drop("unfinished")
+        if not self._kept.over and not self._kept.dropped:
+            if self._is_read and self._kept.scope["method"] == "HEAD":
+                self._finish()  # a server asks for no more than one piece
+            else:
+                self._kept.drop("unfinished")
         close = getattr(self._result, "close", None)
         if close is not None:
             close()
+
+
+class _SizedPieces(_Pieces):
+    """What says how many pieces it has."""
+
+    def __len__(self) -> int:
+        return len(self._result)

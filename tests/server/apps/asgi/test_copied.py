@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -153,3 +154,70 @@ def test_a_stream_and_a_client_that_leaves_are_not_copied() -> None:
         eventually(lambda: sum(counted(app).values()) == 3)
     assert copies_of(app).reasons() == {"a": {"stream": 1, "response-body": 2}}
     assert new.seen == []  # type: ignore[attr-defined]
+
+
+class InMemory:
+    """Has all its pieces, and no length, as a response of Django's."""
+
+    def __iter__(self) -> Any:
+        return iter([b"one", b"two"])
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class Pieces(list[bytes]):
+    """A list that is none to `type`."""
+
+
+#: All that an app may return, and what it must not.
+RESULTS: dict[str, Callable[[], Any]] = {
+    "list": lambda: [b"one", b"two"],
+    "no-piece": list,
+    "tuple": lambda: (b"one", b"two"),
+    "list-of-its-own": lambda: Pieces([b"one", b"two"]),
+    "one-piece": lambda: Pieces([b"one"]),
+    "dict": lambda: {b"one": 1},
+    "in-memory": InMemory,
+    "iterator": lambda: iter([b"one", b"two"]),
+    "generator": lambda: (each for each in (b"", b"one", b"two")),
+    "bytes": lambda: b"one",
+    "no-bytes": lambda: b"",
+    "text": lambda: "one",
+    "list-of-text": lambda: ["one"],
+    "nothing": lambda: None,
+    "raises": lambda: (1 // each for each in (0,)),
+}
+
+
+def bytes_of_all(mode: str) -> tuple[list[bytes], Cutover]:
+    """What clients get for each of these, without the date."""
+
+    def old(environ: Environ, start_response: StartResponse) -> Any:
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        result = RESULTS[environ["PATH_INFO"].removeprefix("/a/")]()
+        if environ["QUERY_STRING"]:
+            write(b"zero")
+        return result
+
+    app = Cutover(old, answering(), [Route("a", "/a/{x}", mode=mode)], shadow={"concurrency": 20})
+    got = []
+    with served(app) as server:
+        for name in RESULTS:
+            for method, query in (("GET", ""), ("HEAD", ""), ("GET", "?write")):
+                with server.connect() as client:
+                    client.send(request(f"/a/{name}{query}", "Connection: close", method=method))
+                    lines = client.rest().split(b"\r\n")
+                    got.append(b"\r\n".join(each for each in lines if b"date:" not in each.lower()))
+        if mode == "shadow":
+            eventually(lambda: sum(counted(app).values()) == len(got))
+    return got, app
+
+
+def test_a_client_of_a_wsgi_app_sees_no_difference() -> None:
+    """M10: whatever the app returns, the answer is byte for byte that of mode ``old``."""
+    plain, _ = bytes_of_all("old")
+    copied, app = bytes_of_all("shadow")
+    assert copied == plain
+    # The errors are not copied. HEAD of a generator ends at its first piece, and is all the same.
+    assert copies_of(app).reasons() == {"a": {"unfinished": 6 * 3}}
