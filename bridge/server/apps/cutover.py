@@ -165,18 +165,23 @@ class CutoverHandler:
         """Make what has some requests copied (M10)."""
         side, state, prefix = self.cutover.sides[OLD], self._state, self.prefix
         of_old = {**state, **side.state}
-        kept: AppHandler
+        if type(side.asgi) is WsgiToAsgi:
+            # What reads the body of a request for such an app cannot be kept on the way.
+            app = side.asgi.around(partial(copies.tapped_wsgi, route))
+            kept = self._prepared(self._make(app, of_old, prefix), route, _OLD)
+            return CopiedHandler(copies, route, plain, kept, None)
         kept, tapped = (
-            AsgiHandler(
-                copies.tapped_asgi(route, side.served, state, with_body=with_body), of_old, prefix
+            self._prepared(
+                AsgiHandler(
+                    copies.tapped_asgi(route, side.served, state, with_body=with_body),
+                    of_old,
+                    prefix,
+                ),
+                route,
+                _OLD,
             )
             for with_body in (False, True)
         )
-        if type(side.asgi) is WsgiToAsgi:
-            app = side.asgi.around(partial(copies.tapped_wsgi, route))
-            kept = self._make(app, of_old, prefix)
-        for each in (kept, tapped):
-            self._prepared(each, route, _OLD)
         return CopiedHandler(copies, route, plain, kept, tapped)
 
     def _prepared(self, handler: AppHandler, route: Route | None, choice: Choice) -> AppHandler:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import Context
 from time import perf_counter
 
+from bridge.cutover.shadow.copying.kept import OF_PIECE
 from bridge.cutover.shadow.records import RecordedResponse, fields_from
 from bridge.errors import BridgeError
 from bridge.types import ASGIApp, Message, RawHeaders, Scope
@@ -30,6 +31,11 @@ class _Answer:
         self.parts: list[bytes] = []
         self.size = 0
         self.too_long = ""
+        #: Seconds from the question to the whole answer.
+        self.seconds = 0.0
+        #: Nobody asks any more.
+        self.closed = False
+        self._started = perf_counter()
         self.stop: Callable[[], object] = bool
         self._request: Message | None = {"type": "http.request", "body": body, "more_body": False}
         self._most = most
@@ -49,16 +55,17 @@ class _Answer:
         if kind == "http.response.start":
             self.status = message["status"]
             self.fields = [*message.get("headers", ())]
-        elif kind == "http.response.body" and not self.whole.is_set():
+        elif kind == "http.response.body" and not self.whole.is_set() and not self.closed:
             part = bytes(message.get("body", b""))
             self.size += len(part)
             if self.size > self._most:
                 self._end("response-body")
-            elif part and not self._hold(len(part)):
+            elif part and not self._hold(len(part) + OF_PIECE):
                 self._end("memory")
             else:
                 self.parts.append(part)
                 if not message.get("more_body", False):
+                    self.seconds = perf_counter() - self._started
                     self.whole.set()
 
     def _end(self, reason: str) -> None:
@@ -82,7 +89,6 @@ async def ask(
     Raises `TooLong`, and `NoAnswer`, also if there is none after so many `seconds`.
     """
     answer = _Answer(body, most, hold)
-    started = perf_counter()
 
     async def run() -> None:
         await app(scope, answer.receive, answer.send)
@@ -92,15 +98,15 @@ async def ask(
     watch(task)
     try:
         await asyncio.wait({task}, timeout=seconds)
-        took = perf_counter() - started
     finally:
+        answer.closed = True
         task.cancel()
     if answer.too_long:
         raise TooLong(answer.too_long)
     if not answer.whole.is_set():
         raise _no_answer(task, answer, seconds)
     fields = fields_from(answer.fields)
-    return RecordedResponse(answer.status, fields, b"".join(answer.parts), seconds=took)
+    return RecordedResponse(answer.status, fields, b"".join(answer.parts), seconds=answer.seconds)
 
 
 def _no_answer(task: asyncio.Task[None], answer: _Answer, seconds: float) -> NoAnswer:

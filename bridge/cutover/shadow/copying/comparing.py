@@ -70,15 +70,15 @@ class Comparer:
 
     @property
     def is_running(self) -> bool:
-        """Whether its thread was begun, in this process or in one that it was forked from."""
-        return self._thread is not None
+        """Whether its thread runs, in this process."""
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
         """Have the thread run, if it does not run in this process."""
-        if self._thread is not None and self._process == os.getpid():
+        if self.is_running and self._process == os.getpid():
             return
         with self._lock:
-            if self._thread is not None and self._process == os.getpid():
+            if self.is_running and self._process == os.getpid():
                 return
             self._process = os.getpid()
             self._queue = queue.Queue(MOST_WAITING)
@@ -115,28 +115,33 @@ class Comparer:
 
     def _run(self, waiting: queue.Queue[Answers | None]) -> None:
         _be_nice()
-        while True:
-            try:
-                answers = waiting.get(timeout=EACH)
-            except queue.Empty:
-                self._tell_dropped()
-                continue
-            if answers is None:
-                break
+        goes_on = True
+        while goes_on:
             started = thread_time()
             try:
-                self._compare(answers)
-            except Exception:  # a bug here, or a body that nobody thought of
-                self.counts.note(answers.route, FAILED)
-                logger.exception(
-                    "the answers to a copy of route %s were not compared", answers.route
-                )
-            finally:
-                answers.forget()
-            if waiting.empty():
-                self._tell_dropped()
+                goes_on = self._take_one(waiting)
+                if not goes_on or waiting.empty():
+                    self._tell_dropped()
+            except Exception:  # a bug here; nobody else would begin this thread again
+                logger.exception("the thread that compares copies goes on after an error")
             self._hurry.wait(_REST * (thread_time() - started))
-        self._tell_dropped()
+
+    def _take_one(self, waiting: queue.Queue[Answers | None]) -> bool:
+        """Compare what comes next, if something does; whether there may be more."""
+        try:
+            answers = waiting.get(timeout=EACH)
+        except queue.Empty:
+            return True
+        if answers is None:
+            return False
+        try:
+            self._compare(answers)
+        except Exception:  # a bug here, or a body that nobody thought of
+            self.counts.note(answers.route, FAILED)
+            logger.exception("the answers to a copy of route %s were not compared", answers.route)
+        finally:
+            answers.forget()
+        return True
 
     def _compare(self, answers: Answers) -> None:
         route, request, settings = answers.route, answers.request, answers.settings

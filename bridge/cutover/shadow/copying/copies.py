@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from random import random
 from typing import Any, Final
 
 from bridge.cutover.route import Route
-from bridge.cutover.shadow.copying.comparing import Comparer
+from bridge.cutover.shadow.copying.comparing import PATIENCE, Comparer
 from bridge.cutover.shadow.copying.counts import Counts, Room
 from bridge.cutover.shadow.copying.kept import Bounds, Kept
 from bridge.cutover.shadow.copying.making import Maker
@@ -26,6 +27,7 @@ from bridge.cutover.shadow.copying.tap import AsgiTap, Serve, announces_body, ta
 from bridge.cutover.shadow.report.file import BoundedFile
 from bridge.cutover.table import Table
 from bridge.dispatcher import MountedApp
+from bridge.loops.waiters import NativeThread
 from bridge.types import ASGIApp, Receive, Scope, Send, WSGIApp
 
 #: Bytes of all bodies that are kept, of both sides.
@@ -149,6 +151,20 @@ class Copies:
         self._maker.start()
 
     async def stop(self) -> None:
-        """Cancel all copies at once, and write down what there is to say."""
+        """Cancel all copies at once, and write down what there is to say, in bounded time.
+
+        It takes a thread of its own: those of the loop may all be held by an app that hangs.
+        """
         await self._maker.stop()
-        await asyncio.get_running_loop().run_in_executor(None, self._comparer.close)
+        loop = asyncio.get_running_loop()
+        closed = loop.create_future()
+
+        def close() -> None:
+            try:
+                self._comparer.close()
+            finally:
+                with suppress(RuntimeError):  # the loop has closed
+                    loop.call_soon_threadsafe(closed.cancel)
+
+        NativeThread(close, "bridge-shadow-end").start()
+        await asyncio.wait([closed], timeout=3 * PATIENCE)

@@ -17,7 +17,7 @@ REASONS: Final = {
     "busy": "there were too many copies at once",
     "memory": "the answers that waited took too much memory",
     "method-override": "the request names another method, which may change something",
-    "request-body": "the body of the request was too long, or the old app has not read it",
+    "request-body": "the body of the request was too long, or not read, or is for a WSGI app",
     "response-body": "an answer was too long",
     "stream": "the old app has answered with a stream of events",
     "file": "the old app has answered with a file, which its server sends",

@@ -17,6 +17,8 @@ from bridge.types import Scope
 if TYPE_CHECKING:
     from bridge.cutover.route import Route
 
+#: Bytes that each piece of a body takes beside what is in it.
+OF_PIECE: Final = 64
 _EVENTS: Final = "text/event-stream"
 
 
@@ -67,7 +69,9 @@ class Kept:
         self._parts = ()
 
     def hold(self, size: int) -> bool:
-        """Take memory; if there is none, the copy is dropped."""
+        """Take memory; if there is none, the copy is dropped, and one that is takes none."""
+        if self.dropped:
+            return False
         if not self._bounds.room.take(size):
             self.drop("memory")
             return False
@@ -97,9 +101,10 @@ class Kept:
                 return
             part = bytes(part)
         size, parts = len(part), self._parts
-        if self._held + size > self._bounds.settings.max_response_body + len(self.body):
+        most = self._bounds.settings.max_response_body + len(self.body) + OF_PIECE * len(parts)
+        if self._held + size > most:
             self.drop("response-body")
-        elif size and self.hold(size):
+        elif size and self.hold(size + OF_PIECE):
             if type(parts) is not list:
                 self._parts = [part]
             elif len(parts) > 1 or not self._is_stream():

@@ -89,6 +89,9 @@ class Maker:
             except RuntimeError:
                 kept.drop("no-loop")
                 return
+        if self._stopped:
+            kept.drop("stopped")
+            return
         loop = self._loop
         assert loop is not None
         self._waiting.append(kept)
@@ -155,6 +158,9 @@ class Maker:
 
     def _begin(self, kept: Kept) -> None:
         assert self._loop is not None
+        if not self._is_wanted(kept):  # it began before the switch, and ended after it
+            kept.drop("stopped")
+            return
         if perf_counter() - kept.started - kept.seconds > self._settings.timeout:
             kept.drop("late")
             return

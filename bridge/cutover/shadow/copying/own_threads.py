@@ -1,7 +1,7 @@
 """Apps as copies call them: with threads of their own, so that they take none from clients (M10).
 
-A WSGI app runs in a pool. Here it gets another one, as large as there may be copies at once. What
-holds its threads for ever holds these, and nobody waits for them.
+A WSGI app gets a pool here, as large as there may be copies at once, also if it runs on the loop
+for clients: an app that hangs holds these threads for ever, and nobody waits for them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ def with_own_threads(app: ASGIApp, threads: int) -> tuple[ASGIApp, list[Runner]]
 
 def _other(app: ASGIApp, threads: int, runners: list[Runner]) -> ASGIApp:
     if isinstance(app, WsgiToAsgi):
-        if not app.runner.threaded:
-            return app
         other = app.with_own_threads(threads)
         runners.append(other.runner)
         return other

@@ -85,7 +85,8 @@ class BoundedFile:
                 os.ftruncate(self._descriptor, size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            if self._descriptor >= 0:  # else the next file could not be opened
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _lock_current(self) -> int:
         """Lock the file that has the name now, and return its size."""

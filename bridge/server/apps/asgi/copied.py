@@ -28,12 +28,18 @@ class _Handler(Protocol):
 class CopiedHandler:
     """Opens exchanges of `plain`, or, if a request is to be copied, of `kept`.
 
-    `with_body` is as `kept`, for requests with a body.
+    `with_body` is as `kept`, for requests with a body; None: these are not copied.
     """
 
     def __init__(
-        self, copies: Copies, route: Route, plain: _Handler, kept: _Handler, with_body: _Handler
+        self,
+        copies: Copies,
+        route: Route,
+        plain: _Handler,
+        kept: _Handler,
+        with_body: _Handler | None,
     ) -> None:
+        self._tally = copies.tally
         self._begins = copies.begins
         self._use_loop = copies.use_loop
         self._route = route
@@ -43,10 +49,13 @@ class CopiedHandler:
 
     def open(self, connection: Connection, request: Request) -> Exchange:
         """Make an exchange."""
-        if not self._begins(self._route, request.method):
+        if connection.state.stop_phase or not self._begins(self._route, request.method):
+            return self._plain.open(connection, request)
+        handler = self._with_body if request.length else self._kept
+        if handler is None:
+            self._tally.drop(self._route.name, "request-body")
             return self._plain.open(connection, request)
         self._use_loop(asyncio.get_running_loop())
-        handler = self._with_body if request.length else self._kept
         return handler.open(connection, request)
 
     def use_meters(self, meter: Callable[..., Meter], mount: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from copy import copy
 from typing import Any, Final
+from weakref import ref
 
 from bridge.server.apps.asgi.exchange import AsgiExchange, AsgiHandler
 from bridge.server.exchange import Connection
@@ -17,7 +18,8 @@ from bridge.server.metrics.histogram import Meter
 from bridge.server.request import Request
 from bridge.types import ASGIApp
 
-_CURRENT: Final[ContextVar[EitherExchange]] = ContextVar("bridge_either_exchange")
+#: Tasks that an app begins have it, too, and may live for long: they hold no exchange.
+_CURRENT: Final[ContextVar[ref[EitherExchange]]] = ContextVar("bridge_either_exchange")
 
 
 class EitherHandler(AsgiHandler):
@@ -46,7 +48,9 @@ class EitherHandler(AsgiHandler):
 
     def _rescued(self, error: Exception) -> None:
         self._tell(error)
-        _go_to_old(_CURRENT.get())
+        exchange = _CURRENT.get()()
+        if exchange is not None:
+            _go_to_old(exchange)
 
 
 class EitherExchange(AsgiExchange):
@@ -56,7 +60,7 @@ class EitherExchange(AsgiExchange):
 
     def start_app(self) -> None:
         """Call the app, in a context that knows this exchange."""
-        token = _CURRENT.set(self)
+        token = _CURRENT.set(ref(self))
         try:
             super().start_app()
         finally:

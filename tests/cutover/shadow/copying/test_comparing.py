@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bridge.cutover.shadow.copying.counts import Counts
 from bridge.cutover.shadow.copying.settings import RouteShadow, Shadow
 from bridge.cutover.shadow.records import RecordedRequest, RecordedResponse
 from bridge.cutover.shadow.report.file import BoundedFile
+from tests.support.waiting import eventually
 
 JSON = (("content-type", "application/json"),)
 
@@ -108,4 +110,24 @@ def test_there_is_a_bound_and_no_bug_ends_the_thread(
     compared.comparer.close()
     assert compared.counts.results()["a"]["failed"] == 1
     assert compared.forgotten == 1
+    compared.comparer.close()
+
+
+def test_the_thread_outlives_what_goes_wrong(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M12: and one that has ended all the same is begun again."""
+    compared = Compared(tmp_path)
+    compared.counts.drop("a", "busy")
+    with monkeypatch.context() as patched:
+        patched.setattr(comparing.lines, "dropped", None)
+        compared.put(answer(a=1), answer(a=1))
+        eventually(lambda: "goes on after an error" in caplog.text)
+        assert compared.comparer.is_running
+    compared.put(answer(a=1), answer(a=2))
+    assert "different" in [line["result"] for line in compared.lines()]
+    assert not compared.comparer.is_running
+    compared.comparer._thread = threading.Thread()  # as after an error that nobody thought of
+    compared.comparer.start()
+    assert compared.comparer.is_running
     compared.comparer.close()

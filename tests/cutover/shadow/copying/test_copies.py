@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,24 @@ def test_there_are_copies_from_the_first_route_in_shadow_on(tmp_path: Path) -> N
     assert app.table.routes[0].mode == "old"
     with pytest.raises(ConfigError, match="shadow: sample is 200"):
         Cutover(answering(), answering(b"new"), routes, shadow={"sample": 200})
+
+
+def test_a_stop_needs_no_thread_of_the_loop(tmp_path: Path) -> None:
+    """M10: the new app may hold all of them for ever; what was compared is written."""
+    free = threading.Event()
+
+    async def new(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.to_thread(free.wait, 30)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        app = shadowed(answering(), new, timeout=0.05, report=str(tmp_path / "report"))
+        await asked(app, http_scope("/a/1"))
+        await until(lambda: counted(app) == {"failed": 1})
+        await copies_of(app).stop()
+        assert not free.is_set()
+        free.set()
+
+    asyncio.run(main())
+    assert "no answer" in (tmp_path / "report").read_text()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.cutover.shadow.copying.kept import Kept
+from bridge.cutover.shadow.copying.kept import OF_PIECE, Kept
 from tests.support.in_process import http_scope
 from tests.support.shadows import answering, copies_of, shadowed
 
@@ -86,7 +86,7 @@ def test_memory_is_given_back() -> None:
     """M10: all that is kept together has a bound."""
     app = shadowed(answering(), answering(b"new"))
     copies = copies_of(app)
-    copies.room.take(64 * 1024 * 1024 - 10)
+    copies.room.take(64 * 1024 * 1024 - 10 - OF_PIECE)
     first, second = (copies.keep(app.table.routes[0], http_scope("/")) for _ in range(2))
     first.status, first.fields = 200, []
     first.add(b"12345678")
@@ -94,4 +94,18 @@ def test_memory_is_given_back() -> None:
     second.add(b"1234")
     assert copies.reasons() == {"a": {"memory": 1}}
     first.release()
-    assert copies.room.take(10)
+    assert copies.room.take(10 + OF_PIECE)
+
+
+def test_each_piece_takes_some_memory_of_its_own() -> None:
+    """M10: a million pieces of two bytes take what they do; a copy that is dropped takes none."""
+    app = shadowed(answering(), answering())
+    copies = copies_of(app)
+    kept = copies.keep(app.table.routes[0], http_scope("/a/1"))
+    for _ in range(100):
+        kept.add(b"xy")
+    assert copies.room._left == 64 * 1024 * 1024 - 100 * (2 + OF_PIECE)
+    kept.drop("late")
+    assert not kept.hold(1)
+    assert copies.room._left == 64 * 1024 * 1024
+    assert copies.reasons() == {"a": {"late": 1}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -211,5 +211,65 @@ def test_the_old_app_is_asked_twice_for_its_noise() -> None:
             await ask(app, "/a/once")
             await until(lambda: sum(counted(app).values()) == 2)
         assert seen == [False, True, False, True]
+
+    asyncio.run(main())
+
+
+def test_a_request_that_outlasts_a_switch_is_not_copied() -> None:
+    """M10: nor is one that outlasts the server's stop."""
+
+    async def main() -> None:
+        new, free = answering(), asyncio.Event()
+
+        async def old(scope: Scope, receive: Receive, send: Send) -> None:
+            await free.wait()
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": b""})
+
+        app = shadowed(old, new)
+        tasks = [asyncio.create_task(ask(app)) for _ in range(2)]
+        await asyncio.sleep(0)
+        copies_of(app)._maker._look()  # it has seen the routes in force before
+        app.switches.set("a", "old")
+        copies_of(app)._maker._look()
+        free.set()
+        await asyncio.gather(*tasks)
+        await until(lambda: copies_of(app).reasons() == {"a": {"stopped": 2}})
+        app.switches.set("a", "shadow")
+        free.clear()
+        task = asyncio.create_task(ask(app))
+        await asyncio.sleep(0)
+        await copies_of(app).stop()
+        free.set()
+        await task
+        assert copies_of(app).reasons() == {"a": {"stopped": 3}}
+        assert new.seen == []  # type: ignore[attr-defined]
+        assert copies_of(app).room._left == 64 * 1024 * 1024
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_comes_too_late_takes_no_memory() -> None:
+    """M10: of an app that goes on when it is cancelled, and answers then."""
+
+    async def main() -> None:
+        ended = 0
+
+        async def new(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal ended
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(100)
+            await asyncio.sleep(0.01)
+            await send({"type": "http.response.start", "status": 500})
+            await send({"type": "http.response.body", "body": b"x" * 1000})
+            ended += 1
+
+        app = shadowed(answering(), new, timeout=0.02)
+        async with stopped_at_the_end(app):
+            for number in range(3):
+                await ask(app)
+                await until(lambda n=number + 1: ended == n)  # type: ignore[misc]
+            await until(lambda: counted(app) == {"failed": 3})
+        assert copies_of(app).room._left == 64 * 1024 * 1024
 
     asyncio.run(main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bridge import Dispatcher, Mount, WsgiToAsgi
 from bridge.cutover.shadow.copying.own_threads import held_threads, with_own_threads
 from bridge.fallback import Fallback
@@ -25,10 +27,18 @@ def test_a_wsgi_app_gets_another_pool() -> None:
     assert held_threads([runner]) == 0
 
 
-def test_what_has_no_threads_stays() -> None:
-    """M10: ASGI apps, and WSGI apps on the loop."""
-    for app in (answering(), WsgiToAsgi(wsgi, runner="inline")):
-        assert with_own_threads(app, 3) == (app, [])
+@pytest.mark.parametrize("runner", ["greenlet", "inline"])
+def test_a_wsgi_app_on_the_loop_gets_threads(runner: str) -> None:
+    """M10: else a copy that hangs would keep all clients waiting."""
+    other, (own,) = with_own_threads(WsgiToAsgi(wsgi, runner=runner), 3)
+    assert own.threaded
+    assert http(other, "/").status == 200
+
+
+def test_an_asgi_app_stays() -> None:
+    """M10: it has no threads."""
+    app = answering()
+    assert with_own_threads(app, 3) == (app, [])
     assert held_threads([]) == 0
 
 

@@ -142,3 +142,21 @@ def test_bad_places_are_said(tmp_path: Path, kind: str) -> None:
         path.mkdir()
     with pytest.raises(ConfigError, match=r"name a file|give it 1048576 or more"):
         BoundedFile(path, 10 if kind == "too small" else LEAST_BYTES)
+
+
+def test_a_line_is_lost_if_no_file_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M12: not even a new part, for want of descriptors; the next line finds one again."""
+    file = BoundedFile(tmp_path / "report", LEAST_BYTES)
+    line = b"x" * (LEAST_BYTES // FILES - 1) + b"\n"
+    assert file.write(line)
+    with monkeypatch.context() as patched:
+
+        def no_descriptor(*args: object) -> int:
+            raise OSError(24, "Too many open files")
+
+        patched.setattr(os, "open", no_descriptor)
+        assert not file.write(line)
+    assert (file.lost, file.write(line)) == (1, True)
+    file.close()

@@ -76,7 +76,11 @@ def test_copies_of_all_kinds(old: str, new: Any) -> None:
             answer = client.response("HEAD" if b"HEAD" in each else "GET")
             assert (answer.status, answer.value(b"x-served-by")) == (200, b"old")
         eventually(lambda: sum(counted(app).values()) == 4)
-    assert counted(app) == {"equal": 4}
+    if old == "asgi":
+        assert counted(app) == {"equal": 4}
+    else:  # a WSGI app's request with a body goes the plain way
+        assert counted(app) == {"equal": 2, "dropped": 2}
+        assert copies_of(app).reasons() == {"a": {"request-body": 2}}
 
 
 def test_nobody_but_a_copy_says_that_it_is_one() -> None:
@@ -126,6 +130,40 @@ def test_a_new_app_that_hangs_keeps_nobody_waiting() -> None:
     assert reasons["busy"] > 0
     assert reasons["stopped"] > 0
     assert sum(reasons.values()) == 20
+    never.set()
+
+
+def test_a_body_changes_no_answer_of_a_wsgi_app() -> None:
+    """M10: its own reason and the spelling of its fields stay, as in mode ``old``."""
+
+    def old(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 Fine", [("X-Mixed-Case", "1")])
+        return [told(environ)]
+
+    with served(Cutover(old, asgi("new"), ROUTES)) as server, server.connect() as client:
+        client.send(request("/a/1", "Content-Length: 4", "Connection: close") + b"body")
+        answer = client.rest()
+    assert answer.startswith(b"HTTP/1.1 200 Fine\r\nX-Mixed-Case: 1\r\n")
+
+
+def test_a_new_wsgi_app_that_hangs_on_the_loop_keeps_nobody_waiting() -> None:
+    """M10: its copies run in threads, also if its clients are served by the loop itself."""
+    never = threading.Event()
+
+    def new(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        never.wait(20)
+        raise AssertionError
+
+    app = Cutover(
+        wsgi("old"), new, ROUTES, shadow={"concurrency": 1, "timeout": 0.1}, runner="inline"
+    )
+    with served(app, lifespan="on") as server, server.connect() as client:
+        client.send(request("/a/1"))
+        assert client.response().status == 200
+        eventually(lambda: counted(app) == {"failed": 1})
+        client.send(request("/a/1"))
+        assert client.response().status == 200
+    assert not never.is_set()
     never.set()
 
 
