@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -16,6 +17,7 @@ from bridge.cutover.shadow.copying.settings import read_shadow
 from bridge.cutover.shadow.rules import parse_rules
 from tests.conftest import StartHost
 from tests.support.hosts import ROOT, Command, Host
+from tests.support.in_process import http
 
 PAGE = (ROOT / "docs" / "howto" / "prove-old-and-new-alike.md").read_text()
 FILES = dict(re.findall(r"```python\n# ([\w.]+\.py)\n(.*?)```", PAGE, re.S))
@@ -94,3 +96,12 @@ def test_the_rules_of_the_page_are_rules() -> None:
     ]
     assert len(rules) == 11
     parse_rules(rules)
+
+
+def test_a_view_may_do_less_for_a_copy() -> None:
+    """M10: the example of the page knows a copy from a client's request."""
+    module: dict[str, Any] = {}
+    exec(FILES["inbox.py"], module)
+    assert http(module["app"], "/inbox/1", extensions={"bridge.shadow": {}}).body == b'{"id":1}'
+    assert http(module["app"], "/inbox/2").body == b'{"id":2}'
+    assert module["read"] == [2]

@@ -76,8 +76,11 @@ def charset_name(charset: str) -> str:
         return charset.lower()
 
 
-def body_of(response: RecordedResponse) -> Body:
-    """Return the body of a response, without its content codings as far as they can be undone."""
+def body_of(response: RecordedResponse, most: int = MOST_DECODED) -> Body:
+    """Return the body of a response, without its content codings as far as they can be undone.
+
+    It becomes at most `most` bytes by that; with none, it is left as it was sent.
+    """
     media_type, charset = content_type(first(response.headers, "content-type"))
     data, cut = response.body, response.truncated
     codings = [
@@ -86,22 +89,21 @@ def body_of(response: RecordedResponse) -> Body:
         for coding in value.split(",")
         if coding.strip().lower() not in ("", "identity")
     ]
-    for coding in reversed(codings) if data else ():
+    for coding in reversed(codings) if data and most else ():
         decode = _CODINGS.get(coding)
         if decode is None or len(codings) > _MOST_ENCODINGS:
             return Body(data, cut, media_type, charset, unread=coding)
         try:
-            data, more = decode(data)
+            data, more = decode(data, most)
         except zlib.error:
             return Body(data, cut, media_type, charset, unread=coding)
         cut = cut or more
     return Body(data, cut, media_type, charset)
 
 
-def _gunzip(data: bytes) -> tuple[bytes, bool]:
+def _gunzip(data: bytes, room: int) -> tuple[bytes, bool]:
     """Return what `data` was, and whether that is only its beginning; members are joined."""
     parts: list[bytes] = []
-    room = MOST_DECODED
     while data:
         inflater = zlib.decompressobj(31)
         parts.append(inflater.decompress(data, room))
@@ -112,17 +114,17 @@ def _gunzip(data: bytes) -> tuple[bytes, bool]:
     return b"".join(parts), False
 
 
-def _inflate(data: bytes) -> tuple[bytes, bool]:
+def _inflate(data: bytes, most: int) -> tuple[bytes, bool]:
     try:
         inflater = zlib.decompressobj()
-        found = inflater.decompress(data, MOST_DECODED)
+        found = inflater.decompress(data, most)
     except zlib.error:
         inflater = zlib.decompressobj(-15)  # many servers send it without its frame
-        found = inflater.decompress(data, MOST_DECODED)
+        found = inflater.decompress(data, most)
     return found, not inflater.eof
 
 
-_CODINGS: Final[dict[str, Callable[[bytes], tuple[bytes, bool]]]] = {
+_CODINGS: Final[dict[str, Callable[[bytes, int], tuple[bytes, bool]]]] = {
     "gzip": _gunzip,
     "x-gzip": _gunzip,
     "deflate": _inflate,
@@ -175,12 +177,20 @@ def compare_words(
 
 def _apart(one: str, other: str) -> tuple[str, str]:
     """Return two words for people: if they are long, from a little before they differ."""
-    at = max(0, first_difference(one.encode("utf-32-le"), other.encode("utf-32-le")) // 4 - 20)
+    at = _differ_at(one, other)
+    begin, end = max(0, at - 5 * SHOWN), at + 5 * SHOWN
+    one, other = blacked_text(one[begin:end]), blacked_text(other[begin:end])
+    at = max(0, _differ_at(one, other) - 20) if one != other else 0
     return _word(one[at:]), _word(other[at:])
 
 
+def _differ_at(one: str, other: str) -> int:
+    return first_difference(one.encode("utf-32-le"), other.encode("utf-32-le")) // 4
+
+
 def _word(word: str) -> str:
-    return blacked_text(word if len(word) <= SHOWN else f"{word[:SHOWN]}...")
+    word = blacked_text(word[: 5 * SHOWN])
+    return word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
 
 
 # ------------------------------------------------------------- bytes

@@ -13,7 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.cutover.shadow.bodies import Body, body_of, compare_bytes, compare_words, words_of
+from bridge.cutover.shadow.bodies import (
+    MOST_DECODED,
+    Body,
+    body_of,
+    compare_bytes,
+    compare_words,
+    words_of,
+)
 from bridge.cutover.shadow.cut_json import mended
 from bridge.cutover.shadow.heads import both_redirect, compare_heads
 from bridge.cutover.shadow.json_walk import (
@@ -24,7 +31,7 @@ from bridge.cutover.shadow.json_walk import (
     read_json,
     walk,
 )
-from bridge.cutover.shadow.records import RecordedRequest, RecordedResponse
+from bridge.cutover.shadow.records import RecordedRequest, RecordedResponse, all_of
 from bridge.cutover.shadow.rules import NO_RULES, Rules
 
 
@@ -54,11 +61,12 @@ def compare(
     rules: Rules = NO_RULES,
     noise: frozenset[str] = frozenset(),
     fields: Iterable[str] = (),
+    most_decoded: int = MOST_DECODED,
 ) -> Comparison:
     """Compare what both sides answered to `request`.
 
     `noise` are patterns of what may differ as well (`Noise`); `fields` names more fields to
-    compare, in lower case.
+    compare, in lower case. A compressed body is compared as far as `most_decoded` bytes of it go.
     """
     heads = [
         each
@@ -68,10 +76,15 @@ def compare(
     bodiless = request.method == "HEAD" or old.error or new.error or both_redirect(old, new)
     if rules.body or bodiless:
         return Comparison(tuple(heads))
-    one, other = body_of(old), body_of(new)
+    most = 0 if _as_sent(old) == _as_sent(new) else most_decoded  # there is nothing to undo
+    one, other = body_of(old, most), body_of(new, most)
     truncated = one.truncated or other.truncated
     how, bodies, more = _compare_bodies(one, other, rules, noise)
     return Comparison((*heads, *bodies), more, truncated, how)
+
+
+def _as_sent(response: RecordedResponse) -> tuple[bytes, bool, list[str]]:
+    return response.body, response.truncated, all_of(response.headers, "content-encoding")
 
 
 def _is_noise(pattern: str, noise: frozenset[str]) -> bool:

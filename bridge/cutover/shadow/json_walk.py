@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from bridge.cutover.shadow.secrets import BLACK, is_secret
+from bridge.cutover.shadow.secrets import BLACK, blacked_string, is_secret
 
 #: How deep differences are told exactly.
 DEPTH: Final = 100
@@ -28,6 +28,9 @@ MOST_TOLD: Final = 50
 MOST_SEEN: Final = 5_000
 #: The most characters of a value that a difference shows.
 SHOWN: Final = 80
+
+#: The most characters of a value in which secrets are looked for: more is not shown anyway.
+_MOST_LOOKED_AT: Final = 400
 
 #: Keys and indexes, from the root.
 Path: TypeAlias = tuple[str | int, ...]
@@ -177,7 +180,7 @@ def pattern_of(path: Path) -> str:
 def _part(part: str | int) -> str:
     if type(part) is int:
         return f"[{part}]"
-    key = str(part)
+    key = blacked_string(str(part)[:_MOST_LOOKED_AT])
     if len(key) > _LONG_KEY:
         key = f"{key[:_LONG_KEY]}..."
     return f".{key}" if _NAME.fullmatch(key) else f"[{json.dumps(key)}]"
@@ -197,5 +200,7 @@ def shown(value: Any) -> str:
 
 
 def _quoted(value: Any) -> str:
+    if isinstance(value, str):
+        value = blacked_string(value[:_MOST_LOOKED_AT])
     text = json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode()  # half a pair cannot be printed

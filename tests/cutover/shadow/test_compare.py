@@ -164,3 +164,19 @@ def test_a_large_body_is_compared(size: int) -> None:
     assert [each.place for each in found.differences] == [f"$[{len(items) - 1}].name"]
     text = response(json.dumps(items), "text/plain")
     assert len(compared(response(old.body, "text/plain"), text).differences) == 1
+
+
+def test_compressed_bodies_that_are_equal_are_not_undone() -> None:
+    """M11: they are compared as they were sent; others as far as `most_decoded` goes."""
+    request = RecordedRequest("GET", "/")
+
+    def packed(text: bytes) -> RecordedResponse:
+        fields = (("content-type", "text/plain"), ("content-encoding", "gzip"))
+        return RecordedResponse(200, fields, gzip.compress(text, mtime=0))
+
+    one, other = packed(b"a " * 5_000 + b"b"), packed(b"a " * 5_000 + b"c")
+    assert not compare(request, one, other).equal
+    found = compare(request, one, other, most_decoded=1_000)
+    assert (found.equal, found.truncated, found.how) == (True, True, "text")
+    found = compare(request, one, one, most_decoded=1_000)
+    assert (found.equal, found.truncated, found.how) == (True, False, "text")

@@ -31,6 +31,8 @@ MOST_WAITING: Final = 64
 EACH: Final = 2.0
 #: Seconds that the end of a process waits for what is not compared yet.
 PATIENCE: Final = 2.0
+#: The most that a compressed body may become here: to read it holds up all other threads.
+MOST_DECODED: Final = 1024 * 1024
 _REST: Final = 3.0
 _NICE: Final = 10
 
@@ -150,7 +152,9 @@ class Comparer:
         rules = settings.rules.rules_for(route, request.path)
         noise = self._noise.of(route)
         if answers.again is not None:
-            twice = compare(request, old, answers.again, rules, fields=self._fields)
+            twice = compare(
+                request, old, answers.again, rules, fields=self._fields, most_decoded=MOST_DECODED
+            )
             noise = self._noise.learn(route, twice)
         if new is None:
             self.counts.note(route, FAILED)
@@ -159,7 +163,7 @@ class Comparer:
         if old.status == 304 != new.status:
             self.counts.drop(route, "not-modified")
             return
-        found = compare(request, old, new, rules, noise, self._fields)
+        found = compare(request, old, new, rules, noise, self._fields, MOST_DECODED)
         self.counts.note(route, EQUAL if found.equal else DIFFERENT)
         self._tell_first(route, found)
         self._write(lines.compared(time(), route, request, old, new, found))

@@ -13,12 +13,11 @@ An entry of requests that were dropped may stand for several: ``count``, without
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 
 from bridge.cutover.shadow.compare import Comparison
 from bridge.cutover.shadow.records import RecordedRequest, RecordedResponse
-from bridge.cutover.shadow.secrets import BLACK, blacked_fields, blacked_url
+from bridge.cutover.shadow.secrets import blacked_fields, blacked_url
 
 EQUAL, DIFFERENT, DROPPED, ERROR = "equal", "different", "dropped", "error"
 
@@ -26,10 +25,6 @@ EQUAL, DIFFERENT, DROPPED, ERROR = "equal", "different", "dropped", "error"
 _MOST: Final = 1_000
 #: The most fields of a request.
 _MOST_FIELDS: Final = 40
-#: A part of a path that looks like a token: it is longer than any name, and no UUID.
-_TOKEN: Final = re.compile(
-    r"(?=[\w~.-]*\d)(?=[\w~.-]*[A-Z])(?=[\w~.-]*[a-z])[\w~.-]{32,}|[0-9a-f]{32,}|[\w~.-]{100,}"
-)
 
 Entry = dict[str, Any]
 
@@ -95,9 +90,7 @@ def target_of(request: RecordedRequest) -> str:
 
 def blacked_target(request: RecordedRequest) -> str:
     """Return path and query of a request without secrets."""
-    parts = request.path.split("/")
-    path = "/".join(BLACK if _TOKEN.fullmatch(part) else part for part in parts)
-    return blacked_url(f"{path}?{request.query}" if request.query else path)
+    return blacked_url(request.target)
 
 
 def _request(time: float, route: str, request: RecordedRequest, result: str) -> Entry:
