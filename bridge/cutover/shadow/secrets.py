@@ -24,8 +24,10 @@ _SECRET: Final = re.compile(
     r"|signature|jwt|bearer|cookie|oidc|principal|assertion|client[-_]?cert",
     re.IGNORECASE,
 )
-#: A word as tokens are: 20 characters or more, with digits and letters.
-_OPAQUE: Final = re.compile(r"(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])[\w+/=.~-]{20,}")
+#: A word as tokens are, if it has digits and letters.
+_OPAQUE: Final = re.compile(r"[\w+/=.~-]{20,}+")
+_DIGIT: Final = re.compile(r"\d")
+_LETTER: Final = re.compile("[A-Za-z]")
 #: Schemes of log-ins that may be written down; another first word may be the secret itself.
 _SCHEMES: Final = frozenset(
     {"basic", "bearer", "digest", "dpop", "hawk", "negotiate", "ntlm", "signature", "token"}
@@ -121,27 +123,27 @@ def _blacked_pair(pair: str, depth: int = 0) -> str:
         return f"{name}={BLACK}" if "%" in inner and depth >= _NESTED else pair
     if depth >= _NESTED:
         return f"{name}={BLACK}"
-    safe = blacked_pairs(blacked_url(inner, depth + 1))
+    safe = blacked_pairs(blacked_url(inner, depth + 1), depth + 1)
     if safe == inner:
         return pair
     return f"{name}={safe if inner == value else quote(safe, safe='*')}"
 
 
-def blacked_pairs(text: str) -> str:
+def blacked_pairs(text: str, depth: int = 0) -> str:
     """Return `text` without log-ins, passwords in addresses, and values of secret keys."""
     if "://" in text:
         text = _USER.sub(rf"\1{BLACK}@", text)
     if "=" in text:
-        text = _PAIR.sub(_blacked_match, text)
+        text = _PAIR.sub(lambda found: _blacked_match(found, depth), text)
     return _LOGIN.sub(rf"\1 {BLACK}", text)
 
 
-def _blacked_match(found: re.Match[str]) -> str:
+def _blacked_match(found: re.Match[str], depth: int) -> str:
     name, mark, value = found.groups()
     if mark and name.lower() == "value":  # of an input: its name may be in another word
         is_number = value.isdecimal() or value.isalpha() or len(value) < 8
         return found[0] if is_number else f"{name}={mark}{BLACK}"
-    return f"{name}={mark}{_blacked_pair(f'{name}={value}', _NESTED - 1).partition('=')[2]}"
+    return f"{name}={mark}{_blacked_pair(f'{name}={value}', depth).partition('=')[2]}"
 
 
 def blacked_string(text: str) -> str:
@@ -153,7 +155,12 @@ def blacked_string(text: str) -> str:
 
 def blacked_text(text: str) -> str:
     """Return `text` without long words that look like tokens."""
-    return _OPAQUE.sub(lambda word: f"{word[0][:4]}{BLACK}", blacked_pairs(text))
+    return _OPAQUE.sub(_blacked_word, blacked_pairs(text))
+
+
+def _blacked_word(found: re.Match[str]) -> str:
+    word = found[0]
+    return f"{word[:4]}{BLACK}" if _DIGIT.search(word) and _LETTER.search(word) else word
 
 
 def blacked_json(value: Any, depth: int = 0) -> Any:

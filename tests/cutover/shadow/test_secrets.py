@@ -123,10 +123,13 @@ def test_fields_of_proxies_are_blacked_out() -> None:
     assert dict(shown)["location"] == "/reset/MQ/***/hunter"
 
 
-def test_long_texts_cost_little() -> None:
-    """M12: no text makes the search slow: this would take hours in another way."""
-    for text in ("a" * 200_000, "://" * 60_000, "a-" * 100_000, "=" * 200_000, "bearer " * 30_000):
-        blacked_string(text)
+@pytest.mark.parametrize("part", ["a", "://", "a-", "=", "bearer ", "a=", "a=%3F%3D", "?a=", "@"])
+def test_long_texts_cost_little(part: str) -> None:
+    """M12: no text makes the search slow, or goes too deep: it would take hours in another way."""
+    blacked_string(part * 50_000)
+    blacked_text(part * 50_000)
+    blacked_url(part * 50_000)
+    blacked_fields((("link", part * 50_000), ("cookie", part * 50_000)))
 
 
 def test_json_is_blacked_out_at_each_depth() -> None:
