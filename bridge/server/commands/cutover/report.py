@@ -65,5 +65,7 @@ command = click.Command(
     params=[click.Argument(["file"], metavar="FILE"), MAX_DIFFERENT, AS_JSON],
     short_help="Sum up what the comparison of old and new has found.",
     help="Sum up the report FILE by route: how many answers were compared, equal and different, "
-    "and what differs most often, with an example of each. Older parts (FILE.1, ...) count, too.",
+    "and what differs most often, with an example of each. Older parts (FILE.1, ...) count, too. "
+    "What may differ is what the cutover's file said when it was compared: a new rule there "
+    "(ignore = [...]) is for what comes after it, and begins with a reload.",
 )
