@@ -1,4 +1,4 @@
-"""What the two sides of a route have answered: requests, failures, durations.
+"""What the two sides of a route have answered: requests, failures, client errors, durations.
 
 Each worker has a `Tally` for each side of a route. From time to time it takes what has been counted
 since the last time, and hands it to whoever decides for the whole server. Such differences of many
@@ -20,6 +20,8 @@ _SHORTEST: Final = 0.0001
 _LAST: Final = 7 * _PER_DECADE
 #: Requests that a tally keeps before it sorts them in.
 _MOST_WAITING: Final = 4096
+#: What an app answers by who asks, how often, and how slowly: no word on what it has.
+_BY_CLIENT: Final = frozenset({401, 403, 408, 429})
 
 
 def bucket_of(seconds: float) -> int:
@@ -35,25 +37,37 @@ def bound_of(bucket: int) -> float:
     return float(_SHORTEST * 10 ** (bucket / _PER_DECADE))
 
 
+def is_client_error(status: int) -> bool:
+    """Whether an app says so that it does not have, or does not understand, what it is asked."""
+    return 400 <= status < 500 and status not in _BY_CLIENT
+
+
 class Counts:
     """Requests of one side, how many failed, and how long they took, by bucket.
 
+    `client_errors`: how many were answered with a status of `is_client_error`; none has failed.
     What has no duration (a WebSocket) is in `requests` only.
     """
 
-    __slots__ = ("durations", "failed", "requests")
+    __slots__ = ("client_errors", "durations", "failed", "requests")
 
     def __init__(
-        self, requests: int = 0, failed: int = 0, durations: Mapping[int, int] | None = None
+        self,
+        requests: int = 0,
+        failed: int = 0,
+        durations: Mapping[int, int] | None = None,
+        client_errors: int = 0,
     ) -> None:
         self.requests = requests
         self.failed = failed
+        self.client_errors = client_errors
         self.durations: dict[int, int] = dict(durations or {})
 
     def add(self, more: Counts, sign: int = 1) -> None:
         """Add what others have counted; `sign` -1 takes it away again."""
         self.requests += sign * more.requests
         self.failed += sign * more.failed
+        self.client_errors += sign * more.client_errors
         durations = self.durations
         for bucket, count in more.durations.items():
             left = durations.get(bucket, 0) + sign * count
@@ -86,13 +100,13 @@ class Counts:
 
     def as_json(self) -> list[Any]:
         """Return it as a list for JSON: what `from_json` reads."""
-        return [self.requests, self.failed, sorted(self.durations.items())]
+        return [self.requests, self.failed, sorted(self.durations.items()), self.client_errors]
 
     @classmethod
     def from_json(cls, given: list[Any]) -> Counts:
         """Read what `as_json` has made."""
-        requests, failed, durations = given
-        return cls(requests, failed, dict(durations))
+        requests, failed, durations, client_errors = given
+        return cls(requests, failed, dict(durations), client_errors)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Counts) and self.as_json() == other.as_json()
@@ -128,12 +142,12 @@ class Tally:
     def __init__(self) -> None:
         self._counts = Counts()
         #: What has been noted and not sorted in. Appending to a list is safe in every thread.
-        self._waiting: list[tuple[bool, float | None]] = []
+        self._waiting: list[tuple[int, float | None]] = []
         self._lock = threading.Lock()
 
-    def note(self, failed: bool, seconds: float | None) -> None:
+    def note(self, status: int, seconds: float | None) -> None:
         """Count a request that is over; `seconds` is None if its duration says nothing."""
-        self._waiting.append((failed, seconds))
+        self._waiting.append((status, seconds))
         if len(self._waiting) >= _MOST_WAITING:
             with self._lock:
                 self._sort_in()
@@ -152,8 +166,9 @@ class Tally:
         counts = self._counts
         durations = counts.durations
         counts.requests += len(taken)
-        for failed, seconds in taken:
-            counts.failed += failed
+        for status, seconds in taken:
+            counts.failed += status >= 500
+            counts.client_errors += is_client_error(status)
             if seconds is not None:
                 bucket = bucket_of(seconds)
                 durations[bucket] = durations.get(bucket, 0) + 1

@@ -2,14 +2,17 @@
 
 A gate breaks only if both of these are true:
 
-- what is counted is above its limit: so many points more errors, a p95 so many times as long;
+- what is counted is above its limit: so many points more errors, so many points more client
+  errors (such as a 404 for all, since a path is written in another way), a p95 so many times as
+  long;
 - that is not chance. Without this, 3 failures in 60 requests (5 %) would take back an app that
   fails as often as the old one (2 %), if one only waits for long enough.
 
 Chance is what `proportions.chance` says, below `_BY_CHANCE`. That limit is low since a gate looks
-every second, for days. For errors it compares how many failed. For p95 it compares how many took
-longer than the limit: if the new app kept to it, that would be at most 5 %, as many as took longer
-than p95 on the old side. This needs no guess of how durations are distributed.
+every second, for days. For errors of both kinds it compares how many there were. For p95 it
+compares how many took longer than the limit: if the new app kept to it, that would be at most 5 %,
+as many as took longer than p95 on the old side. This needs no guess of how durations are
+distributed.
 
 How soon a new app that fails 5 % of its requests is taken back, with ``max_error_points=1``:
 
@@ -20,7 +23,8 @@ How soon a new app that fails 5 % of its requests is taken back, with ``max_erro
 If a window has fewer requests, the counts since the share was set decide, which need more time.
 
 Where the old app has hardly any requests, as at a share of 100, it is judged by what it did before
-the share rose. If nobody knows that (a start at 100), it counts as one that never fails.
+the share rose. If nobody knows that (a start at 100), it counts as one that never fails; client
+errors and durations have no limit then, since each app has some.
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "window": Check(type=VALUE_TYPES["Seconds"], minimum=1, maximum=86400),
     "min_requests": Check(type=VALUE_TYPES["int"], minimum=1),
     "max_error_points": Check(type=_NUMBER, minimum=0, maximum=100),
+    "max_client_error_points": Check(type=_NUMBER, minimum=0, maximum=100),
     "max_p95_ratio": Check(type=_NUMBER, minimum=1, maximum=1000),
     "timeout": Check(type=VALUE_TYPES["Seconds"], minimum=0.1, maximum=86400),
 }
@@ -67,15 +72,18 @@ class Gate:
     """By how much the new app may be worse, over the last `window` seconds and at this share.
 
     `min_requests`: fewer on either side decide nothing. `max_error_points`: so many of 100 requests
-    may fail beyond those that fail in the old app. `max_p95_ratio`: p95 of the durations may be so
-    many times that of the old app. Either may be None: it is not looked at. `timeout`: a request
-    whose answer has not begun after so long has failed, whether it ends or not.
+    may fail beyond those that fail in the old app. `max_client_error_points`: the same of those
+    that are answered with 400 to 499, but for 401, 403, 408 and 429. `max_p95_ratio`: p95 of the
+    durations may be so many times that of the old app. Each may be None: it is not looked at.
+    `timeout`: a request whose answer has not begun after so long has failed, whether it ends or
+    not.
     Raises `ConfigError` for a value that is not allowed.
     """
 
     window: float | str | None = None
     min_requests: int = 50
     max_error_points: float | None = 1.0
+    max_client_error_points: float | None = None
     max_p95_ratio: float | None = None
     timeout: float | str = "30s"
 
@@ -89,8 +97,11 @@ class Gate:
         given = {name: getattr(self, name) for name in _CHECKS}
         for name, value in read_all(_CHECKS, given, "Gate").items():
             object.__setattr__(self, name, value)
-        if self.max_error_points is None and self.max_p95_ratio is None:
-            raise ConfigError("a gate limits nothing; set max_error_points, max_p95_ratio, or both")
+        if all(limit is None for limit, _ in self._limits()):
+            raise ConfigError(
+                "a gate limits nothing; set max_error_points, max_client_error_points, "
+                "max_p95_ratio, or more of them"
+            )
 
     @property
     def seconds(self) -> float:
@@ -104,6 +115,13 @@ class Gate:
         assert isinstance(self.timeout, float)  # `__post_init__` has read it
         return self.timeout
 
+    def _limits(self) -> tuple[tuple[float | None, _Compare], ...]:
+        return (
+            (self.max_error_points, _errors),
+            (self.max_client_error_points, _client_errors),
+            (self.max_p95_ratio, _durations),
+        )
+
     def judge(self, sides: Sides) -> Verdict:
         """Say whether the new app keeps to the limits, as far as these counts can tell."""
         fewest = min(sides, key=lambda side: side.requests)
@@ -113,10 +131,7 @@ class Gate:
                 WAITS,
                 f"{fewest.requests} requests on the {app} app; min_requests is {self.min_requests}",
             )
-        for limit, compare in (
-            (self.max_error_points, _errors),
-            (self.max_p95_ratio, _durations),
-        ):
+        for limit, compare in self._limits():
             reason = None if limit is None else compare(limit, sides)
             if reason is not None:
                 return Verdict(BREAKS, reason)
@@ -183,13 +198,34 @@ _Compare = Callable[[float, Sides], str | None]
 def _errors(points: float, sides: Sides) -> str | None:
     """Return why the new app fails too often; None if it does not, or if that may be chance."""
     old, new = sides
-    above = 100 * (new.failed / new.requests - old.failed / old.requests)
-    if above <= points or _may_be_chance(new.failed, new.requests, old.failed, old.requests):
+    bad, bad_old = new.failed, old.failed
+    if not _is_above(points, (bad, new.requests), (bad_old, old.requests)):
         return None
     return (
-        f"{_percent(new)} of {new.requests} requests failed in the new app, {_percent(old)} of "
-        f"{old.requests} in the old one; max_error_points is {points:g}"
+        f"{_percent(bad, new)} of {new.requests} requests failed in the new app, "
+        f"{_percent(bad_old, old)} of {old.requests} in the old one; max_error_points is {points:g}"
     )
+
+
+def _client_errors(points: float, sides: Sides) -> str | None:
+    """Return why the new app refuses too often; None if it does not, or if that may be chance."""
+    old, new = sides
+    bad, bad_old = new.client_errors, old.client_errors
+    if not old.durations:  # nothing is known of it
+        return None
+    if not _is_above(points, (bad, new.requests), (bad_old, old.requests)):
+        return None
+    return (
+        f"{_percent(bad, new)} of {new.requests} requests were answered by an error of the client "
+        f"(4xx, such as 404) in the new app, {_percent(bad_old, old)} of {old.requests} in the old "
+        f"one; max_client_error_points is {points:g}"
+    )
+
+
+def _is_above(points: float, new: tuple[int, int], old: tuple[int, int]) -> bool:
+    """Whether there are more bad ones, by so many of 100, and no chance; both: bad, in all."""
+    above = 100 * (new[0] / new[1] - old[0] / old[1])
+    return above > points and not _may_be_chance(*new, *old)
 
 
 def _durations(ratio: float, sides: Sides) -> str | None:
@@ -213,8 +249,8 @@ def _may_be_chance(bad: int, total: int, other_bad: int, other_total: int) -> bo
     return chance(bad, total, other_bad, other_total) >= _BY_CHANCE
 
 
-def _percent(side: Counts) -> str:
-    return f"{100 * side.failed / side.requests:.1f} %"
+def _percent(bad: int, side: Counts) -> str:
+    return f"{100 * bad / side.requests:.1f} %"
 
 
 def _seconds(seconds: float) -> str:

@@ -99,7 +99,7 @@ class CountingCanary:
         if tallies is None or tallies.route is not route:
             return  # nobody judges it
         if status:  # else the client has left
-            tallies.sides[side].note(status >= 500, seconds)
+            tallies.sides[side].note(status, seconds)
 
     def rescued(self, route: Route, error: Exception) -> None:
         """Note a request that the old app answers instead, and say why (`Canary`)."""

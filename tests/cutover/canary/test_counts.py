@@ -37,11 +37,14 @@ def test_counts_are_added_and_taken_away() -> None:
     sides.add(one, -1)
     assert sides == (Counts(1, 0, {3: 1}), Counts(1, 1))
     assert repr(sides.new) == "<Counts 1 of 1 failed>"
+    sides.add(Sides(Counts(9, client_errors=4), Counts(9, client_errors=2)))
+    sides.add(Sides(Counts(9, client_errors=1), Counts(9)), -1)
+    assert [side.client_errors for side in sides] == [3, 2]
 
 
 def test_counts_go_from_a_worker_to_the_supervisor_as_json() -> None:
     """M21: what is read is what was written."""
-    counts = Counts(7, 2, {12: 4, 3: 2})
+    counts = Counts(7, 2, {12: 4, 3: 2}, 1)
     assert Counts.from_json(json.loads(json.dumps(counts.as_json()))) == counts
     assert counts != Counts(7, 2)
     assert counts != "7"
@@ -62,7 +65,7 @@ def test_threads_lose_nothing() -> None:
 
     def note() -> None:
         for number in range(10_000):
-            tally.note(number % 10 == 0, 0.01 if number % 2 else None)
+            tally.note(500 if number % 10 == 0 else 200, 0.01 if number % 2 else None)
 
     threads = [threading.Thread(target=note) for _ in range(3)]
     for thread in threads:
@@ -72,3 +75,12 @@ def test_threads_lose_nothing() -> None:
     taken.add(tally.take())
     assert taken == Counts(30_000, 3_000, {bucket_of(0.01): 15_000})
     assert tally.take() == Counts()
+
+
+def test_what_is_an_error_of_the_client() -> None:
+    """M21: such as a path that the app does not have; not what depends on who asks."""
+    tally = Tally()
+    for status in (200, 304, 400, 401, 403, 404, 405, 408, 410, 422, 429, 499, 500, 503):
+        tally.note(status, 0.01)
+    counts = tally.take()
+    assert (counts.requests, counts.client_errors, counts.failed) == (14, 6, 2)

@@ -52,7 +52,7 @@ def test_a_gate_that_is_no_table_or_limits_nothing_is_refused() -> None:
     """M21: both errors say what to write instead."""
     with pytest.raises(ConfigError, match="gate is 60; allowed is a table"):
         read_gate(60)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="set max_error_points, max_p95_ratio, or both"):
+    with pytest.raises(ConfigError, match="set max_error_points, max_client_error_points, max"):
         Gate(window=60, max_error_points=None)
 
 
@@ -95,6 +95,47 @@ def test_the_reason_says_what_was_seen_and_what_is_allowed() -> None:
     assert GATE.judge(sides((0, 7), (0, 100))).reason == (
         "7 requests on the old app; min_requests is 50"
     )
+
+
+def refusing(old: tuple[int, int], new: tuple[int, int]) -> Sides:
+    """Counts of both sides: errors of the client, requests."""
+    made = [Counts(total, 0, {40: total}, bad) for bad, total in (old, new)]
+    return Sides(*made)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "state"),
+    [
+        ((0, 950), (50, 50), BREAKS),  # a path that the new app writes in another way
+        ((95, 950), (5, 50), HOLDS),  # bots ask both
+        ((950, 950), (50, 50), HOLDS),
+        ((0, 950), (2, 50), HOLDS),  # a person has mistyped
+        ((10, 1_000), (59, 1_000), HOLDS),  # no chance, but within the limit
+        ((10, 1_000), (90, 1_000), BREAKS),
+        ((950, 950), (0, 50), HOLDS),
+    ],
+)
+def test_client_errors(old: tuple[int, int], new: tuple[int, int], state: str) -> None:
+    """M21: as errors, with a limit of their own; a gate without it does not look at them."""
+    gate = Gate(window=60, max_client_error_points=5)
+    assert gate.judge(refusing(old, new)).state == state
+    assert GATE.judge(refusing(old, new)).state == HOLDS
+
+
+def test_the_reason_of_client_errors_says_both_and_the_limit() -> None:
+    """M21: an operator reads what to look for."""
+    gate = Gate(window=60, max_error_points=None, max_client_error_points=5)
+    assert gate.judge(refusing((10, 1_000), (50, 50))).reason == (
+        "100.0 % of 50 requests were answered by an error of the client (4xx, such as 404) in the "
+        "new app, 1.0 % of 1000 in the old one; max_client_error_points is 5"
+    )
+
+
+def test_where_nothing_is_known_of_the_old_app_client_errors_have_no_limit() -> None:
+    """M21: each app has some, so that none would be a wrong guess."""
+    gate = Gate(window=60, max_client_error_points=5)
+    new = refusing((0, 1), (30, 100)).new
+    assert gate.judge(Sides(Counts(100), new)).state == HOLDS
 
 
 def timed(rng: Random, number: int, median: float) -> Counts:

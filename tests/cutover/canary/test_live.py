@@ -111,6 +111,22 @@ def test_a_gate_takes_the_new_app_back(caplog: pytest.LogCaptureFixture) -> None
     assert site.canary.rollbacks() == {"a": 1}
 
 
+def test_a_gate_takes_back_what_answers_404(caplog: pytest.LogCaptureFixture) -> None:
+    """M21: if the old app does not; and after a start at a share of 100 nobody can tell."""
+    gate = {**GATE, "max_client_error_points": 5}
+    for share, mode in ((25, "old"), (100, "canary")):
+        site = Site(canary(gate=gate, share=share))
+        for _ in range(100):
+            if share < 100:
+                site.canary.observe(site.route(), "old", 200, 0.01)
+            site.canary.observe(site.route(), "new", 404, 0.01)
+        site.clock.now += 1
+        site.canary.look()
+        assert site.route().mode == mode
+    (record,) = caplog.records
+    assert "100.0 % of 100 requests were answered by an error of the client" in record.getMessage()
+
+
 def test_a_request_looks_at_most_once_a_second() -> None:
     """M21: nothing else is needed, no timer and no loop."""
     site = Site(canary())

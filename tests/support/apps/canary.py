@@ -26,7 +26,9 @@ def app(side: str, *failing: str) -> ASGIApp:
             raise ValueError(f"{side} failed at {path}")
         if side == "new" and path == "/rescued":
             raise ValueError("always")
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        lacks = path == "/nobody-has" or (side == "new" and path == "/elsewhere")
+        status = 404 if lacks else 200
+        await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": side.encode()})
 
     return answer
@@ -38,6 +40,7 @@ def tell(event: Rollback) -> None:
 
 
 GATE = {"window": "60s", "min_requests": 50, "max_error_points": 1}
+STRICT = {**GATE, "max_client_error_points": 5}
 LAX = {"window": "60s", "min_requests": 1, "max_error_points": 50}
 
 
@@ -47,6 +50,8 @@ cutover = Cutover(
     [
         Route("worse", "/worse", mode="canary", share=50, gate=GATE, on_rollback=tell),
         Route("equal", "/equal", mode="canary", share=50, gate=GATE),
+        Route("elsewhere", "/elsewhere", mode="canary", share=50, gate=STRICT, on_rollback=tell),
+        Route("nobody-has", "/nobody-has", mode="canary", share=50, gate=STRICT),
         Route("climbs", "/climbs", mode="canary", steps=[20, 60, 100], step_time=1, gate=LAX),
         Route("half", "/half", mode="canary", share=50),
         Route("rescued", "/rescued", mode="canary", share=100, rescue=True),

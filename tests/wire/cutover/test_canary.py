@@ -67,6 +67,23 @@ def test_one_that_fails_as_often_as_the_old_one_stays(client: Client) -> None:
     assert {side(answer) for answer in answers[-50:]} == {"old", "new"}
 
 
+def test_a_new_app_that_has_a_path_elsewhere_is_taken_back(host: Host, client: Client) -> None:
+    """M21: it answers 404 where the old one has a page; the gate that limits this breaks."""
+    ended = monotonic() + 60
+    while {side(client.ask("GET", "/elsewhere")) for _ in range(50)} != {"old"}:
+        assert monotonic() < ended
+    eventually(lambda: "told of elsewhere at 50 %" in host.log())
+    if host.name == "bridge":
+        assert "an error of the client (4xx, such as 404) in the new app, 0.0 % of" in host.log()
+
+
+def test_a_page_that_neither_app_has_takes_nobody_back(client: Client) -> None:
+    """M21: both answer 404 to 300 requests, as bots ask for what is not there."""
+    answers = [client.ask("GET", "/nobody-has") for _ in range(300)]
+    assert {answer.status for answer in answers} == {404}
+    assert {side(answer) for answer in answers[-50:]} == {"old", "new"}
+
+
 def test_clients_keep_their_side_while_the_share_climbs(client: Client) -> None:
     """M20, M21: nobody goes back to the old app, and at the end all are on the new one."""
     firsts = [client.ask("GET", "/climbs") for _ in range(40)]
