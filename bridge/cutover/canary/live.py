@@ -22,6 +22,7 @@ from bridge.cutover.canary.controller import Change, Controller, Standing
 from bridge.cutover.canary.counts import Sides, Tally
 from bridge.cutover.canary.hook import Rollback, call_hook
 from bridge.cutover.canary.stickiness import cookie_field
+from bridge.cutover.observed.failures import FailureLog
 from bridge.cutover.route import CANARY, NEW, OLD, Route
 from bridge.cutover.sides import Choice
 from bridge.cutover.switches import Switches
@@ -54,6 +55,7 @@ class CountingCanary:
         self._tallies: dict[str, _Tallies] = {}
         #: How many requests the old app has answered instead of the new one, by route.
         self.rescues: dict[str, int] = {}
+        self._failures = FailureLog()
         self._counting = Lock()
         self.follow()
 
@@ -105,11 +107,7 @@ class CountingCanary:
         """Note a request that the old app answers instead, and say why (`Canary`)."""
         with self._counting:
             self.rescues[route.name] = self.rescues.get(route.name, 0) + 1
-        logger.error(
-            "the new app failed a request of route %s, which the old app answers",
-            route.name,
-            exc_info=error,
-        )
+        self._failures.tell(route.name, error)
 
 
 class LiveCanary(CountingCanary):

@@ -253,7 +253,7 @@ def test_a_rescue_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> Non
     """M22: the log has what the new app raised; that it is a failure is said at its end."""
     site = Site(canary(rescue=True))
     for _ in range(25):
-        site.canary.rescued(site.route(), ValueError("no"))
+        site.canary.rescued(site.route(), ValueError("no"))  # never raised: it has no place
     site.serve(100)
     assert (site.canary.rescues, site.route().mode) == ({"a": 25}, "canary")
     record = caplog.records[0]
