@@ -173,8 +173,8 @@ class Cutover:
         outcome: Outcome | None = None,
     ) -> None:
         """Have the chosen app answer, or the old one instead."""
-        answer = Answer(scope, send, self.served_field(choice.side), choice.field)
         if route is None or choice.side == OLD or not route.rescue:
+            answer = Answer(scope, send, self.served_field(choice.side), choice.field)
             how: Serve = serve
             if route is not None and route.mode == SHADOW and self.copies is not None:
                 how = self.copies.serving(route, scope, serve)
@@ -186,13 +186,20 @@ class Cutover:
             if outcome is not None:
                 outcome.rescued = True
 
-        instead = Answer(scope, send, self.served_field(OLD), choice.field)
-        either = OrElseOld(self.sides, self.served_field, tell)
-        await either.run(scope, receive, answer, instead)
+        def made(side: str, send: Send) -> Answer:
+            return Answer(scope, send, self.served_field(side), choice.field)
+
+        either = OrElseOld(self.sides, self.served_field, tell, self._old_has)
+        await either.run(scope, receive, send, made)
 
     def or_else_old(self, tell: Callable[[Exception], object]) -> OrElseOld:
         """Return the new app, as a route with `rescue` has it; the host says who answered."""
-        return OrElseOld(self.sides, lambda side: [], tell)
+        return OrElseOld(self.sides, lambda side: [], tell, self._old_has)
+
+    def _old_has(self, scope: Scope) -> bool:
+        """Whether the old app is known to have a view for a request."""
+        host = first_field(scope, b"host")
+        return self.conflicts.old_has(_path_of(scope), scope["method"], host)
 
     def route_of(self, scope: Scope) -> Route | None:
         """Return the route that takes a request or WebSocket; None if none does."""
@@ -201,9 +208,8 @@ class Cutover:
                 f"a Cutover takes http, websocket and lifespan scopes, not {scope['type']!r}"
             )
         table = self.table
-        path = strip_prefix(scope["path"], scope.get("root_path", ""))[1] or "/"
         host = first_field(scope, b"host") if table.uses_host else ""
-        return table.find(path, scope.get("method", "GET"), host)
+        return table.find(_path_of(scope), scope.get("method", "GET"), host)
 
     def choose(self, route: Route | None, scope: Scope) -> Choice:
         """Say who answers a request of `route`; only a canary looks at `scope`."""
@@ -293,6 +299,11 @@ class Cutover:
     def __repr__(self) -> str:
         old, new = (self.sides[side].app for side in (OLD, NEW))
         return f"Cutover({old!r}, {new!r}, routes={[*self.table.routes]!r})"
+
+
+def _path_of(scope: Scope) -> str:
+    """Return the path of a request, as routes have it."""
+    return strip_prefix(scope["path"], scope.get("root_path", ""))[1] or "/"
 
 
 def _read_shadow(given: object, file: RoutesFile | None) -> Shadow | None:

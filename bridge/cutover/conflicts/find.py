@@ -172,7 +172,7 @@ class _Apps:
                 continue
             what = f"route {route.name}: the old app has no {region.shown()}, and "
             if route.mode == NEW:
-                what += "with rescue its 404 hides what the new app fails; take rescue out of it"
+                what += "rescue is no help; take rescue out of it"
             else:
                 what += f"answers 404; the mode is {route.mode}"
             yield Conflict(what)

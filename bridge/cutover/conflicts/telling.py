@@ -10,11 +10,14 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from bridge.cutover.route import NEW, OLD, SHADOW, Route
 from bridge.log import logger
 from bridge.loops.waiters import NativeThread
+
+if TYPE_CHECKING:
+    from bridge.route_tables import Row
 
 #: The most lines that are told at once.
 _MOST: Final = 20
@@ -27,11 +30,18 @@ Say: TypeAlias = Callable[[Sequence[Line]], object]
 
 def conflict_lines(cutover: Any) -> list[Line]:
     """Read the routes of both apps of a `Cutover`, and return what is wrong, a line each."""
-    # Both are needed once, and not by a server that looks at nothing.
-    from bridge.cutover.conflicts.find import find_conflicts
-    from bridge.route_tables import read_table, site_table
+    return _lines(cutover, *(_rows(cutover, side) for side in (OLD, NEW)))
 
-    old, new = (site_table(read_table(cutover.sides[side].app, side)) for side in ("old", "new"))
+
+def _rows(cutover: Any, side: str) -> Sequence[Row]:
+    from bridge.route_tables import read_table, site_table  # not needed where nobody looks
+
+    return site_table(read_table(cutover.sides[side].app, side))
+
+
+def _lines(cutover: Any, old: Sequence[Row], new: Sequence[Row]) -> list[Line]:
+    from bridge.cutover.conflicts.find import find_conflicts  # as above
+
     found = sorted(find_conflicts(cutover.table.routes, old, new), key=lambda each: each.is_hint)
     lines = [
         (logging.INFO if each.is_hint else logging.WARNING, each.text) for each in found[:_MOST]
@@ -65,14 +75,33 @@ class Conflicts:
         self._seen: object = None
         #: Whether a look is under way.
         self.is_looking = False
+        #: The routes of the old app; empty as long as they are not known.
+        self._old: Sequence[Row] = ()
 
     def lines(self) -> list[Line]:
         """Look at them now, and return what is wrong; nothing if that cannot be told."""
         try:
-            return conflict_lines(self._cutover)
+            self._old = _rows(self._cutover, OLD)
+            return _lines(self._cutover, self._old, _rows(self._cutover, NEW))
         except Exception as error:  # of a framework that is not as we know it
             logger.debug(_FAILED, error)
             return []
+
+    def old_has(self, path: str, method: str, host: str) -> bool:
+        """Whether the old app surely has a view for this request.
+
+        One that takes every path does not count: its 404 says nothing of what it has.
+        """
+        if not self._old:
+            return False
+        from bridge.route_tables import who_answers  # loaded by the look
+        from bridge.route_tables.patterns.pattern import Rest
+
+        asked = "GET" if method == "HEAD" else method
+        first = next(iter(who_answers(self._old, path, asked, host)), None)
+        if first is None or not first.surely or first.row.is_rest or first.row.is_unread:
+            return False
+        return not isinstance(next(iter(first.row.path.parts), None), Rest)
 
     def begin(self) -> None:
         """Look at them from now on: the apps have started."""

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.cutover.canary.rescue import can_rescue, rescue
 from bridge.detect import as_asgi
-from bridge.errors import ClientDisconnected, NotOnAsyncio
+from bridge.errors import AppError, ClientDisconnected, NotOnAsyncio
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
 from tests.support.in_process import Answer, http_scope, talk, websocket_scope
 
@@ -37,18 +37,24 @@ async def old(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": BODY, "body": b"%s %s" % (scope["path"].encode(), body)})
 
 
-def ask(new: ASGIApp, *received: Message) -> tuple[Answer, bool, list[str]]:
-    """Ask both; the answer, whether it was rescued, and what was told of the failure."""
-    rescued, told = False, []
+def ask(new: ASGIApp, *received: Message, old: ASGIApp = old) -> tuple[Answer, bool, list[str]]:
+    """Ask both; the answer, whether it was rescued, and what was told of the failure.
+
+    The old app is no help if it says 404 or 405.
+    """
+    told: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal rescued
-        rescued = await rescue(
-            new, old, scope, receive, (send, send), lambda error: told.append(repr(error))
+        failure = await rescue(
+            *(new, old, scope, receive, (send, send)),
+            lambda error: told.append(repr(error)),
+            {404, 405}.__contains__,
         )
+        if failure is not None:
+            await failure.send(send)
 
     answer = asyncio.run(talk(app, http_scope("/x"), received or [WHOLE]))
-    return answer, rescued, told
+    return answer, bool(told), told
 
 
 def answers(status: int, *, then: Exception | None = None, first: Message | None = None) -> ASGIApp:
@@ -117,11 +123,64 @@ def test_an_app_that_says_nothing_is_one_that_failed() -> None:
     assert told == ["AppError('it ended without a response')"]
 
 
-def test_what_comes_before_a_response_goes_to_the_client() -> None:
-    """M22: hints are not a response."""
-    hint = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}
-    answer, rescued, _ = ask(answers(500, first=hint))
-    assert (answer.messages[0], answer.status, rescued) == (hint, 200, True)
+HINT = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}
+
+
+def test_what_comes_before_a_response_is_of_the_app_that_answers() -> None:
+    """M22: a hint waits for the response, and a client gets none of an app that has failed."""
+    answer, rescued, _ = ask(answers(200, first=HINT))
+    assert [each["type"] for each in answer.messages] == [HINT["type"], START, BODY]
+    answer, rescued, _ = ask(answers(500, first=HINT))
+    assert (answer.messages[0]["type"], answer.status, rescued) == (START, 200, True)
+    other = {**HINT, "links": [b"</old.css>; rel=preload"]}
+    answer, rescued, _ = ask(answers(500, first=HINT), old=answers(200, first=other))
+    assert (answer.messages[0], rescued) == (other, True)
+
+
+# ------------------------------------------------------------- the old app is no help
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_the_failure_is_the_answer_if_the_old_app_has_no_view(status: int) -> None:
+    """M22: the client gets the new app's own 500, and no 404 that hides it; nothing was rescued."""
+    answer, rescued, told = ask(answers(500), old=answers(status, first=HINT))
+    assert (answer.status, answer.headers["x-by"], answer.body) == (500, "new", b"new")
+    assert (len(answer.messages), rescued, told) == (2, False, [])
+
+
+@pytest.mark.parametrize(
+    "new",
+    [raises(ValueError("no")), answers(500, then=ValueError("no"))],
+)
+def test_what_the_new_app_raised_is_raised_then(new: ASGIApp) -> None:
+    """M22: so that the host logs it, as without a rescue."""
+    with pytest.raises(ValueError, match="no"):
+        ask(new, old=answers(404))
+
+
+def test_a_500_that_is_too_large_or_not_whole_is_not_kept() -> None:
+    """M22: what was dropped of it is not sent in part."""
+
+    def sends(*pieces: Message) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": START, "status": 500, "headers": []})
+            for piece in pieces:
+                await send({"type": BODY, **piece})
+
+        return app
+
+    for piece in ({"body": b"a" * 300_000}, {"body": b"a", "more_body": True}):
+        with pytest.raises(AppError, match="it answered with 500"):
+            ask(sends(piece), old=answers(404))
+    kept = ask(sends({"body": b"a" * 200_000, "more_body": True}, {}), old=answers(404))[0]
+    assert (kept.status, len(kept.body)) == (500, 200_000)
+
+
+def test_what_the_old_app_raises_is_raised() -> None:
+    """M22: before its answer; behind a refusal it is of no interest."""
+    with pytest.raises(KeyError):
+        ask(answers(500), old=raises(KeyError("old")))
+    assert ask(answers(500), old=answers(404, then=KeyError("old")))[0].status == 500
 
 
 def test_an_exception_after_the_first_byte_is_raised() -> None:
@@ -154,7 +213,8 @@ def test_what_the_new_app_leaves_behind_reads_nothing_more() -> None:
 
     async def both() -> None:
         async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-            await rescue(app, old, scope, receive, (send, send), lambda error: None)
+            sends = (send, send)
+            await rescue(app, old, scope, receive, sends, lambda error: None, lambda status: False)
             assert (await left[0])["type"] == "http.disconnect"
             assert (await left[1]())["type"] == "http.disconnect"
 
@@ -208,6 +268,7 @@ def test_only_safe_methods_are_asked_twice(scope: Scope, can: bool) -> None:
 
 def test_other_loops_are_refused_in_words() -> None:
     """M22: it waits for two things at once, on asyncio."""
-    asked = rescue(old, old, http_scope("/"), None, (None, None), print)  # type: ignore[arg-type]
+    nothing: Any = None
+    asked = rescue(old, old, http_scope("/"), nothing, (nothing, nothing), print, nothing)
     with pytest.raises(NotOnAsyncio, match="a rescue runs on asyncio"):
         asked.send(None)

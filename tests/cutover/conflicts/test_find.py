@@ -146,7 +146,7 @@ def test_routes_of_the_new_app_that_no_route_names() -> None:
 
 
 def test_what_the_old_app_does_not_have_any_more() -> None:
-    """M4: it answers 404, and would hide by that what the new app fails; mode new is right."""
+    """M4: it answers 404, and cannot answer for the new app; mode new is right."""
     old, new = flask(one=["/a/"]), starlette("/a", "/b")
     gone = Route("b", "/b", mode="new")
     assert told(old, new, Route("a", "/a"), gone) == []
@@ -156,10 +156,7 @@ def test_what_the_old_app_does_not_have_any_more() -> None:
             f"route b: the old app has no /b, and answers 404; the mode is {mode}"
         ]
     (line,) = told(old, new, Route("a", "/a"), Route("b", "/b", mode="new", rescue=True))
-    assert line == (
-        "route b: the old app has no /b, and with rescue its 404 hides what the new app fails; "
-        "take rescue out of it"
-    )
+    assert line == ("route b: the old app has no /b, and rescue is no help; take rescue out of it")
 
 
 def test_a_shadow_of_what_is_never_copied() -> None:

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from bridge import Cutover
 from bridge.asgi.lifespan import Lifespan
@@ -55,6 +56,25 @@ def test_at_the_start_and_when_other_routes_are_in_force() -> None:
     eventually(lambda: not app.conflicts.is_looking)
 
 
+def test_the_old_app_is_known_once_its_routes_were_read() -> None:
+    """M22: what it has by them; a route that takes every path says nothing."""
+    app = cutover()
+    assert not app.conflicts.old_has("/search", "GET", "")
+    start(app)
+    eventually(lambda: not app.conflicts.is_looking)
+    asked = [
+        *(("/search", "GET"), ("/search", "HEAD"), ("/invoices/7/pdf", "GET")),
+        *(("/search", "POST"), ("/invoices/x", "GET"), ("/nothing", "GET"), ("/", "GET")),
+    ]
+    assert [app.conflicts.old_has(*each, "") for each in asked] == [True] * 3 + [False] * 4
+    every = Flask("every", static_folder=None)
+    every.add_url_rule("/<path:rest>", "page", lambda rest: rest)
+    app = Cutover(every, new, [Route("a", "/a")])
+    start(app)
+    eventually(lambda: not app.conflicts.is_looking)
+    assert not app.conflicts.old_has("/a", "GET", "")
+
+
 def test_lines_that_stand_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """M4: with the level that they have."""
     caplog.set_level(logging.INFO, "bridge")
@@ -90,7 +110,7 @@ def test_what_cannot_be_told_is_no_error(
     def fail(*given: Any) -> list[Line]:
         raise KeyError("of a framework")
 
-    monkeypatch.setattr(telling, "conflict_lines", fail)
+    monkeypatch.setattr(telling, "_lines", fail)
     app, said = cutover(), []
     app.conflicts.say = said.append
     start(app)

@@ -24,9 +24,9 @@ def app(side: str, *failing: str) -> ASGIApp:
         path = scope["path"]
         if path in failing and rng.random() < 0.05:
             raise ValueError(f"{side} failed at {path}")
-        if side == "new" and path == "/rescued":
+        if side == "new" and path in ("/rescued", "/gone"):
             raise ValueError("always")
-        lacks = path == "/nobody-has" or (side == "new" and path == "/elsewhere")
+        lacks = path in ("/nobody-has", "/gone") or (side == "new" and path == "/elsewhere")
         status = 404 if lacks else 200
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": side.encode()})
@@ -55,5 +55,6 @@ cutover = Cutover(
         Route("climbs", "/climbs", mode="canary", steps=[20, 60, 100], step_time=1, gate=LAX),
         Route("half", "/half", mode="canary", share=50),
         Route("rescued", "/rescued", mode="canary", share=100, rescue=True),
+        Route("gone", "/gone", mode="canary", share=100, rescue=True),
     ],
 )

@@ -120,3 +120,10 @@ def test_a_request_that_the_new_app_fails_is_answered_by_the_old_one(client: Cli
     assert (answer.status, side(answer), answer.body) == (200, "old", b"old")
     answer = client.ask("POST", "/rescued", b"")
     assert (answer.status, side(answer)) == (500, "new")
+
+
+def test_an_old_app_whose_view_is_gone_hides_no_failure(host: Host, client: Client) -> None:
+    """M22: the client gets a 500 of the new app, and no 404; the log has what it raised."""
+    answer = client.ask("GET", "/gone")
+    assert (answer.status, side(answer)) == (500, "new")
+    eventually(lambda: "ValueError: always" in host.log())

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from bridge import Cutover, Route
-from bridge.types import Receive, Scope, Send
-from tests.server.apps.test_handlers import on_wsgi
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.raw import request
 from tests.support.serving import served
 from tests.support.waiting import eventually
+
+
+def old(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """A WSGI app whose views are gone, if it is asked so."""
+    gone = "gone" in environ["QUERY_STRING"]
+    start_response("404 Not Found" if gone else "200 OK", [])
+    return [b"old"]
 
 
 async def new(scope: Scope, receive: Receive, send: Send) -> None:
@@ -22,11 +28,14 @@ async def new(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_the_figures_say_who_answered() -> None:
     """M2, M22: a rescued request is one of the old side, and others of the same handler are not."""
-    cutover = Cutover(on_wsgi("old"), new, [Route("a", "/{x}", mode="new", rescue=True)])
+    cutover = Cutover(old, new, [Route("a", "/{x}", mode="new", rescue=True)])
     with served(cutover, metrics_bind="127.0.0.1:1") as server, server.connect() as client:
         for path, side in (("/fine", b"new"), ("/broken", b"old"), ("/fine", b"new")):
             client.send(request(path))
             assert client.response().value(b"x-served-by") == side
+        client.send(request("/broken?gone"))
+        answer = client.response()
+        assert (answer.status, answer.value(b"x-served-by")) == (500, b"new")
 
         def totals(name: str) -> list[tuple[dict[str, Any], int]]:
             snapshot = server.call(server.server.figures)
@@ -36,8 +45,8 @@ def test_the_figures_say_who_answered() -> None:
         eventually(
             lambda: (
                 totals("bridge_cutover_requests_total")
-                == [({"route": "a", "side": "new"}, 2), ({"route": "a", "side": "old"}, 1)]
+                == [({"route": "a", "side": "new"}, 3), ({"route": "a", "side": "old"}, 1)]
             )
         )
-        assert totals("bridge_requests_total") == [({"mount": "/"}, 3)]
+        assert totals("bridge_requests_total") == [({"mount": "/"}, 4)]
         assert totals("bridge_cutover_rescued_requests_total") == [({"route": "a"}, 1)]
