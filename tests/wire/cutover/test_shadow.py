@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from bridge.cutover.shadow.report.summary import Summary, read_report
 from tests.support import hosts
+from tests.support.apps.hung import PATHS
 from tests.support.hosts import Host, start
 from tests.support.waiting import eventually
 
@@ -81,3 +83,42 @@ def test_copies_on_any_server(tmp_path: Path, server: str) -> None:
         host.stop()
     summary = report_of(report)
     assert (summary.compared, summary.different, summary.errors) == (10, 0, 0)
+
+
+@pytest.mark.parametrize("server", ["bridge", "uvicorn"])
+def test_a_new_app_that_hangs_in_threads_takes_none_of_the_old_one(server: str) -> None:
+    """M10: not of the loop, of anyio or of asgiref: clients go on, and copies are dropped.
+
+    There might be more copies than any of them has threads. A stop waits for none of ours.
+    """
+    command = getattr(hosts, server)("tests.support.apps.hung:app")
+    with start(command) as host, httpx.Client(base_url=host.url(), trust_env=False) as client:
+
+        def held() -> int:
+            return int(client.get("/held").json())
+
+        def dropped(path: str) -> int:
+            return int(client.get("/reasons").json().get(path[1:], {}).get("hanging", 0))
+
+        def jam(path: str) -> None:
+            def asked() -> int:
+                for _ in range(10):
+                    assert client.get(path).json() == "same"
+                return dropped(path)
+
+            eventually(lambda: asked() and held() == 4)  # half of what anyio has
+            before = dropped(path)
+            eventually(lambda: asked() > before)
+
+        for path in PATHS:
+            jam(path)
+            for other in PATHS:
+                assert client.get(other).json() == "same"
+            client.get("/free")
+            eventually(lambda: not held())
+        jam("/tothread")
+        assert "there are no others until" in host.log()
+        client.close()
+        code = host.stop()
+        assert "destroyed" not in host.log()
+    assert code == (0 if server == "bridge" else -signal.SIGTERM)

@@ -6,11 +6,16 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from time import perf_counter
+from typing import Any, Final
 
 from bridge.cutover.shadow.copying.kept import OF_PIECE
+from bridge.cutover.shadow.copying.loop_threads import IN_COPY, OfCopy, find_limiter, is_in_thread
 from bridge.cutover.shadow.records import RecordedResponse, fields_from
 from bridge.errors import BridgeError
 from bridge.types import ASGIApp, Message, RawHeaders, Scope
+
+#: Seconds from one look at a call that was given up, and is in a thread, to the next.
+_LOOK: Final = 0.25
 
 
 class TooLong(BridgeError):
@@ -81,11 +86,13 @@ async def ask(
     seconds: float,
     hold: Callable[[int], bool],
     watch: Callable[[asyncio.Task[None]], object],
+    of_copy: OfCopy,
 ) -> RecordedResponse:
     """Ask `app`, and return its answer, which has at most `most` bytes of body.
 
     `hold` takes memory for the answer. `watch` gets the task in which the app runs: an app that
-    does not end when it is cancelled runs on, and nothing waits for it.
+    does not end when it is cancelled runs on, and nothing waits for it. `of_copy` has the threads
+    that the app uses.
     Raises `TooLong`, and `NoAnswer`, also if there is none after so many `seconds`.
     """
     answer = _Answer(body, most, hold)
@@ -93,20 +100,34 @@ async def ask(
     async def run() -> None:
         await app(scope, answer.receive, answer.send)
 
-    task = asyncio.get_running_loop().create_task(run(), context=Context())
+    context = Context()
+    context.run(IN_COPY.set, of_copy)
+    task = asyncio.get_running_loop().create_task(run(), context=context)
     answer.stop = task.cancel
+    of_copy.task = task
     watch(task)
     try:
         await asyncio.wait({task}, timeout=seconds)
     finally:
         answer.closed = True
-        task.cancel()
+        _end(task, of_copy, None if task.done() else find_limiter())
     if answer.too_long:
         raise TooLong(answer.too_long)
     if not answer.whole.is_set():
         raise _no_answer(task, answer, seconds)
     fields = fields_from(answer.fields)
     return RecordedResponse(answer.status, fields, b"".join(answer.parts), seconds=answer.seconds)
+
+
+def _end(task: asyncio.Task[None], of_copy: OfCopy, limiter: Any) -> None:
+    """Cancel a call that nobody waits for; not before a thread of anyio has ended its part."""
+    if is_in_thread(task, of_copy, limiter):
+        asyncio.get_running_loop().call_later(
+            _LOOK, _end, task, of_copy, limiter, context=Context()
+        )
+        return
+    of_copy.close()
+    task.cancel()
 
 
 def _no_answer(task: asyncio.Task[None], answer: _Answer, seconds: float) -> NoAnswer:

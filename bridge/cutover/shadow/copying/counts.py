@@ -25,6 +25,7 @@ REASONS: Final = {
     "not-modified": "the client has the old app's answer already, and the new app has another one",
     "not-started": "the new app did not start",
     "stopped": "the route was switched, or the server has stopped",
+    "hanging": "the new app hangs: it still works on as many copies as there may be",
     "late": "the copy has waited for too long",
     "no-loop": "the server does not run on asyncio",
 }

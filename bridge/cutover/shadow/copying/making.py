@@ -8,13 +8,20 @@ from collections.abc import Callable, Mapping
 from contextvars import Context
 from random import random
 from time import monotonic, perf_counter
-from typing import Final
+from typing import Any, Final
 
 from bridge.cutover.route import NEW, OLD, SHADOW
 from bridge.cutover.shadow.copying.asking import NoAnswer, TooLong, ask
 from bridge.cutover.shadow.copying.comparing import Answers, Comparer
 from bridge.cutover.shadow.copying.counts import Counts
 from bridge.cutover.shadow.copying.kept import Kept
+from bridge.cutover.shadow.copying.loop_threads import (
+    CopyThreads,
+    OfCopy,
+    divert,
+    find_limiter,
+    most_at_once,
+)
 from bridge.cutover.shadow.copying.marks import copied_scope
 from bridge.cutover.shadow.copying.own_threads import held_threads, with_own_threads
 from bridge.cutover.shadow.copying.settings import RouteShadow, Shadow
@@ -30,10 +37,39 @@ from bridge.types import ASGIApp, Scope
 _DELAY: Final = 0.01
 #: Seconds from one look at the switches to the next, while there are copies.
 _LOOK: Final = 0.05
+#: As long as nothing goes on.
+_LONG_LOOK: Final = 0.5
+#: Seconds that copies which were given up may hold all that there is for copies.
+_PATIENCE: Final = 1.0
 #: For each copy that may be made at once, so many may wait.
 _WAITING_EACH: Final = 4
 #: Seconds from one exception of the new app in the log to the next.
 _TOLD_EACH: Final = 5.0
+
+
+class _Jam:
+    """Whether copies that were given up leave no room for others, and have for a while."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._since: float | None = None
+        self._told = False
+
+    def note(self, goes_on: bool, held: int) -> None:
+        """Note whether a copy is being made, or could be, and what those before it hold."""
+        if goes_on or not held:
+            self.is_on, self._since = False, None
+        elif self._since is None:
+            self._since = monotonic()
+        elif not self.is_on and monotonic() - self._since > _PATIENCE:
+            self.is_on = True
+            if not self._told:
+                self._told = True
+                logger.warning(
+                    "the new app still works on %d copies that took too long, maybe in threads "
+                    "that hang; there are no others until it has ended some",
+                    held,
+                )
 
 
 class Maker:
@@ -65,6 +101,11 @@ class Maker:
         self._seen: Table | None = None
         #: Both apps as copies call them.
         self._apps: dict[str, tuple[ASGIApp, list[Runner]]] = {}
+        #: For what async apps have run in threads, and the copies that may have something there.
+        self._threads = CopyThreads(settings.concurrency)
+        self._open: list[OfCopy] = []
+        self._limiter: Any = None
+        self._jam = _Jam()
         self._next_told = 0.0
         self._stopped = False
 
@@ -74,6 +115,8 @@ class Maker:
         """Return why there can be no copy now; empty if there can."""
         if self._stopped:
             return "stopped"
+        if self._jam.is_on:
+            return "hanging"
         return "busy" if len(self._waiting) >= self._most_waiting else ""
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -108,8 +151,11 @@ class Maker:
     # --------------------------------------------------------- in the loop
 
     def _begin_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        divert(loop)
+        self._limiter = None
+        self._give_up()
         self._loop, self._timer, self._asked = loop, None, False
-        self._copying, self._calls, self._apps = {}, set(), {}
+        self._copying, self._calls, self._apps, self._open = {}, set(), {}, []
 
     def _look_soon(self, delay: float = _DELAY) -> None:
         if self._timer is None and self._loop is not None:
@@ -124,7 +170,11 @@ class Maker:
         if table is not self._seen:
             self._seen = table
             self._drop_switched()
-        has_room = self._has_room()
+        held = self._held()
+        has_room = self._has_room(held)
+        self._jam.note(has_room or bool(self._copying), held)
+        if self._jam.is_on:
+            self._drop_waiting("hanging")
         begun = has_room and bool(self._waiting)
         if begun:
             self._begin(self._waiting.popleft())
@@ -132,16 +182,23 @@ class Maker:
             # One in each turn of the loop, so that requests of clients come between them.
             self._look_soon(0 if begun and self._waiting else _DELAY if has_room else _LOOK)
             return
+        if self._jam.is_on:
+            self._look_soon(_LONG_LOOK)
+            return
         self._asked = False
         if self._waiting:  # a thread has come between
             self._asked = True
             self._look_soon()
 
-    def _has_room(self) -> bool:
-        most = self._settings.concurrency
-        if len(self._copying) >= most or len(self._calls) >= most:
-            return False
-        return all(held_threads(runners) < most for _, runners in self._apps.values())
+    def _held(self) -> int:
+        """Return how many copies the app works on, or threads of it, with those given up."""
+        self._open = [each for each in self._open if each.is_open]
+        pools = [held_threads(runners) for _, runners in self._apps.values()]
+        return max([len(self._open), *pools])
+
+    def _has_room(self, held: int) -> bool:
+        most = most_at_once(self._settings.concurrency, self._limiter)
+        return max(len(self._copying), held) < most
 
     def _is_wanted(self, kept: Kept) -> bool:
         route = self._table().route(kept.route.name)
@@ -155,6 +212,10 @@ class Maker:
             if not self._is_wanted(kept):
                 self._waiting.remove(kept)
                 kept.drop("stopped")
+
+    def _drop_waiting(self, reason: str) -> None:
+        while self._waiting:
+            self._waiting.popleft().drop(reason)
 
     def _begin(self, kept: Kept) -> None:
         assert self._loop is not None
@@ -215,6 +276,10 @@ class Maker:
     async def _ask(self, side: str, kept: Kept, scope: Scope) -> RecordedResponse:
         settings = self._settings
         app = self._app(side)
+        if self._limiter is None:
+            self._limiter = find_limiter()
+        of_copy = OfCopy(self._threads)
+        self._open.append(of_copy)
         copied = self._sides[side].child_scope(copied_scope(scope, kept.route.name, side))
         return await ask(
             app,
@@ -224,6 +289,7 @@ class Maker:
             settings.timeout,
             kept.hold,
             self._watch,
+            of_copy,
         )
 
     def _app(self, side: str) -> ASGIApp:
@@ -274,6 +340,7 @@ class Maker:
         """Take copies again."""
         self._stopped = False
         self._apps = {}
+        self._jam = _Jam()
 
     async def stop(self) -> None:
         """Cancel all copies; an app that does not end when it is cancelled is left alone."""
@@ -282,12 +349,18 @@ class Maker:
             self._timer.cancel()
             self._timer = None
         self._asked = False
-        while self._waiting:
-            self._waiting.popleft().drop("stopped")
+        self._drop_waiting("stopped")
         for task in [*self._copying, *self._calls]:
             task.cancel()
         await asyncio.sleep(0)
+        self._give_up()
         for _, runners in self._apps.values():
             for runner in runners:
                 await runner.stop(0)
         self._apps = {}
+
+    def _give_up(self) -> None:
+        """Have Python say nothing of calls that do not end: it is known, and nobody waits."""
+        for task in self._calls:
+            given_up: Any = task
+            given_up._log_destroy_pending = False

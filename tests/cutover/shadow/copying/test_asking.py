@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.cutover.shadow.copying.asking import NoAnswer, TooLong, ask
+from bridge.cutover.shadow.copying.loop_threads import CopyThreads, OfCopy
 from bridge.cutover.shadow.records import RecordedResponse
 from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.in_process import http_scope
@@ -19,7 +20,14 @@ async def asked(app: ASGIApp, body: bytes = b"", seconds: float = 20, room: int 
     tasks: list[asyncio.Task[None]] = []
     try:
         return await ask(
-            app, http_scope("/"), body, 10, seconds, lambda size: size <= room, tasks.append
+            app,
+            http_scope("/"),
+            body,
+            10,
+            seconds,
+            lambda size: size <= room,
+            tasks.append,
+            OfCopy(CopyThreads(1)),
         )
     finally:
         await asyncio.wait(tasks)
