@@ -1,4 +1,6 @@
-"""settings.md and equivalents.md, made from the code; and whether each setting does something.
+"""The pages of docs/reference that are made from the code; and whether each setting does something.
+
+They are settings.md, equivalents.md, and those of tools/site: commands.md, metrics.md.
 
 ``python -m tools.settings --write`` writes the pages in docs/reference; without it, this exits with
 1 where one of them is not what the code says. It exits with 1, too, where a setting is listed that
@@ -21,10 +23,10 @@ from bridge.server import cli
 from bridge.server.config.config import SETTINGS
 from bridge.server.config.equivalents import GUNICORN, NOTES, UVICORN
 from bridge.server.config.setting import Setting
+from tools.site import commands, metrics
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "reference" / "settings.md"
-EQUIVALENTS = ROOT / "docs" / "reference" / "equivalents.md"
+REFERENCE = ROOT / "docs" / "reference"
 CODE = ROOT / "bridge"
 
 HEAD = """\
@@ -219,7 +221,16 @@ def unread(code: Path) -> list[str]:
 def main(arguments: list[str]) -> int:
     """Check the page, or with ``--write`` write it. Returns the exit code."""
     problems = [f"{name} is a setting, and no code reads it" for name in unread(CODE)]
-    for path, page in ((PAGE, render()), (EQUIVALENTS, render_equivalents())):
+    pages = {
+        "settings.md": render(),
+        "equivalents.md": render_equivalents(),
+        "commands.md": commands.render(),
+        "metrics.md": metrics.render(),
+    }
+    missing = metrics.in_code(CODE) - metrics.families().keys()
+    problems += [f"{name} is a metric, and not on metrics.md" for name in missing]
+    for name, page in pages.items():
+        path = REFERENCE / name
         if "--write" in arguments:
             path.write_text(page, encoding="utf-8")
         if not path.exists() or path.read_text(encoding="utf-8") != page:

@@ -1,0 +1,59 @@
+"""Sphinx makes the site from the pages of this folder: `scripts/docs` builds and serves it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import bridge  # noqa: E402
+from tools.site import docstrings, markdown  # noqa: E402
+
+project = "asgi-bridge"
+author = "The asgi-bridge authors"
+copyright = author
+version = release = bridge.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinx_design"]
+exclude_patterns = ["benchmarks/*.md"]
+root_doc = "index"
+suppress_warnings = ["myst.header"]  # pages made from lists begin a level deeper
+nitpick_ignore_regex = [("py:.*", ".*")]  # types of signatures are not all public
+default_role = "code"  # docstrings have single backticks, as Markdown has
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 80
+
+html_theme = "furo"
+html_title = "asgi-bridge"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+pygments_style = "friendly"
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+
+_SOURCE = os.environ.get("BRIDGE_DOCS_SOURCE") or markdown.source_url()
+
+
+def _read(app, name, text):
+    """Change what stands in `text`, a list of one, before it is read."""
+    page = ROOT / "docs" / f"{name}.md"
+    text[0] = markdown.without_files(text[0], page, _SOURCE)
+    if name == "index":
+        pages = ROOT / "docs" / "README.md"
+        app.env.note_dependency(str(pages))
+        text[0] += markdown.contents(pages.read_text(encoding="utf-8"))
+
+
+def setup(app):
+    """Have Sphinx call what the site needs beside its extensions."""
+    app.connect("source-read", _read)
+    app.connect("autodoc-process-docstring", docstrings.mend)

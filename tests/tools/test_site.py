@@ -1,0 +1,90 @@
+"""The site: its contents, its links, and the pages that are made from the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+import bridge
+from bridge.server import cli
+from tests.support.hosts import ROOT
+from tools.site import commands, markdown, metrics
+from tools.site.docstrings import mended
+
+PAGE = ROOT / "docs" / "howto" / "migrate.md"
+BASE = "https://example.org/it"
+
+
+def test_contents_are_the_lists_of_the_page_of_pages() -> None:
+    """Each list below a heading is a table of contents with that caption; other links are none."""
+    text = "# All\n\n[x](x.md)\n\n## A\n\n- [One](a/one.md): it\n- [Two](a/two.md)\n"
+    text += "\n### B\n\n- [C](c.md)\n"
+    found = re.findall(r":caption: (.*)\n\n((?:\S+\n)+)```", markdown.contents(text))
+    assert found == [("All pages", "README\n"), ("A", "a/one\na/two\n"), ("B", "c\n")]
+
+
+@pytest.mark.parametrize(
+    ("text", "with_base", "without"),
+    [
+        ("[a](../README.md#how-to)", "[a](../README.md#how-to)", "[a](../README.md#how-to)"),
+        ("[a](https://a.org) [b](#c)", "[a](https://a.org) [b](#c)", "[a](https://a.org) [b](#c)"),
+        ("[`a`](../../setup.py)", f"[`a`]({BASE}/blob/main/setup.py)", "`a`"),
+        ("[a](../../bridge/http)", f"[a]({BASE}/tree/main/bridge/http)", "a"),
+        ("```\n[a](../../setup.py)\n```\n", None, "```\n[a](../../setup.py)\n```\n"),
+        ("![a](../benchmarks/wsgi.png)", None, "![a](../benchmarks/wsgi.png)"),
+        ("[a](../benchmarks/wsgi.md)", f"[a]({BASE}/blob/main/docs/benchmarks/wsgi.md)", "a"),
+    ],
+)
+def test_links_to_what_is_not_on_the_site(text: str, with_base: str | None, without: str) -> None:
+    """They lead to the project's source, if it says where that is; else only their text is left."""
+    assert markdown.without_files(text, PAGE, BASE) == (with_base or without)
+    assert markdown.without_files(text, PAGE, "") == without
+
+
+def test_docstrings_get_the_marks_of_restructuredtext() -> None:
+    """Indented code is marked, a letter after a backtick is no error, and all else is kept."""
+    given = ["Two `Mount`s, ``x``.", "", "    code `a`s", "", "    more", "", "  x", "`end`"]
+    assert mended(given) == ["Two `Mount`\\ s, ``x``.", "", "::", "", *given[2:]]
+    assert mended(["Thus::", "", "    code"]) == ["Thus::", "", "    code"]
+
+
+def test_every_public_name_is_on_the_page_of_the_api() -> None:
+    """What `bridge` has in `__all__`, and what names.md lists of its packages."""
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    on_page = re.findall(r"^\.\. auto\w+:: bridge\.(\S+)$", page, re.M)
+    assert not set(bridge.__all__) - {"__version__", *on_page}
+    names = (ROOT / "docs" / "reference" / "names.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\| (`.*?`) \|", names, re.M)
+    listed = {
+        name.removeprefix("bridge.") for cell in first_cells for name in re.findall("`(.*?)`", cell)
+    }
+    ends = {name.rpartition(".")[2] for name in on_page}
+    assert {name for name in listed if name.rpartition(".")[2] not in ends} == set()
+
+
+def test_every_command_and_option_is_on_the_page_of_commands() -> None:
+    """Also those that are not shown by `--help`, and those of groups within groups."""
+    page = commands.render()
+    all_commands = dict(commands.commands(cli.main, ("asgi-bridge",)))
+    assert ("asgi-bridge", "cutover", "replay") in all_commands
+    for path, command in all_commands.items():
+        section = page.partition(f"\n## {' '.join(path)}\n")[2].partition("\n## ")[0]
+        options = [each for each in command.params if isinstance(each, click.Option)]
+        for option in options:
+            assert any(f"`{name}" in section or f", {name}" in section for name in option.opts), (
+                path,
+                option.opts,
+            )
+
+
+def test_every_metric_of_the_code_is_on_the_page_of_metrics(tmp_path: Path) -> None:
+    """Each name that makes a family is on it, with its type, labels and help."""
+    page = metrics.render()
+    assert metrics.in_code(ROOT / "bridge") > {"bridge_workers", "bridge_info"}
+    assert not [name for name in metrics.in_code(ROOT / "bridge") if f"`{name}`" not in page]
+    assert "| `bridge_cutover_responses_total` | counter | `route`, `side`, `class` | Whole" in page
+    (tmp_path / "new.py").write_text('x = {"bridge_new": Family(type="gauge")}')
+    assert metrics.in_code(tmp_path) == {"bridge_new"}

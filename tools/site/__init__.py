@@ -1,0 +1,1 @@
+"""What the site has beside the pages in docs/: its contents, and pages made from the code."""
