@@ -1,6 +1,6 @@
 """The pages of docs/reference that are made from the code; and whether each setting does something.
 
-They are settings.md, equivalents.md, and those of tools/site: commands.md, metrics.md.
+They are settings.md, equivalents.md, and those of tools/site: commands.md, metrics.md, messages.md.
 
 ``python -m tools.settings --write`` writes the pages in docs/reference; without it, this exits with
 1 where one of them is not what the code says. It exits with 1, too, where a setting is listed that
@@ -23,7 +23,7 @@ from bridge.server import cli
 from bridge.server.config.config import SETTINGS
 from bridge.server.config.equivalents import GUNICORN, NOTES, UVICORN
 from bridge.server.config.setting import Setting
-from tools.site import commands, metrics
+from tools.site import commands, messages, metrics
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -221,11 +221,14 @@ def unread(code: Path) -> list[str]:
 def main(arguments: list[str]) -> int:
     """Check the page, or with ``--write`` write it. Returns the exit code."""
     problems = [f"{name} is a setting, and no code reads it" for name in unread(CODE)]
+    lines = messages.in_code(CODE)
+    problems += messages.problems(lines)
     pages = {
         "settings.md": render(),
         "equivalents.md": render_equivalents(),
         "commands.md": commands.render(),
         "metrics.md": metrics.render(),
+        "messages.md": messages.render(lines),
     }
     missing = metrics.in_code(CODE) - metrics.families().keys()
     problems += [f"{name} is a metric, and not on metrics.md" for name in missing]

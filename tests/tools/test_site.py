@@ -11,7 +11,7 @@ import pytest
 import bridge
 from bridge.server import cli
 from tests.support.hosts import ROOT
-from tools.site import commands, markdown, metrics
+from tools.site import commands, markdown, messages, metrics
 from tools.site.docstrings import mended
 
 PAGE = ROOT / "docs" / "howto" / "migrate.md"
@@ -88,3 +88,37 @@ def test_every_metric_of_the_code_is_on_the_page_of_metrics(tmp_path: Path) -> N
     assert "| `bridge_cutover_responses_total` | counter | `route`, `side`, `class` | Whole" in page
     (tmp_path / "new.py").write_text('x = {"bridge_new": Family(type="gauge")}')
     assert metrics.in_code(tmp_path) == {"bridge_new"}
+
+
+def test_every_line_of_the_log_has_a_name_and_advice() -> None:
+    """What the code logs from level info on is in messages.toml; names and texts are unique."""
+    lines = messages.in_code(ROOT / "bridge")
+    assert messages.problems(lines) == []
+    names = [name for section in messages.table().values() for name in section]
+    assert len(names) == len({*names})
+    page = messages.render(lines)
+    assert "| `cut` | warning | `cut ...: ...` or `cut ... after ... bytes: ...` | A conn" in page
+    assert page.count("\n| `") <= len(names)
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ('logger.error("%s: %.1f %% of %r", a, b, c)', None),
+        ('logger.exception("it failed: %g %%", a)', ("it failed: ... %", "error")),
+        ('self._logger.log(level, "a" "b %-5d", c)', ("ab ...", "")),
+        ('self.roster.report(logging.INFO, f"{a} has gone")', ("... has gone", "info")),
+        ("logger.warning(text)", ("bridge/new.py", "warning")),
+        ('logger.info("%s: %s", a, b)', ("bridge/new.py", "info")),
+        ('logger.info(f"{LEAD}: %s, again", a)', ("...: ..., again", "info")),
+    ],
+)
+def test_lines_are_found_in_code(code: str, line: tuple[str, str] | None, tmp_path: Path) -> None:
+    """Their texts have `...` for what is filled in; those without words go by their file."""
+    (tmp_path / "bridge").mkdir()
+    (tmp_path / "bridge" / "new.py").write_text(f"logger.debug('no')\nhandle.error()\n{code}\n")
+    (found,) = messages.in_code(tmp_path / "bridge")
+    assert (found.text, found.level) == (line or ("...: ... % of ...", "error"))
+    assert found.where == "bridge/new.py:3"
+    (problem,) = messages.problems([found])
+    assert problem.startswith(f"bridge/new.py:3 logs {found.text!r}; give that a name")
