@@ -10,7 +10,7 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -31,13 +31,23 @@ def switch_in_file(path: str, name: str, mode: str, share: float | str | None = 
 
 
 def switch_and_read(
-    path: str, name: str, mode: str, share: float | str | None = None
+    path: str,
+    name: str,
+    mode: str,
+    share: float | str | None = None,
+    *,
+    check: Callable[[str], object] | None = None,
 ) -> tuple[Route, str]:
-    """Switch a route; return it as it is now, and the text of the file. Raises `ConfigError`."""
+    """Switch a route; return it as it is now, and the text of the file. Raises `ConfigError`.
+
+    `check` is called with the text that stands there, when nobody else of ours can write any more.
+    """
     file = Path(os.path.realpath(path))  # a link stays one
     try:
         with _alone(file.parent):
             before = read_bytes(str(file))
+            if check is not None:
+                check(before.decode())
             route, text = switch_in_text(before.decode(), name, mode, share)
             check_size(text.encode())
             _replace(file, before, text.encode())

@@ -14,13 +14,17 @@ from time import monotonic
 from typing import Any, Final
 
 from bridge.cutover.route import OLD, Route
-from bridge.cutover.settings_file import read_plan
-from bridge.cutover.switches import Switches
+from bridge.cutover.settings_file import parse_plan, read_plan
+from bridge.cutover.switches import Switches, said_by
 from bridge.errors import ConfigError
 from bridge.log import logger
 
 #: Seconds between two looks at the file.
 PERIOD: Final = 1.0
+
+
+class _SwitchedSinceError(Exception):
+    """A person has switched a route since a gate did."""
 
 
 class RoutesFile:
@@ -72,12 +76,27 @@ class RoutesFile:
         except ConfigError as error:
             logger.error("%s", error)
 
-    def keep_old(self, switches: Switches, name: str) -> None:
-        """Write into the file that a route was taken back; if that cannot be, the log says so."""
-        from bridge.cutover.editing import switch_in_file  # few need it
+    def keep_old(self, switches: Switches, route: Route) -> None:
+        """Write into the file that a route was taken back; if that cannot be, the log says so.
+
+        `route` is what came of that. If a person has switched it since, here or in the file, that
+        stands.
+        """
+        from bridge.cutover.editing import switch_and_read  # few need it
+
+        name, before = route.name, switches.row(route.name)
+
+        def check(text: str) -> None:
+            rows = {each.name: each for each in parse_plan(text).routes}
+            if name in rows and said_by(rows[name]) != said_by(before):
+                raise _SwitchedSinceError
+            if switches.table.route(name) is not route:
+                raise _SwitchedSinceError
 
         try:
-            switches.note_row(switch_in_file(self.path, name, OLD))
+            switches.note_row(switch_and_read(self.path, name, OLD, check=check)[0])
+        except _SwitchedSinceError:
+            logger.info("route %s was switched by hand since a gate took it back", name)
         except ConfigError as error:
             logger.warning(
                 "route %s is on the old app, and its file does not say so: %s", name, error

@@ -108,6 +108,10 @@ class Switches:
             if decision is not None:
                 self._decided[row.name] = decision._replace(said=said_by(row))
 
+    def row(self, name: str) -> Route:
+        """Return the row of a route in force."""
+        return self._rows[name]
+
     def summary(self) -> str:
         """Say in a line who answers what."""
         return ", ".join(shown(each) for each in self.table.routes) or "no routes"

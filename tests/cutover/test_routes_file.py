@@ -130,8 +130,26 @@ def test_a_rollback_is_written_into_the_file(file: Path, caplog: pytest.LogCaptu
     eventually(lambda: cutover.reread() == "a old")
     file.write_text("[[rou")
     assert cutover.file is not None
-    cutover.file.keep_old(cutover.switches, "a")
+    cutover.file.keep_old(cutover.switches, cutover.table.routes[0])
     assert "route a is on the old app, and its file does not say so" in caplog.text
+
+
+@pytest.mark.parametrize("where", ["file", "here"])
+def test_what_a_person_sets_after_a_rollback_stands(file: Path, where: str) -> None:
+    """M21: if it comes before the rollback is in the file."""
+    file.write_text(CANARY)
+    cutover = Cutover(old, new, str(file))
+    taken_back = cutover.switches.set("a", "old")
+    if where == "file":
+        file.write_text(CANARY.replace("50", "5"))
+    else:
+        cutover.switches.set("a", "canary", 5)
+    before = file.read_text()
+    assert cutover.file is not None
+    cutover.file.keep_old(cutover.switches, taken_back)
+    assert file.read_text() == before
+    if where == "file":
+        assert cutover.reread() == "a canary 5 %"
 
 
 CANARY = """[[routes]]

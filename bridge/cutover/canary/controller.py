@@ -18,6 +18,8 @@ from bridge.cutover.canary.gates import BREAKS, WAITS, Gate, Verdict, look
 from bridge.cutover.canary.settings import CanarySettings
 from bridge.cutover.canary.steps import ROLLED_BACK, Climb
 from bridge.cutover.canary.window import Window
+from bridge.cutover.observed.board import Row
+from bridge.cutover.observed.crashes import Crashes
 
 _CANARY: Final = "canary"
 _OLD: Final = "old"
@@ -82,6 +84,13 @@ class Controller:
         if watched is not None and watched.window is not None:
             watched.window.add(sides, now)
 
+    def lost(self, route: str, row: Row, now: float) -> None:
+        """Count what a worker had of a route that has died: what was open has failed."""
+        watched = self._routes.get(route)
+        if watched is not None and watched.window is not None:
+            watched.window.add(lost_sides(row), now)
+            watched.crashes.add(row)
+
     def look(self, now: float) -> list[Change]:
         """Judge all routes, and return what changes; the routes count as changed from now on."""
         changes = []
@@ -97,6 +106,14 @@ class Controller:
         return None if watched is None else watched.standing(now)
 
 
+def lost_sides(row: Row) -> Sides:
+    """Return what counts of it: of these requests, nobody knows how long they took."""
+    old, new = (
+        Counts(side.open + side.untold, side.open + side.failed) for side in (row.old, row.new)
+    )
+    return Sides(old, new)
+
+
 class _Watched:
     """One route."""
 
@@ -106,6 +123,8 @@ class _Watched:
         self.rollbacks = 0
         #: Counts, if the route is in mode ``canary`` and has a gate.
         self.window: Window | None = None
+        #: Workers that have died since the share was set.
+        self.crashes = Crashes()
         #: What the old app has done when it last had enough requests.
         self.before: Counts | None = None
         self._climb: Climb | None = None
@@ -138,6 +157,9 @@ class _Watched:
             return None
         before = self.share
         self._verdict = look(gate, self.window, now, self._old_before(gate))
+        crashed = self.crashes.reason(self.window.since_start, gate.min_requests)
+        if crashed is not None and self._verdict.state != BREAKS:
+            self._verdict = Verdict(BREAKS, crashed)
         if self._verdict.state == BREAKS:
             self.keep_old()
             self.window = self._climb = None
@@ -154,7 +176,7 @@ class _Watched:
     def _begin(self, share: float, now: float) -> None:
         """Count from here on: the share is another one."""
         self.keep_old()
-        self.share, self._verdict = share, _NOT_YET
+        self.share, self._verdict, self.crashes = share, _NOT_YET, Crashes()
         gate: Gate | None = self.settings.gate
         self.window = None if gate is None else Window(gate.seconds, now)
 

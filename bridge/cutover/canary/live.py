@@ -22,6 +22,7 @@ from bridge.cutover.canary.controller import Change, Controller, Standing
 from bridge.cutover.canary.counts import Sides, Tally
 from bridge.cutover.canary.hook import Rollback, call_hook
 from bridge.cutover.canary.stickiness import cookie_field
+from bridge.cutover.observed.board import Board
 from bridge.cutover.observed.failures import FailureLog
 from bridge.cutover.route import CANARY, NEW, OLD, Route
 from bridge.cutover.sides import Choice
@@ -56,6 +57,8 @@ class CountingCanary:
         #: How many requests the old app has answered instead of the new one, by route.
         self.rescues: dict[str, int] = {}
         self._failures = FailureLog()
+        #: Where what is counted is noted until it is told; None: nowhere.
+        self.board: Board | None = None
         self._counting = Lock()
         self.follow()
 
@@ -73,10 +76,14 @@ class CountingCanary:
 
     def take(self) -> dict[str, Sides]:
         """Return what was counted since the last call, by route."""
-        return {
-            name: Sides(tallies.sides[OLD].take(), tallies.sides[NEW].take())
-            for name, tallies in self._tallies.items()
-        }
+        found = {}
+        for name, (route, tallies) in self._tallies.items():
+            taken = {side: tally.take() for side, tally in tallies.items()}
+            found[name] = Sides(taken[OLD], taken[NEW])
+            if self.board is not None:
+                for side, counts in taken.items():
+                    self.board.told(route, side, counts.requests, counts.failed)
+        return found
 
     def choose(self, route: Route, scope: Scope) -> Choice:
         """Say who answers; a client that has no place yet is given one (`Canary`)."""
@@ -102,6 +109,8 @@ class CountingCanary:
             return  # nobody judges it
         if status:  # else the client has left
             tallies.sides[side].note(status, seconds)
+            if self.board is not None:
+                self.board.note(route, side, failed=status >= 500)
 
     def rescued(self, route: Route, error: Exception) -> None:
         """Note a request that the old app answers instead, and say why (`Canary`)."""
@@ -129,8 +138,8 @@ class LiveCanary(CountingCanary):
         self._known: dict[str, Route] = {}
         self._next_look = 0.0
         self._lock = Lock()
-        #: Called with the name of a route that was taken back, in a thread of its own.
-        self.keep: Callable[[str], object] | None = None
+        #: Called with a route that was taken back, as it is then, in a thread of its own.
+        self.keep: Callable[[Route], object] | None = None
         self._take_over(clock())
 
     def observe(self, route: Route, side: str, status: int, seconds: float | None) -> None:
@@ -188,7 +197,7 @@ class LiveCanary(CountingCanary):
         if change.mode == CANARY:
             return
         if self.keep is not None:
-            Thread(target=self.keep, args=(change.route,), name="cutover file", daemon=True).start()
+            Thread(target=self.keep, args=(route,), name="cutover file", daemon=True).start()
         if route.canary is not None and route.canary.on_rollback is not None:
             event = Rollback(change.route, change.reason, change.before)
             call_hook(route.canary.on_rollback, event)

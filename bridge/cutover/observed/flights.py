@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Final, Protocol
 
+from bridge.cutover.observed.board import Board
 from bridge.cutover.route import Route
 
 #: Seconds from one look to the next.
@@ -44,17 +45,29 @@ class Flights:
         self._clock = clock
         self._open: dict[float, tuple[Route, str, Flight]] = {}
         self._next_look = 0.0
+        #: Where each is noted while it is on its way; None: nowhere.
+        self.board: Board | None = None
 
     def begin(self, route: Route, side: str, started: float, flight: Flight) -> None:
         """Note that a request has begun."""
         self._open[started] = route, side, flight
+        if self.board is not None:
+            self.board.begin(route, side)
         self._look_if_due()
 
     def end(self, started: float) -> Flight | None:
         """Return the request that began then, and is over; None if it was counted before."""
-        found = self._open.pop(started, None)
+        found = self._over(started)
         self._look_if_due()
-        return None if found is None else found[2]
+        return found
+
+    def _over(self, started: float) -> Flight | None:
+        found = self._open.pop(started, None)
+        if found is None:
+            return None
+        if self.board is not None:
+            self.board.end(*found[:2])
+        return found[2]
 
     def _look_if_due(self) -> None:
         if self._clock() >= self._next_look:
@@ -71,5 +84,5 @@ class Flights:
             seconds = now - started - flight.client_took
             if seconds < gate.patience:
                 continue
-            if self._open.pop(started, None) is not None:  # else it has just ended
+            if self._over(started) is not None:  # else it has just ended
                 self._observe(route, side, 504, seconds)

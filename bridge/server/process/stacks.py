@@ -2,7 +2,8 @@
 
 A worker whose loop turns answers itself (`describe`): with names, and all tasks. One that hangs
 cannot. So `faulthandler` writes the stacks of its threads to a file that the supervisor has, too,
-at a signal: in C, whoever has the GIL (P6). The watchdog notes in that file what blocks the loop.
+at a signal: in C, whoever has the GIL (P6). The watchdog notes in that file what blocks the loop,
+and its first bytes are what a worker with a canary leaves behind (M23).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import linecache
+import mmap
 import os
 import signal
 import sys
@@ -42,8 +44,11 @@ _MOST_TASKS: Final = 20_000
 _MOST_OF_A_NAME: Final = 200
 MOST_TEXT: Final = 256 * 1024
 
-#: The bytes at the beginning of a stack file that are the watchdog's.
+#: The bytes at the beginning of a stack file that a worker may map (whole pages of any system),
+#: those behind them that are the watchdog's, and where stacks begin.
+BOARD_SIZE: Final = 65536
 _NOTE_SIZE: Final = 2048
+_START: Final = BOARD_SIZE + _NOTE_SIZE
 
 #: The tasks of all loops, a `WeakSet`; asyncio has no function for it.
 _KNOWN_TASKS: Final[Any] = getattr(
@@ -69,12 +74,24 @@ class StackFile:
 
     def _rewind(self) -> None:
         """Have stacks written behind the note; also for the worker: the two share the place."""
-        os.ftruncate(self._descriptor, _NOTE_SIZE)
-        os.lseek(self._descriptor, _NOTE_SIZE, os.SEEK_SET)
+        os.ftruncate(self._descriptor, _START)
+        os.lseek(self._descriptor, _START, os.SEEK_SET)
 
     def fileno(self) -> int:
         """Return the descriptor, to send it to another process."""
         return self._descriptor
+
+    def map_board(self) -> memoryview:
+        """In the worker: return memory of `BOARD_SIZE` bytes, which outlives it.
+
+        Raises `OSError` if there is none.
+        """
+        os.pwrite(self._descriptor, bytes(BOARD_SIZE), 0)  # else a write to it may end the process
+        return memoryview(mmap.mmap(self._descriptor, BOARD_SIZE))
+
+    def read_board(self) -> bytes:
+        """Return what is in that memory; zeros if nobody has mapped it."""
+        return os.pread(self._descriptor, BOARD_SIZE, 0)
 
     def register(self) -> None:
         """Have this process write its stacks when it gets `SIGNAL`."""
@@ -90,7 +107,7 @@ class StackFile:
             self._answer = asyncio.get_running_loop().create_future()
             self._rewind()
             looks = round(_WRITE_LIMIT / _PAUSE) if _ask(pid) else 0
-            self._look(self._answer, _NOTE_SIZE, looks)
+            self._look(self._answer, _START, looks)
         return self._answer
 
     def _look(self, answer: asyncio.Future[str], size: int, looks: int) -> None:
@@ -98,20 +115,21 @@ class StackFile:
         if answer.done():
             return  # nobody waits any more
         now = os.fstat(self._descriptor).st_size
-        if looks and (now <= _NOTE_SIZE or now != size):
+        if looks and (now <= _START or now != size):
             answer.get_loop().call_later(_PAUSE, self._look, answer, now, looks - 1)
         else:
-            text = os.pread(self._descriptor, MOST_TEXT, _NOTE_SIZE)
+            text = os.pread(self._descriptor, MOST_TEXT, _START)
             answer.set_result(self._with_note(text.decode(errors="replace").strip()))
 
     def note(self, block: Block) -> None:
         """In the worker: note what blocks the loop, until that ends (`Observer`)."""
         note = "" if block.ended else f"{block.thread:016x} {block.since!r} {block.by}"
-        os.pwrite(self._descriptor, note.encode()[: _NOTE_SIZE - 1].ljust(_NOTE_SIZE, b"\0"), 0)
+        note_bytes = note.encode()[: _NOTE_SIZE - 1].ljust(_NOTE_SIZE, b"\0")
+        os.pwrite(self._descriptor, note_bytes, BOARD_SIZE)
 
     def read_note(self) -> tuple[str, str]:
         """Return the thread of a loop that is blocked, in hex, and a line about it; or nothing."""
-        note = os.pread(self._descriptor, _NOTE_SIZE, 0).partition(b"\0")[0]
+        note = os.pread(self._descriptor, _NOTE_SIZE, BOARD_SIZE).partition(b"\0")[0]
         try:
             thread, since, by = note.decode(errors="replace").split(" ", 2)
             seconds = max(monotonic() - float(since), 0.0)

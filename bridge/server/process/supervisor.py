@@ -67,7 +67,7 @@ class Supervisor:
         self._templates = Templates(self._forking, self._forked)
         self.links = Links(self.loop, self._hear)
         self._terminal = Terminal()
-        self.ramp = Ramp(self.loop, self.fleet, self.links.tell)
+        self.ramp = Ramp(self.loop, self.fleet, self.links.tell, self.links.stacks)
         self._monitoring = Monitoring(self.fleet, self.ramp.figures)
         self._forks: list[Fork] = []
         self._finish: Finish | None = None

@@ -28,7 +28,6 @@ from typing import Any, Final, NoReturn
 
 from bridge.errors import pluralize
 from bridge.log import logger
-from bridge.loops.watchdog.block import Observer
 from bridge.server.apps.canaries import decide_elsewhere
 from bridge.server.apps.handlers import runner_apps, runners_of
 from bridge.server.apps.hooks import worker_hooks
@@ -77,7 +76,7 @@ def run_worker(
     worker = SupervisedWorker(config, listeners, channel, slot, seat, server)
     if stacks is not None:
         stacks.register()
-        worker.note_block = stacks.note
+        worker.stacks = stacks
     code = FAILED
     try:
         code = worker.run()
@@ -157,8 +156,8 @@ class SupervisedWorker:
         self._latest_end = math.inf
         #: Has the cutovers do as the supervisor says; None: there are none.
         self._follower: Any = None
-        #: Told what blocks the loop.
-        self.note_block: Observer | None = None
+        #: Where it says what it does, even if it hangs, and what it leaves behind if it dies.
+        self.stacks: StackFile | None = None
         self._beat_due = 0.0
 
     # --------------------------------------------------------- the whole story
@@ -203,8 +202,8 @@ class SupervisedWorker:
             self._send(self._started())
             if await unless(self._told_to_go, self._may_serve.wait()):
                 await server.listen(self._listeners, self._seat)
-                if server.watchdog is not None and self.note_block is not None:
-                    server.watchdog.observers.append(self.note_block)
+                if server.watchdog is not None and self.stacks is not None:
+                    server.watchdog.observers.append(self.stacks.note)
                 self._is_serving = True
                 self._send({"type": "serving"})
                 self._beat_due = loop.time()
@@ -213,6 +212,8 @@ class SupervisedWorker:
             await self._retire_and_stop()
             if self._is_serving:
                 self._send(self._figures(0.0))  # what it has counted since its last beat
+                if self._follower is not None:
+                    self._follower.close()
         finally:
             signalled.cancel()
             loop.remove_reader(self._channel.fileno())
@@ -252,7 +253,7 @@ class SupervisedWorker:
         started = {"type": "started", "app": [*announcement(server.config, server.app)]}
         if any(True for _ in cutovers_of(server.app)):
             module = import_module("bridge.server.process.ramp.follower")  # few servers need it
-            self._follower = module.Follower(server.app)
+            self._follower = module.Follower(server.app, self.stacks)
             started["ramp"] = self._follower.about()
         return started
 

@@ -24,7 +24,7 @@ from bridge.loops.watchdog.block import Block
 from bridge.loops.watchdog.stack import Place, Stack
 from bridge.runners.greenlets.runner import GreenletRunner
 from bridge.runners.inline import InlineRunner
-from bridge.server.process.stacks import MOST_TEXT, SIGNAL, StackFile, describe
+from bridge.server.process.stacks import BOARD_SIZE, MOST_TEXT, SIGNAL, StackFile, describe
 from tests.runners.jobs import Call, run_with, until
 from tests.support.hosts import ROOT
 from tests.support.waiting import eventually
@@ -319,7 +319,7 @@ def test_a_note_fits_whatever_it_says(file: StackFile) -> None:
     file.note(other)
     assert file._with_note("Thread 0x1 (most recent call first):").startswith("the event loop has")
     assert file._with_note("") == ""
-    os.pwrite(file.fileno(), b"nonsense\0", 0)
+    os.pwrite(file.fileno(), b"nonsense\0", BOARD_SIZE)
     assert file.read_note() == ("", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from random import Random
 
@@ -32,6 +33,12 @@ def app(side: str, *failing: str) -> ASGIApp:
         await send({"type": "http.response.body", "body": side.encode()})
 
     return answer
+
+
+async def deadly(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that ends its process."""
+    if scope["type"] == "http":
+        os._exit(1)
 
 
 def tell(event: Rollback) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from bridge.errors import pluralize
 from bridge.server.clock import TICK
 from bridge.server.config.config import Config
-from bridge.server.process.fleet.members import Member, State
+from bridge.server.process.fleet.members import BLOCKED, Member, State
 from bridge.server.process.fleet.roster import Roster, seconds
 
 #: Seconds of a start after which a line says that it takes long.
@@ -39,7 +39,7 @@ def _kill_if_blocked(roster: Roster, member: Member, config: Config, now: float)
     silent = now - member.heard
     if not config.timeout_worker or silent <= TICK + config.timeout_worker:
         return False
-    member.leaving = "blocked"
+    member.leaving = BLOCKED
     roster.report(
         logging.CRITICAL,
         f"{member.name} is blocked: its event loop has stood still for {seconds(silent)} "

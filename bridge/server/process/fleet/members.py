@@ -28,6 +28,9 @@ class State(Enum):
 #: Those that serve, or may serve one day.
 ALIVE: Final = (State.STARTING, State.STARTED, State.SERVING)
 
+#: Why a worker leaves that was killed since it hung.
+BLOCKED: Final = "blocked"
+
 #: The figures of a worker that it sends with each beat.
 BEAT_FIELDS: Final = ("served", "connections", "websockets", "busy", "lag")
 
@@ -71,6 +74,12 @@ class Member:
     def name(self) -> str:
         """What it is called in the log."""
         return f"worker {self.pid}" if self.pid else f"the worker in slot {self.slot}"
+
+    @property
+    def was_told_to_end(self) -> bool:
+        """Whether it has ended, or was killed, since it was to go; one that hung was not."""
+        killed = self.state is State.KILLED and self.leaving != BLOCKED
+        return self.told_to_stop or killed
 
     def is_lost(self, now: float) -> bool:
         """Return whether it was killed, and not even that has ended it: there is no more to do."""

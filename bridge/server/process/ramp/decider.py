@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.cutover.canary.controller import Change, Controller, Standing
+from bridge.cutover.canary.controller import Change, Controller, Standing, lost_sides
 from bridge.cutover.canary.counts import Counts, Sides
 from bridge.cutover.canary.live import has_gate, log_change
-from bridge.cutover.route import Route
+from bridge.cutover.observed.board import key_of, read
+from bridge.cutover.route import NEW, OLD, Route
 from bridge.cutover.switches import Modes, Switches, said_by, shown
+from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
 from bridge.server.process.ramp.rows import modes_of
+from bridge.server.process.ramp.totals import Lost
 
 
 class Decider:
@@ -75,6 +78,18 @@ class Decider:
                 sides = Sides(Counts.from_json(old), Counts.from_json(new))
                 self._controller.count(name, sides, now)
 
+    def lost(self, memory: bytes, now: float) -> list[Lost]:
+        """Add what a worker has left on its board that has died, and return it."""
+        serial, rows = read(memory)
+        found = []
+        for route in self.routes:
+            row = rows.get(key_of(route.name))
+            if row is not None and serial >= self._since.get(route.name, 0):
+                for side, counts in zip((OLD, NEW), lost_sides(row), strict=True):
+                    found.append((route.name, side, counts.requests, counts.failed))
+                self._controller.lost(route.name, row, now)
+        return found
+
     def look(self, serial: int, now: float) -> list[Change]:
         """Judge all routes, and return what has changed; the log says it."""
         changes = self._controller.look(now)
@@ -87,6 +102,17 @@ class Decider:
     def standing(self, name: str, now: float) -> Standing | None:
         """Return how a route stands; None for one without a gate."""
         return self._controller.standing(name, now)
+
+    def figures(self, now: float) -> Snapshot:
+        """Return what is counted here."""
+        counts = self.rollbacks(now).items()
+        return {
+            "bridge_cutover_rollbacks_total": Family(
+                type=COUNTER,
+                help="How often a gate has broken, and everything went to the old app; by route.",
+                samples=[[{"route": route}, count] for route, count in counts],
+            )
+        }
 
     def rollbacks(self, now: float) -> dict[str, int]:
         """Return how often each route with a gate was taken back."""

@@ -2,14 +2,20 @@
 
 loaded -> `about` (with "started") -> "routes" (before "serve", and with each change)
 -> "routes-set", and `counts` with each beat
+
+What a beat has not told yet, and what is open, is on a board that outlives the worker.
 """
 
 from __future__ import annotations
 
+from threading import Thread
+
 from bridge.cutover.app import Cutover
 from bridge.cutover.canary.counts import Sides
 from bridge.cutover.canary.hook import Rollback, call_hook
-from bridge.cutover.canary.live import CountingCanary
+from bridge.cutover.canary.live import CountingCanary, has_gate
+from bridge.cutover.observed.board import Board
+from bridge.cutover.route import CANARY
 from bridge.cutover.settings_file import parse_plan
 from bridge.cutover.switches import Modes
 from bridge.errors import ConfigError
@@ -19,14 +25,19 @@ from bridge.server.metrics.figures import Figures
 from bridge.server.process.channel import Message
 from bridge.server.process.ramp.rows import row_of
 from bridge.server.process.ramp.totals import told
+from bridge.server.process.stacks import StackFile
 from bridge.types import ASGIApp
 
 
 class Follower:
-    """The cutovers in `app`."""
+    """The cutovers in `app`; `stacks` has the memory for a board. None: there is none."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, stacks: StackFile | None = None) -> None:
         self._cutovers: list[Cutover] = [*dict.fromkeys(cutovers_of(app))]
+        self._stacks = stacks
+        self._board: Board | None = None
+        #: Hooks that the supervisor does not know to be over; None: there was nothing to call.
+        self._hooks: dict[int, Thread | None] = {}
         #: The number of what is in force, and the texts of the files as they were told last.
         self._serial = 0
         self._texts: dict[str, str] = {}
@@ -70,7 +81,16 @@ class Follower:
 
     def beat(self, figures: Figures | None) -> Message:
         """Return what goes with a beat: `counts` to judge by, and `totals`."""
-        return {**self.counts(), "totals": self.totals(figures)}
+        hooks = [*self._hooks.items()]
+        over = [number for number, hook in hooks if hook is None or not hook.is_alive()]
+        for number in over:
+            del self._hooks[number]
+        return {**self.counts(), "totals": self.totals(figures), "hooks": over}
+
+    def close(self) -> None:
+        """Leave nothing behind: all was told."""
+        if self._board is not None:
+            self._board.clear()
 
     def totals(self, figures: Figures | None) -> Message:
         """Return what was counted since the start, for a person to see."""
@@ -102,12 +122,39 @@ class Follower:
             if line not in self._errors:
                 logger.error("the routes stay as they were: %s", line)
         self._serial, self._errors = message["serial"], errors
+        self._note_routes()
         return {
             "type": "routes-set",
             "serial": self._serial,
             "error": "; ".join(errors),
             "looks": any(each.conflicts.is_looking for each in self._cutovers),
         }
+
+    def _note_routes(self) -> None:
+        """Have what is counted from now on noted on the board, too."""
+        counting = [
+            (each, each.canary)
+            for each in self._cutovers
+            if isinstance(each.canary, CountingCanary)
+        ]
+        gated = [
+            route
+            for each, _ in counting
+            for route in each.table.routes
+            if route.mode == CANARY and has_gate(route)
+        ]
+        if self._board is None:
+            if not gated or self._stacks is None:
+                return
+            try:
+                self._board = Board(self._stacks.map_board())
+            except OSError as error:
+                logger.warning("what is lost with this worker will not be counted: %s", error)
+                self._stacks = None
+                return
+        self._board.follow(gated, self._serial)
+        for each, canary in counting:
+            each.flights.board = canary.board = self._board
 
     def _switch(self, cutover: Cutover, modes: Modes) -> list[str]:
         """Have the newest rows in force, else those there are; return what is wrong."""
@@ -131,13 +178,13 @@ class Follower:
     def rolled_back(self, message: Message) -> None:
         """Call the hook of a route that was taken back."""
         name = message["route"]
-        for each in self._cutovers:
-            route = each.table.route(name)
-            if route is not None:
-                if route.canary is not None and route.canary.on_rollback is not None:
-                    event = Rollback(name, message["reason"], message["share"])
-                    call_hook(route.canary.on_rollback, event)
-                return
+        hook = None
+        found = (each.table.route(name) for each in self._cutovers)
+        route = next((each for each in found if each is not None), None)
+        if route is not None and route.canary is not None and route.canary.on_rollback is not None:
+            event = Rollback(name, message["reason"], message["share"])
+            hook = call_hook(route.canary.on_rollback, event)
+        self._hooks[message["id"]] = hook
 
 
 def _add(counts: dict[str, int], more: dict[str, int]) -> None:

@@ -5,14 +5,15 @@
     each beat              -> it tells what it has counted
     once a second          -> gates and steps are looked at; what changes is told to all workers
 
-So the decision is the same in every worker. Nothing is lost with a worker but what it has counted
-since its last beat. What is in force has a number, `serial`: a worker says by it what it follows.
+    it dies                -> what it has left on its board is counted, and looked at
+
+So the decision is the same in every worker. What is in force has a number, `serial`: a worker says
+by it what it follows.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -21,12 +22,14 @@ from typing import Any, Final
 from bridge.errors import ConfigError, pluralize
 from bridge.log import logger
 from bridge.server.config.config import Config
-from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
+from bridge.server.metrics.snapshot import Snapshot
 from bridge.server.process.channel import Message
 from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import Action, Fork, Gone, Member, State
+from bridge.server.process.ramp.hooks import Hooks
 from bridge.server.process.ramp.sources import Sources, warn_of_more
-from bridge.server.process.ramp.totals import Totals
+from bridge.server.process.ramp.totals import Lost, Totals
+from bridge.server.process.stacks import StackFile
 
 #: Seconds from one look to the next.
 PERIOD: Final = 1.0
@@ -57,17 +60,23 @@ class _Waiting:
 
 
 class Ramp:
-    """The supervisor's part of all cutovers; `tell` sends a message to a worker."""
+    """The supervisor's part of all cutovers.
+
+    `tell` sends a message to a worker; `stacks` returns the file that has the board of one.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         fleet: Fleet,
         tell: Callable[[Member, Message], None],
+        stacks: Callable[[Member], StackFile | None] = lambda member: None,
     ) -> None:
         self._loop = loop
         self._fleet = fleet
         self._tell = tell
+        self._stacks = stacks
+        self._hooks = Hooks(tell)
         #: Of the generation that serves, which is this one, and of the next.
         self._now = Sources()
         self._generation = 1
@@ -121,13 +130,29 @@ class Ramp:
                 self._use(self._now, self._read_at)  # much may have been decided since
         if self._decider is not None:
             self._tell_routes(member)
+            self._hooks.serves(member)
 
     def note(self, action: Action) -> None:
         """Note what is done for the fleet."""
         if isinstance(action, Gone):
-            self._heard.pop(action.member, None)
-            self._totals.note_gone(action.member)
+            member = action.member
+            self._heard.pop(member, None)
+            lost = self._count_lost(member)
+            self._totals.note_gone(member, lost)
             self._answer_orders()
+            self._hooks.gone(member, self._fleet.roster.having(State.SERVING))
+            if lost:
+                self._judge()
+
+    def _count_lost(self, member: Member) -> list[Lost]:
+        """Count what a worker has taken with it that was not to go."""
+        stacks = self._stacks(member)
+        if self._decider is None or stacks is None or self._fleet.is_stopping:
+            return []
+        if member.was_told_to_end or member.generation < self._generation:
+            return []
+        lost: list[Lost] = self._decider.lost(stacks.read_board(), self._loop.time())
+        return lost
 
     def hear(self, member: Member, message: Message) -> None:
         """Take what a worker has said."""
@@ -142,6 +167,7 @@ class Ramp:
                     self._decider.count(counts, serial, self._loop.time())
                 if totals := message["ramp"].get("totals"):
                     self._totals.note(member, totals)
+                self._hooks.over(member, message["ramp"].get("hooks", ()))
             case {"type": "routes-set", "serial": int(serial)}:
                 heard = self._heard.setdefault(member, Heard())
                 heard.serial, heard.error = serial, str(message.get("error", ""))
@@ -194,15 +220,17 @@ class Ramp:
     def _look(self) -> None:
         """Judge what was counted; what changes is in force in all workers at once."""
         self._next_look = self._loop.call_later(PERIOD, self._look)
-        now = self._loop.time()
-        changes = self._decider.look(self._serial + 1, now)
+        self._judge()
+
+    def _judge(self) -> None:
+        changes = self._decider.look(self._serial + 1, self._loop.time())
         if not changes:
             return
         self._tell_all()
         for change in changes:
             if change.share is None:
                 self._keep(change.route)
-                self._call_hook(change)
+                self._hooks.call(change, self._fleet.roster.having(State.SERVING))
 
     def _keep(self, name: str) -> None:
         """Write into the file that a route was taken back, if that can be done."""
@@ -224,29 +252,9 @@ class Ramp:
             row = self._now.switch(path, name, mode, share)
         except ConfigError as error:
             return str(error)
-        self._switch_next(path, name, mode, share)
+        self._next.switch_too(path, name, mode, share)
         self._decider.note_row(row)
         return ""
-
-    def _switch_next(self, path: str, name: str, mode: str, share: object) -> None:
-        """Have the generation that is starting read what is decided meanwhile, too."""
-        with contextlib.suppress(ConfigError):  # it has no such file, or no such route
-            self._next.switch(path, name, mode, share)
-
-    def _call_hook(self, change: Any) -> None:
-        """Have one worker call the hook."""
-        serving = self._fleet.roster.having(State.SERVING)
-        if serving:
-            first = max(serving, key=lambda member: member.heard)
-            self._tell(
-                first,
-                {
-                    "type": "rolled-back",
-                    "route": change.route,
-                    "reason": change.reason,
-                    "share": change.before,
-                },
-            )
 
     # --------------------------------------------------------- orders
 
@@ -304,7 +312,7 @@ class Ramp:
         if self._next.texts.get(path) == before:
             self._next.texts[path] = text
         else:
-            self._switch_next(path, name, mode, share)
+            self._next.switch_too(path, name, mode, share)
         return self._take(path, text, self._serial - 1)
 
     def _take(self, path: str, text: str, read_at: int | None = None) -> str:
@@ -378,16 +386,7 @@ class Ramp:
 
     def figures(self) -> Snapshot:
         """Return what the ramp counts itself."""
-        if self._decider is None:
-            return {}
-        rollbacks = self._decider.rollbacks(self._loop.time())
-        return {
-            "bridge_cutover_rollbacks_total": Family(
-                type=COUNTER,
-                help="How often a gate has broken, and everything went to the old app; by route.",
-                samples=[[{"route": route}, count] for route, count in rollbacks.items()],
-            )
-        }
+        return {} if self._decider is None else dict(self._decider.figures(self._loop.time()))
 
 
 _NOBODY: Final = Heard()

@@ -6,6 +6,7 @@ being typed into the file meanwhile. Only a reload and an order to switch read i
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -113,6 +114,11 @@ class Sources:
         editing = import_module("bridge.cutover.editing")
         row, self.texts[path] = editing.switch_in_text(self.texts[path], name, mode, share)
         return row
+
+    def switch_too(self, path: str, name: str, mode: str, share: Any) -> None:
+        """Do as `switch`, for a generation that is starting: what is decided meanwhile is there."""
+        with contextlib.suppress(ConfigError):  # it has no such file, or no such route
+            self.switch(path, name, mode, share)
 
     def give(self) -> None:
         """Have the processes that are forked from now on read these texts, and no files."""

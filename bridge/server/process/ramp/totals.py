@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from bridge.server.metrics.figures import Read
 from bridge.server.metrics.histogram import DURATIONS
@@ -17,6 +17,8 @@ from bridge.server.metrics.histogram import DURATIONS
 _ERRORS: Final = 5
 _P95: Final = 0.95
 
+#: Route, side, requests, how many of them have failed.
+Lost: TypeAlias = "tuple[str, str, int, int]"
 Key = TypeVar("Key")
 
 
@@ -71,11 +73,11 @@ class Totals(Generic[Key]):
         """Take what a worker has counted since its start."""
         self._told[worker] = told
 
-    def note_gone(self, worker: Key) -> None:
-        """Keep what a worker has counted that is gone."""
+    def note_gone(self, worker: Key, lost: Iterable[Lost] = ()) -> None:
+        """Keep what a worker has counted that is gone; `lost`: what it had not told."""
         last = self._told.pop(worker, None)
-        if last is not None:
-            self._gone = [_sum([*self._gone, last])]
+        sides = [[*each, Side().durations] for each in lost]
+        self._gone = [_sum([*self._gone, last or {}, {"sides": sides}])]
 
     def sum(self) -> dict[str, Any]:
         """Return the sums: `sides` by route and side, `rescued` by route, `copies` by result."""

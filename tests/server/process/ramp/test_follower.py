@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from bridge import Cutover, Dispatcher, Route
 from bridge.cutover.canary.hook import Rollback
+from bridge.cutover.observed.board import Left, Row, key_of, read
 from bridge.server.logs.refusals import Refusals
 from bridge.server.metrics.figures import Figures
 from bridge.server.metrics.histogram import read_clock
 from bridge.server.process.ramp.follower import Follower
+from bridge.server.process.stacks import StackFile
 from bridge.types import Receive, Scope, Send
 from tests.support.waiting import eventually
 
@@ -25,6 +28,13 @@ async def old(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def new(scope: Scope, receive: Receive, send: Send) -> None:
     """The new app."""
+
+
+class Waiting:
+    """A request that is on its way."""
+
+    unanswered = True
+    client_took = 0.0
 
 
 def message(serial: int, modes: dict[str, Any], texts: dict[str, str] | None = None) -> Any:
@@ -119,11 +129,48 @@ def test_the_hook_of_a_route_is_called(name: str) -> None:
         Route("a", "/a", mode="canary", share=5, gate=GATE, on_rollback=told.append),
         Route("b", "/b"),
     )
-    Follower(served).rolled_back({"route": name, "reason": "worse", "share": 5.0})
-    if name == "a":
-        eventually(lambda: told == [Rollback("a", "worse", 5.0)])
-    else:
-        assert told == []
+    follower = Follower(served)
+    follower.rolled_back({"id": 7, "route": name, "reason": "worse", "share": 5.0})
+    eventually(lambda: follower.beat(None)["hooks"] == [7])
+    assert told == ([Rollback("a", "worse", 5.0)] if name == "a" else [])
+    assert follower.beat(None)["hooks"] == []
+
+
+def test_what_would_be_lost_is_on_a_board() -> None:
+    """M23: what is open, and what was not told, of what is in force; nothing at an orderly end."""
+    stacks = StackFile()
+    served = cutover(Route("a", "/a", mode="canary", share=50, gate=GATE), Route("b", "/b"))
+    follower = Follower(served, stacks)
+    assert read(stacks.read_board()) == (0, {})
+    follower.obey(message(3, {"a": ["canary", 50], "b": ["new", None]}))
+    (a, b) = served.table.routes
+    now = read_clock()
+    for number, side in enumerate(("old", "new", "new")):
+        served.flights.begin(a, side, now + number, Waiting())
+    assert served.flights.end(now + 1) is not None
+    served.canary.observe(a, "new", 500, 0.1)
+    served.flights.begin(b, "new", now + 9, Waiting())
+    row = Row(3, 1, Left(1, 0, 0), Left(1, 1, 1))
+    assert read(stacks.read_board()) == (3, {key_of("a"): row})
+    follower.counts()
+    row = Row(3, 1, Left(1, 0, 0), Left(1, 0, 0))
+    assert read(stacks.read_board()) == (3, {key_of("a"): row})
+    follower.close()
+    assert read(stacks.read_board())[1] == {}
+    stacks.close()
+
+
+def test_without_memory_for_a_board_it_does_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M23: the log says so, once."""
+    stacks = StackFile()
+    monkeypatch.setattr(stacks, "map_board", Mock(side_effect=OSError("no memory")))
+    follower = Follower(cutover(Route("a", "/a", mode="canary", share=50, gate=GATE)), stacks)
+    for serial in (1, 2):
+        follower.obey(message(serial, {"a": ["canary", 50 + serial]}))
+    assert caplog.text.count("what is lost with this worker will not be counted: no memory") == 1
+    stacks.close()
 
 
 def test_one_bad_row_holds_up_no_switch_and_stays_told() -> None:

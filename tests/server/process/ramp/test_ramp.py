@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge import Route
 from bridge.cutover import editing
 from bridge.cutover.canary.counts import Counts
+from bridge.cutover.observed.board import SIZE, Board
 from bridge.cutover.settings_file import given_texts
 from bridge.errors import ConfigError
 from bridge.server.config.config import Config
 from bridge.server.process.fleet.fleet import Fleet
-from bridge.server.process.fleet.members import Fork, Gone, Member, State
+from bridge.server.process.fleet.members import BLOCKED, Fork, Gone, Member, State
 from bridge.server.process.ramp import ramp as module
 from bridge.server.process.ramp.ramp import Ramp
 
@@ -160,6 +163,69 @@ def test_what_cannot_be_kept_is_in_force_all_the_same(
     assert server.modes == {"a": ("old", None), "b": ("new", None)}
     server.answer("a", "canary", None)  # as the file says, and a person now, too
     assert server.modes["a"] == ("canary", 50)
+
+
+class Stacks:
+    """The file of a worker that has died, with what it has left of route a."""
+
+    def __init__(self, serial: int, **sides: int) -> None:
+        memory = bytearray(SIZE)
+        route = Route("a", "/a", mode="canary", share=50, gate={"window": 60})
+        board = Board(memoryview(memory))
+        board.follow([route], serial)
+        for side, number in sides.items():
+            for _ in range(number):
+                board.begin(route, side)
+        board.end(route, "old")
+        board.note(route, "old", failed=False)
+        self.read_board = partial(bytes, memory)
+
+
+def lose(server: Server, member: Member, **sides: int) -> None:
+    """Have a worker die with so many requests open, and one of the old app's not told."""
+    stacks: Any = Stacks(server.told[-1][1]["serial"], **sides)
+    server.ramp._stacks = {member: stacks}.get
+    server.ramp.note(Gone(member, "crash"))
+
+
+def test_what_a_worker_takes_with_it_has_failed(server: Server, file: Path) -> None:
+    """M23: on both sides alike; it is looked at in the same moment, and can be seen."""
+    server.ramp.welcome(server.one)
+    lose(server, server.two, old=100, new=100)
+    a, _ = server.ramp.status()["routes"]
+    assert (a["old"]["requests"], a["old"]["errors"]) == (100, 99)
+    assert (a["new"]["requests"], a["new"]["errors"]) == (100, 100)
+    assert server.modes["a"] == ("canary", 50)
+    lose(server, server.worker(3), old=2, new=1)
+    lose(server, server.worker(4), old=200, new=1)
+    assert server.modes["a"] == ("canary", 50)
+    counts = {"a": [Counts(2000).as_json(), Counts(0).as_json()]}
+    serial = server.told[-1][1]["serial"]
+    server.hear(server.one, type="beat", ramp={"serial": serial, "counts": counts})
+    lose(server, server.worker(5), old=1, new=1)
+    assert server.modes["a"] == ("old", None)
+    assert 'mode = "old"' in file.read_text()
+
+
+@pytest.mark.parametrize("why", ["told", "too late", "hung", "old release", "stops"])
+def test_a_worker_that_was_to_go_has_lost_nothing(server: Server, file: Path, why: str) -> None:
+    """M23: one that hung, and was killed for that, has: its app is to blame."""
+    server.ramp.welcome(server.one)
+    two = server.two
+    match why:
+        case "told":
+            two.told_to_stop = True
+        case "hung":
+            two.state, two.leaving = State.KILLED, BLOCKED
+        case "too late":
+            two.state, two.leaving = State.KILLED, "reload"
+        case "old release":
+            two.generation = 0
+        case _:
+            server.fleet.is_stopping = True
+    lose(server, two, old=1, new=4)
+    a, _ = server.ramp.status()["routes"]
+    assert a["new"]["errors"] == (4 if why == "hung" else 0)
 
 
 def test_an_order_says_how_many_workers_follow(server: Server, file: Path) -> None:

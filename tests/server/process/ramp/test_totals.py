@@ -36,8 +36,8 @@ def test_workers_are_added_and_those_that_are_gone_stay() -> None:
         for _ in range(2):
             totals.note(worker, one)
     totals.note_gone(1)
-    totals.note_gone(7)
+    totals.note_gone(7, [("a", "old", 5, 3)])
     totals.note(3, one)
     found = totals.sum()
-    assert found["sides"] == [["a", "old", 6, 3, [6, *NONE[1:]]]]
+    assert found["sides"] == [["a", "old", 11, 6, [6, *NONE[1:]]]]
     assert (found["rescued"], found["copies"]) == ({"a": 3}, {"a": {"equal": 3}})
