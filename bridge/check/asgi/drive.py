@@ -6,16 +6,18 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, Final, TypeVar
 
-from bridge.check.answers import Answer, judge
+from bridge.check.answers import Answer, judge, shown
 from bridge.check.asgi.call import Call
 from bridge.check.asgi.lifespan import WatchedLifespan
 from bridge.check.asgi.websocket import WebSocketCall
 from bridge.check.driving import Drive
 from bridge.check.findings import Findings
-from bridge.check.places import own_place_of_frame
+from bridge.check.places import own_place_of_frame, place_of_error
 from bridge.check.requests import Options, Request
-from bridge.check.watching.bounded import Loop, Outcome
+from bridge.check.watching.bounded import Loop, Outcome, run_here
 from bridge.check.watching.logs import Logs
+from bridge.check.wsgi.shared import is_thread_bound
+from bridge.loops.factory import new_event_loop
 from bridge.loops.watchdog.block import Block
 from bridge.loops.watchdog.stack import Place
 from bridge.types import ASGIApp
@@ -86,8 +88,34 @@ class AsgiDrive(Drive):
         if answer.hangs:
             place = outcome.place or answer.place
             self._findings.add_once(0, "hangs", place, request=request.where, seconds=seconds)
-        judge(answer, self._logs.take(), self._findings)
+        logged = self._logs.take()
+        error = answer.error or logged
+        if error is not None and is_thread_bound(error):
+            answer, logged = self._tried_here(request, answer, error)
+        judge(answer, logged, self._findings)
         return answer
+
+    def _tried_here(
+        self, request: Request, failed: Answer, error: BaseException
+    ) -> tuple[Answer, BaseException | None]:
+        """Send a request again in this thread, where a server has its loop; return what counts.
+
+        What counts is the first answer, unless this one is good: on another loop, much that the
+        startup has made does not work.
+        """
+        loop, seconds = new_event_loop(), self._options.seconds
+        call = Call(self._app, request, Findings(), self._root_path, self._state)
+        try:
+            answer = run_here(lambda: loop.run_until_complete(call(seconds)), seconds).value
+        finally:
+            loop.close()
+        logged = self._logs.take()
+        if answer is None or answer.error is not None or not 0 < answer.status < 500:
+            return failed, error
+        place, why = place_of_error(error), shown(error).partition(". ")[0]
+        about = {"request": request.where, "error": why}
+        self._findings.add_once(place or why, "one-thread", place, **about)
+        return answer, logged
 
     def _bounded(self, job: Coroutine[Any, Any, T]) -> Outcome[T]:
         """Run a job on the loop; if that hangs, no more is done on it."""

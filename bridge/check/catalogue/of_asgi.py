@@ -37,6 +37,13 @@ ASGI: Final[dict[str, Entry]] = {
         "thread: await asyncio.to_thread(...). (Read in the code, not seen to run.)",
         care=ASGI_WAYS,
     ),
+    "one-thread": Entry(
+        "warning",
+        "{request} is answered only in the thread that has imported the app: {error}",
+        "Servers run async views there. Sync views, threads and AsgiToWsgi are elsewhere: open in "
+        "each request, or at the startup, what is opened at import.",
+        fails=(ASGI_TO_WSGI,),
+    ),
     "ignores-leaving": Entry(
         "warning",
         "{request} goes on when its client has left",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import time
 from types import SimpleNamespace
 from typing import Any
+
+from fastapi import FastAPI
 
 from bridge.check.asgi.drive import AsgiDrive
 from bridge.check.findings import Findings
@@ -13,7 +16,7 @@ from bridge.check.requests import Options
 from bridge.check.watching.logs import Logs
 from bridge.loops.watchdog.stack import Place
 from tests.support.apps.awkward.asgi import _answer
-from tests.support.checking import checked_app, ids
+from tests.support.checking import at, checked_app, ids, the
 
 
 def test_nothing_is_posted_where_something_may_be() -> None:
@@ -77,3 +80,27 @@ def test_a_loop_that_is_blocked_for_good_ends_the_drive() -> None:
     report = checked_app(app, seconds=0.1)
     assert "hangs" in ids(report)
     assert report.apps[0].count == 1
+
+
+def test_what_fails_on_another_thread_is_tried_in_the_importing_one() -> None:
+    """M51: there servers have their loop; a sync view, in a pool, fails all the same."""
+    db = sqlite3.connect(":memory:")
+    app = FastAPI()
+
+    @app.get("/on-the-loop")
+    async def on_the_loop() -> Any:
+        return db.execute("select 1").fetchone()[0]
+
+    @app.get("/in-a-thread")
+    def in_a_thread() -> Any:
+        return db.execute("select 1").fetchone()[0]
+
+    report = checked_app(app, paths=("/on-the-loop",))
+    assert ids(report) & {"raises", "status-5xx", "one-thread"} == {"one-thread"}
+    assert at(the(report, "one-thread")).endswith("on_the_loop")
+    said = {each.way: str(each) for each in report.apps[0].verdicts}
+    assert said["this server"] == "nothing seen against it"
+    assert said["AsgiToWsgi"] == "will not do: one-thread"
+    report = checked_app(app, paths=("/in-a-thread",))
+    assert ids(report) & {"raises", "one-thread"} == {"raises"}
+    db.close()
