@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
+import trustme
 from hypothesis import settings
 
 from bridge import accelerator
@@ -61,6 +62,19 @@ def frameworks_of_other_tests() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bridge.wsgi.input.needs_length", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have each client in this process read one authority, and not the hundred of the Web.
+
+    No test asks the Web, and thousands make a client for one request to 127.0.0.1.
+    """
+    one = tmp_path_factory.mktemp("authorities") / "one.pem"
+    trustme.CA().cert_pem.write_to_path(str(one))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("certifi.where", lambda: str(one))
         yield
 
 

@@ -103,9 +103,16 @@ def on_uvicorn(name: str) -> Command:
     return hosts.uvicorn(f"{module}:asgi").with_env(BANK_PATCH="1")
 
 
+#: Which app waits on which server: one with each database on the other server, too.
+WAITING = [
+    *(pytest.param(*each.values, "bridge", marks=each.marks) for each in NAMES),
+    pytest.param("django-psycopg-c", "uvicorn", marks=needs_postgres),
+    pytest.param("sqlalchemy-pymysql", "uvicorn", marks=needs_mariadb),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("server", ["bridge", "uvicorn"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "server"), WAITING)
 def test_transactions_wait_at_the_same_time(
     name: str, server: str, bank: Bank, start_host: StartHost
 ) -> None:
