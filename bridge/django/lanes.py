@@ -32,10 +32,9 @@ _NUMBERS = itertools.count(1)
 
 
 class Lane:
-    """One thread, which ends with the process; the `first` one keeps its connections."""
+    """One thread, which ends with the process."""
 
     def __init__(self) -> None:
-        self.first = False
         #: Whether the last call has left a transaction open.
         self.in_transaction = False
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -72,7 +71,7 @@ class Lanes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[Lane] = []
-        self._has_first = False
+        self._first: Lane | None = None
         self._over = False
         #: How many requests have one.
         self.used = 0
@@ -81,8 +80,8 @@ class Lanes:
         """Return a lane for a request; the first one if it is free."""
         with self._lock:
             lane = self._idle.pop() if self._idle else Lane()
-            if not self._has_first:
-                lane.first = self._has_first = True
+            if self._first is None:
+                self._first = lane
             self.used += 1
             return lane
 
@@ -90,16 +89,17 @@ class Lanes:
         """Take the lane of a request that has ended, and whose calls have, too."""
         with self._lock:
             self.used -= 1
+            is_first = lane is self._first
             stays = not (self._over or lane.in_transaction)
-            stays = stays and (lane.first or len(self._idle) < MOST_IDLE)
+            stays = stays and (is_first or len(self._idle) < MOST_IDLE)
+            if not is_first:
+                lane.close_connections()  # before a request can take it, and use them
             if stays:
-                self._idle.insert(len(self._idle) if lane.first else 0, lane)
-            elif lane.first:
-                self._has_first = False
+                self._idle.insert(len(self._idle) if is_first else 0, lane)
+            elif is_first:
+                self._first = None
         if not stays:
             lane.close()
-        elif not lane.first:
-            lane.close_connections()
 
     def open(self) -> None:
         """Keep lanes for the next requests; a loop begins, maybe after another one."""
@@ -109,7 +109,7 @@ class Lanes:
         """End those that no request has, and the others with their requests: the loop stops."""
         with self._lock:
             self._over = True
-            self._has_first = False
+            self._first = None
             idle, self._idle = self._idle, []
         for lane in idle:
             lane.close()

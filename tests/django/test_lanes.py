@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bridge.django.lanes import MOST_IDLE, Lanes, RequestExecutor
+from bridge.django.lanes import MOST_IDLE, Lane, Lanes, RequestExecutor
 from tests.support.django_here import set_up
 from tests.support.waiting import eventually
 
@@ -247,4 +247,48 @@ def test_open_transactions(connections: Connections, new_threads: Callable[[], i
         eventually(lambda: not lanes.used)
     assert len(threads) == new_threads() == 1
     assert connections.closed == [spoiled]
+    lanes.close()
+
+
+def test_connections_are_closed_first(
+    connections: Connections, new_threads: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M30: a lane closes its connections before the next request can have it, and not in that."""
+    lanes = Lanes()
+    close, free = Lane.close_connections, []
+
+    def look(lane: Lane) -> None:
+        free.append(lane in lanes._idle)
+        close(lane)
+
+    monkeypatch.setattr(Lane, "close_connections", look)
+    requests = [begun(lanes) for _ in range(3)]
+    threads = [thread_of(each) for each in requests]
+    for each in requests:
+        each.shutdown()
+    eventually(lambda: sorted(connections.closed) == sorted(threads[1:]))
+    assert free == [False, False]
+    lanes.close()
+
+
+def test_connections_after_another_loop(
+    connections: Connections, new_threads: Callable[[], int]
+) -> None:
+    """M30: if a request outlives a stop, its lane is not one more that keeps its connections."""
+    lanes = Lanes()
+    old = begun(lanes)
+    former = thread_of(old)
+    lanes.close()
+    lanes.open()
+    new = begun(lanes)
+    now = thread_of(new)
+    old.shutdown()
+    eventually(lambda: connections.closed == [former])
+    new.shutdown()
+    eventually(lambda: not lanes.used)
+    request = begun(lanes)
+    assert thread_of(request) == now
+    request.shutdown()
+    eventually(lambda: not lanes.used)
+    assert connections.closed == [former]
     lanes.close()

@@ -20,6 +20,7 @@ from bridge.loops.by_process import ByProcess
 from bridge.loops.waiters import NativeThread
 from bridge.runners.greenlets.waiting import GreenletWaiter
 from bridge.runners.greenlets.worker import Worker
+from bridge.runners.thread_end import close_connections
 
 T = TypeVar("T")
 
@@ -107,24 +108,29 @@ class _Pool:
 
     def _run(self) -> None:
         """In a thread: run calls, until none has come for a while."""
-        while True:
-            with self._lock:
-                self._idle += 1
-            call: _Call | None = None
-            try:
-                call = self._calls.get(timeout=self._idle_timeout)
-            except Empty:
-                pass
-            with self._lock:
-                self._idle -= 1
-                if call is not None:
-                    self._queued -= 1
-                elif not self._queued:
-                    self._threads -= 1
-                    return
+        while self._run_next():
+            pass
+        close_connections()
+
+    def _run_next(self) -> bool:
+        """Run the next call; False if none has come for a while, and the thread is over."""
+        with self._lock:
+            self._idle += 1
+        call: _Call | None = None
+        try:
+            call = self._calls.get(timeout=self._idle_timeout)
+        except Empty:
+            pass
+        with self._lock:
+            self._idle -= 1
             if call is not None:
-                call.run()
-            call = None  # what it holds may be large
+                self._queued -= 1
+            elif not self._queued:
+                self._threads -= 1
+                return False
+        if call is not None:
+            call.run()
+        return True
 
 
 _pool = ByProcess(_Pool)

@@ -31,6 +31,7 @@ from bridge.errors import BridgeError, Overloaded
 from bridge.log import logger
 from bridge.runners.base import Job
 from bridge.runners.interop import publish_loop
+from bridge.runners.thread_end import close_connections
 from bridge.runners.threads.thread_start import ThreadStarter
 
 #: Why a thread was let go.
@@ -241,6 +242,7 @@ class ThreadPool:
         except BaseException:
             logger.exception("a thread of the pool has ended; that is an error of the bridge")
         finally:
+            close_connections()  # before another may start in its place
             self._retire(worker)
 
     def _take_jobs(self, worker: Worker) -> None:

@@ -44,7 +44,7 @@ def count_connections(database: Host, state: str = "%") -> int:
     return int(count)
 
 
-def ask(host: Host) -> set[int]:
+def ask(host: Host, count: int = COUNT) -> set[int]:
     """Ask views of both kinds; the statuses."""
 
     async def asked() -> set[int]:
@@ -55,7 +55,7 @@ def ask(host: Host) -> set[int]:
                 async with turns:
                     return (await client.get(("/query", "/query/async")[number % 2])).status_code
 
-            return set(await asyncio.gather(*map(one, range(COUNT))))
+            return set(await asyncio.gather(*map(one, range(count))))
 
     return asyncio.run(asked())
 
@@ -71,6 +71,15 @@ def test_connections_that_are_left(
     eventually(lambda: count_connections(database) <= most)
     host.stop()
     eventually(lambda: count_connections(database) == 0)
+
+
+def test_threads_that_end(database: Host, start_host: StartHost) -> None:
+    """M30: a thread without work ends, and its connection with it, whatever its age may be."""
+    env = {"POSTGRES_PORT": str(database.port), "CONN_MAX_AGE": "600", "IDLE_TIMEOUT": "0.1"}
+    host = start_host(hosts.bridge(f"--threads={THREADS}", "--no-access-log", APP).with_env(**env))
+    for _ in range(3):
+        assert ask(host, SIDE_BY_SIDE) == {200}
+        eventually(lambda: count_connections(database) <= 1)  # the async views'
 
 
 @pytest.fixture
