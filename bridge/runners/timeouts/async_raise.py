@@ -47,6 +47,7 @@ from bridge.errors import RequestAnswered, RequestTimeout
 from bridge.loops.frames import current_frames
 from bridge.loops.waiters import unpatched
 from bridge.runners.timeouts.moments import raise_at, take_back
+from bridge.runners.timeouts.stack import Stack
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ def release_logging_locks() -> None:
             lock.release()  # type: ignore[union-attr]
 
 
-def _anywhere(frame: FrameType) -> bool:
+def _anywhere(stack: Stack) -> bool:
     return True
 
 
@@ -229,12 +230,12 @@ class AppCode:
         return found or current_frames().get(self.ident)
 
     def interrupt(
-        self, may_raise: Callable[[FrameType], bool] = _anywhere
+        self, may_raise: Callable[[Stack], bool] = _anywhere
     ) -> Callable[[], object] | None:
         """End the request; None if the app's code does not run, or this is not the moment.
 
         Returns what is still to be done on the loop. `may_raise` says whether the exception may be
-        raised in the thread while that is its innermost call.
+        raised in the thread while it stands there.
         """
         try:
             mark = self._marks.pop()
@@ -254,15 +255,15 @@ class AppCode:
             return None
         return self._stop_wait if mark == WAITS else _done
 
-    def _raise(self, may_raise: Callable[[FrameType], bool]) -> bool:
+    def _raise(self, may_raise: Callable[[Stack], bool]) -> bool:
         for _ in range(_TRIES):
             frame = self.frame()
             if frame is None:
                 return False
-            instruction = frame.f_lasti
-            if not may_raise(frame):
+            stack = Stack(frame)
+            if not may_raise(stack):
                 return False
-            if raise_at(self.ident, frame, instruction, RequestTimeout):
+            if raise_at(self.ident, stack, RequestTimeout):
                 return True
         return False
 

@@ -237,7 +237,7 @@ class TimeLimit:
         calls = calls_of_frame(code.frame(), _OUTERMOST)
         has_waited = run.stuck_at and now - run.stuck_at >= GRACE
         least = LATER if has_waited else NOW
-        stop = code.interrupt(lambda frame: moment_at(frame, _OUTERMOST) >= least)
+        stop = code.interrupt(lambda stack: moment_at(stack, _OUTERMOST) >= least)
         if stop is None:
             run.stuck_at = run.stuck_at or now
             return False

@@ -10,7 +10,8 @@ would be worse than a request that lasts. So nothing is raised in these, from th
 
 Between the look and the moment at which the exception is set the thread must not go on. Python lets
 another thread run between two of its instructions, but not within one call of a function in C. So
-`raise_at` is one such call, of nothing but functions in C.
+`raise_at` is one such call, of nothing but functions in C, and sees whether the thread stands where
+it was judged to stand (`stack.py`).
 
 ``with lock:`` is safe in CPython if it is a lock of the standard library. A lock that is taken by a
 C extension, or by a method that is not called ``acquire``, is not known as one.
@@ -24,12 +25,12 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import compress
-from operator import attrgetter, call, eq, is_, itemgetter
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from bridge.loops.frames import read_frames, without_collection
+from bridge.loops.frames import without_collection
 from bridge.runners.timeouts.next_look import LOOKS_ONCE, keeps_clean_ups
+from bridge.runners.timeouts.stack import Stack
 
 NEVER: Final = 0
 LATER: Final = 1
@@ -68,27 +69,27 @@ _set_async_exc.restype = ctypes.c_int
 _NOTHING: Final = ctypes.py_object()  # NULL: takes back what is pending
 
 
-def moment_at(frame: FrameType | None, outermost: CodeType | None = None) -> int:
-    """Return `NOW`, `LATER` or `NEVER` for a thread whose innermost call is `frame`.
+def moment_at(stack: Stack | None, outermost: CodeType | None = None) -> int:
+    """Return `NOW`, `LATER` or `NEVER` for a thread that stands at `stack`; None: it has ended.
 
     `outermost` is the code of the call with which the app's code begins.
     """
-    if frame is None or not _may_raise_in(frame):
+    if stack is None or not _may_raise_in(frame := stack.frames[0]):
         return NEVER
     moment = LATER if _waits_for_condition(frame) else NOW
-    place = frame.f_code, frame.f_lasti
+    place = frame.f_code, stack.instructions[0]
     if (moment is NOW and _is_at_lock(*place)) or _would_escape(*place):
         return NEVER
-    if moment is NOW and LOOKS_ONCE and not keeps_clean_ups(frame, outermost, _is_at_lock):
+    if moment is NOW and LOOKS_ONCE and not keeps_clean_ups(stack, outermost, _is_at_lock):
         moment = LATER
-    each: FrameType | None = frame
-    while each is not None and each.f_code is not outermost:
-        name = each.f_code.co_name
-        if name == "__del__" or _module(each).startswith(_IMPORTING):
+    for each, instruction in zip(stack.frames, stack.instructions, strict=True):
+        code = each.f_code
+        if code is outermost:
+            break
+        if code.co_name == "__del__" or _module(each).startswith(_IMPORTING):
             return NEVER
-        if name in _CLEANING or each.f_lineno in _lines_of_finally(each.f_code):
+        if code.co_name in _CLEANING or _is_in_finally(code, instruction):
             moment = LATER
-        each = each.f_back
     return moment
 
 
@@ -150,6 +151,13 @@ def _would_escape(code: CodeType, instruction: int) -> bool:
 
 
 @lru_cache(1024)
+def _is_in_finally(code: CodeType, instruction: int) -> bool:
+    """Whether an instruction is of a line in a ``finally`` block."""
+    lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
+    return next(lines, None) in _lines_of_finally(code)
+
+
+@lru_cache(1024)
 def _lines_of_finally(code: CodeType) -> frozenset[int]:
     """Return the lines of all ``finally`` blocks of a function.
 
@@ -178,15 +186,12 @@ def _lines(instructions: list[dis.Instruction]) -> Iterator[int]:
             yield line
 
 
-def raise_at(ident: int, frame: FrameType, instruction: int, error: type[Exception]) -> bool:
-    """Raise `error` in the thread `ident`, if its innermost call is still there; whether it is.
+def raise_at(ident: int, stack: Stack, error: type[Exception]) -> bool:
+    """Raise `error` in the thread `ident`, if it stands at `stack`; whether it does.
 
     The thread raises it before the next instruction, or when the C call that it is in returns.
     """
-    innermost = map(itemgetter(ident), map(call, (read_frames,)))
-    is_innermost = map(is_, innermost, (frame,))
-    has_not_gone_on = map(eq, map(attrgetter("f_lasti"), (frame,)), (instruction,))
-    threads = compress(compress((ident,), is_innermost), has_not_gone_on)
+    threads = compress((ident,), stack.is_still_so(ident))
     try:
         return without_collection(lambda: [*map(_set_async_exc, threads, (error,))]) == [1]
     except KeyError:  # it has ended

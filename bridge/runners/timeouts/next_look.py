@@ -17,8 +17,10 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import pairwise
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, Final
+
+from bridge.runners.timeouts.stack import Stack
 
 #: Whether it is so.
 LOOKS_ONCE: Final = sys.hexversion >= 0x030D0000
@@ -43,19 +45,19 @@ _MATCHES: Final = ("CHECK_EXC_MATCH", "CHECK_EG_MATCH")
 
 
 def keeps_clean_ups(
-    frame: FrameType, outermost: CodeType | None, is_left_alone: Callable[[CodeType, int], bool]
+    stack: Stack, outermost: CodeType | None, is_left_alone: Callable[[CodeType, int], bool]
 ) -> bool:
-    """Whether all clean-ups that wait at `frame` still do at its next look.
+    """Whether all clean-ups that wait at `stack` still do at the thread's next look.
 
     `outermost` is the code of the call with which the app's code begins; `is_left_alone` says
     whether nothing may be raised at an instruction.
     """
-    each: FrameType | None = frame
-    while each is not None and each.f_code is not outermost:
-        found = ways_from(each.f_code, each.f_lasti, is_left_alone)
+    for frame, instruction in zip(stack.frames, stack.instructions, strict=True):
+        if frame.f_code is outermost:
+            break
+        found = ways_from(frame.f_code, instruction, is_left_alone)
         if found is not RETURNS:
             return found is GOOD
-        each = each.f_back
     return True
 
 

@@ -19,12 +19,13 @@ import pytest
 from bridge.loops.frames import current_frames
 from bridge.runners.timeouts.async_raise import AppCode
 from bridge.runners.timeouts.moments import LATER, NEVER, NOW, moment_at, raise_at, take_back
+from bridge.runners.timeouts.stack import Stack
 from tests.support.waiting import eventually
 
 
 def here() -> int:
     """The moment in which the caller is."""
-    return moment_at(sys._getframe(1))
+    return moment_at(Stack(sys._getframe(1)))
 
 
 class Stands:
@@ -45,8 +46,12 @@ class Stands:
     def frame(self) -> FrameType | None:
         return current_frames().get(self.ident)
 
+    def stack(self) -> Stack | None:
+        frame = self.frame()
+        return None if frame is None else Stack(frame)
+
     def moment(self) -> int:
-        return moment_at(self.frame(), Stands._run.__code__)
+        return moment_at(self.stack(), Stands._run.__code__)
 
 
 def test_the_code_of_an_app() -> None:
@@ -174,7 +179,7 @@ def test_imports_finalizers_and_logging(tmp_path: Path, monkeypatch: pytest.Monk
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             moments.append(here())
-            moments.append(moment_at(sys._getframe(1)))
+            moments.append(moment_at(Stack(sys._getframe(1))))
 
     log = logging.Logger("alone")
     log.addHandler(Handler())
@@ -186,7 +191,7 @@ def test_calls_outside_of_the_app_do_not_count() -> None:
     """R2: what has called the app may be an import, or a clean-up."""
 
     def app() -> int:
-        return moment_at(sys._getframe(), AppCode.call.__code__)
+        return moment_at(Stack(sys._getframe()), AppCode.call.__code__)
 
     code = AppCode()
     code.ident = threading.get_ident()
@@ -235,12 +240,12 @@ def test_a_lock_around_a_loop_is_given_back(shape: str) -> None:
                 lock.release()
 
     def interrupted(stands: Stands) -> bool:
-        frame = stands.frame()
+        stack = stands.stack()
         return (
-            frame is not None
+            stack is not None
             and lock.locked()
-            and moment_at(frame, Stands._run.__code__) >= least
-            and raise_at(stands.ident, frame, frame.f_lasti, KeyError)
+            and moment_at(stack, Stands._run.__code__) >= least
+            and raise_at(stands.ident, stack, KeyError)
         )
 
     for _ in range(10):
@@ -266,15 +271,16 @@ def test_a_thread_that_has_gone_on_is_left_alone() -> None:
 
     stands = Stands(spins)
     eventually(lambda: stands.frame() is not None)
-    other = sys._getframe()
-    assert not raise_at(stands.ident, other, other.f_lasti, KeyError)
-    frame = stands.frame()
-    assert frame is not None
-    assert not raise_at(stands.ident, frame, -2, KeyError)
+    other = Stack(sys._getframe())
+    assert not raise_at(stands.ident, other, KeyError)
+    elsewhere = stands.stack()
+    assert elsewhere is not None
+    elsewhere.instructions = (-2, *elsewhere.instructions[1:])
+    assert not raise_at(stands.ident, elsewhere, KeyError)
     go_on.set()
     stands.thread.join(20)
     assert stands.outcome is None
-    assert not raise_at(stands.ident, other, other.f_lasti, KeyError)
+    assert not raise_at(stands.ident, other, KeyError)
 
 
 def test_what_is_pending_is_taken_back() -> None:
@@ -287,9 +293,9 @@ def test_what_is_pending_is_taken_back() -> None:
         stands = Stands(sleeps)
 
         def interrupted(stands: Stands = stands) -> bool:
-            frame = stands.frame()
-            is_there = frame is not None and frame.f_code is sleeps.__code__
-            return is_there and raise_at(stands.ident, frame, frame.f_lasti, KeyError)  # type: ignore[arg-type, union-attr]
+            stack = stands.stack()
+            is_there = stack is not None and stack.frames[0].f_code is sleeps.__code__
+            return is_there and raise_at(stands.ident, stack, KeyError)  # type: ignore[arg-type]
 
         eventually(interrupted, pause=0.001)
         if taken_back:

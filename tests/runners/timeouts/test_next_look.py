@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from bridge.runners.timeouts.next_look import (
     keeps_clean_ups,
     ways_from,
 )
+from bridge.runners.timeouts.stack import Stack
 from tests.support.waiting import eventually
 
 only_here = pytest.mark.skipif(not LOOKS_ONCE, reason="this Python looks again")
@@ -193,7 +194,7 @@ def test_the_callers_count_when_a_function_ends() -> None:
     outside = sys._getframe().f_code
 
     def look() -> None:
-        found.append(keeps_clean_ups(sys._getframe(1), outside, nothing))
+        found.append(keeps_clean_ups(Stack(sys._getframe(1)), outside, nothing))
 
     def inner() -> None:
         look()
@@ -207,7 +208,7 @@ def test_the_callers_count_when_a_function_ends() -> None:
 
     outer()
     assert found == [True, False]
-    inner_only = keeps_clean_ups(sys._getframe(), sys._getframe().f_code, nothing)
+    inner_only = keeps_clean_ups(Stack(sys._getframe()), sys._getframe().f_code, nothing)
     assert inner_only is True
 
 
@@ -253,8 +254,8 @@ def by_generator(own: PythonLock) -> None:
             sum(range(10))
 
 
-def is_moment(frame: FrameType) -> bool:
-    return moment_at(frame, AppCode.call.__code__) >= NOW
+def is_moment(stack: Stack) -> bool:
+    return moment_at(stack, AppCode.call.__code__) >= NOW
 
 
 @pytest.mark.parametrize("app", [by_with, by_try, by_generator])
