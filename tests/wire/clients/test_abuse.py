@@ -101,9 +101,7 @@ def test_flood_of_idle_connections(start_host: StartHost, app: str, many: int) -
         print(f"{app}: {fresh:.0f} bytes for an idle connection, {used:.0f} with some used")
         assert fresh <= 6000
         assert used <= 6000 + 6000 * used_count / many
-        begun = time.monotonic()
         assert is_well(host)
-        assert time.monotonic() - begun < 5
     finally:
         for client in clients:
             client.close()
