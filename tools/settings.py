@@ -104,9 +104,9 @@ and tasks stand | the same for each worker |
 | SIGTERM to a worker | | that one is replaced: it serves until another one has started |
 
 There is a supervisor with more than one of `--workers`, and whenever a worker may have to be
-replaced or to take orders: with `--max-requests`, `--max-rss`, `--max-lifetime`, `--preload`,
-`--reload`, `--control-socket`, or a hook. [Processes](../explanation/processes.md) explains what it
-does.
+replaced or to take orders: with `--cutover`, `--max-requests`, `--max-rss`, `--max-lifetime`,
+`--preload`, `--reload`, `--control-socket`, or a hook.
+[Processes](../explanation/processes.md) explains what it does.
 """
 
 

@@ -13,6 +13,7 @@ import click
 
 from bridge.server import server
 from bridge.server.config.config import Config
+from bridge.server.control.server import OFF
 from bridge.server.lifecycle.guard import end_within
 from bridge.server.lifecycle.orders import STARTING_LIMIT
 from bridge.server.lifecycle.stopping import CUT_GRACE
@@ -24,7 +25,7 @@ from bridge.server.process.serving import Server, supervise
 
 def run_server(config: Config, reread: Reread | None = None) -> None:
     """Serve in as many processes as `config` wants; `reread` gives the settings at a reload."""
-    if not config.supervised:
+    if not (config.supervised or _is_switched(config)):
         run(config)
         return
     open_standard_descriptors()
@@ -40,6 +41,11 @@ def run(config: Config, process: Callable[[Config], server.Server] = Server) -> 
         running = process(config)
         running.run(last=True)
     end_within(max(running.orders.time_left(), CUT_GRACE), 0)
+
+
+def _is_switched(config: Config) -> bool:
+    """Whether orders may come that only a supervisor takes: to switch the routes of a cutover."""
+    return config.cutover is not None and config.control_socket != OFF
 
 
 @contextmanager

@@ -122,7 +122,8 @@ class ProcessSettings:
     control_socket: Path | None = setting(
         None,
         "Take the orders of `asgi-bridge ctl` at this Unix socket, even with one worker; `off`: "
-        "take none. If not set: with several workers, in a directory that `ctl` knows.",
+        "take none. If not set: with several workers, or `--cutover`, in a directory that `ctl` "
+        "knows.",
         _OPERATIONS,
     )
     pid: Path | None = setting(

@@ -49,8 +49,8 @@ def find(environ: Mapping[str, str]) -> str:
         raise SeveralServers(living)
     raise NoServer(
         f"no server of user {_user()} with a control socket is running (looked in "
-        f"{', '.join(directories(environ))}). A server has one if it runs with -w 2 or more, or "
-        "with --control-socket PATH; one in another place needs --socket PATH"
+        f"{', '.join(directories(environ))}). A server has one if it runs with -w 2 or more, with "
+        "--cutover, or with --control-socket PATH; one in another place needs --socket PATH"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +16,9 @@ from bridge.server.apps.mounts import cutovers_of
 from bridge.server.config.config import Config
 from bridge.server.config.process_settings import HOOKS
 from bridge.server.config.sources import from_python
+from bridge.server.control.server import OFF
 from bridge.server.lifecycle.loop import refuse_running_loop
+from bridge.server.network.listeners import Listener
 from bridge.server.process.exits import NOT_STARTED, WRONG_USAGE
 from bridge.server.process.fleet.members import Finish
 from bridge.server.process.rereading import Reread
@@ -47,6 +49,13 @@ class Server(server.Server):
             raise ConfigError(ended.error)
         if ended.code == NOT_STARTED:
             raise AppLoadError(ended.error)
+
+    async def start(self, listeners: Sequence[Listener] | None = None) -> None:
+        """Start as any server does; say how routes are switched here, where no order comes."""
+        await super().start(listeners)
+        if self.config.control_socket != OFF:
+            for each in dict.fromkeys(cutovers_of(self.app)):
+                logger.info("%s", _without_orders(each))
 
     async def serve(self) -> None:
         """Start, serve until a signal or `request_stop`, stop: in this process. Raises as `run`."""
@@ -84,6 +93,18 @@ class Server(server.Server):
 def _refuse_worker() -> None:
     """Say how to get what SIGTTIN asks for; its default would stop a process with a terminal."""
     logger.warning("SIGTTIN: this process serves alone; for more workers, start it with -w 2")
+
+
+def _without_orders(cutover: Any) -> str:
+    """Say how the routes of a cutover are switched in a process that takes no orders."""
+    orders = "`asgi-bridge cutover set` reaches a server with --workers 2, or --control-socket PATH"
+    if cutover.file is None:
+        return f"the routes are in the code of the app; {orders}"
+    path = cutover.file.path
+    return (
+        f"this process reads its routes again at SIGHUP; change {path} before, or say `asgi-bridge "
+        f"cutover set ROUTE MODE --file {path}`. Without --file {orders}"
+    )
 
 
 def _wish(config: Config) -> str:

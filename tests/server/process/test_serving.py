@@ -212,3 +212,28 @@ def test_a_module_that_serves_itself_when_it_is_imported(tmp_path: Path) -> None
     )
     assert ended.returncode == 1
     assert 'put that below: if __name__ == "__main__":' in ended.stderr
+
+
+CUTOVER = """
+import bridge
+from tests.support.apps import hello
+
+app = bridge.Cutover(hello.wsgi, lambda environ, start: [], routes=FILE)
+bridge.serve(app, port=PORT)
+"""
+
+
+def test_a_process_that_takes_no_orders_says_how_its_routes_are_switched(
+    start: Start, tmp_path: Path
+) -> None:
+    """M3: a cutover that the code has made, with its routes there, or in a file."""
+    (tmp_path / "routes.toml").write_text("")
+    for routes, says in (
+        ("[]", "the routes are in the code of the app; `asgi-bridge cutover set` reaches a server"),
+        ("'routes.toml'", "cutover set ROUTE MODE --file "),
+    ):
+        program = start(CUTOVER.replace("FILE", routes))
+        program.wait_for("running on")
+        program.wait_for(says)
+        program.signal(signal.SIGTERM)
+        assert program.end() == 0

@@ -30,7 +30,7 @@ def asked(host: Host, path: str = "/invoices/7") -> str:
     return str(httpx.get(host.url(path), trust_env=False).headers["x-served-by"])
 
 
-@pytest.fixture(params=["--workers=1", "--workers=2"], ids=["one", "two"])
+@pytest.fixture(params=["--control-socket=off", "--workers=2"], ids=["one", "two"])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Host, Path]]:
     """A server with the file, and with routes and sides in its access log."""
     file = tmp_path / "cutover.toml"

@@ -25,6 +25,11 @@ from bridge.server.control.text import printable
 
 #: Seconds for a server to compare its routes, until an order says nothing of them.
 _LOOKING: Final = 3.0
+#: What to do instead, where no server takes the order.
+_WITHOUT_SERVER: Final = (
+    ". A server in one process, or another one, reads its file itself: say `asgi-bridge cutover "
+    "set ... --file cutover.toml`, and send it SIGHUP"
+)
 SOCKET = click.Option(
     ["--socket"], metavar="PATH", help="The control socket; default: the only server's."
 )
@@ -46,7 +51,8 @@ def _ask(path: str | None, order: str, **arguments: Any) -> Any:
     except OrderFailed as error:
         raise _Ended(str(error), FAILED) from None
     except NoServer as error:
-        raise _Ended(str(error), NO_SERVER) from None
+        more = _WITHOUT_SERVER if order == "switch" else ""
+        raise _Ended(f"{error}{more}", NO_SERVER) from None
     except SeveralServers as error:
         lines = "\n".join(f"  {each}" for each in error.paths)
         raise _Ended(f"{error}; name one with --socket:\n{lines}", USAGE) from None

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.server.cli import main
+from bridge.server.control import client
 from tests.support.hosts import Host, bridge, start
 from tests.support.waiting import eventually, listens
 
@@ -139,7 +140,26 @@ def test_a_file_for_a_server_that_reads_it_itself(tmp_path: Path) -> None:
     assert run(main, ["cutover", "set", "x", "new", f"--file={file}"]).exit_code == 1
 
 
+def test_one_worker_takes_orders_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M3, P12: nothing but --cutover is said, and the socket is where `cutover` looks for it."""
+    file = tmp_path / "cutover.toml"
+    file.write_text(FILE)
+    command = bridge(f"--cutover={file}").with_env(XDG_RUNTIME_DIR=str(tmp_path))
+    with start(command):
+        eventually(lambda: [*tmp_path.glob("asgi-bridge/*.ctl")])
+        (socket,) = tmp_path.glob("asgi-bridge/*.ctl")
+        monkeypatch.setattr(client, "directories", lambda environ: [str(socket.parent)])
+        monkeypatch.setattr(client, "sockets", lambda environ: [str(socket)])
+        result = CliRunner().invoke(main, ["cutover", "set", "invoices", "new"])
+        assert (result.exit_code, result.output) == (0, "invoices new (1 of 1 worker)\n")
+
+
 def test_no_server(tmp_path: Path) -> None:
-    """M5: as with `ctl`, that has an exit code of its own."""
+    """M5: as with `ctl`, that has an exit code of its own; `set` says how to do without."""
     result = CliRunner().invoke(main, ["cutover", "status", f"--socket={tmp_path}/no.ctl"])
+    assert (result.exit_code, "--file" in result.output) == (4, False)
+    result = CliRunner().invoke(main, ["cutover", "set", "a", "new", f"--socket={tmp_path}/no.ctl"])
     assert result.exit_code == 4
+    assert "say `asgi-bridge cutover set ... --file cutover.toml`" in result.output
