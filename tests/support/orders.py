@@ -88,7 +88,9 @@ class Supervised:
     def routes(self) -> list[dict[str, Any]]:
         return [{"route": "invoices", "mode": "old", "share": None, "paths": ["/invoices"]}]
 
-    def switch(self, route: str, mode: str, share: object) -> str:
+    def switch(self, route: str, mode: str, share: object, by: str) -> str:
+        if mode == "never":
+            raise OrderFailed("there is no such mode")
         self.orders.append(f"switch {route} {mode} {share}")
         return f"{route} {mode}"
 

@@ -78,6 +78,14 @@ class Controller:
         """Forget all routes but these."""
         self._routes = {name: each for name, each in self._routes.items() if name in kept}
 
+    def begin_release(self, now: float) -> None:
+        """Count anew in each window: another version of the apps answers from now on.
+
+        How far the steps have come stays, and what the old app has done.
+        """
+        for watched in self._routes.values():
+            watched.begin_again(now)
+
     def count(self, route: str, sides: Sides, now: float) -> None:
         """Add what a worker has counted since it last said so."""
         watched = self._routes.get(route)
@@ -179,6 +187,11 @@ class _Watched:
         self.share, self._verdict, self.crashes = share, _NOT_YET, Crashes()
         gate: Gate | None = self.settings.gate
         self.window = None if gate is None else Window(gate.seconds, now)
+
+    def begin_again(self, now: float) -> None:
+        """Count from here on, at the same share."""
+        if self.window is not None:
+            self._begin(self.share, now)
 
     def keep_old(self) -> None:
         """Keep what the old app has done at this share, if that is enough to compare with."""

@@ -109,8 +109,11 @@ class Supervision(Protocol):
         """Describe the routes of the cutover, and how they go. Raises `OrderFailed`."""
         ...
 
-    def switch(self, route: str, mode: str, share: object) -> Future[str]:
-        """Switch a route in each worker, and in its file; a line. Raises `OrderFailed`."""
+    def switch(self, route: str, mode: str, share: object, by: str) -> Future[str]:
+        """Switch a route in each worker, and in its file; a line. Raises `OrderFailed`.
+
+        The log says what it was before, and `by` whom it was switched.
+        """
         ...
 
     def stop(self) -> str:
@@ -128,7 +131,7 @@ ORDERS: Final = (
     *("status", "workers", "reload", "scale", "reopen-logs", "threads", "metrics", "stop"),
     *("routes", "switch"),
 )
-#: Those that change something: the log says who gave them.
+#: Those that change something: the log says who gave them, and whether they were refused.
 CHANGING: Final = frozenset({"reload", "scale", "reopen-logs", "stop", "switch"})
 
 
@@ -151,8 +154,13 @@ def read_order(line: bytes) -> dict[str, Any]:
     return order
 
 
-def carry_out(order: dict[str, Any], supervision: Supervision) -> Result | Future[Result]:
-    """Carry out what `read_order` has read; a future if it takes time. Raises `OrderFailed`."""
+def carry_out(
+    order: dict[str, Any], supervision: Supervision, by: str = ""
+) -> Result | Future[Result]:
+    """Carry out what `read_order` has read; a future if it takes time. Raises `OrderFailed`.
+
+    `by` is for the log, who has given it: `` over the control socket by process 12 of user 0``.
+    """
     match order["order"]:
         case "status":
             return {**supervision.status(), "workers": supervision.workers()}
@@ -171,7 +179,7 @@ def carry_out(order: dict[str, Any], supervision: Supervision) -> Result | Futur
         case "routes":
             return supervision.routes()
         case "switch":
-            return supervision.switch(order["route"], order["mode"], order.get("share"))
+            return supervision.switch(order["route"], order["mode"], order.get("share"), by)
         case _:
             return supervision.stop()
 

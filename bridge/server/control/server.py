@@ -164,12 +164,11 @@ class _Client(asyncio.Protocol):
     def _carry_out(self, line: bytes) -> None:
         self._asked = True
         self._limit.cancel()
+        supervision = self._supervision
         try:
             order = read_order(line)
             name = order["order"]
-            if name in CHANGING:
-                logger.info("%s was ordered over the control socket%s", _words(order), self._by())
-            result = carry_out(order, self._supervision)
+            result = self._logged(order) if name in CHANGING else carry_out(order, supervision)
         except OrderFailed as error:
             self._fail(str(error))
         except Exception:
@@ -180,6 +179,18 @@ class _Client(asyncio.Protocol):
             else:
                 self._stays = name == "stop"
                 self._answer({"ok": True, "result": result})
+
+    def _logged(self, order: dict[str, Any]) -> Result | asyncio.Future[Result]:
+        """Carry out an order that changes something; the log says what, who, and if it failed."""
+        who = f" over the control socket{self._by()}"
+        try:
+            result = carry_out(order, self._supervision, who)
+        except OrderFailed as error:
+            logger.warning("%s was refused, ordered%s: %s", _words(order), who, error)
+            raise
+        if order["order"] != "switch":  # the log has it, with what was before
+            logger.info("%s was ordered%s", _words(order), who)
+        return result
 
     def _done(self, future: asyncio.Future[Result]) -> None:
         if future.cancelled():

@@ -234,9 +234,9 @@ class Desk:
         """Describe the routes of the cutover, and how they go. Raises `OrderFailed`."""
         return switching.routes(self._supervisor.ramp, self._conflicts)
 
-    def switch(self, route: str, mode: str, share: object) -> asyncio.Future[str]:
+    def switch(self, route: str, mode: str, share: object, by: str) -> asyncio.Future[str]:
         """Switch a route, in its file and in each worker. Raises `OrderFailed`."""
-        return switching.switch(self._supervisor.ramp, route, mode, share)
+        return switching.switch(self._supervisor.ramp, route, mode, share, by)
 
     def stop(self) -> str:
         """Begin to stop, as SIGTERM does."""

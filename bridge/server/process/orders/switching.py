@@ -49,9 +49,9 @@ def routes(ramp: Ramp, conflicts: Conflicts) -> dict[str, Any]:
     return {**status, **conflicts.about(status["serial"])}
 
 
-def switch(ramp: Ramp, route: str, mode: str, share: object) -> Future[str]:
+def switch(ramp: Ramp, route: str, mode: str, share: object, by: str) -> Future[str]:
     """Switch a route in each worker, and in its file. Raises `OrderFailed`."""
     try:
-        return ramp.switch(route, mode, share)
+        return ramp.switch(route, mode, share, by)
     except ConfigError as error:
         raise OrderFailed(f"{error}; nothing was changed") from None

@@ -16,6 +16,7 @@ from bridge.cutover.observed.board import key_of, read
 from bridge.cutover.route import NEW, OLD, Route
 from bridge.cutover.switches import Modes, Switches, said_by, shown
 from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
+from bridge.log import logger
 from bridge.server.process.ramp.rows import modes_of
 from bridge.server.process.ramp.totals import Lost
 
@@ -53,19 +54,30 @@ class Decider:
         `read_at`: the serial that was in force when they were read, if that was earlier. What was
         decided since then stands, whatever they say.
         """
-        before = self._said()
+        before, modes = self._said(), self.modes()
         at = serial if read_at is None else read_at
         keep = {name for name, decided in self._decided_at.items() if decided > at}
         self._switches.replace(rows, keep)
         self._follow(before, serial, now)
+        for name, after in self.modes().items():
+            if modes.get(name, after) != after:
+                _log_switch(name, modes[name], after, "as the file or the code says")
 
-    def set(self, name: str, mode: str, share: Any, serial: int, now: float) -> str:
-        """Switch a route for a person, and return how it is shown. Raises `ConfigError`."""
-        before = self._said()
+    def set(self, name: str, mode: str, share: Any, serial: int, now: float, by: str = "") -> str:
+        """Switch a route for a person, and return how it is shown. Raises `ConfigError`.
+
+        `by` says who it was, for the log.
+        """
+        before, modes = self._said(), self.modes()
         changed = self._switches.set(name, mode, share)
         self._decided_at[name] = serial
         self._follow(before, serial, now)
+        _log_switch(name, modes[name], self.modes()[name], f"as was ordered{by}")
         return shown(changed)
+
+    def begin_release(self, now: float) -> None:
+        """Judge by what another version of the apps does from now on."""
+        self._controller.begin_release(now)
 
     def note_row(self, row: Route) -> None:
         """Note that a decision has been written into the row of its route."""
@@ -136,3 +148,14 @@ class Decider:
             share = route.share if isinstance(route.share, float) else None
             self._controller.use(route.name, route.canary, route.mode, share, now)
         self._controller.forget({each.name for each in gated})
+
+
+def _log_switch(
+    name: str, before: tuple[str, float | None], after: tuple[str, float | None], why: str
+) -> None:
+    """Say in the log what a person has decided: the trace of who answered when."""
+    logger.info("route %s: %s now, %s before, %s", name, _text(*after), _text(*before), why)
+
+
+def _text(mode: str, share: float | None) -> str:
+    return mode if share is None else f"{mode} {share:g} %"

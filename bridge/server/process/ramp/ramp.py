@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from bridge.server.process.channel import Message
 from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import Action, Fork, Gone, Member, State
 from bridge.server.process.ramp.hooks import Hooks
+from bridge.server.process.ramp.heard import NOBODY, Heard, Waiting
 from bridge.server.process.ramp.sources import Sources, warn_of_more
 from bridge.server.process.ramp.totals import Lost, Totals
 from bridge.server.process.stacks import StackFile
@@ -35,28 +35,6 @@ from bridge.server.process.stacks import StackFile
 PERIOD: Final = 1.0
 #: Seconds for the workers to follow an order, until its answer says who has not.
 PATIENCE: Final = 2.0
-
-
-@dataclass
-class Heard:
-    """What a worker has said of itself: the serial that it follows, and what is wrong with it."""
-
-    serial: int = 0
-    error: str = ""
-    new_failed: str = ""
-    #: Path -> text, as it was told last.
-    texts: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class _Waiting:
-    """An order that waits until all workers follow."""
-
-    serial: int
-    text: str
-    answer: asyncio.Future[str]
-    #: What is to be said behind the answer.
-    note: str = ""
 
 
 class Ramp:
@@ -91,7 +69,7 @@ class Ramp:
         self._totals: Totals[Member] = Totals()
         #: Routes whose file does not say what was decided -> why.
         self._not_kept: dict[str, str] = {}
-        self._orders: list[_Waiting] = []
+        self._orders: list[Waiting] = []
         self._next_look: asyncio.TimerHandle | None = None
 
     def open(self, config: Config) -> None:
@@ -126,11 +104,20 @@ class Ramp:
         """Tell a worker that is about to serve what is in force."""
         if member.generation > self._generation:
             self._now, self._generation, self._next = self._next, member.generation, Sources()
-            if self._decider is not None or self._now.is_told:
-                self._use(self._now, self._read_at)  # much may have been decided since
+            self._begin_release()
         if self._decider is not None:
             self._tell_routes(member)
             self._hooks.serves(member)
+
+    def _begin_release(self) -> None:
+        """Have in force what the new generation says; it may have no cutover any more."""
+        if self._now.is_told and not self._now.has_cutover:
+            self.close()
+            self._decider = None
+            self._not_kept.clear()
+        elif self._decider is not None or self._now.is_told:
+            self._use(self._now, self._read_at)  # much may have been decided since
+            self._decider.begin_release(self._loop.time())
 
     def note(self, action: Action) -> None:
         """Note what is done for the fleet."""
@@ -161,6 +148,8 @@ class Ramp:
                 self._heard[member] = Heard(new_failed=str(failed))
                 if self._of(member).learn(cutovers) and member.generation == self._generation:
                     self._use(self._now)
+            case {"type": "started"}:
+                self._of(member).learn(())
             case {"type": "beat" | "counts", "ramp": {"serial": int(serial), "counts": counts}}:
                 # What the release before is still counting says nothing of the one that serves.
                 if self._decider is not None and member.generation >= self._generation:
@@ -258,7 +247,7 @@ class Ramp:
 
     # --------------------------------------------------------- orders
 
-    def switch(self, name: str, mode: str, share: object) -> asyncio.Future[str]:
+    def switch(self, name: str, mode: str, share: object, by: str = "") -> asyncio.Future[str]:
         """Switch a route in all workers, and in its file; the future says how many follow.
 
         It is in force also if it cannot be kept in the file. Raises `ConfigError`.
@@ -267,13 +256,13 @@ class Ramp:
             raise ConfigError(_NO_CUTOVER)
         wrong = "" if name in self._decider.modes() else self._find(name)
         try:
-            text = self._decider.set(name, mode, share, self._serial + 1, self._loop.time())
+            text = self._decider.set(name, mode, share, self._serial + 1, self._loop.time(), by)
         except ConfigError as error:
             raise ConfigError(f"{error}; {wrong}" if wrong else str(error)) from None
         self._tell_all()  # first of all: to keep it may take a while
         note = self._not_kept[name] = self._keep_order(name)
         answer: asyncio.Future[str] = self._loop.create_future()
-        self._orders.append(_Waiting(self._serial, text, answer, note))
+        self._orders.append(Waiting(self._serial, text, answer, note))
         limit = self._loop.call_later(PATIENCE, self._answer_orders, self._serial)
         answer.add_done_callback(lambda _: limit.cancel())
         self._answer_orders()
@@ -331,7 +320,7 @@ class Ramp:
         left = []
         for order in self._orders:
             follow = [
-                each for each in serving if self._heard.get(each, _NOBODY).serial >= order.serial
+                each for each in serving if self._heard.get(each, NOBODY).serial >= order.serial
             ]
             if len(follow) < len(serving) and order.serial > late:
                 left.append(order)
@@ -339,7 +328,7 @@ class Ramp:
                 order.answer.set_result(self._answer(order, len(follow), serving))
         self._orders = left
 
-    def _answer(self, order: _Waiting, follow: int, serving: list[Member]) -> str:
+    def _answer(self, order: Waiting, follow: int, serving: list[Member]) -> str:
         text = order.text
         if serving:
             text += f" ({follow} of {pluralize(len(serving), 'worker')})"
@@ -357,8 +346,7 @@ class Ramp:
         described = import_module("bridge.server.process.ramp.standing").described
         totals, now = self._totals.sum(), self._loop.time()
         workers = {
-            each: self._heard.get(each, _NOBODY)
-            for each in self._fleet.roster.having(State.SERVING)
+            each: self._heard.get(each, NOBODY) for each in self._fleet.roster.having(State.SERVING)
         }
         failed = {heard.new_failed for heard in workers.values()} - {""}
         return {
@@ -389,5 +377,4 @@ class Ramp:
         return {} if self._decider is None else dict(self._decider.figures(self._loop.time()))
 
 
-_NOBODY: Final = Heard()
 _NO_CUTOVER: Final = "this server has no cutover; start it with --cutover FILE"

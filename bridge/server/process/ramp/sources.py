@@ -28,8 +28,9 @@ class Sources:
     rows: list[dict[str, Any]] = field(default_factory=list)
     #: The file that a setting names.
     setting: str | None = None
-    #: Whether a worker has told of its routes.
+    #: Whether a worker has told of its routes, and whether its app has a cutover.
     is_told: bool = False
+    has_cutover: bool = False
 
     @classmethod
     def read(cls, config: Config, before: Sources) -> Sources:
@@ -52,6 +53,7 @@ class Sources:
             return False
         self.is_told = True
         cutovers = [*cutovers]
+        self.has_cutover = bool(cutovers)
         named = {each.get("path") for each in cutovers} | {self.setting}
         self.texts = {path: text for path, text in self.texts.items() if path in named}
         known = {each.name for each in self.routes()} if self.texts else set()

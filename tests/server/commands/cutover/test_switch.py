@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -88,6 +89,8 @@ def test_a_switch_reaches_every_worker_and_loses_no_request(server: Server) -> N
             each.join()
     assert set(sides) == {"old", "new"}
     assert 'name = "invoices"  # kept' in server.file.read_text()
+    by = f"as was ordered over the control socket by process {os.getpid()} of user {os.geteuid()}"
+    eventually(lambda: f"route invoices: old now, new before, {by}\n" in server.host.log())
 
 
 def test_status_shows_the_routes(server: Server) -> None:
@@ -127,6 +130,8 @@ def test_an_order_that_cannot_be(server: Server, args: tuple[str, ...], says: st
     assert result.exit_code == 1
     assert says in result.output
     assert server.file.read_text() == before
+    eventually(lambda: f"switch {args[0]} {args[1]}" in server.host.log())
+    assert f"{args[0]} {args[1]} was ordered" not in server.host.log()
 
 
 def test_a_file_for_a_server_that_reads_it_itself(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_what_cannot_be_done_is_one_line() -> None:
     with pytest.raises(OrderFailed, match=r"^no cutover$"):
         switching.routes(ramp, switching.Conflicts())
     with pytest.raises(OrderFailed, match=r"^no such route; nothing was changed$"):
-        switching.switch(ramp, "b", "new", None)
+        switching.switch(ramp, "b", "new", None, "")
 
 
 @pytest.mark.parametrize("order", [b'{"order": "switch"}', b'{"order": "switch", "route": 1}'])

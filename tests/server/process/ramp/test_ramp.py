@@ -291,6 +291,48 @@ def test_routes_in_python_are_told_by_the_first_worker(server: Server) -> None:
     assert server.modes == {"a": ("old", None), "c": ("new", None)}
 
 
+def test_a_new_generation_without_a_cutover(server: Server) -> None:
+    """M3: there is nothing to follow any more, and so nobody is late; a later one may have it."""
+    server.ramp.open(Config(app="m:app"))
+    row = {"name": "a", "paths": ["/a"], "mode": "new", "share": None}
+    about = {"cutovers": [{"path": None, "routes": [row]}], "new_failed": ""}
+    server.hear(server.one, type="started", app=[], ramp=about)
+    for number, ramp in ((2, {}), (3, {"ramp": about})):
+        server.ramp.reload(Config(app="m:app"))
+        member = server.worker(1, generation=number)
+        server.hear(member, type="started", app=[], **ramp)
+        server.ramp.welcome(member)
+        if not ramp:
+            with pytest.raises(ConfigError, match="this server has no cutover"):
+                server.ramp.status()
+            with pytest.raises(ConfigError, match="this server has no cutover"):
+                server.answer("a", "old", None)
+    assert [each["route"] for each in server.ramp.status()["routes"]] == ["a"]
+
+
+def test_a_new_release_is_judged_by_what_it_does_itself(server: Server, file: Path) -> None:
+    """M21: what the release before has failed, nearly too often, is none of its faults."""
+    server.ramp.welcome(server.one)
+
+    def failing(member: Member, failed: int) -> None:
+        counts = {"a": [Counts(500).as_json(), Counts(500, failed).as_json()]}
+        serial = server.told[-1][1]["serial"]
+        server.hear(member, type="beat", ramp={"serial": serial, "counts": counts})
+
+    failing(server.one, 100)
+    server.ramp.reload(Config(cutover=str(file)))
+    third = server.worker(3, generation=2)
+    server.ramp.welcome(third)
+    server.ramp._look()
+    assert server.modes["a"] == ("canary", 50)
+    failing(third, 0)
+    server.ramp._look()
+    assert server.modes["a"] == ("canary", 50)
+    failing(third, 100)
+    server.ramp._look()
+    assert server.modes["a"] == ("old", None)
+
+
 def test_what_cannot_be_understood_is_told(
     server: Server, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
