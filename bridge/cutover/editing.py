@@ -6,6 +6,7 @@ well. It is replaced as a whole, or not at all.
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.cutover.route import CANARY, Route
-from bridge.cutover.settings_file import check_size, find_table, parse_plan, read_bytes
+from bridge.cutover.settings_file import check_size, decoded, find_table, parse_plan, read_bytes
 from bridge.cutover.switches import Switches
 from bridge.errors import ConfigError
 
@@ -46,11 +47,13 @@ def switch_and_read(
     try:
         with _alone(file.parent):
             before = read_bytes(str(file))
+            text = decoded(before)
             if check is not None:
-                check(before.decode())
-            route, text = switch_in_text(before.decode(), name, mode, share)
-            check_size(text.encode())
-            _replace(file, before, text.encode())
+                check(text)
+            route, text = switch_in_text(text, name, mode, share)
+            after = _as_before(before, text)
+            check_size(after)
+            _replace(file, before, after)
     except OSError as error:
         raise ConfigError(f"{path} cannot be changed: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -65,6 +68,7 @@ def switch_in_text(
 ) -> tuple[Route, str]:
     """Switch a route in the text of a file; return it, and the text. Raises `ConfigError`."""
     tomlkit = _tomlkit()
+    is_windows = _is_windows(text)
     route = Switches(parse_plan(text).routes).set(name, mode, share)
     try:
         document = tomlkit.parse(text)
@@ -74,7 +78,21 @@ def switch_in_text(
     row["mode"] = route.mode
     if route.mode == CANARY and isinstance(route.share, float):
         row["share"] = int(route.share) if route.share.is_integer() else route.share
-    return route, tomlkit.dumps(document)
+    text = tomlkit.dumps(document)
+    if is_windows:  # new lines have the ends of those before
+        *lines, last = text.split("\n")
+        text = "\n".join([*(line.removesuffix("\r") + "\r" for line in lines), last])
+    return route, text
+
+
+def _is_windows(text: str) -> bool:
+    """Whether each line ends as editors on Windows write it."""
+    return 0 < text.count("\n") == text.count("\r\n")
+
+
+def _as_before(before: bytes, text: str) -> bytes:
+    """Return the bytes of a file; a BOM stays if there was one."""
+    return (codecs.BOM_UTF8 if before.startswith(codecs.BOM_UTF8) else b"") + text.encode()
 
 
 def _replace(file: Path, before: bytes, after: bytes) -> None:

@@ -67,7 +67,7 @@ def plan_of(path: str, text: str) -> Plan:
 def read_text(path: str) -> str:
     """Return the text of a file. Raises `ConfigError`."""
     try:
-        return read_bytes(path).decode()
+        return decoded(read_bytes(path))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}; name a TOML file that has [[routes]]"
@@ -76,6 +76,11 @@ def read_text(path: str) -> str:
         raise ConfigError(f"{path} is not TOML: it is not UTF-8") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file, as it was read: an editor may have put a BOM before it."""
+    return content.decode("utf-8-sig")
 
 
 def read_bytes(path: str) -> bytes:

@@ -54,6 +54,18 @@ def test_all_else_in_the_file_stays(file: Path) -> None:
     assert os.listdir(file.parent) == ["cutover.toml"]
 
 
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_lines_end_as_they_did(file: Path, end: str, bom: bytes) -> None:
+    """M3: of a file that an editor on Windows has written, and its BOM stays."""
+    file.write_bytes(bom + FILE.replace("\n", end).encode())
+    assert len(read_plan(str(file)).routes) == 2
+    route, text = editing.switch_and_read(str(file), "invoices", "canary", 5)
+    switched = FILE.replace('mode = "old"\n', 'mode = "canary"\nshare = 5\n').replace("\n", end)
+    assert file.read_bytes() == bom + switched.encode()
+    assert (route.mode, text) == ("canary", switched)
+
+
 @pytest.mark.parametrize("table", ["tool.bridge.cutover", "cutover"])
 def test_a_table_of_another_file(file: Path, table: str) -> None:
     """M3: what else is in a pyproject.toml is not touched; a link stays a link."""

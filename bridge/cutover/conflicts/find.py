@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from bridge.arguments.checks import close_names
 from bridge.cutover.conflicts.region import (
     Region,
     common,
@@ -28,6 +29,8 @@ from bridge.route_tables.patterns.pattern import Parameter, Text
 _MOST = 4
 #: The methods of which mode shadow sends copies.
 _COPIED = frozenset({"GET", "HEAD", "OPTIONS"})
+#: The methods of HTTP (RFC 9110, RFC 5789).
+_METHODS = _COPIED | {"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"}
 #: Where views are that FastAPI adds by itself, and those of all frameworks.
 _DOCS = frozenset({"fastapi.applications.FastAPI.setup"})
 _OWN = _DOCS | {"flask.app.Flask", "quart.app.Quart"}
@@ -48,6 +51,7 @@ def find_conflicts(
     before: list[tuple[str, Region]] = []
     apps = _Apps(old, new, routes)
     for route in routes:
+        yield from apps.unknown_methods(route)
         reached = []
         for region in regions_of_route(route):
             if who := _taken_by(region, before):
@@ -150,6 +154,18 @@ class _Apps:
                 f"{lead} does not have what the old app has, and answers "
                 f"{' or '.join(sorted(answers))}: {_listed(lost)}"
             )
+
+    def unknown_methods(self, route: Route) -> Iterator[Conflict]:
+        """Yield the methods that are typed wrongly: no app has them, and one is written like it."""
+        regions = [*self._all_old, *(region for _, region in self._new)]
+        known = _METHODS.union(*(region.methods for region in regions))
+        for method in sorted({*(route.methods or ())} - known):
+            swapped = [each for each in _METHODS if sorted(each) == sorted(method)]
+            if close := swapped or close_names(method, _METHODS, 1):
+                yield Conflict(
+                    f"route {route.name}: no app here knows the method {method}; did you mean "
+                    f"{close[0]}?"
+                )
 
     def note_not_yet(self, route: Route, regions: Sequence[Region]) -> None:
         """Note what `route` gives to the old app, and the new one does not have."""

@@ -197,6 +197,8 @@ def _absolute(app_dir: str) -> Path:
 def _colon_hint(name: str) -> str | None:
     """Hint at the colon if `name` has a dot there, as in Django's WSGI_APPLICATION; else None."""
     module, _, attribute = name.rpartition(".")
+    if attribute == "toml":
+        return f"did you mean --cutover {name}?"
     if hasattr(sys.modules.get(module), attribute):
         return f"did you mean {module}:{attribute}?"
     return None
@@ -240,7 +242,7 @@ def _call_factory(factory: Any, name: str, call: CallArguments) -> Any:
         raise AppLoadError(f"{name} is {factory!r:.60}; a factory is a function")
     try:
         app = factory(*call.args, **call.kwargs)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, AppLoadError):  # the latter says what another app lacks
         raise
     except BaseException as error:
         hint = ""

@@ -36,7 +36,8 @@ def load_cutover(file: str, load_app: Callable[[str], Any]) -> Cutover:
     try:
         cutover = Cutover(old, new, file, **options)
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error}".replace(f"{file}: {file}", file)) from None
+        text = str(error).replace("on the command line, say --factory, or", "in this file, say")
+        raise ConfigError(f"{file}: {text}".replace(f"{file}: {file}", file)) from None
     for side, target in plan.apps.items():
         cutover.sides[side].target = target
     if failure is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,8 +82,9 @@ _JSON: Final = "bridge.json"
 def ctl(ctx: click.Context, socket: str | None, as_json: bool) -> None:
     """Give orders to a running server, or look at what it does.
 
-    A server takes orders if it has a supervisor (-w 2 or more, or --control-socket PATH). Without
-    --socket, BRIDGE_CONTROL_SOCKET names the server; without both, it is the only one of this user.
+    A server takes orders if it has a supervisor (-w 2 or more, --cutover, or --control-socket
+    PATH). Without --socket, BRIDGE_CONTROL_SOCKET names the server; without both, it is the only
+    one of this user.
     Exit codes: 0, done; 1, the order failed; 2, wrong usage; 4, there is no server.
     """
     ctx.meta[_SOCKET] = socket
@@ -111,12 +113,34 @@ def _order(name: str, help: str, show: Callable[[Any], str], *more: click.Parame
     def _give(connection: Connection, timeout: float | None) -> Result:
         arguments = click.get_current_context().params
         number = {"number": arguments["number"]} if "number" in arguments else {}
-        result = connection.ask(name, timeout, **number)
+        with _patience(name):
+            result = connection.ask(name, timeout, **number)
         if name == "stop":
             connection.wait_for_end(timeout)
         return result
 
     ctl.add_command(click.Command(name, callback=give, params=[*more, *_common()], help=help))
+
+
+@contextmanager
+def _patience(order: str) -> Iterator[None]:
+    """Say on stderr what is waited for, if that is a reload that takes long."""
+    told = threading.Timer(_LONG_AGO, click.echo, (_WAITING,), {"err": True})
+    told.daemon = True
+    if order == "reload":
+        told.start()
+    try:
+        yield
+    finally:
+        told.cancel()
+
+
+#: Seconds until it is told that a reload is waited for.
+_LONG_AGO: Final = 3.0
+_WAITING: Final = (
+    "waiting for the new workers to start, see the server's log; the old ones serve on (Ctrl+C "
+    "ends only the waiting)"
+)
 
 
 def _tell_not_started(ctx: click.Context, path: str | None) -> None:
@@ -165,11 +189,11 @@ def _carried_out(
     except NoServer as error:
         raise _Ended(str(error), NO_SERVER, as_json) from None
     except SeveralServers as error:
-        lines = [f"{error}:", *map(_described, error.paths)]
+        lines = [f"{error}:", *map(described, error.paths)]
         raise _Ended("\n".join(lines), USAGE, as_json) from None
 
 
-def _described(path: str) -> str:
+def described(path: str) -> str:
     """Return a line for one of several servers."""
     try:
         with Connection(path) as connection:

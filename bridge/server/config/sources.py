@@ -178,7 +178,7 @@ def _parse(path: Path) -> dict[str, Any]:
     import tomllib  # only if there is a file: other processes need not load it
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; see --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -23,6 +24,10 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     for line in table:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         yield "  ".join(cells).rstrip()
+    if "started" in status:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(status["started"]))
+        where = f" of {', '.join(status['listeners'])}" if status["listeners"] else ""
+        yield f"counted since the start{where} at {since}"
     for route in status["routes"]:
         if route["reason"]:
             yield f"route {route['route']}: {route['reason']}"

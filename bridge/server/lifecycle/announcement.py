@@ -31,8 +31,10 @@ def announcement(config: Config, app: ASGIApp) -> Iterator[str]:
         for side in sides:
             yield f"  {side.name}: {side.target or _name(side.asgi)} ({_kind(side.asgi)})"
         yield f"  routes: {app.switches.summary()}"  # type: ignore[attr-defined]
+        yield from _without_end(config, app)
     elif not isinstance(app, Dispatcher):
-        yield f"serving {name} ({_kind(app)})"
+        inner = app.app if getattr(app, "announced_as", "") else app  # type: ignore[attr-defined]
+        yield f"serving {name} ({_kind(inner)})"
     else:
         targets = dict(mount.partition("=")[::2] for mount in config.mount)
         rows = list(_rows(app, targets))
@@ -44,6 +46,17 @@ def announcement(config: Config, app: ASGIApp) -> Iterator[str]:
             yield f"  and {len(rows) - _MOST} more"
     if sources := "; ".join(_sources(config)):
         yield f"settings {sources}"
+
+
+def _without_end(config: Config, app: Any) -> Iterator[str]:
+    """Say if users of a canary would wait for ever for a new app that hangs."""
+    own = app.sides["new"].timeout_request
+    is_judged = any(each.mode == "canary" or each.canary is not None for each in app.table.routes)
+    if is_judged and not (config.timeout_request if own is None else own):
+        yield (
+            "  hint: no timeout_request is set, so users of a new app that hangs wait for ever; "
+            "say --timeout-request 30, for a 504 after 30 s"
+        )
 
 
 def _rows(

@@ -171,6 +171,15 @@ def test_a_shadow_of_what_is_never_copied() -> None:
     assert told(app, app, Route("p", "/price", methods=["GET", "POST"], mode="shadow")) == []
 
 
+def test_a_method_that_is_typed_wrongly() -> None:
+    """M4: no app has it, and one that they know is written like it; others may be meant."""
+    app = starlette("/price", methods=["GET", "GETS"])
+    lines = told(app, app, Route("price", "/price", methods=["GTE", "GETS", "PROPFIND"]))
+    assert [line for line in lines if "knows" in line] == [
+        "route price: no app here knows the method GTE; did you mean GET?"
+    ]
+
+
 def test_websockets_are_gets() -> None:
     """M4: a route without GET takes none."""
     new = Starlette(routes=[WebSocketRoute("/ws", view)])

@@ -394,3 +394,9 @@ def test_one_app(write, tmp_path: Path) -> None:
     """What the command line says most."""
     write("example_last", APP)
     assert load(Config(app="example_last", app_dir=str(tmp_path))).__name__ == "app"
+
+
+def test_a_file_of_settings_is_no_app(tmp_path: Path) -> None:
+    """M1: who names the file of a cutover is told how."""
+    with pytest.raises(AppLoadError, match=r"did you mean --cutover example_moved\.toml\?"):
+        load_app("example_moved.toml", str(tmp_path))

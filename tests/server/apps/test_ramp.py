@@ -56,6 +56,13 @@ def test_apps_are_named_as_mounts_are(tmp_path: Path, target: str, kind: str) ->
     assert [each.target for each in cutover.sides.values()] == ["legacy:app", target]
 
 
+def test_a_factory_is_called_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M1: the error says how, and not what a command line would have."""
+    monkeypatch.setitem(APPS, "legacy:create_app", lambda: old)
+    with pytest.raises(ConfigError, match=r"if it makes the app, call it; in this file, say mod"):
+        load(tmp_path, f"old = 'legacy:create_app'\nnew = 'fresh:app'\n{ROUTES}")
+
+
 def test_a_new_app_that_cannot_be_loaded_is_one_that_does_not_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

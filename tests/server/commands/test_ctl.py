@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.server.cli import main
+from bridge.server.commands import ctl as module
 from bridge.server.control import places
 from tests.support.hosts import ROOT
 from tests.support.orders import Running, taking_orders
@@ -124,7 +125,18 @@ def test_a_wait_can_be_interrupted(running: Running) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert said == "Error: not waited for; the server goes on with reload\n"
+    assert said.endswith("Error: not waited for; the server goes on with reload\n")
+
+
+def test_a_reload_that_takes_long_says_what_is_waited_for(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O8: on stderr, and it waits on."""
+    monkeypatch.setattr(module, "_LONG_AGO", 0.0)
+    running.supervised.pending = []
+    result = ctl("reload", "--timeout", "1s")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("waiting for the new workers to start, see the server's log")
 
 
 def test_stop_returns_when_the_process_is_gone(tmp_path: Path) -> None:

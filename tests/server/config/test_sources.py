@@ -362,3 +362,9 @@ def test_an_ini_file_with_a_key_that_is_none(key: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         from_ini("the app", {key: "1"}, {})
     assert str(caught.value).startswith(said)
+
+
+def test_a_file_with_a_bom(tmp_path: Path) -> None:
+    """S64: as editors on Windows write it."""
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfapp = 'a:b'\r\n")
+    assert make_config({}, {}, str(tmp_path / "a.toml")).app == "a:b"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -46,6 +47,15 @@ def test_a_table_of_the_routes() -> None:
         "route mode share old errors p95 new errors p95 differences state",
         "a canary 5 % 1200 0.5 % 12.5 ms 60 100.0 % 1.5 s - gate holds, next step in 4 min 0 s",
         "b shadow - 0 - - 0 - - 0",
+    ]
+
+
+def test_since_when_it_is_counted() -> None:
+    """M3: what was mended since has been counted, too; and the server says where it is."""
+    started = datetime(2026, 11, 27, 12, 33).timestamp()
+    shown = lines(route(), started=started, listeners=["http://127.0.0.1:8000", "unix:/a"])
+    assert shown[2:] == [
+        "counted since the start of http://127.0.0.1:8000, unix:/a at 2026-11-27 12:33"
     ]
 
 

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi, from_asgi1, from_asgi2
+from bridge import (
+    AsgiToWsgi,
+    Cutover,
+    Dispatcher,
+    Mount,
+    Route,
+    WsgiToAsgi,
+    from_asgi1,
+    from_asgi2,
+)
+from bridge.cutover.shadow.recorder import Recorder
 from bridge.runners import InlineRunner
 from bridge.runners.patching.patch import is_patched
 from bridge.server.config.config import Config
@@ -130,3 +140,28 @@ def test_the_start_tells_the_app_and_where_settings_came_from(
         f"from {file}: backlog, server-header",
     ]
     assert lines[4].startswith("asgi-bridge running on http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("route", "settings", "hints"),
+    [
+        ({"mode": "canary", "share": 5}, {}, 1),
+        ({"gate": {"window": "60s"}}, {}, 1),
+        ({"mode": "canary", "share": 5}, {"timeout_request": 30}, 0),
+        ({"mode": "new"}, {}, 0),
+    ],
+)
+def test_a_canary_that_may_hang(
+    route: dict[str, Any], settings: dict[str, Any], hints: int
+) -> None:
+    """M21: its users would wait for ever, and that is told once, at the start."""
+    cutover = Cutover(wsgi, asgi, routes=[Route("a", "/a", **route)])
+    config = Config(app="m:app", **settings)
+    assert sum("timeout_request" in line for line in announcement(config, cutover)) == hints
+
+
+def test_an_app_that_is_recorded(tmp_path: Path) -> None:
+    """S51, M13: its own kind, and what is recorded of it."""
+    recorder = Recorder(wsgi, tmp_path / "file")
+    recorder.announced_as = "m:app, recorded"
+    assert said(recorder) == ["serving m:app, recorded (WSGI, 8 threads)"]

@@ -14,7 +14,8 @@ from bridge.server.apps.loading import load_app
 def recorded(target: str, path: str, all_methods: bool) -> Recorder:
     """Make the app that is served: `target` with a recorder around it."""
     recorder = Recorder(load_app(target), path, all_methods=all_methods)
-    recorder.announced_as = f"{target}, recorded in {path}"
+    what = "all methods" if all_methods else "GET, HEAD and OPTIONS; with --unsafe all methods"
+    recorder.announced_as = f"{target}, recorded in {path} ({what})"
     return recorder
 
 

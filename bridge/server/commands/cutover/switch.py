@@ -17,7 +17,7 @@ from bridge.cutover.editing import switch_in_file
 from bridge.cutover.route import MODE
 from bridge.cutover.switches import shown
 from bridge.errors import ConfigError
-from bridge.server.commands.ctl import FAILED, NO_SERVER, USAGE, VARIABLE
+from bridge.server.commands.ctl import FAILED, NO_SERVER, USAGE, VARIABLE, described
 from bridge.server.control.client import Connection, NoServer, SeveralServers, find
 from bridge.server.control.orders import OrderFailed
 from bridge.server.control.routes_text import status_lines, warnings_of
@@ -39,8 +39,13 @@ class _Ended(click.ClickException):
     """The end after an error: a line, and an exit code."""
 
     def __init__(self, error: str, code: int) -> None:
-        super().__init__(printable(error))
+        super().__init__("\n".join(map(printable, error.split("\n"))))
         self.exit_code = code  # type: ignore[misc]  # click means it so
+
+
+def _on_command_line(error: object) -> str:
+    """Return an error that says what to type, and not what to write in Python."""
+    return str(error).replace("say share=5 for 5 %", "say --share 5 for 5 %")
 
 
 def _ask(path: str | None, order: str, **arguments: Any) -> Any:
@@ -49,13 +54,13 @@ def _ask(path: str | None, order: str, **arguments: Any) -> Any:
         with Connection(find(os.environ) if path in (None, "off") else path) as connection:
             return connection.ask(order, **arguments)
     except OrderFailed as error:
-        raise _Ended(str(error), FAILED) from None
+        raise _Ended(_on_command_line(error), FAILED) from None
     except NoServer as error:
         more = _WITHOUT_SERVER if order == "switch" else ""
         raise _Ended(f"{error}{more}", NO_SERVER) from None
     except SeveralServers as error:
-        lines = "\n".join(f"  {each}" for each in error.paths)
-        raise _Ended(f"{error}; name one with --socket:\n{lines}", USAGE) from None
+        lines = [f"{error}:", *map(described, error.paths)]
+        raise _Ended("\n".join(lines), USAGE) from None
 
 
 def _set(route: str, mode: str, share: str | None, file: str | None, socket: str | None) -> None:
@@ -65,7 +70,8 @@ def _set(route: str, mode: str, share: str | None, file: str | None, socket: str
         try:
             line = shown(switch_in_file(file, route, mode, share))
         except ConfigError as error:
-            raise _Ended(f"{error}; nothing was changed", FAILED) from None
+            text = _on_command_line(error)
+            raise _Ended(f"{text}; nothing was changed", FAILED) from None
     click.echo(printable(line))
     if file is None:
         for warning in _warnings(socket, route):

@@ -232,7 +232,8 @@ class Desk:
 
     def routes(self) -> dict[str, Any]:
         """Describe the routes of the cutover, and how they go. Raises `OrderFailed`."""
-        return switching.routes(self._supervisor.ramp, self._conflicts)
+        found = switching.routes(self._supervisor.ramp, self._conflicts)
+        return {**found, "started": self._started, "listeners": self._addresses}
 
     def switch(self, route: str, mode: str, share: object, by: str) -> asyncio.Future[str]:
         """Switch a route, in its file and in each worker. Raises `OrderFailed`."""

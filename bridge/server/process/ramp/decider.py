@@ -15,8 +15,8 @@ from bridge.cutover.canary.live import has_gate, log_change
 from bridge.cutover.observed.board import key_of, read
 from bridge.cutover.route import NEW, OLD, Route
 from bridge.cutover.switches import Modes, Switches, said_by, shown
-from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
 from bridge.log import logger
+from bridge.server.metrics.snapshot import COUNTER, Family, Snapshot
 from bridge.server.process.ramp.rows import modes_of
 from bridge.server.process.ramp.totals import Lost
 

@@ -25,8 +25,8 @@ from bridge.server.metrics.snapshot import Snapshot
 from bridge.server.process.channel import Message
 from bridge.server.process.fleet.fleet import Fleet
 from bridge.server.process.fleet.members import Action, Fork, Gone, Member, State
-from bridge.server.process.ramp.hooks import Hooks
 from bridge.server.process.ramp.heard import NOBODY, Heard, Waiting
+from bridge.server.process.ramp.hooks import Hooks
 from bridge.server.process.ramp.sources import Sources, warn_of_more
 from bridge.server.process.ramp.totals import Lost, Totals
 from bridge.server.process.stacks import StackFile
@@ -104,20 +104,16 @@ class Ramp:
         """Tell a worker that is about to serve what is in force."""
         if member.generation > self._generation:
             self._now, self._generation, self._next = self._next, member.generation, Sources()
-            self._begin_release()
+            if self._now.is_told and not self._now.has_cutover:
+                self.close()
+                self._decider = None  # what the release before had is over
+                self._not_kept.clear()
+            elif self._decider is not None or self._now.is_told:
+                self._use(self._now, self._read_at)  # much may have been decided since
+                self._decider.begin_release(self._loop.time())
         if self._decider is not None:
             self._tell_routes(member)
             self._hooks.serves(member)
-
-    def _begin_release(self) -> None:
-        """Have in force what the new generation says; it may have no cutover any more."""
-        if self._now.is_told and not self._now.has_cutover:
-            self.close()
-            self._decider = None
-            self._not_kept.clear()
-        elif self._decider is not None or self._now.is_told:
-            self._use(self._now, self._read_at)  # much may have been decided since
-            self._decider.begin_release(self._loop.time())
 
     def note(self, action: Action) -> None:
         """Note what is done for the fleet."""
@@ -330,8 +326,10 @@ class Ramp:
 
     def _answer(self, order: Waiting, follow: int, serving: list[Member]) -> str:
         text = order.text
-        if serving:
-            text += f" ({follow} of {pluralize(len(serving), 'worker')})"
+        starting = max(self._fleet.wanted - len(serving), 0)
+        if serving or starting:
+            more = f", {starting} still to start" if starting else ""
+            text += f" ({follow} of {pluralize(len(serving) + starting, 'worker')}{more})"
         errors = {self._heard[each].error for each in serving if each in self._heard} - {""}
         for note in sorted(errors):
             text += f"; {note}"

@@ -35,7 +35,8 @@ def test_what_a_server_is_asked_can_be_replayed(start_host: StartHost, tmp_path:
     assert host.process.wait(60) == 0
     recorded = path.read_text()
     assert recorded.count("/items/") >= 20
-    assert f"serving {APP}, recorded in {path} (ASGI)\n" in host.log()
+    what = "GET, HEAD and OPTIONS; with --unsafe all methods"
+    assert f"serving {APP}, recorded in {path} ({what}) (WSGI, 8 threads)\n" in host.log()
     assert "hunter2" not in recorded
     assert "POST" not in recorded
     assert (path.stat().st_mode & 0o777, result.exit_code) == (0o600, 0), result.output
@@ -53,8 +54,12 @@ def test_wrong_usage_is_told(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["cutover", "record", *args])
         assert (result.exit_code, text in result.output) == (2, True), (args, result.output)
     # A server that cannot start ends its process, so it has one of its own.
-    command = [sys.executable, "-m", "bridge", "cutover", "record", APP, "--to", "/none/file"]
-    done = subprocess.run(
-        [*command, "--port=0"], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, "cannot be written" in done.stderr) == (3, True), done.stderr
+    for app, file, says in [
+        (APP, "/none/file", "cannot be written"),
+        ("oldshp:app", to[1], "Error: there is no module 'oldshp'"),
+    ]:
+        command = [sys.executable, "-m", "bridge", "cutover", "record", app, "--to", file]
+        done = subprocess.run(
+            [*command, "--port=0"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, says in done.stderr) == (3, True), done.stderr

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.server.cli import main
+from bridge.server.commands.cutover import switch
 from bridge.server.control import client
 from tests.support.hosts import Host, bridge, start
 from tests.support.waiting import eventually, listens
@@ -101,7 +102,7 @@ def test_status_shows_the_routes(server: Server) -> None:
     head, row, *more = server.run("status").output.splitlines()
     assert head.split()[:5] == ["route", "mode", "share", "old", "errors"]
     assert row.split()[:4] == ["invoices", "canary", "5", "%"]
-    assert more == []
+    assert [line.startswith("counted since the start of http://") for line in more] == [True]
     (route,) = json.loads(server.run("status", "--json").output)["routes"]
     assert (route["route"], route["mode"], route["share"]) == ("invoices", "canary", 5)
     before = route["old"]["requests"]
@@ -152,13 +153,37 @@ def test_one_worker_takes_orders_without_a_word(
     file = tmp_path / "cutover.toml"
     file.write_text(FILE)
     command = bridge(f"--cutover={file}").with_env(XDG_RUNTIME_DIR=str(tmp_path))
-    with start(command):
-        eventually(lambda: [*tmp_path.glob("asgi-bridge/*.ctl")])
+    with start(command) as host:
+        eventually(lambda: "serves (1 of 1)" in host.log())
         (socket,) = tmp_path.glob("asgi-bridge/*.ctl")
         monkeypatch.setattr(client, "directories", lambda environ: [str(socket.parent)])
         monkeypatch.setattr(client, "sockets", lambda environ: [str(socket)])
         result = CliRunner().invoke(main, ["cutover", "set", "invoices", "new"])
         assert (result.exit_code, result.output) == (0, "invoices new (1 of 1 worker)\n")
+
+
+def test_several_servers_are_told_apart(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M3, O8: by what they serve, and where."""
+
+    def find(environ: object) -> str:
+        raise client.SeveralServers([server.socket, "/none.ctl"])
+
+    monkeypatch.setattr(switch, "find", find)
+    result = CliRunner().invoke(main, ["cutover", "status"])
+    assert result.exit_code == 2
+    first, second, third = result.output.splitlines()
+    assert first == "Error: several servers are running; say which with --socket PATH:"
+    assert second.startswith(f"  {server.socket}  {server.file} at http://127.0.0.1:")
+    assert third.startswith("  /none.ctl  no server at /none.ctl")
+
+
+def test_a_share_that_is_missing(tmp_path: Path) -> None:
+    """M5: the error says what to type."""
+    file = tmp_path / "cutover.toml"
+    file.write_text(FILE)
+    args = ["cutover", "set", "invoices", "canary", f"--file={file}"]
+    result = CliRunner().invoke(main, args)
+    assert (result.exit_code, "say --share 5 for 5 %" in result.output) == (1, True)
 
 
 def test_no_server(tmp_path: Path) -> None:

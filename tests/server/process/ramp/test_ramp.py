@@ -243,6 +243,10 @@ def test_an_order_says_how_many_workers_follow(server: Server, file: Path) -> No
     del server.fleet.roster.by_slot[2]
     server.ramp.note(Gone(server.two, "crash"))
     assert answer.result() == "b new (1 of 1 worker)"
+    server.fleet.wanted = 3
+    answer = server.ramp.switch("b", "new", None)
+    server.follow(server.one)
+    assert answer.result() == "b new (1 of 3 workers, 2 still to start)"
     for order in (("x", "new", None), ("a", "never", None), ("a", "canary", 150)):
         with pytest.raises(ConfigError):
             server.ramp.switch(*order)
