@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points, metadata
@@ -10,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 import bridge
 
@@ -82,6 +84,25 @@ def test_metadata_and_code_agree() -> None:
     [command] = entry_points(group="console_scripts", name="asgi-bridge")
     assert command.value == "bridge.server.cli:main"
     assert (Path(bridge.__file__).parent / "py.typed").exists()
+
+
+def test_what_tells_of_releases_names_one_version() -> None:
+    """How to cite says the version of the code; the changelog begins with it, or what comes."""
+    root = Path(bridge.__file__).parent.parent
+    cited = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= {*cited}
+    assert cited["version"] == bridge.__version__
+    assert cited["license"] == "BSD-3-Clause"
+    assert all("name" in author for author in cited["authors"])
+    changes = (root / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## (.+)$", changes, re.M)
+    assert all(
+        re.fullmatch(r"\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", each)
+        for each in versions
+    )
+    assert versions[0] == "[Unreleased]" or versions[0].startswith(f"[{bridge.__version__}]")
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert {*re.findall(r"^### (.+)$", changes, re.M)} <= kinds
 
 
 def test_modules_that_are_named_as_text_exist() -> None:

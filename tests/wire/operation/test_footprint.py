@@ -44,6 +44,21 @@ def test_a_worker_loads_what_it_uses(kind: str) -> None:
     assert run.stdout.split() == []
 
 
+def test_a_dispatcher_loads_webob_for_those_who_ask_for_it() -> None:
+    """PERFORMANCE, memory: mounts that look at path and host only need no WebOb; `when` does."""
+    code = (
+        "import sys; from bridge import Dispatcher, Mount;"
+        "from tests.support.apps.hello import asgi, wsgi;"
+        "from tests.support.in_process import http;"
+        "plain = Dispatcher({'/': asgi, '/w': wsgi, 'a.example/': asgi});"
+        "print(http(plain, '/').status, http(plain, '/w').status, 'webob' in sys.modules);"
+        "asking = Dispatcher({'/': [Mount(asgi, when=lambda request: False), asgi]});"
+        "print(http(asking, '/').status, 'webob' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["200", "200", "False", "200", "True"]
+
+
 @pytest.mark.parametrize("app", [asgi, wsgi])
 def test_connections_share_what_their_requests_have_in_common(app: Any) -> None:
     """PERFORMANCE, memory: one base for all connections to a place, and yet each has its client."""
