@@ -1,0 +1,42 @@
+"""The oldest allowed versions, as pip's constraints."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import requires, version
+
+import pytest
+
+from tests.support.hosts import ROOT
+from tools.oldest import constraints
+
+
+def test_a_lower_bound_is_a_constraint() -> None:
+    """`name>=1.2` is tested with 1.2, on those systems for which it is asked for."""
+    assert constraints(["click>=8.1.3", "uvloop >= 0.21; sys_platform != 'win32'"]) == [
+        "click==8.1.3",
+        "uvloop==0.21; sys_platform != 'win32'",
+    ]
+
+
+@pytest.mark.parametrize("dependency", ["click", "click>8", "click>=8.1,<9", "click[x]>=8"])
+def test_what_has_no_plain_lower_bound_is_refused(dependency: str) -> None:
+    """What could not be tested is an error that shows how to write it."""
+    with pytest.raises(ValueError, match=r"click.* has no lower bound: write it as name>=1\.2"):
+        constraints([dependency])
+
+
+def test_the_package_says_what_it_needs() -> None:
+    """Each base dependency has a constraint, and what is installed here is no older."""
+    command = [sys.executable, "-m", "tools.oldest"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    oldest = dict(line.partition(";")[0].split("==") for line in run.stdout.splitlines())
+    base = [each for each in requires("asgi-bridge") or () if "extra ==" not in each]
+    assert len(oldest) == len(base) > 0
+    for name, least in oldest.items():
+        assert _numbers(version(name)) >= _numbers(least), name
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(".")[:3] if part.isdigit()]
