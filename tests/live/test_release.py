@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from email import message_from_string
+from email.message import Message
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,7 +29,7 @@ pytestmark = [
 ]
 
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-_SECONDS = 100  # one program; `timeout` of pytest is for all of a test
+_SECONDS = 200  # one program; `timeout` of pytest is for all of a test
 
 
 def run(*argv: str, cwd: Path = ROOT) -> str:
@@ -53,6 +55,13 @@ def _environment() -> dict[str, str]:
 def tracked() -> list[str]:
     """The files of the repository."""
     return run("git", "ls-files", "-z").strip("\0").split("\0")
+
+
+def metadata_of(wheel: Path) -> Message:
+    """What a wheel says about itself; the README is its text."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return message_from_string(archive.read(name).decode())
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +106,36 @@ def test_the_wheel_has_the_package_and_nothing_else(released: tuple[Path, Path])
     """Its modules, the marker and stubs for type checkers, the licence; no sources in C."""
     with zipfile.ZipFile(released[1]) as archive:
         names = set(archive.namelist())
-        [metadata] = [name for name in names if name.endswith(".dist-info/METADATA")]
-        about = archive.read(metadata).decode()
-    folder = metadata.rpartition("/")[0]
-    assert f"\nVersion: {bridge.__version__}\n" in about
+    assert metadata_of(released[1])["Version"] == bridge.__version__
+    [folder] = {name.partition("/")[0] for name in names if ".dist-info/" in name}
     ours = {name for name in tracked() if re.fullmatch(r"bridge/(.*\.pyi?|py\.typed)", name)}
     compiled = {name for name in names if name.endswith(".so")}
     assert {name for name in names - compiled if not name.startswith(folder)} == ours
     assert f"{folder}/licenses/LICENSE" in names
     if find_spec("bridge.accelerator.speedups"):  # so there is a compiler, and what it needs
         assert len(compiled) == 3
+
+
+def test_the_readme_of_a_release_leads_to_the_repository(released: tuple[Path, Path]) -> None:
+    """An index shows it without the files beside it: each link to one names it in `Source`."""
+    about = metadata_of(released[1])
+    [source] = [each for each in about.get_all("Project-URL") if each.startswith("Source, ")]
+    base = re.escape(source.removeprefix("Source, "))
+    text = (ROOT / "README.md").read_text()
+    parts = re.split(r"^(```.*?^```$)", about.get_payload(), flags=re.M | re.S)
+    assert parts[1::2] == re.findall(r"^```.*?^```$", text, re.M | re.S)  # code stays as it is
+    links = re.findall(r"\]\(([^)]+)\)", "".join(parts[::2]))
+    assert all("://" in link or link.startswith("#") for link in links)
+    led = [match[1] for link in links if (match := re.match(rf"{base}/\w+/main/([^#]+)", link))]
+    assert len(led) > 20
+    assert {name for name in led if not (ROOT / name).exists()} == set()
+
+
+def test_where_the_project_lives_is_said_once(released: tuple[Path, Path]) -> None:
+    """All addresses of the metadata are below that of the source."""
+    urls = dict(each.split(", ") for each in metadata_of(released[1]).get_all("Project-URL"))
+    assert {*urls} == {"Source", "Documentation", "Changelog", "Issues"}
+    assert all(url.startswith(urls["Source"]) for url in urls.values())
 
 
 def test_the_base_install_is_whole(installed: Path) -> None:

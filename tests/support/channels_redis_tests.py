@@ -1,6 +1,6 @@
 """channels_redis's own tests of its layer, run on ours (rule L14).
 
-They come from its source archive at PyPI, with what they need beside the tests' environment; both
+They come from its source archive, with what they need beside the tests' environment; both
 are fetched once, below ``build/``. The archive of Channels itself has no tests. Nothing in them is
 changed but the port of Redis; before they are imported, the class that they test becomes ours.
 """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import requires, version
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +39,30 @@ def test_the_package_says_what_it_needs() -> None:
     assert len(oldest) == len(base) > 0
     for name, least in oldest.items():
         assert _numbers(version(name)) >= _numbers(least), name
+
+
+@pytest.mark.parametrize("supported", ["3.0 THIS", "THIS 3.0"], ids=["oldest", "newer"])
+def test_only_the_oldest_python_gets_them(supported: str, tmp_path: Path) -> None:
+    """`scripts/_environment` asks for the oldest there, and elsewhere for nothing: the newest."""
+    this = "{}.{}".format(*sys.version_info)
+    code = f"""
+        source scripts/_environment
+        supported=({supported.replace("THIS", this)})
+        venv={tmp_path}
+        constraints
+    """
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    printed = subprocess.check_output(["bash", "-ec", code], cwd=ROOT, text=True)
+    assert bool(printed) == supported.endswith("THIS")
+
+
+def test_nothing_keeps_the_newest_from_the_tests() -> None:
+    """No dependency has an upper bound: an environment that is made anew has the newest."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    every = [*project["dependencies"], *(each for extra in extras for each in extra)]
+    assert [each for each in every if re.search("<|[=~]=", each.partition(";")[0])] == []
 
 
 def _numbers(text: str) -> list[int]:
