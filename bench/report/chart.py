@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+import textwrap
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,7 +49,9 @@ def draw(report: dict, target: Path) -> None:
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(f"{column['label']} (median, least to greatest; less is better)")
-    axes.set_title(f"{report['scenario']}: {report['about']}", loc="left")
+    # From the left edge of the picture, in as many lines as it takes: nothing is cut off.
+    title = textwrap.fill(f"{report['scenario']}: {report['about']}", 80)
+    figure.suptitle(title, x=0.01, horizontalalignment="left")
     FigureCanvasAgg(figure).print_figure(target, dpi=120)
 
 

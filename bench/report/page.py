@@ -13,8 +13,10 @@ import re
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
+from bench.compared import charts, tables
 from bench.measure.figures import Figures, known
 from bench.measure.scenarios import SCENARIOS
 from bench.peers.environments import DOCUMENTS, ROOT
@@ -24,7 +26,12 @@ from bench.report.verdicts import Verdict
 
 PAGES = tuple(
     ROOT / "docs" / "explanation" / name
-    for name in ("performance.md", "where-it-came-from.md", "one-machine-and-more.md")
+    for name in (
+        "performance.md",
+        "where-it-came-from.md",
+        "one-machine-and-more.md",
+        "compared.md",
+    )
 )
 MARKED = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 #: The builds of Python: how the result of a scenario is named, and the column.
@@ -83,15 +90,22 @@ def main() -> int:
         write()
         return 0
     stale = [page for page in PAGES if filled(text := page.read_text(encoding="utf-8")) != text]
+    stale += [path for path, text in charts.pictures().items() if _kept(path) != text]
     for page in stale:
         print(f"{page.relative_to(ROOT)} does not show docs/benchmarks: scripts/fix writes it")
     return 1 if stale else 0
 
 
 def write() -> None:
-    """Fill the pages with the results that are saved now."""
+    """Fill the pages with the results that are saved now, and draw their charts."""
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, text in charts.pictures().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def _kept(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def filled(text: str) -> str:
@@ -317,6 +331,10 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "missed": _missed,
     "mail": _mail,
     "channels": _channels,
+    "compared-wsgi-servers": partial(tables.part, "WSGI servers"),
+    "compared-adapters": partial(tables.part, "adapters, under uvicorn"),
+    "compared-asgi-servers": partial(tables.part, "ASGI servers"),
+    **{f"chart-{name}": partial(charts.part, name) for name in charts.CHARTS},
 }
 
 if __name__ == "__main__":

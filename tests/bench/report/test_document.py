@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.compared import tables
 from bench.deploys import table
 from bench.peers.environments import DOCUMENTS
 from bench.report.document import markdown, save
@@ -16,7 +17,8 @@ from bench.report.document import markdown, save
 def test_saved_reports(path: Path) -> None:
     """The Markdown that is saved is what its JSON says."""
     report = json.loads(path.read_text(encoding="utf-8"))
-    as_text = table.markdown if report["scenario"] == "deploys" else markdown
+    special = {"deploys": table.markdown, "compared": tables.markdown}
+    as_text = special.get(report["scenario"], markdown)
     assert as_text(report) == path.with_suffix(".md").read_text(encoding="utf-8")
 
 
