@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, LABELS, VALUES, ROW, HEAD = 480, 200, 62, 26, 64
+WIDTH, LABELS, VALUES, ROW, HEAD = 480, 208, 60, 26, 64
 _STYLE = """
 text{font:14px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#24292f}
 .card{fill:#fff;stroke:#d8dee4}.title{font-weight:600;font-size:16px}.unit{fill:#57606a}
