@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from enum import IntEnum
 from itertools import groupby
 from pathlib import Path
 
@@ -111,7 +112,7 @@ replaced or to take orders: with `--cutover`, `--max-requests`, `--max-rss`, `--
 
 
 ABOVE_EQUIVALENTS = """\
-# Coming from uvicorn or Gunicorn
+# Options of uvicorn and Gunicorn
 
 <!-- Made from bridge/server/config/ by scripts/fix. -->
 
@@ -121,19 +122,42 @@ not, the error says what is in the second table of its program.
 
 `UVICORN_*` and `GUNICORN_CMD_ARGS` in the environment are not read; the start says what to set
 instead. Gunicorn's configuration files are Python, and are not read; what is in them can be in a
-TOML file. `asgi-bridge config` shows what a command line comes to.
+TOML file. `asgi-bridge config` shows what a command line comes to. The guides: [coming from
+uvicorn](../howto/from/uvicorn.md), [coming from Gunicorn](../howto/from/gunicorn.md).
 """
 
 
-def options_of_uvicorn() -> list[list[str]]:
-    """Every option of the installed uvicorn, with its other spellings."""
+#: Defaults of Gunicorn that are of the machine on which this page is made.
+_OF_THE_MACHINE = {"chdir": "the working directory", "user": "", "group": ""}
+
+
+def options_of_uvicorn() -> list[tuple[list[str], str]]:
+    """Every option of the installed uvicorn, with its other spellings, and its default."""
     params = [each for each in uvicorn.main.params if each.name not in ("app", "version")]
-    return [[*each.opts, *each.secondary_opts] for each in params]
+    return [([*each.opts, *each.secondary_opts], _default(each.default)) for each in params]
 
 
-def options_of_gunicorn() -> list[list[str]]:
-    """Every option of the installed Gunicorn, with its other spellings."""
-    return [list(each.cli) for each in gunicorn.config.KNOWN_SETTINGS if each.cli]
+def options_of_gunicorn() -> list[tuple[list[str], str]]:
+    """Every option of the installed Gunicorn, with its other spellings, and its default."""
+    return [
+        (list(each.cli), _OF_THE_MACHINE.get(each.name, _default(each.default)))
+        for each in gunicorn.config.KNOWN_SETTINGS
+        if each.cli
+    ]
+
+
+def _default(value: object) -> str:
+    """Return a default as it stands on a page; empty if there is none."""
+    match value:
+        case bool():
+            return "`on`" if value else "`off`"
+        case IntEnum():
+            return f"`{value.name}`"
+        case list() | tuple():
+            return f"`{', '.join(map(str, value))}`" if value else ""
+        case str() | int() | float() if value != "":
+            return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    return ""
 
 
 def ours() -> dict[str, str]:
@@ -154,13 +178,27 @@ def render_equivalents() -> str:
         ("uvicorn", options_of_uvicorn(), UVICORN),
         ("Gunicorn", options_of_gunicorn(), GUNICORN),
     ):
-        working = _table(_works(spellings) for spellings in theirs)
+        working = _working(theirs)
         other: dict[str, list[str]] = {}
         for option, instead in table.items():
             other.setdefault(instead, []).append(option)
         answered = _table((options, instead) for instead, options in other.items())
         parts.append(f"\n## {program}\n\nThese work:\n\n{working}\nThese do not:\n\n{answered}")
     return "".join(parts)
+
+
+def _working(theirs: list[tuple[list[str], str]]) -> str:
+    """Return the table of those options of theirs that work here, with both defaults."""
+    default_here = {flag: each.shown_default for each in SETTINGS for flag in each.flags}
+    lines = ["| option | its default | here | default here |\n| --- | --- | --- | --- |\n"]
+    for spellings, default in theirs:
+        working, about = _works(spellings)
+        if working:
+            options = ", ".join(f"`{each}`" for each in working)
+            shown = next((default_here[each] for each in working if each in default_here), "")
+            own = f"`{shown}`" if shown else ""
+            lines.append(f"| {options} | {_escaped(default)} | {_escaped(about)} | {own} |\n")
+    return "".join(lines)
 
 
 def _works(spellings: list[str]) -> tuple[list[str], str]:
