@@ -30,6 +30,7 @@ SERVERS = {
     "hypercorn": ("--bind=127.0.0.1:{port}",),
     "granian": ("--port={port}",),
     "daphne": ("--port={port}",),
+    "uwsgi": ("--http-socket=127.0.0.1:{port}",),
     "python": (),
 }
 #: The modules of programs whose names differ from theirs.
@@ -136,7 +137,7 @@ class Reader:
         if name == "python":
             argv = [sys.executable, "-c", _PROGRAM.format(name=rest[0]), *rest[1:]]
         else:
-            argv = [sys.executable, "-m", _MODULES.get(name, name), *rest]
+            argv = [*_program(name), *rest]
             port = () if any("8000" in word for word in rest) else SERVERS[program]
             argv = [*(word.replace("8000", "{port}") for word in argv), *port]
         short = "bridge" if name == "asgi-bridge" else name
@@ -160,6 +161,8 @@ class Reader:
         options, url = _curl(shlex.split(line)[1:])
         fields = dict(field.split(": ", 1) for field in options.get("-H", []))
         body = "".join(options.get("-d", []))
+        if body:
+            fields.setdefault("Content-Type", "application/x-www-form-urlencoded")
         answer = httpx.request(
             options.get("-X", ["POST" if body else "GET"])[0],
             self.host.url(re.sub(r"^(https?://)?[^/]+", "", url)),
@@ -187,6 +190,13 @@ class Reader:
         )
         assert ended.returncode == 0, (line, ended.stdout, ended.stderr)
         return ended.stdout
+
+
+def _program(name: str) -> list[str]:
+    """How a program is started, on this Python."""
+    if name == "uwsgi":  # no module; it must be told where it is
+        return [str(Path(sys.executable).with_name(name)), f"--virtualenv={sys.prefix}"]
+    return [sys.executable, "-m", _MODULES.get(name, name)]
 
 
 def _words(line: str) -> tuple[dict[str, str], list[str]]:
