@@ -77,7 +77,9 @@ class Mount:
                 "whether this app is for it"
             )
         if not isinstance(self.settings, Mapping):
-            raise ConfigError(f"settings is {self.settings!r}; allowed is a dictionary")
+            raise ConfigError(
+                f"settings is {self.settings!r}; allowed is a dictionary, such as {{'threads': 4}}"
+            )
         read_settings(self.settings, "Mount")
 
 

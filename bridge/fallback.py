@@ -35,7 +35,7 @@ class Fallback:
 
     def __init__(self, apps: Sequence[Any], **settings: Any) -> None:
         if not apps:
-            raise ConfigError("a fallback needs at least one app")
+            raise ConfigError("a fallback needs at least one app: fallback=[new, old]")
         self.apps: list[ASGIApp] = [as_asgi(app, **settings) for app in apps]
         self._states: list[dict[str, Any]] = [{} for _ in apps]
         self._remaining = range(len(self.apps) - 1, -1, -1)  # how many come after each

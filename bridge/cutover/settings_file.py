@@ -137,7 +137,9 @@ def find_table(document: Any) -> Any:
         case {"cutover": dict()}:
             return document["cutover"]
         case {"tool": dict()}:
-            raise ConfigError("it has no table [tool.bridge.cutover]")
+            raise ConfigError(
+                "it has no table [tool.bridge.cutover]; add it, or name a file of routes"
+            )
     return document
 
 

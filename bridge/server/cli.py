@@ -6,8 +6,8 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
-from itertools import groupby, pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import click
 
@@ -18,28 +18,40 @@ from bridge.server.commands import as_it_is, surroundings
 from bridge.server.commands.checking import options as checking
 from bridge.server.commands.ctl import ctl
 from bridge.server.commands.cutover import cutover
+from bridge.server.commands.help import completion, first_steps, groups, mistakes, pages
 from bridge.server.commands.routes import options as routes_options
 from bridge.server.commands.running import exit_codes, run, run_server
 from bridge.server.config import commands
 from bridge.server.config.config import SETTINGS, Config
-from bridge.server.config.equivalents import equivalent
 from bridge.server.config.setting import Setting
 from bridge.server.config.sources import Layer, ignored_variables, make_config
 from bridge.server.lifecycle.guard import end_within
 from bridge.server.lifecycle.orders import STARTING_LIMIT
+from bridge.server.process.exits import WRONG_USAGE
 
 _WITH = "without" if accelerator.read_head is None else "with"
 
 
-class _Group(click.Group):
-    """Says that `serve` is missing, and what to write."""
+class _Group(pages.Group):
+    """Says how to begin; or that `serve` is missing, and what to write."""
+
+    titles: ClassVar = {
+        "To begin": ("serve", "check", "routes", "config"),
+        "A server that runs": ("ctl",),
+        "From an old app to a new one": ("cutover",),
+        "Sockets and apps apart": ("gateway", "worker"),
+        "Your shell": ("completion",),
+    }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            click.echo(first_steps.text(Path()), err=True)
+            ctx.exit(WRONG_USAGE)
         given = args.copy()
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            _raise_equivalent(error, ctx)
+            mistakes.raise_equivalent(error, ctx)
             options = self.commands["serve"].params
             if not any(error.option_name in (*each.opts, *each.secondary_opts) for each in options):
                 raise
@@ -56,42 +68,6 @@ class _Group(click.Group):
         raise _missing_serve(ctx, f"No such command {name!r}", args if is_app else ["module:attr"])
 
 
-#: What other servers have behind options that are flags here.
-_FLAG_VALUES = frozenset({"true", "false", "yes", "no", "on", "off", "auto", "1", "0"})
-
-
-def _refuse_values_of_flags(command: click.Command, ctx: click.Context, args: list[str]) -> None:
-    """Raise for ``--flag false``: `false` would be taken for the app."""
-    flags = {
-        name: option
-        for option in command.params
-        if isinstance(option, click.Option) and option.is_flag
-        for name in (*option.opts, *option.secondary_opts)
-    }
-    for given, value in pairwise(args):
-        if given in flags and value.lower() in _FLAG_VALUES:
-            on, off = flags[given].opts[0], (*flags[given].secondary_opts, "")[0]
-            raise click.UsageError(
-                f"{given} takes no value (seen: {value}); say {on} or {off}", ctx
-            )
-
-
-def _raise_equivalent(error: click.NoSuchOption, ctx: click.Context) -> None:
-    """Raise with what to write instead, if the option is one of uvicorn's or Gunicorn's (S63)."""
-    instead = equivalent(error.option_name)
-    if instead is not None:
-        raise click.UsageError(instead, ctx) from None
-
-
-def _raise_swapped(command: click.Command, error: click.NoSuchOption, ctx: click.Context) -> None:
-    """Raise with the option that has the same words in another order, if there is one."""
-    known = [name for each in command.params for name in each.opts]
-    for name in close_names(error.option_name, known, 1):
-        if sorted(name) == sorted(error.option_name):
-            text = f"No such option {error.option_name!r}; did you mean {name}?"
-            raise click.UsageError(text, ctx) from None
-
-
 def _missing_serve(ctx: click.Context, seen: str, given: list[str]) -> click.UsageError:
     return click.UsageError(f"{seen}; say: {ctx.info_name} serve {shlex.join(given)}", ctx)
 
@@ -105,20 +81,24 @@ def _missing_serve(ctx: click.Context, seen: str, given: list[str]) -> click.Usa
     message=f"%(prog)s, version %(version)s, {_WITH} the accelerator",
 )
 def main() -> None:
-    """Serve any Python web app: ASGI 3, 2 and 1, WSGI, and mixtures of them."""
+    """Serve any Python web app: ASGI 3, 2 and 1, WSGI, and mixtures of them.
+
+    To begin: asgi-bridge serve module:attr. Without arguments it shows more of that.
+    """
 
 
-class _SettingsCommand(click.Command):
+class _SettingsCommand(pages.Command):
     """A command whose options are the settings, in the sections of the reference page."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        _refuse_values_of_flags(self, ctx, args)
+        if not ctx.resilient_parsing:
+            mistakes.refuse_values_of_flags(self, ctx, args)
         ctx.allow_extra_args = True  # we say more about them
         try:
             left = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            _raise_equivalent(error, ctx)
-            _raise_swapped(self, error, ctx)
+            mistakes.raise_equivalent(error, ctx)
+            mistakes.raise_swapped(self, error, ctx)
             raise
         surroundings.anchor(ctx.params)
         if left and not ctx.resilient_parsing:
@@ -132,23 +112,8 @@ class _SettingsCommand(click.Command):
         return f"a {self.name} runs no app (seen: {name}); workers do: asgi-bridge worker {name}"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        by_name = {option.name: option for option in self.get_params(ctx)}
-        known = [setting for setting in SETTINGS if setting.name in by_name]
-        for title, settings in groupby(known, key=lambda setting: setting.section):
-            names = [setting.name for setting in settings]
-            _write_section(ctx, formatter, title, [by_name.pop(name) for name in names])
-        _write_section(ctx, formatter, "Other", list(by_name.values()))
-
-
-def _write_section(
-    ctx: click.Context,
-    formatter: click.HelpFormatter,
-    title: str,
-    options: list[click.Parameter],
-) -> None:
-    records = [record for option in options if (record := option.get_help_record(ctx))]
-    with formatter.section(title):
-        formatter.write_dl(records)
+        first = groups.FIRST if self.name == "serve" else ()
+        groups.write_groups(ctx, formatter, self.get_params(ctx), first)
 
 
 def _options(names: Set[str]) -> Iterator[click.Parameter]:
@@ -157,12 +122,15 @@ def _options(names: Set[str]) -> Iterator[click.Parameter]:
         if setting.name not in names:
             continue
         if setting.name == "app":
-            yield click.Argument(["app"], required=False, metavar="[MODULE:ATTR]")
+            yield click.Argument(
+                ["app"], required=False, metavar="[MODULE:ATTR]", shell_complete=completion.apps
+            )
         else:
             yield click.Option(_declarations(setting), **_attributes(setting))
     yield click.Option(
         ["-c", "--config"],
         metavar="FILE",
+        shell_complete=completion.files,
         help="A TOML file of settings; its table [tool.bridge] if it has one. "
         "Default: pyproject.toml, if it has that table.",
     )
@@ -179,6 +147,7 @@ def _attributes(setting: Setting) -> dict[str, Any]:
     if not isinstance(setting.default, bool):
         about["metavar"] = "|".join(setting.choices) or setting.type.metavar
         about["multiple"] = setting.many
+        about["shell_complete"] = completion.of_setting(setting)
     return about
 
 
@@ -192,6 +161,14 @@ def _read(ctx: click.Context, options: dict[str, Any]) -> Config:
         return _read_sources(options, warns=True)
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from error
+
+
+def _read_with_app(ctx: click.Context, options: dict[str, Any]) -> Config:
+    """Return the settings of all sources. Raises `UsageError`, also if they name no app."""
+    config = _read(ctx, options)
+    if config.app is None and not config.mount and config.cutover is None:
+        raise click.UsageError(first_steps.missing_app(str(ctx.info_name), Path()), ctx)
+    return config
 
 
 def _read_sources(options: dict[str, Any], *, warns: bool = False) -> Config:
@@ -215,7 +192,7 @@ def _read_sources(options: dict[str, Any], *, warns: bool = False) -> Config:
 
 @click.pass_context
 def _serve(ctx: click.Context, /, check_config: bool, print_config: bool, **options: Any) -> None:
-    config = _read(ctx, options)
+    config = (_read if print_config else _read_with_app)(ctx, options)
     if print_config:
         _show(config, as_json=False)
     if check_config:
@@ -254,7 +231,7 @@ def _gateway(ctx: click.Context, /, **options: Any) -> None:
 
 @click.pass_context
 def _worker(ctx: click.Context, /, **options: Any) -> None:
-    config = _read(ctx, options)
+    config = _read_with_app(ctx, options)
     from bridge.server.commands.worker import WorkerProcess
 
     run(config, WorkerProcess)
@@ -264,7 +241,7 @@ def _worker(ctx: click.Context, /, **options: Any) -> None:
 def _routes(ctx: click.Context, /, **options: Any) -> None:
     with exit_codes():
         asked = routes_options.take(options)
-        config = _read(ctx, options)
+        config = _read_with_app(ctx, options)
         from bridge.server.commands.routes.command import routes  # servers need none of it
 
         text, code = routes(config, asked, routes_options.output_width())
@@ -278,7 +255,7 @@ def _check_app(ctx: click.Context, /, **options: Any) -> None:
     from bridge.server.commands.checking.command import run_check  # which loads more than a server
 
     given = {name: options.pop(name) for name in checking.NAMES}
-    config = _read(ctx, options)
+    config = _read_with_app(ctx, options)
     try:
         wanted = checking.read_options(given, config)
     except ConfigError as error:
@@ -379,3 +356,4 @@ _add_command(
 )
 main.add_command(ctl)
 main.add_command(cutover)
+main.add_command(completion.completion)

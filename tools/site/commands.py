@@ -18,7 +18,7 @@ HEAD = f"""\
 
 Every command of `{PROGRAM}`, which is also `python -m bridge`, with its options. Those that are
 settings are only named here: [settings](settings.md) says what they do, and how else they can be
-set.
+set. `{PROGRAM} completion bash` (or `zsh`, `fish`) prints what makes a shell complete all of this.
 """
 
 _SETTINGS = {each.name: each for each in SETTINGS}

@@ -87,7 +87,8 @@ class AppInstance:
             raise LifespanFailed(str(self._failure)) from self._failure.__cause__
         if not in_time:
             raise LifespanFailed(
-                f"the app's startup was not over after {limit} s: something blocks the event loop"
+                f"the app's startup was not over after {limit} s: something blocks the event loop; "
+                "await in the startup, or use a thread (asyncio.to_thread)"
             )
         if self.phase != READY:
             raise LifespanFailed("the app has been shut down; this process is ending")

@@ -22,6 +22,8 @@ from bridge.server.config.config import Config
 
 #: The names of an app if only its module is given.
 DEFAULT_NAMES = ("app", "application")
+#: Modules that no package brings: they come with Python, or with uWSGI.
+_NOT_TO_INSTALL = sys.stdlib_module_names | {"uwsgi", "uwsgidecorators"}
 
 
 def load(config: Config) -> Any:
@@ -130,7 +132,10 @@ def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
     if call is not None:
         found = _call_factory(found, name, call)
     if not callable(found):
-        raise AppLoadError(f"{name} is {found!r:.60}, which cannot be called; an app is callable")
+        hint = "" if call is not None or not isinstance(target, str) else _instead_of(target)
+        raise AppLoadError(
+            f"{name} is {found!r:.60}, which cannot be called; an app is callable{hint}"
+        )
     return found
 
 
@@ -157,6 +162,13 @@ def _resolve(target: Target, app_dir: str) -> Any:
     return found
 
 
+def _instead_of(target: str) -> str:
+    """Say what else in the module that `target` names may be the app."""
+    name = parse_target(target).module
+    module = sys.modules.get(name)
+    return "" if module is None else f"; {_name_hint(module, name, 'app')}"
+
+
 def _import(name: str, app_dir: str) -> Any:
     """Import the module `name`, from `app_dir` first. Raises as `load_app` does."""
     path = _absolute(app_dir)
@@ -173,15 +185,44 @@ def _import(name: str, app_dir: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name + ".").startswith(error.name + "."):
-            raise AppLoadError(f"importing {name} failed: {error}") from error
+            hint = _missing_hint(error.name, path)
+            raise AppLoadError(f"importing {name} failed: {error}{hint}") from error
         raise AppLoadError(
             f"there is no module {error.name!r} in {directory} or on the import path; "
-            f"{_colon_hint(name) or 'say where it is with --app-dir'}"
+            f"{_colon_hint(name) or _place_hint(error.name, app_dir, path)}"
         ) from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise AppLoadError(f"importing {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _missing_hint(missing: str | None, directory: Path) -> str:
+    """Say what to do about a module that the app imports, and that is not there."""
+    if missing is None or "." in missing or missing in _NOT_TO_INSTALL:
+        return ""
+    return (
+        f"; if it is a library, install it for this Python ({sys.executable}); if it is yours, say "
+        f"which directory holds it with --app-dir (it is {directory}) or --pythonpath"
+    )
+
+
+def _place_hint(missing: str, app_dir: str, directory: Path) -> str:
+    """Say where the module may be instead, or which one may have been meant."""
+    try:
+        places = [each for each in sorted(directory.iterdir()) if _holds(each, missing)]
+        here = {each.stem for each in directory.glob("*.py")}
+        here |= {each.parent.name for each in directory.glob("*/__init__.py")}
+    except OSError:  # nobody may look
+        places, here = [], set()
+    if places:
+        return f"it is in {places[0].name}: say --app-dir {Path(app_dir, places[0].name)}"
+    meant = "".join(f"did you mean {each}? Or " for each in close_names(missing, here, 1))
+    return f"{meant}say where it is with --app-dir"
+
+
+def _holds(directory: Path, module: str) -> bool:
+    return (directory / f"{module}.py").is_file() or (directory / module / "__init__.py").is_file()
 
 
 def _absolute(app_dir: str) -> Path:
@@ -239,7 +280,10 @@ def _candidates(module: ModuleType, wanted: str) -> list[str]:
 def _call_factory(factory: Any, name: str, call: CallArguments) -> Any:
     """Return the app that `factory` makes. Raises `AppLoadError`."""
     if not callable(factory):
-        raise AppLoadError(f"{name} is {factory!r:.60}; a factory is a function")
+        raise AppLoadError(
+            f"{name} is {factory!r:.60}; a factory is a function: take --factory or the "
+            "parentheses away, if it is the app"
+        )
     try:
         app = factory(*call.args, **call.kwargs)
     except (KeyboardInterrupt, AppLoadError):  # the latter says what another app lacks
@@ -248,6 +292,8 @@ def _call_factory(factory: Any, name: str, call: CallArguments) -> Any:
         hint = ""
         if isinstance(error, TypeError) and other_kind(factory, "factory"):
             hint = "; it looks like an app, and is called: take --factory or the parentheses away"
+        elif isinstance(error, TypeError) and _is_of_the_call(error):
+            hint = f'; say its arguments in the call, such as {name.partition("(")[0]}("...")'
         raise AppLoadError(
             f"calling {name} failed: {type(error).__name__}: {error}{hint}"
         ) from error
@@ -258,3 +304,9 @@ def _call_factory(factory: Any, name: str, call: CallArguments) -> Any:
             "before there is an event loop; put what it awaits into the app's lifespan"
         )
     return app
+
+
+def _is_of_the_call(error: BaseException) -> bool:
+    """Whether the call itself has failed, and not the code of what is called."""
+    frames = error.__traceback__
+    return frames is not None and frames.tb_next is None

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import click
 
@@ -20,6 +20,7 @@ from bridge.arguments.checks import Check
 from bridge.arguments.values import VALUE_TYPES
 from bridge.errors import ConfigError
 from bridge.server.commands.ctl_top import Top
+from bridge.server.commands.help.pages import Command, Group
 from bridge.server.control.client import Connection, NoServer, SeveralServers, find
 from bridge.server.control.orders import OrderFailed, Result
 from bridge.server.control.routes_text import not_started
@@ -46,8 +47,13 @@ class _Ended(click.ClickException):
             click.echo(f"Error: {printable(self.message)}", err=True)
 
 
-class _Orders(click.Group):
+class _Orders(Group):
     """The orders; says which there are, and wrong usage in JSON if `--json` is given."""
+
+    titles: ClassVar = {
+        "Look": ("status", "workers", "top", "threads", "metrics"),
+        "Change": ("reload", "scale", "reopen-logs", "stop"),
+    }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_JSON] = "--json" in args
@@ -119,7 +125,7 @@ def _order(name: str, help: str, show: Callable[[Any], str], *more: click.Parame
             connection.wait_for_end(timeout)
         return result
 
-    ctl.add_command(click.Command(name, callback=give, params=[*more, *_common()], help=help))
+    ctl.add_command(Command(name, callback=give, params=[*more, *_common()], help=help))
 
 
 @contextmanager
@@ -277,4 +283,4 @@ def _top(ctx: click.Context, socket: str | None, as_json: bool, once: bool) -> N
 
 _ONCE = click.Option(["--once"], is_flag=True, help="Print one frame, and end.")
 _TOP = "Show what each worker does, again each second; q ends it."
-ctl.add_command(click.Command("top", callback=_top, params=[_ONCE, *_common()], help=_TOP))
+ctl.add_command(Command("top", callback=_top, params=[_ONCE, *_common()], help=_TOP))

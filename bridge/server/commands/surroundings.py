@@ -16,12 +16,14 @@ from typing import Any, Final
 import click
 
 from bridge.errors import ConfigError
+from bridge.server.commands.help.completion import directories, files
 
 #: For every command.
 OPTIONS: Final = (
     click.Option(
         ["--chdir"],
         metavar="PATH",
+        shell_complete=directories,
         help="Change to this directory first; a reload enters it anew, also if it is a link.",
     ),
     click.Option(
@@ -33,17 +35,19 @@ OPTIONS: Final = (
     click.Option(
         ["--env-file"],
         metavar="FILE",
+        shell_complete=files,
         help="Set the variables of a file of lines NAME=VALUE, unless they are set already.",
     ),
     click.Option(
         ["--pythonpath"],
         metavar="PATH",
+        shell_complete=directories,
         help="Directories to put first on the import path, with commas between them.",
     ),
 )
 #: For commands that have sockets.
 BINDING: Final = (
-    click.Option(["--uds"], metavar="PATH", help="As --bind unix:PATH."),
+    click.Option(["--uds"], metavar="PATH", shell_complete=files, help="As --bind unix:PATH."),
     click.Option(["--fd"], metavar="N", help="As --bind fd://N."),
 )
 
@@ -111,9 +115,13 @@ def load_env_file(path: str, environ: MutableMapping[str, str]) -> None:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise ConfigError(f"--env-file {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"--env-file {path} cannot be read: {error.strerror}; name a file of lines NAME=VALUE"
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"--env-file {path} is no text in UTF-8: {error}") from error
+        raise ConfigError(
+            f"--env-file {path} is no text in UTF-8: {error}; save it as UTF-8"
+        ) from error
     for name, value in _from_file.items():
         if environ.get(name) == value:
             del environ[name]

@@ -180,7 +180,9 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}; see --config") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}; name a TOML file with --config"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         theirs = (
             "; files in Python, such as Gunicorn's, are not read" if path.suffix == ".py" else ""

@@ -113,7 +113,10 @@ class Connection:
             answer = json.loads(line)
             ok, text = answer["ok"], answer["result" if answer["ok"] else "error"]
         except (ValueError, TypeError, KeyError):
-            raise OrderFailed(f"what answers at {self._path} is no asgi-bridge") from None
+            raise OrderFailed(
+                f"what answers at {self._path} is no asgi-bridge; say --socket PATH with the "
+                "control socket of one"
+            ) from None
         if not ok:
             raise OrderFailed(str(text))
         return text

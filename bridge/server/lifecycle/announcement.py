@@ -8,6 +8,7 @@ from typing import Any
 from bridge.adapters.runner_app import RunnerApp
 from bridge.asgi.versions import Asgi2AsAsgi3
 from bridge.dispatcher import Dispatcher, MountedApp
+from bridge.errors import pluralize
 from bridge.fallback import Fallback
 from bridge.runners import Runner
 from bridge.runners.inline import InlineRunner
@@ -57,6 +58,13 @@ def _without_end(config: Config, app: Any) -> Iterator[str]:
             "  hint: no timeout_request is set, so users of a new app that hangs wait for ever; "
             "say --timeout-request 30, for a 504 after 30 s"
         )
+
+
+def about_workers(config: Config, number: int) -> str:
+    """Return the line of a supervisor, which has `number` workers."""
+    ways = "each a process" if number > 1 else "a process of its own"
+    orders = "" if config.control_socket == "off" else "; asgi-bridge ctl shows what they do"
+    return f"{pluralize(number, 'worker')}, {ways}, watched by this one{orders}"
 
 
 def _rows(

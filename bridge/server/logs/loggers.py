@@ -299,7 +299,9 @@ def read_log_config(name: str) -> Any:
     try:
         return reader(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"log_config {name} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"log_config {name} cannot be read: {error.strerror}; name a file that is there"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"log_config {name} is malformed: {error}") from error
 

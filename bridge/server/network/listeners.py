@@ -249,7 +249,8 @@ def open_unix(path: str, mode: int, backlog: int) -> tuple[socket.socket, Callab
         sock.close()
         if error.errno is None:
             raise ConfigError(
-                f"cannot listen on {spec}: the path is too long for a socket"
+                f"cannot listen on {spec}: the path is too long for a socket, which may have about "
+                "100 characters; choose a shorter one with --bind, such as unix:/run/app.sock"
             ) from error
         raise cannot_bind(spec, error) from error
     except BaseException:
@@ -383,7 +384,9 @@ def _inherit(fd: int, name: str, backlog: int) -> socket.socket:
         ) from error
     if sock.type != socket.SOCK_STREAM or sock.family not in _FAMILIES:
         sock.detach()
-        raise ConfigError(f"cannot listen on {name}: it is no TCP or Unix stream socket")
+        raise ConfigError(
+            f"cannot listen on {name}: it is no TCP or Unix stream socket; have the parent pass one"
+        )
     try:
         sock.set_inheritable(False)
         return listen(sock, backlog)

@@ -116,7 +116,8 @@ def _load(context: ServerContext, config: Config) -> None:
             context.load_verify_locations(cafile=config.ssl_ca_certs)
         except ssl.SSLError:
             raise ConfigError(
-                f"ssl_ca_certs {config.ssl_ca_certs} holds no PEM certificate"
+                f"ssl_ca_certs {config.ssl_ca_certs} holds no PEM certificate; name a file with "
+                "-----BEGIN CERTIFICATE----- in it"
             ) from None
 
 
@@ -125,16 +126,25 @@ def _check_readable(setting: str, path: str) -> None:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise ConfigError(f"{setting} {path} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"{setting} {path} cannot be read: {error.strerror}; name a file (PEM) that is there, "
+            "and that this user may read"
+        ) from None
 
 
 def _load_failure_text(
     certificate: str, key: str | None, error: ssl.SSLError, encrypted: bool
 ) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
-        return f"the key in {key or certificate} is not that of the certificate in {certificate}"
+        return (
+            f"the key in {key or certificate} is not that of the certificate in {certificate}; "
+            "name the two files that were made together, the server's certificate first in its file"
+        )
     if encrypted:
-        return f"the key in {key or certificate} cannot be decrypted with ssl_keyfile_password"
+        return (
+            f"the key in {key or certificate} cannot be decrypted with ssl_keyfile_password; mend "
+            "that, or write the key without one: openssl pkey -in KEY -out NEW"
+        )
     if key is None and b"PRIVATE KEY-----" not in Path(certificate).read_bytes():
         return f"{certificate} holds no private key; give the key's file with --ssl-keyfile"
     return (

@@ -21,6 +21,7 @@ from bridge.log import logger
 from bridge.server.apps.hooks import load_hook
 from bridge.server.config.config import Config
 from bridge.server.control.usage import memory
+from bridge.server.lifecycle.announcement import about_workers
 from bridge.server.lifecycle.signals import Signals
 from bridge.server.lifecycle.terminal import Terminal
 from bridge.server.logs.loggers import configure_logging, lose_what_waits, reopen_log_files
@@ -216,7 +217,8 @@ class Supervisor:
             case Gone(member):
                 self.links.remove(member)
             case Announce(lines):
-                for line in (*lines, banner(self.listeners)):
+                workers = about_workers(self.config, self.fleet.wanted)
+                for line in (*lines, workers, banner(self.listeners)):
                     logger.info(line)
             case Reloaded(error):
                 self._end_reload(error)

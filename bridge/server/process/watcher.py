@@ -115,7 +115,10 @@ def watched_directories(config: Config) -> list[str]:
     directories = [os.path.abspath(each) for each in config.reload_dir or (*own, ".")]
     for directory in directories:
         if not os.path.isdir(directory):
-            raise ConfigError(f"reload_dir is {directory}, and there is no such directory")
+            raise ConfigError(
+                f"reload_dir is {directory}, and there is no such directory; name one that is "
+                "there, or leave it out, to have the working directory watched"
+            )
     return list(dict.fromkeys(directories))
 
 

@@ -131,6 +131,10 @@ def test_a_factory_that_wants_arguments_is_told_so(write, tmp_path: Path) -> Non
     write("example_wants", "def make(name): ...\n")
     said = str(failure("example_wants:make()", tmp_path))
     assert said.startswith("calling example_wants:make() failed: TypeError: ")
+    assert said.endswith('; say its arguments in the call, such as example_wants:make("...")')
+    write("example_raises", "def make(): raise TypeError('no database')\n")
+    said = str(failure("example_raises:make()", tmp_path))
+    assert said == "calling example_raises:make() failed: TypeError: no database"
 
 
 def test_the_app_directory_comes_first(write, tmp_path: Path) -> None:
@@ -208,6 +212,34 @@ def test_a_dot_before_the_attribute(write, tmp_path: Path) -> None:
     said = str(failure("example_dotted.app", tmp_path))
     assert said.endswith("did you mean example_dotted:app?")
     assert "say where it is" in str(failure("example_dotted.nothing", tmp_path))
+
+
+def test_what_is_no_app_names_what_may_be_one(write, tmp_path: Path) -> None:
+    """S62: a value in the place of the app is answered with the apps that are beside it."""
+    write("example_value", "text = 5\ndef application(environ, start_response): ...\n")
+    said = str(failure("example_value:text", tmp_path))
+    assert said.endswith("an app is callable; did you mean example_value:application?")
+
+
+def test_a_module_that_is_elsewhere(write, tmp_path: Path) -> None:
+    """S62: a directory below that has it is named; so is a module that is spelled alike."""
+    write("example_shop", APP)
+    said = str(failure("example_shp:app", tmp_path))
+    assert said.endswith("; did you mean example_shop? Or say where it is with --app-dir")
+    (tmp_path / "src" / "example_below").mkdir(parents=True)
+    (tmp_path / "src" / "example_below" / "__init__.py").write_text(APP)
+    said = str(failure("example_below:app", tmp_path))
+    assert said.endswith(f"; it is in src: say --app-dir {tmp_path / 'src'}")
+
+
+def test_a_library_that_is_missing(write, tmp_path: Path) -> None:
+    """S62: which Python wants it is said: often it is installed for another one."""
+    write("example_needs", "import example_library")
+    said = str(failure("example_needs:app", tmp_path))
+    assert f"install it for this Python ({sys.executable})" in said
+    write("example_under_uwsgi", "import uwsgi")
+    said = str(failure("example_under_uwsgi:app", tmp_path))
+    assert said == "importing example_under_uwsgi failed: No module named 'uwsgi'"
 
 
 def test_a_module_alone_names_what_is_there(write, tmp_path: Path) -> None:

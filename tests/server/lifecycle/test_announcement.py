@@ -21,7 +21,7 @@ from bridge.cutover.shadow.recorder import Recorder
 from bridge.runners import InlineRunner
 from bridge.runners.patching.patch import is_patched
 from bridge.server.config.config import Config
-from bridge.server.lifecycle.announcement import announcement
+from bridge.server.lifecycle.announcement import about_workers, announcement
 from bridge.server.lifecycle.wsgi_settings import apply_wsgi_settings
 from tests.conftest import StartHost
 from tests.support import hosts
@@ -110,6 +110,22 @@ def test_many_mounts_are_not_all_listed() -> None:
     lines = said(Dispatcher({f"/{number}": asgi for number in range(100)}))
     assert len(lines) == 22
     assert lines[-1] == "  and 80 more"
+
+
+@pytest.mark.parametrize(
+    ("number", "settings", "line"),
+    [
+        (
+            2,
+            {},
+            "2 workers, each a process, watched by this one; asgi-bridge ctl shows what they do",
+        ),
+        (1, {"control_socket": "off"}, "1 worker, a process of its own, watched by this one"),
+    ],
+)
+def test_several_processes(number: int, settings: dict[str, Any], line: str) -> None:
+    """S51: a supervisor says how many workers there are, and how to look at them."""
+    assert about_workers(Config(**settings), number) == line
 
 
 def test_a_runner_of_somebody_else() -> None:

@@ -114,7 +114,7 @@ SETTINGS: list[tuple[str, str]] = [
     ("shop:app --chdir no", "--chdir is '/"),
     ("shop:app --env A", "--env is 'A'; allowed is NAME=VALUE"),
     ("shop:app --env-file no", "--env-file no cannot be read: No such file or directory"),
-    ("shop:app -c no.toml", "cannot read no.toml: No such file or directory; see --config"),
+    ("shop:app -c no.toml", "cannot read no.toml: No such file or directory; name a TOML f"),
     ("shop:app -c bad.toml", "bad.toml is not TOML: Invalid value (at line 1, column 8)"),
     ("shop:app -c unknown.toml", "prot in unknown.toml is not a setting; did you mean port?"),
     ("shop:app -c table.toml", "server in table.toml is a table that is not read; settings are"),

@@ -159,6 +159,7 @@ def test_several_processes_serve(shop: Shop, source: str) -> None:
     assert int(shop.get("/pid")) in pids
     assert host.log().count("running on") == 1
     assert host.log().count("serving shop:app") == 1
+    assert host.log().count("3 workers, each a process, watched by this one; ") == 1
     shop.signal(signal.SIGTERM)
     assert host.process.wait(30) == 0
     assert not any(map(lives, pids))

@@ -72,7 +72,9 @@ def read_recording(path: str, host: str | None, *, unsafe: bool) -> Recording:
             raise ConfigError(f"{path} is too large: at most {_MOST_BYTES >> 20} MiB are read")
         data = b"".join(part.read_bytes() for part in parts)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}; name a HAR, or what the recorder has written"
+        ) from None
     if not parts:
         raise ConfigError(f"{path} is no file; name a HAR, or what the recorder has written")
     found = _from_har(path, data)

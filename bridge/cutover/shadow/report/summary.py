@@ -154,7 +154,9 @@ def read_report(path: str | Path) -> Summary:
         except FileNotFoundError:  # it was moved while we read
             continue
         except OSError as error:
-            raise ConfigError(f"{part} cannot be read: {error.strerror}") from None
+            raise ConfigError(
+                f"{part} cannot be read: {error.strerror}; name the report that was written"
+            ) from None
     return summary
 
 

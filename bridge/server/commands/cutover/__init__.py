@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from bridge.server.commands.help.pages import Group
+
 #: Command -> the module that has it, as `command` or by a name; loaded when it is asked for.
 _COMMANDS: Final = {
     "set": "bridge.server.commands.cutover.switch:set_command",
@@ -17,7 +19,7 @@ _COMMANDS: Final = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Loads a command when it is used: a server needs none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -57,9 +57,14 @@ def _wait(process: subprocess.Popen[bytes], path: str, what: str) -> None:
             if sock.connect_ex(path) == 0:
                 return
         if time.monotonic() > end:
-            raise AppLoadError(f"{what} has not started within {STARTING:g} s")
+            raise AppLoadError(
+                f"{what} has not started within {STARTING:g} s; see what its import and startup "
+                "wait for"
+            )
         time.sleep(0.02)
-    raise AppLoadError(f"{what} did not start, with the exit code {process.returncode}")
+    raise AppLoadError(
+        f"{what} did not start, with the exit code {process.returncode}; the lines above say why"
+    )
 
 
 def _serve(target: str, path: str, app_dir: str) -> None:

@@ -9,6 +9,7 @@ import click
 
 from bridge.cutover.shadow.recorder import Recorder
 from bridge.server.apps.loading import load_app
+from bridge.server.commands.help.pages import Command
 
 
 def recorded(target: str, path: str, all_methods: bool) -> Recorder:
@@ -30,7 +31,7 @@ def _record(ctx: click.Context, /, app: str, to: str, unsafe: bool, more: tuple[
         return serve.invoke(own)
 
 
-command = click.Command(
+command = Command(
     "record",
     callback=_record,
     params=[

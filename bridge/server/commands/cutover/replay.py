@@ -27,6 +27,7 @@ from bridge.cutover.shadow.rules import RuleSet, parse_rules
 from bridge.errors import AppLoadError, ConfigError
 from bridge.server.commands.cutover.hosted import hosted
 from bridge.server.commands.cutover.report import AS_JSON, MAX_DIFFERENT, show
+from bridge.server.commands.help.pages import Command
 from bridge.server.control.text import printable
 
 NOT_STARTED, NO_SIDE = 3, 4
@@ -173,7 +174,7 @@ def _many(flag: str, metavar: str, help: str) -> click.Option:
 
 
 _WHERE = "http://host:port, https://host, or module:attr, which is served for it."
-command = click.Command(
+command = Command(
     "replay",
     callback=_replay,
     params=[

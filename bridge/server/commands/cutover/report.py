@@ -13,6 +13,7 @@ import click
 from bridge.cutover.shadow.report.summary import Limit, Summary, parse_limit, read_report
 from bridge.cutover.shadow.report.text import summary_text
 from bridge.errors import ConfigError
+from bridge.server.commands.help.pages import Command
 from bridge.server.control.text import printable
 
 #: More has differed than is allowed.
@@ -59,7 +60,7 @@ def _report(ctx: click.Context, /, file: str, limit: Limit | None, as_json: bool
     show(summary, limit, as_json=as_json)
 
 
-command = click.Command(
+command = Command(
     "report",
     callback=_report,
     params=[click.Argument(["file"], metavar="FILE"), MAX_DIFFERENT, AS_JSON],

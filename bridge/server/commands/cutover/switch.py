@@ -18,6 +18,7 @@ from bridge.cutover.route import MODE
 from bridge.cutover.switches import shown
 from bridge.errors import ConfigError
 from bridge.server.commands.ctl import FAILED, NO_SERVER, USAGE, VARIABLE, described
+from bridge.server.commands.help.pages import Command
 from bridge.server.control.client import Connection, NoServer, SeveralServers, find
 from bridge.server.control.orders import OrderFailed
 from bridge.server.control.routes_text import status_lines, warnings_of
@@ -98,7 +99,7 @@ def _status(socket: str | None, as_json: bool) -> None:
         click.echo(printable(line))
 
 
-set_command = click.Command(
+set_command = Command(
     "set",
     callback=_set,
     params=[
@@ -117,7 +118,7 @@ set_command = click.Command(
     "has been changed in the file comes into force, too. Exit codes: 0, done; 1, the order "
     "failed; 2, wrong usage; 4, there is no server.",
 )
-status_command = click.Command(
+status_command = Command(
     "status",
     callback=_status,
     params=[SOCKET, click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],

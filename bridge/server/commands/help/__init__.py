@@ -1,0 +1,1 @@
+"""What the command says of itself: its help, its first steps, and completion in shells."""
