@@ -1,6 +1,6 @@
 """An old WSGI app at / and a new async app at /api, on one server, in one process.
 
-    asgi-bridge serve --app-dir examples mixed:app        (or: scripts/demo)
+    asgi-bridge serve --app-dir examples mixed:app
 
 The old app (WebOb) is a guestbook with a form, an upload, a cookie and a download. The new one
 (Starlette) has JSON, a stream of events and a WebSocket. Neither app knows the other; links on

@@ -1,11 +1,14 @@
 """A report as a bar chart; needs matplotlib.
 
 ``python -m bench.report.chart REPORT.json CHART.png``
+
+Some reports get a second one beside it, for pages whose readers have never seen one: `GLANCES`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
 import textwrap
@@ -19,10 +22,41 @@ from bench.report.document import ordered
 
 OURS = ("bridge", "WsgiToAsgi", "AsgiToWsgi", "mounted")
 COLOURS = {True: "#1f6f5c", False: "#b8bcc2"}
+#: Report -> the title of a chart of it for people who do not know the table, and its file.
+GLANCES = {
+    "browser-wsgi-debian": ("A small WSGI app: CPU time of the server for a request", "glance.png"),
+}
+#: How names of rows are spelled there.
+SPELLINGS = (
+    (r"^bridge thread", "asgi-bridge"),
+    (r"^bridge (\w+)", r"asgi-bridge, \1"),
+    (r"^uvicorn wsgi$", "uvicorn --interface=wsgi"),
+    (r"^meinheld$", "meinheld, on Python 3.9"),
+    (r" wsgi 1$", ", 1 thread"),
+    (r" wsgi (\d+)$", r", \1 threads"),
+    (r" wsgi inline$", ", inline"),
+    (r" wsgi$", ""),
+    (r" gthread$", ", gthread"),
+)
 
 
-def draw(report: dict, target: Path) -> None:
-    """Horizontal bars of the first column: median, with least and greatest as whiskers."""
+def glance(report: dict) -> dict:
+    """The same report, with a title and names that are spelled out."""
+    figures = {spelled(name): figure for name, figure in report["figures"].items()}
+    return {**report, "title": GLANCES[report["scenario"]][0], "figures": figures}
+
+
+def spelled(name: str) -> str:
+    for pattern, instead in SPELLINGS:
+        name = re.sub(pattern, instead, name)
+    return name
+
+
+def draw(report: dict, target: Path, row: float = 0.34) -> None:
+    """Horizontal bars of the first column: median, with least and greatest as whiskers.
+
+    `row` is the height of one, in inches.
+    """
     column = report["columns"][0]
     rows = [
         (
@@ -35,7 +69,7 @@ def draw(report: dict, target: Path) -> None:
     middles = [statistics.median(values) for _, values in rows]
     below = [middle - min(values) for middle, (_, values) in zip(middles, rows, strict=True)]
     above = [max(values) - middle for middle, (_, values) in zip(middles, rows, strict=True)]
-    figure = Figure(figsize=(9, 1.4 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(9, 1.4 + row * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     bars = axes.barh(
         [name for name, _ in rows],
@@ -50,10 +84,13 @@ def draw(report: dict, target: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(f"{column['label']} (median, least to greatest; less is better)")
     # From the left edge of the picture, in as many lines as it takes: nothing is cut off.
-    title = textwrap.fill(f"{report['scenario']}: {report['about']}", 80)
-    figure.suptitle(title, x=0.01, horizontalalignment="left")
+    title = report.get("title") or f"{report['scenario']}: {report['about']}"
+    figure.suptitle(textwrap.fill(title, 80), x=0.01, horizontalalignment="left")
     FigureCanvasAgg(figure).print_figure(target, dpi=120)
 
 
 if __name__ == "__main__":
-    draw(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+    report, target = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    draw(report, target)
+    if report["scenario"] in GLANCES:
+        draw(glance(report), target.with_name(GLANCES[report["scenario"]][1]), 0.25)

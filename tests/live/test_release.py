@@ -127,7 +127,7 @@ def test_the_readme_of_a_release_leads_to_the_repository(released: tuple[Path, P
     links = re.findall(r"\]\(([^)]+)\)", "".join(parts[::2]))
     assert all("://" in link or link.startswith("#") for link in links)
     led = [match[1] for link in links if (match := re.match(rf"{base}/\w+/main/([^#]+)", link))]
-    assert len(led) > 20
+    assert len(led) > 10
     assert {name for name in led if not (ROOT / name).exists()} == set()
 
 

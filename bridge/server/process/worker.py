@@ -178,7 +178,8 @@ class SupervisedWorker:
         server = self._server
         table = self._table()
         with Signals(table, lifeline=self._channel.fileno()) as signals:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, table)
+            # SIGCHLD, too, else the app never hears that a process of its own has ended.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*table, signal.SIGCHLD})
             if not self._is_preloaded:  # else the app may have changed it since
                 configure_logging(server.config)
             with worker_hooks(server.config), own_loop(server.orders) as loop:

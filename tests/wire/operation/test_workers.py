@@ -66,6 +66,15 @@ async def app(scope, receive, send):
 def deaf_and_blind():
     time.sleep(600)
 """
+RUNS_A_PROGRAM = """
+import asyncio, sys
+
+async def app(scope, receive, send):
+    program = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    body = str(await asyncio.wait_for(program.wait(), 60)).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
 BOTH = pytest.mark.parametrize("source", [WSGI, ASGI], ids=["wsgi", "asgi"])
 
 
@@ -163,6 +172,12 @@ def test_several_processes_serve(shop: Shop, source: str) -> None:
     shop.signal(signal.SIGTERM)
     assert host.process.wait(30) == 0
     assert not any(map(lives, pids))
+
+
+def test_an_app_hears_that_a_process_of_its_own_has_ended(shop: Shop) -> None:
+    """P1: a worker is told of its children, as one process that serves alone is."""
+    host = shop.start("--lifespan", "off", workers=2, source=RUNS_A_PROGRAM)
+    assert httpx.get(host.url("/"), timeout=70).text == "0"
 
 
 def test_a_worker_that_is_killed_is_replaced(shop: Shop) -> None:
