@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -27,14 +26,6 @@ def seconds(root: int) -> float:
     """User and system time of the tree so far, dead and reaped children included."""
     stats = [stat for pid in tree(root) if (stat := _stat(pid))]
     return sum(int(ticks) for stat in stats for ticks in stat[11:15]) / TICKS
-
-
-def exact_seconds(pid: int) -> float:
-    """CPU time of one process so far, to the nanosecond: of all its threads, of no child.
-
-    `seconds` counts ticks. This is the clock of clock_getcpuclockid(3).
-    """
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 def busy(core: int) -> float:

@@ -1,18 +1,18 @@
 """The scenario `shadow`: what live copies cost the old app's clients.
 
 Two processes of one app differ by more than copies cost. So one process has the app twice, without
-copies and with them; both are asked in turn, and each sample is what one cost beside the other.
+copies and with them; both are asked in turn, and a figure is what one cost beside the other.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import statistics
-import time
+import json
+import subprocess
 
-from bench.load.generators import Load, steady
+from bench.load.generators import GRACE
 from bench.load.requests import Request, check
-from bench.machine import cpu
+from bench.machine.cores import pinned
 from bench.measure import samples
 from bench.measure.figures import Column
 from bench.measure.samples import Row, Sample, Settings
@@ -35,12 +35,10 @@ COLUMNS = (
     Column("p99_us", "p99 ms", 2, 1e-3),
     Column("server_busy", "server busy %", 0, 100),
 )
-#: The turns of a sample, so that what grows or falls with time is alike in both.
-ALONE, COPIED = "/alone/", "/copied/"
-TURNS = (ALONE, COPIED, COPIED, ALONE)
-#: Seconds of a turn that only warms up; and after a turn, until copies that hang have timed out.
-WARM = 0.5
-REST = 1.2
+#: Requests a second: far below what a core can answer.
+RATE = 1_500
+#: Where apps/shadowed.py copies nothing, and where it does.
+PATHS = ("/alone/", "/copied/")
 
 
 def rows() -> tuple[Row, ...]:
@@ -53,44 +51,40 @@ def rows() -> tuple[Row, ...]:
 
 
 def by_turns(row: Row, request: Request, settings: Settings) -> Sample:
-    """Ask one server by turns, each for half of a sample's seconds."""
-    taken: dict[str, list[tuple[float, Load]]] = {ALONE: [], COPIED: []}
+    """Ask one server by turns, see `bench.load.steady`."""
     with samples.serving(row, settings) as server:
-        for path in (ALONE, COPIED):
+        for path in PATHS:
             check(server.port, dataclasses.replace(request, path=path))
-            _turn(server, dataclasses.replace(request, path=path), WARM, settings)
-        for path in TURNS:
-            time.sleep(REST)
-            asked = dataclasses.replace(request, path=path)
-            taken[path].append(_turn(server, asked, settings.seconds / 2, settings))
-    alone, copied = taken[ALONE], taken[COPIED]
-    cost, p99 = _cost(copied), _p99(copied)
-    errors = tuple(error for turns in taken.values() for _, load in turns for error in load.errors)
+        alone, copied = _load(server, request, settings)
     figures = {
-        "cpu_us": cost,
-        "cpu_over": cost / _cost(alone),
-        "p99_us": p99,
-        "p99_over": p99 / _p99(alone),
-        "server_busy": sum(used for used, _ in copied) / sum(load.seconds for _, load in copied),
+        "cpu_us": _cost(copied),
+        "cpu_over": _cost(copied) / _cost(alone),
+        "p99_us": copied["p99"],
+        "p99_over": copied["p99"] / alone["p99"],
+        "server_busy": copied["cpu"] / (settings.seconds / 2),
     }
-    return Sample(figures, errors)
+    wrong = int(alone["status"] + copied["status"])
+    return Sample(figures, (f"{wrong} status errors",) if wrong else ())
 
 
-def _turn(
-    server: Running, request: Request, seconds: float, settings: Settings
-) -> tuple[float, Load]:
-    before = cpu.exact_seconds(server.pid)
-    load = steady(server.port, request, seconds, settings.cores.load, settings.tools, True)
-    return cpu.exact_seconds(server.pid) - before, load
+def _load(server: Running, request: Request, settings: Settings) -> list[dict[str, float]]:
+    size, tools = len(request.answer), settings.tools
+    figures = [server.port, settings.seconds, request.connections, RATE, size, server.pid, *PATHS]
+    command = [tools.python, "-m", "bench.load.steady", *map(str, figures)]
+    try:
+        done = subprocess.run(
+            [*pinned(settings.cores.load), *command],
+            capture_output=True,
+            text=True,
+            timeout=10 * settings.seconds + GRACE,
+        )
+    except subprocess.TimeoutExpired as expired:
+        raise Failed("the load did not end in its time") from expired
+    if done.returncode:
+        raise Failed(f"under load: {done.stderr.strip() or done.stdout.strip()}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def _cost(turns: list[tuple[float, Load]]) -> float:
+def _cost(side: dict[str, float]) -> float:
     """CPU time of a request, in microseconds."""
-    answered = sum(load.requests for _, load in turns)
-    if not answered:
-        raise Failed("served nothing under load")
-    return sum(used for used, _ in turns) / answered * 1e6
-
-
-def _p99(turns: list[tuple[float, Load]]) -> float:
-    return statistics.mean(load.p99 for _, load in turns if load.p99)
+    return side["cpu"] / side["requests"] * 1e6
