@@ -237,7 +237,7 @@ def test_no_more_copies_begin_than_hang(kind: str, caplog: pytest.LogCaptureFixt
                 await asked(app, http_scope("/a/1"))
                 return copies.reasons().get("a", {}).get("hanging", 0)
 
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not await dropped():
                     await asyncio.sleep(0.01)
             assert counted(app)["failed"] == 2
