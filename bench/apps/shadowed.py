@@ -1,6 +1,7 @@
-"""An old app behind a `Cutover`: ``asgi_old``, ``wsgi_all`` and so on, of a kind and a mode.
+"""An old app behind two `Cutover`s: ``asgi_kept``, ``flask_hangs`` and so on, of a kind and a mode.
 
-The new app answers as the old one does; but in ``hangs`` it never answers.
+Below ``/alone`` nothing is copied, below ``/copied`` what the mode says. The new app answers as the
+old one does; but in ``hangs`` it never answers.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ KINDS = {
     "wsgi": "bench.apps.plain:wsgi",
     "flask": "bench.apps.flask_app:wsgi",
 }
-#: Mode -> the settings of the copies; None: there are none.
+#: Mode -> the settings of the copies; None: there are none, as below ``/alone``.
 MODES = {
     "old": None,
     "none": {"sample": 0},
     "kept": {"max_response_body": 1},
     "tenth": {"sample": 10},
     "all": {},
-    "hangs": {"timeout": 3},
+    "hangs": {"timeout": 1},
 }
 
 
@@ -37,16 +38,23 @@ async def _answers(scope, receive, send):
     await plain.asgi(scope, receive, send)
 
 
-def __getattr__(name):
+def _cutover(kind, mode):
     from bridge import Cutover, Route
 
-    kind, _, mode = name.partition("_")
-    if kind not in KINDS or mode not in MODES:
-        raise AttributeError(name)
     shadow = MODES[mode]
     route = Route("all", "/{rest:path}", mode="old" if shadow is None else "shadow")
     new = _hangs if mode == "hangs" else _answers
     module, _, attribute = KINDS[kind].partition(":")
-    app = Cutover(getattr(importlib.import_module(module), attribute), new, [route], shadow=shadow)
+    old = getattr(importlib.import_module(module), attribute)
+    return Cutover(old, new, [route], shadow=shadow)
+
+
+def __getattr__(name):
+    from bridge import Dispatcher
+
+    kind, _, mode = name.partition("_")
+    if kind not in KINDS or mode not in MODES:
+        raise AttributeError(name)
+    app = Dispatcher({"/alone": _cutover(kind, "old"), "/copied": _cutover(kind, mode)})
     globals()[name] = app
     return app

@@ -72,19 +72,6 @@ def websocket(
     return _generate([tools.python, "-m", "bench.load.websocket", *arguments], seconds, core)
 
 
-#: Requests a second of `steady`: far below what a core can answer.
-RATE = 1_500
-
-
-def steady(
-    port: int, request: Request, seconds: float, core: int, tools: Tools, compare: bool
-) -> Load:
-    """So many requests a second, in an open loop; the length of each answer is compared."""
-    figures = [port, seconds, request.connections, RATE, request.path, len(request.answer)]
-    command = [tools.python, "-m", "bench.load.steady", *map(str, figures)]
-    return _generate(command, seconds, core)
-
-
 def _generate(command: list[str], seconds: float, core: int) -> Load:
     before = _children_cpu()
     started = time.monotonic()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.load.generators import Generator, Load, steady, websocket, wrk
+from bench.load.generators import Generator, Load, websocket, wrk
 from bench.load.requests import Request, check
 from bench.machine import cpu
 from bench.machine.cores import Cores, pinned
@@ -76,7 +76,8 @@ Measure = Callable[[Row, Request, Settings], Sample]
 
 
 @contextmanager
-def _started(row: Row, settings: Settings, upstream: str = "") -> Iterator[Running]:
+def serving(row: Row, settings: Settings, upstream: str = "") -> Iterator[Running]:
+    """A server with a row's app, on its core."""
     core, tools = settings.cores.server, settings.tools
     with running(row.server, row.app, row.inner, tools, core, row.root, upstream) as server:
         yield server
@@ -84,21 +85,14 @@ def _started(row: Row, settings: Settings, upstream: str = "") -> Iterator[Runni
 
 def http_load(row: Row, request: Request, settings: Settings) -> Sample:
     """Requests per second and CPU time per request under keep-alive load."""
-    with _started(row, settings) as server:
+    with serving(row, settings) as server:
         check(server.port, request)
         return _loaded(server, wrk, request, settings)
 
 
-def steady_load(row: Row, request: Request, settings: Settings) -> Sample:
-    """The same with so many requests a second, whether or not they are answered."""
-    with _started(row, settings) as server:
-        check(server.port, request)
-        return _loaded(server, steady, request, settings)
-
-
 def websocket_load(row: Row, request: Request, settings: Settings) -> Sample:
     """The same in messages; the generator itself compares every message."""
-    with _started(row, settings) as server:
+    with serving(row, settings) as server:
         return _loaded(server, websocket, request, settings)
 
 
@@ -109,7 +103,7 @@ def waiting_load(row: Row, request: Request, settings: Settings) -> Sample:
     with (
         started([*pinned(core), *upstream(tools, http)], {}, http) as first,
         started([*pinned(core), *redis_server(redis)], {}, redis) as second,
-        _started(row, settings, f"{http},{redis}") as server,
+        serving(row, settings, f"{http},{redis}") as server,
     ):
         check(server.port, request)
         return _loaded(server, wrk, request, settings, (first, second))
@@ -186,7 +180,7 @@ class _Clock:
 
 def idle(row: Row, request: Request, settings: Settings) -> Sample:
     """Memory of a worker that has served, and what each idle keep-alive connection adds."""
-    with _started(row, settings) as server:
+    with serving(row, settings) as server:
         check(server.port, request)
         _ask(server.port, WARM_REQUESTS)
         time.sleep(SETTLE)
@@ -224,7 +218,7 @@ def transfer(row: Row, request: Request, settings: Settings) -> Sample:
     """One great upload and one great download: memory's growth at its peak, time, CPU time."""
     figures: dict[str, float | None] = {}
     for way, move in (("upload", _upload), ("download", _download)):
-        with _started(row, settings) as server:
+        with serving(row, settings) as server:
             move(server.port, WARM_TRANSFER)
             cpu.forget_peak(server.pid)
             memory, used = cpu.peak(server.pid), cpu.seconds(server.pid)

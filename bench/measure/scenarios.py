@@ -335,7 +335,9 @@ SCENARIOS = {
     ),
     "mounts": Scenario(f"apps mounted in a Dispatcher, and alone, {SAME}", _mounts()),
     "cutover": Scenario(f"apps behind a Cutover, and in a Dispatcher, {SAME}", _cutover()),
-    "shadow": Scenario(shadowed.ABOUT, shadowed.rows(), measure=samples.steady_load),
+    "shadow": Scenario(
+        shadowed.ABOUT, shadowed.rows(), measure=shadowed.by_turns, columns=shadowed.COLUMNS
+    ),
     "access-log": Scenario(
         f"Hello, world! with the access log on, written to a file, {DIFFERENT}",
         _python(_LOGS, "bench.apps.plain:asgi")

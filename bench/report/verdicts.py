@@ -14,7 +14,9 @@ from bench.measure.figures import Figures, known
 #: How a claim names a figure.
 WORDS = {
     "cpu_us": "CPU per request",
+    "cpu_over": "times the CPU per request without copies",
     "p99_us": "p99",
+    "p99_over": "times the p99 without copies",
     "rate": "requests per second",
     "worker_mb": "MB in the worker",
     "connection_bytes": "bytes per idle connection",

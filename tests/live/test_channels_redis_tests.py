@@ -33,6 +33,7 @@ NOT_OURS = {
 }
 
 
+@pytest.mark.timeout(300)  # they wait for times of their own
 def test_they_pass(redis_server: Host) -> None:
     """L14: 18 of 28, one of which it expects to fail on its own; the others are told above."""
     outcome = channels_redis_tests.run(redis_server.port)

@@ -62,7 +62,7 @@ def run(port: int) -> Outcome:
             cwd=scratch,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            timeout=110,
+            timeout=280,
             check=False,
         )
         return _read(report)

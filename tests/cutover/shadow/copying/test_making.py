@@ -264,7 +264,7 @@ def test_an_answer_that_comes_too_late_takes_no_memory() -> None:
             await send({"type": "http.response.body", "body": b"x" * 1000})
             ended += 1
 
-        app = shadowed(answering(), new, timeout=0.02)
+        app = shadowed(answering(), new, timeout=0.2)  # it must have begun
         async with stopped_at_the_end(app):
             for number in range(3):
                 await ask(app)
