@@ -17,7 +17,7 @@ from typing import Any
 
 from bridge.errors import WaitNotPossible
 from bridge.log import logger
-from bridge.loops.hidden import call_without_loop, remember_loop
+from bridge.loops.hidden import TASK_OF_THREAD, call_without_loop, remember_loop, swap_task
 from bridge.loops.tasks import close_unawaited
 from bridge.runners.base import Job, Runner, Stats, T
 
@@ -41,6 +41,7 @@ class InlineRunner(Runner):
         context = (self._paused.pop(job, None) if self._paused else None) or copy_context()
         # `call_without_loop` here would cost 2 % of a request.
         loop = _get_running_loop()
+        task = swap_task(loop, None) if TASK_OF_THREAD and loop is not None else None
         _set_running_loop(None)
         try:
             if context.run(job) is False:
@@ -51,6 +52,8 @@ class InlineRunner(Runner):
             logger.exception("a job of the inline runner raised; that is an error of the bridge")
         finally:
             _set_running_loop(loop)
+            if TASK_OF_THREAD and loop is not None:
+                swap_task(loop, task)
 
     def cancel(self, job: Any) -> None:
         """Give up a paused job, in its context."""

@@ -10,12 +10,13 @@ from bridge.loops.hidden import call_without_loop, hidden_loop, remember_loop
 
 
 def test_the_loop_is_hidden_in_a_call() -> None:
-    """G5: the call may run a loop of its own; after it the first one runs again."""
+    """G5: the call may run a loop of its own; after it the first one goes on, and its task."""
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert call_without_loop(asyncio.run, asyncio.sleep(0, "other loop")) == "other loop"
         assert asyncio.get_running_loop() is loop
+        assert asyncio.current_task() is task
 
     asyncio.run(main())
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
 from types import FrameType
 from typing import Any, Final
@@ -35,9 +35,11 @@ _QUICK: Final = 0.001
 _MOST_QUICK: Final = 16
 #: Seconds for the thread to end.
 _END_LIMIT: Final = 1.0
-#: The task that runs in each loop.
-_RUNNING_TASKS: Final[Mapping[Any, asyncio.Task[Any]]] = getattr(
-    asyncio.tasks, "_current_tasks", {}
+#: Returns the task that runs in a loop, from any thread: asyncio's own does so from 3.14 on.
+_running_task: Final[Callable[[Any], asyncio.Task[Any] | None]] = (
+    asyncio.current_task
+    if sys.version_info >= (3, 14)
+    else getattr(asyncio.tasks, "_current_tasks", {}).get
 )
 
 
@@ -193,7 +195,7 @@ class Watchdog:
 
     def _key(self) -> object:
         """Return what stays the same as long as the same call runs."""
-        task = _RUNNING_TASKS.get(self._loop)
+        task = _running_task(self._loop)
         return None if task is None else weakref.ref(task), self._progress()
 
     def _ask(self) -> None:

@@ -26,7 +26,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from bridge.errors import BridgeError, ClientDisconnected, RequestTimeout
 from bridge.log import logger
-from bridge.loops.hidden import call_without_loop, remember_loop
+from bridge.loops.hidden import TASK_OF_THREAD, call_without_loop, remember_loop, swap_task
 from bridge.loops.tasks import as_coroutine, close_unawaited, task_starter
 from bridge.runners.base import Job, Runner, T, current_code, set_current_runner
 from bridge.runners.interop import publish_in_greenlet
@@ -227,7 +227,9 @@ class Worker(greenlet):
     def _pause(self) -> Any:
         assert self.parent is not None
         running = _get_running_loop()  # one of the app's own, in `asyncio.run`
+        task = None
         if running is not None:
+            task = swap_task(running, None) if TASK_OF_THREAD else None
             _set_running_loop(None)
         self.takes_queue = False
         self.paused = True
@@ -244,6 +246,8 @@ class Worker(greenlet):
             self.pause_future = self.inner = None
             if running is not None:
                 _set_running_loop(running)
+                if TASK_OF_THREAD:
+                    swap_task(running, task)
 
     def refuse_wait(self) -> None:
         """Raise what has interrupted the job; a `GreenletExit` if it does not end all the same."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import linecache
 import mmap
 import os
@@ -50,7 +51,7 @@ BOARD_SIZE: Final = 65536
 _NOTE_SIZE: Final = 2048
 _START: Final = BOARD_SIZE + _NOTE_SIZE
 
-#: The tasks of all loops, a `WeakSet`; asyncio has no function for it.
+#: The tasks of all loops, a `WeakSet`, before Python 3.14; asyncio has no function for it.
 _KNOWN_TASKS: Final[Any] = getattr(
     asyncio.tasks, "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks"
 )
@@ -264,8 +265,17 @@ def _describe_tasks() -> Iterator[str]:
 
 def _every_task() -> list[asyncio.Task[Any]]:
     """Return the tasks of this thread's loop, and of the loops of other threads."""
-    known = _KNOWN_TASKS.data.copy()  # in one step: other threads begin tasks meanwhile
-    loops = {task.get_loop() for reference in known if (task := reference()) is not None}
+    loops: set[asyncio.AbstractEventLoop]
+    if sys.version_info >= (
+        3,
+        14,
+    ):  # each thread keeps its own tasks: asyncio finds those of a loop
+        loops = {
+            each for each in gc.get_objects() if issubclass(type(each), asyncio.AbstractEventLoop)
+        }
+    else:
+        known = _KNOWN_TASKS.data.copy()  # in one step: other threads begin tasks meanwhile
+        loops = {task.get_loop() for reference in known if (task := reference()) is not None}
     return [task for loop in loops for task in asyncio.all_tasks(loop)]
 
 
