@@ -22,9 +22,12 @@ def sleep(seconds: Any, /) -> None:
     if worker is None:
         _original(seconds)
         return
-    delay = seconds if isinstance(seconds, float) else operator.index(seconds)
-    if not 0 <= delay < _TOO_MANY:
+    whole = not isinstance(seconds, float)
+    if whole and not hasattr(type(seconds), "__index__"):
         _original(seconds)  # raises an error
+    delay = operator.index(seconds) if whole else seconds
+    if not 0 <= delay < _TOO_MANY:
+        _original(seconds)  # raises an error, too
     waiting.sleep(worker, delay)
 
 

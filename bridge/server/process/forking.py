@@ -76,6 +76,7 @@ class ForkingLoop:
             with contextlib.suppress(Exception):
                 stream.flush()  # else what is in there would be written twice
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        tasks = asyncio.all_tasks(self.loop)  # from Python 3.14 on a child knows of none
         try:
             pid = os.fork()
         except BaseException:
@@ -86,16 +87,16 @@ class ForkingLoop:
             return pid
         try:
             _children.add(os.getpid())
-            self._leave_behind()
+            self._leave_behind(tasks)
             child()
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)  # `child` has not done it: nothing of the parent's may run here
 
-    def _leave_behind(self) -> None:
-        """In a child: have nothing open any more of what this loop has."""
-        _kept.extend(tasks := asyncio.all_tasks(self.loop))
+    def _leave_behind(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """In a child: have nothing open of what this loop has, and end none of its tasks."""
+        _kept.extend(tasks)
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
