@@ -26,9 +26,8 @@ FOLDER = VENVS / "debian"
 #: Our accelerator needs the headers, some peers libstdc++, virtual environments a pip.
 SUITE = "trixie"
 PACKAGES = ("python3.13", "libpython3.13-dev", "libstdc++6", "patchelf", "python3-pip-whl")
-#: Another mirror than this system's, or Debian's own.
+#: Another mirror than this system's; a system that is not Debian has none.
 MIRROR = "BENCH_DEBIAN_MIRROR"
-USUAL_MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 #: What an interpreter must be able to import to be whole.
 WHOLE = "import bz2, ctypes, lzma, readline, sqlite3, ssl, uuid, zlib"
@@ -63,10 +62,16 @@ def _check() -> None:
 
 
 def _mirror() -> str:
-    """The mirror that this system has for Debian, if it is one; else the usual."""
+    """The mirror from which this system has its packages, if it is Debian."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     done = subprocess.run([*command, "Label: Debian"], capture_output=True, text=True)
-    return next(iter(done.stdout.split()), USUAL_MIRROR)
+    mirrors = done.stdout.split()
+    if not mirrors:
+        raise SystemExit(
+            "bench: this system is not Debian, so apt knows no mirror of Debian's packages; name "
+            f"one: {MIRROR}=URL (another CPython: --python PATH --label NAME)"
+        )
+    return mirrors[0]
 
 
 def _fetch(mirror: str, folder: Path) -> Iterator[Path]:

@@ -221,8 +221,8 @@ def test_what_is_unsure_is_asked_for(app: object) -> None:
 @pytest.mark.parametrize(
     ("app", "text"),
     [
-        (lambda: asgi, r"takes no arguments.*--factory"),
-        (AsgiInstance, r"takes no arguments.*--factory"),
+        (lambda: asgi, r"the function .*<lambda> takes no arguments.*--factory"),
+        (AsgiInstance, r"the class .*\.AsgiInstance takes no arguments.*--factory"),
         (sys, r"sys is a module.*module:attribute"),
         (42, r"42 is no app: it is an int, and cannot be called"),
     ],
@@ -446,11 +446,12 @@ def create_wsgi(environ: Any, start_response: Any) -> Any: ...
 @pytest.mark.parametrize(
     ("factory", "said"),
     [
-        (create_app, "say --factory, or module:create_app()"),
+        (create_app, "say --factory, or {here}:create_app()"),
+        (create_app, "the function {here}.create_app is a callable that takes (test_config)"),
         (lambda config=None: None, "say --factory, or module:function()"),
-        (make_app, 'say module:make_app("...")'),
-        (build_api, 'say module:build_api("...")'),
-        (get_application, "say --factory, or module:get_application()"),
+        (make_app, 'say {here}:make_app("...")'),
+        (build_api, 'say {here}:build_api("...")'),
+        (get_application, "say --factory, or {here}:get_application()"),
         (create_async_app, "looks like an async factory: make it a plain function"),
         (make_async_app, "looks like an async factory: make it a plain function"),
     ],
@@ -459,7 +460,7 @@ def test_a_factory_is_named_as_one(factory: object, said: str) -> None:
     """D2: if --factory was forgotten, the error says so, and not only how to set a kind."""
     with pytest.raises(ConfigError) as caught:
         detect(factory)
-    assert said in str(caught.value)
+    assert said.format(here=__name__) in str(caught.value)
     assert "--interface" in str(caught.value)
 
 

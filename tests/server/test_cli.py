@@ -92,7 +92,7 @@ def test_module_and_command_are_one() -> None:
         (["serve", HELLO, "--prot", "1"], "No such option"),
         (["serve", HELLO, "--request-timeout", "1"], "did you mean --timeout-request?"),
         (["serve", HELLO, "-k", "gevent"], "; greenlet with --patch, or bridge.greenlet_patch()"),
-        (["serve", HELLO, "--max-blocking-time=1e30"], "the most is 1000000000 s"),
+        (["serve", HELLO, "--port=0", "--max-blocking-time=1e30"], "the most is 1000000000 s"),
         (
             ["serve", "--ws-per-message-deflate", "False", HELLO],
             "--ws-per-message-deflate takes no value (seen: False); say --ws-per-message-deflate "
@@ -248,7 +248,7 @@ def test_a_forgotten_factory_is_named(tmp_path: Path) -> None:
     for target in (["forgot:create_app"], ["--mount", "/=forgot:create_app"]):
         ended = run("serve", *target, "--app-dir", str(tmp_path), "--port=0")
         assert ended.returncode == 3
-        assert "say --factory, or module:create_app()" in ended.stderr
+        assert "say --factory, or forgot:create_app()" in ended.stderr
 
 
 def test_kind_not_told() -> None:

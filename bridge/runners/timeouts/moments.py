@@ -3,8 +3,8 @@
 A lock that an exception leaves locked, a module that is half imported, a clean-up that is half done
 would be worse than a request that lasts. So nothing is raised in these, from the innermost call on:
 
-    NEVER   where a lock is taken or given back; within an import, logging, a finalizer; where
-            Python 3.13 runs no ``finally`` or ``__exit__`` for it
+    NEVER   where a lock is taken or given back, or one may be taken next; within an import,
+            logging, a finalizer; where Python 3.13 runs no ``finally`` or ``__exit__`` for it
     LATER   within ``finally`` or ``__exit__``, or where these may come next (`next_look.py`), and a
             wait of some seconds for a condition: these have some time to end first
 
@@ -13,8 +13,9 @@ another thread run between two of its instructions, but not within one call of a
 `raise_at` is one such call, of nothing but functions in C, and sees whether the thread stands where
 it was judged to stand (`stack.py`).
 
-``with lock:`` is safe in CPython if it is a lock of the standard library. A lock that is taken by a
-C extension, or by a method that is not called ``acquire``, is not known as one.
+``with lock:`` is safe in CPython if it is a lock of the standard library; since Python 3.14, where
+it takes the lock by a call like any other, because that call is left alone. A lock that is taken by
+a C extension, or by a method that is not called ``acquire``, is not known as one.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from bridge.loops.frames import without_collection
-from bridge.runners.timeouts.next_look import LOOKS_ONCE, keeps_clean_ups
+from bridge.runners.timeouts.next_look import BAD, GOOD, HARM, LOOKS_ONCE, next_look
 from bridge.runners.timeouts.stack import Stack
 
 NEVER: Final = 0
 LATER: Final = 1
 NOW: Final = 2
+#: By what comes next.
+_MOMENTS: Final = {HARM: NEVER, BAD: LATER, GOOD: NOW}
 
 #: Functions in which nothing is raised, and modules.
 _LOCKING: Final = frozenset(
@@ -51,7 +54,8 @@ _MODULES: Final = (
 _PATCHES: Final = "bridge.runners.patching"
 _LOCKS: Final = "bridge.runners.patching.threads"
 #: Methods that take a lock, or give it back, without underscores before their name.
-_OF_LOCKS: Final = {"acquire", "release", "acquire_lock", "release_lock", "acquire_restore"}
+_TAKE: Final = {"acquire", "acquire_lock", "acquire_restore"}
+_GIVE_BACK: Final = {"release", "release_lock"}
 #: Modules that import others, by what they call themselves.
 _IMPORTING: Final = ("importlib._bootstrap", "_frozen_importlib")
 #: Functions that clean up, whatever called them.
@@ -80,8 +84,8 @@ def moment_at(stack: Stack | None, outermost: CodeType | None = None) -> int:
     place = frame.f_code, stack.instructions[0]
     if (moment is NOW and _is_at_lock(*place)) or _would_escape(*place):
         return NEVER
-    if moment is NOW and LOOKS_ONCE and not keeps_clean_ups(stack, outermost, _is_at_lock):
-        moment = LATER
+    if moment is NOW and LOOKS_ONCE:
+        moment = _MOMENTS[next_look(stack, outermost, _harm_at)]
     for each, instruction in zip(stack.frames, stack.instructions, strict=True):
         code = each.f_code
         if code is outermost:
@@ -113,18 +117,41 @@ def _waits_for_condition(frame: FrameType) -> bool:
     return is_wait and frame.f_locals.get("timeout") is not None
 
 
-@lru_cache(256)
 def _is_at_lock(code: CodeType, instruction: int) -> bool:
-    """Whether what is called there is named like a method that takes a lock, or gives it back."""
+    """Whether what is called there may take a lock, or give it back."""
+    return not _called_at(code, instruction).isdisjoint(_TAKE | _GIVE_BACK)
+
+
+def _harm_at(code: CodeType, instruction: int) -> int:
+    """What an error would be that is raised there, once the call has been made.
+
+    The lock that was taken would stay taken. One that is given back is free by then; if its methods
+    are written in Python it may not be yet.
+    """
+    names = _called_at(code, instruction)
+    if not names.isdisjoint(_TAKE):
+        return HARM
+    return GOOD if names.isdisjoint(_GIVE_BACK) else BAD
+
+
+@lru_cache(256)
+def _called_at(code: CodeType, instruction: int) -> frozenset[str]:
+    """Return what is named in the expression that is called there, without underscores before it.
+
+    From Python 3.14 on ``with`` calls ``__enter__`` by a plain call, before its block begins: that
+    is one that may take a lock.
+    """
     names: set[str] = set()
     for each in dis.get_instructions(code):
         if each.offset > instruction:
             break
         if each.offset < instruction and each.opname.startswith(_ENDS):
             names.clear()
+        elif each.opname == "LOAD_SPECIAL" and each.argrepr == "__enter__":
+            names.add("acquire")
         elif type(each.argval) is str:
             names.add(each.argval.strip("_"))
-    return not names.isdisjoint(_OF_LOCKS)
+    return frozenset(names)
 
 
 @lru_cache(256)

@@ -25,11 +25,12 @@ from bridge.runners.timeouts.stack import Stack
 #: Whether it is so.
 LOOKS_ONCE: Final = sys.hexversion >= 0x030D0000
 
-#: What there is on the ways from a place: something that is left alone; the end of the function, at
-#: least on one; or only what may be.
-BAD: Final = 0
-RETURNS: Final = 1
-GOOD: Final = 2
+#: What there is on the ways from a place, the worst first: something that must not be broken off;
+#: the end of a clean-up; the end of the function, at least on one; or only what may be.
+HARM: Final = 0
+BAD: Final = 1
+RETURNS: Final = 2
+GOOD: Final = 3
 
 #: Instructions with a look, after calls of C, and those that end a function or leave a generator.
 _LOOKS: Final = ("CALL", "RESUME", "JUMP_BACKWARD")
@@ -38,34 +39,35 @@ _ENDS: Final = ("RETURN", "YIELD_VALUE")
 _RAISES: Final = ("RAISE_VARARGS", "RERAISE")
 _ALWAYS_JUMPS: Final = ("JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT")
 #: Instructions that call nothing; the compiler may leave them out of a block.
-_HARMLESS: Final = ("NOP", "POP_TOP", "LOAD_CONST", "LOAD_FAST", "STORE_FAST", "JUMP_FORWARD")
+_HARMLESS: Final = {
+    *("NOP", "POP_TOP", "LOAD_CONST", "LOAD_FAST", "STORE_FAST", "JUMP_FORWARD"),
+    *("NOT_TAKEN", "LOAD_SMALL_INT", "LOAD_FAST_BORROW"),
+}
 #: What a handler begins with before it is clear that it is an ``except``.
 _BEFORE_MATCH: Final = ("PUSH_EXC_INFO", "LOAD", "BUILD_TUPLE", "PUSH_NULL")
 _MATCHES: Final = ("CHECK_EXC_MATCH", "CHECK_EG_MATCH")
 
 
-def keeps_clean_ups(
-    stack: Stack, outermost: CodeType | None, is_left_alone: Callable[[CodeType, int], bool]
-) -> bool:
-    """Whether all clean-ups that wait at `stack` still do at the thread's next look.
+def next_look(
+    stack: Stack, outermost: CodeType | None, judge: Callable[[CodeType, int], int]
+) -> int:
+    """Return `GOOD` if all clean-ups that wait at `stack` still do at the thread's next look.
 
-    `outermost` is the code of the call with which the app's code begins; `is_left_alone` says
-    whether nothing may be raised at an instruction.
+    If some do not: `BAD`. `judge` says what an error would be at an instruction: `HARM`, `BAD` or
+    `GOOD`. `outermost` is the code of the call with which the app's code begins.
     """
     for frame, instruction in zip(stack.frames, stack.instructions, strict=True):
         if frame.f_code is outermost:
             break
-        found = ways_from(frame.f_code, instruction, is_left_alone)
+        found = ways_from(frame.f_code, instruction, judge)
         if found is not RETURNS:
-            return found is GOOD
-    return True
+            return found
+    return GOOD
 
 
 @lru_cache(1024)
-def ways_from(
-    code: CodeType, instruction: int, is_left_alone: Callable[[CodeType, int], bool]
-) -> int:
-    """Return `BAD`, `RETURNS` or `GOOD` for what comes after the instruction at this offset."""
+def ways_from(code: CodeType, instruction: int, judge: Callable[[CodeType, int], int]) -> int:
+    """Return the worst that comes after the instruction at this offset, up to the next look."""
     listing: Any = dis.Bytecode(code)
     entries = listing.exception_entries
     instructions = {each.offset: each for each in listing}
@@ -77,7 +79,7 @@ def ways_from(
         }
 
     needed = clean_ups(instruction)
-    returns = False
+    worst = GOOD
     ahead, seen = [*_next(instructions.get(instruction), following)], set[int]()
     while ahead:
         at = ahead.pop()
@@ -86,14 +88,14 @@ def ways_from(
         seen.add(at)
         name = instructions[at].opname
         if name in _RAISES or (name not in _HARMLESS and not needed <= clean_ups(at)):
-            return BAD
+            worst = BAD
         if name.startswith(_ENDS):
-            returns = True
+            worst = min(worst, RETURNS)
         elif not name.startswith(_LOOKS) or name.startswith(_NO_LOOKS):
-            ahead += _next(instructions[at], following)
-        elif is_left_alone(code, at):
-            return BAD
-    return RETURNS if returns else GOOD
+            ahead += () if name in _RAISES else _next(instructions[at], following)
+        else:
+            worst = min(worst, judge(code, at))
+    return worst
 
 
 def _next(instruction: Any, following: dict[int, int]) -> Iterator[int]:

@@ -36,3 +36,16 @@ def test_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "whole").write_text(" ".join(debian.PACKAGES))
     assert debian.python(folder=tmp_path) == str(tmp_path / "root/usr/bin/python3.13")
+
+
+def test_a_system_that_is_not_debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where apt knows no mirror of Debian, it is told how to name one."""
+    (tmp_path / "key").touch()
+    for tool in ("apt-get", "dpkg-deb"):
+        (tmp_path / tool).write_text("#!/bin/sh\n")
+        (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(debian, "KEYRING", tmp_path / "key")
+    monkeypatch.delenv(debian.MIRROR, raising=False)
+    with pytest.raises(SystemExit, match=rf"no mirror .*name one: {debian.MIRROR}=URL"):
+        debian.python(folder=tmp_path / "debian")

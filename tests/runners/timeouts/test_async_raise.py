@@ -18,6 +18,8 @@ from bridge.runners.timeouts.async_raise import (
     AppCode,
     release_logging_locks,
 )
+from bridge.runners.timeouts.moments import LATER, moment_at
+from bridge.runners.timeouts.stack import Stack
 from tests.support.waiting import eventually
 
 #: How many jobs a stress test interrupts.
@@ -298,11 +300,15 @@ def test_jobs_that_end_just_as_their_time_comes() -> None:
             assert sum(range(20)) == 190
         ended.append(True)
 
+    def may_raise(stack: Stack) -> bool:
+        # From Python 3.14 on an error may leave a lock taken if it comes as `with` takes it.
+        return sys.version_info < (3, 14) or moment_at(stack, AppCode.call.__code__) >= LATER
+
     before, _ = sys.getswitchinterval(), sys.setswitchinterval(0.00001)
     try:
         thread = in_thread(work)
         while thread.is_alive():
-            if current and current[0].interrupt() is not None:
+            if current and current[0].interrupt(may_raise) is not None:
                 interrupted += 1
     finally:
         sys.setswitchinterval(before)

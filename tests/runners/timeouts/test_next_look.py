@@ -18,9 +18,10 @@ from bridge.runners.timeouts.moments import NOW, moment_at
 from bridge.runners.timeouts.next_look import (
     BAD,
     GOOD,
+    HARM,
     LOOKS_ONCE,
     RETURNS,
-    keeps_clean_ups,
+    next_look,
     ways_from,
 )
 from bridge.runners.timeouts.stack import Stack
@@ -34,12 +35,12 @@ first: Any = None
 second: Any = None
 
 
-def nothing(code: CodeType, instruction: int) -> bool:
-    return False
+def nothing(code: CodeType, instruction: int) -> int:
+    return GOOD
 
 
 def at_mark(
-    function: Callable[..., object], left_alone: Callable[[CodeType, int], bool] = nothing
+    function: Callable[..., object], judge: Callable[[CodeType, int], int] = nothing
 ) -> int:
     """What comes after the call of MARK in a function."""
     found = None
@@ -47,7 +48,7 @@ def at_mark(
         if each.opname.startswith("LOAD_GLOBAL") and each.argval == "MARK":
             found = each.offset
         elif found is not None and each.opname == "CALL":
-            return ways_from(function.__code__, each.offset, left_alone)
+            return ways_from(function.__code__, each.offset, judge)
     raise AssertionError("no call of MARK")
 
 
@@ -181,9 +182,11 @@ def test_the_ways_from_a_call(function: Callable[..., object], ways: int) -> Non
 
 @only_here
 def test_calls_that_are_left_alone() -> None:
-    """R2: a look that comes after a lock was taken would leave it taken."""
-    assert at_mark(within_with, lambda code, at: True) == BAD
-    assert at_mark(that_may_return, lambda code, at: True) == BAD
+    """R2: a look that comes after a lock was taken would leave it taken; that is the worst."""
+    assert at_mark(within_with, lambda code, at: HARM) == HARM
+    assert at_mark(that_may_return, lambda code, at: HARM) == HARM
+    assert at_mark(at_the_end_of_with, lambda code, at: HARM) == HARM
+    assert at_mark(within_with, lambda code, at: BAD) == BAD
     assert ways_from(within_with.__code__, 10_000, nothing) == GOOD  # nowhere
 
 
@@ -194,7 +197,7 @@ def test_the_callers_count_when_a_function_ends() -> None:
     outside = sys._getframe().f_code
 
     def look() -> None:
-        found.append(keeps_clean_ups(Stack(sys._getframe(1)), outside, nothing))
+        found.append(next_look(Stack(sys._getframe(1)), outside, nothing))
 
     def inner() -> None:
         look()
@@ -207,9 +210,9 @@ def test_the_callers_count_when_a_function_ends() -> None:
             len("")
 
     outer()
-    assert found == [True, False]
-    inner_only = keeps_clean_ups(Stack(sys._getframe()), sys._getframe().f_code, nothing)
-    assert inner_only is True
+    assert found == [GOOD, BAD]
+    inner_only = next_look(Stack(sys._getframe()), sys._getframe().f_code, nothing)
+    assert inner_only == GOOD
 
 
 class PythonLock:
