@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection, unix_connect
 
 from bridge.asgi_to_wsgi import AsgiToWsgi
 from tests.adapters.asgi_on_wsgi.direct import LIMIT, environ
@@ -65,7 +65,7 @@ def opened(app: Any, client: Any = None, **settings: Any) -> Iterator[ClientConn
     adapter = AsgiToWsgi(app, lifespan="off", **settings)
     host = SocketHost(adapter)
     try:
-        with connect("ws://host/", sock=host.client, open_timeout=LIMIT, **(client or {})) as ws:
+        with unix_connect(uri="ws://host/", sock=host.client, open_timeout=LIMIT, **(client or {})) as ws:
             yield ws
         host.end()
         assert isinstance(host.error, BrokenPipeError)
@@ -80,7 +80,7 @@ def refused(app: Any, **settings: Any) -> tuple[int, bytes, BaseException | None
     host = SocketHost(adapter)
     status, body = 0, b""
     try:
-        with connect("ws://host/", sock=host.client, open_timeout=LIMIT):
+        with unix_connect(uri="ws://host/", sock=host.client, open_timeout=LIMIT):
             pass
     except InvalidStatus as error:
         status, body = error.response.status_code, bytes(error.response.body or b"")

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import unix_connect
 
 from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 from bridge.asgi_to_wsgi import AsgiToWsgi
@@ -186,7 +186,7 @@ def test_host_that_ends_while_it_is_open(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(WebSocketExchange, "_wait", killed)
     adapter = AsgiToWsgi(app, lifespan="off")
     host = SocketHost(adapter)
-    with connect("ws://host/", sock=host.client, open_timeout=LIMIT) as ws:
+    with unix_connect(uri="ws://host/", sock=host.client, open_timeout=LIMIT) as ws:
         assert closed_with(ws) == (1001, "")
     host.thread.join(LIMIT)
     assert isinstance(host.error, SystemExit)

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import unix_connect
 
 from bridge.adapters.asgi_on_wsgi.websocket import WebSocketExchange
 from bridge.asgi_to_wsgi import AsgiToWsgi
@@ -121,7 +121,7 @@ def test_thread_does_not_wait_for_the_grace() -> None:
 
     adapter = AsgiToWsgi(app, lifespan="off", disconnect_grace=LIMIT)
     host = SocketHost(adapter)
-    with connect("ws://host/", sock=host.client) as ws:
+    with unix_connect(uri="ws://host/", sock=host.client) as ws:
         ws.socket.shutdown(socket.SHUT_RDWR)
     host.end()  # while the app still waits
     go.set()
@@ -213,7 +213,7 @@ def test_shutdown() -> None:
 
     adapter = AsgiToWsgi(app, lifespan="off")
     host = SocketHost(adapter)
-    with connect("ws://host/", sock=host.client) as ws:
+    with unix_connect(uri="ws://host/", sock=host.client) as ws:
         closer = threading.Thread(target=adapter.close, args=(LIMIT,))
         closer.start()
         assert closed_with(ws) == (1012, "")
@@ -320,7 +320,7 @@ def test_host_that_leaves_while_the_socket_is_opened(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(WebSocketExchange, "_wait", killed)
     adapter = AsgiToWsgi(app, lifespan="off")
     host = SocketHost(adapter)
-    with connect("ws://host/", sock=host.client) as ws:
+    with unix_connect(uri="ws://host/", sock=host.client) as ws:
         assert closed_with(ws) == (1001, "")
     host.thread.join(LIMIT)
     assert adapter.close(LIMIT)
