@@ -65,7 +65,9 @@ def opened(app: Any, client: Any = None, **settings: Any) -> Iterator[ClientConn
     adapter = AsgiToWsgi(app, lifespan="off", **settings)
     host = SocketHost(adapter)
     try:
-        with unix_connect(uri="ws://host/", sock=host.client, open_timeout=LIMIT, **(client or {})) as ws:
+        with unix_connect(
+            uri="ws://host/", sock=host.client, open_timeout=LIMIT, **(client or {})
+        ) as ws:
             yield ws
         host.end()
         assert isinstance(host.error, BrokenPipeError)
