@@ -1,8 +1,13 @@
 import re
-import tomllib
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+
+if sys.version_info < (3, 11):  # noqa: UP036 - pip runs this before it reads which Python is needed
+    sys.exit(f"asgi-bridge needs Python 3.11 or newer, and this is {sys.version.split()[0]}")
+
+import tomllib
 
 ROOT = Path(__file__).parent
 
