@@ -31,11 +31,18 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 80
 
+_BRANDED = ("primary", "content")
 html_theme = "furo"
 html_title = "asgi-bridge"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_theme_options = {  # the green of the charts and of the demo
+    f"{scheme}_css_variables": {f"color-brand-{each}": colour for each in _BRANDED}
+    for scheme, colour in (("light", "#1f6f5c"), ("dark", "#5fd0b3"))
+}
 html_copy_source = False
+html_use_index = False  # nothing leads there
 pygments_style = "friendly"
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
@@ -53,7 +60,13 @@ def _read(app, name, text):
         text[0] += markdown.contents(pages.read_text(encoding="utf-8"))
 
 
+def _show(app, name, template, context, doctree):
+    """Change what a page of the site shows, before its file is written."""
+    context["body"] = markdown.with_whole_options(context.get("body", ""))
+
+
 def setup(app):
     """Have Sphinx call what the site needs beside its extensions."""
     app.connect("source-read", _read)
+    app.connect("html-page-context", _show)
     app.connect("autodoc-process-docstring", docstrings.mend)

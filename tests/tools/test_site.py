@@ -44,6 +44,16 @@ def test_links_to_what_is_not_on_the_site(text: str, with_base: str | None, with
     assert markdown.without_files(text, PAGE, "") == without
 
 
+def test_options_are_not_broken_into_lines() -> None:
+    """Those for which a phone has room; other words of code are as they were."""
+    word = '<span class="pre">{}</span>'
+    for text in ("a", "x-y", "-" * 35):
+        assert markdown.with_whole_options(word.format(text)) == word.format(text)
+    for text in ("--host", "-c"):
+        option = f'<span class="pre option">{text}</span>'
+        assert markdown.with_whole_options(word.format(text)) == option
+
+
 def test_docstrings_get_the_marks_of_restructuredtext() -> None:
     """Indented code is marked, a letter after a backtick is no error, and all else is kept."""
     given = ["Two `Mount`s, ``x``.", "", "    code `a`s", "", "    more", "", "  x", "`end`"]

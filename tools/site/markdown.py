@@ -16,6 +16,7 @@ DOCS = ROOT / "docs"
 
 _FENCE = re.compile(r"^(```.*?^```$)", re.M | re.S)
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_OPTION = re.compile(r'<span class="pre">(?=-[^<]{,33}<)')
 _HEADING = re.compile(r"^##+ (.+)$")
 _ITEM = re.compile(r"^- \[[^\]]+\]\(([^)#\s]+\.md)\)")
 
@@ -46,6 +47,11 @@ def without_files(text: str, page: Path, base: str) -> str:
     parts = _FENCE.split(text)  # code is at the odd places
     parts[::2] = [_LINK.sub(lambda link: _led(link, page, base), part) for part in parts[::2]]
     return "".join(parts)
+
+
+def with_whole_options(html: str) -> str:
+    """The HTML of a page; options in it are marked, if a phone has room for them."""
+    return _OPTION.sub('<span class="pre option">', html)
 
 
 def _led(link: re.Match[str], page: Path, base: str) -> str:
