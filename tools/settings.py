@@ -1,6 +1,7 @@
 """The pages of docs/reference that are made from the code; and whether each setting does something.
 
-They are settings.md, equivalents.md, and those of tools/site: commands.md, metrics.md, messages.md.
+They are settings.md, equivalents.md, and those of tools/site: commands.md, errors.md,
+metrics.md, messages.md.
 
 ``python -m tools.settings --write`` writes the pages in docs/reference; without it, this exits with
 1 where one of them is not what the code says. It exits with 1, too, where a setting is listed that
@@ -24,7 +25,7 @@ from bridge.server import cli
 from bridge.server.config.config import SETTINGS
 from bridge.server.config.equivalents import GUNICORN, NOTES, UVICORN
 from bridge.server.config.setting import Setting
-from tools.site import commands, messages, metrics
+from tools.site import commands, errors, messages, metrics
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -261,15 +262,17 @@ def main(arguments: list[str]) -> int:
     problems = [f"{name} is a setting, and no code reads it" for name in unread(CODE)]
     lines = messages.in_code(CODE)
     problems += messages.problems(lines)
+    texts = errors.in_code(CODE)
+    problems += errors.problems(texts, errors.advice())
     pages = {
         "settings.md": render(),
         "equivalents.md": render_equivalents(),
         "commands.md": commands.render(),
+        "errors.md": errors.render(texts),
         "metrics.md": metrics.render(),
         "messages.md": messages.render(lines),
     }
-    missing = metrics.in_code(CODE) - metrics.families().keys()
-    problems += [f"{name} is a metric, and not on metrics.md" for name in missing]
+    problems += metrics.problems(metrics.in_code(CODE))
     for name, page in pages.items():
         path = REFERENCE / name
         if "--write" in arguments:

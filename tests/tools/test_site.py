@@ -10,6 +10,7 @@ import pytest
 
 import bridge
 from bridge.server import cli
+from bridge.server.config.config import SETTINGS
 from tests.support.hosts import ROOT
 from tools.site import commands, markdown, messages, metrics
 from tools.site.docstrings import mended
@@ -75,29 +76,65 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
     assert {name for name in listed if name.rpartition(".")[2] not in ends} == set()
 
 
+def _options(command: click.Command) -> set[str]:
+    """Every spelling of every option, `--help` as well."""
+    context = click.Context(command)
+    options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+    return {name for each in options for name in (*each.opts, *each.secondary_opts)}
+
+
 def test_every_command_and_option_is_on_the_page_of_commands() -> None:
-    """Also those that are not shown by `--help`, and those of groups within groups."""
+    """Also those that are not shown by `--help`, and those of groups within groups; no other is."""
     page = commands.render()
     all_commands = dict(commands.commands(cli.main, ("asgi-bridge",)))
     assert ("asgi-bridge", "cutover", "replay") in all_commands
+    assert re.findall(r"^## (.*)$", page, re.M) == [" ".join(path) for path in all_commands]
+    settings = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     for path, command in all_commands.items():
         section = page.partition(f"\n## {' '.join(path)}\n")[2].partition("\n## ")[0]
-        options = [each for each in command.params if isinstance(each, click.Option)]
-        for option in options:
-            assert any(f"`{name}" in section or f", {name}" in section for name in option.opts), (
-                path,
-                option.opts,
-            )
+        wanted = _options(command)
+        missing = wanted - {*_OPTION.findall(section)}
+        assert {each for each in missing if f"`{each}`" not in settings} == set(), path
+        cells = re.findall(r"^\| `(-.*?)` \|", section, re.M)
+        assert {each for cell in cells for each in _OPTION.findall(cell)} <= wanted, path
 
 
-def test_every_metric_of_the_code_is_on_the_page_of_metrics(tmp_path: Path) -> None:
-    """Each name that makes a family is on it, with its type, labels and help."""
+_OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
+
+
+def test_every_variable_of_the_environment_that_the_code_names_is_on_a_page() -> None:
+    """`BRIDGE_` and the name of a setting, and a few more."""
+    code = [file.read_text(encoding="utf-8") for file in (ROOT / "bridge").rglob("*.py")]
+    names = {name for text in code for name in re.findall(r"(?<![A-Z_])BRIDGE_[A-Z_]*[A-Z]", text)}
+    assert names > {"BRIDGE_CONFIG", "BRIDGE_SPEEDUPS"}
+    of_settings = {f"BRIDGE_{each.name.upper()}" for each in SETTINGS}
+    reference = ROOT / "docs" / "reference"
+    pages = "".join(each.read_text(encoding="utf-8") for each in reference.glob("*.md"))
+    others = names - of_settings - {"BRIDGE_OPTION"}  # that one stands for all of them
+    assert {name for name in others if f"`{name}" not in pages} == set()
+
+
+def test_every_metric_of_the_code_is_on_the_page_of_metrics() -> None:
+    """Each name in the code is one of a family there, with its type, labels and help; no other."""
     page = metrics.render()
-    assert metrics.in_code(ROOT / "bridge") > {"bridge_workers", "bridge_info"}
-    assert not [name for name in metrics.in_code(ROOT / "bridge") if f"`{name}`" not in page]
+    names = metrics.in_code(ROOT / "bridge")
+    assert names > {"bridge_workers", "bridge_info", "bridge_...requests_total"}
+    assert metrics.problems(names) == []
+    assert {*re.findall(r"^\| `(\w+)` \|", page, re.M)} == metrics.families().keys()
     assert "| `bridge_cutover_responses_total` | counter | `route`, `side`, `class` | Whole" in page
-    (tmp_path / "new.py").write_text('x = {"bridge_new": Family(type="gauge")}')
+
+
+@pytest.mark.parametrize(
+    "code",
+    ['{"bridge_new": Family(type="gauge")}', 'x["bridge_new"] = y', 'f(name=f"bridge_new")'],
+)
+def test_a_new_metric_is_found_in_code(code: str, tmp_path: Path) -> None:
+    """However its family is made; and it is missed if it is gone."""
+    (tmp_path / "new.py").write_text(f"{code}\n'bridge_workers is no metric here'\n")
     assert metrics.in_code(tmp_path) == {"bridge_new"}
+    problems = metrics.problems({"bridge_new"})
+    assert "bridge_new is a metric in the code, and not on metrics.md" in problems
+    assert "bridge_info is on metrics.md, and not in the code" in problems
 
 
 def test_every_line_of_the_log_has_a_name_and_advice() -> None:
@@ -106,9 +143,11 @@ def test_every_line_of_the_log_has_a_name_and_advice() -> None:
     assert messages.problems(lines) == []
     names = [name for section in messages.table().values() for name in section]
     assert len(names) == len({*names})
+    (missed,) = messages.problems([each for each in lines if each.text != "stopped"])
+    assert missed == "messages.toml names 'stopped', which no code logs"
     page = messages.render(lines)
     assert "| `cut` | warning | `cut ...: ...` or `cut ... after ... bytes: ...` | A conn" in page
-    assert page.count("\n| `") <= len(names)
+    assert page.count("\n| `") == len(names)
 
 
 @pytest.mark.parametrize(
@@ -121,14 +160,18 @@ def test_every_line_of_the_log_has_a_name_and_advice() -> None:
         ("logger.warning(text)", ("bridge/new.py", "warning")),
         ('logger.info("%s: %s", a, b)', ("bridge/new.py", "info")),
         ('logger.info(f"{LEAD}: %s, again", a)', ("...: ..., again", "info")),
+        ('LEAD = "one %s"\nlogger.info(f"{LEAD}: %s", a, b)', ("one ...: ...", "info")),
+        ("class A:\n async def b():\n  logger.info(text)", ("bridge/new.py:A.b", "info")),
+        ('def b():\n t = f"no {x}"\n logger.info("%s", t)', ("no ...", "info")),
+        ('def b():\n t = "a"\n t = "b"\n logger.info("%s", t)', ("bridge/new.py:b", "info")),
     ],
 )
 def test_lines_are_found_in_code(code: str, line: tuple[str, str] | None, tmp_path: Path) -> None:
-    """Their texts have `...` for what is filled in; those without words go by their file."""
+    """Their texts have `...` for what is filled in; those without words go by their place."""
     (tmp_path / "bridge").mkdir()
     (tmp_path / "bridge" / "new.py").write_text(f"logger.debug('no')\nhandle.error()\n{code}\n")
     (found,) = messages.in_code(tmp_path / "bridge")
     assert (found.text, found.level) == (line or ("...: ... % of ...", "error"))
-    assert found.where == "bridge/new.py:3"
-    (problem,) = messages.problems([found])
-    assert problem.startswith(f"bridge/new.py:3 logs {found.text!r}; give that a name")
+    assert found.where == f"bridge/new.py:{3 + code.count(chr(10))}"
+    problem = messages.problems([found])[0]
+    assert problem.startswith(f"{found.where} logs {found.text!r}; give that a name")

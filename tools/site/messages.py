@@ -1,7 +1,8 @@
 """docs/reference/messages.md: every line that the log may have, with a name and what to do.
 
 The names and the advice are in messages.toml, each for one text or more, as they stand in the code
-with `...` for what is filled in. A call that only passes on a text of others is named by its file.
+with `...` for what is filled in. A call that only passes on a text of others is named by its place:
+the file and the function.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ HEAD = """\
 Every line that the log may have from level *info* on, beside those of apps and the access log,
 with a name for it, and what to do. `...` stands for what is filled in. A line that only passes on
 what is wrong, such as a wrong setting, is shown as `...` alone: its text says what was seen, what
-is allowed, what to do. The types of errors are on the page of [public names](names.md#errors), and
-what clients get is on [what you can rely on](behaviour.md). `--log-level debug` shows more than is
+is allowed, what to do; if it is an error of ours, it is on the page of [errors](errors.md). What
+clients get is on [what you can rely on](behaviour.md). `--log-level debug` shows more than is
 listed here.
 """
 
 _LEVELS = ("info", "warning", "error", "exception", "critical", "log")
+_PLACE = re.compile(r"bridge/[\w/]+\.py(:|$)")
 _FILLED_IN = re.compile(r"%[-+ #0]*[\d.]*[srdgf]")
 
 
 class Line(NamedTuple):
-    """A call that logs: its text, or the path of its file; and its level, `""` if that varies."""
+    """A call that logs: its text, or else its place; and its level, `""` if that varies."""
 
     text: str
     level: str
@@ -44,12 +46,57 @@ class Line(NamedTuple):
 def in_code(folder: Path) -> list[Line]:
     """Every call below a folder that logs from level info on, and each report of a supervisor."""
     return [
-        Line(_text(text, module.path), level, f"{module.path}:{text.lineno}")
+        Line(_text(text, call.scopes, module.path), level, f"{module.path}:{text.lineno}")
         for module in read(folder)
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        for level, text in _logged(node, node.func)
+        for call in calls(module.tree)
+        if isinstance(call.node.func, ast.Attribute)
+        for level, text in _logged(call.node, call.node.func)
     ]
+
+
+Scopes = tuple[ast.AST, ...]
+
+
+class Call(NamedTuple):
+    """A call, and what it stands in: the module, and the classes and functions below it."""
+
+    node: ast.Call
+    scopes: Scopes
+
+
+def calls(tree: ast.Module) -> list[Call]:
+    """Each call in a module, in the order of their lines."""
+    found = []
+    left: list[tuple[ast.AST, Scopes]] = [(tree, (tree,))]
+    while left:
+        node, scopes = left.pop()
+        if isinstance(node, ast.Call):
+            found.append(Call(node, scopes))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            scopes = (*scopes, node)
+        left += [(child, scopes) for child in ast.iter_child_nodes(node)]
+    return sorted(found, key=lambda call: (call.node.lineno, call.node.col_offset))
+
+
+def _meant(name: str, scopes: Scopes) -> ast.expr | None:
+    """The text that a name stands for, in the innermost scope that gives it one text only."""
+    for scope in reversed(scopes):
+        module = isinstance(scope, ast.Module)
+        given = []
+        for node in ast.iter_child_nodes(scope) if module else ast.walk(scope):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
+                    given.append(value)
+                case ast.AnnAssign(target=ast.Name(id=found), value=ast.expr() as value):
+                    given += [value] if found == name else []
+        if given:
+            is_one = len(given) == 1 and (_is_text(given[0]) or isinstance(given[0], ast.JoinedStr))
+            return given[0] if is_one else None
+    return None
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _logged(call: ast.Call, function: ast.Attribute) -> Iterator[tuple[str, ast.expr]]:
@@ -57,26 +104,45 @@ def _logged(call: ast.Call, function: ast.Attribute) -> Iterator[tuple[str, ast.
     on, method = ast.unparse(function.value), function.attr
     if "log" in on and method in _LEVELS and not on.endswith("logging"):
         if method == "log":
-            yield _level(call.args[0]), call.args[1]
+            yield _level(call.args[0]), _said(call.args[1:])
         else:
-            yield "error" if method == "exception" else method, call.args[0]
+            yield "error" if method == "exception" else method, _said(call.args)
     elif method == "report" and on.endswith("roster"):
         yield _level(call.args[0]), call.args[1]
+
+
+def _said(arguments: list[ast.expr]) -> ast.expr:
+    """The text among the arguments of a call that logs: the second if the first is only `%s`."""
+    match arguments:
+        case [ast.Constant(value="%s"), text, *_]:
+            return text
+    return arguments[0]
 
 
 def _level(given: ast.expr) -> str:
     return given.attr.lower() if isinstance(given, ast.Attribute) else ""
 
 
-def _text(given: ast.expr, path: str) -> str:
-    parts = given.values if isinstance(given, ast.JoinedStr) else [given]
-    text = "".join(
-        _FILLED_IN.sub("...", part.value).replace("%%", "%")
-        if isinstance(part, ast.Constant) and isinstance(part.value, str)
-        else "..."
-        for part in parts
-    )
-    return text if re.search("[a-z]", text) else path
+def _text(given: ast.expr, scopes: Scopes, path: str) -> str:
+    """A text with `...` for what is filled in; the place of the call if it has no words."""
+    text = _FILLED_IN.sub("...", words(given, scopes)).replace("%%", "%")
+    names = [str(getattr(scope, "name", "")) for scope in scopes[1:]]
+    return text if re.search("[a-z]", text) else ":".join(filter(None, [path, ".".join(names)]))
+
+
+def words(given: ast.expr, scopes: Scopes) -> str:
+    """The words of an expression, with `...` for what is filled in."""
+    match given:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(words(part, scopes) for part in parts)
+        case ast.FormattedValue(value=ast.Name() as name, conversion=-1, format_spec=None):
+            return words(name, scopes)
+        case ast.Name(id=name):
+            meant = _meant(name, scopes)
+            return "..." if meant is None else words(meant, scopes[:1])
+    return "..."
 
 
 def table() -> dict[str, dict[str, tuple[list[str], str]]]:
@@ -89,7 +155,8 @@ def table() -> dict[str, dict[str, tuple[list[str], str]]]:
 
 
 def problems(lines: list[Line]) -> list[str]:
-    """Lines of the code that have no name, and texts that have two."""
+    """Lines of the code that have no name; texts that have two, and those that no code logs."""
+    logged = {line.text for line in lines}
     named = [text for names in table().values() for texts, _ in names.values() for text in texts]
     return [
         *(
@@ -98,6 +165,11 @@ def problems(lines: list[Line]) -> list[str]:
             if line.text not in named
         ),
         *(f"{TABLE.name} names {text!r} twice" for text in {*named} if named.count(text) > 1),
+        *(
+            f"{TABLE.name} names {text!r}, which no code logs"
+            for text in named
+            if text not in logged
+        ),
     ]
 
 
@@ -111,17 +183,17 @@ def render(lines: list[Line]) -> str:
         parts.append(f"\n## {title}\n\n| name | level | line | what to do |\n")
         parts.append("| --- | --- | --- | --- |\n")
         for name, (texts, advice) in names.items():
-            logged = [text for text in texts if text in levels]
-            level = ", ".join(sorted({each for text in logged for each in levels[text] if each}))
-            shown = " or ".join(dict.fromkeys(_shown(text) for text in logged))
-            if logged:
-                parts.append(f"| `{name}` | {level or 'as it is told'} | {shown} | {advice} |\n")
+            level = ", ".join(
+                sorted({each for text in texts for each in levels.get(text, ()) if each})
+            )
+            shown = " or ".join(dict.fromkeys(_shown(text) for text in texts))
+            parts.append(f"| `{name}` | {level or 'as it is told'} | {shown} | {advice} |\n")
     return "".join(parts)
 
 
 def _shown(text: str) -> str:
     """A text in a cell; one that is passed on has no words of its own."""
-    if text.endswith(".py"):
+    if _PLACE.match(text):
         return "`...`"
     cell = text.replace("|", "\\|").replace("\n", " ")
     return f"`` {cell} ``" if "`" in cell else f"`{cell}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ from bridge.server.metrics.figures import Figures
 from bridge.server.metrics.snapshot import Family, Snapshot
 from bridge.server.process.fleet.members import Gone
 from bridge.server.process.monitoring import Monitoring
+from tools.modules import code, read
+from tools.site.messages import words
 
 HEAD = """\
 # Metrics
@@ -38,7 +41,14 @@ SECTIONS = {
     "Processes": "",
 }
 
-_IN_CODE = re.compile(r'"(bridge_[a-z_]+)": (?:Family|_\w+)\(')
+#: Texts of the code that look like the name of a family, and are none.
+_NO_FAMILIES = {
+    "bridge_canary",  # a cookie
+    "bridge_in_copy",  # the names of two context variables
+    "bridge_either_exchange",
+}
+_MAY_HAVE_NAMES = re.compile(r"[\"'](bridge|process)_")
+_NAME = re.compile(r"(bridge|process)_[a-z_]+")
 
 
 class _Threads(InlineRunner):
@@ -66,12 +76,37 @@ def families() -> Snapshot:
 
 
 def in_code(folder: Path) -> set[str]:
-    """The names of families that stand in the code."""
+    """The names of families that stand in the code: each text that looks like one.
+
+    An f-string that ends like one counts with `...`, as `bridge_..._total`.
+    """
     return {
-        name
-        for file in folder.rglob("*.py")
-        for name in _IN_CODE.findall(file.read_text(encoding="utf-8"))
+        text
+        for module in read(folder)
+        if _MAY_HAVE_NAMES.search(module.text)
+        for node, _ in code(module)
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+        for text in [words(node, ())]
+        if _NAME.fullmatch(text.replace("...", "x")) and text not in _NO_FAMILIES
     }
+
+
+def problems(names: set[str]) -> list[str]:
+    """Names in the code that no family has, and families that no name in the code fits."""
+    made = families().keys()
+    patterns = {name: re.escape(name).replace(r"\.\.\.", "[a-z_]*") for name in names}
+    return [
+        *(
+            f"{name} is a metric in the code, and not on metrics.md"
+            for name, pattern in patterns.items()
+            if not any(re.fullmatch(pattern, each) for each in made)
+        ),
+        *(
+            f"{each} is on metrics.md, and not in the code"
+            for each in made
+            if not any(re.fullmatch(pattern, each) for pattern in patterns.values())
+        ),
+    ]
 
 
 def render() -> str:
