@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 import granian.cli
 import hypercorn.__main__
 import pytest
+import uvicorn
 from hypercorn.config import Config
 
 from bridge.server.cli import main
@@ -144,6 +146,19 @@ def test_every_option_is_on_the_page(name: str, monkeypatch: pytest.MonkeyPatch)
         advised = re.findall(r"`(--?[a-z][\w-]*)", here)
         assert {*advised} <= ours, here
         assert default_here == (defaults.get(advised[0], "") if advised else ""), here
+
+
+def test_every_argument_of_uvicorn_run_is_a_setting_or_on_its_page() -> None:
+    """Those of other names have a row, and no others; what stands there of ours are settings."""
+    text = (FROM / "uvicorn.md").read_text(encoding="utf-8")
+    section = text.partition("| argument of uvicorn |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`\w+`.*?) \| (.*) \|$", section, re.M)
+    names = [name for theirs, _ in rows for name in re.findall(r"`(\w+)`", theirs)]
+    ours = {each.name for each in SETTINGS}
+    theirs = set(inspect.signature(uvicorn.Config).parameters)
+    assert sorted(names) == sorted(theirs - ours)
+    said = {name for _, here in rows for name in re.findall(r"`(\w+)[`=]", here)}
+    assert said - ours == {"Server", "NO_COLOR"}
 
 
 def options_on(page: Path) -> list[tuple[list[str], str, str, str]]:
