@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,8 @@ from bridge.server.config.config import Config
 
 #: The names of an app if only its module is given.
 DEFAULT_NAMES = ("app", "application")
+#: Modules of a package that usually have one, the likeliest first.
+_APP_MODULES = ("wsgi", "app", "main", "asgi", "application", "server")
 #: Modules that no package brings: they come with Python, or with uWSGI.
 _NOT_TO_INSTALL = sys.stdlib_module_names | {"uwsgi", "uwsgidecorators"}
 
@@ -155,8 +158,7 @@ def _resolve(target: Target, app_dir: str) -> Any:
             found = getattr(found, attribute)
         except AttributeError:
             raise AppLoadError(
-                f"{target.module} has no attribute {target.attributes!r} (it is "
-                f"{getattr(module, '__file__', None) or 'no file'}); "
+                f"{target.module} has no attribute {target.attributes!r} (it is {_place(module)}); "
                 f"{_name_hint(module, target.module, target.attributes.partition('.')[0])}"
             ) from None
     return found
@@ -185,7 +187,7 @@ def _import(name: str, app_dir: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name + ".").startswith(error.name + "."):
-            hint = _missing_hint(error.name, path)
+            hint = _missing_hint(error.name, name, app_dir, path)
             raise AppLoadError(f"importing {name} failed: {error}{hint}") from error
         raise AppLoadError(
             f"there is no module {error.name!r} in {directory} or on the import path; "
@@ -194,27 +196,57 @@ def _import(name: str, app_dir: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise AppLoadError(f"importing {name} failed: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}"
+        raise AppLoadError(
+            f"importing {name} failed: {said}{_settings_hint(said, path)}"
+        ) from error
 
 
-def _missing_hint(missing: str | None, directory: Path) -> str:
-    """Say what to do about a module that the app imports, and that is not there."""
+def _missing_hint(missing: str | None, name: str, app_dir: str, directory: Path) -> str:
+    """Say what to do about a module that `name` imports, and that is not there."""
     if missing is None or "." in missing or missing in _NOT_TO_INSTALL:
         return ""
+    if missing == directory.name and (directory / "__init__.py").is_file():
+        above = os.path.normpath(Path(app_dir, ".."))
+        return f"; it is the directory itself: say {missing}.{name} with --app-dir {above}"
+    for place in _places(missing, directory):
+        inner = name.removeprefix(f"{place.name}.")
+        say = f"{inner} with --app-dir" if inner != name else "--app-dir"
+        return f"; it is in {place.name}: say {say} {Path(app_dir, place.name)}"
     return (
         f"; if it is a library, install it for this Python ({sys.executable}); if it is yours, say "
         f"which directory holds it with --app-dir (it is {directory}) or --pythonpath"
     )
 
 
+def _settings_hint(said: str, directory: Path) -> str:
+    """Say what to do if Django wants to be told its settings."""
+    if "DJANGO_SETTINGS_MODULE" not in said:
+        return ""
+    projects = [each.parent.name for each in sorted(directory.glob("*/settings.py"))]
+    project = projects[0] if projects else "mysite"
+    return (
+        f" Say the module of the project's wsgi.py, which names them ({project}.wsgi), or set "
+        f"DJANGO_SETTINGS_MODULE={project}.settings in the environment"
+    )
+
+
+def _places(module: str, directory: Path) -> list[Path]:
+    """List the directories in `directory` that hold a module; none if nobody may look."""
+    try:
+        return [each for each in sorted(directory.iterdir()) if _holds(each, module)]
+    except OSError:
+        return []
+
+
 def _place_hint(missing: str, app_dir: str, directory: Path) -> str:
     """Say where the module may be instead, or which one may have been meant."""
+    places = _places(missing, directory)
     try:
-        places = [each for each in sorted(directory.iterdir()) if _holds(each, missing)]
         here = {each.stem for each in directory.glob("*.py")}
         here |= {each.parent.name for each in directory.glob("*/__init__.py")}
     except OSError:  # nobody may look
-        places, here = [], set()
+        here = set()
     if places:
         return f"it is in {places[0].name}: say --app-dir {Path(app_dir, places[0].name)}"
     meant = "".join(f"did you mean {each}? Or " for each in close_names(missing, here, 1))
@@ -263,7 +295,36 @@ def _name_hint(module: ModuleType, name: str, wanted: str) -> str:
     ]
     if found:
         return f"did you mean {' or '.join(found)}?"
-    return f"say which of its attributes is the app: {name}:attr"
+    return _module_hint(module, name, wanted) or (
+        f"say which of its attributes is the app: {name}:attr"
+    )
+
+
+def _module_hint(module: ModuleType, name: str, wanted: str) -> str | None:
+    """Name the module that has the app, if `module` is its package, or stands beside it."""
+    file, package = getattr(module, "__file__", None), name
+    directories = [*getattr(module, "__path__", ())]
+    if not directories and file is not None:
+        package, directories = name.rpartition(".")[0], [str(Path(file).parent)]
+        if name == "manage":
+            found = sorted(Path(file).parent.glob("*/wsgi.py"))
+            return f"did you mean {found[0].parent.name}.wsgi?" if found else None
+    for each in _APP_MODULES if package else ():
+        if any(Path(directory, f"{each}.py").is_file() for directory in directories):
+            if file is None:
+                below = os.path.relpath(directories[0])
+                return f"did you mean {each}:{wanted} with --app-dir {below}?"
+            return f"did you mean {package}.{each}?"
+    return None
+
+
+def _place(module: ModuleType) -> str:
+    """Say where a module comes from."""
+    if getattr(module, "__file__", None):
+        return str(module.__file__)
+    return (
+        f"the directory {next(iter(module.__path__))}" if hasattr(module, "__path__") else "no file"
+    )
 
 
 def _candidates(module: ModuleType, wanted: str) -> list[str]:

@@ -242,6 +242,45 @@ def test_a_library_that_is_missing(write, tmp_path: Path) -> None:
     assert said == "importing example_under_uwsgi failed: No module named 'uwsgi'"
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("example_site", "did you mean example_site.wsgi?"),
+        ("example_site:app", "did you mean example_site.wsgi?"),
+        ("example_site.settings", "did you mean example_site.wsgi?"),
+        ("manage", "did you mean example_site.wsgi?"),
+        (
+            "example_place:site",
+            "example_place); did you mean app:site with --app-dir example_place?",
+        ),
+        ("wsgi", "it is the directory itself: say example_site.wsgi with --app-dir .."),
+        ("example_outer.main", "it is in example_outer: say main with --app-dir example_outer"),
+        (
+            "example_bare",
+            "wsgi.py, which names them (example_site.wsgi), or set DJANGO_SETTINGS_MO",
+        ),
+    ],
+)
+def test_a_project_or_a_package_says_which_module_has_the_app(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, said: str
+) -> None:
+    """S62: so does what is no app of a project, and what cannot be imported from where one is."""
+    for name in ("example_site", "example_place", "example_outer/example_inner"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("example_site/__init__", "manage", "example_site/settings", "example_place/app"):
+        write(name, "")
+    write("example_site/wsgi", "import example_site.settings")
+    write("example_outer/example_inner/__init__", "")
+    write("example_outer/main", "import example_inner")
+    write("example_bare", "raise TypeError('Say DJANGO_SETTINGS_MODULE.')")
+    monkeypatch.chdir(tmp_path / "example_site" if target == "wsgi" else tmp_path)
+    try:
+        assert said in str(failure(target, Path()))
+    finally:
+        for name in ("manage", "wsgi"):
+            sys.modules.pop(name, None)
+
+
 def test_a_module_alone_names_what_is_there(write, tmp_path: Path) -> None:
     """A module without an `app` often has a function that makes one."""
     write("example_maker", "def make_app(): ...\n")

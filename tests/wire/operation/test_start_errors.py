@@ -201,7 +201,7 @@ NAMES: list[tuple[str, str]] = [
     ("shop:value", "shop:value is 5, which cannot be called; an app is callable"),
     ("shop:create_app(x)", "'shop:create_app(x)' is no call that can be read; say module:function"),
     ("shop:create_app()", "calling shop:create_app() failed: TypeError: create_app() missing 1"),
-    ("shop:create_app", "<function create_app at "),
+    ("shop:create_app", "the function shop.create_app is a callable that takes (name)"),
     ("shop:refusing --lifespan on", "startup failed: no licence"),
 ]
 

@@ -142,7 +142,10 @@ def read_report(path: str | Path) -> Summary:
     """
     parts = parts_of(path)
     if not parts:
-        raise ConfigError(f"{path} is no report; name the file that was written to")
+        raise ConfigError(
+            f"{path} is no report; name the file that was written to. If this is it, nothing has "
+            "been compared yet"
+        )
     summary = Summary()
     for part in parts:
         try:

@@ -58,21 +58,55 @@ class Found:
 def find(directory: Path) -> list[Found]:
     """List what `directory` holds, the likeliest first. Nothing is imported, nothing is raised."""
     try:
-        return list(dict.fromkeys(_find(directory)))
+        found = [*_find(directory)] or [*_below(directory)]
+        return list(dict.fromkeys(_from_above(each, directory) for each in found))
     except OSError:
         return []
 
 
+def _from_above(found: Found, directory: Path) -> Found:
+    """Return what to write for a Django project, if `directory` is the package in it."""
+    package = directory.absolute().name
+    settings = _SETTINGS.search(_text(directory / found.file))
+    if settings is None or settings["module"].partition(".")[0] != package:
+        return found
+    if found.file == "manage.py" or not (directory / "__init__.py").is_file():
+        return found
+    return Found(found.file, found.kind, f"{package}.{found.words} --app-dir ..")
+
+
+def _below(directory: Path) -> Iterator[Found]:
+    """Yield what the directories in `directory` hold: what to write says where it is."""
+    for place in _folders(directory):
+        package = (place / "__init__.py").is_file()
+        for found in (*_project(place), *_usual(place)):
+            if package and not found.file.startswith("manage."):
+                words = f"{place.name}.{found.words}"
+            else:
+                words = f"{found.words} --app-dir {place.name}"
+            yield Found(f"{place.name}/{found.file}", found.kind, words)
+
+
+def _folders(directory: Path) -> list[Path]:
+    """List the directories in `directory` that may have an app."""
+    inner = (each for each in directory.iterdir() if each.name.isidentifier() and each.is_dir())
+    return sorted(each for each in inner if not (each / "pyvenv.cfg").is_file())[:_MOST]
+
+
 def _find(directory: Path) -> Iterator[Found]:
     yield from _project(directory)
-    for name in _FILES:
-        yield from _apps(directory / name, name, name.removesuffix(".py"))
+    yield from _usual(directory)
     others = sorted(each.name for each in directory.glob("*.py") if each.name not in _FILES)
     for name in [name for name in others if not name.startswith(_NO_APPS)][:_MOST]:
         yield from _apps(directory / name, name, name.removesuffix(".py"))
     packages = sorted(each for each in directory.iterdir() if each.name.isidentifier())
     for package in packages[:_MOST]:
         yield from _apps(package / "__init__.py", f"{package.name}/__init__.py", package.name)
+
+
+def _usual(directory: Path) -> Iterator[Found]:
+    for name in _FILES:
+        yield from _apps(directory / name, name, name.removesuffix(".py"))
 
 
 def _project(directory: Path) -> Iterator[Found]:

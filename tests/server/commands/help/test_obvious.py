@@ -49,6 +49,37 @@ def test_a_django_project_is_found_by_its_manage_py(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize(
+    ("files", "found", "words"),
+    [
+        (["web/app.py"], "web/app.py", "app:app --app-dir web"),
+        (["web/app.py", "web/__init__.py"], "web/app.py", "web.app:app"),
+        (["web/app.py", "web/pyvenv.cfg"], "", ""),
+        (["src/manage.py", "src/mysite/wsgi.py"], "src/manage.py", "mysite.wsgi:application"),
+    ],
+)
+def test_what_is_a_directory_below(
+    tmp_path: Path, files: list[str], found: str, words: str
+) -> None:
+    """O9: where nothing is in the directory itself, those in it are looked into."""
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        text = {"app.py": "app = Flask('')\n", "manage.py": MANAGE, "wsgi.py": "application"}
+        (tmp_path / file).write_text(text.get(Path(file).name, ""))
+    seen = [(each.file, each.words) for each in find(tmp_path)]
+    below = f"{words} --app-dir src" if words.startswith("mysite") else words
+    assert seen == ([(found, below)] if found else [])
+
+
+def test_in_the_package_of_a_project(tmp_path: Path) -> None:
+    """O9: its modules are named as they are imported, from the directory above."""
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "mysite" / "__init__.py").write_text("")
+    (tmp_path / "mysite" / "wsgi.py").write_text(f"{MANAGE}application = get_wsgi_application()\n")
+    (seen,) = find(tmp_path / "mysite")
+    assert seen.words == "mysite.wsgi:application --app-dir .."
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
