@@ -13,6 +13,13 @@ from bridge.server.config.equivalents import equivalent
 #: What other servers have behind options that are flags here.
 _FLAG_VALUES: Final = frozenset({"true", "false", "yes", "no", "on", "off", "auto", "1", "0"})
 
+#: Options of `flask run` and the like, which servers for production lack -> what to write instead.
+_OF_DEVELOPMENT: Final = {
+    "--debug": "here: --reload starts the app anew when a file changes, --log-level tells more",
+    "--app": "here: say the app without an option, such as asgi-bridge serve app:app",
+    "--no-debugger": "here: leave it out, there is no debugger",
+}
+
 
 def refuse_values_of_flags(command: click.Command, ctx: click.Context, args: list[str]) -> None:
     """Raise for ``--flag false``: `false` would be taken for the app."""
@@ -31,8 +38,13 @@ def refuse_values_of_flags(command: click.Command, ctx: click.Context, args: lis
 
 
 def raise_equivalent(error: click.NoSuchOption, ctx: click.Context) -> None:
-    """Raise with what to write instead, if the option is one of uvicorn's or Gunicorn's (S63)."""
+    """Raise with what to write instead, if the option is one of uvicorn's or Gunicorn's (S63).
+
+    So are those of `flask run`.
+    """
     instead = equivalent(error.option_name)
+    if error.option_name in _OF_DEVELOPMENT:
+        instead = f"No such option {error.option_name!r}; {_OF_DEVELOPMENT[error.option_name]}"
     if instead is not None:
         raise click.UsageError(instead, ctx) from None
 

@@ -17,6 +17,8 @@ from bridge.server.cli import main
         ),
         (["--request-timeout", "1"], "No such option '--request-timeout'; did you mean --timeout-"),
         (["--no-such", "x"], "No such option"),
+        (["--debug", "a:b"], "No such option '--debug'; here: --reload starts the app anew when"),
+        (["--app", "a:b"], "here: say the app without an option, such as asgi-bridge serve app"),
         (["--worker-class", "gevent"], "is an option of Gunicorn; here: say --runner thread|gree"),
     ],
 )
