@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,24 @@ def test_only_the_oldest_python_gets_them(supported: str, tmp_path: Path) -> Non
     (tmp_path / "bin/python").symlink_to(sys.executable)
     printed = subprocess.check_output(["bash", "-ec", code], cwd=ROOT, text=True)
     assert bool(printed) == supported.endswith("THIS")
+
+
+@pytest.mark.parametrize("supported", ["3.0", "3.0 THIS"], ids=["alone", "beside"])
+def test_a_newer_python_is_taken_where_it_is_alone(supported: str) -> None:
+    """`scripts/_environment` takes one that `.ci/run` does not ask for if there is no other."""
+    this = "{}.{}".format(*sys.version_info)
+    newer = "3.1" if "THIS" in supported else this
+    code = f"""
+        source scripts/_environment
+        supported=({supported.replace("THIS", this)}) newer=({newer})
+        unset PYTHON
+        choose_python
+        "$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-ec", code]
+    env = {**os.environ, "PATH": path}
+    assert subprocess.check_output(command, cwd=ROOT, env=env, text=True) == f"{this}\n"
 
 
 def test_nothing_keeps_the_newest_from_the_tests() -> None:
