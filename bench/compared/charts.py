@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from bench.measure.figures import known
 from bench.peers.environments import DOCUMENTS
-from bench.report.bars import Bar, drawn
+from bench.report.bars import Bar, bar_of, drawn, is_ours
 
 #: Rows of several charts, and how they are called there.
 _WEB = {
@@ -78,7 +77,6 @@ _HOSTS = {
         ("a2wsgi", "a2wsgi"),
     )
 }
-_OURS = ("asgi-bridge", "BridgeWorker", "ToAsgi", "ToWsgi")
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class Chart:
         for row, label in self.rows.items():
             values = [v * self.scale for v in known(figures.get(row, {}).get(self.figure, []))]
             if values:
-                bars.append(_bar(label, values))
+                bars.append(bar_of(label, values))
         groups = list(dict.fromkeys(map(_group, self.rows.values())))
         sign = -1 if self.most_first else 1
         return sorted(bars, key=lambda bar: (groups.index(_group(bar.label)), sign * bar.value))
@@ -119,7 +117,7 @@ class Lost(Chart):
             if cell:
                 value = 100_000 * cell["lost"] / cell["total"]
                 shown = f"{value:,.0f}" if value else "none"
-                bars.append(Bar(label, value, value, value, shown, _ours(label)))
+                bars.append(Bar(label, value, value, value, shown, is_ours(label)))
         return sorted(bars, key=lambda bar: bar.value)
 
 
@@ -219,15 +217,5 @@ def _saved(result: str) -> dict[str, Any]:
     return found
 
 
-def _bar(label: str, values: list[float]) -> Bar:
-    middle = statistics.median(values)
-    shown = f"{middle:.1f}" if middle < 100 else f"{middle:,.0f}"
-    return Bar(label, middle, min(values), max(values), shown, _ours(label))
-
-
 def _group(label: str) -> str:
     return label.rpartition(": ")[0]
-
-
-def _ours(label: str) -> bool:
-    return any(word in label for word in _OURS)

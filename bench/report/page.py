@@ -20,6 +20,7 @@ from bench.compared import charts, tables
 from bench.measure.figures import Figures, known
 from bench.measure.scenarios import SCENARIOS
 from bench.peers.environments import DOCUMENTS, ROOT
+from bench.report.bars import Bar, bar_of, drawn
 from bench.report.document import REACHED, aligned
 from bench.report.targets import TARGETS
 from bench.report.verdicts import Verdict
@@ -34,6 +35,9 @@ PAGES = tuple(
     )
 )
 MARKED = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+#: A chart of a whole result: its title, and the result.
+_CHART = re.compile(r"!\[CPU time: (.*)\]\(\.\./benchmarks/([\w-]+)\.svg\)")
+_UNIT = "CPU microseconds of a request; less is better"
 #: The builds of Python: how the result of a scenario is named, and the column.
 BUILDS = {"{}": "plain build", "{}-debian": "Debian's build"}
 DIFFER, SAME = "heads that differ", "the same head"
@@ -90,7 +94,7 @@ def main() -> int:
         write()
         return 0
     stale = [page for page in PAGES if filled(text := page.read_text(encoding="utf-8")) != text]
-    stale += [path for path, text in charts.pictures().items() if _kept(path) != text]
+    stale += [path for path, text in pictures().items() if _kept(path) != text]
     for page in stale:
         print(f"{page.relative_to(ROOT)} does not show docs/benchmarks: scripts/fix writes it")
     return 1 if stale else 0
@@ -100,8 +104,19 @@ def write() -> None:
     """Fill the pages with the results that are saved now, and draw their charts."""
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
-    for path, text in charts.pictures().items():
+    for path, text in pictures().items():
         path.write_text(text, encoding="utf-8")
+
+
+def pictures() -> dict[Path, str]:
+    """The charts that the pages show, and where they are kept."""
+    shown = {}
+    for page in PAGES:
+        for title, name in _CHART.findall(filled(page.read_text(encoding="utf-8"))):
+            shown[DOCUMENTS / f"{name}.svg"] = drawn(
+                title[:1].upper() + title[1:], _UNIT, _bars(name)
+            )
+    return {**shown, **charts.pictures()}
 
 
 def _kept(path: Path) -> str:
@@ -147,7 +162,7 @@ def _show(value: float | None) -> str:
 
 
 def _servers(what: str, columns: dict[str, str]) -> Iterator[str]:
-    """A table with a column of CPU time for each result, and a chart of the first one saved."""
+    """A table with a column of CPU time for each result, and a chart for heads that differ."""
     if not any(map(_result, columns.values())):
         yield "No result is saved yet."
         return
@@ -156,9 +171,9 @@ def _servers(what: str, columns: dict[str, str]) -> Iterator[str]:
     rows = sorted(values, key=lambda row: next(value for value in values[row] if value is not None))
     head = [f"{what}, CPU us/request", *columns]
     yield aligned([head, *([_label(row), *map(_show, values[row])] for row in rows)])
-    for name in columns.values():
-        if name.startswith("browser") and (DOCUMENTS / f"{name}.png").exists():
-            yield f"![CPU time per request: {name}](../benchmarks/{name}.png)"
+    shown = [each for each in columns.items() if each[1].startswith("browser") and _result(each[1])]
+    for column, name in shown[-1:]:
+        yield from _chart(name, f"{what.partition(',')[0]}: {column}")
 
 
 def _label(row: str) -> str:
@@ -190,9 +205,10 @@ def _waiting() -> Iterator[str]:
             name = pattern.format(scenario)
             rows = sorted(_result(name), key=lambda row: _median(name, row) or 0)
             if rows:
-                head = [f"10 ms in {what}, {build}", "CPU us/request", "requests/s", "p99 ms"]
+                title = f"10 ms in {what}, {build}"
+                head = [title, "CPU us/request", "requests/s", "p99 ms"]
                 yield aligned([head, *(_waiting_row(name, row) for row in rows)])
-                yield from _chart(name)
+                yield from _chart(name, title)
 
 
 def _waiting_row(name: str, row: str) -> list[str]:
@@ -257,12 +273,22 @@ def _mail() -> Iterator[str]:
             head = [f"{load}, {build}", "requests/s", "latency ms", "CPU us/request", "of Go"]
             go = _median(name, "go", "rate")
             yield aligned([head, *(_mail_row(name, row, go) for row in rows)])
-            yield from _chart(name)
+            yield from _chart(name, f"{load}, {build}")
 
 
-def _chart(name: str) -> Iterator[str]:
-    if (DOCUMENTS / f"{name}.png").exists():
-        yield f"![CPU time per request: {name}](../benchmarks/{name}.png)"
+def _chart(name: str, title: str) -> Iterator[str]:
+    if _bars(name):
+        yield f"![CPU time: {title}](../benchmarks/{name}.svg)"
+
+
+def _bars(name: str) -> list[Bar]:
+    rows = {row: known(each.get("cpu_us", [])) for row, each in _result(name).items()}
+    bars = [bar_of(_spelled(row), values) for row, values in rows.items() if values]
+    return sorted(bars, key=lambda bar: bar.value)
+
+
+def _spelled(row: str) -> str:
+    return re.sub(r"\bbridge\b", "asgi-bridge", row)
 
 
 def _mail_row(name: str, row: str, go: float | None) -> list[str]:
@@ -287,7 +313,7 @@ def _channels() -> Iterator[str]:
             if rows:
                 head = [f"{load}, {build}", "CPU us/request, all", "of direct", "requests/s"]
                 yield aligned([head, *(_channels_row(name, row) for row in rows)])
-                yield from _chart(name)
+                yield from _chart(name, f"{load}, {build}")
 
 
 def _channels_row(name: str, row: str) -> list[str]:

@@ -92,7 +92,7 @@ const of_new = route => ({
 });
 
 const milliseconds = seconds =>
-  seconds >= 1 ? `${seconds.toFixed(1)} s` : `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
+  seconds >= 1 ? `${seconds.toFixed(1)}\u00a0s` : `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)}\u00a0ms`;
 
 function show_side(cell, side) {
   const failed = side.requests ? 100 * side.errors / side.requests : 0;
@@ -102,7 +102,7 @@ function show_side(cell, side) {
   errors.textContent = side.requests ? `${failed.toFixed(1)} % failed` : "none yet";
   errors.classList.toggle("failed", side.errors > 0);
   const p95 = document.createElement("span");
-  p95.textContent = side.p95 === null || !side.requests ? "" : `, p95 ${milliseconds(side.p95)}`;
+  p95.textContent = side.p95 === null || !side.requests ? "" : `, p95\u00a0${milliseconds(side.p95)}`;
   cell.replaceChildren(count, errors, p95);
 }
 

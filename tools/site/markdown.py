@@ -69,5 +69,6 @@ def _led(link: re.Match[str], page: Path, base: str) -> str:
 
 def on_site(file: Path) -> bool:
     """Whether a file is a page of the site, or a picture in one."""
-    pages = file.suffix == ".md" and "benchmarks" not in file.parts
-    return file.is_relative_to(DOCS) and file.is_file() and (pages or file.suffix == ".png")
+    page = file.suffix == ".md" and "benchmarks" not in file.parts
+    shown = page or file.suffix in (".png", ".svg")
+    return file.is_relative_to(DOCS) and file.is_file() and shown
