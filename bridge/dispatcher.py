@@ -24,7 +24,7 @@ from bridge.arguments.values import VALUE_TYPES
 from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.caches import Memo, key_up_to
 from bridge.detect import as_asgi
-from bridge.errors import ConfigError, UnsupportedScope
+from bridge.errors import ConfigError, UnsupportedScope, shown
 from bridge.fallback import Fallback
 from bridge.http.mounts import MountTable, parse_mount_key
 from bridge.http.paths import strip_prefix, without_root
@@ -73,12 +73,13 @@ class Mount:
             )
         if self.when is not None and not callable(self.when):
             raise ConfigError(
-                f"when is {self.when!r}; allowed is a function that takes the request and says "
-                "whether this app is for it"
+                f"when is {shown(self.when)}; allowed is a function that takes the request and "
+                "says whether this app is for it"
             )
         if not isinstance(self.settings, Mapping):
             raise ConfigError(
-                f"settings is {self.settings!r}; allowed is a dictionary, such as {{'threads': 4}}"
+                f"settings is {shown(self.settings)}; allowed is a dictionary, such as "
+                "{'threads': 4}"
             )
         read_settings(self.settings, "Mount")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import types
 from typing import Final
 
 
@@ -19,6 +21,20 @@ def peer_name(client: object) -> str:
         return "a client without an address"  # on a Unix socket, or gone too soon
     host, port = client[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]+")
+
+
+def shown(thing: object) -> str:
+    """Return what `thing` is, for people: no address, and no more than 80 characters of it.
+
+    A function and a class have the names by which one finds them: ``the function shop.views.home``.
+    """
+    if isinstance(thing, types.FunctionType | types.MethodType | type):
+        what = "class" if isinstance(thing, type) else type(thing).__name__
+        return f"the {what} {thing.__module__}.{thing.__qualname__}"
+    return f"{_ADDRESS.sub('', repr(thing)):.80}"
 
 
 class BridgeError(Exception):

@@ -21,6 +21,7 @@ from bridge.errors import (
     SelfRequest,
     peer_name,
     pluralize,
+    shown,
 )
 
 ALL = [each for each in vars(errors).values() if isinstance(each, type)]
@@ -101,3 +102,12 @@ def test_pluralize(number: int, what: str, said: str) -> None:
 def test_names_of_clients(client: object, said: str) -> None:
     """S6: a client is named as people write addresses, on a Unix socket too."""
     assert peer_name(client) == said
+
+
+def test_what_is_shown_of_a_thing_has_no_address() -> None:
+    """D2: functions and classes by the names by which one finds them; the rest is not long."""
+    assert shown(test_statuses) == "the function tests.test_errors.test_statuses"
+    assert shown("a" * 100) == "'" + "a" * 79
+    assert shown(object()) == "<object object>"
+    assert shown([object()]) == "[<object object>]"
+    assert shown(RequestError) == "the class bridge.errors.RequestError"

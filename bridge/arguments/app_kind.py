@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from bridge.arguments.kinds import check_kind, other_kind, type_with_article
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 
 Wrapped: TypeAlias = Literal["wsgi", "asgi3"]
 
@@ -36,10 +36,10 @@ def check_app(app: object, kind: str | None, wanted: Wrapped) -> None:
     """
     words, advice = _WORDS[wanted], _ADVICE[wanted]
     if not callable(app):
-        raise ConfigError(f"{words} is a callable, and {app!r} is {type_with_article(app)}")
+        raise ConfigError(f"{words} is a callable, and {shown(app)} is {type_with_article(app)}")
     said = check_kind(kind)
     seen = other_kind(app, wanted) if said is None else said
     if seen in advice:
         raise ConfigError(
-            f'{app!r} is {advice[seen]}. If it is {words} all the same, add kind="{wanted}"'
+            f'{shown(app)} is {advice[seen]}. If it is {words} all the same, add kind="{wanted}"'
         )

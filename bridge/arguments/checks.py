@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.arguments.values import VALUE_TYPES, TooLong, ValueType, WrongPart
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 
 
 def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
@@ -120,12 +120,12 @@ def check_mounting(mounts: object, fallback: object) -> None:
     """Raise `ConfigError` if the arguments of a `Dispatcher` have wrong types."""
     if mounts is not None and not isinstance(mounts, Mapping):
         raise ConfigError(
-            f"a Dispatcher takes a dictionary of places and apps, and not {mounts!r:.80}: write "
+            f"a Dispatcher takes a dictionary of places and apps, and not {shown(mounts)}: write "
             'Dispatcher({"/prefix": app}), or Dispatcher(fallback=[new, old])'
         )
     if fallback is not None and not isinstance(fallback, list | tuple):
         raise ConfigError(
-            f"fallback is {fallback!r:.80}; allowed is a list of apps, which are asked in order: "
+            f"fallback is {shown(fallback)}; allowed is a list of apps, which are asked in order: "
             "fallback=[new, old]"
         )
 

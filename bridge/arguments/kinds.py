@@ -43,7 +43,7 @@ from bridge.arguments.shapes import (
     shape_of,
     wrapped_callables,
 )
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 
 Kind: TypeAlias = Literal["asgi3", "asgi2", "asgi1", "wsgi"]
 
@@ -229,14 +229,6 @@ def type_with_article(thing: object) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _shown(app: object) -> str:
-    """Return what `app` is: a function and a class by the names by which one finds them."""
-    if isinstance(app, FunctionType | MethodType | type):
-        what = "class" if isinstance(app, type) else type(app).__name__
-        return f"the {what} {app.__module__}.{app.__qualname__}"
-    return f"{app!r:.80}"
-
-
 def _unknown_kind_text(app: Any, remedy: str) -> str:
     asks = (
         "; apps are async (scope, receive, send) [asgi3], (scope) [asgi2], (message) [asgi1] or "
@@ -245,16 +237,16 @@ def _unknown_kind_text(app: Any, remedy: str) -> str:
     if isinstance(app, ModuleType):
         return f"{app.__name__} is a module, not an app: name the app in it, as module:attribute"
     if not callable(app):
-        return f"{_shown(app)} is no app: it is {type_with_article(app)}, and cannot be called"
+        return f"{shown(app)} is no app: it is {type_with_article(app)}, and cannot be called"
     shape = shape_of(app)
     if looks_like_factory(app):
         return _factory_text(app, shape, remedy)
     if shape is not None and not shape.names and not shape.open:
-        return f"{_shown(app)} takes no arguments: if it makes the app, call it, or use --factory"
+        return f"{shown(app)} takes no arguments: if it makes the app, call it, or use --factory"
     seen = "its signature cannot be read" if shape is None else f"it is {shape}"
     if inspect.isclass(app):
         seen = "it is a class whose instances may be apps: make one, or use --factory"
-    return f"cannot tell what kind of app {_shown(app)} is: {seen}{asks}"
+    return f"cannot tell what kind of app {shown(app)} is: {seen}{asks}"
 
 
 def _factory_text(app: Any, shape: Shape | None, remedy: str) -> str:
@@ -268,12 +260,12 @@ def _factory_text(app: Any, shape: Shape | None, remedy: str) -> str:
     )
     if shape is not None and shape.is_async:
         return (
-            f"{_shown(app)} {takes}, and looks like an async factory: make it a plain function "
+            f"{shown(app)} {takes}, and looks like an async factory: make it a plain function "
             f"(what it awaits belongs in the app's lifespan), or say with {remedy} what kind of "
             "app it is"
         )
     flag = "" if given else "--factory, or "
     return (
-        f"{_shown(app)} {takes}, and looks like a factory: if it makes the app, call it; on the "
+        f"{shown(app)} {takes}, and looks like a factory: if it makes the app, call it; on the "
         f"command line, say {flag}{call}. If it is the app, say its kind with {remedy}"
     )

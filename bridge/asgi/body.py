@@ -136,7 +136,9 @@ class Body:
         """Count bytes that came, and note if they are too many."""
         self._received += size
         if self._max_size is not None and self._received > self._max_size:
-            self._error = RequestError(f"the body has more than {self._max_size} bytes", 413)
+            self._error = RequestError(
+                f"the body has more than {self._max_size} bytes; raise max_size to allow it", 413
+            )
 
     # --------------------------------------------------------- to the app
 

@@ -22,7 +22,7 @@ from bridge.asgi1.signature import Consumer, takes_channels
 from bridge.asgi1.websocket import ConsumerSocket, SocketSettings, calls_here
 from bridge.channels.base import ChannelLayer
 from bridge.channels.current import get_channel_layer
-from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedScope
+from bridge.errors import AppLoadError, ConfigError, NotOnAsyncio, UnsupportedScope, shown
 from bridge.runners import Runner, make_runner
 from bridge.runners.completions import CompletionQueue
 from bridge.types import ASGIApp, Receive, Scope, Send
@@ -52,7 +52,8 @@ class ConsumerApp(RunnerApp):
         takes_channels(consumer)  # raises if it is no consumer
         if layer is not None and not isinstance(layer, ChannelLayer):
             raise ConfigError(
-                f"layer is {layer!r}, and must be a channel layer, as of bridge.channels, or None"
+                f"layer is {shown(layer)}, and must be a channel layer, as of bridge.channels, "
+                "or None"
             )
         self.app = consumer
         self._layer = layer

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from bridge.arguments.kinds import type_with_article
 from bridge.arguments.shapes import Shape, callee, shape_of, wrapped_callables
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 
 #: An ASGI 1 consumer, in any of its historic shapes.
 Consumer: TypeAlias = Callable[..., Any]
@@ -25,7 +25,8 @@ def takes_channels(consumer: object) -> bool:
     """
     if not callable(consumer):
         raise ConfigError(
-            f"an ASGI 1 consumer is a callable, and {consumer!r} is {type_with_article(consumer)}"
+            "an ASGI 1 consumer is a callable, and "
+            f"{shown(consumer)} is {type_with_article(consumer)}"
         )
     shape = _telling_shape(consumer)
     if shape is None:
@@ -35,7 +36,7 @@ def takes_channels(consumer: object) -> bool:
     if shape.takes(2):
         return True
     raise ConfigError(
-        f"{consumer!r} is {shape}; an ASGI 1 consumer takes (message) or (message, channels)"
+        f"{shown(consumer)} is {shape}; an ASGI 1 consumer takes (message) or (message, channels)"
     )
 
 

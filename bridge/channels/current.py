@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from bridge.channels.base import ChannelLayer
 from bridge.channels.memory import MemoryLayer
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 from bridge.loops.by_process import ByProcess
 
 #: The schemes of a Redis' address.
@@ -31,7 +31,7 @@ def set_channel_layer(layer: ChannelLayer | None) -> None:
     global _current
     if layer is not None and not isinstance(layer, ChannelLayer):
         raise ConfigError(
-            f"the channel layer is {layer!r:.120}, and must be a bridge.channels.ChannelLayer, "
+            f"the channel layer is {shown(layer)}, and must be a bridge.channels.ChannelLayer, "
             "such as open_layer('redis://127.0.0.1:6379') returns"
         )
     _current = layer

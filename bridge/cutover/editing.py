@@ -55,9 +55,12 @@ def switch_and_read(
             check_size(after)
             _replace(file, before, after)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be changed: {error.strerror}") from error
+        raise ConfigError(
+            f"{path} cannot be changed: {error.strerror}; let this user write there, "
+            "or change it by hand"
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: it is not UTF-8") from error
+        raise ConfigError(f"{path} is not TOML: it is not UTF-8; save it as UTF-8") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     return route, text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge.arguments.checks import Check, close_names
 from bridge.arguments.values import VALUE_TYPES
 from bridge.cutover.patterns import Pattern
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 from bridge.http.headers import is_token
 from bridge.http.mounts import host_name
 
@@ -201,12 +201,12 @@ def _read_host(value: object) -> str:
 def check_routes(routes: object) -> tuple[Route, ...]:
     """Return the routes of a `Cutover`. Raises `ConfigError` for others, and for equal names."""
     if not isinstance(routes, Iterable) or isinstance(routes, str | bytes):
-        raise ConfigError(f"routes is {routes!r:.80}; allowed is a list of Route(...), or a file")
+        raise ConfigError(f"routes is {shown(routes)}; allowed is a list of Route(...), or a file")
     found = tuple(routes)
     seen: set[str] = set()
     for each in found:
         if not isinstance(each, Route):
-            raise ConfigError(f"routes has {each!r:.80}; allowed is Route(name, paths, ...)")
+            raise ConfigError(f"routes has {shown(each)}; allowed is Route(name, paths, ...)")
         if each.name in seen:
             raise ConfigError(f"two routes are called {each.name}; give each a name of its own")
         seen.add(each.name)

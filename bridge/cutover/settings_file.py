@@ -73,7 +73,7 @@ def read_text(path: str) -> str:
             f"{path} cannot be read: {error.strerror}; name a TOML file that has [[routes]]"
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: it is not UTF-8") from error
+        raise ConfigError(f"{path} is not TOML: it is not UTF-8; save it as UTF-8") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -24,7 +24,7 @@ from bridge.asgi.lifespan import Lifespan, answer_for_all
 from bridge.django.async_views import AsyncViews
 from bridge.django.handlers import AsyncHandler, path_info, sync_handler
 from bridge.django.limits import Limits
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 from bridge.log import logger
 from bridge.types import ASGIApp, Receive, Scope, Send, WSGIApp
 from bridge.wsgi_to_asgi import WsgiToAsgi
@@ -184,10 +184,10 @@ def _socket_app(given: Any) -> ASGIApp | None:
     if app is None:
         return None
     if not callable(app):
-        raise ConfigError(f"websocket is {given!r}; allowed is {allowed}")
+        raise ConfigError(f"websocket is {shown(given)}; allowed is {allowed}")
     seen = other_kind(app, "asgi3")
     if seen is not None:
-        raise ConfigError(f"websocket is {given!r}, of kind {seen}; allowed is {allowed}")
+        raise ConfigError(f"websocket is {shown(given)}, of kind {seen}; allowed is {allowed}")
     asgi: ASGIApp = app
     return asgi
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 from bridge.http.paths import mount_point
 
 #: The most characters of a host name (RFC 1035 §2.3.4); a longer one matches no mount.
@@ -119,7 +119,8 @@ class _PrefixTable(Generic[M]):
         there = self._by_prefix.setdefault(mount.prefix, [])
         if there and there[-1].when is None:
             raise ConfigError(
-                f"{mount.name} would never be asked: {there[-1].app!r} takes everything there"
+                f"{mount.name} would never be asked: {shown(there[-1].app)} takes everything "
+                "there; name it before that one, with when=, or leave it out"
             )
         there.append(mount)
         self.longest = max(self.longest, len(mount.prefix))

@@ -161,7 +161,10 @@ class ServerState:
             # Those that threads have ended are taken out only when somebody looks.
             self.active = {each for each in self.active if each.response_state < FINISHING}
             if len(self.active) >= self.limit_requests:
-                raise Overloaded(f"as many requests are answered as may be: {self.limit_requests}")
+                raise Overloaded(
+                    f"{self.limit_requests} requests are under way, which is the limit; "
+                    "raise --limit-requests to allow more"
+                )
         self.active.add(exchange)
 
     def clock(self) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypedDict, Unpack, cast
 
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 from bridge.log import logger
 from bridge.sessions import tagged
 from bridge.sessions.cookies import (
@@ -216,7 +216,7 @@ class FlaskSession:
 
 def _check_arguments(app: object, secret_key: Any, flask_app: Any, settings: Any) -> None:
     if not callable(app):
-        raise ConfigError(f"FlaskSession was given {app!r}; its first argument is an ASGI app")
+        raise ConfigError(f"FlaskSession was given {shown(app)}; its first argument is an ASGI app")
     signing = [name for name in ("salt", "key_derivation", "digest_method") if name in settings]
     if flask_app is not None:
         if secret_key is not None or "secret_key_fallbacks" in settings or signing:
@@ -314,7 +314,7 @@ def _settings_of(flask_app: Any) -> dict[str, Any]:
     """Return the settings of a Flask app whose sessions are in signed cookies."""
     interface = getattr(flask_app, "session_interface", None)
     if interface is None:
-        raise ConfigError(f"flask_app is {flask_app!r}; it is a Flask app")
+        raise ConfigError(f"flask_app is {shown(flask_app)}; allowed is a Flask app")
     methods = [getattr(type(interface), name) for name in ("open_session", "save_session")]
     signs = hasattr(interface, "get_signing_serializer")
     if not signs or any(method.__module__ != "flask.sessions" for method in methods):

@@ -37,5 +37,5 @@ def check_chunk(chunk: Any) -> bytes:
     if isinstance(chunk, bytes):
         return bytes(chunk)
     raise TypeError(
-        f"the app's body has a {type(chunk).__name__} {chunk!r:.60}; PEP 3333 wants bytes"
+        f"the app's body has {chunk!r:.60}, of type {type(chunk).__name__}; PEP 3333 wants bytes"
     )

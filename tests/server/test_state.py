@@ -60,7 +60,7 @@ def test_a_limit_of_requests(loop: asyncio.AbstractEventLoop) -> None:
     state, first, second = make(loop, limit_requests=2), Request(), Request()
     state.count(first)
     state.count(second)
-    with pytest.raises(Overloaded, match="as many requests are answered as may be: 2"):
+    with pytest.raises(Overloaded, match="2 requests are under way, which is the limit"):
         state.count(Request())
     first.response_state = FINISHING
     third = Request()

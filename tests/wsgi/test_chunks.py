@@ -78,8 +78,8 @@ def test_nothing_is_taken_early() -> None:
         (b"body", r"the app returned bytes; return a list of bytes: \[body\]"),
         (Bytes(b"body"), "the app returned Bytes"),
         ("body", "the app returned str"),
-        (["text"], "the app's body has a str 'text'; PEP 3333 wants bytes"),
-        ((1,), "the app's body has a int 1"),
+        (["text"], "the app's body has 'text', of type str; PEP 3333 wants bytes"),
+        ((1,), "the app's body has 1, of type int"),
         (None, "not iterable"),
     ],
 )
@@ -92,5 +92,5 @@ def test_no_chunks(result: Any, words: str) -> None:
 def test_checked() -> None:
     """W30: a chunk of a subclass is sent as plain bytes."""
     assert type(check_chunk(Bytes(b"x"))) is bytes
-    with pytest.raises(TypeError, match="has a bytearray"):
+    with pytest.raises(TypeError, match="of type bytearray"):
         check_chunk(bytearray(b"x"))

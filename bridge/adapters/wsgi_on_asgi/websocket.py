@@ -159,7 +159,9 @@ class SocketRelay:
             AppLoadError,
         ) as error:  # no thread, no descriptor
             logger.error("refused the WebSocket at %r: %r", self._scope["path"], error)
-            self._sink.respond(*error_response(Overloaded("no thread, or no descriptor")))
+            self._sink.respond(
+                *error_response(Overloaded("the system gives no thread or no descriptor"))
+            )
             try:
                 await self._end()
             except ClientDisconnected:

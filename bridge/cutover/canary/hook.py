@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from bridge.arguments.checks import Check
 from bridge.arguments.values import VALUE_TYPES
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, shown
 from bridge.log import logger
 
 #: Seconds after which the log says that a hook still runs.
@@ -53,11 +53,13 @@ def load_hook(target: object) -> Hook | None:
         for name in function.split("."):
             place = getattr(place, name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"on_rollback is {found!r}, which is not there: {error}") from error
+        raise ConfigError(
+            f"on_rollback is {found!r}, which is not there: {error}; write module:function"
+        ) from error
     except (Exception, SystemExit) as error:
         raise ConfigError(f"on_rollback is {found!r}; importing {module}: {error!r}") from error
     if not callable(place) or inspect.iscoroutinefunction(place):
-        raise _no_function("a coroutine function" if callable(place) else f"{place!r:.60}")
+        raise _no_function("a coroutine function" if callable(place) else f"{shown(place)}")
     named: Hook = place
     return named
 

@@ -125,7 +125,7 @@ class ThreadRunner(Runner):
         """Queue `job`, and make sure that a thread takes it."""
         watch, jobs = self._watch, self._jobs
         if watch is None:
-            raise Overloaded("the thread runner is not running")
+            raise Overloaded("the thread runner has not been started, or has been stopped")
         idle, workers, queued = self._idle, self._workers, len(jobs)
         if not idle and (len(workers) >= self.threads or self._pool.starter.shortage is not None):
             self._admit(queued)
@@ -156,7 +156,8 @@ class ThreadRunner(Runner):
         if waiting >= self.queue_limit:
             self._rejected += 1
             raise Overloaded(
-                f"{pluralize(waiting, 'request')} waiting for a thread: that is the queue's limit"
+                f"{pluralize(waiting, 'request')} waiting for a thread, which is the limit; "
+                "raise queue_limit or threads, or see what they wait for"
             )
 
     def _schedule_wake(self) -> None:
@@ -188,7 +189,7 @@ class ThreadRunner(Runner):
         shortage = self._pool.starter.shortage
         if self._pool.workers or shortage is None:
             return False
-        self._refuse_all(Overloaded(f"no thread can be started: {shortage!r}"))
+        self._refuse_all(Overloaded(f"no thread can be started: {shortage}"))
         return True
 
     def running(self) -> list[Job]:

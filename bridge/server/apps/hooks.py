@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bridge.arguments.values import Hook
-from bridge.errors import AppLoadError
+from bridge.errors import AppLoadError, shown
 from bridge.log import logger
 from bridge.server.apps.loading import find
 from bridge.server.config.config import Config
@@ -50,10 +50,9 @@ def load_hook(name: str, target: Hook | None, config: Config) -> Callable[[], No
     except AppLoadError as error:
         raise AppLoadError(f"{name}: {error}") from error.__cause__
     if not callable(hook) or inspect.iscoroutinefunction(hook):
-        kind = "a coroutine function" if callable(hook) else f"{hook!r:.60}"
-        raise AppLoadError(
-            f"{name}: {target} is {kind}; a hook is a plain function of one argument"
-        )
+        kind = "a coroutine function" if callable(hook) else f"{shown(hook)}"
+        named = target if isinstance(target, str) else shown(target)
+        raise AppLoadError(f"{name}: {named} is {kind}; a hook is a plain function of one argument")
     return lambda: _call(hook, config, name)
 
 

@@ -14,7 +14,7 @@ from bridge.arguments.checks import close_names
 from bridge.arguments.kinds import KINDS, detect, other_kind
 from bridge.arguments.shapes import APP_ENDINGS, FACTORY_PREFIXES
 from bridge.dispatcher import Dispatcher, Mount
-from bridge.errors import AppLoadError, ConfigError
+from bridge.errors import AppLoadError, ConfigError, shown
 from bridge.log import logger
 from bridge.loops.tasks import close_unawaited
 from bridge.runners.patching.patch import greenlet_patch
@@ -137,7 +137,7 @@ def load_app(target: object, app_dir: str = ".", factory: bool = False) -> Any:
     if not callable(found):
         hint = "" if call is not None or not isinstance(target, str) else _instead_of(target)
         raise AppLoadError(
-            f"{name} is {found!r:.60}, which cannot be called; an app is callable{hint}"
+            f"{name} is {shown(found)}, which cannot be called; an app is callable{hint}"
         )
     return found
 
@@ -342,7 +342,7 @@ def _call_factory(factory: Any, name: str, call: CallArguments) -> Any:
     """Return the app that `factory` makes. Raises `AppLoadError`."""
     if not callable(factory):
         raise AppLoadError(
-            f"{name} is {factory!r:.60}; a factory is a function: take --factory or the "
+            f"{name} is {shown(factory)}; a factory is a function: take --factory or the "
             "parentheses away, if it is the app"
         )
     try:

@@ -46,7 +46,8 @@ def default_path(environ: Mapping[str, str]) -> str:
                 _remove_if_stale(path)
             return os.path.join(directory, f"{os.getpid()}{SUFFIX}")
     raise ConfigError(
-        f"none of {', '.join(tried)} can be made, or is a directory that only this user can enter"
+        f"none of {', '.join(tried)} can be made, or is a directory that only this user can enter; "
+        "say --control-socket PATH"
     )
 
 
@@ -59,7 +60,10 @@ def chosen_path(setting: str) -> str:
     except OSError:
         return path  # `open_unix` says what is wrong
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise ConfigError(f"in {directory} any user could put another socket at its place")
+        raise ConfigError(
+            f"in {directory} any user could put another socket at its place; "
+            "choose a directory that only this user may write to"
+        )
     return path
 
 

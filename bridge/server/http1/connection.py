@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
+from bridge.errors import BridgeError, RequestError, peer_name
 from bridge.limits import HIGH_WATER
 from bridge.log import logger
 from bridge.server.exchange import DONE, Exchange, Handler, Responder, max_body_size, skip_fast_path
@@ -89,7 +89,7 @@ class Http1Connection(asyncio.Protocol):
             self.identity.set_addresses(self.proxy_header.client, self.proxy_header.server)
         limit = self.state.config.limit_connections
         if limit and len(self.state.connections) > limit:
-            self._refuse(Overloaded(f"as many connections are open as may be: {limit}"), b"")
+            self._refuse(faults.too_many_connections(limit), b"")
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: the connection is closed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bridge.errors import BridgeError, RequestError, peer_name
+from bridge.errors import BridgeError, Overloaded, RequestError, peer_name
 from bridge.http.error_response import encode_error
 from bridge.log import logger
 from bridge.server.exchange import UNSENT, Exchange
@@ -24,6 +24,13 @@ class Faulty(Protocol):
 
     def write(self, data: bytes, /) -> None:
         """Put bytes into the transport."""
+
+
+def too_many_connections(limit: int) -> Overloaded:
+    """Make the error for a connection more than there may be (S2)."""
+    return Overloaded(
+        f"{limit} connections are open, which is the limit; raise --limit-connections to allow more"
+    )
 
 
 def write_refusal(connection: Faulty, error: BridgeError, begin: bytes) -> None:

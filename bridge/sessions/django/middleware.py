@@ -27,7 +27,7 @@ from django.http import HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.http import http_date
 
-from bridge.errors import ConfigError, RequestAnswered
+from bridge.errors import ConfigError, RequestAnswered, shown
 from bridge.http.error_response import error_response
 from bridge.log import logger
 from bridge.sessions.cookies import (
@@ -67,7 +67,7 @@ class DjangoSession:
 
     def __init__(self, app: ASGIApp, *, user: bool = True, thread_sensitive: bool = True) -> None:
         if not callable(app):
-            raise ConfigError(f"DjangoSession was given {app!r}; its argument is an ASGI app")
+            raise ConfigError(f"DjangoSession was given {shown(app)}; its argument is an ASGI app")
         self.app = app
         self._session_class = session_class(find_engine())
         self._has_user = user and apps.is_installed("django.contrib.auth")

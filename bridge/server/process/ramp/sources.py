@@ -112,7 +112,7 @@ class Sources:
     def switch(self, path: str, name: str, mode: str, share: Any) -> Any:
         """Switch a route in the text of a file, and return its row. Raises `ConfigError`."""
         if path not in self.texts:
-            raise ConfigError(f"{path} is not known")
+            raise ConfigError(f"{path} is no file of routes of this server")
         editing = import_module("bridge.cutover.editing")
         row, self.texts[path] = editing.switch_in_text(self.texts[path], name, mode, share)
         return row
