@@ -172,7 +172,7 @@ def test_a_stop_needs_no_thread_of_the_loop(tmp_path: Path) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(1))
-        app = shadowed(answering(), new, timeout=0.05, report=str(tmp_path / "report"))
+        app = shadowed(answering(), new, timeout=1, report=str(tmp_path / "report"))
         await asked(app, http_scope("/a/1"))
         await until(lambda: counted(app) == {"failed": 1})
         await copies_of(app).stop()

@@ -269,7 +269,7 @@ def test_what_is_left_behind_is_not_told(caplog: pytest.LogCaptureFixture) -> No
                 continue
 
     async def main() -> None:
-        app = shadowed(answering(), stubborn, timeout=0.05)
+        app = shadowed(answering(), stubborn, timeout=1)
         await asked(app, http_scope("/a/1"))
         await until(lambda: counted(app) == {"failed": 1})
         await copies_of(app).stop()

@@ -72,7 +72,7 @@ def test_an_app_that_cannot_be_cancelled_keeps_its_place() -> None:
 
     async def main() -> None:
         new = Hanging(stubborn=True)
-        app = shadowed(answering(), new, concurrency=1, timeout=0.05)
+        app = shadowed(answering(), new, concurrency=1, timeout=1)
         async with stopped_at_the_end(app):
             await ask(app)
             await until(lambda: counted(app) == {"failed": 1})
@@ -264,7 +264,7 @@ def test_an_answer_that_comes_too_late_takes_no_memory() -> None:
             await send({"type": "http.response.body", "body": b"x" * 1000})
             ended += 1
 
-        app = shadowed(answering(), new, timeout=0.2)  # it must have begun
+        app = shadowed(answering(), new, timeout=0.8)  # it must have begun
         async with stopped_at_the_end(app):
             for number in range(3):
                 await ask(app)
