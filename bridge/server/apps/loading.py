@@ -197,9 +197,8 @@ def _import(name: str, app_dir: str) -> Any:
         raise
     except BaseException as error:
         said = f"{type(error).__name__}: {error}"
-        raise AppLoadError(
-            f"importing {name} failed: {said}{_settings_hint(said, path)}"
-        ) from error
+        said += _settings_hint(said, path)
+        raise AppLoadError(f"importing {name} failed: {said}") from error
 
 
 def _missing_hint(missing: str | None, name: str, app_dir: str, directory: Path) -> str:

@@ -41,7 +41,10 @@ def parse_target(text: str) -> Target:
     if not module or (colon and not attributes):
         raise AppLoadError(f"{text!r} names no app; say module:attr, such as main:app")
     if module.endswith(".py") or "/" in module:
-        raise AppLoadError(f"{module!r} is a file; {_of_file(Path(module), attributes)}")
+        raise AppLoadError(
+            f"{module!r} is a file; name the module instead, such as "
+            f"{_of_file(Path(module), attributes)}"
+        )
     if ":" in attributes:
         kind = f", and the kind with --interface {module}" if module in KINDS else ""
         raise AppLoadError(f"{text!r} has two colons; say module:attr{kind}")
@@ -53,9 +56,9 @@ def parse_target(text: str) -> Target:
 def _of_file(file: Path, attributes: str) -> str:
     """Say what to name in place of a file."""
     if file.name == "manage.py" and not attributes:
-        return "name the module of the project's wsgi.py instead, such as mysite.wsgi"
+        return "mysite.wsgi, if the project's wsgi.py is mysite/wsgi.py"
     where = "" if file.parent == Path() else f", with --app-dir {file.parent}"
-    return f"name the module instead, such as {file.stem}:{attributes or 'app'}{where}"
+    return f"{file.stem}:{attributes or 'app'}{where}"
 
 
 def _parse_call(text: str, module: str) -> CallArguments:

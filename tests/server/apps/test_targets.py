@@ -41,7 +41,7 @@ def test_names(text: str, target: Target) -> None:
         ("main:", "names no app"),
         ("main.py", "name the module instead, such as main:app"),
         ("src/main.py:site", "name the module instead, such as main:site, with --app-dir src"),
-        ("manage.py", "name the module of the project's wsgi.py instead, such as mysite.wsgi"),
+        ("manage.py", "name the module instead, such as mysite.wsgi, if the project's wsgi.py is"),
         ("manage.py:site", "name the module instead, such as manage:site"),
         ("wsgi:main:app", "--interface wsgi"),
         ("a:b:c", "has two colons; say module:attr"),
