@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -164,6 +164,8 @@ async def outlive(request: HttpRequest) -> HttpResponse:
 
     async def work() -> None:
         await _reach("begin")
+        while not request_thread._over:  # its client may have the whole answer before that
+            await asyncio.sleep(0.01)
         atomic = transaction.atomic()
         await sync_to_async(atomic.__enter__)()
         await ContentType.objects.acreate(app_label="outlives", model="request")
@@ -172,6 +174,8 @@ async def outlive(request: HttpRequest) -> HttpResponse:
         await sync_to_async(atomic.__exit__)(None, None, None)
         STEPS.append("committed")
 
+    context = SyncToAsync.thread_sensitive_context.get()
+    request_thread = SyncToAsync.context_to_thread_executor[context]
     task = asyncio.create_task(work())
     _TASKS.add(task)
     task.add_done_callback(_TASKS.discard)
