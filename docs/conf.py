@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from docutils import nodes  # noqa: E402
+
 import bridge  # noqa: E402
 from tools.site import docstrings, markdown  # noqa: E402
 
@@ -47,6 +49,7 @@ pygments_style = "friendly"
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
 
+_NAMED = {"reference/settings": "setting", "reference/metrics": "metric"}
 _SOURCE = os.environ.get("BRIDGE_DOCS_SOURCE") or markdown.source_url()
 
 
@@ -65,8 +68,28 @@ def _show(app, name, template, context, doctree):
     context["body"] = markdown.with_whole_options(context.get("body", ""))
 
 
+def _put_first(app):
+    """Have the search show settings and metrics before pages."""
+    for kind in _NAMED.values():
+        app.env.get_domain("std").object_types[kind].attrs["searchprio"] = 0
+
+
+def _name_rows(app, doctree):
+    """Have the search find each setting and metric, and lead to its row."""
+    if kind := _NAMED.get(app.env.docname):
+        for row in doctree.findall(nodes.row):
+            for name in row[0].findall(nodes.literal):
+                row["ids"].append(anchor := nodes.make_id(f"{kind}-{name.astext()}"))
+                app.env.get_domain("std").note_object(kind, name.astext(), anchor, row)
+                break
+
+
 def setup(app):
     """Have Sphinx call what the site needs beside its extensions."""
     app.connect("source-read", _read)
+    for kind in _NAMED.values():
+        app.add_object_type(kind, kind)
+    app.connect("builder-inited", _put_first)
+    app.connect("doctree-read", _name_rows)
     app.connect("html-page-context", _show)
     app.connect("autodoc-process-docstring", docstrings.mend)

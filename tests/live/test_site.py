@@ -83,3 +83,13 @@ def test_the_search_finds_pages(page: Page, site: str, word: str) -> None:
     """With a few words of each."""
     page.open(f"{site}search.html?q={word}")
     page.wait_for("document.querySelectorAll('#search-results li .context').length > 3")
+
+
+@pytest.mark.parametrize("name", ["threads", "bridge_workers"])
+def test_the_search_leads_to_a_row(page: Page, site: str, name: str) -> None:
+    """Settings and metrics are found before pages that name them; the link is to their row."""
+    page.open(f"{site}search.html?q={name}")
+    page.wait_for("document.querySelectorAll('#search-results li .context').length > 1")
+    link = page.evaluate("document.querySelector('#search-results li a').href")
+    page.open(link)
+    assert name in page.evaluate("document.querySelector('tr:target').textContent")
