@@ -106,8 +106,7 @@ def _run(name: str, rows: list[Row], options: argparse.Namespace, found: Tools) 
     document.save(full, RESULTS, f"{title}-{moment}")
     if options.save:
         saved = document.save(full, DOCUMENTS, title)
-        picture = saved.with_suffix(".png")
-        chart = [found.python, "-m", "bench.report.chart", str(saved), str(picture)]
+        chart = [found.python, "-m", "bench.report.chart", str(saved)]
         subprocess.run(chart, check=True, cwd=environments.ROOT)
         page.write()
     print(document.markdown(full), flush=True)

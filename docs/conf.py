@@ -49,7 +49,11 @@ pygments_style = "friendly"
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
 
-_NAMED = {"reference/settings": "setting", "reference/metrics": "metric"}
+_NAMED = {
+    "reference/settings": "setting",
+    "reference/metrics": "metric",
+    "reference/messages": "log line",
+}
 _SOURCE = os.environ.get("BRIDGE_DOCS_SOURCE") or markdown.source_url()
 
 

@@ -1,8 +1,7 @@
-"""A report as a bar chart; needs matplotlib.
+"""The chart of the README, for readers who have never seen a report; needs matplotlib.
 
-``python -m bench.report.chart REPORT.json CHART.png``
-
-Some reports get a second one beside it, for pages whose readers have never seen one: `GLANCES`.
+``python -m bench.report.chart REPORT.json`` draws it beside the report, if `GLANCES` has one of
+that. Pages of the site have charts of their own (`bars.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ COLOURS = {True: "#1f6f5c", False: "#b8bcc2"}
 GLANCES = {
     "browser-wsgi-debian": ("A small WSGI app: CPU time of the server for a request", "glance.png"),
 }
+#: The height of a row, in inches.
+ROW = 0.25
 #: How names of rows are spelled there.
 SPELLINGS = (
     (r"^bridge thread", "asgi-bridge"),
@@ -52,11 +53,8 @@ def spelled(name: str) -> str:
     return name
 
 
-def draw(report: dict, target: Path, row: float = 0.34) -> None:
-    """Horizontal bars of the first column: median, with least and greatest as whiskers.
-
-    `row` is the height of one, in inches.
-    """
+def draw(report: dict, target: Path) -> None:
+    """Horizontal bars of the first column: median, with least and greatest as whiskers."""
     column = report["columns"][0]
     rows = [
         (
@@ -69,7 +67,7 @@ def draw(report: dict, target: Path, row: float = 0.34) -> None:
     middles = [statistics.median(values) for _, values in rows]
     below = [middle - min(values) for middle, (_, values) in zip(middles, rows, strict=True)]
     above = [max(values) - middle for middle, (_, values) in zip(middles, rows, strict=True)]
-    figure = Figure(figsize=(9, 1.4 + row * len(rows)), layout="constrained")
+    figure = Figure(figsize=(9, 1.4 + ROW * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     bars = axes.barh(
         [name for name, _ in rows],
@@ -84,13 +82,12 @@ def draw(report: dict, target: Path, row: float = 0.34) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(f"{column['label']} (median, least to greatest; less is better)")
     # From the left edge of the picture, in as many lines as it takes: nothing is cut off.
-    title = report.get("title") or f"{report['scenario']}: {report['about']}"
-    figure.suptitle(textwrap.fill(title, 80), x=0.01, horizontalalignment="left")
+    figure.suptitle(textwrap.fill(report["title"], 80), x=0.01, horizontalalignment="left")
     FigureCanvasAgg(figure).print_figure(target, dpi=120)
 
 
 if __name__ == "__main__":
-    report, target = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
-    draw(report, target)
+    saved = Path(sys.argv[1])
+    report = json.loads(saved.read_text())
     if report["scenario"] in GLANCES:
-        draw(glance(report), target.with_name(GLANCES[report["scenario"]][1]), 0.25)
+        draw(glance(report), saved.with_name(GLANCES[report["scenario"]][1]))

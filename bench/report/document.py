@@ -1,4 +1,4 @@
-"""A result as JSON, as Markdown (the terminal shows the same) and, by `chart`, as a picture."""
+"""A result as JSON, and as Markdown, which the terminal shows, too."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_what_the_readme_shows_first_runs(installed: Path, tmp_path: Path) -> No
     """Installed as the README says, its first app answers over the wire as it says."""
     use = uses()[0]
     text = (ROOT / "README.md").read_text()
-    [besides] = re.findall(r"`python -m pip install \. ([a-z ]+)`", text)
+    [besides] = re.findall(r"`python -m pip install ([a-z][a-z ]+)`", text)
     run(*_PIP, "--python", str(installed / "python"), "install", *besides.split())
     (tmp_path / use.file).write_text(use.code)
     program, *arguments = use.command

@@ -103,26 +103,30 @@ def on_uvicorn(name: str) -> Command:
     return hosts.uvicorn(f"{module}:asgi").with_env(BANK_PATCH="1")
 
 
-#: Which app waits on which server: one with each database on the other server, too.
+#: Which app waits on which server, and for how many clients: one with each database on the other
+#: server, too, and each in full once.
 WAITING = [
-    *(pytest.param(*each.values, "bridge", marks=each.marks) for each in NAMES),
-    pytest.param("django-psycopg-c", "uvicorn", marks=needs_postgres),
-    pytest.param("sqlalchemy-pymysql", "uvicorn", marks=needs_mariadb),
+    pytest.param("django-psycopg-c", "bridge", 200, marks=needs_postgres),
+    pytest.param("django-psycopg-python", "bridge", 80, marks=needs_postgres),
+    pytest.param("sqlalchemy-psycopg", "bridge", 80, marks=needs_postgres),
+    pytest.param("sqlalchemy-pymysql", "bridge", 200, marks=needs_mariadb),
+    pytest.param("django-psycopg-c", "uvicorn", 80, marks=needs_postgres),
+    pytest.param("sqlalchemy-pymysql", "uvicorn", 80, marks=needs_mariadb),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "server"), WAITING)
+@pytest.mark.parametrize(("name", "server", "clients"), WAITING)
 def test_transactions_wait_at_the_same_time(
-    name: str, server: str, bank: Bank, start_host: StartHost
+    name: str, server: str, clients: int, bank: Bank, start_host: StartHost
 ) -> None:
-    """G8: 200 transactions of 2 s run at once on one thread, as far as connections go."""
+    """G8: up to 200 transactions of 2 s run at once on one thread, as far as connections go."""
     command = on_bridge(name, "patched") if server == "bridge" else on_uvicorn(name)
     host = started(command, name, bank, start_host)
-    answers = ask_all(host, 200, sleep=2)
+    answers = ask_all(host, clients, sleep=2)
     for number, answer in enumerate(answers):
         check(number, answer)
-    assert bank.balances() == balances_after(200)
+    assert bank.balances() == balances_after(clients)
     assert 20 < peak(host) <= APPS[name].most
 
 
@@ -132,8 +136,8 @@ def test_clients_that_leave_stop_no_transaction(
 ) -> None:
     """G8: a transaction whose client has gone goes on to its end, and gives its connection back."""
     host = started(on_bridge(name, "patched"), name, bank, start_host)
-    with opened(host, 20, sleep=3):
-        eventually(lambda: peak(host) == 20)
+    with opened(host, 20, sleep=8):  # a busy machine takes some of them to begin
+        eventually(lambda: peak(host) == 20, pause=0.2)
     eventually(lambda: bank.balances() == balances_after(20))
     for number, answer in enumerate(ask_all(host, 100, sleep=0.01)[20:], 20):
         check(number, answer)
@@ -146,8 +150,8 @@ def test_a_stop_ends_transactions(name: str, bank: Bank, start_host: StartHost) 
         name, "patched", "--timeout-graceful-shutdown=0.1", "--timeout-shutdown=0.1"
     )
     host = started(command, name, bank, start_host)
-    with opened(host, 20, sleep=5):
-        eventually(lambda: peak(host) == 20)
+    with opened(host, 20, sleep=10):
+        eventually(lambda: peak(host) == 20, pause=0.2)
         host.stop()
     eventually(lambda: bank.clients() == 0)
     assert bank.balances() == balances_after(0)
