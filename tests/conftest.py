@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import trustme
@@ -21,6 +22,9 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 StartHost = Callable[[Command], Host]
+
+#: Folders whose files have few tests, which start servers and take long.
+FEW_BUT_LONG = ("live", "wire")
 
 
 def pytest_configure() -> None:
@@ -50,7 +54,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         sizes = Counter(item.path for item in items)
-        items.sort(key=lambda item: (item.path not in slow, -sizes[item.path], str(item.path)))
+        tests = Path(__file__).parent
+        items.sort(
+            key=lambda item: (
+                item.path not in slow,
+                item.path.relative_to(tests).parts[0] not in FEW_BUT_LONG,
+                -sizes[item.path],
+                str(item.path),
+            )
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)
