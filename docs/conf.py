@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-
-from docutils import nodes  # noqa: E402
 
 import bridge  # noqa: E402
 from tools.site import docstrings, markdown  # noqa: E402
